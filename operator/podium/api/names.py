@@ -1,0 +1,85 @@
+"""Names: ids of nodes, and the Kubernetes names made from them.
+
+Ids are the seed's (`design_phase`), Kubernetes names know neither `_` nor upper case: what is
+derived is lower-cased, shortened and given a hash wherever two ids could meet in one name.
+"""
+
+import hashlib
+import re
+
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "ID_PATTERN",
+    "LABEL_EXECUTION",
+    "LABEL_NODE",
+    "LABEL_RUN",
+    "LABEL_WORKFLOW",
+    "VERSION",
+    "child_name",
+    "execution_id",
+    "is_id",
+    "is_object_name",
+    "label_value",
+    "object_name",
+]
+
+GROUP = "podium.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+LABEL_WORKFLOW = f"{GROUP}/workflow"
+LABEL_RUN = f"{GROUP}/run"
+LABEL_NODE = f"{GROUP}/node"
+LABEL_EXECUTION = f"{GROUP}/execution"
+
+ID_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$"
+_ID = re.compile(ID_PATTERN[1:-1])
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_HASH_CHARACTERS = 26  # 130 bits in base 32
+
+
+def is_id(text: str) -> bool:
+    """Tell whether this is a node id."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_object_name(text: str) -> bool:
+    """Tell whether Kubernetes takes this as the name of an object (RFC 1123 subdomain)."""
+    return len(text) <= 253 and _OBJECT_NAME.fullmatch(text) is not None
+
+
+def object_name(identifier: str) -> str:
+    """Make a Kubernetes name of an id: `sdlc_complete_workflow` → `sdlc-complete-workflow`."""
+    name = re.sub(r"[^a-z0-9]+", "-", identifier.lower()).strip("-")
+    return name[:63].rstrip("-") or "x-" + _digest(identifier)[:8]
+
+
+def label_value(identifier: str) -> str:
+    """Make a label value that is the id itself where Kubernetes takes it, else a hash of it."""
+    if _LABEL_VALUE.fullmatch(identifier):
+        return identifier
+    return f"x-{_digest(identifier)}"
+
+
+def execution_id(node: str, count: int) -> str:
+    """Return the id of a node's execution: `design_phase-3` is its third one in the run."""
+    return f"{node}-{count}"
+
+
+def child_name(run_name: str, run_uid: str, execution: str) -> str:
+    """Name the child object (Job) of one execution.
+
+    At most 63 bytes, as the job-name label demands. The readable part may be cut; the hash over
+    run UID and execution (130 bits) is what makes it unique.
+    """
+    readable = object_name(f"{run_name}-{execution}")
+    suffix = _digest(f"{run_uid}/{execution}")
+    return f"{readable[: 63 - 1 - len(suffix)].rstrip('-')}-{suffix}"
+
+
+def _digest(text: str) -> str:
+    alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    return "".join(alphabet[(number >> (5 * i)) & 31] for i in range(_HASH_CHARACTERS))

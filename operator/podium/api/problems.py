@@ -1,0 +1,62 @@
+"""Problems of what a user wrote: where, what is wrong, what would be right."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["InvalidError", "Path", "Problem", "Severity", "errors", "format_path"]
+
+Path = tuple[str | int, ...]
+"""A place in a document: keys and list positions from the top."""
+
+
+class Severity(StrEnum):
+    """How bad a problem is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a definition."""
+
+    path: Path
+    message: str
+    severity: Severity = Severity.ERROR
+    line: int | None = None
+    """1-based line in the file; None where there is no file."""
+    file: str | None = None
+
+    def __str__(self) -> str:
+        """Return `file:line: path: message`, leaving out what is unknown."""
+        where = self.file or ""
+        if self.line is not None:
+            where += f":{self.line}" if where else f"line {self.line}"
+        words = [word for word in (where, format_path(self.path)) if word]
+        kind = "warning: " if self.severity is Severity.WARNING else ""
+        return ": ".join([*words, kind + self.message])
+
+
+class InvalidError(ValueError):
+    """Something a user wrote is invalid; `problems` lists all that is wrong, at least one."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+def format_path(path: Path) -> str:
+    """Write a path as `spec.nodes[2].condition`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def errors(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems that are errors."""
+    return [problem for problem in problems if problem.severity is Severity.ERROR]

@@ -1,0 +1,171 @@
+"""What goes into the engine and what comes out: observations, requests, actions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from podium.engine.plan import Plan
+
+__all__ = [
+    "Action",
+    "AttemptPhase",
+    "Control",
+    "Emit",
+    "EventType",
+    "Launch",
+    "Observation",
+    "Request",
+    "RerunRequest",
+    "RestoreRequest",
+    "RunInfo",
+    "Stop",
+    "WakeAt",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What never changes about a run."""
+
+    name: str
+    uid: str
+    max_parallel: int = 10
+    fail_fast: bool = False
+    recorded: bool = False
+    """Whether personas take recorded answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the run's spec asks for at the moment."""
+
+    suspend: bool = False
+    cancel: bool = False
+
+
+class AttemptPhase(StrEnum):
+    """What a shell sees of one execution."""
+
+    LAUNCHED = "Launched"
+    """The Job or process exists."""
+    WAITING = "Waiting"
+    """It exists, its program has not started; `reason` says why."""
+    RUNNING = "Running"
+    """Its program started at `started_at`; `reason` may say more (NodeLost)."""
+    SUCCEEDED = "Succeeded"
+    """Its program ended with exit code 0; `output` holds what it wrote."""
+    FAILED = "Failed"
+    """It ended otherwise, was refused for good, or vanished; `reason` says how."""
+    DISRUPTED = "Disrupted"
+    """It was ended by the platform, not by itself: it is started again, not counted."""
+    REFUSED = "Refused"
+    """It could not be created for now (quota, throttling); tried again after `retry_after`."""
+    GONE = "Gone"
+    """Nothing of it runs any more, after a Stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a shell saw of one execution. May come late, twice, or out of order."""
+
+    node: str
+    execution_id: str
+    phase: AttemptPhase
+    attempt: str = ""
+    """Identity of the Pod or process; tells one disruption from the next."""
+    at: float | None = None
+    """When it happened, seconds since 1970; default: now."""
+    created_at: float | None = None
+    """When the Pod or process was made: a start time-out of the node's own counts from here."""
+    scheduled_at: float | None = None
+    """When the Pod found its machine: the default start time-out counts from here."""
+    started_at: float | None = None
+    """When its program started."""
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    output: bytes | None = None
+    """What the program wrote; None: nothing."""
+    output_limit: int | None = None
+    """Bytes from which on the output is too large for what carries it."""
+    retryable: bool = True
+    """Whether the retry policy may try a failure again."""
+    retry_after: float = 5.0
+    """Seconds until a refused creation is tried again."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RerunRequest:
+    """Run these nodes again and, by default, everything after them."""
+
+    id: str
+    nodes: tuple[str, ...]
+    cascade: bool = True
+    context: Mapping[str, Any] | None = None
+    """Context keys to set first; makes a new context version."""
+    plan: "Plan | None" = None
+    """A newer definition to move the run to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRequest:
+    """Go back to a context version, and run again what came after."""
+
+    id: str
+    version: int
+
+
+Request = RerunRequest | RestoreRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Start this execution. Doing it twice must start it once."""
+
+    node: str
+    execution_id: str
+    restart: int
+    """0 for the first start, n after n disruptions of the same execution."""
+    config: Mapping[str, Any]
+    """The node's config, its templates filled in."""
+    input: Mapping[str, Any]
+    """The node context (PODIUM_INPUT): workflowId, runId, executionId, nodeId, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End this execution and report it GONE when nothing of it runs any more."""
+
+    node: str
+    execution_id: str
+    reason: str
+
+
+class EventType(StrEnum):
+    """Type of an event, as in Kubernetes."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell people that something happened."""
+
+    type: EventType
+    reason: str
+    message: str
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Call `step` again at this time, at the latest. The last one of a step counts."""
+
+    at: float
+
+
+Action = Launch | Stop | Emit | WakeAt
