@@ -162,7 +162,7 @@ class ExecutionRecord(ApiModel):
 class NodeState(ApiModel):
     """Where one node stands. Fields at their default are left out."""
 
-    status: NodeStatus = NodeStatus.PENDING
+    status: NodeStatus
     """Where the node stands."""
     reason: Text = ""
     """Why, in one word, such as Scheduling, PullingImage, QuotaExceeded, ConditionFalse."""
@@ -211,20 +211,22 @@ class NodeState(ApiModel):
 
 
 class ContextEdit(ApiModel):
-    """A change of the run's context by a re-run."""
+    """A change of the run's context by a re-run or a restore."""
 
     version: int
     """The context version that it made."""
     request: Text
     """The request that asked for it."""
     context: JsonObject
-    """The keys that were set."""
+    """The keys that were set; after a restore: the whole context."""
+    restored: int | None = None
+    """The version that a restore went back to; left out for a re-run with edits."""
 
 
 class WorkflowRunStatus(ApiModel):
     """Everything that happened in a run."""
 
-    phase: RunPhase = RunPhase.PENDING
+    phase: RunPhase
     """Pending, Running, Paused, Succeeded, Failed or Cancelled."""
     conditions: list[Condition] = Field(default_factory=list, max_length=20)
     """Valid and Succeeded."""

@@ -108,6 +108,8 @@ class RerunRequest:
     """Context keys to set first; makes a new context version."""
     plan: "Plan | None" = None
     """A newer definition to move the run to."""
+    initial_context: Mapping[str, Any] | None = None
+    """With `plan`: context version 0 under the newer definition."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,196 @@
+"""Plan: a definition compiled for the engine, as plain maps; made once per revision.
+
+Nothing in it changes after it is built, so runs of one revision share it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from podium import executors, expressions
+from podium.api.problems import InvalidError, errors
+from podium.api.workflow import (
+    Edge,
+    EdgeType,
+    Node,
+    PodOverrides,
+    Resources,
+    RetryPolicy,
+    TriggerRule,
+    WorkflowSpec,
+)
+from podium.dag import WorkflowDAG
+
+__all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode", "definition_digest"]
+
+DEFAULT_START_TIMEOUT = 600.0
+"""Seconds from a Pod's creation to its running program, where the node does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEdge:
+    """An edge with its compiled condition."""
+
+    index: int
+    source: str
+    target: str
+    type: EdgeType
+    condition: expressions.Expression | None
+    mapping: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNode:
+    """A node with its edges and everything that `defaults` adds."""
+
+    id: str
+    index: int
+    definition: Node
+    digest: str
+    """Changes when the node, its incoming edges or the defaults it uses change."""
+    incoming: tuple[int, ...]
+    outgoing: tuple[int, ...]
+    conditional: int
+    """How many incoming edges have a condition."""
+    rule: TriggerRule
+    condition: expressions.Expression | None
+    retry: RetryPolicy
+    timeout: float | None
+    start_timeout: float
+    start_timeout_own: bool
+    """Whether the node sets it: then it counts from the Pod's creation, else from its being
+    scheduled."""
+    required_fields: tuple[str, ...]
+    wanted: tuple[str, ...]
+    """Ancestors that are delivered however far they are."""
+
+
+class Plan:
+    """All that the engine knows of a definition. `nodes` keeps the definition's order."""
+
+    def __init__(self, spec: WorkflowSpec, dag: WorkflowDAG, workflow_id: str, revision: str):
+        self.spec = spec
+        self.dag = dag
+        self.workflow_id = workflow_id
+        self.revision = revision
+        self.digest = definition_digest(spec)
+        self.edges: list[PlanEdge] = [
+            PlanEdge(
+                index=dag_edge.index,
+                source=dag_edge.source,
+                target=dag_edge.target,
+                type=dag_edge.edge.type,
+                condition=_expression(dag_edge.edge.condition),
+                mapping=dag_edge.edge.data_mapping,
+            )
+            for dag_edge in dag.edges
+        ]
+        incoming: dict[str, list[int]] = {node: [] for node in dag.nodes}
+        outgoing: dict[str, list[int]] = {node: [] for node in dag.nodes}
+        for edge in self.edges:
+            outgoing[edge.source].append(edge.index)
+            incoming[edge.target].append(edge.index)
+        raw_edges = [dag_edge.edge for dag_edge in dag.edges]
+        self.nodes: dict[str, PlanNode] = {
+            node.id: self._node(position, node, incoming[node.id], outgoing[node.id], raw_edges)
+            for position, node in enumerate(dag.nodes.values())
+        }
+        self.data_sources: dict[str, tuple[str, ...]] = {
+            node: tuple(
+                self.edges[index].source
+                for index in edges
+                if self.edges[index].type is EdgeType.DEPENDS_ON
+            )
+            for node, edges in incoming.items()
+        }
+        """Direct ancestors along depends_on edges: what a node sees flows along these."""
+
+    @classmethod
+    def build(cls, spec: WorkflowSpec, *, workflow_id: str, revision: str = "") -> "Plan":
+        """Compile a definition. Raises `InvalidError` with all its problems if it has errors."""
+        dag = WorkflowDAG(spec)
+        problems = dag.problems()
+        if errors(problems):
+            raise InvalidError(problems)
+        return cls(spec, dag, workflow_id, revision)
+
+    def _node(
+        self,
+        index: int,
+        node: Node,
+        incoming: list[int],
+        outgoing: list[int],
+        raw_edges: list[Edge],
+    ) -> PlanNode:
+        node = _with_defaults(node, self.spec)
+        contract = node.input_contract
+        wanted: list[str] = []
+        if contract is not None:
+            wanted += contract.include
+            wanted += [field.split(".")[0] for field in contract.required_fields]
+            schema = contract.schema_ or {}
+            for names in (schema.get("required"), schema.get("properties")):
+                if isinstance(names, list | Mapping):
+                    wanted += [str(name) for name in names]
+        identity = [
+            _dump(node),
+            sorted(
+                (_dump(raw_edges[edge]) for edge in incoming),
+                key=lambda edge: (edge["from"], edge.get("type", "")),
+            ),
+        ]
+        return PlanNode(
+            id=node.id,
+            index=index,
+            definition=node,
+            digest=_digest(identity),
+            incoming=tuple(incoming),
+            outgoing=tuple(outgoing),
+            conditional=sum(self.edges[edge].condition is not None for edge in incoming),
+            rule=node.trigger_rule,
+            condition=_expression(node.condition),
+            retry=node.retry_policy or RetryPolicy(),
+            timeout=node.timeout_seconds,
+            start_timeout=node.start_timeout_seconds or DEFAULT_START_TIMEOUT,
+            start_timeout_own=node.start_timeout_seconds is not None,
+            required_fields=tuple(contract.required_fields) if contract else (),
+            wanted=tuple(dict.fromkeys(wanted)),
+        )
+
+    def uses_personas(self) -> list[str]:
+        """Return the ids of the nodes that ask personas."""
+        return [
+            node.id
+            for node in self.nodes.values()
+            if node.definition.executor in executors.PERSONA_EXECUTORS
+        ]
+
+
+def definition_digest(spec: WorkflowSpec) -> str:
+    """Return the sha256 (hex) of a definition in canonical form."""
+    return _digest(_dump(spec))
+
+
+def _with_defaults(node: Node, spec: WorkflowSpec) -> Node:
+    defaults = spec.defaults
+    changes: dict[str, RetryPolicy | float | Resources | PodOverrides] = {}
+    for name in ("retry_policy", "timeout_seconds", "start_timeout_seconds", "resources", "pod"):
+        value = getattr(defaults, name)
+        if value is not None and getattr(node, name) is None:
+            changes[name] = value
+    return node.model_copy(update=changes) if changes else node
+
+
+def _expression(source: str | None) -> expressions.Expression | None:
+    return None if source is None else expressions.parse(source)
+
+
+def _dump(model: WorkflowSpec | Node | Edge) -> dict[str, Any]:
+    return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
