@@ -44,7 +44,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* operator.yaml: what `podium operator --config` reads. */}}
 {{- define "podium.config" -}}
-namespaces: {{ toJson .Values.watchNamespaces }}
+namespaces: {{ .Values.watchNamespaces | default list | toJson }}
 installation: {{ include "podium.installation" . | quote }}
 runnerImage: {{ .Values.runnerImage | default (include "podium.image" .) | quote }}
 livenessPort: {{ .Values.livenessPort }}
@@ -57,7 +57,7 @@ limits:
   maxRunningPerNamespace: {{ int64 .Values.limits.maxRunningPerNamespace }}
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}
-podDefaults: {{ toJson .Values.podDefaults }}
+podDefaults: {{ .Values.podDefaults | default dict | toJson }}
 logLevel: {{ .Values.logLevel }}
 logFormat: {{ .Values.logFormat }}
 {{- end -}}
@@ -109,7 +109,7 @@ is allowed can be listed. Several rules may be broken at once, the API server te
 */}}
 {{- define "podium.podPolicy" -}}
 {{- $path := .path -}}
-{{- $own := .root.Values.podDefaults -}}
+{{- $own := .root.Values.podDefaults | default dict -}}
 variables:
 - name: spec
   expression: object.{{ $path }}
