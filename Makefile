@@ -1,0 +1,71 @@
+# Every command that people run. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := $(HOME)/.cache/podium
+UV_VERSION := 0.13.9
+UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
+PYTHON ?= python3
+# Kubernetes clients in tests find the cluster that `make cluster` made.
+CLUSTER_KUBECONFIG := /tmp/podium-cluster/kubeconfig
+export KUBECONFIG ?= $(CLUSTER_KUBECONFIG)
+
+.PHONY: help setup demo test unit e2e cluster cluster-down image lint type bench crds format
+
+help: ## List the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(UV):
+	@echo "setup: uv $(UV_VERSION)"
+	@mkdir -p $(dir $(UV))..
+	@$(PYTHON) -m venv $(CACHE)/uv-$(UV_VERSION)
+	@$(CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.done: $(UV) pyproject.toml uv.lock
+	@echo "setup: Python packages into $(VENV)"
+	@$(UV) sync --quiet --frozen --all-extras
+	@touch $@
+
+setup: $(VENV)/.done ## Make .venv with podium and everything the tests need
+
+demo: setup ## Run examples/release on this machine, without a cluster
+	@$(BIN)/podium run examples/release/workflow.yaml --name demo-$$(date +%H%M%S)
+
+test: setup ## Set up everything, cluster included, and run all tests
+	@.ci/test
+
+unit: setup ## Run the tests that need no cluster
+	@$(BIN)/pytest -q -m "not cluster" -n 2
+
+e2e: setup cluster image ## Run the tests that need the cluster
+	@$(BIN)/pytest -q -m cluster
+
+cluster: setup ## Bring up the test cluster; the last line is its kubeconfig
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: setup ## End the test cluster and remove what it left on the machine
+	@$(BIN)/python -m tests.cluster down
+
+image: setup ## Build the image and load it into the test cluster
+	@$(BIN)/python -m tests.cluster image
+
+lint: setup ## Check style, import order of the layers, CRDs, chart
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m podium.api.crd check
+
+format: setup ## Format the code
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+type: setup ## Check types, strictly
+	@$(BIN)/mypy
+
+bench: setup ## Print the benchmarks, each as a ratio against its floor
+	@$(BIN)/python -m benchmarks.engine
+
+crds: setup ## Generate the CRDs from the models
+	@$(BIN)/python -m podium.api.crd write

@@ -1,0 +1,437 @@
+"""The engine under random graphs, random outcomes and a hostile world.
+
+Observations come lost, doubled, late, stale and out of order; the engine is thrown away and
+rebuilt from what was last written at any moment. Whatever happens, the end state is the one that
+a few lines straight from SEMANTICS.md compute (`expected`).
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from podium.api.run import NodeStatus, RunPhase, WorkflowRunSpec
+from podium.api.workflow import WorkflowSpec
+from podium.engine.codec import dump_status, load_status
+from podium.engine.engine import Engine
+from podium.engine.model import (
+    AttemptPhase,
+    Control,
+    Launch,
+    Observation,
+    RerunRequest,
+    RunInfo,
+    Stop,
+    WakeAt,
+)
+from podium.engine.plan import Plan
+from podium.engine.start import initial_context, initial_status
+
+RULES = ["NoneFailed", "AllCompleted", "AnyCompleted", "AllDone"]
+EDGE_CONDITIONS = [None, None, None, "context.ok == true", "context.absent == 1"]
+NODE_CONDITIONS = [None, None, None, "1 == 1", "1 == 2", "context.nothing > 1"]
+OUTCOMES = ["ok", "ok", "ok", "no", "fail", "bad-json", "refuse"]
+
+
+@dataclass
+class Case:
+    """A graph, and how each try of each node ends."""
+
+    spec: WorkflowSpec
+    outcomes: dict[str, list[str]]
+
+    def outcome(self, node: str, number: int) -> str:
+        row = self.outcomes[node]
+        return row[min(number - 1, len(row) - 1)]
+
+
+@st.composite
+def cases(draw, most=7):
+    count = draw(st.integers(1, most))
+    names = [f"n{i}" for i in range(count)]
+    nodes, edges, outcomes = [], [], {}
+    for position, name in enumerate(names):
+        for source in names[:position]:
+            if draw(st.integers(0, 2)) == 0:
+                edges.append(
+                    {
+                        "from": source,
+                        "to": name,
+                        "type": draw(st.sampled_from(["depends_on", "triggers"])),
+                        "condition": draw(st.sampled_from(EDGE_CONDITIONS)),
+                    }
+                )
+        nodes.append(
+            {
+                "id": name,
+                "executor": "script",
+                "config": {"script": "true"},
+                "triggerRule": draw(st.sampled_from(RULES)),
+                "condition": draw(st.sampled_from(NODE_CONDITIONS)),
+                "allowFailure": draw(st.integers(0, 4)) == 0,
+                "retryPolicy": {
+                    "maxAttempts": draw(st.integers(1, 3)),
+                    "backoffSeconds": draw(st.sampled_from([0, 5])),
+                },
+            }
+        )
+        outcomes[name] = draw(st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=3))
+    spec = WorkflowSpec.model_validate({"nodes": nodes, "edges": edges})
+    return Case(spec, outcomes)
+
+
+def expected(case, numbers=None):
+    """Compute each node's end straight from the tables of SEMANTICS.md 3 and 4."""
+    ends = {}
+    for node in case.spec.nodes:
+        edges = []
+        for edge in case.spec.edges:
+            if edge.to != node.id:
+                continue
+            status, reason, output = ends[edge.from_]
+            source = next(n for n in case.spec.nodes if n.id == edge.from_)
+            if status == "Completed":
+                if edge.condition is None:
+                    edges.append("Active")
+                elif "absent" in edge.condition:
+                    edges.append("Broken")
+                else:
+                    edges.append("Active" if output.get("ok") is True else "Inactive")
+            elif status == "Failed":
+                edges.append("Active" if source.allow_failure else "Failed")
+            else:
+                edges.append("Failed" if reason == "UpstreamFailed" else "Inactive")
+        ends[node.id] = _node_end(case, node, edges)
+    return ends
+
+
+def _node_end(case, node, edges):
+    rule = node.trigger_rule.value
+    seen = Counter(edges)
+    if rule in ("NoneFailed", "AllCompleted"):
+        if seen["Broken"]:
+            return ("Failed", "ConditionError", None)
+        if seen["Failed"]:
+            return ("Skipped", "UpstreamFailed", None)
+        if rule == "AllCompleted" and seen["Inactive"]:
+            return ("Skipped", "EdgeInactive", None)
+    if rule in ("NoneFailed", "AnyCompleted") and edges and not seen["Active"]:
+        if seen["Broken"]:
+            return ("Failed", "ConditionError", None)
+        if seen["Failed"]:
+            return ("Skipped", "UpstreamFailed", None)
+        return ("Skipped", "NoActiveEdge", None)
+    if rule == "AllDone" and seen["Broken"]:
+        return ("Failed", "ConditionError", None)
+    if node.condition is not None and "nothing" in node.condition:
+        return ("Failed", "ConditionError", None)
+    if node.condition == "1 == 2":
+        return ("Skipped", "ConditionFalse", None)
+    for number in range(1, node.retry_policy.max_attempts + 1):
+        match case.outcome(node.id, number):
+            case "ok":
+                return ("Completed", "", {"ok": True})
+            case "no":
+                return ("Completed", "", {"ok": False})
+            case "refuse":
+                return ("Failed", "Refused", None)
+            case "bad-json":
+                end = ("Failed", "OutputNotJSON", None)
+            case _:
+                end = ("Failed", "Error", None)
+    return end
+
+
+PHASES = [AttemptPhase.LAUNCHED, AttemptPhase.RUNNING]
+
+
+@dataclass
+class World:
+    """Programs as a cluster would run them: each started once by its name."""
+
+    case: Case
+    executions: dict[str, dict] = field(default_factory=dict)
+    starts: Counter = field(default_factory=Counter)
+    stopped: set[str] = field(default_factory=set)
+
+    def start(self, launch: Launch) -> None:
+        if launch.execution_id in self.executions:
+            return  # AlreadyExists: ours, adopted
+        self.starts[launch.execution_id] += 1
+        number = int(launch.execution_id.rsplit("-", 1)[1])
+        self.executions[launch.execution_id] = {
+            "node": launch.node,
+            "number": number,
+            "step": 0,
+        }
+
+    def stop(self, stop: Stop) -> None:
+        self.stopped.add(stop.execution_id)
+
+    def live(self):
+        return [e for e, x in self.executions.items() if x["step"] < 2 and e not in self.stopped]
+
+    def advance(self, execution: str) -> None:
+        self.executions[execution]["step"] = min(2, self.executions[execution]["step"] + 1)
+
+    def see(self, execution: str, step: int | None = None) -> Observation:
+        facts = self.executions[execution]
+        step = facts["step"] if step is None else min(step, facts["step"])
+        common = {"node": facts["node"], "execution_id": execution}
+        if execution in self.stopped:
+            return Observation(phase=AttemptPhase.GONE, **common)
+        if step < 2:
+            return Observation(phase=PHASES[step], **common)
+        outcome = self.case.outcome(facts["node"], facts["number"])
+        if outcome in ("ok", "no"):
+            output = json.dumps({"ok": outcome == "ok"}).encode()
+            return Observation(phase=AttemptPhase.SUCCEEDED, output=output, **common)
+        if outcome == "bad-json":
+            return Observation(phase=AttemptPhase.SUCCEEDED, output=b"[1", **common)
+        return Observation(
+            phase=AttemptPhase.FAILED,
+            reason="Refused" if outcome == "refuse" else "Error",
+            retryable=outcome != "refuse",
+            exit_code=1,
+            **common,
+        )
+
+
+class Harness:
+    """A shell that writes the status at the end of a turn, and may die at any point in it."""
+
+    def __init__(self, case, *, max_parallel=3, fail_fast=False):
+        self.case = case
+        self.world = World(case)
+        self.plan = Plan.build(case.spec, workflow_id="w")
+        self.info = RunInfo("r", "u", max_parallel, fail_fast)
+        self.context = initial_context(self.plan, WorkflowRunSpec(workflow_spec=case.spec))
+        self.now = 1000.0
+        self.written = dump_status(initial_status(self.plan, self.now))
+        self.ended = {}
+        self.crash()
+
+    def crash(self):
+        status = load_status(json.loads(json.dumps(self.written)))
+        self.engine = Engine(self.plan, self.info, self.context, status)
+        self.ended = {}
+
+    def turn(self, observations=(), *, die_at=None, requests=(), control=None):
+        """One reconcile; `die_at` n: killed before the n-th side effect."""
+        effects = 0
+        control = control or Control()
+        queue = list(observations)
+        while True:
+            before = self._ended()
+            actions = self.engine.step(
+                self.now, observations=queue, requests=requests, control=control
+            )
+            if not requests:
+                after = self._ended()
+                assert all(after.get(n) == s for n, s in before.items()), (before, after)
+            requests = ()
+            queue = []
+            launches = [a for a in actions if isinstance(a, Launch)]
+            self._check_launches(launches)
+            for launch in launches:
+                if effects == die_at:
+                    return self.crash()
+                self.world.start(launch)
+                effects += 1
+                queue.append(
+                    Observation(launch.node, launch.execution_id, AttemptPhase.LAUNCHED)
+                )
+            stops = [a for a in actions if isinstance(a, Stop)]
+            if not launches:
+                break
+            self.late = stops
+        if effects == die_at:
+            return self.crash()
+        self.engine.take_changes()
+        self.written = dump_status(self.engine.status)
+        for stop in stops:
+            self.world.stop(stop)
+        return actions
+
+    def _ended(self):
+        nodes = self.engine.status.nodes
+        return {n: s.status for n, s in nodes.items() if s.status.ended}
+
+    def _check_launches(self, launches):
+        """No node starts before its join allows it."""
+        states = self.engine.status.nodes
+        running = sum(s.status is NodeStatus.RUNNING for s in states.values())
+        assert running + len(launches) <= self.info.max_parallel
+        for launch in launches:
+            node = next(n for n in self.case.spec.nodes if n.id == launch.node)
+            sources = [states[e.from_] for e in self.case.spec.edges if e.to == launch.node]
+            if node.trigger_rule.value != "AnyCompleted":
+                assert all(s.status.ended for s in sources)
+            elif sources:
+                assert any(s.status in (NodeStatus.COMPLETED, NodeStatus.FAILED) for s in sources)
+
+    def finish(self, control=None):
+        for _ in range(400):
+            if self.engine.status.phase.ended:
+                return
+            for execution in self.world.live():
+                self.world.advance(execution)
+            actions = self.turn([self.world.see(e) for e in self.world.executions], control=control)
+            wakes = [a.at for a in actions or () if isinstance(a, WakeAt)]
+            if wakes and not self.world.live():
+                self.now = max(self.now, wakes[-1])
+        raise AssertionError(f"the run does not end: {self.written}")
+
+    def ends(self):
+        return {
+            name: (state.status.value, state.reason, state.output)
+            for name, state in self.engine.status.nodes.items()
+        }
+
+
+def hostile(draw, harness, steps):
+    """Let the world go on in any order, and tell the engine about it badly."""
+    for _ in range(steps):
+        live = harness.world.live()
+        if live and draw(st.booleans()):
+            harness.world.advance(draw(st.sampled_from(live)))
+        known = list(harness.world.executions)
+        seen = []
+        if known:
+            for execution in draw(st.lists(st.sampled_from(known), max_size=4)):
+                step = draw(st.sampled_from([None, None, 0, 1]))
+                seen.append(harness.world.see(execution, step))
+        if draw(st.integers(0, 3)) == 0:
+            harness.now += draw(st.sampled_from([0.5, 3, 20]))
+        die_at = draw(st.sampled_from([None, None, None, 0, 1, 2]))
+        harness.turn(seen, die_at=die_at)
+        if draw(st.integers(0, 5)) == 0:
+            harness.crash()
+
+
+SETTINGS = settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@SETTINGS
+@given(cases(), st.data())
+def test_every_run_ends_as_the_tables_say_whatever_the_order_of_events(case, data):
+    harness = Harness(case, max_parallel=data.draw(st.integers(1, 4)))
+    hostile(data.draw, harness, data.draw(st.integers(0, 20)))
+    harness.finish()
+    ends = harness.ends()
+    want = expected(case)
+    note(f"{ends}\n{want}")
+    assert {n: e[:2] for n, e in ends.items()} == {n: e[:2] for n, e in want.items()}
+    assert {n: e[2] for n, e in ends.items()} == {n: e[2] for n, e in want.items()}
+    assert max(harness.world.starts.values(), default=0) <= 1
+    bad = any(
+        (s == "Failed" and not node.allow_failure) or r == "UpstreamFailed"
+        for node in case.spec.nodes
+        for s, r, _ in [want[node.id]]
+    )
+    assert harness.engine.status.phase is (RunPhase.FAILED if bad else RunPhase.SUCCEEDED)
+
+
+@SETTINGS
+@given(cases(), st.data())
+def test_rerun_touches_exactly_the_node_and_its_descendants(case, data):
+    harness = Harness(case)
+    harness.finish()
+    before = dump_status(harness.engine.status)["nodes"]
+    node = data.draw(st.sampled_from([n.id for n in case.spec.nodes]))
+    cascade = data.draw(st.booleans())
+    request = RerunRequest("q1", (node,), cascade=cascade)
+    harness.turn(requests=[request])
+    harness.turn(requests=[request])  # asked twice, carried out once
+    hostile(data.draw, harness, data.draw(st.integers(0, 8)))
+    harness.finish()
+    after = dump_status(harness.engine.status)["nodes"]
+    descendants = {node}
+    for edge in case.spec.edges:
+        if edge.from_ in descendants:
+            descendants.add(edge.to)
+    touched = descendants if cascade else {node}
+    for name in after:
+        if name not in touched:
+            kept = {k: v for k, v in after[name].items() if k not in ("stale", "updatedAt")}
+            was = {k: v for k, v in before[name].items() if k not in ("stale", "updatedAt")}
+            assert kept == was
+        assert bool(after[name].get("stale")) == (
+            not cascade
+            and name in descendants - {node}
+            and before[name]["status"] in ("Completed", "Failed")
+        )
+    ran_before = before[node].get("executionCount", 0)
+    assert after[node].get("executionCount", 0) >= ran_before
+    assert harness.engine.status.handled_requests == ["q1"]
+    assert max(harness.world.starts.values(), default=0) <= 1
+
+
+@SETTINGS
+@given(cases(), st.data())
+def test_rerun_of_a_running_run_stops_what_runs_before_it_starts_again(case, data):
+    harness = Harness(case)
+    hostile(data.draw, harness, data.draw(st.integers(1, 10)))
+    if harness.engine.status.phase.ended:
+        return
+    harness.turn()
+    node = data.draw(st.sampled_from([n.id for n in case.spec.nodes]))
+    harness.turn(requests=[RerunRequest("q1", (node,))])
+    hostile(data.draw, harness, data.draw(st.integers(0, 10)))
+    harness.finish()
+    assert max(harness.world.starts.values(), default=0) <= 1
+    live = [e for e in harness.world.live()]
+    assert not live, "the run ended while something of it runs"
+
+
+@SETTINGS
+@given(cases(), st.data())
+def test_a_cancelled_run_ends_cancelled_and_stops_everything(case, data):
+    harness = Harness(case)
+    hostile(data.draw, harness, data.draw(st.integers(0, 8)))
+    was_over = harness.engine.status.phase.ended
+    harness.turn(control=Control(cancel=True))
+    assert harness.engine.status.phase.ended
+    if not was_over and any(s.reason == "RunCancelled" for s in harness.engine.status.nodes.values()):
+        assert harness.engine.status.phase is RunPhase.CANCELLED
+    harness.turn([harness.world.see(e) for e in harness.world.executions], control=Control(cancel=True))
+    assert not harness.world.live()
+
+
+@SETTINGS
+@given(cases(), st.data())
+def test_fail_fast_ends_the_run_at_its_first_failure(case, data):
+    harness = Harness(case, fail_fast=True)
+    hostile(data.draw, harness, data.draw(st.integers(0, 12)))
+    harness.finish()
+    allow = {n.id: n.allow_failure for n in case.spec.nodes}
+    failed = [n for n, (s, _, _) in harness.ends().items() if s == "Failed" and not allow[n]]
+    assert len(failed) <= 1
+    if failed:
+        assert harness.engine.status.phase is RunPhase.FAILED
+
+
+@SETTINGS
+@given(cases(), st.data())
+def test_a_suspended_run_starts_nothing(case, data):
+    harness = Harness(case)
+    hostile(data.draw, harness, data.draw(st.integers(0, 6)))
+    harness.turn()
+    before = set(harness.world.executions)
+    for _ in range(4):
+        for execution in harness.world.live():
+            harness.world.advance(execution)
+        harness.now += 100
+        seen = [harness.world.see(e) for e in harness.world.executions]
+        harness.turn(seen, control=Control(suspend=True))
+    assert set(harness.world.executions) == before
+    harness.finish()
+    assert {n: e[:2] for n, e in harness.ends().items()} == {
+        n: e[:2] for n, e in expected(case).items()
+    }
