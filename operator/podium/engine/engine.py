@@ -103,7 +103,8 @@ class Engine:
     """A run: its plan, its status, and what is derived from both.
 
     `context` is context version 0 (`podium.engine.start.initial_context`). `status` is changed in
-    place.
+    place. The first step of an engine made from a status that was written before must be told of
+    everything that is alive: what was stopped and has not ended keeps its node from starting.
     """
 
     def __init__(
