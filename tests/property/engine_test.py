@@ -251,9 +251,7 @@ class Harness:
                     return self.crash()
                 self.world.start(launch)
                 effects += 1
-                queue.append(
-                    Observation(launch.node, launch.execution_id, AttemptPhase.LAUNCHED)
-                )
+                queue.append(Observation(launch.node, launch.execution_id, AttemptPhase.LAUNCHED))
             stops += [a for a in actions if isinstance(a, Stop)]
             if not launches:
                 break
@@ -410,7 +408,9 @@ def test_a_cancelled_run_ends_cancelled_and_stops_everything(case, data):
     was_over = harness.engine.status.phase.ended
     harness.turn(control=Control(cancel=True))
     assert harness.engine.status.phase.ended
-    if not was_over and any(s.reason == "RunCancelled" for s in harness.engine.status.nodes.values()):
+    if not was_over and any(
+        s.reason == "RunCancelled" for s in harness.engine.status.nodes.values()
+    ):
         assert harness.engine.status.phase is RunPhase.CANCELLED
     seen = [harness.world.see(e) for e in harness.world.executions]
     harness.turn(seen, control=Control(cancel=True))
