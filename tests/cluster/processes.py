@@ -1,0 +1,127 @@
+"""Starting, finding again and ending our own processes.
+
+A pid alone may belong to somebody else by the time it is read again, so a process is known by its pid
+and its start time: only a process of which both still fit is ever signalled.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.cluster.places import STATE
+from tests.cluster.say import ClusterError, say
+
+
+@dataclass(frozen=True)
+class Component:
+    """A process that stays: its command line, the files it reads, and how to tell that it serves."""
+
+    name: str
+    command: Sequence[str | Path]
+    healthy: Callable[[], bool]
+    files: Sequence[Path] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 60
+
+    @property
+    def record(self) -> Path:
+        """Where the pid stands."""
+        return STATE / "pids" / f"{self.name}.json"
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return STATE / "logs" / f"{self.name}.log"
+
+    def recipe(self) -> str:
+        """Name what it was started from: with another command line or settings it starts anew."""
+        parts = [str(word) for word in self.command]
+        parts += [file.read_text() for file in self.files]
+        parts += [f"{key}={value}" for key, value in sorted(self.env.items())]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def start_time(pid: int) -> str | None:
+    """Return when a process began, in clock ticks since boot; None when there is none, or a zombie."""
+    try:
+        # The name in parentheses may hold anything, blanks and parentheses too.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in {"Z", "X"} else fields[19]
+
+
+def recorded(name: str) -> dict[str, str] | None:
+    """Return the record of a component whose process lives."""
+    try:
+        record = json.loads((STATE / "pids" / f"{name}.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    alive = start_time(int(record["pid"])) == record["started"]
+    return record if alive else None
+
+
+def ensure(component: Component) -> bool:
+    """Start a component unless it runs from the same recipe; return whether it was started."""
+    recipe = component.recipe()
+    record = recorded(component.name)
+    if record and record["recipe"] == recipe:
+        return False
+    if record:
+        say(f"{component.name}: its settings changed")
+        stop(component.name)
+    for folder in (component.record.parent, component.log.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    with component.log.open("a") as log:
+        process = subprocess.Popen(
+            [str(word) for word in component.command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=STATE,
+            env=os.environ | component.env,
+            start_new_session=True,  # so that it survives the end of this command
+        )
+    started = start_time(process.pid)
+    component.record.write_text(
+        json.dumps({"pid": process.pid, "started": started, "recipe": recipe})
+    )
+    return True
+
+
+def wait(component: Component) -> None:
+    """Wait until a component serves; say what it last said when it ends or takes too long."""
+    end = time.monotonic() + component.patience
+    while not component.healthy():
+        dead = recorded(component.name) is None
+        if dead or time.monotonic() > end:
+            tail = "\n".join(component.log.read_text(errors="replace").splitlines()[-15:])
+            what = "ended" if dead else f"does not serve after {component.patience:.0f} s"
+            raise ClusterError(f"{component.name} {what}; {component.log} ends with:\n{tail}")
+        time.sleep(0.1)
+
+
+def stop(name: str, patience: float = 20) -> None:
+    """End a component and wait for it: a successor started meanwhile would find its port taken."""
+    record = recorded(name)
+    if record:
+        pid, started = int(record["pid"]), record["started"]
+        end = time.monotonic() + patience
+        os.kill(pid, signal.SIGTERM)
+        while start_time(pid) == started:
+            try:
+                os.waitpid(pid, os.WNOHANG)  # ours only when this very command started it
+            except ChildProcessError:
+                pass
+            if time.monotonic() > end:
+                say(f"{name} did not end on SIGTERM within {patience:.0f} s: SIGKILL")
+                os.kill(pid, signal.SIGKILL)
+                end += patience
+            time.sleep(0.05)
+    (STATE / "pids" / f"{name}.json").unlink(missing_ok=True)
