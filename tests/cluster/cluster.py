@@ -1,0 +1,166 @@
+"""Bringing the parts up in order, and taking them down in the reverse."""
+
+import os
+import shutil
+import string
+import time
+from pathlib import Path
+
+from tests.cluster import binaries, certs, components, images, kind, network, packages
+from tests.cluster import processes, remains
+from tests.cluster.places import DNS_PORT, DNS_SERVICE, HOST, KUBECONFIG, READY, STATE
+from tests.cluster.say import ClusterError, run, say, step
+
+PROGRAMS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+    "helm",  # the tests install the chart with it
+)
+BOOT = STATE / "boot"
+
+
+def given() -> str | None:
+    """Return the KUBECONFIG of a cluster that somebody else made and that answers."""
+    value = os.environ.get("KUBECONFIG", "")
+    if not value or Path(value).absolute() == KUBECONFIG:
+        return None
+    if not any(Path(part).exists() for part in value.split(os.pathsep) if part):
+        say(f"KUBECONFIG={value} is not there: a cluster is made instead")
+        return None
+    ready = _kubectl("get", "--raw=/readyz", "--request-timeout=10s", kubeconfig=value)
+    if ready != "ok":
+        say(f"the cluster of KUBECONFIG={value} does not answer: a cluster is made instead")
+        return None
+    return value
+
+
+def _kubectl(*arguments: str, stdin: str | None = None, kubeconfig: str = "") -> str | None:
+    """Return what kubectl prints, None when it fails: everything here is asked again until it holds."""
+    program = shutil.which("kubectl")
+    if not program:
+        binaries.ensure(["kubectl"])
+        program = str(binaries.path("kubectl"))
+    config = f"--kubeconfig={kubeconfig or KUBECONFIG}"
+    done = run([program, config, *arguments], check=False, stdin=stdin, timeout=60)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def up() -> None:
+    """Make the cluster, or what is missing of it."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    if kind.MARK.exists() or (not BOOT.exists() and kind.possible()):
+        kind.up()
+        READY.write_text(f"{KUBECONFIG}\n")
+        return
+    if os.geteuid() != 0:
+        raise ClusterError("a cluster without Docker runs containers itself, so it must be root")
+    _forget_before_boot()
+    packages.ensure(packages.CLUSTER)
+    binaries.ensure(PROGRAMS)
+    network.ensure()
+    certs.ensure()
+    images.ensure()
+    certs.kubeconfig("admin", KUBECONFIG)
+    # What does not need one another starts together.
+    _start(components.registry(), components.containerd(), components.etcd())
+    for name in (images.PAUSE, images.BUSYBOX):
+        if images.pull(name):
+            say(f"pulled {name}")
+    _start(components.apiserver())
+    _apply()
+    _start(components.controller_manager(), components.scheduler(), components.kubelet())
+    _start(components.proxy(), components.coredns())
+    _until_ready()
+    READY.write_text(f"{KUBECONFIG}\n")
+
+
+def _forget_before_boot() -> None:
+    """Start over after the machine did: its processes, mounts and bridge are gone."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    if BOOT.exists() and BOOT.read_text() != boot:
+        say("the machine was started anew since: so is the cluster")
+        remains.remove()
+        STATE.mkdir(parents=True)
+    BOOT.write_text(boot)
+
+
+def _start(*group: processes.Component) -> None:
+    started = [component for component in group if processes.ensure(component)]
+    if not started:
+        for component in group:
+            processes.wait(component)
+        return
+    with step(f"start {', '.join(component.name for component in started)}"):
+        for component in group:
+            processes.wait(component)
+
+
+def _apply() -> None:
+    text = Path(__file__).with_name("manifests.yaml").read_text()
+    filled = string.Template(text).substitute(
+        HOST=HOST, DNS_PORT=str(DNS_PORT), DNS_SERVICE=DNS_SERVICE
+    )
+    end = time.monotonic() + 60
+    # A young API server may be ready before its own roles and namespaces are.
+    while _kubectl("apply", "-f", "-", stdin=filled) is None:
+        if time.monotonic() > end:
+            raise ClusterError("the API server refuses tests/cluster/manifests.yaml")
+        time.sleep(0.5)
+
+
+def _until_ready() -> None:
+    """Wait for what a first test would stumble over."""
+    begin = time.monotonic()
+    node = "jsonpath={.items[0].status.conditions[?(@.type=='Ready')].status}"
+    taints = "jsonpath={.items[0].spec.taints}"
+    checks = {
+        "the node is Ready": lambda: _kubectl("get", "nodes", "-o", node) == "True",
+        "the node takes pods": lambda: _kubectl("get", "nodes", "-o", taints) == "",
+        "the namespace default has its ServiceAccount": lambda: (
+            _kubectl("get", "serviceaccount", "default", "-n", "default") is not None
+        ),
+        "kube-proxy serves": components.proxy().healthy,
+    }
+    for what, holds in checks.items():
+        while not holds():
+            if time.monotonic() > begin + 120:
+                raise ClusterError(f"not within two minutes: {what}; logs are in {STATE}/logs")
+            time.sleep(0.2)
+
+
+def down() -> None:
+    """End the cluster and remove all that it left on the machine."""
+    if not STATE.exists():
+        say("no cluster")
+        return
+    READY.unlink(missing_ok=True)
+    if kind.MARK.exists():
+        kind.down()
+        return
+    with step("end the cluster"):
+        for name in components.STOP_ORDER:
+            if name == "containerd":
+                remains.end_containers()
+            processes.stop(name)
+        network.remove()
+        remains.remove()
+
+
+def status() -> bool:
+    """Print what runs; return whether all does."""
+    if kind.MARK.exists():
+        print(_kubectl("get", "nodes") or "the cluster of kind does not answer")
+        return True
+    whole = True
+    for name in components.STOP_ORDER[::-1]:
+        record = processes.recorded(name)
+        whole = whole and record is not None
+        print(f"{name:24} {'pid ' + str(record['pid']) if record else 'not running'}")
+    nodes = _kubectl("get", "nodes", "--no-headers") if whole else None
+    print(nodes or "the API server does not answer")
+    return whole and nodes is not None

@@ -1,0 +1,90 @@
+"""Podium's own image, built from the repository's Dockerfile without a container engine's daemon.
+
+Both the base and the result lie in the cache. The base is Debian as its mirror has it on the day it is
+made: delete its folder to renew it.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.cluster import packages
+from tests.cluster.places import CACHE, REPOSITORY
+from tests.cluster.say import run, say, step
+
+NAME = "docker.io/library/podium:dev"
+BASE = "docker.io/library/debian:trixie-slim"
+BASE_ARCHIVE = CACHE / "debian-trixie-slim" / "rootfs.tar"
+RESULTS = CACHE / "image"
+INPUTS = ("Dockerfile", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "operator")
+BUILDAH = ["buildah", "--root", str(CACHE / "buildah"), "--runroot", str(CACHE / "buildah-run")]
+CERTIFICATES = Path("/etc/ssl/certs")
+
+
+def build() -> Path:
+    """Return the archive of the image of the sources as they are, built unless it is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        # A copy: what is hashed is what is built, also while somebody edits the sources.
+        context = Path(folder)
+        for name in INPUTS:
+            source = REPOSITORY / name
+            if source.is_dir():
+                waste = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+                shutil.copytree(source, context / name, ignore=waste)
+            else:
+                shutil.copy2(source, context / name)
+        archive = RESULTS / f"{_hash(context)[:16]}.tar"
+        if archive.exists():
+            say("image: nothing that goes into it changed")
+            return archive
+        packages.ensure(packages.IMAGE)
+        _ensure_base()
+        with step("build the image"):
+            _build(context, archive)
+    for older in sorted(RESULTS.glob("*.tar"), key=lambda file: file.stat().st_mtime)[:-3]:
+        older.unlink()
+    return archive
+
+
+def _hash(folder: Path) -> str:
+    digest = hashlib.sha256(BASE.encode())
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(folder)} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _ensure_base() -> None:
+    if not BASE_ARCHIVE.exists():
+        BASE_ARCHIVE.parent.mkdir(parents=True, exist_ok=True)
+        fresh = BASE_ARCHIVE.with_suffix(f".{os.getpid()}.tar")
+        # What the official image leaves out, this leaves out too.
+        slim = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")]
+        with step("make the base image from Debian's packages"):
+            run(["mmdebstrap", "--variant=minbase", *slim, "trixie", fresh])
+        fresh.rename(BASE_ARCHIVE)
+    if run([*BUILDAH, "inspect", "--type", "image", BASE], check=False).returncode:
+        with step("import the base image"):
+            container = run([*BUILDAH, "from", "scratch"]).stdout.strip()
+            try:
+                run([*BUILDAH, "add", container, BASE_ARCHIVE, "/"])
+                run([*BUILDAH, "config", "--cmd", "bash", container])
+                run([*BUILDAH, "commit", container, BASE])
+            finally:
+                run([*BUILDAH, "rm", container], check=False)
+
+
+def _build(context: Path, archive: Path) -> None:
+    # Not only Debian's own authorities sign what this machine downloads.
+    mount = ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"] if CERTIFICATES.exists() else []
+    build = ["bud", "--pull-never", "--isolation", "chroot", "--network", "host", "--layers"]
+    run([*BUILDAH, *build, *mount, "--tag", NAME, context])
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    fresh = archive.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    push = ["push", "--disable-compression", "--format", "oci", NAME]
+    run([*BUILDAH, *push, f"oci-archive:{fresh}:{NAME}"])
+    fresh.rename(archive)
+    run([*BUILDAH, "rmi", "--prune"], check=False)  # layers that no image holds any more

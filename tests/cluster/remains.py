@@ -1,0 +1,103 @@
+"""Ending containers, and removing mounts, namespaces, cgroups and rules after the last process.
+
+Everything of ours is found by what carries our own folder, socket or network name; nothing else is
+touched.
+"""
+
+import os
+import shutil
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.cluster import processes
+from tests.cluster.images import CTR
+from tests.cluster.places import CONTAINERD_SOCKET, NETWORK, STATE
+from tests.cluster.say import ClusterError, run, say
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def end_containers() -> None:
+    """End every container: by containerd, which tidies up, else by the shims themselves."""
+    if processes.recorded("containerd"):
+        tasks = run([*CTR, "tasks", "ls", "-q"], check=False, timeout=20).stdout.split()
+        if tasks:
+            run([*CTR, "tasks", "delete", "--force", *tasks], check=False, timeout=60)
+    end = time.monotonic() + 10
+    while shims := _shims():
+        for shim in shims:
+            for pid in [*_children(shim), shim]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > end:
+            raise ClusterError(f"these container shims do not end: {shims}")
+        time.sleep(0.1)
+
+
+def _shims() -> list[int]:
+    """Find the shims that speak to our containerd's socket."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            ours = bytes(CONTAINERD_SOCKET) in words
+            if ours and Path(words[0].decode()).name.startswith("containerd-shim"):
+                found.append(int(folder.name))
+    return [pid for pid in found if processes.start_time(pid)]
+
+
+def _children(pid: int) -> list[int]:
+    """Return all processes below one, the nearest last."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):
+            for child in map(int, (task / "children").read_text().split()):
+                found = [*_children(child), child, *found]
+    return found
+
+
+def mounts() -> list[str]:
+    """Return what is mounted below our folder, the newest first."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        # Blanks in paths are written as octal.
+        where = line.split()[4].encode().decode("unicode_escape")
+        if where.startswith(f"{STATE}/"):
+            found.append(where)
+    return found[::-1]
+
+
+def remove() -> None:
+    """Remove what no process holds any more, the folder itself last."""
+    for where in mounts():
+        if run(["umount", where], check=False).returncode:
+            run(["umount", "--lazy", where], check=False)
+    if left := mounts():
+        # Deleting the folder now would delete what is mounted in it.
+        raise ClusterError(f"still mounted: {' '.join(left)}")
+    if processes.Component("kube-proxy", [], bool).log.exists():
+        for family in ("ip", "ip6"):
+            run(["nft", "delete", "table", family, "kube-proxy"], check=False)
+    _remove_cgroups()
+    for link in Path("/var/log/containers").glob("*.log"):
+        if link.is_symlink() and str(link.readlink()).startswith(f"{STATE}/"):
+            link.unlink()
+    for result in Path("/var/lib/cni").glob(f"results/{NETWORK}-*"):
+        result.unlink()
+    with suppress(OSError):  # others may use it
+        Path("/var/log/containers").rmdir()
+    shutil.rmtree(STATE, ignore_errors=True)
+    if STATE.exists():
+        say(f"{STATE} could not be removed whole")
+
+
+def _remove_cgroups() -> None:
+    """Remove the kubelet's groups where they are empty: the kernel refuses the others."""
+    for hierarchy in (CGROUPS, *CGROUPS.glob("*/")):
+        root = hierarchy / "kubepods"
+        if root.is_dir():
+            for folder, _, _ in os.walk(root, topdown=False):
+                with suppress(OSError):
+                    Path(folder).rmdir()
