@@ -101,7 +101,11 @@ def _build(name: str, program: Program) -> None:
     target = path(name)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix=f"build-{name}-") as folder:
         work = Path(folder)
-        env = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOWORK": "off"}
+        env = os.environ | {
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-mod=mod -buildvcs=false",
+            "GOWORK": "off",
+        }
         (work / "go.mod").write_text(_go_mod(program, work, env))
         run(["go", "get", "-tool", f"{program.package}@v{program.version}"], cwd=work, env=env)
         flags = " ".join(["-s", "-w", *(f"-X {variable}" for variable in program.variables)])

@@ -55,8 +55,12 @@ def key(name: str) -> Path:
     return PKI / f"{name}.key"
 
 
-def _new_key(name: str) -> None:
-    run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key(name)])
+def _new_key(name: str, *, rsa: bool = False) -> None:
+    # Small clients, such as busybox's wget, know no elliptic certificates: servers use RSA.
+    kind = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
+    if not rsa:
+        kind = ["EC", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    run(["openssl", "genpkey", "-algorithm", *kind, "-out", key(name)])
     key(name).chmod(0o600)
 
 
@@ -75,12 +79,12 @@ def ensure() -> None:
         _issue(name, identity)
     _new_key("service-accounts")
     public = ["-pubout", "-out", PKI / "service-accounts.pub"]
-    run(["openssl", "ec", "-in", key("service-accounts"), *public])
+    run(["openssl", "pkey", "-in", key("service-accounts"), *public])
     done.touch()
 
 
 def _issue(name: str, identity: Identity) -> None:
-    _new_key(name)
+    _new_key(name, rsa=bool(identity.names))
     subject = (f"/O={identity.group}" if identity.group else "") + f"/CN={identity.user}"
     usage = "serverAuth" if identity.names else "clientAuth"
     extensions = ["basicConstraints=critical,CA:FALSE", f"extendedKeyUsage={usage}"]

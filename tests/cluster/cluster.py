@@ -6,8 +6,17 @@ import string
 import time
 from pathlib import Path
 
-from tests.cluster import binaries, certs, components, images, kind, network, packages
-from tests.cluster import processes, remains
+from tests.cluster import (
+    binaries,
+    certs,
+    components,
+    images,
+    kind,
+    network,
+    packages,
+    processes,
+    remains,
+)
 from tests.cluster.places import DNS_PORT, DNS_SERVICE, HOST, KUBECONFIG, READY, STATE
 from tests.cluster.say import ClusterError, run, say, step
 

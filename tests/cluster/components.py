@@ -283,16 +283,19 @@ def coredns() -> Component:
     """Answer names of the cluster, and say at once that there are no others."""
     config = _write(
         "Corefile",
-        f""".:{DNS_PORT} {{
+        f"""cluster.local:{DNS_PORT} in-addr.arpa:{DNS_PORT} ip6.arpa:{DNS_PORT} {{
     bind {HOST}
     errors
-    health 127.0.0.1:18080
     ready 127.0.0.1:18081
     kubernetes cluster.local in-addr.arpa ip6.arpa {{
         kubeconfig {certs.kubeconfig("coredns")}
         ttl 5
     }}
-    template ANY ANY . {{
+}}
+# A block of its own: in the same, template would answer before kubernetes does.
+.:{DNS_PORT} {{
+    bind {HOST}
+    template ANY ANY {{
         rcode NXDOMAIN
     }}
 }}

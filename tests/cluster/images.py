@@ -96,9 +96,7 @@ def _add(name: str, layer: bytes, config: dict[str, Any]) -> None:
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": _blob(
-            json.dumps(settings).encode(), "application/vnd.oci.image.config.v1+json"
-        ),
+        "config": _blob(json.dumps(settings).encode(), "application/vnd.oci.image.config.v1+json"),
         "layers": [_blob(layer, "application/vnd.oci.image.layer.v1.tar")],
     }
     _tag(name, _blob(json.dumps(manifest).encode(), MANIFEST)["digest"])

@@ -20,7 +20,7 @@ BASE_ARCHIVE = CACHE / "debian-trixie-slim" / "rootfs.tar"
 RESULTS = CACHE / "image"
 INPUTS = ("Dockerfile", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "operator")
 BUILDAH = ["buildah", "--root", str(CACHE / "buildah"), "--runroot", str(CACHE / "buildah-run")]
-CERTIFICATES = Path("/etc/ssl/certs")
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def build() -> Path:
@@ -77,8 +77,10 @@ def _ensure_base() -> None:
 
 
 def _build(context: Path, archive: Path) -> None:
-    # Not only Debian's own authorities sign what this machine downloads.
-    mount = ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"] if CERTIFICATES.exists() else []
+    # Whom this machine trusts, the package clients in the build trust too. Not mounted over
+    # /etc/ssl/certs, where the package ca-certificates writes when it is installed.
+    target = "/usr/local/share/ca-certificates/builder.crt"
+    mount = ["--volume", f"{AUTHORITIES}:{target}:ro"] if AUTHORITIES.exists() else []
     build = ["bud", "--pull-never", "--isolation", "chroot", "--network", "host", "--layers"]
     run([*BUILDAH, *build, *mount, "--tag", NAME, context])
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,21 +108,24 @@ def wait(component: Component) -> None:
         time.sleep(0.1)
 
 
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def stop(name: str, patience: float = 20) -> None:
     """End a component and wait for it: a successor started meanwhile would find its port taken."""
     record = recorded(name)
     if record:
         pid, started = int(record["pid"]), record["started"]
         end = time.monotonic() + patience
-        os.kill(pid, signal.SIGTERM)
+        _signal(pid, signal.SIGTERM)
         while start_time(pid) == started:
-            try:
+            with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)  # ours only when this very command started it
-            except ChildProcessError:
-                pass
             if time.monotonic() > end:
                 say(f"{name} did not end on SIGTERM within {patience:.0f} s: SIGKILL")
-                os.kill(pid, signal.SIGKILL)
+                _signal(pid, signal.SIGKILL)
                 end += patience
             time.sleep(0.05)
     (STATE / "pids" / f"{name}.json").unlink(missing_ok=True)
