@@ -188,6 +188,7 @@ def controller_manager() -> Component:
         "--use-service-account-credentials=true",
         f"--root-ca-file={certs.cert('ca')}",
         f"--service-account-private-key-file={certs.key('service-accounts')}",
+        f"--flex-volume-plugin-dir={KUBELET / 'volume-plugins'}",
         f"--cluster-signing-cert-file={certs.cert('ca')}",
         f"--cluster-signing-key-file={certs.key('ca')}",
     ]

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.cluster import packages
+from tests.cluster import packages, remains
 from tests.cluster.places import CACHE, REPOSITORY
 from tests.cluster.say import run, say, step
 
@@ -40,9 +40,14 @@ def build() -> Path:
             say("image: nothing that goes into it changed")
             return archive
         packages.ensure(packages.IMAGE)
-        _ensure_base()
-        with step("build the image"):
-            _build(context, archive)
+        try:
+            _ensure_base()
+            with step("build the image"):
+                _build(context, archive)
+        finally:
+            # A failed build leaves its container behind, and every build its mounts.
+            run([*BUILDAH, "rm", "--all"], check=False)
+            remains.unmount(CACHE / "buildah")
     for older in sorted(RESULTS.glob("*.tar"), key=lambda file: file.stat().st_mtime)[:-3]:
         older.unlink()
     return archive
@@ -68,12 +73,9 @@ def _ensure_base() -> None:
     if run([*BUILDAH, "inspect", "--type", "image", BASE], check=False).returncode:
         with step("import the base image"):
             container = run([*BUILDAH, "from", "scratch"]).stdout.strip()
-            try:
-                run([*BUILDAH, "add", container, BASE_ARCHIVE, "/"])
-                run([*BUILDAH, "config", "--cmd", "bash", container])
-                run([*BUILDAH, "commit", container, BASE])
-            finally:
-                run([*BUILDAH, "rm", container], check=False)
+            run([*BUILDAH, "add", container, BASE_ARCHIVE, "/"])
+            run([*BUILDAH, "config", "--cmd", "bash", container])
+            run([*BUILDAH, "commit", "--rm", container, BASE])
 
 
 def _build(context: Path, archive: Path) -> None:

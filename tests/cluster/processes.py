@@ -24,7 +24,7 @@ class Component:
     """A process that stays: its command line, the files it reads, and how to tell that it serves."""
 
     name: str
-    command: Sequence[str | Path]
+    command: Sequence[object]
     healthy: Callable[[], bool]
     files: Sequence[Path] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -99,11 +99,11 @@ def ensure(component: Component) -> bool:
 def wait(component: Component) -> None:
     """Wait until a component serves; say what it last said when it ends or takes too long."""
     end = time.monotonic() + component.patience
-    while not component.healthy():
-        dead = recorded(component.name) is None
-        if dead or time.monotonic() > end:
+    # Alive first: another's server on the same port would answer in the place of a dead one.
+    while not (alive := recorded(component.name) is not None) or not component.healthy():
+        if not alive or time.monotonic() > end:
             tail = "\n".join(component.log.read_text(errors="replace").splitlines()[-15:])
-            what = "ended" if dead else f"does not serve after {component.patience:.0f} s"
+            what = f"does not serve after {component.patience:.0f} s" if alive else "ended"
             raise ClusterError(f"{component.name} {what}; {component.log} ends with:\n{tail}")
         time.sleep(0.1)
 

@@ -13,10 +13,20 @@ from pathlib import Path
 
 from tests.cluster import processes
 from tests.cluster.images import CTR
-from tests.cluster.places import CONTAINERD_SOCKET, NETWORK, STATE
+from tests.cluster.places import CONTAINERD_SOCKET, CONTAINERD_STATE, STATE
 from tests.cluster.say import ClusterError, run, say
 
 CGROUPS = Path("/sys/fs/cgroup")
+# Folders that the parts make at a place of their own choice; removed when empty, children first.
+FIXED = (
+    "/run/containerd/s",
+    "/run/containerd",
+    "/var/lib/cni/results",
+    "/var/lib/cni",
+    "/var/lib/kubelet/device-plugins",
+    "/var/lib/kubelet",
+    "/var/log/containers",
+)
 
 
 def end_containers() -> None:
@@ -26,6 +36,8 @@ def end_containers() -> None:
         if tasks:
             run([*CTR, "tasks", "delete", "--force", *tasks], check=False, timeout=60)
     end = time.monotonic() + 10
+    # A shim that is killed leaves its socket, at a place that is not ours to choose.
+    sockets = [file.read_text().strip() for file in CONTAINERD_STATE.glob("*/*/*/address")]
     while shims := _shims():
         for shim in shims:
             for pid in [*_children(shim), shim]:
@@ -34,6 +46,8 @@ def end_containers() -> None:
         if time.monotonic() > end:
             raise ClusterError(f"these container shims do not end: {shims}")
         time.sleep(0.1)
+    for socket in sockets:
+        Path(socket.removeprefix("unix://")).unlink(missing_ok=True)
 
 
 def _shims() -> list[int]:
@@ -58,36 +72,42 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def mounts() -> list[str]:
-    """Return what is mounted below our folder, the newest first."""
+def _mounts(root: Path) -> list[str]:
+    """Return what is mounted on a folder and below it, the newest first."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         # Blanks in paths are written as octal.
         where = line.split()[4].encode().decode("unicode_escape")
-        if where.startswith(f"{STATE}/"):
+        if Path(where).is_relative_to(root):
             found.append(where)
     return found[::-1]
 
 
-def remove() -> None:
-    """Remove what no process holds any more, the folder itself last."""
-    for where in mounts():
+def unmount(root: Path) -> None:
+    """Unmount all below a folder, or fail: deleting it then would delete what is mounted there."""
+    for where in _mounts(root):
         if run(["umount", where], check=False).returncode:
             run(["umount", "--lazy", where], check=False)
-    if left := mounts():
-        # Deleting the folder now would delete what is mounted in it.
+    if left := _mounts(root):
         raise ClusterError(f"still mounted: {' '.join(left)}")
+
+
+def remove() -> None:
+    """Remove what no process holds any more, the folder itself last."""
+    unmount(STATE)
     if processes.Component("kube-proxy", [], bool).log.exists():
         for family in ("ip", "ip6"):
             run(["nft", "delete", "table", family, "kube-proxy"], check=False)
     _remove_cgroups()
     for link in Path("/var/log/containers").glob("*.log"):
-        if link.is_symlink() and str(link.readlink()).startswith(f"{STATE}/"):
+        if link.is_symlink() and link.readlink().is_relative_to(STATE):
             link.unlink()
-    for result in Path("/var/lib/cni").glob(f"results/{NETWORK}-*"):
-        result.unlink()
-    with suppress(OSError):  # others may use it
-        Path("/var/log/containers").rmdir()
+    for result in Path("/var/lib/cni/results").glob("*"):
+        if f"{STATE}/" in result.read_text(errors="replace"):
+            result.unlink()
+    for folder in FIXED:
+        with suppress(OSError):  # not there, or not ours alone
+            Path(folder).rmdir()
     shutil.rmtree(STATE, ignore_errors=True)
     if STATE.exists():
         say(f"{STATE} could not be removed whole")

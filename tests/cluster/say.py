@@ -41,7 +41,7 @@ def step(what: str, every: float = 20) -> Iterator[None]:
 
 
 def run(
-    command: Sequence[str | Path],
+    command: Sequence[object],
     *,
     check: bool = True,
     cwd: Path | None = None,
@@ -50,7 +50,7 @@ def run(
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command; where it fails, raise with the end of what it said."""
-    words = [str(word) for word in command]
+    words = [str(word) for word in command]  # mostly strings and paths
     try:
         done = subprocess.run(
             words,
