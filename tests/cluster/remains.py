@@ -7,6 +7,7 @@ touched.
 import os
 import shutil
 import signal
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ def end_containers() -> None:
             run([*CTR, "tasks", "delete", "--force", *tasks], check=False, timeout=60)
     end = time.monotonic() + 10
     # A shim that is killed leaves its socket, at a place that is not ours to choose.
-    sockets = [file.read_text().strip() for file in CONTAINERD_STATE.glob("*/*/*/address")]
+    left = [file.read_text().strip() for file in CONTAINERD_STATE.glob("*/*/*/address")]
     while shims := _shims():
         for shim in shims:
             for pid in [*_children(shim), shim]:
@@ -46,8 +47,8 @@ def end_containers() -> None:
         if time.monotonic() > end:
             raise ClusterError(f"these container shims do not end: {shims}")
         time.sleep(0.1)
-    for socket in sockets:
-        Path(socket.removeprefix("unix://")).unlink(missing_ok=True)
+    for address in left:
+        Path(address.removeprefix("unix://")).unlink(missing_ok=True)
 
 
 def _shims() -> list[int]:
@@ -105,12 +106,22 @@ def remove() -> None:
     for result in Path("/var/lib/cni/results").glob("*"):
         if f"{STATE}/" in result.read_text(errors="replace"):
             result.unlink()
+    _remove_dead_socket("/var/lib/kubelet/device-plugins/kubelet.sock")
     for folder in FIXED:
         with suppress(OSError):  # not there, or not ours alone
             Path(folder).rmdir()
     shutil.rmtree(STATE, ignore_errors=True)
     if STATE.exists():
         say(f"{STATE} could not be removed whole")
+
+
+def _remove_dead_socket(path: str) -> None:
+    """Remove a socket unless some process, which is not ours, still listens."""
+    with socket.socket(socket.AF_UNIX) as client, suppress(FileNotFoundError):
+        try:
+            client.connect(path)
+        except ConnectionRefusedError:
+            Path(path).unlink()
 
 
 def _remove_cgroups() -> None:
