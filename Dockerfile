@@ -19,12 +19,14 @@ RUN apt-get update -q \
     && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir uv==${UV_VERSION}
 WORKDIR /src
-# First what Podium needs, which changes seldom; then Podium.
+# What Podium needs changes seldom and is large, Podium itself the other way round: each is a layer of
+# its own. The second is installed for the Python of the first, into a folder that is laid over it.
 COPY pyproject.toml uv.lock ./
 RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --no-install-project
 COPY README.md LICENSE ./
 COPY operator operator
-RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --no-editable
+RUN /opt/uv/bin/uv pip install --python /opt/podium/bin/python3 --prefix /opt/own \
+      --no-deps --compile-bytecode .
 
 FROM debian:trixie-slim
 LABEL org.opencontainers.image.title="podium" \
@@ -38,6 +40,7 @@ RUN apt-get update -q \
     && echo 'podium:x:65532:' >> /etc/group
 COPY --from=build /opt/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /opt/podium /opt/podium
+COPY --from=build /opt/own /opt/podium
 # The root file system is read-only where it runs: nothing may want to write bytecode, and there is
 # none to write, for all of it was compiled above.
 ENV PATH=/opt/podium/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \

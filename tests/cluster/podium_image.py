@@ -18,6 +18,7 @@ NAME = "docker.io/library/podium:dev"
 BASE = "docker.io/library/debian:trixie-slim"
 BASE_ARCHIVE = CACHE / "debian-trixie-slim" / "rootfs.tar"
 RESULTS = CACHE / "image"
+KEEP_LAYERS = 150
 INPUTS = ("Dockerfile", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "operator")
 BUILDAH = ["buildah", "--root", str(CACHE / "buildah"), "--runroot", str(CACHE / "buildah-run")]
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -88,7 +89,8 @@ def _build(context: Path, archive: Path) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     fresh = archive.with_suffix(".new")
     fresh.unlink(missing_ok=True)
-    push = ["push", "--disable-compression", "--format", "oci", NAME]
-    run([*BUILDAH, *push, f"oci-archive:{fresh}:{NAME}"])
+    run([*BUILDAH, "push", "--format", "oci", NAME, f"oci-archive:{fresh}:{NAME}"])
     fresh.rename(archive)
-    run([*BUILDAH, "rmi", "--prune"], check=False)  # layers that no image holds any more
+    # Layers of earlier builds make the next one quick, but not for ever.
+    if len(run([*BUILDAH, "images", "--all", "--quiet"]).stdout.split()) > KEEP_LAYERS:
+        run([*BUILDAH, "rmi", "--prune"], check=False)
