@@ -55,12 +55,9 @@ def key(name: str) -> Path:
     return PKI / f"{name}.key"
 
 
-def _new_key(name: str, *, rsa: bool = False) -> None:
-    # Small clients, such as busybox's wget, know no elliptic certificates: servers use RSA.
-    kind = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
-    if not rsa:
-        kind = ["EC", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    run(["openssl", "genpkey", "-algorithm", *kind, "-out", key(name)])
+def _new_key(name: str) -> None:
+    curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    run(["openssl", "genpkey", *curve, "-out", key(name)])
     key(name).chmod(0o600)
 
 
@@ -84,7 +81,7 @@ def ensure() -> None:
 
 
 def _issue(name: str, identity: Identity) -> None:
-    _new_key(name, rsa=bool(identity.names))
+    _new_key(name)
     subject = (f"/O={identity.group}" if identity.group else "") + f"/CN={identity.user}"
     usage = "serverAuth" if identity.names else "clientAuth"
     extensions = ["basicConstraints=critical,CA:FALSE", f"extendedKeyUsage={usage}"]

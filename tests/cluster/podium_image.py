@@ -80,12 +80,14 @@ def _ensure_base() -> None:
 
 
 def _build(context: Path, archive: Path) -> None:
-    # Whom this machine trusts, the package clients in the build trust too. Not mounted over
-    # /etc/ssl/certs, where the package ca-certificates writes when it is installed.
-    target = "/usr/local/share/ca-certificates/builder.crt"
-    mount = ["--volume", f"{AUTHORITIES}:{target}:ro"] if AUTHORITIES.exists() else []
-    build = ["bud", "--pull-never", "--isolation", "chroot", "--network", "host", "--layers"]
-    run([*BUILDAH, *build, *mount, "--tag", NAME, context])
+    with tempfile.TemporaryDirectory() as folder:
+        # Whom this machine trusts, the package clients in the build trust too. Not mounted over
+        # /etc/ssl/certs, where the package ca-certificates writes when it is installed.
+        if AUTHORITIES.exists():
+            shutil.copy2(AUTHORITIES, Path(folder) / "builder.crt")
+        build = ["bud", "--pull-never", "--isolation", "chroot", "--network", "host", "--layers"]
+        mount = ["--volume", f"{folder}:/usr/local/share/ca-certificates:ro"]
+        run([*BUILDAH, *build, *mount, "--tag", NAME, context])
     RESULTS.mkdir(parents=True, exist_ok=True)
     fresh = archive.with_suffix(".new")
     fresh.unlink(missing_ok=True)
