@@ -55,7 +55,7 @@ def build() -> Path:
 
 
 def _hash(folder: Path) -> str:
-    digest = hashlib.sha256(BASE.encode())
+    digest = hashlib.sha256(Path(__file__).read_bytes())  # how it is built counts too
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{file.relative_to(folder)} {content}\n".encode())
