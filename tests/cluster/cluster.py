@@ -5,6 +5,7 @@ import shutil
 import string
 import time
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from tests.cluster import (
     binaries,
@@ -48,14 +49,19 @@ def given() -> str | None:
     return value
 
 
-def _kubectl(*arguments: str, stdin: str | None = None, kubeconfig: str = "") -> str | None:
-    """Return what kubectl prints, None when it fails: everything here is asked again until it holds."""
+def _ask(*arguments: str, stdin: str = "", kubeconfig: str = "") -> CompletedProcess[str]:
+    """Run kubectl. What fails is asked again by the callers, until it holds or for long enough."""
     program = shutil.which("kubectl")
     if not program:
         binaries.ensure(["kubectl"])
         program = str(binaries.path("kubectl"))
     config = f"--kubeconfig={kubeconfig or KUBECONFIG}"
-    done = run([program, config, *arguments], check=False, stdin=stdin, timeout=60)
+    return run([program, config, *arguments], check=False, stdin=stdin, timeout=60)
+
+
+def _kubectl(*arguments: str, kubeconfig: str = "") -> str | None:
+    """Return what kubectl prints, None when it fails."""
+    done = _ask(*arguments, kubeconfig=kubeconfig)
     return done.stdout.strip() if done.returncode == 0 else None
 
 
@@ -93,7 +99,7 @@ def _forget_before_boot() -> None:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     if BOOT.exists() and BOOT.read_text() != boot:
         say("the machine was started anew since: so is the cluster")
-        remains.remove()
+        down()
         STATE.mkdir(parents=True)
     BOOT.write_text(boot)
 
@@ -116,9 +122,9 @@ def _apply() -> None:
     )
     end = time.monotonic() + 60
     # A young API server may be ready before its own roles and namespaces are.
-    while _kubectl("apply", "-f", "-", stdin=filled) is None:
+    while (done := _ask("apply", "-f", "-", stdin=filled)).returncode:
         if time.monotonic() > end:
-            raise ClusterError("the API server refuses tests/cluster/manifests.yaml")
+            raise ClusterError(f"tests/cluster/manifests.yaml is refused:\n{done.stderr}")
         time.sleep(0.5)
 
 
