@@ -12,8 +12,12 @@ kind, else builds every part from its Go module and runs the parts as processes 
     certs.py       the authority, a certificate for each component, kubeconfigs
     components.py  the command line and settings of each component
     registry.py    a read-only image registry on loopback, so that `image: busybox` pulls
-    images.py      the images in it: pause, busybox, and Podium's own from the Dockerfile
+    images.py      the images in it: pause and busybox, and how any other comes in
+    podium_image.py  Podium's own image, built from the Dockerfile
     remains.py     removing mounts, namespaces, cgroups and rules after the last process ended
     kind.py        the other way, where Docker is there
+    cluster.py     the order in which all this comes up and goes down
     __main__.py    up, down, status, image
+
+Only one such cluster runs on a machine at a time: its addresses and ports are fixed.
 """

@@ -4,7 +4,7 @@ import argparse
 import fcntl
 import sys
 
-from tests.cluster import cluster, images, kind, podium_image
+from tests.cluster import binaries, cluster, images, kind, podium_image
 from tests.cluster.places import KUBECONFIG, LOCK
 from tests.cluster.say import ClusterError, say
 
@@ -23,6 +23,7 @@ def up() -> int:
         cluster.up()
     else:
         say("the cluster of KUBECONFIG is used as it is")
+        binaries.ensure(cluster.tools())
     print(given or KUBECONFIG)
     return 0
 

@@ -29,7 +29,6 @@ PROGRAMS = (
     "kubelet",
     "kube-proxy",
     "coredns",
-    "helm",  # the tests install the chart with it
 )
 BOOT = STATE / "boot"
 
@@ -65,18 +64,24 @@ def _kubectl(*arguments: str, kubeconfig: str = "") -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def tools() -> list[str]:
+    """Return what the tests call, whatever the cluster, and this machine has not."""
+    return [name for name in ("helm", "kubectl") if not shutil.which(name)]
+
+
 def up() -> None:
     """Make the cluster, or what is missing of it."""
     STATE.mkdir(parents=True, exist_ok=True)
     if kind.MARK.exists() or (not BOOT.exists() and kind.possible()):
         kind.up()
+        binaries.ensure(tools())
         READY.write_text(f"{KUBECONFIG}\n")
         return
     if os.geteuid() != 0:
         raise ClusterError("a cluster without Docker runs containers itself, so it must be root")
     _forget_before_boot()
     packages.ensure(packages.CLUSTER)
-    binaries.ensure(PROGRAMS)
+    binaries.ensure((*PROGRAMS, *tools()))
     network.ensure()
     certs.ensure()
     images.ensure()
@@ -169,8 +174,9 @@ def down() -> None:
 def status() -> bool:
     """Print what runs; return whether all does."""
     if kind.MARK.exists():
-        print(_kubectl("get", "nodes") or "the cluster of kind does not answer")
-        return True
+        nodes = _kubectl("get", "nodes", "--no-headers")
+        print(nodes or "the cluster of kind does not answer")
+        return nodes is not None
     whole = True
     for name in components.STOP_ORDER[::-1]:
         record = processes.recorded(name)
