@@ -110,7 +110,10 @@ def test_a_part_starts_once_again_when_its_settings_change_and_ends(tmp_path, mo
     assert processes.start_time(second) is None
 
 
-def test_a_part_that_ends_says_what_it_last_said(tmp_path, monkeypatch):
+@pytest.mark.parametrize("seen", [True, False], ids=["seen alive", "ended at once"])
+def test_a_part_that_ends_says_what_it_last_said(tmp_path, monkeypatch, seen):
+    if not seen:
+        monkeypatch.setattr(processes, "start_time", lambda pid: None)
     monkeypatch.setattr(processes, "STATE", tmp_path)
     part = processes.Component("part", ["sh", "-c", "echo no such flag; exit 1"], lambda: False)
     processes.ensure(part)

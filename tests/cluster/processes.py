@@ -64,7 +64,8 @@ def recorded(name: str) -> dict[str, str] | None:
         record = json.loads((STATE / "pids" / f"{name}.json").read_text())
     except (FileNotFoundError, ValueError):
         return None
-    alive = start_time(int(record["pid"])) == record["started"]
+    started = record["started"]  # null when it ended before one could look
+    alive = started is not None and start_time(int(record["pid"])) == started
     return record if alive else None
 
 
