@@ -117,6 +117,8 @@ def test_a_part_that_ends_says_what_it_last_said(tmp_path, monkeypatch, seen):
     monkeypatch.setattr(processes, "STATE", tmp_path)
     part = processes.Component("part", ["sh", "-c", "echo no such flag; exit 1"], lambda: False)
     processes.ensure(part)
+    while not part.log.read_text():
+        time.sleep(0.01)
     with pytest.raises(processes.ClusterError, match=r"part ended(?s:.*)no such flag"):
         processes.wait(part)
 

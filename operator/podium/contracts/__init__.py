@@ -1,0 +1,50 @@
+"""Contracts: what a node demands of its input and promises of its output, over plain JSON.
+
+Nothing here knows a resource or the engine: values and schemas come in, verdicts go out.
+"""
+
+from podium.contracts.check import (
+    InputVerdict,
+    OutputVerdict,
+    check_input,
+    check_output,
+    effective_output_schema,
+)
+from podium.contracts.schema import (
+    Breach,
+    Schema,
+    SchemaProblem,
+    compile_schema,
+    schema_problems,
+    with_defaults,
+)
+from podium.contracts.values import (
+    OutputNotJSONError,
+    ValueNotJSONError,
+    canonical,
+    digest,
+    get_path,
+    normalise,
+    parse_output,
+)
+
+__all__ = [
+    "Breach",
+    "InputVerdict",
+    "OutputNotJSONError",
+    "OutputVerdict",
+    "Schema",
+    "SchemaProblem",
+    "ValueNotJSONError",
+    "canonical",
+    "check_input",
+    "check_output",
+    "compile_schema",
+    "digest",
+    "effective_output_schema",
+    "get_path",
+    "normalise",
+    "parse_output",
+    "schema_problems",
+    "with_defaults",
+]

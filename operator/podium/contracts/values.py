@@ -1,0 +1,181 @@
+"""JSON values: read strictly, made canonical, so that laptop, status and archive agree.
+
+The rules are those of SEMANTICS.md 7: integral floats become integers, integers fit in 64 bits,
+NaN and infinities and duplicate keys are refused, the digest is over the canonical form.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import orjson
+import rfc8785
+
+__all__ = [
+    "OutputNotJSONError",
+    "ValueNotJSONError",
+    "canonical",
+    "digest",
+    "get_path",
+    "normalise",
+    "parse_output",
+]
+
+MAX_DEPTH = 100
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+
+
+class ValueNotJSONError(ValueError):
+    """A value is none that Podium keeps; the message names its path."""
+
+
+class OutputNotJSONError(ValueError):
+    """An output is no JSON object; the message says what it is instead."""
+
+
+def parse_output(raw: bytes | str) -> dict[str, Any]:
+    """Read an output: a JSON object; nothing at all is `{}`.
+
+    Raises `OutputNotJSONError`.
+    """
+    try:
+        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+    except UnicodeDecodeError as error:
+        raise OutputNotJSONError(f"is no UTF-8 text: byte {error.start} is wrong") from None
+    if not text.strip():
+        return {}
+    try:
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        value = normalise(value)
+    except json.JSONDecodeError as error:
+        raise OutputNotJSONError(
+            f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno};"
+            " write one JSON object"
+        ) from None
+    except ValueNotJSONError as error:
+        raise OutputNotJSONError(str(error)) from None
+    except RecursionError:
+        raise OutputNotJSONError(f"is nested deeper than {MAX_DEPTH}") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise OutputNotJSONError(f"has a number that is too large: {error}") from None
+    if not isinstance(value, dict):
+        raise OutputNotJSONError(f"is {_kind(value)}; write one JSON object, such as {{}}")
+    return value
+
+
+def normalise(value: Any, path: str = "") -> Any:
+    """Return a value as Podium keeps it. Raises `ValueNotJSONError`, naming the path."""
+    return _normalise(value, path, 0)
+
+
+def _normalise(value: Any, path: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise ValueNotJSONError(f"is nested deeper than {MAX_DEPTH}")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError:
+                raise ValueNotJSONError(f"{_at(path)}is a text with half a character") from None
+        return value
+    if isinstance(value, int):
+        if not _LOWEST <= value <= _HIGHEST:
+            raise ValueNotJSONError(f"{_at(path)}is a whole number of more than 64 bits")
+        return value
+    if isinstance(value, float):
+        return _float(value, path)
+    if isinstance(value, Mapping):
+        made: dict[str, Any] = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueNotJSONError(f"{_at(path)}has a key that is no text: {key!r:.80}")
+            _normalise(key, path, depth)
+            made[key] = _normalise(item, f"{path}.{key}" if path else key, depth + 1)
+        return made
+    if isinstance(value, list | tuple):
+        return [_normalise(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+    raise ValueNotJSONError(f"{_at(path)}is no JSON value but {type(value).__name__}")
+
+
+def _float(value: float, path: str) -> int | float:
+    """1.0 is 1 wherever it comes from; beyond 64 bits a float stays one."""
+    if not math.isfinite(value):
+        raise ValueNotJSONError(f"{_at(path)}is {value}, which JSON does not have")
+    if value.is_integer() and _LOWEST <= value <= _HIGHEST and int(value) <= _HIGHEST:
+        return int(value)
+    return value
+
+
+def canonical(value: Any) -> bytes:
+    """Return the canonical form: RFC 8785 where it applies.
+
+    Whole numbers beyond 2^53, which RFC 8785 leaves out and Podium keeps, are written in full,
+    with keys in the same order.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.IntegerDomainError, rfc8785.FloatDomainError):
+        ordered = _by_utf16(value)
+        return orjson.dumps(ordered)
+
+
+def digest(value: Any) -> str:
+    """Return `sha256:` and the hash (hex) of the canonical form."""
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
+
+
+def get_path(data: Any, path: str) -> Any:
+    """Return the value at a dotted path; digits are positions in a list.
+
+    Raises `KeyError` if there is none.
+    """
+    for part in path.split("."):
+        if isinstance(data, Mapping):
+            data = data[part]
+        elif isinstance(data, list) and part.isascii() and part.isdigit() and len(part) < 10:
+            if int(part) >= len(data):
+                raise KeyError(path)
+            data = data[int(part)]
+        else:
+            raise KeyError(path)
+    return data
+
+
+def _by_utf16(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
+        return {key: _by_utf16(value[key]) for key in keys}
+    if isinstance(value, list):
+        return [_by_utf16(item) for item in value]
+    return value
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise ValueNotJSONError(f"has the key {key!r:.80} twice")
+        made[key] = value
+    return made
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueNotJSONError(f"holds {name}, which JSON does not have")
+
+
+def _at(path: str) -> str:
+    return f"{path}: " if path else ""
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a truth value"
+    if isinstance(value, int | float):
+        return "a number"
+    return "a text" if isinstance(value, str) else "a list"

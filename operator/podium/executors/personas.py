@@ -1,0 +1,50 @@
+"""persona, persona_team and team: LLM roles; a team drafts side by side and its lead merges."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import AliasChoices, ConfigDict, Field
+
+from podium.api.base import ApiModel, Id, Text
+from podium.api.problems import Problem
+from podium.api.workflow import Node
+from podium.executors.base import Runtime, Workload, config_problems
+
+__all__ = ["Personas", "PersonasConfig"]
+
+
+class PersonasConfig(ApiModel):
+    """Config of the persona executors. Further keys are kept as data for the prompt."""
+
+    model_config = ConfigDict(**{**ApiModel.model_config, "extra": "allow"})
+
+    personas: list[Id] = Field(min_length=1, max_length=20)
+    """Who works on it."""
+    lead: Id | None = None
+    """Who merges the drafts; default: the first persona."""
+    output_dir: Text | None = Field(
+        default=None, validation_alias=AliasChoices("output_dir", "outputDir")
+    )
+    """Folder under $PODIUM_ARTIFACTS_OUT for the files they write."""
+
+
+class Personas:
+    """Asks personas."""
+
+    def validate(self, node: Node) -> list[Problem]:
+        """Check the config of a team."""
+        problems = config_problems(PersonasConfig, node.config)
+        lead, personas = node.config.get("lead"), node.config.get("personas")
+        if not problems and lead is not None and lead not in (personas or []):
+            message = f"{lead!r} is not one of the personas {', '.join(personas or [])}"
+            problems.append(Problem(("config", "lead"), message))
+        return problems
+
+    def expandable(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the whole config."""
+        return config
+
+    def workload(self, node: Node, config: Mapping[str, Any]) -> Workload:  # noqa: ARG002
+        """Make the workload of a team: the runner answers."""
+        PersonasConfig.model_validate(config)
+        return Workload(Runtime.RUNNER, command=("persona",), uses_recorded=True)
