@@ -12,7 +12,7 @@ PYTHON ?= python3
 CLUSTER_KUBECONFIG := /tmp/podium-cluster/kubeconfig
 export KUBECONFIG ?= $(CLUSTER_KUBECONFIG)
 
-.PHONY: help setup demo test unit e2e cluster cluster-down image lint type bench crds format
+.PHONY: help setup test unit e2e cluster cluster-down image lint type bench format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,10 +30,7 @@ $(VENV)/.done: $(UV) pyproject.toml uv.lock
 
 setup: $(VENV)/.done ## Make .venv with podium and everything the tests need
 
-demo: setup ## Run examples/release on this machine, without a cluster
-	@$(BIN)/podium run examples/release/workflow.yaml --name demo-$$(date +%H%M%S)
-
-test: setup ## Set up everything, cluster included, and run all tests
+test: setup ## Set up everything and run the checks and tests
 	@.ci/test
 
 unit: setup ## Run the tests that need no cluster
@@ -51,11 +48,10 @@ cluster-down: setup ## End the test cluster and remove what it left on the machi
 image: setup ## Build the image and load it into the test cluster
 	@$(BIN)/python -m tests.cluster image
 
-lint: setup ## Check style, import order of the layers, CRDs, chart
+lint: setup ## Check style and the import order of the layers
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m podium.api.crd check
 
 format: setup ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet
@@ -66,6 +62,3 @@ type: setup ## Check types, strictly
 
 bench: setup ## Print the benchmarks, each as a ratio against its floor
 	@$(BIN)/python -m benchmarks.engine
-
-crds: setup ## Generate the CRDs from the models
-	@$(BIN)/python -m podium.api.crd write

@@ -124,6 +124,8 @@ class Engine:
         """Attempts (Pods, processes) whose disruption was seen."""
         self._launching: dict[str, str] = {}
         """Executions whose Launch was given out and not answered yet."""
+        self._rebuilt = True
+        """Whether this engine has not stepped yet: what the status says is decided first."""
         self._restarting: set[str] = set()
         """Running nodes whose Launch after a disruption was not answered yet."""
         self._load()
