@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import regex
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.exceptions import SchemaError, best_match
 from jsonschema.validators import extend
 from referencing import Registry
@@ -89,7 +89,7 @@ def _compiled(text: bytes) -> Schema:
 def schema_problems(schema: Mapping[str, Any]) -> list[SchemaProblem]:
     """Return everything wrong with a schema: keywords, patterns, references."""
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(schema, format_checker=FormatChecker(formats=()))
     except SchemaError as error:
         best = best_match([*error.context]) or error if error.context else error
         return [SchemaProblem(_dotted(best.path), _short(best.message))]
