@@ -1,5 +1,7 @@
 """Problems of what a user wrote: where, what is wrong, what would be right."""
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,14 +48,19 @@ class InvalidError(ValueError):
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
 
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
 def format_path(path: Path) -> str:
-    """Write a path as `spec.nodes[2].condition`."""
+    """Write a path as `spec.nodes[2].condition`; keys that are no plain words stand in quotes."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        else:
+        elif _PLAIN_KEY.fullmatch(part):
             text += f".{part}" if text else part
+        else:
+            text += f"[{json.dumps(part)}]"
     return text
 
 

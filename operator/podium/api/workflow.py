@@ -3,11 +3,12 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, WithJsonSchema, field_validator
+from pydantic import Field, WithJsonSchema
 
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Quantity, Text
 
 __all__ = [
+    "MAX_DEFINITION_BYTES",
     "MAX_EDGES",
     "MAX_NODES",
     "Defaults",
@@ -29,6 +30,8 @@ __all__ = [
 
 MAX_NODES = 5000
 MAX_EDGES = 20_000
+MAX_DEFINITION_BYTES = 900_000
+"""Size of a definition as JSON: what etcd takes, less what else an object holds."""
 
 PreservedItem = Annotated[
     dict[str, Any],
@@ -276,7 +279,7 @@ class Node(ApiModel):
 class Edge(ApiModel):
     """An edge of the graph."""
 
-    from_: Id = Field(alias="from", validation_alias=AliasChoices("from", "from_"))
+    from_: Id = Field(alias="from")
     """Id of the node that comes first."""
     to: Id
     """Id of the node that follows."""
@@ -319,10 +322,3 @@ class WorkflowSpec(ApiModel):
     """The nodes of the graph."""
     edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)
     """The edges of the graph, beside those that dependsOn makes."""
-
-    @field_validator("version", mode="before")
-    @classmethod
-    def _version_is_text(cls, value: object) -> object:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            raise ValueError(f'must be a string: write "{value}" in quotes')  # noqa: TRY004
-        return value

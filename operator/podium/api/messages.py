@@ -1,0 +1,260 @@
+"""What pydantic found, in words for the person who wrote the file.
+
+A message names what is wrong and what would be right; `Problem` adds where.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from podium.api import shape
+from podium.api.problems import Path, Problem
+from podium.api.run import WorkflowRunSpec
+from podium.api.workflow import (
+    Defaults,
+    InputContract,
+    Node,
+    NodeType,
+    OutputContract,
+    PodOverrides,
+    WorkflowSpec,
+)
+
+__all__ = ["given", "translate", "unknown_field", "unwritten"]
+
+_LATER: dict[type[BaseModel], frozenset[str]] = {
+    Node: frozenset({"compensation", "largeOutput", "forEach", "cases", "default", "members"}),
+    InputContract: frozenset({"schemaRef"}),
+    OutputContract: frozenset({"schemaRef"}),
+    WorkflowRunSpec: frozenset({"from", "only"}),
+    WorkflowSpec: frozenset({"artifactStore"}),
+}
+_ELSEWHERE: dict[type[BaseModel], list[tuple[str, type[BaseModel]]]] = {
+    WorkflowSpec: [
+        ("a node, or to defaults", Defaults),
+        ("a node", Node),
+        ("a run", WorkflowRunSpec),
+    ],
+    Node: [
+        ("the workflow's spec", WorkflowSpec),
+        ("the node's pod", PodOverrides),
+        ("a run", WorkflowRunSpec),
+    ],
+    WorkflowRunSpec: [("the Workflow's spec", WorkflowSpec)],
+}
+_LATER_TYPES = frozenset({"conditional", "parallel_group", "approval"})
+
+Wording = Callable[[Path], str | None]
+"""How the plain scalar at a path was written, `yes` for true."""
+
+
+def unwritten(_: Path) -> None:
+    """Stand in for the wording of what comes from no file."""
+    return
+
+
+def translate(
+    error: ValidationError,
+    model: type[BaseModel],
+    wording: Wording = unwritten,
+    style: Literal["camel", "snake"] = "camel",
+) -> list[Problem]:
+    """Return a problem for each place that pydantic refused, in the order of the document."""
+    found: dict[Path, Problem] = {}
+    for detail in error.errors(include_url=False):
+        path, name = _place(model, tuple(detail["loc"]))
+        if path not in found:
+            found[path] = Problem(path, _message(detail, model, path, name, wording(path), style))
+    return list(found.values())
+
+
+def unknown_field(
+    name: str, model: type[BaseModel], style: Literal["camel", "snake"] = "camel"
+) -> str:
+    """Say that a model has no such field, and which one was probably meant."""
+    shapes = shape.fields(model).values()
+    later = _LATER.get(model, frozenset())
+    if _camel(name) in later:
+        return f'unknown field "{_plain(name)}": it comes in a later version'
+    known = [each.snake if style == "snake" else each.alias for each in shapes]
+    close = shape.closest(name, known)
+    if close is not None:
+        return f'unknown field "{_plain(name)}"; did you mean "{close}"?'
+    for where, other in _ELSEWHERE.get(model, ()):
+        if meant := shape.closest(name, shape.fields(other), cutoff=1):
+            return f'unknown field "{_plain(name)}": "{meant}" belongs to {where}'
+    return f'unknown field "{_plain(name)}"; known are {", ".join(known)}'
+
+
+def given(value: Any, written: str | None = None) -> str:
+    """Name a value as a person would: `the text 'three'`, `a list`."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, str):
+        shown = value if len(value) <= 60 else value[:57] + "..."
+        return f"the text {shown!r}"
+    if isinstance(value, bool):
+        return f"the boolean {written or str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"the number {(written or str(value))[:40]}"
+    return "a list" if isinstance(value, list | tuple) else "a mapping"
+
+
+def _place(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[Path, str]:
+    """Return the path without pydantic's own parts (members of unions), and the last name."""
+    path: list[str | int] = []
+    here: type[BaseModel] | None = model
+    container: shape.FieldShape | None = None
+    for part in loc:
+        if container is not None:
+            path.append(part)
+            here, container = container.model, None
+        elif here is not None:
+            path.append(part)
+            field = shape.fields(here).get(str(part))
+            if field is None or field.container is None:
+                here = field.model if field else None
+            else:
+                here, container = None, field
+    names = [part for part in path if isinstance(part, str)]
+    return tuple(path), names[-1] if names else ""
+
+
+def _message(
+    detail: ErrorDetails,
+    model: type[BaseModel],
+    path: Path,
+    name: str,
+    written: str | None,
+    style: Literal["camel", "snake"],
+) -> str:
+    kind, value = detail["type"], detail["input"]
+    context: Mapping[str, Any] = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        parent = shape.typed(model, path[:-1])
+        return unknown_field(name, parent or model, style)
+    if kind == "missing":
+        return _missing(name)
+    if kind in ("enum", "literal_error"):
+        return _enum(detail, model, path)
+    if _is_quantity(path):
+        return _quantity(value, written)
+    if kind in _WANTED:
+        return f"must be {_WANTED[kind]}, not {given(value, written)}" + _hint(kind, value, written)
+    if kind in _LIMITS:
+        return _limit(kind, context, value, written)
+    if kind == "value_error":
+        return str(context.get("error", detail["msg"]))
+    return detail["msg"]
+
+
+def _is_quantity(path: Path) -> bool:
+    return len(path) > 2 and path[-3] == "resources" and path[-2] in ("requests", "limits")
+
+
+def _quantity(value: Any, written: str | None) -> str:
+    message = f"must be a quantity such as 500m, 1Gi or 2, not {given(value, written)}"
+    if isinstance(value, float):
+        message += f': write "{written or value}" in quotes'
+    return message
+
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "a text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def _hint(kind: str, value: Any, written: str | None) -> str:
+    """Say what would be right, where it can be told."""
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f': write "{written or str(value).lower()}" in quotes'
+    if kind == "list_type" and isinstance(value, str | int | float):
+        shown = written if written is not None else value
+        return f": write [{_plain(str(shown))}]" if len(str(shown)) < 60 else ""
+    if isinstance(value, str) and kind.startswith(("int", "float")):
+        stripped = value.strip().replace(".", "", 1).removeprefix("-")
+        if stripped.isascii() and stripped.isdigit():
+            return ": remove the quotes"
+        if kind == "float_type" and stripped[:-1].isdigit() and stripped[-1:] in "smhd":
+            return ": write it in seconds, without a unit"
+    if kind.startswith("bool") and isinstance(value, str) and value.lower() in ("true", "false"):
+        return ": remove the quotes"
+    if value is None:
+        return ": leave it out, or give it a value"
+    return ""
+
+
+_LIMITS = {
+    "greater_than_equal": ("must be at least {}", "ge"),
+    "greater_than": ("must be greater than {}", "gt"),
+    "less_than_equal": ("must be at most {}", "le"),
+    "less_than": ("must be less than {}", "lt"),
+    "string_too_short": ("must have at least {} character", "min_length"),
+    "string_too_long": ("must have at most {} characters", "max_length"),
+    "too_short": ("must have at least {} entry", "min_length"),
+    "too_long": ("must have at most {} entries", "max_length"),
+}
+
+
+def _limit(kind: str, context: Mapping[str, Any], value: Any, written: str | None) -> str:
+    words, key = _LIMITS[kind]
+    limit = context.get(key, 0)
+    message = words.format(f"{limit:,g}" if isinstance(limit, float) else f"{limit:,}")
+    if isinstance(value, int | float):
+        return f"{message}, not {(written or str(value))[:40]}"
+    if isinstance(value, list | dict | str) and kind.endswith("long"):
+        return f"{message}, and has {len(value):,}"
+    return message + (", and is empty" if not value else "")
+
+
+def _missing(name: str) -> str:
+    wanted = {
+        "apiVersion": "write apiVersion: podium.dev/v1alpha1",
+        "kind": "write kind: Workflow or kind: WorkflowRun",
+        "spec": "it holds all that you ask for",
+        "nodes": "a workflow has at least one node",
+        "id": "give the node an id",
+        "from": "name the node that comes first",
+        "to": "name the node that follows",
+    }
+    return "is missing" + (f": {wanted[name]}" if name in wanted else "")
+
+
+def _enum(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
+    value = detail["input"]
+    parent = shape.typed(model, path[:-1])
+    field = shape.fields(parent).get(str(path[-1])) if parent is not None and path else None
+    if field is not None and field.enum is not None:
+        known = [str(member.value) for member in field.enum]
+    else:
+        known = [str(detail.get("ctx", {}).get("expected", "")).strip("'")]
+    if field is not None and field.enum is NodeType and value in _LATER_TYPES:
+        return f"{value!r} comes in a later version; this one knows {', '.join(known)}"
+    wanted = f"one of {', '.join(known)}" if len(known) > 1 else known[0]
+    message = f"must be {wanted}, not {given(value)}"
+    close = shape.closest(value, known) if isinstance(value, str) and len(known) > 1 else None
+    return message + (f"; did you mean {close}?" if close else "")
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def _plain(text: str) -> str:
+    """Show a text of unknown origin on one line, without control characters."""
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
