@@ -1,0 +1,84 @@
+"""What a node's program finds around it: input, output and artifact paths, its variables."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from podium.api.workflow import EnvVar
+
+__all__ = ["EnvironmentProblem", "load_secrets", "prepare"]
+
+MAX_INPUT_BYTES = 96 * 1024
+"""Beyond it the input does not stand in the environment, which Linux bounds at 128 KiB a string."""
+
+_KEPT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
+
+
+class EnvironmentProblem(Exception):  # noqa: N818 - a fault of the configuration, not of podium
+    """A variable has no value; the message names it and what gives it one."""
+
+
+def load_secrets(path: Path) -> dict[str, dict[str, str]]:
+    """Read a file of `{secret: {key: value}}`. Raises `EnvironmentProblem`."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise EnvironmentProblem(f"--secrets {path}: {type(error).__name__}") from None
+    if not isinstance(data, Mapping) or not all(isinstance(v, Mapping) for v in data.values()):
+        raise EnvironmentProblem(f"--secrets {path} must hold SECRET: {{KEY: value}}")
+    return {str(k): {str(n): str(x) for n, x in v.items()} for k, v in data.items()}
+
+
+def prepare(
+    folder: Path,
+    given: Mapping[str, Any],
+    variables: tuple[EnvVar, ...],
+    secrets: Mapping[str, Mapping[str, str]],
+) -> dict[str, str]:
+    """Write the input into an execution's folder and return the program's environment.
+
+    Raises `EnvironmentProblem` if a variable has no value.
+    """
+    text = orjson.dumps(given)
+    (folder / "input.json").write_bytes(text)
+    (folder / "artifacts").mkdir(exist_ok=True)
+    env = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    env["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    env |= {
+        "PODIUM_INPUT": str(folder / "input.json"),
+        "PODIUM_OUTPUT": str(folder / "output.json"),
+        "PODIUM_ARTIFACTS_IN": str(folder / "artifacts-in"),
+        "PODIUM_ARTIFACTS_OUT": str(folder / "artifacts"),
+        "PODIUM_NODE": str(given["nodeId"]),
+        "PODIUM_EXECUTION": str(given["executionId"]),
+    }
+    if len(text) <= MAX_INPUT_BYTES:
+        env["PODIUM_INPUT_JSON"] = text.decode()
+    for variable in variables:
+        value = _value(variable, secrets)
+        if value is not None:
+            env[variable.name] = value
+    return env
+
+
+def _value(variable: EnvVar, secrets: Mapping[str, Mapping[str, str]]) -> str | None:
+    source = variable.value_from
+    if source is None:
+        return variable.value or ""
+    if source.secret_key_ref is None:
+        raise EnvironmentProblem(
+            f"env {variable.name}: only secretKeyRef works on a laptop, the others on a cluster"
+        )
+    selector = source.secret_key_ref
+    value = secrets.get(selector.name, {}).get(selector.key, os.environ.get(selector.key))
+    if value is None and not selector.optional:
+        raise EnvironmentProblem(
+            f"env {variable.name}: no value for key {selector.key} of the secret {selector.name}:"
+            f" set {selector.key} in podium's environment, or name a file with --secrets"
+        )
+    return value

@@ -1,0 +1,171 @@
+"""A run's folder: its pinned definition, an append-only log of its status, its executions.
+
+.podium/runs/NAME/
+  run.json          the WorkflowRun as it began, with its definition
+  log.jsonl         one line for each change of the status; a torn last line is passed over
+  lock              held by the podium that works on the run
+  executions/ID/    input.json, output.json, log, exit, artifacts/
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from podium.api.run import WorkflowRunSpec, WorkflowRunStatus
+from podium.api.workflow import WorkflowSpec
+from podium.engine.codec import dump_node, dump_status, load_status
+from podium.engine.engine import Changes
+
+__all__ = ["RunFolder", "RunRecord", "StoreError", "list_runs"]
+
+
+class StoreError(Exception):
+    """The state of a run cannot be read or written; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a run began with."""
+
+    name: str
+    uid: str
+    created_at: float
+    workflow_id: str
+    workdir: str
+    workflow: WorkflowSpec
+    spec: WorkflowRunSpec
+    secrets: str | None = None
+    """Path of the file that --secrets named."""
+
+
+class RunFolder:
+    """One run's folder."""
+
+    def __init__(self, state_dir: Path, name: str) -> None:
+        self.path = state_dir / "runs" / name
+        self.name = name
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run of this name is kept here."""
+        return (self.path / "run.json").exists()
+
+    def execution(self, execution_id: str) -> Path:
+        """Return the folder of an execution."""
+        return self.path / "executions" / execution_id
+
+    def create(self, record: RunRecord, status: WorkflowRunStatus) -> None:
+        """Begin a run. Raises `StoreError` if there is one of this name."""
+        try:
+            self.path.mkdir(parents=True)
+        except FileExistsError:
+            raise StoreError(
+                f"a run named {self.name!r} is there already: podium resume {self.name} goes on"
+                " with it, --name gives this one another name"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"cannot write {self.path}: {error.strerror}") from None
+        self._append({"status": dump_status(status)})
+        self._write_record(record)
+
+    def _write_record(self, record: RunRecord) -> None:
+        document = {
+            "name": record.name,
+            "uid": record.uid,
+            "createdAt": record.created_at,
+            "workflowId": record.workflow_id,
+            "workdir": record.workdir,
+            "secrets": record.secrets,
+            "workflow": _dump(record.workflow),
+            "spec": _dump(record.spec),
+        }
+        temporary = self.path / "run.json.new"
+        temporary.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        temporary.replace(self.path / "run.json")
+
+    def replace_record(self, record: RunRecord) -> None:
+        """Pin the run to another definition."""
+        self._write_record(record)
+
+    def load(self) -> tuple[RunRecord, WorkflowRunStatus]:
+        """Read a run back. Raises `StoreError` if it cannot be read."""
+        try:
+            document = orjson.loads((self.path / "run.json").read_bytes())
+            record = RunRecord(
+                name=document["name"],
+                uid=document["uid"],
+                created_at=document["createdAt"],
+                workflow_id=document["workflowId"],
+                workdir=document["workdir"],
+                secrets=document["secrets"],
+                workflow=WorkflowSpec.model_validate(document["workflow"]),
+                spec=WorkflowRunSpec.model_validate(document["spec"]),
+            )
+            return record, load_status(self._replay())
+        except FileNotFoundError:
+            raise StoreError(f"there is no run named {self.name!r} in {self.path.parent}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"the state in {self.path} is damaged: {error!s:.200}") from None
+
+    def _replay(self) -> dict[str, Any]:
+        status: dict[str, Any] = {}
+        for line in (self.path / "log.jsonl").read_bytes().split(b"\n"):
+            try:
+                entry = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue  # the last line of a podium that was killed while it wrote
+            if "status" in entry:
+                nodes = status.get("nodes", {})
+                status = entry["status"]
+                status["nodes"] = {**nodes, **status.get("nodes", {})}
+                for gone in entry.get("gone", ()):
+                    status["nodes"].pop(gone, None)
+        return status
+
+    def save(self, status: WorkflowRunStatus, changes: Changes) -> None:
+        """Append what changed."""
+        fields = status.model_copy(update={"nodes": {}})
+        entry = {
+            "status": {
+                **dump_status(fields),
+                "nodes": {
+                    n: dump_node(status.nodes[n]) for n in changes.nodes if n in status.nodes
+                },
+            },
+            "gone": [node for node in changes.nodes if node not in status.nodes],
+        }
+        self._append(entry)
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        # A line begins with a new line, so that one after a torn line is whole.
+        with (self.path / "log.jsonl").open("ab") as log:
+            log.write(b"\n" + orjson.dumps(entry))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run. Raises `StoreError` if another podium works on it."""
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(f"another podium works on the run {self.name!r}") from None
+            yield
+        finally:
+            os.close(handle)
+
+
+def list_runs(state_dir: Path) -> list[str]:
+    """Return the names of the runs in a state folder, the oldest first."""
+    found = [path.parent for path in (state_dir / "runs").glob("*/run.json")]
+    return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+
+def _dump(model: WorkflowSpec | WorkflowRunSpec) -> dict[str, Any]:
+    return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -1,0 +1,128 @@
+"""Runs on real processes."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from podium.api.run import WorkflowRunSpec
+from podium.api.workflow import WorkflowSpec
+from podium.engine.plan import Plan
+from podium.engine.start import initial_status
+from podium.local import processes
+from podium.local.shell import LocalRun
+from podium.local.store import RunFolder, RunRecord, StoreError
+
+
+def script(name, text, *after, **fields):
+    return {
+        "id": name,
+        "executor": "script",
+        "config": {"script": text},
+        "dependsOn": list(after),
+        **fields,
+    }
+
+
+def begin(tmp_path, *nodes, context=None, name="r"):
+    spec = WorkflowSpec.model_validate({"nodes": nodes})
+    run = WorkflowRunSpec(workflow_spec=spec, context=context or {})
+    plan = Plan.build(spec, workflow_id="w")
+    record = RunRecord(name, "uid", 1.0, "w", str(tmp_path), spec, run)
+    folder = RunFolder(tmp_path / "state", name)
+    status = initial_status(plan, 1.0)
+    folder.create(record, status)
+    return LocalRun(folder, record, plan, status)
+
+
+def again(run):
+    record, status = run.folder.load()
+    plan = Plan.build(record.workflow, workflow_id=record.workflow_id)
+    return LocalRun(run.folder, record, plan, status)
+
+
+def stands(run):
+    return {name: f"{s.status.value} {s.reason}".strip() for name, s in run.status.nodes.items()}
+
+
+async def test_outputs_flow_and_the_state_is_kept(tmp_path):
+    run = begin(
+        tmp_path,
+        script("a", 'printf "%s" \'{"x": "$(HOME) $$ é"}\' >$PODIUM_OUTPUT; echo hi >&2'),
+        script(
+            "b", "cat $PODIUM_INPUT >$PODIUM_ARTIFACTS_OUT/seen; echo '{}' >$PODIUM_OUTPUT", "a"
+        ),
+        script("c", "grep -q HOME $PODIUM_ARTIFACTS_IN/b/seen", "b"),
+    )
+    await run.run()
+    assert stands(run) == {"a": "Completed", "b": "Completed", "c": "Completed"}
+    assert again(run).status.nodes["a"].output == {"x": "$(HOME) $$ é"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "said"),
+    [
+        ("echo oops >&2; exit 3", "Error", "exit code 3; its last words: oops"),
+        ("kill -9 $$", "Signal", "signal 9"),
+        ("echo nope >$PODIUM_OUTPUT", "OutputNotJSON", "write one JSON object"),
+        ("head -c 5000 /dev/zero >$PODIUM_OUTPUT", "OutputTooLarge", "4096"),
+    ],
+)
+async def test_how_a_program_fails(tmp_path, text, reason, said):
+    run = begin(tmp_path, script("a", text))
+    await run.run()
+    assert run.status.nodes["a"].error.reason == reason
+    assert said in run.status.nodes["a"].error.message
+
+
+async def test_a_time_out_ends_a_program_that_ignores_sigterm(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 0.3)
+    text = "trap '' TERM; for i in 1 2 3 4 5 6 7 8 9; do sleep 1; done"
+    run = begin(tmp_path, script("a", text, timeoutSeconds=0.3))
+    await run.run()
+    assert stands(run) == {"a": "Failed Timeout"}
+    assert not processes.alive(run.folder.execution("a-1"))
+
+
+async def test_a_run_goes_on_with_a_program_that_outlived_its_podium(tmp_path):
+    text = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; sleep 1; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
+    run = begin(tmp_path, script("a", text))
+    await run._turn([], [])  # started, and podium is gone
+    for task in run._tasks:
+        task.cancel()
+    other = again(run)
+    await other.run()
+    assert other.status.nodes["a"].output == {"ok": 1}
+    assert (run.folder.execution("a-1") / "artifacts/starts").read_text() == "x\n"
+
+
+async def test_a_program_that_died_with_podium_is_started_again_as_the_same_execution(tmp_path):
+    text = (
+        "echo x >>$PODIUM_ARTIFACTS_OUT/starts;"
+        " [ $(wc -l <$PODIUM_ARTIFACTS_OUT/starts) = 2 ] || sleep 60"
+    )
+    run = begin(tmp_path, script("a", text))
+    await run._turn([], [])
+    await asyncio.sleep(0.3)
+    for task in run._tasks:
+        task.cancel()
+    os.killpg(processes.find(run.folder.execution("a-1")).pid, signal.SIGKILL)
+    await asyncio.sleep(0.1)
+    other = again(run)
+    await other.run()
+    state = other.status.nodes["a"]
+    assert (state.status.value, state.execution_id, state.execution_count) == (
+        "Completed",
+        "a-1",
+        1,
+    )
+
+
+def test_a_name_is_taken_once_and_a_torn_line_is_passed_over(tmp_path):
+    run = begin(tmp_path, script("a", "true"))
+    with pytest.raises(StoreError, match="podium resume r"):
+        begin(tmp_path, script("a", "true"))
+    with (run.folder.path / "log.jsonl").open("ab") as log:
+        log.write(b'\n{"status": {"phase"')
+    assert again(run).status.phase.value == "Pending"
