@@ -1,21 +1,40 @@
 """Expressions: conditions, `${{ }}` in configs. A safe subset of Python expressions over JSON.
 
 Why our own walker and no sandbox library. A library that starts from Python and takes things away
-keeps being escaped through what it left: simpleeval through functions' globals and generators'
-frames (its issues 15 and 138), asteval through `__reduce__`, format strings, changed syntax trees
-and exceptions (its issue 86, CVE-2025-24359, GHSA-vp47-9734-prjw, CVE-2026-55244), RestrictedPython
-through `except*`, shadowed guards and `string.Formatter` (CVE-2025-22153, GHSA-ffg3-p8fm-mjx2,
-CVE-2026-76825). All of these reach a Python attribute or run Python code in the end. Conditions
-need neither: `ast.parse` is used as a parser, and the tree is interpreted here, over plain data.
-There is no `getattr`, no call of anything but the functions named below, no way to name an object.
+keeps being escaped through what it left:
+
+- simpleeval: functions' globals, generators' frames, modules hung on the objects it was given (its
+  issues 15 and 138; CVE-2026-32640).
+- asteval: `__reduce__`, format strings, changed syntax trees, exceptions that are no `Exception`
+  (its issue 86; CVE-2025-24359, GHSA-vp47-9734-prjw, CVE-2026-55244).
+- RestrictedPython: generators' frames, `format`, `except*`, shadowed guards, `string.Formatter`
+  (CVE-2023-37271, CVE-2023-41039, CVE-2025-22153, GHSA-ffg3-p8fm-mjx2, CVE-2026-76825).
+- Jinja's sandbox: `str.format` four times, by another door each time (CVE-2016-10745,
+  CVE-2019-10906, CVE-2024-56326, CVE-2025-27516); its documentation leaves size and time to others.
+- cel-python has no advisory that we found, but is another language than the seed's conditions.
+
+All of these escapes reach a Python attribute or run Python code in the end. Conditions need
+neither: `ast.parse` is used as a parser, and the tree is interpreted here, over plain data. There
+is no `getattr`, no call of anything but the functions named below, no way to name an object.
 `context.x` is a look-up of a key in a mapping and never more.
 
 Everything is bounded: characters, depth, steps, size of each result. Whatever the input, only the
 errors of this module come out (a fuzz test holds that).
+
+A value is missing where a key is not there, a position is past the end of a list, or something is
+read below null. `default(x, y)` is y where x is missing or null; `exists(x)` is false in the same
+cases. A condition holds when its value is true as Python sees it.
+
+Where this language has a value for an expression that Python has one for, the two are the same
+(true and false count as 1 and 0, say), but for tuples, which are lists, and `str`, which writes
+JSON as templates do. What would make large values (repeated texts and lists), slices and methods
+are refused.
 """
 
 import ast
+import io
 import json
+import keyword
 import math
 import re
 import warnings
@@ -48,9 +67,11 @@ MAX_STEPS = 10_000
 MAX_TEXT = 65_536
 """Characters of a text that an expression makes."""
 MAX_ITEMS = 10_000
-"""Items of a list or mapping that an expression makes or walks over."""
+"""Items of a list that an expression makes by adding lists."""
 MAX_BITS = 256
 """Bits of a whole number that an expression makes."""
+MAX_EXPRESSIONS = 1_000
+"""Expressions in one text with `${{ }}`."""
 
 ROOT_NAMES = frozenset({"context", "run", "workflow", "node", "item", "index"})
 _CONSTANTS = {"true": True, "false": False, "null": None}
@@ -67,6 +88,15 @@ class ExpressionSyntaxError(ExpressionError):
         self.message = message
         self.offset = offset
         super().__init__(message if offset is None else f"{message} (at character {offset + 1})")
+
+
+class _RefusedError(Exception):
+    """A part of an expression is not of this language; becomes an `ExpressionSyntaxError`."""
+
+    def __init__(self, message: str, node: ast.expr) -> None:
+        self.message = message
+        self.node = node
+        super().__init__(message)
 
 
 class EvaluationError(ExpressionError):
@@ -107,7 +137,10 @@ class Expression:
 
         Raises `EvaluationError` or one of its kinds.
         """
-        return _Walk(scope).value(self.tree)
+        try:
+            return _finite(_Walk(scope).value(self.tree), "the result")
+        except RecursionError:
+            raise LimitExceededError("the values are nested too deep") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +151,15 @@ class Template:
     parts: tuple[str | Expression, ...]
 
     @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """Its expressions, in their order."""
+        return tuple(part for part in self.parts if isinstance(part, Expression))
+
+    @property
     def references(self) -> tuple[Reference, ...]:
-        """All paths that its expressions read."""
-        return tuple(
-            reference
-            for part in self.parts
-            if isinstance(part, Expression)
-            for reference in part.references
-        )
+        """All paths that its expressions read, each once."""
+        found = [reference for part in self.expressions for reference in part.references]
+        return tuple(dict.fromkeys(found))
 
     def render(self, scope: Mapping[str, Any]) -> str:
         """Fill in the expressions: texts as they are, everything else as compact JSON."""
@@ -147,20 +181,31 @@ def parse(source: str) -> Expression:
         raise ExpressionSyntaxError(
             f"the expression has {len(source)} characters, the most is {MAX_CHARACTERS}"
         )
-    if not source.strip():
+    text = source.strip()
+    if not text:
         raise ExpressionSyntaxError("the expression is empty")
-    _check_nesting(source)
+    _check_nesting(text)
+    before = len(source) - len(source.lstrip())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as "is" with a literal
-            tree = ast.parse(source.strip(), mode="eval").body
+            tree = ast.parse(text, mode="eval").body
+        _check(tree, 0)
+        references = tuple(dict.fromkeys(_references(tree, optional=False)))
     except SyntaxError as error:
-        offset = None if error.offset is None else max(0, error.offset - 1)
-        raise ExpressionSyntaxError(f"no expression: {error.msg}", offset) from None
+        offset = _syntax_offset(text, error)
+        raise ExpressionSyntaxError(
+            f"no expression: {error.msg}{_hint(text)}", None if offset is None else before + offset
+        ) from None
+    except _RefusedError as error:
+        offset = _offset(text, error.node.lineno, error.node.col_offset)
+        raise ExpressionSyntaxError(error.message, before + offset) from None
+    except UnicodeEncodeError as error:
+        raise ExpressionSyntaxError(
+            "half a character (a lone surrogate) is no text", before + error.start
+        ) from None
     except (ValueError, RecursionError, MemoryError, OverflowError, TypeError) as error:
         raise ExpressionSyntaxError(f"no expression: {error}") from None
-    _check(tree, 0)
-    references = tuple(dict.fromkeys(_references(tree, optional=False)))
     return Expression(source, tree, references)
 
 
@@ -174,10 +219,13 @@ def has_template(text: str) -> bool:
     return "${{" in text
 
 
-@lru_cache(maxsize=4096)
 def parse_template(text: str) -> Template:
-    """Parse a text with `${{ }}`. Raises `ExpressionSyntaxError`."""
+    """Parse a text with `${{ }}`. Raises `ExpressionSyntaxError`, its offset being in the text.
+
+    Only the expressions are kept for the next time: a text may be a script of megabytes.
+    """
     parts: list[str | Expression] = []
+    count = 0
     plain = ""
     position = 0
     while (start := text.find("${{", position)) >= 0:
@@ -188,11 +236,18 @@ def parse_template(text: str) -> Template:
         plain += text[position:start]
         end = _template_end(text, start + 3)
         if end is None:
-            raise ExpressionSyntaxError("${{ has no }}: write $${{ for the characters ${{", start)
+            raise ExpressionSyntaxError(
+                f"${{{{ has no }}}} within {MAX_CHARACTERS} characters: "
+                "write $${{ for the characters ${{",
+                start,
+            )
         if plain:
             parts.append(plain)
             plain = ""
-        parts.append(parse(text[start + 3 : end].strip()))
+        count += 1
+        if count > MAX_EXPRESSIONS:
+            raise ExpressionSyntaxError(f"a text takes {MAX_EXPRESSIONS} expressions", start)
+        parts.append(_parse_within(text[start + 3 : end], start + 3))
         position = end + 2
     plain += text[position:]
     if plain:
@@ -200,11 +255,22 @@ def parse_template(text: str) -> Template:
     return Template(text, tuple(parts))
 
 
+def _parse_within(source: str, start: int) -> Expression:
+    """Parse an expression of a text; offsets of errors count from the text's beginning."""
+    before = len(source) - len(source.lstrip())
+    try:
+        return parse(source.strip())
+    except ExpressionSyntaxError as error:
+        offset = start if error.offset is None else start + before + error.offset
+        raise ExpressionSyntaxError(error.message, offset) from None
+
+
 def _template_end(text: str, position: int) -> int | None:
     """Find the }} that closes a template, passing over texts and braces of the expression."""
     depth = 0
     quote = ""
-    while position < len(text):
+    last = min(len(text), position + MAX_CHARACTERS + 2)
+    while position < last:
         character = text[position]
         if quote:
             if character == "\\":
@@ -265,6 +331,43 @@ _FUNCTIONS: dict[str, tuple[int, int]] = {
 """Names of functions with how many arguments they take."""
 
 
+_HINTS = [
+    (re.compile(rf"\.\s*({'|'.join(keyword.kwlist)})\b"), "write ['{}'] for a key of that name"),
+    (re.compile(r"\.(\w+(?:-\w+)*-\d\w*)"), "a name with a hyphen is written ['{}']"),
+    (re.compile(r"&&"), "write and"),
+    (re.compile(r"\|\|"), "write or"),
+    (re.compile(r"\b(AND|OR|NOT)\b"), "and, or, not are written small"),
+    (re.compile(r"===|(?<![=!<>:])=(?!=)"), "write == to compare"),
+    (re.compile(r"!(?!=)"), "write not"),
+]
+"""What people write who know another language, with what it is in this one."""
+
+
+def _hint(source: str) -> str:
+    """Guess what was meant where the parser says no more than `invalid syntax`."""
+    outside = re.sub(r"'[^']*'|\"[^\"]*\"", "''", source)
+    for pattern, hint in _HINTS:
+        if found := pattern.search(outside):
+            return ": " + hint.format(found.group(found.re.groups))
+    return ""
+
+
+def _syntax_offset(source: str, error: SyntaxError) -> int | None:
+    if error.offset is None or error.lineno is None:
+        return None
+    if error.offset < 1:  # the parser's way to say: at the end
+        return len(source)
+    lines = list(io.StringIO(source, newline=""))
+    return min(len(source), sum(map(len, lines[: error.lineno - 1])) + error.offset - 1)
+
+
+def _offset(source: str, line: int, column: int) -> int:
+    """Count characters where the tree counts lines and bytes."""
+    lines = list(io.StringIO(source, newline=""))  # as the parser does: \n, \r and \r\n
+    here = lines[line - 1].encode()[:column].decode(errors="ignore")
+    return sum(map(len, lines[: line - 1])) + len(here)
+
+
 def _check_nesting(source: str) -> None:
     """Refuse what would take the parser itself too deep."""
     depth = 0
@@ -280,7 +383,7 @@ def _check_nesting(source: str) -> None:
 def _check(node: ast.expr, depth: int) -> None:
     """Refuse everything that the language does not have."""
     if depth > MAX_DEPTH:
-        raise ExpressionSyntaxError(f"nested deeper than {MAX_DEPTH}", node.col_offset)
+        raise _RefusedError(f"nested deeper than {MAX_DEPTH}", node)
     for child in _children(node):
         _check(child, depth + 1)
 
@@ -296,18 +399,19 @@ def _children(node: ast.expr) -> list[ast.expr]:
             return []
         case ast.Attribute(value=value, attr=attr):
             if attr.startswith("__"):
-                raise ExpressionSyntaxError(f"no key {attr}: names do not begin with __", _at(node))
+                raise _RefusedError(f"no key {attr}: names do not begin with __", node)
             return [value]
         case ast.Subscript(value=value, slice=index):
             if isinstance(index, ast.Slice | ast.Tuple):
-                raise ExpressionSyntaxError("slices are not part of the language", _at(node))
+                raise _RefusedError("slices are not part of the language", node)
             return [value, index]
         case ast.BoolOp(values=values):
             return values
         case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd(), operand=operand):
             return [operand]
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            _hint_hyphen(node, left, right)
+            if isinstance(op, ast.Sub):
+                _hint_hyphen(node)
             return [left, right]
         case ast.Compare(left=left, comparators=comparators):
             return [left, *comparators]
@@ -321,70 +425,87 @@ def _children(node: ast.expr) -> list[ast.expr]:
             return _check_call(node)
         case _:
             what = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).lower()
-            raise ExpressionSyntaxError(f"{what} is not part of the language", _at(node))
+            raise _RefusedError(f"{what} is not part of the language", node)
 
 
 def _check_constant(node: ast.Constant, value: object) -> None:
     if value is None or isinstance(value, bool | str | float):
         if isinstance(value, float) and not math.isfinite(value):
-            raise ExpressionSyntaxError("the number is too large", _at(node))
+            raise _RefusedError("the number is too large", node)
+        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+            raise _RefusedError("half a character (a lone surrogate) is no text", node)
         return
     if isinstance(value, int):
         if value.bit_length() > MAX_BITS:
-            raise ExpressionSyntaxError(f"the number has more than {MAX_BITS} bits", _at(node))
+            raise _RefusedError(f"the number has more than {MAX_BITS} bits", node)
         return
     kind = type(value).__name__
-    raise ExpressionSyntaxError(f"{kind} literals are not part of the language", _at(node))
+    raise _RefusedError(f"{kind} literals are not part of the language", node)
 
 
 def _check_name(node: ast.Name, name: str) -> None:
     if name in ROOT_NAMES or name in _CONSTANTS:
         return
     if name in _FUNCTIONS:
-        raise ExpressionSyntaxError(f"{name} is a function: write {name}(…)", _at(node))
+        raise _RefusedError(f"{name} is a function: write {name}(…)", node)
     known = ", ".join(sorted(ROOT_NAMES))
-    raise ExpressionSyntaxError(
+    raise _RefusedError(
         f"unknown name {name}: write context.{name} for a context key or a node; known are {known}",
-        _at(node),
+        node,
     )
 
 
 def _check_call(node: ast.Call) -> list[ast.expr]:
     if not isinstance(node.func, ast.Name) or node.func.id not in _FUNCTIONS:
         known = ", ".join(_FUNCTIONS)
-        raise ExpressionSyntaxError(f"only these functions can be called: {known}", _at(node))
+        raise _RefusedError(f"only these functions can be called: {known}", node)
     name = node.func.id
     least, most = _FUNCTIONS[name]
     if node.keywords or not least <= len(node.args) <= most:
         count = str(least) if least == most else f"{least} to {most}"
-        raise ExpressionSyntaxError(f"{name} takes {count} argument(s), by position", _at(node))
+        raise _RefusedError(f"{name} takes {count} argument(s), by position", node)
     if name == "exists" and not isinstance(node.args[0], ast.Attribute | ast.Subscript | ast.Name):
-        raise ExpressionSyntaxError("exists takes a path such as context.a.b", _at(node))
+        raise _RefusedError("exists takes a path such as context.a.b", node)
     return node.args
 
 
-def _hint_hyphen(node: ast.BinOp, left: ast.expr, right: ast.expr) -> None:
+def _hint_hyphen(node: ast.BinOp) -> None:
     """`context.my-node` is parsed as a subtraction: say what is meant."""
-    first = _leftmost(right)
-    if not isinstance(node.op, ast.Sub) or not isinstance(left, ast.Attribute) or first is None:
+    rights: list[ast.expr] = []
+    left: ast.expr = node
+    while isinstance(left, ast.BinOp) and isinstance(left.op, ast.Sub):
+        rights.insert(0, left.right)
+        left = left.left
+    if not isinstance(left, ast.Attribute):
         return
-    tight = left.end_lineno == right.lineno and left.end_col_offset == right.col_offset - 1
-    if tight or (first not in ROOT_NAMES and first not in _CONSTANTS):
-        raise ExpressionSyntaxError(
-            f"a name with a hyphen is written in brackets: {ast.unparse(left.value)}"
-            f"['{left.attr}-{first}']",
-            _at(node),
-        )
+    words = [left.attr]
+    before: ast.expr = left
+    for right in rights:
+        word = _first_word(right)
+        tight = before.end_lineno == right.lineno and before.end_col_offset == right.col_offset - 1
+        if word is None or not tight:
+            break
+        words.append(word)
+        before = right
+        if not isinstance(right, ast.Name | ast.Constant):
+            break
+    if all(word.isdecimal() for word in words[1:]):  # context.n-1 is a subtraction
+        return
+    key = ast.Constant(value="-".join(words))
+    meant = ast.unparse(ast.Subscript(value=left.value, slice=key, ctx=ast.Load()))
+    raise _RefusedError(
+        f"a name with a hyphen is written in brackets: {meant}; "
+        "a subtraction has a space on each side of the -",
+        node,
+    )
 
 
-def _leftmost(node: ast.expr) -> str | None:
+def _first_word(node: ast.expr) -> str | None:
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return str(node.value)
     return node.id if isinstance(node, ast.Name) else None
-
-
-def _at(node: ast.expr) -> int:
-    return node.col_offset
 
 
 def _references(node: ast.expr, *, optional: bool) -> Iterator[Reference]:
@@ -442,9 +563,10 @@ class _Walk:
         self.steps = 0
 
     def spend(self, steps: int = 1) -> None:
-        self.steps += steps
-        if self.steps > MAX_STEPS:
+        """Take steps before they are made. One is about ten items or a thousand characters."""
+        if self.steps + steps > MAX_STEPS:
             raise LimitExceededError(f"the expression takes more than {MAX_STEPS} steps")
+        self.steps += steps
 
     def value(self, node: ast.expr) -> Any:
         self.spend()
@@ -472,7 +594,7 @@ class _Walk:
                 return not self.value(operand)
             case ast.UnaryOp(op=op, operand=operand):
                 number = _number(self.value(operand), "-" if isinstance(op, ast.USub) else "+")
-                return -number if isinstance(op, ast.USub) else number
+                return _bounded(-number if isinstance(op, ast.USub) else +number)
             case ast.BinOp(left=left, op=op, right=right):
                 return self.binary(_BINARY[type(op)], self.value(left), self.value(right))
             case ast.Compare(left=left, ops=ops, comparators=comparators):
@@ -508,33 +630,37 @@ class _Walk:
             if not isinstance(key, str):
                 raise EvaluationError(f"a key must be a text, not {_kind(key)}")
             try:
-                return holder[key]
+                return _finite(holder[key], lambda: _path(node, key))
             except KeyError:
-                raise MissingValueError(_path(node)) from None
+                raise MissingValueError(_path(node, key)) from None
         if isinstance(holder, list | str) and isinstance(node, ast.Subscript):
             if not isinstance(key, int) or isinstance(key, bool):
                 raise EvaluationError(f"{_path(node)}: a position must be a whole number")
             if not -len(holder) <= key < len(holder):
-                raise MissingValueError(_path(node), f": there are {len(holder)} items")
-            return holder[key]
+                items = "characters" if isinstance(holder, str) else "items"
+                raise MissingValueError(_path(node, key), f": there are {len(holder)} {items}")
+            return _finite(holder[key], lambda: _path(node, key))
         if holder is None:
-            raise MissingValueError(_path(node), f": {_path(node.value)} is null")
-        raise EvaluationError(f"{_path(node.value)} is {_kind(holder)} and has no {key!r:.80}")
+            raise MissingValueError(_path(node, key), f": {_path(node.value)} is null")
+        what = f"{key!r:.80}" if isinstance(key, str) else "items"
+        raise EvaluationError(f"{_path(node.value)} is {_kind(holder)} and has no {what}")
 
     def binary(self, op: str, left: Any, right: Any) -> Any:
         if op == "+" and isinstance(left, str) and isinstance(right, str):
             return _bounded(left + right) if len(left) + len(right) <= MAX_TEXT else _too_long()
         if op == "+" and isinstance(left, list) and isinstance(right, list):
+            if len(left) + len(right) > MAX_ITEMS:
+                raise LimitExceededError(f"the list has more than {MAX_ITEMS} items")
             self.spend((len(left) + len(right)) // 10)
             return [*left, *right]
         if not (_is_number(left) and _is_number(right)):
             raise EvaluationError(f"{_kind(left)} {op} {_kind(right)} is not defined")
-        if op == "**" and isinstance(left, int) and isinstance(right, int):
-            if right < 0:
-                left = float(left)
-            elif max(1, left.bit_length()) * right > 2 * MAX_BITS and abs(left) > 1:
-                raise LimitExceededError(f"the number has more than {MAX_BITS} bits")
         try:
+            if op == "**" and isinstance(left, int) and isinstance(right, int):
+                if right < 0:
+                    left = float(left)
+                elif abs(left) > 1 and left.bit_length() * right > 2 * MAX_BITS:
+                    raise LimitExceededError(f"the number has more than {MAX_BITS} bits")
             return _bounded(_ARITHMETIC[op](left, right))
         except ZeroDivisionError:
             raise EvaluationError("division by zero") from None
@@ -572,6 +698,7 @@ class _Walk:
                 self.equal(one, other, depth + 1) for one, other in zip(left, right, strict=True)
             )
         if isinstance(left, str) and isinstance(right, str):
+            self.spend(min(len(left), len(right)) // 1000)
             return left == right
         if _is_scalar(left) and _is_scalar(right):
             return bool(left == right)
@@ -585,6 +712,7 @@ class _Walk:
         if isinstance(holder, str):
             if not isinstance(item, str):
                 raise EvaluationError(f"{_kind(item)} in a text is not defined")
+            self.spend(len(holder) // 1000)
             return item in holder
         raise EvaluationError(f"in {_kind(holder)} is not defined")
 
@@ -598,9 +726,10 @@ class _Walk:
                 return value is not None
             return self.value(args[1]) if value is None else value
         values = [self.value(arg) for arg in args]
-        for value in values:
-            if isinstance(value, list | Mapping):
-                self.spend(len(value) // 10)
+        if name in _WALKING:
+            for value in values:
+                if isinstance(value, list | Mapping):
+                    self.spend(len(value) // 10)
         try:
             return _bounded(_CALLS[name](*values))
         except ExpressionError:
@@ -678,7 +807,8 @@ def _float(value: Any) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Tell whether it counts as a number: true and false do, as in Python."""
+    return isinstance(value, int | float)
 
 
 def _is_scalar(value: object) -> bool:
@@ -691,6 +821,13 @@ def _number(value: Any, what: str) -> Any:
     return value
 
 
+def _finite(value: Any, what: str | Callable[[], str]) -> Any:
+    """Refuse infinity and NaN, which some readers of JSON let in."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise EvaluationError(f"{what if isinstance(what, str) else what()} is no finite number")
+    return value
+
+
 def _bounded(value: Any) -> Any:
     """Refuse a result that is too large, or no number."""
     if isinstance(value, bool):
@@ -698,7 +835,7 @@ def _bounded(value: Any) -> Any:
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise LimitExceededError(f"the number has more than {MAX_BITS} bits")
     if isinstance(value, float) and not math.isfinite(value):
-        raise LimitExceededError("the number is too large")
+        raise LimitExceededError("the number is too large")  # or NaN, out of numbers too large
     if isinstance(value, complex):
         raise EvaluationError("the result is no real number")
     if isinstance(value, str) and len(value) > MAX_TEXT:
@@ -710,14 +847,37 @@ def _too_long() -> Any:
     raise LimitExceededError(f"the text has more than {MAX_TEXT} characters")
 
 
+def _plain(value: Any) -> Any:
+    """Return a mapping as the JSON encoder knows it."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError
+
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+)
+
+
 def _text(value: Any) -> str:
+    """Write a value: a text as it is, everything else as compact JSON."""
     if isinstance(value, str):
-        return value
+        return value if len(value) <= MAX_TEXT else str(_too_long())
+    pieces = []
+    size = 0
     try:
-        text = json.dumps(value, default=dict, ensure_ascii=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError):
-        raise EvaluationError(f"{_kind(value)} cannot be written as text") from None
-    return text if len(text) <= MAX_TEXT else str(_too_long())
+        for piece in _ENCODER.iterencode(value):  # piece by piece, to stop in time
+            size += len(piece)
+            if size > MAX_TEXT:
+                _too_long()
+            pieces.append(piece)
+    except LimitExceededError:
+        raise
+    except RecursionError:
+        raise LimitExceededError(f"{_kind(value)} is nested too deep to be written") from None
+    except (TypeError, ValueError):
+        raise EvaluationError(f"{_kind(value)} cannot be written as JSON") from None
+    return "".join(pieces)
 
 
 def _kind(value: object) -> str:
@@ -730,11 +890,18 @@ def _kind(value: object) -> str:
         return "a number"
     if isinstance(value, str):
         return "a text"
-    return "a list" if isinstance(value, list) else "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return "a mapping" if isinstance(value, Mapping) else "a value of no JSON type"
 
 
-def _path(node: ast.expr) -> str:
-    """Write the path that an expression reads, as the user wrote it."""
+def _path(node: ast.expr, key: Any = None) -> str:
+    """Write the path that an expression reads, its last key as computed where it is given."""
+    if isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Constant):
+        simple = type(key) is int and key.bit_length() <= MAX_BITS
+        if simple or isinstance(key, str):
+            shown = ast.Constant(value=key if simple else key[:80])
+            node = ast.Subscript(value=node.value, slice=shown, ctx=ast.Load())
     return ast.unparse(node)
 
 
@@ -767,3 +934,5 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "float": _float,
     "bool": bool,
 }
+_WALKING = frozenset({"min", "max", "sum", "any", "all"})
+"""Functions that look at each item."""

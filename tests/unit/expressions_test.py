@@ -1,5 +1,7 @@
 """The language of conditions and templates, as a table a user could read."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from podium import expressions as e
@@ -60,6 +62,30 @@ SCOPE = {"context": CONTEXT, "run": {"name": "r", "id": "u"}}
         ("[1, 2] == [1, 2.0]", True),
         ("{'a': 1} == {'a': 1}", True),
         ("1 == '1'", False),
+        ("{'a': {'b': [1]}} != {'a': {'b': [2]}}", True),
+        ("[1] + [2, 3]", [1, 2, 3]),
+        ("(1, 'a')", [1, "a"]),
+        ("context.name[0] + context.name[-1]", "pm"),
+        ("'name' in context and 'nope' not in context", True),
+        ("'a' if false else 'b' if false else 'c'", "c"),
+        ("false and context.absent", False),
+        ("true or context.absent", True),
+        ("default(context.items[9], 'none')", "none"),
+        ("default(context.absent + 1, 0)", 0),
+        ("default(run.absent, default(context.absent, context.n))", 3),
+        ("exists(context.nothing)", False),
+        ("exists(context.items[2]) and not exists(context.items[3])", True),
+        ("exists(node) or exists(item)", False),
+        # true and false count as 1 and 0, as in Python
+        ("true + 1", 2),
+        ("sum([context.n > 2, context.flag, false]) >= 2", True),
+        ("max(true, 0) == 1 and true == 1", True),
+        ("true is true and not (1 is true)", True),
+        ("round(2.5) == 2 and -7 // 2 == -4 and -7 % 3 == 2", True),
+        ("2 ** -1", 0.5),
+        ("2 ** 255 - 1 + 2 ** 255", 2**256 - 1),
+        ("int(' 7 ') + int(true)", 8),
+        ("float('1e3')", 1000.0),
         ("run.name == 'r'", True),
     ],
 )
@@ -80,6 +106,19 @@ def test_values(source, value):
         ("foo == 1", "write context.foo"),
         ("context.my-node.x", "context['my-node']"),
         ("context.a.b-c", "context.a['b-c']"),
+        ("context.my-long-node.x > 1", "context['my-long-node']"),
+        ("context.my-node-2 > 1", "context['my-node-2']"),
+        ("context.my-long-node-2.x > 1", "written ['my-long-node-2']"),
+        ("context.n-context.n", "a space on each side of the -"),
+        ("context.n - total", "write context.total"),
+        ("context.my-2nd", "['my-2nd']"),
+        ("context.from == 1", "write ['from']"),
+        ("context.a && context.b", "write and"),
+        ("context.a || context.b", "write or"),
+        ("!context.a", "write not"),
+        ("context.a = 1", "write =="),
+        ("context.a === 1", "write =="),
+        ("context.a OR context.b", "written small"),
         ("context.__class__", "names do not begin with __"),
         ("().__class__.__bases__", "names do not begin with __"),
         ("[x for x in context.items]", "list comp is not part"),
@@ -106,6 +145,18 @@ def test_values(source, value):
         ("1 @ 2", "is not part"),
         ("{**context}", "is not part"),
         ("exists(1)", "exists takes a path"),
+        ("'\\ud800'", "half a character"),
+        ("'\ud800'", "half a character"),
+        ("{1, 2}", "set is not part"),
+        ("min(*context.items)", "starred is not part"),
+        ("default(x=1, y=2)", "by position"),
+        ("item[0, 1]", "slices are not part"),
+        ("1; 2", "no expression"),
+        ("import os", "no expression"),
+        ("await context", "is not part"),
+        ("(yield)", "is not part"),
+        ("1" + " + 1" * 200, "nested deeper"),
+        ("#", "no expression"),
     ],
 )
 def test_what_is_no_expression(source, said):
@@ -126,7 +177,6 @@ def test_what_is_no_expression(source, said):
         ("context.name.upper", e.EvaluationError, "context.name is a text"),
         ("context.n + 'x'", e.EvaluationError, "a number + a text"),
         ("context.n < 'x'", e.EvaluationError, "a number < a text"),
-        ("true + 1", e.EvaluationError, "a truth value + a number"),
         ("1 / 0", e.EvaluationError, "division by zero"),
         ("9 ** 9 ** 9", e.LimitExceededError, "bits"),
         ("2.0 ** 5000", e.LimitExceededError, "too large"),
@@ -136,6 +186,21 @@ def test_what_is_no_expression(source, said):
         ("int('1e5')", e.EvaluationError, "no whole number"),
         ("1 is 1", e.EvaluationError, "use =="),
         ("max([])", e.EvaluationError, "max of nothing"),
+        ("context[run.name + 'x'].y", e.MissingValueError, "context['rx'] is missing"),
+        ("context.items[context.n + 4]", e.MissingValueError, "context.items[7] is missing"),
+        ("context.items[true]", e.EvaluationError, "must be a whole number"),
+        ("context.n[context.items]", e.EvaluationError, "has no items"),
+        ("context[1]", e.EvaluationError, "a key must be a text"),
+        ("{1: 2}", e.EvaluationError, "a key must be a text"),
+        ("'x' in 5", e.EvaluationError, "in a number is not defined"),
+        ("1 in 'x'", e.EvaluationError, "in a text is not defined"),
+        ("[1] < [2]", e.EvaluationError, "a list < a list"),
+        ("sum(['a'])", e.EvaluationError, "sum takes numbers"),
+        ("min(1, 'a')", e.EvaluationError, "not both"),
+        ("len(5)", e.EvaluationError, "not a number"),
+        ("1e308 * 10", e.LimitExceededError, "too large"),
+        ("2 ** 256", e.LimitExceededError, "256 bits"),
+        ("float('nan')", e.EvaluationError, "no number"),
     ],
 )
 def test_what_cannot_be_evaluated(source, kind, said):
@@ -196,3 +261,245 @@ def test_what_a_template_puts_in_is_not_looked_at_again():
 def test_broken_templates(text):
     with pytest.raises(e.ExpressionSyntaxError):
         e.parse_template(text)
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("context.test_results.passed", "context.test_results"),
+        ("context['my-node'].x.passed", "context['my-node'].x.passed"),
+        ("run['a b']", "run['a b']"),
+        ("item", "item"),
+    ],
+)
+def test_a_missing_value_says_its_path(source, path):
+    with pytest.raises(e.MissingValueError) as caught:
+        e.parse(source).evaluate(SCOPE)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("source", "offset"),
+    [
+        ("foo == 1", 0),
+        ("   foo == 1", 3),
+        ("'é…' == foo", 8),
+        ("(1,\r\n  foo)", 7),
+        ("1 +", 3),
+        ("'é' 1 2", 4),
+        ("context.a == \ud800", 13),
+        ("", None),
+    ],
+)
+def test_a_syntax_error_says_where_in_characters(source, offset):
+    with pytest.raises(e.ExpressionSyntaxError) as caught:
+        e.parse(source)
+    assert caught.value.offset == offset
+
+
+def test_in_a_template_the_place_counts_from_the_beginning_of_the_text():
+    with pytest.raises(e.ExpressionSyntaxError) as caught:
+        e.parse_template("é ${{ run.id }} ${{  foo }}")
+    assert caught.value.offset == 21
+    assert "unknown name foo" in caught.value.message
+
+
+ESCAPES = [
+    "().__class__.__bases__[0].__subclasses__()",
+    "[].__class__.__base__.__subclasses__()",
+    "''.__class__.__mro__[1].__subclasses__()[104].__init__.__globals__['sys']",
+    "context.__class__",
+    "context.__getitem__('a')",
+    "context._Context__dict",
+    "context.\uff3f\uff3fclass\uff3f\uff3f",  # full-width, which Python reads as __class__
+    "'{0.__class__}'.format(context)",
+    "'{0.__class__}'.format_map(context)",
+    "'%s' % context",
+    "f'{context.__class__}'",
+    "(x for x in context).gi_frame.f_globals",
+    "[x for x in ().__class__.__bases__]",
+    "(lambda: 1).__globals__",
+    "len.__self__",
+    "default.__globals__",
+    "str.format",
+    "max(context, key=eval)",
+    "sum([[1]], [])",
+    "print(1)",
+    "open('/etc/passwd')",
+    "getattr(context, 'x')",
+    "type(context)",
+    "__builtins__",
+    "globals()",
+    "exec('1')",
+    "breakpoint()",
+    "__import__('os').system('true')",
+    "'a' * 10 ** 9",
+    "[0] * 10 ** 9",
+    "(0,) * 10 ** 9",
+    "9 ** 9 ** 9",
+    "9 ** 9 ** 9 ** 9",
+    "10 ** 400 ** 2",
+    "2.0 ** 10 ** 9",
+    "-9 ** 99999",
+    "round(1, -10 ** 9)",
+    "(" * 10_000 + ")" * 10_000,
+    "[" * 900,
+    "(" * 500 + "1" + ")" * 500,
+    "{'a':" * 150 + "1" + "}" * 150,
+    "context" + "[0]" * 300,
+    "context" + ".a" * 500,
+    "-" * 1000 + "1",
+    "not " * 250 + "1",
+    "1 if 1 else " * 80 + "1",
+    "lambda:" * 140 + "1",
+    "9" * 5000,
+    "0x" + "f" * 1000,
+    "1e999999999",
+    "'\\N{" + "A" * 500 + "}'",
+    "\0",
+    "\ufeff\ufeff1 +",
+    "\\",
+    "'''",
+]
+
+
+@pytest.mark.parametrize("source", ESCAPES, ids=lambda source: source[:40])
+def test_known_ways_out_of_other_sandboxes(source):
+    with pytest.raises(e.ExpressionError):
+        e.parse(source).evaluate(SCOPE)
+
+
+def test_a_long_chain_of_comparisons_is_no_danger():
+    source = "<".join(str(n) for n in range(200))
+    assert e.parse(source).evaluate({}) is True
+
+
+def nested(depth):
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "said"),
+    [
+        ("context.huge ** -1", e.LimitExceededError, "too large"),
+        ("-context.huge", e.LimitExceededError, "bits"),
+        ("context.huge / 3", e.LimitExceededError, "too large"),
+        ("context.list[context.huge]", e.MissingValueError, "there are 2 items"),
+        ("str(context.huge)", e.EvaluationError, "cannot be written"),
+        ("context.nan", e.EvaluationError, "no finite number"),
+        ("context.nan > 1", e.EvaluationError, "no finite number"),
+        ("index", e.EvaluationError, "no finite number"),
+        ("sum(context.nans)", e.LimitExceededError, "too large"),
+        ("str(context.nans)", e.EvaluationError, "cannot be written"),
+        ("str(context.deep)", e.LimitExceededError, "nested too deep"),
+        ("context.deep == context.deep", e.LimitExceededError, "nested too deep"),
+        ("context.n[context.deep]", e.EvaluationError, "has no items"),
+        ("str(context.long)", e.LimitExceededError, "65536"),
+        ("context.long + 'x'", e.LimitExceededError, "65536"),
+        ("str([" + "context.long," * 60 + "])", e.LimitExceededError, "65536"),
+        ("context.many + [1]", e.LimitExceededError, "items"),
+        ("sum(context.many)", e.LimitExceededError, "steps"),
+        ("7 in context.sevens", e.LimitExceededError, "steps"),
+        ("str(context.foreign)", e.EvaluationError, "cannot be written"),
+        ("len(context.foreign)", e.EvaluationError, "of no JSON type"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_data_of_any_size_is_bounded_too(source, kind, said):
+    context = {
+        "huge": 10**5000,
+        "nan": float("nan"),
+        "nans": [float("nan")],
+        "deep": nested(100_000),
+        "long": "x" * 1_000_000,
+        "many": [0] * 200_000,
+        "sevens": [6] * 200_000,
+        "list": [1, 2],
+        "n": 1,
+        "foreign": {1, 2},
+    }
+    with pytest.raises(kind) as caught:
+        e.parse(source).evaluate({"context": context, "index": float("inf")})
+    assert said in str(caught.value)
+
+
+def test_the_length_of_a_large_list_is_no_large_thing():
+    assert e.parse("len(context.a) == 200000 and context.a[-1] == 0").evaluate(
+        {"context": {"a": [0] * 200_000}}
+    )
+
+
+class Lazy(Mapping):
+    """A context as the engine has it: values are looked up when they are asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __getitem__(self, key):
+        self.asked.append(key)
+        return {"a": 1, "b": {"c": 2}}[key]
+
+    def __iter__(self):
+        return iter(("a", "b"))
+
+    def __len__(self):
+        return 2
+
+
+def test_only_what_is_read_is_looked_up():
+    lazy = Lazy()
+    assert e.parse("context.b.c if true else context.a").evaluate({"context": lazy}) == 2
+    assert lazy.asked == ["b"]
+    assert e.parse("default(context.x, 5)").evaluate({"context": lazy}) == 5
+    assert e.parse("str(context)").evaluate({"context": lazy}) == '{"a":1,"b":{"c":2}}'
+
+
+def test_a_value_is_handed_on_as_it_is():
+    assert e.parse("context.items").evaluate(SCOPE) is CONTEXT["items"]
+
+
+@pytest.mark.parametrize(
+    ("source", "holds"),
+    [("context.items", True), ("[]", False), ("''", False), ("null", False), ("'false'", True)],
+)
+def test_a_condition_holds_when_its_value_is_true_in_python(source, holds):
+    assert e.evaluate_condition(e.parse(source), SCOPE) is holds
+
+
+def test_a_template_knows_its_expressions_and_what_they_read():
+    template = e.parse_template("${{ context.a }} $${{ no }} ${{ context.a + context.b }}")
+    assert [expression.source for expression in template.expressions] == [
+        "context.a",
+        "context.a + context.b",
+    ]
+    assert [r.path for r in template.references] == [("context", "a"), ("context", "b")]
+    assert e.has_template("a ${{ b")
+    assert not e.has_template("a {{ b }}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("${{ 1" + " " * 5000 + "}}", "has no }} within 1024"),
+        ("${{1}}" * 1001, "1000 expressions"),
+        ("a ${{ ''' }} ''' ", "has no }}"),
+    ],
+    ids=["spaces", "many", "quotes"],
+)
+def test_templates_are_bounded(text, said):
+    with pytest.raises(e.ExpressionSyntaxError, match=said):
+        e.parse_template(text)
+
+
+def test_a_rendered_text_is_bounded():
+    template = e.parse_template("${{ context.a }}" * 20)
+    with pytest.raises(e.LimitExceededError, match="65536"):
+        template.render({"context": {"a": "x" * 10_000}})
+
+
+def test_the_text_around_is_not_bounded():
+    text = "x" * 1_000_000
+    assert e.parse_template(text + "${{ 1 }}").render({}) == text + "1"
