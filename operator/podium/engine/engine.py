@@ -746,6 +746,8 @@ class Engine:
         if state.started_at is not None:
             return
         started = self._now if seen.started_at is None else min(seen.started_at, self._now)
+        if state.launched_at is not None and 0 < state.launched_at - started < 1:
+            started = state.launched_at  # Kubernetes writes whole seconds
         self._touch(seen.node).started_at = round(started, 3)
         timeout = self.plan.nodes[seen.node].timeout
         self._set_deadline(seen.node, state, None if timeout is None else started + timeout)
@@ -818,10 +820,10 @@ class Engine:
 
     @staticmethod
     def _end_execution(state: NodeState, at: float) -> None:
-        state.completed_at = round(at, 3)
+        state.completed_at = round(max(at, state.started_at or at), 3)
         state.deadline = None
         if state.started_at is not None:
-            state.duration_seconds = round(max(0.0, at - state.started_at), 3)
+            state.duration_seconds = round(state.completed_at - state.started_at, 3)
 
     def _fail(
         self,

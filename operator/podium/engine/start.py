@@ -55,9 +55,20 @@ def check_start(plan: Plan, spec: WorkflowRunSpec, base: Path = ("spec",)) -> li
 def check_context(
     plan: Plan, context: Mapping[str, Any], base: Path = ("spec", "context")
 ) -> list[Problem]:
-    """Check a context against `inputs`, or against what nodes name where there are none."""
+    """Check a context against `inputs`, or against what nodes name where there are none.
+
+    `inputs` speaks of what a run is given: what globalContext has beside is not its business, even
+    where further keys are forbidden.
+    """
     if plan.spec.inputs is not None:
         schema = contracts.compile_schema(plan.spec.inputs)
+        declared = plan.spec.inputs.get("properties")
+        context = {
+            key: value
+            for key, value in context.items()
+            if key not in plan.spec.global_context
+            or (isinstance(declared, Mapping) and key in declared)
+        }
         return [
             Problem((*base, breach.path) if breach.path else base, breach.message)
             for breach in schema.breaches(context)

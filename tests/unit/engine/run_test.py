@@ -3,6 +3,7 @@
 import pytest
 
 from podium.engine.model import AttemptPhase, Control
+from podium.engine.start import check_start
 from tests.unit.engine.support import Run, node
 
 P = AttemptPhase
@@ -275,3 +276,13 @@ def test_an_unknown_live_execution_is_stopped_and_a_late_word_of_an_ended_one_is
         run.see("gone-7", P.RUNNING),  # of a node that is not
     )
     assert run.stopped == ["gone-7"]
+
+
+def test_inputs_may_be_closed_beside_a_global_context():
+    inputs = {"type": "object", "properties": {"who": {}}, "additionalProperties": False}
+    run = Run(node("a"), context={"who": 1}, inputs=inputs, globalContext={"greeting": "Hello"})
+    assert check_start(run.plan, run.run_spec) == []
+    other = Run(node("a"), context={"whom": 1}, inputs=inputs, globalContext={"greeting": "Hello"})
+    (problem,) = check_start(other.plan, other.run_spec)
+    assert "whom" in problem.message
+    assert "greeting" not in problem.message

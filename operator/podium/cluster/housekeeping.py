@@ -1,0 +1,73 @@
+"""What is done now and then: ended Jobs beyond the limit, definitions that nobody refers to."""
+
+import asyncio
+import logging
+from collections import defaultdict
+
+from podium.api.names import GROUP, LABEL_WORKFLOW
+from podium.cluster.cache import Cache
+from podium.cluster.gateway import ApiError, Gateway
+from podium.cluster.settings import Settings
+from podium.cluster.views import JobView, dig
+
+__all__ = ["Housekeeping"]
+
+log = logging.getLogger(__name__)
+
+JOBS_SECONDS = 30.0
+REVISIONS_SECONDS = 600.0
+KEPT_REVISIONS = 10
+"""Newest revisions of a Workflow that stay although no run refers to them."""
+
+
+class Housekeeping:
+    """Removes what is no longer needed."""
+
+    def __init__(self, gateway: Gateway, cache: Cache, settings: Settings) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._settings = settings
+
+    async def run(self) -> None:
+        """Look after Jobs and revisions, for ever."""
+        rounds = 0
+        while True:
+            await asyncio.sleep(JOBS_SECONDS)
+            rounds += 1
+            try:
+                await self.remove_jobs()
+                if rounds % int(REVISIONS_SECONDS / JOBS_SECONDS) == 0:
+                    await self.remove_revisions()
+            except ApiError as error:
+                log.warning("housekeeping: %s", error)
+
+    async def remove_jobs(self) -> None:
+        """Delete the oldest ended Jobs of namespaces that have too many.
+
+        Only Jobs with an end-of-life: their outcome is recorded.
+        """
+        ended: dict[str, list[JobView]] = defaultdict(list)
+        for run in self._cache.runs.values():
+            for job in self._cache.jobs(run.uid).values():
+                if job.ended and job.has_ttl and not job.deleting:
+                    ended[job.namespace].append(job)
+        for jobs in ended.values():
+            jobs.sort(key=lambda job: job.created_at, reverse=True)
+            for job in jobs[self._settings.jobs.max_ended :]:
+                await self._gateway.delete_job(job.namespace, job.name, job.uid)
+
+    async def remove_revisions(self) -> None:
+        """Delete definitions that no run is pinned to, beyond the newest of each Workflow."""
+        used = {(run.namespace, run.revision) for run in self._cache.runs.values()}
+        for namespace in {run.namespace for run in self._cache.runs.values()}:
+            by_workflow: dict[str, list[dict[str, object]]] = defaultdict(list)
+            for body in await self._gateway.list_revisions(namespace, f"{GROUP}/pinned=true"):
+                by_workflow[str(dig(body, "metadata", "labels", LABEL_WORKFLOW))].append(body)
+            for bodies in by_workflow.values():
+                bodies.sort(
+                    key=lambda body: str(dig(body, "metadata", "creationTimestamp")), reverse=True
+                )
+                for body in bodies[KEPT_REVISIONS:]:
+                    name, uid = dig(body, "metadata", "name"), dig(body, "metadata", "uid")
+                    if (namespace, name) not in used:
+                        await self._gateway.delete_revision(namespace, str(name), str(uid))

@@ -1,0 +1,197 @@
+"""The operator: event source, queue and controllers, put together."""
+
+import asyncio
+import logging
+import signal
+import time
+from typing import Any
+
+from podium.cluster import handlers, health
+from podium.cluster.cache import Cache
+from podium.cluster.definitions import Definitions
+from podium.cluster.gateway import ApiError, Gateway, connect
+from podium.cluster.housekeeping import Housekeeping
+from podium.cluster.queue import KeyQueue
+from podium.cluster.recorder import Recorder, Subject
+from podium.cluster.runs import QueueKey, RunController
+from podium.cluster.settings import Settings
+from podium.cluster.views import job_view, pod_view
+from podium.cluster.workflows import WorkflowController
+
+__all__ = ["run"]
+
+log = logging.getLogger(__name__)
+
+WORKERS = 16
+BACKOFF_SECONDS = (0.5, 60.0)
+COUNT_SECONDS = 10.0
+"""A Workflow's count of runs is written at most this often."""
+STUCK_SECONDS = 300.0
+"""A worker that is busy with one key for so long makes the operator unhealthy."""
+
+
+class Operator:
+    """Takes events in, and works on what they name."""
+
+    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+        self.cache = Cache()
+        self.queue: KeyQueue[QueueKey] = KeyQueue()
+        self.recorder = Recorder(gateway)
+        definitions = Definitions(gateway, self.cache)
+        self.runs = RunController(
+            gateway, self.cache, self.queue, self.recorder, definitions, settings
+        )
+        self.workflows = WorkflowController(gateway, self.cache, self.recorder)
+        self.ready = asyncio.Event()
+        self._failures: dict[QueueKey, int] = {}
+        self._busy: dict[QueueKey, float] = {}
+
+    # The sink of the event source
+
+    def run_event(self, kind: str | None, body: Any) -> None:
+        """Take in a WorkflowRun."""
+        meta = body["metadata"]
+        key = (meta["namespace"], meta["name"])
+        before = self.cache.runs.get(key)
+        if kind == "DELETED":
+            self.cache.drop_run(key, meta["uid"])
+            self.recorder.forget(meta["uid"])
+        else:
+            view = self.cache.put_run(body)
+            if view is before and view is not None:
+                return
+        self.queue.add(("WorkflowRun", *key), listed=kind is None)
+        after = self.cache.runs.get(key)
+        if (before is None or before.ended) != (after is None or after.ended):
+            self._count((after or before).workflow if after or before else "", key[0])  # type: ignore[union-attr]
+
+    def workflow_event(self, kind: str | None, body: Any) -> None:
+        """Take in a Workflow."""
+        meta = body["metadata"]
+        key = (meta["namespace"], meta["name"])
+        if kind == "DELETED":
+            self.cache.workflows.pop(key, None)
+            return
+        view = self.cache.put_workflow(body)
+        if view is None:
+            return
+        if view.generation != view.observed_generation:
+            self.queue.add(("Workflow", *key), listed=kind is None)
+        for run in self.runs.waiting.pop(key[0], ()):
+            self.queue.add(("WorkflowRun", *run))
+
+    def job_event(self, kind: str | None, body: Any) -> None:
+        """Take in a Job of a run."""
+        if kind == "DELETED":
+            view = job_view(body)
+            if view is not None:
+                self.cache.drop_job(view)
+        else:
+            view = self.cache.put_job(body)
+        if view is not None:
+            self.runs.job_changed(view)
+
+    def pod_event(self, kind: str | None, body: Any) -> None:
+        """Take in a Pod of a run."""
+        known = self.cache.put_pod(body)
+        job = known[1] if known is not None else None
+        if kind == "DELETED":
+            job = self.cache.lose_pod(body["metadata"]["uid"]) or job
+        elif known is None and pod_view(body) is None:
+            return
+        if job is not None:
+            self.runs.job_changed(job)
+
+    def _count(self, workflow: str, namespace: str) -> None:
+        name = self.cache.find_workflow(namespace, workflow) if workflow else None
+        if name is not None:
+            self.queue.add_after(("Workflow", namespace, name), COUNT_SECONDS)
+
+    # The work
+
+    async def work(self) -> None:
+        """Take keys and work on them, for ever. No object stops this."""
+        while True:
+            key = await self.queue.get()
+            self._busy[key] = time.monotonic()
+            try:
+                await self._one(key)
+            finally:
+                del self._busy[key]
+                self.queue.done(key)
+
+    async def _one(self, key: QueueKey) -> None:
+        kind, namespace, name = key
+        try:
+            if kind == "Workflow":
+                await self.workflows.reconcile((namespace, name))
+            else:
+                await self.runs.reconcile((namespace, name))
+        except ApiError as error:
+            if error.namespace_terminating:
+                log.info("%s %s/%s: the namespace is being deleted", *key)
+            elif error.status == 409:
+                self.queue.add_after(key, 0.2)
+            elif error.status == 404 and kind == "WorkflowRun":
+                log.info("%s %s/%s: %s", *key, error)
+                self._again(key, None)
+            else:
+                log.warning("%s %s/%s: %s", *key, error)
+                self._again(key, None if error.transient else error)
+        except Exception as error:
+            log.exception("%s %s/%s is set aside for a while", *key)
+            self._again(key, error)
+        else:
+            self._failures.pop(key, None)
+
+    def _again(self, key: QueueKey, error: Exception | None) -> None:
+        """Try a key again later; say so on the object when it is not the server's fault."""
+        times = self._failures[key] = self._failures.get(key, 0) + 1
+        wait = min(BACKOFF_SECONDS[0] * 2 ** (times - 1), BACKOFF_SECONDS[1])
+        self.queue.add_after(key, wait)
+        view = self.cache.runs.get((key[1], key[2])) if key[0] == "WorkflowRun" else None
+        if error is not None and view is not None and times in (1, 5):
+            subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)
+            message = f"the operator cannot go on with this run: {type(error).__name__}: {error}"
+            self.recorder.warn(subject, "Stalled", f"{message}; tried again in {wait:g} s")
+
+    # Health
+
+    def unhealthy(self) -> str:
+        """Say what is wrong, nothing if all is well."""
+        now = time.monotonic()
+        stuck = [key for key, since in self._busy.items() if now - since > STUCK_SECONDS]
+        return f"stuck: {stuck[:3]}" if stuck else ""
+
+    def unready(self) -> str:
+        """Say why the operator does not work yet, nothing if it does."""
+        return "" if self.ready.is_set() else "the watches have not begun"
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT, or until a part of it fails for good."""
+    async with connect() as gateway:
+        operator = Operator(gateway, settings)
+        housekeeping = Housekeeping(gateway, operator.cache, settings)
+        async with health.serve(settings.liveness_port, operator.unhealthy, operator.unready):
+            tasks = [
+                asyncio.create_task(operator.recorder.run(), name="events"),
+                asyncio.create_task(housekeeping.run(), name="housekeeping"),
+                asyncio.create_task(
+                    handlers.watch(operator, settings.namespaces, operator.ready), name="watch"
+                ),
+                *(asyncio.create_task(operator.work(), name=f"worker-{n}") for n in range(WORKERS)),
+            ]
+            stop = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
+            waiting = asyncio.create_task(stop.wait(), name="stop")
+            done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in (waiting, *tasks):
+                task.cancel()
+            await asyncio.gather(waiting, *tasks, return_exceptions=True)
+            for task in done:
+                if task is not waiting:
+                    # A watch or a worker ended: nothing must go on half dead.
+                    raise task.exception() or RuntimeError(f"{task.get_name()} ended")

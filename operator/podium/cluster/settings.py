@@ -1,0 +1,86 @@
+"""Settings of the operator: the file that the chart writes to /etc/podium/operator.yaml."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from podium.api.base import ApiModel
+from podium.api.problems import InvalidError, Problem
+
+__all__ = ["JobSettings", "Limits", "Settings", "load_settings"]
+
+
+class JobSettings(ApiModel):
+    """How long ended Jobs stay."""
+
+    succeeded_ttl_seconds: int = Field(default=600, alias="succeededTTLSeconds", ge=0)
+    """Seconds that a Job stays after it succeeded."""
+    failed_ttl_seconds: int = Field(default=86_400, alias="failedTTLSeconds", ge=0)
+    """Seconds that a Job stays after it failed."""
+    max_ended: int = Field(default=1000, ge=0)
+    """Ended Jobs that stay in one namespace, at most."""
+
+
+class Limits(ApiModel):
+    """How many nodes run at the same time; 0: no limit beyond each run's own."""
+
+    max_running: int = Field(default=0, ge=0)
+    """In all namespaces together."""
+    max_running_per_namespace: int = Field(default=0, ge=0)
+    """In each namespace."""
+
+
+class Settings(ApiModel):
+    """The operator's settings."""
+
+    namespaces: list[str] = Field(default_factory=list)
+    """Namespaces to serve; none: all."""
+    runner_image: str = "podium:dev"
+    """Image of script and persona nodes that name none."""
+    installation: str = "podium"
+    """Tells this operator from another one in the same cluster."""
+    liveness_port: int = Field(default=8080, ge=0, le=65_535)
+    """Port of /healthz and /readyz; 0: none."""
+    jobs: JobSettings = Field(default_factory=JobSettings)
+    """How long ended Jobs stay."""
+    limits: Limits = Field(default_factory=Limits)
+    """How much runs at the same time."""
+    allow_inline_workflows: bool = True
+    """Whether a run may bring its own graph."""
+    require_usable_service_accounts: bool = True
+    """Whether a node's ServiceAccount must carry the label podium.dev/usable: "true"."""
+    pod_defaults: dict[str, Any] = Field(default_factory=dict)
+    """Fields of every node's Pod that the node does not set; `resources` go to its container."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged."""
+    log_format: Literal["json", "text"] = "json"
+    """How it is logged."""
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read the settings; no path: the defaults. Raises `InvalidError` naming what is wrong."""
+    if path is None:
+        return Settings()
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InvalidError(
+            [Problem((), f"cannot be read: {error.strerror}", file=str(path))]
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidError([Problem((), f"is no YAML: {error!s:.200}", file=str(path))]) from None
+    try:
+        return Settings.model_validate(data or {})
+    except ValidationError as error:
+        raise InvalidError(
+            [
+                Problem(
+                    tuple(detail["loc"]),
+                    f"{detail['msg']}, not {detail['input']!r:.80}",
+                    file=str(path),
+                )
+                for detail in error.errors()
+            ]
+        ) from None

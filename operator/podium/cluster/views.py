@@ -1,0 +1,333 @@
+"""What the operator keeps of Jobs and Pods: a few fields each, read defensively.
+
+Whatever the cluster hands over is data: a field of the wrong type counts as missing, nothing
+raises.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from podium.api.names import API_VERSION, GROUP
+
+__all__ = [
+    "ANNOTATION_EXECUTION",
+    "ANNOTATION_NODE",
+    "ANNOTATION_RESTART",
+    "JobView",
+    "PodView",
+    "RunView",
+    "WorkflowView",
+    "container_status",
+    "controller_of",
+    "dig",
+    "job_view",
+    "pod_view",
+    "run_view",
+    "when",
+    "workflow_view",
+]
+
+ANNOTATION_NODE = f"{GROUP}/node"
+ANNOTATION_EXECUTION = f"{GROUP}/execution"
+ANNOTATION_RESTART = f"{GROUP}/restart"
+
+CONTAINER = "node"
+"""Name of the one container whose word counts."""
+
+
+def dig(value: Any, *path: str | int) -> Any:
+    """Follow a path through JSON; None where it leads nowhere."""
+    for part in path:
+        if isinstance(part, int):
+            value = value[part] if isinstance(value, list) and len(value) > part else None
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def text(value: Any) -> str:
+    """Return a string, empty where the value is none."""
+    return value if isinstance(value, str) else ""
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping, empty where the value is none."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: Any) -> list[Mapping[str, Any]]:
+    """Return the mappings of a list."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def when(value: Any) -> float | None:
+    """Read an RFC 3339 time as seconds since 1970."""
+    try:
+        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def controller_of(body: Any, kind: str, api_version: str) -> str | None:
+    """Return the UID of the controller of an object, if it is of this kind."""
+    for owner in items(dig(body, "metadata", "ownerReferences")):
+        if (
+            owner.get("controller") is True
+            and owner.get("kind") == kind
+            and owner.get("apiVersion") == api_version
+        ):
+            return text(owner.get("uid")) or None
+    return None
+
+
+def _condition(body: Any, kind: str) -> Mapping[str, Any] | None:
+    """Return a condition that is True."""
+    for condition in items(dig(body, "status", "conditions")):
+        if condition.get("type") == kind and condition.get("status") == "True":
+            return condition
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A Job of a run."""
+
+    namespace: str
+    name: str
+    uid: str
+    run_uid: str
+    node: str
+    """From an annotation: to be verified against the name."""
+    execution: str
+    restart: int
+    created_at: float
+    deleting: bool
+    suspended: bool
+    complete: bool
+    failed: bool
+    failure: str
+    """The words of the condition Failed."""
+    has_ttl: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether its controller is done with it."""
+        return self.complete or self.failed
+
+
+def job_view(body: Any) -> JobView | None:
+    """Read a Job; None if no WorkflowRun controls it."""
+    run_uid = controller_of(body, "WorkflowRun", API_VERSION)
+    meta = mapping(dig(body, "metadata"))
+    uid, name, namespace = (text(meta.get(key)) for key in ("uid", "name", "namespace"))
+    if run_uid is None or not uid or not name:
+        return None
+    notes = mapping(meta.get("annotations"))
+    restart = text(notes.get(ANNOTATION_RESTART))
+    failed = _condition(body, "Failed")
+    return JobView(
+        namespace=namespace,
+        name=name,
+        uid=uid,
+        run_uid=run_uid,
+        node=text(notes.get(ANNOTATION_NODE)),
+        execution=text(notes.get(ANNOTATION_EXECUTION)),
+        restart=int(restart) if restart.isascii() and restart.isdigit() and len(restart) < 6 else 0,
+        created_at=when(meta.get("creationTimestamp")) or 0.0,
+        deleting=meta.get("deletionTimestamp") is not None,
+        suspended=dig(body, "spec", "suspend") is True,
+        complete=_condition(body, "Complete") is not None,
+        failed=failed is not None,
+        failure=text(failed.get("message")) if failed is not None else "",
+        has_ttl=dig(body, "spec", "ttlSecondsAfterFinished") is not None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A Pod of a Job; only its container `node` is looked at."""
+
+    name: str
+    uid: str
+    job_uid: str
+    phase: str
+    reason: str
+    message: str
+    created_at: float
+    scheduled_at: float | None
+    unschedulable: str | None
+    """The scheduler's words."""
+    sandbox: bool
+    """Whether containers can be started: from then on images are pulled."""
+    started_at: float | None
+    finished_at: float | None
+    exit_code: int | None
+    ended: str
+    """Reason of the container's end, such as OOMKilled."""
+    written: str | None
+    """Its termination message."""
+    waiting: str
+    waiting_message: str
+    disruption: str | None
+    """Words of the condition DisruptionTarget."""
+    delete_asked_at: float | None
+    """When its deletion was asked for."""
+    containers: int
+    gone: bool = field(default=False)
+    """Whether it vanished: what it last said is all there is."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether something of it may still run."""
+        return not self.gone and self.phase not in ("Succeeded", "Failed")
+
+
+def container_status(body: Any) -> Mapping[str, Any]:
+    """Return the status of the container `node`."""
+    for status in items(dig(body, "status", "containerStatuses")):
+        if status.get("name") == CONTAINER:
+            return status
+    return {}
+
+
+def pod_view(body: Any) -> PodView | None:
+    """Read a Pod; None if no Job controls it."""
+    job_uid = controller_of(body, "Job", "batch/v1")
+    meta, status = mapping(dig(body, "metadata")), mapping(dig(body, "status"))
+    uid, name = text(meta.get("uid")), text(meta.get("name"))
+    if job_uid is None or not uid:
+        return None
+    container = container_status(body)
+    state = mapping(container.get("state"))
+    ended = mapping(state.get("terminated"))
+    waiting = mapping(state.get("waiting"))
+    code = ended.get("exitCode")
+    scheduled = _condition(body, "PodScheduled")
+    deleted = when(meta.get("deletionTimestamp"))
+    grace = meta.get("deletionGracePeriodSeconds")
+    disruption = _condition(body, "DisruptionTarget")
+    return PodView(
+        name=name,
+        uid=uid,
+        job_uid=job_uid,
+        phase=text(status.get("phase")) or "Pending",
+        reason=text(status.get("reason")),
+        message=text(status.get("message")),
+        created_at=when(meta.get("creationTimestamp")) or 0.0,
+        scheduled_at=when(scheduled.get("lastTransitionTime")) if scheduled is not None else None,
+        unschedulable=_unschedulable(body),
+        sandbox=_condition(body, "PodReadyToStartContainers") is not None,
+        started_at=when(dig(state, "running", "startedAt")) or when(ended.get("startedAt")),
+        finished_at=when(ended.get("finishedAt")),
+        exit_code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+        ended=text(ended.get("reason")),
+        written=text(ended.get("message")) if "message" in ended else None,
+        waiting=text(waiting.get("reason")),
+        waiting_message=text(waiting.get("message")),
+        disruption=None
+        if disruption is None
+        else f"{text(disruption.get('reason'))}: {text(disruption.get('message'))}",
+        delete_asked_at=None
+        if deleted is None
+        else deleted - (grace if isinstance(grace, int) else 0),
+        containers=sum(
+            len(items(dig(body, "spec", kind)))
+            for kind in ("containers", "initContainers", "ephemeralContainers")
+        )
+        or 1,
+    )
+
+
+def _unschedulable(body: Any) -> str | None:
+    for condition in items(dig(body, "status", "conditions")):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return text(condition.get("message"))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A WorkflowRun: what decides whether there is something to do."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    """resourceVersion."""
+    generation: int
+    annotations: Mapping[str, str]
+    """Those of podium.dev."""
+    workflow: str
+    suspend: bool
+    cancel: bool
+    ttl: int | None
+    deleting: bool
+    phase: str
+    started: bool
+    """Whether its nodes stand in the status."""
+    completed_at: float | None
+    revision: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing happens unless a node is re-run."""
+        return self.phase in ("Succeeded", "Failed", "Cancelled")
+
+
+def run_view(body: Any) -> RunView | None:
+    """Read a WorkflowRun; None if it is none."""
+    meta, spec, status = (mapping(dig(body, part)) for part in ("metadata", "spec", "status"))
+    uid, name = text(meta.get("uid")), text(meta.get("name"))
+    if not uid or not name:
+        return None
+    ttl, generation = spec.get("ttlSecondsAfterFinished"), meta.get("generation")
+    return RunView(
+        namespace=text(meta.get("namespace")),
+        name=name,
+        uid=uid,
+        version=text(meta.get("resourceVersion")),
+        generation=generation if isinstance(generation, int) else 0,
+        annotations={
+            key: value
+            for key, value in mapping(meta.get("annotations")).items()
+            if isinstance(value, str) and key.startswith(f"{GROUP}/")
+        },
+        workflow=text(dig(spec, "workflowRef", "name")),
+        suspend=spec.get("suspend") is True,
+        cancel=spec.get("cancel") is True,
+        ttl=ttl if isinstance(ttl, int) and not isinstance(ttl, bool) else None,
+        deleting=meta.get("deletionTimestamp") is not None,
+        phase=text(status.get("phase")),
+        started=bool(status.get("nodes")),
+        completed_at=when(status.get("completedAt")),
+        revision=text(status.get("workflowRevision")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowView:
+    """A Workflow: by what name runs find it."""
+
+    namespace: str
+    name: str
+    id: str
+    generation: int
+    observed_generation: int
+
+
+def workflow_view(body: Any) -> WorkflowView | None:
+    """Read a Workflow; None if it is none."""
+    meta = mapping(dig(body, "metadata"))
+    name = text(meta.get("name"))
+    generation, observed = meta.get("generation"), dig(body, "status", "observedGeneration")
+    if not name:
+        return None
+    return WorkflowView(
+        namespace=text(meta.get("namespace")),
+        name=name,
+        id=text(dig(body, "spec", "id")),
+        generation=generation if isinstance(generation, int) else 0,
+        observed_generation=observed if isinstance(observed, int) else 0,
+    )
