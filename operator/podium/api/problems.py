@@ -6,7 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["InvalidError", "Path", "Problem", "Severity", "errors", "format_path"]
+__all__ = [
+    "InvalidError",
+    "Path",
+    "Problem",
+    "Severity",
+    "UserError",
+    "errors",
+    "format_path",
+]
 
 Path = tuple[str | int, ...]
 """A place in a document: keys and list positions from the top."""
@@ -38,6 +46,10 @@ class Problem:
         words = [word for word in (where, format_path(self.path)) if word]
         kind = "warning: " if self.severity is Severity.WARNING else ""
         return ": ".join([*words, kind + self.message])
+
+
+class UserError(Exception):
+    """Something that whoever runs the command can mend; the message says how."""
 
 
 class InvalidError(ValueError):

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import time
 from typing import Any
 
@@ -182,16 +181,14 @@ async def run(settings: Settings) -> None:
                 ),
                 *(asyncio.create_task(operator.work(), name=f"worker-{n}") for n in range(WORKERS)),
             ]
-            stop = asyncio.Event()
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop.set)
-            waiting = asyncio.create_task(stop.wait(), name="stop")
-            done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in (waiting, *tasks):
+            # SIGTERM and SIGINT end the watch, in good order; nothing else ends by itself.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(waiting, *tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             for task in done:
-                if task is not waiting:
-                    # A watch or a worker ended: nothing must go on half dead.
-                    raise task.exception() or RuntimeError(f"{task.get_name()} ended")
+                if task.cancelled() or task.exception() is not None or task.get_name() != "watch":
+                    # Nothing must go on half dead: the process ends, and starts again.
+                    raise RuntimeError(f"{task.get_name()} ended") from (
+                        None if task.cancelled() else task.exception()
+                    )

@@ -1,6 +1,7 @@
 """A queue of keys: each waits once, is worked on by one worker at a time, and may be put off."""
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import time
@@ -67,10 +68,9 @@ class KeyQueue(Generic[K]):
                     self._busy.add(key)
                     return key
             self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
 
     def done(self, key: K) -> None:
         """Give a key back."""

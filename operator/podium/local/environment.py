@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import yaml
 
+from podium.api.problems import UserError
 from podium.api.workflow import EnvVar
 
 __all__ = ["EnvironmentProblem", "load_secrets", "prepare"]
@@ -19,7 +20,7 @@ MAX_INPUT_BYTES = 96 * 1024
 _KEPT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 
 
-class EnvironmentProblem(Exception):  # noqa: N818 - a fault of the configuration, not of podium
+class EnvironmentProblem(UserError):  # noqa: N818 - a fault of the configuration, not of podium
     """A variable has no value; the message names it and what gives it one."""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from podium.api.problems import UserError
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.engine.codec import dump_node, dump_status, load_status
@@ -25,7 +26,7 @@ from podium.engine.engine import Changes
 __all__ = ["RunFolder", "RunRecord", "StoreError", "list_runs"]
 
 
-class StoreError(Exception):
+class StoreError(UserError):
     """The state of a run cannot be read or written; the message says what to do."""
 
 
