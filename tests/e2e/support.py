@@ -1,0 +1,195 @@
+"""kubectl and helm as a user has them, and the release that the tests install."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "podium"
+IMAGE = "docker.io/library/podium"
+TAG = "dev"
+SYSTEM = "podium-system"
+
+ENDED = ("Succeeded", "Failed", "Cancelled")
+
+
+def run(*command, stdin=None):
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+
+def until(check, seconds=60, every=0.3):
+    """Wait until check() returns something true, and return that."""
+    end = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < end, f"not within {seconds} s: {check.__doc__ or check}"
+        time.sleep(every)
+    return found
+
+
+def helm(*arguments, ok=True):
+    cached = sorted(Path.home().glob(".cache/podium/helm-*/helm"))
+    found = os.environ.get("HELM") or shutil.which("helm") or (str(cached[-1]) if cached else None)
+    if not found:
+        pytest.fail("no helm: set HELM, put it in PATH, or run `make cluster`")
+    done = run(found, *arguments)
+    assert not ok or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def kubectl_path():
+    cached = sorted(Path.home().glob(".cache/podium/kubectl-*/kubectl"))
+    beside = sorted(Path.home().glob(".cache/podium/*/kubectl"))
+    found = shutil.which("kubectl") or next((str(p) for p in [*cached, *beside]), None)
+    return found or "kubectl"
+
+
+class Kubectl:
+    """kubectl in one namespace."""
+
+    def __init__(self, namespace):
+        self.namespace = namespace
+
+    def __call__(self, *arguments, stdin=None, ok=True):
+        if stdin is not None and not isinstance(stdin, str):
+            documents = stdin if isinstance(stdin, list) else [stdin]
+            stdin = "\n---\n".join(json.dumps(document) for document in documents)
+        done = run(kubectl_path(), "-n", self.namespace, *arguments, stdin=stdin)
+        assert not ok or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def apply(self, *documents, ok=True):
+        return self("apply", "-f", "-", stdin=list(documents), ok=ok)
+
+    def get(self, kind, name):
+        done = self("get", kind, name, "-o", "json", ok=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def items(self, kind, *options):
+        return json.loads(self("get", kind, "-o", "json", *options).stdout)["items"]
+
+    def status(self, name):
+        found = self.get("workflowrun", name)
+        return (found or {}).get("status", {})
+
+    def nodes(self, name):
+        return self.status(name).get("nodes", {})
+
+    def states(self, name):
+        """Return `{node: "Status reason"}`."""
+        return {
+            node: f"{state['status']} {state.get('reason', '')}".strip()
+            for node, state in self.nodes(name).items()
+        }
+
+    def wait_node(self, name, node, *wanted, seconds=60):
+        """Wait until a node has one of these statuses or reasons."""
+
+        def there():
+            state = self.nodes(name).get(node, {})
+            return state if {state.get("status"), state.get("reason")} & set(wanted) else None
+
+        there.__doc__ = f"{name}/{node} is {wanted}"
+        return until(there, seconds)
+
+    def wait(self, name, phase="Succeeded", seconds=120):
+        """Wait for the end of a run, and return its status."""
+
+        def ended():
+            status = self.status(name)
+            return status if status.get("phase") in ENDED else None
+
+        ended.__doc__ = f"{name} ends"
+        status = until(ended, seconds)
+        assert status["phase"] == phase, json.dumps(status, indent=1)
+        return status
+
+    def events(self, name, reason=None):
+        """Return the messages of the Events of a run."""
+        return [
+            event["message"]
+            for event in self.items("events", f"--field-selector=involvedObject.name={name}")
+            if reason in (None, event["reason"])
+        ]
+
+
+def workflow_run(name, *nodes, workflow=None, edges=(), **spec):
+    """Make a WorkflowRun with a graph of its own, or of a Workflow."""
+    if workflow is None:
+        spec["workflowSpec"] = {
+            "nodes": list(nodes), "edges": list(edges), **spec.pop("graph", {})
+        }  # fmt: skip
+    else:
+        spec["workflowRef"] = {"name": workflow}
+    return {
+        "apiVersion": "podium.dev/v1alpha1",
+        "kind": "WorkflowRun",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def workflow(name, *nodes, **spec):
+    return {
+        "apiVersion": "podium.dev/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": name},
+        "spec": {"nodes": list(nodes), **spec},
+    }
+
+
+def script(id, text, *after, **fields):  # noqa: A002
+    return {
+        "id": id,
+        "executor": "script",
+        "config": {"script": text},
+        "dependsOn": list(after),
+        **fields,
+    }
+
+
+def output(**values):
+    """Return the line of a script that hands this over."""
+    text = json.dumps(values).replace("'", "'\\''")
+    return f"printf '%s' '{text}' >$PODIUM_OUTPUT"
+
+
+def require_cluster():
+    """Fail where there is no cluster."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("no cluster: set KUBECONFIG, `make cluster` prints it")
+    answer = run(kubectl_path(), "get", "--raw=/readyz", "--request-timeout=10s")
+    if answer.returncode:
+        pytest.fail(f"the cluster of KUBECONFIG does not answer: {answer.stderr}")
+
+
+def install(*options):
+    """Install the chart with the real image, as the README says, and wait until it is ready."""
+    return helm(
+        "upgrade", "--install", "podium", str(CHART), "-n", SYSTEM, "--create-namespace",
+        "--set", f"image.repository={IMAGE},image.tag={TAG}",
+        # The CRDs may be there already, by `kubectl apply` of another test.
+        "--take-ownership", "--wait", "--timeout=120s", *options,
+    )  # fmt: skip
+
+
+def install_once(session):
+    """Install once for all workers of a test session."""
+    require_cluster()
+    mark = Path(tempfile.gettempdir()) / f"podium-e2e-{session}"
+    with Path(tempfile.gettempdir(), "podium-e2e.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not mark.exists():
+            install()
+            mark.touch()
+
+
+def load(path):
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
