@@ -1,11 +1,11 @@
 """What a Job and its Pods say of an execution (SEMANTICS.md 6). Pure."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from podium.cluster.views import JobView, PodView
 from podium.engine.model import AttemptPhase, Observation
+from podium.executors.outcome import failed_program, is_retryable
 
 __all__ = ["MESSAGE_LIMIT", "Seen", "observe"]
 
@@ -145,21 +145,16 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
     if pod.exit_code is None:
         message = pod.message or pod.waiting_message or "the Pod failed without running the program"
         return _failed(node, execution, pod.reason or "PodFailed", message, pod=pod)
-    own = _own_words(pod.written)
-    if own is not None:
-        return _failed(
-            node, execution, *own, pod=pod, retryable=own[0] not in ("Config", "NoRecordedAnswer")
-        )
     if pod.ended == "OOMKilled":
         return _failed(node, execution, "OOMKilled", "it used more memory than its limit", pod=pod)
-    said = (pod.written or "").strip()
-    last = f"; its last words: {said[-500:]}" if said else ""
-    if pod.exit_code > 128:
-        number = pod.exit_code - 128
-        return _failed(
-            node, execution, "Signal", f"ended by signal {number}{last}", pod=pod, signal=number
-        )
-    return _failed(node, execution, "Error", f"exit code {pod.exit_code}{last}", pod=pod)
+    # By FallbackToLogsOnError the message is the log's end where the program wrote no output.
+    written = pod.written or ""
+    reason, message, details = failed_program(pod.exit_code, written, written)
+    return replace(
+        _failed(node, execution, reason, message, pod=pod),
+        retryable=is_retryable(reason),
+        details=details,
+    )
 
 
 def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
@@ -211,8 +206,6 @@ def _failed(
     message: str,
     *,
     pod: PodView | None = None,
-    retryable: bool = True,
-    signal: int | None = None,
 ) -> Observation:
     return Observation(
         node,
@@ -224,8 +217,6 @@ def _failed(
         reason=reason,
         message=message,
         exit_code=pod.exit_code if pod is not None else None,
-        retryable=retryable,
-        details={} if signal is None else {"signal": signal},
     )
 
 
@@ -235,14 +226,3 @@ def _waiting(node: str, execution: str, reason: str, message: str) -> Observatio
 
 def _live(node: str, execution: str) -> Observation:
     return Observation(node, execution, AttemptPhase.LAUNCHED)
-
-
-def _own_words(written: str | None) -> tuple[str, str] | None:
-    """Read what our own runner wrote about why it failed."""
-    if not written or not written.startswith('{"podiumError"'):
-        return None
-    try:
-        error = json.loads(written)["podiumError"]
-        return str(error["reason"])[:100], str(error["message"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None

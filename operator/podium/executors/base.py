@@ -47,6 +47,9 @@ class Workload:
 class Executor(Protocol):
     """One way to run a node."""
 
+    runtime: Runtime
+    """What its workloads need around them."""
+
     def validate(self, node: Node) -> list[Problem]:
         """Check a node's config; paths begin at the node, such as `config.script`."""
         ...

@@ -29,6 +29,8 @@ class ContainerConfig(ApiModel):
 class Container:
     """Runs an image."""
 
+    runtime = Runtime.CONTAINER
+
     def validate(self, node: Node) -> list[Problem]:
         """Check the config of a container."""
         return config_problems(ContainerConfig, node.config)

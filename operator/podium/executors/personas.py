@@ -31,6 +31,8 @@ class PersonasConfig(ApiModel):
 class Personas:
     """Asks personas."""
 
+    runtime = Runtime.RUNNER
+
     def validate(self, node: Node) -> list[Problem]:
         """Check the config of a team."""
         problems = config_problems(PersonasConfig, node.config)

@@ -29,6 +29,8 @@ class ScriptConfig(ApiModel):
 class Script:
     """Runs a script."""
 
+    runtime = Runtime.SCRIPT
+
     def validate(self, node: Node) -> list[Problem]:
         """Check the config of a script."""
         problems = config_problems(ScriptConfig, node.config)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import yaml
 from podium.api.problems import UserError
 from podium.api.workflow import EnvVar
 
-__all__ = ["EnvironmentProblem", "load_secrets", "prepare"]
+__all__ = ["MAX_INPUT_BYTES", "EnvironmentProblem", "load_secrets", "prepare", "values"]
 
 MAX_INPUT_BYTES = 96 * 1024
 """Beyond it the input does not stand in the environment, which Linux bounds at 128 KiB a string."""
@@ -37,8 +37,9 @@ def load_secrets(path: Path) -> dict[str, dict[str, str]]:
 
 def prepare(
     folder: Path,
+    run: str,
     given: Mapping[str, Any],
-    variables: tuple[EnvVar, ...],
+    variables: Iterable[EnvVar],
     secrets: Mapping[str, Mapping[str, str]],
 ) -> dict[str, str]:
     """Write the input into an execution's folder and return the program's environment.
@@ -50,21 +51,28 @@ def prepare(
     (folder / "artifacts").mkdir(exist_ok=True)
     env = {name: os.environ[name] for name in _KEPT if name in os.environ}
     env["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
-    env |= {
+    own = {
         "PODIUM_INPUT": str(folder / "input.json"),
         "PODIUM_OUTPUT": str(folder / "output.json"),
         "PODIUM_ARTIFACTS_IN": str(folder / "artifacts-in"),
         "PODIUM_ARTIFACTS_OUT": str(folder / "artifacts"),
         "PODIUM_NODE": str(given["nodeId"]),
         "PODIUM_EXECUTION": str(given["executionId"]),
+        "PODIUM_RUN": run,
     }
     if len(text) <= MAX_INPUT_BYTES:
-        env["PODIUM_INPUT_JSON"] = text.decode()
+        own["PODIUM_INPUT_JSON"] = text.decode()
+    return {**env, **values(variables, secrets), **own}
+
+
+def values(variables: Iterable[EnvVar], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the values of a node's own variables. Raises `EnvironmentProblem`."""
+    found = {}
     for variable in variables:
         value = _value(variable, secrets)
         if value is not None:
-            env[variable.name] = value
-    return env
+            found[variable.name] = value
+    return found
 
 
 def _value(variable: EnvVar, secrets: Mapping[str, Mapping[str, str]]) -> str | None:

@@ -1,12 +1,19 @@
 """The loop of a laptop run: step the engine, carry its actions out, keep its state."""
 
 import asyncio
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
+
 from podium import executors
+from podium.api.names import child_name
 from podium.api.run import NodeStatus, WorkflowRunStatus
+from podium.api.workflow import InputAs, Node
 from podium.engine.engine import Engine
 from podium.engine.model import (
     AttemptPhase,
@@ -22,8 +29,10 @@ from podium.engine.model import (
 from podium.engine.plan import Plan
 from podium.engine.start import initial_context
 from podium.executors import Runtime, Workload
+from podium.executors.outcome import failed_program, is_retryable
 from podium.local import processes
-from podium.local.environment import EnvironmentProblem, prepare
+from podium.local.containers import container_tool
+from podium.local.environment import MAX_INPUT_BYTES, EnvironmentProblem, prepare
 from podium.local.store import RunFolder, RunRecord
 
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
@@ -61,41 +70,56 @@ class LocalRun:
             recorded=record.spec.recorded_answers is not None,
         )
         self.engine = Engine(plan, info, initial_context(plan, record.spec), status)
+        self._control = Control()
+        self._requests: list[Request] = []
         self._processes: dict[str, processes.Process] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._seen: asyncio.Queue[Observation] = asyncio.Queue()
+        self._seen: asyncio.Queue[Observation | None] = asyncio.Queue()
+        """None: look at what is asked."""
 
     @property
     def status(self) -> WorkflowRunStatus:
         """The run's status."""
         return self.engine.status
 
+    def control(self, *, suspend: bool = False, cancel: bool = False) -> None:
+        """Ask for what `spec.suspend` and `spec.cancel` ask for on a cluster."""
+        self._control = Control(suspend=suspend, cancel=cancel)
+        self._seen.put_nowait(None)
+
+    def request(self, request: Request) -> None:
+        """Ask for a re-run or a restore."""
+        self._requests.append(request)
+        self._seen.put_nowait(None)
+
     async def run(self, requests: Iterable[Request] = ()) -> None:
         """Run to the end. When cancelled, what runs is stopped and the state stays resumable."""
         self._adopt()
-        pending = list(requests)
+        self._requests += requests
         seen: list[Observation] = []
         try:
             while True:
-                wake = await self._turn(seen, pending)
-                pending = []
-                if self.status.phase.ended and not self._processes:
+                wake = await self._turn(seen)
+                if self.status.phase.ended and not self._processes and not self._requests:
                     return
                 seen = await self._next(wake)
         finally:
-            await asyncio.gather(*(process.stop() for process in self._processes.values()))
+            await asyncio.gather(
+                *(self._end(execution, each) for execution, each in self._processes.items())
+            )
             for task in self._tasks:
                 task.cancel()
 
-    async def _turn(self, seen: list[Observation], requests: list[Request]) -> float | None:
+    async def _turn(self, seen: list[Observation]) -> float | None:
         """Step until nothing more is to be launched; return when to look again."""
         wake = None
         events: list[Emit] = []
         while True:
             actions = self.engine.step(
-                time.time(), observations=seen, requests=requests, control=Control()
+                time.time(), observations=seen, requests=self._requests, control=self._control
             )
-            requests = []
+            handled = self.status.handled_requests
+            self._requests = [asked for asked in self._requests if asked.id not in handled]
             seen = []
             for action in actions:
                 if isinstance(action, Launch):
@@ -110,19 +134,29 @@ class LocalRun:
                 break
         changes = self.engine.take_changes()
         if changes:
-            self.folder.save(self.status, changes)
+            self.folder.save(self.status, changes, self._migrated())
+        if changes or events:
             self.watch(events)
         return wake
+
+    def _migrated(self) -> RunRecord | None:
+        """Return the run's record if a re-run moved it to a newer definition."""
+        if self.engine.plan is self.plan:
+            return None
+        self.plan = self.engine.plan
+        self.record = replace(self.record, workflow=self.plan.spec)
+        return self.record
 
     async def _next(self, wake: float | None) -> list[Observation]:
         timeout = None if wake is None else max(0.0, wake - time.time())
         try:
-            seen = [await asyncio.wait_for(self._seen.get(), timeout)]
+            async with asyncio.timeout(timeout):
+                seen = [await self._seen.get()]
         except TimeoutError:
             return []
         while not self._seen.empty():
             seen.append(self._seen.get_nowait())
-        return seen
+        return [each for each in seen if each is not None]
 
     def _go(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -142,28 +176,25 @@ class LocalRun:
 
     async def _launch(self, launch: Launch) -> Observation:
         """Start an execution, and say what became of it."""
-        node = self.plan.nodes[launch.node].definition
+        node = self.engine.plan.nodes[launch.node].definition
         executor = executors.get(node.executor or "")
         folder = self.folder.execution(launch.execution_id)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "output.json").unlink(missing_ok=True)
+            for left in ("output.json", "exit", "container/output.json"):
+                (folder / left).unlink(missing_ok=True)
             if executor is None:
                 raise EnvironmentProblem(f"unknown executor {node.executor!r}")
             workload = executor.workload(node, launch.config)
-            env = prepare(folder, launch.input, workload.env, self.secrets)
+            variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
+            env = prepare(folder, self.record.name, launch.input, variables, self.secrets)
             self._link_artifacts(folder, launch.input)
-            argv = _argv(workload, folder)
+            argv = self._program(launch, node, workload, folder, env)
             process = await processes.start(folder, argv, env, Path(self.record.workdir))
+        except InputTooLarge as problem:
+            return _not_started(launch, "InputTooLarge", str(problem))
         except (EnvironmentProblem, OSError, ValueError) as problem:
-            return Observation(
-                launch.node,
-                launch.execution_id,
-                AttemptPhase.FAILED,
-                reason="Config",
-                message=str(problem),
-                retryable=False,
-            )
+            return _not_started(launch, "Config", str(problem))
         self._watch_process(launch.node, launch.execution_id, process)
         return Observation(
             launch.node,
@@ -172,6 +203,44 @@ class LocalRun:
             attempt=str(process.pid),
             started_at=time.time(),
         )
+
+    def _program(
+        self, launch: Launch, node: Node, workload: Workload, folder: Path, env: dict[str, str]
+    ) -> list[str]:
+        """Return the command of an execution, and add to its environment what belongs to it."""
+        match workload.runtime:
+            case Runtime.SCRIPT:
+                script = folder / "script"
+                script.write_text(workload.script or "")
+                return [workload.interpreter or "bash", str(script)]
+            case Runtime.RUNNER:
+                recorded = self.record.spec.recorded_answers
+                if recorded is None or recorded.file is None:
+                    raise EnvironmentProblem("no recorded answers: name a file with --recorded")
+                env["PODIUM_CONFIG"] = orjson.dumps(launch.config).decode()
+                env["PODIUM_RECORDED"] = recorded.file
+                return [sys.executable, "-m", "podium.runner", *workload.command]
+            case Runtime.CONTAINER:
+                tool = container_tool()
+                if tool is None:
+                    raise EnvironmentProblem("neither docker nor podman runs here")
+                as_file = node.input_as is InputAs.FILE
+                if not as_file and "PODIUM_INPUT_JSON" not in env:
+                    raise InputTooLarge(
+                        f"the input has more than {MAX_INPUT_BYTES} bytes, too many for the"
+                        " environment: set inputAs: File and read the file $PODIUM_INPUT"
+                    )
+                variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
+                handed = [variable.name for variable in variables]
+                handed += ["PODIUM_NODE", "PODIUM_EXECUTION", "PODIUM_RUN"]
+                if not as_file:
+                    handed.append("PODIUM_INPUT_JSON")
+                shown = {name: env[name] for name in dict.fromkeys(handed) if name in env}
+                name = self._container(launch.execution_id)
+                return tool.argv(name, workload, folder, shown, as_file=as_file)
+
+    def _container(self, execution: str) -> str:
+        return child_name(self.record.name, self.record.uid, execution)
 
     def _link_artifacts(self, folder: Path, given: Mapping[str, object]) -> None:
         """Let a node find the artifacts of what is before it, by node id."""
@@ -188,6 +257,12 @@ class LocalRun:
         self._processes[execution] = process
         self._go(self._wait(node, execution, process))
 
+    async def _end(self, execution: str, process: processes.Process) -> None:
+        await process.stop()
+        tool = container_tool() if (process.folder / "container").exists() else None
+        if tool is not None:
+            await asyncio.to_thread(tool.remove, self._container(execution))
+
     async def _wait(self, node: str, execution: str, process: processes.Process) -> None:
         code = await process.wait()
         self._processes.pop(execution, None)
@@ -196,16 +271,23 @@ class LocalRun:
     async def _stop(self, stop: Stop) -> None:
         process = self._processes.get(stop.execution_id)
         if process is not None:
-            await process.stop()
+            await self._end(stop.execution_id, process)
         self._seen.put_nowait(Observation(stop.node, stop.execution_id, AttemptPhase.GONE))
 
 
-def _argv(workload: Workload, folder: Path) -> list[str]:
-    if workload.runtime is not Runtime.SCRIPT or workload.script is None:
-        raise EnvironmentProblem(f"{workload.runtime.value} nodes do not run on a laptop yet")
-    script = folder / "script"
-    script.write_text(workload.script)
-    return [workload.interpreter or "bash", str(script)]
+class InputTooLarge(Exception):  # noqa: N818 - of the user's data, not a fault of podium
+    """The input does not fit into the environment of a container."""
+
+
+def _not_started(launch: Launch, reason: str, message: str) -> Observation:
+    return Observation(
+        launch.node,
+        launch.execution_id,
+        AttemptPhase.FAILED,
+        reason=reason,
+        message=message,
+        retryable=False,
+    )
 
 
 def _ended(node: str, execution: str, process: processes.Process, code: int | None) -> Observation:
@@ -219,39 +301,36 @@ def _ended(node: str, execution: str, process: processes.Process, code: int | No
             reason="ProcessLost",
             message="its process ended while podium was not there",
         )
+    output = process.folder / "output.json"
+    if (process.folder / "container").exists():
+        output = process.folder / "container/output.json"
+    raw = None
+    if output.exists():
+        with output.open("rb") as file:
+            raw = file.read(OUTPUT_LIMIT)
     if code == 0:
-        output = process.folder / "output.json"
-        raw = None
-        if output.exists():
-            with output.open("rb") as file:
-                raw = file.read(OUTPUT_LIMIT)
         return Observation(
             node, execution, AttemptPhase.SUCCEEDED, output=raw, output_limit=OUTPUT_LIMIT
         )
-    number = -code if code < 0 else code - 128 if code > 128 else 0
-    if number:
-        return Observation(
-            node,
-            execution,
-            AttemptPhase.FAILED,
-            reason="Signal",
-            message=f"ended by signal {number}",
-            exit_code=code,
-            details={"signal": number},
-        )
+    written = (raw or b"").decode(errors="replace")
+    shell_code = 128 - code if code < 0 else code
+    reason, message, details = failed_program(shell_code, written, _last_words(process.folder))
     return Observation(
         node,
         execution,
         AttemptPhase.FAILED,
-        reason="Error",
-        message=f"exit code {code}; its last words: {_last_words(process.folder)}",
-        exit_code=code,
+        reason=reason,
+        message=message,
+        exit_code=shell_code,
+        retryable=is_retryable(reason),
+        details=details,
     )
 
 
 def _last_words(folder: Path) -> str:
     try:
-        tail = (folder / "log").read_bytes()[-500:].decode(errors="replace")
+        with (folder / "log").open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 1000))
+            return log.read().decode(errors="replace")
     except OSError:
         return ""
-    return " / ".join(line for line in tail.splitlines()[-3:] if line.strip())

@@ -43,6 +43,8 @@ class RunRecord:
     spec: WorkflowRunSpec
     secrets: str | None = None
     """Path of the file that --secrets named."""
+    source: str | None = None
+    """Path of the definition file; None: standard input."""
 
 
 class RunFolder:
@@ -83,6 +85,7 @@ class RunFolder:
             "workflowId": record.workflow_id,
             "workdir": record.workdir,
             "secrets": record.secrets,
+            "source": record.source,
             "workflow": _dump(record.workflow),
             "spec": _dump(record.spec),
         }
@@ -90,14 +93,11 @@ class RunFolder:
         temporary.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
         temporary.replace(self.path / "run.json")
 
-    def replace_record(self, record: RunRecord) -> None:
-        """Pin the run to another definition."""
-        self._write_record(record)
-
     def load(self) -> tuple[RunRecord, WorkflowRunStatus]:
         """Read a run back. Raises `StoreError` if it cannot be read."""
         try:
             document = orjson.loads((self.path / "run.json").read_bytes())
+            status, newer = self._replay()
             record = RunRecord(
                 name=document["name"],
                 uid=document["uid"],
@@ -105,32 +105,38 @@ class RunFolder:
                 workflow_id=document["workflowId"],
                 workdir=document["workdir"],
                 secrets=document["secrets"],
-                workflow=WorkflowSpec.model_validate(document["workflow"]),
+                source=document["source"],
+                workflow=WorkflowSpec.model_validate(newer or document["workflow"]),
                 spec=WorkflowRunSpec.model_validate(document["spec"]),
             )
-            return record, load_status(self._replay())
+            return record, load_status(status)
         except FileNotFoundError:
             raise StoreError(f"there is no run named {self.name!r} in {self.path.parent}") from None
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"the state in {self.path} is damaged: {error!s:.200}") from None
 
-    def _replay(self) -> dict[str, Any]:
+    def _replay(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Return the status, and the definition that a re-run moved the run to."""
         status: dict[str, Any] = {}
+        newer: dict[str, Any] | None = None
         for line in (self.path / "log.jsonl").read_bytes().split(b"\n"):
             try:
                 entry = orjson.loads(line)
             except orjson.JSONDecodeError:
                 continue  # the last line of a podium that was killed while it wrote
+            newer = entry.get("workflow", newer)
             if "status" in entry:
                 nodes = status.get("nodes", {})
                 status = entry["status"]
                 status["nodes"] = {**nodes, **status.get("nodes", {})}
                 for gone in entry.get("gone", ()):
                     status["nodes"].pop(gone, None)
-        return status
+        return status, newer
 
-    def save(self, status: WorkflowRunStatus, changes: Changes) -> None:
-        """Append what changed."""
+    def save(
+        self, status: WorkflowRunStatus, changes: Changes, record: RunRecord | None = None
+    ) -> None:
+        """Append what changed; `record`, if the run was moved to another definition."""
         fields = status.model_copy(update={"nodes": {}})
         entry = {
             "status": {
@@ -140,6 +146,7 @@ class RunFolder:
                 },
             },
             "gone": [node for node in changes.nodes if node not in status.nodes],
+            **({"workflow": _dump(record.workflow)} if record is not None else {}),
         }
         self._append(entry)
 

@@ -88,7 +88,7 @@ async def test_a_time_out_ends_a_program_that_ignores_sigterm(tmp_path, monkeypa
 async def test_a_run_goes_on_with_a_program_that_outlived_its_podium(tmp_path):
     text = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; sleep 1; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
     run = begin(tmp_path, script("a", text))
-    await run._turn([], [])  # started, and podium is gone
+    await run._turn([])  # started, and podium is gone
     for task in run._tasks:
         task.cancel()
     other = again(run)
@@ -103,7 +103,7 @@ async def test_a_program_that_died_with_podium_is_started_again_as_the_same_exec
         " [ $(wc -l <$PODIUM_ARTIFACTS_OUT/starts) = 2 ] || sleep 60"
     )
     run = begin(tmp_path, script("a", text))
-    await run._turn([], [])
+    await run._turn([])
     await asyncio.sleep(0.3)
     for task in run._tasks:
         task.cancel()

@@ -1,0 +1,48 @@
+"""How a program that failed is told, in the same words on a laptop and on a cluster."""
+
+import json
+from typing import Any
+
+__all__ = ["FailedProgram", "failed_program", "is_retryable"]
+
+LAST_LINES = 3
+LAST_CHARACTERS = 500
+
+FailedProgram = tuple[str, str, dict[str, Any]]
+"""Reason in one word, message, details."""
+
+_FINAL = ("Config", "NoRecordedAnswer")
+"""Reasons of the runner that another try would meet again."""
+
+
+def failed_program(code: int, written: str, log: str) -> FailedProgram:
+    """Say how a program failed. `written` is its output, `log` the end of what it printed.
+
+    The code is that of a shell: 128 and the number of the signal that ended it.
+    """
+    own = _own_words(written)
+    if own is not None:
+        return *own, {}
+    words = " / ".join(
+        line for line in log[-LAST_CHARACTERS:].splitlines()[-LAST_LINES:] if line.strip()
+    )
+    last = f"; its last words: {words}" if words else ""
+    if code > 128:
+        return "Signal", f"ended by signal {code - 128}{last}", {"signal": code - 128}
+    return "Error", f"exit code {code}{last}", {}
+
+
+def is_retryable(reason: str) -> bool:
+    """Tell whether the retry policy may try again."""
+    return reason not in _FINAL
+
+
+def _own_words(written: str) -> tuple[str, str] | None:
+    """Read what Podium's own runner wrote about why it failed."""
+    if not written.startswith('{"podiumError"'):
+        return None
+    try:
+        error = json.loads(written)["podiumError"]
+        return str(error["reason"])[:100], str(error["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None

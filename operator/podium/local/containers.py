@@ -1,0 +1,86 @@
+"""Container nodes on a laptop: docker or podman, whichever is there."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from podium.api.problems import UserError
+from podium.engine.plan import Plan
+from podium.executors import Runtime, Workload, get
+
+__all__ = ["ContainerTool", "check", "container_tool"]
+
+_OURS = "/podium"
+"""Folder in the container that holds input and output."""
+
+
+class ContainerTool:
+    """The command line of docker or podman."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+
+    def argv(
+        self, name: str, workload: Workload, folder: Path, env: Mapping[str, str], *, as_file: bool
+    ) -> list[str]:
+        """Return the command of a container. Values stay out of it: `ps` shows commands."""
+        shared = folder / "container"
+        shared.mkdir(exist_ok=True)
+        # The container may run as another user.
+        shared.chmod(0o777)
+        (shared / "output.json").touch()
+        (shared / "output.json").chmod(0o666)
+        argv = [
+            self.program, "run", "--rm", "--init", "--name", name,
+            "--security-opt", "no-new-privileges", "--cap-drop", "ALL",
+            "--volume", f"{shared}:{_OURS}",
+            "--env", f"PODIUM_OUTPUT={_OURS}/output.json",
+        ]  # fmt: skip
+        if as_file:
+            shutil.copyfile(folder / "input.json", shared / "input.json")
+            argv += ["--env", f"PODIUM_INPUT={_OURS}/input.json"]
+        for variable in env:
+            argv += ["--env", variable]
+        if workload.command:
+            argv += ["--entrypoint", workload.command[0]]
+        return [*argv, workload.image or "", *workload.command[1:], *workload.args]
+
+    def remove(self, name: str) -> None:
+        """Remove a container that outlived its client."""
+        subprocess.run(
+            [self.program, "rm", "--force", name], capture_output=True, check=False, timeout=60
+        )
+
+
+@cache
+def container_tool() -> ContainerTool | None:
+    """Return docker or podman, None where neither works here."""
+    for name in ("docker", "podman"):
+        program = shutil.which(name)
+        if program is None:
+            continue
+        try:
+            done = subprocess.run([program, "info"], capture_output=True, check=False, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if done.returncode == 0:
+            return ContainerTool(program)
+    return None
+
+
+def check(plan: Plan) -> None:
+    """Raise `UserError` if nodes need containers and nothing here runs them."""
+    needing = [
+        node.id
+        for node in plan.nodes.values()
+        if (executor := get(node.definition.executor or "")) is not None
+        and executor.runtime is Runtime.CONTAINER
+    ]
+    if needing and container_tool() is None:
+        shown = ", ".join(needing[:5]) + (f" and {len(needing) - 5} more" if needing[5:] else "")
+        raise UserError(
+            f"nodes {shown} run containers: install docker or podman and start it, or run the"
+            " workflow on a cluster"
+        )
