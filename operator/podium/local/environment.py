@@ -12,10 +12,20 @@ import yaml
 from podium.api.problems import UserError
 from podium.api.workflow import EnvVar
 
-__all__ = ["MAX_INPUT_BYTES", "EnvironmentProblem", "load_secrets", "prepare", "values"]
+__all__ = [
+    "MAX_INPUT_BYTES",
+    "EnvironmentProblem",
+    "hidden",
+    "load_secrets",
+    "prepare",
+    "secret_values",
+]
 
 MAX_INPUT_BYTES = 96 * 1024
 """Beyond it the input does not stand in the environment, which Linux bounds at 128 KiB a string."""
+
+MIN_SECRET = 4
+"""Shorter values hide nothing, and would blot out common words."""
 
 _KEPT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 
@@ -62,17 +72,33 @@ def prepare(
     }
     if len(text) <= MAX_INPUT_BYTES:
         own["PODIUM_INPUT_JSON"] = text.decode()
-    return {**env, **values(variables, secrets), **own}
-
-
-def values(variables: Iterable[EnvVar], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Return the values of a node's own variables. Raises `EnvironmentProblem`."""
-    found = {}
     for variable in variables:
         value = _value(variable, secrets)
         if value is not None:
-            found[variable.name] = value
+            env[variable.name] = value
+    return {**env, **own}
+
+
+def secret_values(
+    variables: Iterable[EnvVar], secrets: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Return the values of the secrets that variables name, as far as they have one."""
+    found = []
+    for variable in variables:
+        if variable.value_from is not None and variable.value_from.secret_key_ref is not None:
+            try:
+                found.append(_value(variable, secrets) or "")
+            except EnvironmentProblem:
+                continue
     return found
+
+
+def hidden(text: str, secret: Iterable[str]) -> str:
+    """Return a text without these values: what is told of a program stands in status and log."""
+    for value in sorted({part for each in secret for part in each.splitlines()}, key=len)[::-1]:
+        if len(value) >= MIN_SECRET:
+            text = text.replace(value, "***")
+    return text
 
 
 def _value(variable: EnvVar, secrets: Mapping[str, Mapping[str, str]]) -> str | None:

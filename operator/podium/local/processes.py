@@ -1,24 +1,31 @@
 """Programs as processes, each in a session of its own; their end outlives podium.
 
-A small `sh` around each program writes its exit code to a file, so that a podium that was killed
-learns on `resume` how the program ended, or finds it still running (pid and start time).
+A small `sh` around each program holds a lock while it runs and writes the exit code to a file: a
+podium that comes after one that was killed finds the program still running, or learns how it
+ended. A lock, unlike a pid, cannot come to mean another process.
 """
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "find", "start"]
+__all__ = ["Process", "alive", "exit_code", "find", "start"]
 
 GRACE_SECONDS = 5.0
 """Between SIGTERM and SIGKILL."""
 POLL_SECONDS = 0.2
 
-_WRAPPER = 'record=$1; shift; "$@"; code=$?; echo $code >"$record"; exit $code'
+_WRAPPER = """
+folder=$1; echo "$$ $2" >"$folder/pid"; shift 2
+"$@" </dev/null
+code=$?; echo $code >"$folder/exit"; exit $code
+"""
+"""Standard input is the lock, which the program itself does not get."""
 
 
 @dataclass(slots=True)
@@ -26,63 +33,109 @@ class Process:
     """A program that was started, by this podium or by one before it."""
 
     folder: Path
-    pid: int
+    pid: int = 0
+    """Process group of the program; 0: it was never started."""
+    restart: int = 0
+    """0 for the first start of the execution, n after n disruptions."""
     child: asyncio.subprocess.Process | None = None
     """None: adopted."""
+    was_alive: bool = False
+    """Whether this podium saw it run: only then the pid can mean no other group."""
+
+    @property
+    def attempt(self) -> str:
+        """Return what tells this start from every other one of the run."""
+        return f"{self.folder.name}/{self.restart}/{self.pid}"
 
     async def wait(self) -> int | None:
-        """Wait for its end; return its exit code, None if nobody knows it."""
-        if self.child is not None:
-            code = await self.child.wait()
-            return recorded if (recorded := exit_code(self.folder)) is not None else code
-        while alive(self.folder):  # noqa: ASYNC110 - not our child: nothing tells us its end
-            await asyncio.sleep(POLL_SECONDS)
-        return exit_code(self.folder)
+        """Wait for its end; return its exit code, None if nobody knows it.
+
+        What it left running in the background ends with it, as in a container.
+        """
+        code = await self._ended()
+        await self._sweep()
+        return code
 
     async def stop(self) -> None:
         """End it with all it started: SIGTERM, after a grace SIGKILL. Returns when it is gone."""
-        _signal(self.pid, signal.SIGTERM)
-        for _ in range(int(GRACE_SECONDS / 0.05)):
-            if not group_alive(self.pid):
-                break
-            await asyncio.sleep(0.05)
-        _signal(self.pid, signal.SIGKILL)
-        while group_alive(self.pid):  # noqa: ASYNC110 - the kernel tells nobody
-            await asyncio.sleep(0.02)
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                await self._ended()
+                while self._group_alive():  # noqa: ASYNC110 - the kernel tells nobody
+                    await asyncio.sleep(0.05)
+        await self._sweep()
+        await self._ended()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._signal(signal.SIGKILL)
+
+    async def _ended(self) -> int | None:
+        code = None
         if self.child is not None:
-            await self.child.wait()
+            code = await self.child.wait()
+        else:
+            while alive(self.folder):  # noqa: ASYNC110 - not our child: nothing tells us its end
+                await asyncio.sleep(POLL_SECONDS)
+        recorded = exit_code(self.folder)
+        return code if recorded is None else recorded
+
+    async def _sweep(self) -> None:
+        while self._group_alive():
+            self._signal(signal.SIGKILL)
+            await asyncio.sleep(0.02)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.was_alive and self.pid > 0:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def _group_alive(self) -> bool:
+        if not self.was_alive or self.pid <= 0:
+            return False
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # macOS, when only zombies are left
+            return False
+        return _has_more_than_zombies(self.pid)
 
 
-async def start(folder: Path, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> Process:
-    """Start a program. Raises `OSError` if it cannot be started."""
-    record = folder / "exit"
-    record.unlink(missing_ok=True)
-    with (folder / "log").open("ab") as log:
+async def start(
+    folder: Path, argv: Sequence[str], env: Mapping[str, str], cwd: Path, restart: int = 0
+) -> Process:
+    """Start a program. Raises `OSError` if it cannot be started, or runs already."""
+    with (folder / "alive").open("ab") as lock, (folder / "log").open("ab") as log:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for left in ("pid", "exit"):
+            (folder / left).unlink(missing_ok=True)
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
             _WRAPPER,
             "podium",
-            str(record),
+            str(folder),
+            str(restart),
             *argv,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=lock,
             stdout=log,
             stderr=log,
             cwd=cwd,
             env=dict(env),
             start_new_session=True,
         )
-    (folder / "pid").write_text(f"{child.pid} {_start_time(child.pid)}")
-    return Process(folder, child.pid, child)
+    return Process(folder, child.pid, restart, child, was_alive=True)
 
 
 def find(folder: Path) -> Process | None:
     """Return the program of an execution that an earlier podium started, None if it never was."""
     try:
-        pid = int((folder / "pid").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
+        pid, restart = map(int, (folder / "pid").read_text().split())
+    except (OSError, ValueError):
         return None
-    return Process(folder, pid)
+    return Process(folder, pid, restart, was_alive=alive(folder))
 
 
 def exit_code(folder: Path) -> int | None:
@@ -94,42 +147,31 @@ def exit_code(folder: Path) -> int | None:
 
 
 def alive(folder: Path) -> bool:
-    """Tell whether the program of an execution runs: by its pid and start time."""
+    """Tell whether the program of an execution runs."""
     try:
-        pid, started = (folder / "pid").read_text().split()
-    except (OSError, ValueError):
+        with (folder / "alive").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
-    return _start_time(int(pid)) == started and not _is_zombie(int(pid))
-
-
-def group_alive(pid: int) -> bool:
-    """Tell whether any process of the group runs."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            fields = _stat(int(entry.name))
-            if fields and fields[2] == str(pid) and fields[0] != "Z":
-                return True
+    except BlockingIOError:
+        return True
     return False
 
 
-def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat after the name: state, ppid, pgrp and so on."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return []
-    return text.rsplit(")", 1)[1].split()
+def _has_more_than_zombies(group: int) -> bool:
+    """Tell whether a process group has a process that runs; where there is no /proc, assume so.
 
-
-def _start_time(pid: int) -> str:
-    fields = _stat(pid)
-    return fields[19] if len(fields) > 19 else "-"
-
-
-def _is_zombie(pid: int) -> bool:
-    return _stat(pid)[:1] == ["Z"]
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+    In a container whose first process reaps nobody, zombies stay for good.
+    """
+    if not Path("/proc/self/stat").exists():
+        return True
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                text = (entry / "stat").read_text(errors="replace")
+            except OSError:
+                continue
+            state, _, pgrp = text.rsplit(")", 1)[1].split()[:3]
+            if pgrp == str(group) and state not in "ZX":
+                return True
+    return False

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,8 +14,8 @@ import orjson
 from podium import executors
 from podium.api.names import child_name
 from podium.api.run import NodeStatus, WorkflowRunStatus
-from podium.api.workflow import InputAs, Node
-from podium.engine.engine import Engine
+from podium.api.workflow import EnvVar, InputAs, Node
+from podium.engine.engine import Changes, Engine
 from podium.engine.model import (
     AttemptPhase,
     Control,
@@ -32,7 +33,13 @@ from podium.executors import Runtime, Workload
 from podium.executors.outcome import failed_program, is_retryable
 from podium.local import processes
 from podium.local.containers import container_tool
-from podium.local.environment import MAX_INPUT_BYTES, EnvironmentProblem, prepare
+from podium.local.environment import (
+    MAX_INPUT_BYTES,
+    EnvironmentProblem,
+    hidden,
+    prepare,
+    secret_values,
+)
 from podium.local.store import RunFolder, RunRecord
 
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
@@ -44,7 +51,7 @@ OUTPUT_LIMIT = 4096
 class LocalRun:
     """One run on this machine.
 
-    `watch` is called with each event that the engine emits and after each change.
+    `watch` is called after each step that changed something, with the events and the changes.
     """
 
     def __init__(
@@ -55,7 +62,7 @@ class LocalRun:
         status: WorkflowRunStatus,
         *,
         secrets: Mapping[str, Mapping[str, str]] | None = None,
-        watch: Callable[[list[Emit]], None] = lambda _events: None,
+        watch: Callable[[list[Emit], Changes], None] = lambda _events, _changes: None,
     ) -> None:
         self.folder = folder
         self.record = record
@@ -74,8 +81,8 @@ class LocalRun:
         self._requests: list[Request] = []
         self._processes: dict[str, processes.Process] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._seen: asyncio.Queue[Observation | None] = asyncio.Queue()
-        """None: look at what is asked."""
+        self._seen: asyncio.Queue[Observation | BaseException | None] = asyncio.Queue()
+        """None: look at what is asked. An exception: the run cannot go on."""
 
     @property
     def status(self) -> WorkflowRunStatus:
@@ -94,10 +101,9 @@ class LocalRun:
 
     async def run(self, requests: Iterable[Request] = ()) -> None:
         """Run to the end. When cancelled, what runs is stopped and the state stays resumable."""
-        self._adopt()
         self._requests += requests
-        seen: list[Observation] = []
         try:
+            seen = self._adopt()
             while True:
                 wake = await self._turn(seen)
                 if self.status.phase.ended and not self._processes and not self._requests:
@@ -109,6 +115,11 @@ class LocalRun:
             )
             for task in self._tasks:
                 task.cancel()
+
+    def kill(self) -> None:
+        """End at once what is being stopped."""
+        for process in self._processes.values():
+            process.kill()
 
     async def _turn(self, seen: list[Observation]) -> float | None:
         """Step until nothing more is to be launched; return when to look again."""
@@ -136,7 +147,7 @@ class LocalRun:
         if changes:
             self.folder.save(self.status, changes, self._migrated())
         if changes or events:
-            self.watch(events)
+            self.watch(events, changes)
         return wake
 
     def _migrated(self) -> RunRecord | None:
@@ -156,32 +167,62 @@ class LocalRun:
             return []
         while not self._seen.empty():
             seen.append(self._seen.get_nowait())
-        return [each for each in seen if each is not None]
+        for each in seen:
+            if isinstance(each, BaseException):
+                raise each
+        return [each for each in seen if isinstance(each, Observation)]
 
     def _go(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
-    def _adopt(self) -> None:
-        """Look for the programs that an earlier podium started."""
-        for node, state in self.status.nodes.items():
-            if state.status is not NodeStatus.RUNNING or state.execution_id is None:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._seen.put_nowait(error)
+
+    def _adopt(self) -> list[Observation]:
+        """Say what became of the programs that an earlier podium started.
+
+        What has ended meanwhile must be known before time is looked at: it is no time-out.
+        """
+        seen = []
+        current = {
+            state.execution_id: node
+            for node, state in self.status.nodes.items()
+            if state.status is NodeStatus.RUNNING and state.next_attempt_at is None
+        }
+        for execution in dict.fromkeys([*current, *self.folder.executions()]):
+            if execution is None:
                 continue
-            folder = self.folder.execution(state.execution_id)
-            process = processes.find(folder)
-            if process is None:
-                process = processes.Process(folder, -1)
-            self._watch_process(node, state.execution_id, process)
+            folder = self.folder.execution(execution)
+            process = processes.find(folder) or processes.Process(folder)
+            node = current.get(execution, execution.rpartition("-")[0])
+            if processes.alive(folder):
+                self._watch_process(node, execution, process)
+                seen.append(_running(node, execution, process))
+            elif execution in current:
+                code = processes.exit_code(folder)
+                seen.append(self._ended(node, execution, process, code))
+        return seen
 
     async def _launch(self, launch: Launch) -> Observation:
         """Start an execution, and say what became of it."""
         node = self.engine.plan.nodes[launch.node].definition
         executor = executors.get(node.executor or "")
         folder = self.folder.execution(launch.execution_id)
+        process = processes.find(folder)
+        if process is not None and process.restart == launch.restart:
+            # A podium that was killed before it wrote so has started it.
+            code = processes.exit_code(folder)
+            if processes.alive(folder) or code is not None:
+                if launch.execution_id not in self._processes:
+                    self._watch_process(launch.node, launch.execution_id, process)
+                return _running(launch.node, launch.execution_id, process)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for left in ("output.json", "exit", "container/output.json"):
+            for left in ("output.json", "container/output.json"):
                 (folder / left).unlink(missing_ok=True)
             if executor is None:
                 raise EnvironmentProblem(f"unknown executor {node.executor!r}")
@@ -190,19 +231,14 @@ class LocalRun:
             env = prepare(folder, self.record.name, launch.input, variables, self.secrets)
             self._link_artifacts(folder, launch.input)
             argv = self._program(launch, node, workload, folder, env)
-            process = await processes.start(folder, argv, env, Path(self.record.workdir))
+            workdir = Path(self.record.workdir)
+            process = await processes.start(folder, argv, env, workdir, launch.restart)
         except InputTooLarge as problem:
             return _not_started(launch, "InputTooLarge", str(problem))
         except (EnvironmentProblem, OSError, ValueError) as problem:
             return _not_started(launch, "Config", str(problem))
         self._watch_process(launch.node, launch.execution_id, process)
-        return Observation(
-            launch.node,
-            launch.execution_id,
-            AttemptPhase.RUNNING,
-            attempt=str(process.pid),
-            started_at=time.time(),
-        )
+        return _running(launch.node, launch.execution_id, process)
 
     def _program(
         self, launch: Launch, node: Node, workload: Workload, folder: Path, env: dict[str, str]
@@ -212,7 +248,13 @@ class LocalRun:
             case Runtime.SCRIPT:
                 script = folder / "script"
                 script.write_text(workload.script or "")
-                return [workload.interpreter or "bash", str(script)]
+                interpreter = workload.interpreter or "bash"
+                if shutil.which(interpreter, path=env["PATH"]) is None:
+                    raise EnvironmentProblem(
+                        f"config.interpreter: there is no program {interpreter!r} in PATH: install"
+                        " it, or name another, such as bash or python3"
+                    )
+                return [interpreter, str(script)]
             case Runtime.RUNNER:
                 recorded = self.record.spec.recorded_answers
                 if recorded is None or recorded.file is None:
@@ -237,6 +279,8 @@ class LocalRun:
                     handed.append("PODIUM_INPUT_JSON")
                 shown = {name: env[name] for name in dict.fromkeys(handed) if name in env}
                 name = self._container(launch.execution_id)
+                if launch.restart:
+                    tool.remove(name)  # its client died, it may not have
                 return tool.argv(name, workload, folder, shown, as_file=as_file)
 
     def _container(self, execution: str) -> str:
@@ -250,7 +294,8 @@ class LocalRun:
         for name in outputs if isinstance(outputs, Mapping) else ():
             execution = self.status.nodes[name].execution_id
             link = found / name
-            if execution is not None and not link.is_symlink():
+            link.unlink(missing_ok=True)
+            if execution is not None:
                 link.symlink_to(self.folder.execution(execution) / "artifacts")
 
     def _watch_process(self, node: str, execution: str, process: processes.Process) -> None:
@@ -266,13 +311,70 @@ class LocalRun:
     async def _wait(self, node: str, execution: str, process: processes.Process) -> None:
         code = await process.wait()
         self._processes.pop(execution, None)
-        self._seen.put_nowait(_ended(node, execution, process, code))
+        self._seen.put_nowait(self._ended(node, execution, process, code))
 
     async def _stop(self, stop: Stop) -> None:
         process = self._processes.get(stop.execution_id)
         if process is not None:
             await self._end(stop.execution_id, process)
         self._seen.put_nowait(Observation(stop.node, stop.execution_id, AttemptPhase.GONE))
+
+    def _ended(
+        self, node: str, execution: str, process: processes.Process, code: int | None
+    ) -> Observation:
+        """Say how a program ended."""
+        folder = process.folder
+        if code is None:
+            return Observation(
+                node,
+                execution,
+                AttemptPhase.DISRUPTED,
+                attempt=process.attempt,
+                reason="ProcessLost",
+                message="its process ended while podium was not there",
+            )
+        seen = Observation(
+            node,
+            execution,
+            AttemptPhase.SUCCEEDED,
+            attempt=process.attempt,
+            at=_changed(folder / "exit"),
+            output=_written(folder),
+            output_limit=OUTPUT_LIMIT,
+        )
+        if code == 0:
+            return seen
+        shell_code = 128 - code if code < 0 else code
+        written = (seen.output or b"").decode(errors="replace")
+        reason, message, details = failed_program(shell_code, written, self._last_words(folder))
+        return replace(
+            seen,
+            phase=AttemptPhase.FAILED,
+            reason=reason,
+            message=message,
+            exit_code=shell_code,
+            retryable=is_retryable(reason),
+            details=details,
+        )
+
+    def _last_words(self, folder: Path) -> str:
+        """Return the end of what a program printed, without the values of secrets."""
+        try:
+            with (folder / "log").open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 4000))
+                return hidden(log.read().decode(errors="replace"), self._secret_values())
+        except OSError:
+            return ""
+
+    def _secret_values(self) -> list[str]:
+        variables: list[EnvVar] = []
+        for node in self.engine.plan.nodes.values():
+            executor = executors.get(node.definition.executor or "")
+            if executor is not None:
+                variables += executor.workload(node.definition, node.definition.config).env
+            if node.definition.pod is not None:
+                variables += node.definition.pod.env
+        return secret_values(variables, self.secrets)
 
 
 class InputTooLarge(Exception):  # noqa: N818 - of the user's data, not a fault of podium
@@ -290,47 +392,32 @@ def _not_started(launch: Launch, reason: str, message: str) -> Observation:
     )
 
 
-def _ended(node: str, execution: str, process: processes.Process, code: int | None) -> Observation:
-    """Say how a program ended."""
-    if code is None:
-        return Observation(
-            node,
-            execution,
-            AttemptPhase.DISRUPTED,
-            attempt=str(process.pid),
-            reason="ProcessLost",
-            message="its process ended while podium was not there",
-        )
-    output = process.folder / "output.json"
-    if (process.folder / "container").exists():
-        output = process.folder / "container/output.json"
-    raw = None
-    if output.exists():
-        with output.open("rb") as file:
-            raw = file.read(OUTPUT_LIMIT)
-    if code == 0:
-        return Observation(
-            node, execution, AttemptPhase.SUCCEEDED, output=raw, output_limit=OUTPUT_LIMIT
-        )
-    written = (raw or b"").decode(errors="replace")
-    shell_code = 128 - code if code < 0 else code
-    reason, message, details = failed_program(shell_code, written, _last_words(process.folder))
+def _running(node: str, execution: str, process: processes.Process) -> Observation:
     return Observation(
         node,
         execution,
-        AttemptPhase.FAILED,
-        reason=reason,
-        message=message,
-        exit_code=shell_code,
-        retryable=is_retryable(reason),
-        details=details,
+        AttemptPhase.RUNNING,
+        attempt=process.attempt,
+        started_at=_changed(process.folder / "pid") or time.time(),
     )
 
 
-def _last_words(folder: Path) -> str:
+def _changed(path: Path) -> float | None:
     try:
-        with (folder / "log").open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 1000))
-            return log.read().decode(errors="replace")
+        return path.stat().st_mtime
     except OSError:
-        return ""
+        return None
+
+
+def _written(folder: Path) -> bytes | None:
+    """Return the beginning of a program's output, None if it wrote none."""
+    path = folder / "output.json"
+    if (folder / "container").exists():
+        path = folder / "container/output.json"
+    try:
+        with path.open("rb") as file:
+            return file.read(OUTPUT_LIMIT)
+    except FileNotFoundError:
+        return None
+    except OSError as error:  # a folder, for one
+        return f"{path.name}: {error.strerror}".encode()

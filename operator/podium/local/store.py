@@ -9,6 +9,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class RunFolder:
     """One run's folder."""
 
     def __init__(self, state_dir: Path, name: str) -> None:
-        self.path = state_dir / "runs" / name
+        self.path = state_dir.absolute() / "runs" / name
         self.name = name
 
     @property
@@ -63,6 +64,13 @@ class RunFolder:
         """Return the folder of an execution."""
         return self.path / "executions" / execution_id
 
+    def executions(self) -> list[str]:
+        """Return the ids of all executions that were ever started."""
+        try:
+            return sorted(path.name for path in (self.path / "executions").iterdir())
+        except FileNotFoundError:
+            return []
+
     def create(self, record: RunRecord, status: WorkflowRunStatus) -> None:
         """Begin a run. Raises `StoreError` if there is one of this name."""
         try:
@@ -70,7 +78,7 @@ class RunFolder:
         except FileExistsError:
             raise StoreError(
                 f"a run named {self.name!r} is there already: podium resume {self.name} goes on"
-                " with it, --name gives this one another name"
+                " with it, --run-name gives this one another name"
             ) from None
         except OSError as error:
             raise StoreError(f"cannot write {self.path}: {error.strerror}") from None
@@ -155,18 +163,42 @@ class RunFolder:
         with (self.path / "log.jsonl").open("ab") as log:
             log.write(b"\n" + orjson.dumps(entry))
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a podium works on the run."""
+        try:
+            with (self.path / "lock").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run. Raises `StoreError` if another podium works on it."""
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(f"another podium works on the run {self.name!r}") from None
+            if not _lock(handle):
+                raise StoreError(
+                    f"another podium works on the run {self.name!r}: wait for its end, or end it"
+                    " with Ctrl-C"
+                )
             yield
         finally:
             os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    for _ in range(10):  # `is_held` of another podium takes it for a moment
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
 
 
 def list_runs(state_dir: Path) -> list[str]:

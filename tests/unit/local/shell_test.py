@@ -8,6 +8,7 @@ import pytest
 
 from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import WorkflowSpec
+from podium.engine.model import RerunRequest
 from podium.engine.plan import Plan
 from podium.engine.start import initial_status
 from podium.local import processes
@@ -44,6 +45,11 @@ def again(run):
 
 def stands(run):
     return {name: f"{s.status.value} {s.reason}".strip() for name, s in run.status.nodes.items()}
+
+
+async def until(true):
+    while not true():  # noqa: ASYNC110 - pytest bounds it
+        await asyncio.sleep(0.01)
 
 
 async def test_outputs_flow_and_the_state_is_kept(tmp_path):
@@ -126,3 +132,94 @@ def test_a_name_is_taken_once_and_a_torn_line_is_passed_over(tmp_path):
     with (run.folder.path / "log.jsonl").open("ab") as log:
         log.write(b'\n{"status": {"phase"')
     assert again(run).status.phase.value == "Pending"
+
+
+async def test_what_was_started_but_not_written_down_is_found_not_started_again(
+    tmp_path, monkeypatch
+):
+    text = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; sleep 0.5; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
+    run = begin(tmp_path, script("a", text))
+    monkeypatch.setattr(run.folder, "save", lambda *_: None)  # killed before it wrote
+    await run._turn([])
+    for task in run._tasks:
+        task.cancel()
+    other = again(run)
+    assert other.status.nodes["a"].status.value == "Pending"
+    await other.run()
+    assert other.status.nodes["a"].output == {"ok": 1}
+    assert (run.folder.execution("a-1") / "artifacts/starts").read_text() == "x\n"
+
+
+async def test_a_program_that_ended_while_podium_was_away_has_not_timed_out(tmp_path):
+    run = begin(tmp_path, script("a", "sleep 0.1; echo '{}' >$PODIUM_OUTPUT", timeoutSeconds=0.6))
+    await run._turn([])
+    for task in run._tasks:
+        task.cancel()
+    await asyncio.sleep(0.8)
+    other = again(run)
+    await other.run()
+    assert stands(other) == {"a": "Completed"}
+
+
+async def test_what_a_program_leaves_in_the_background_ends_with_it(tmp_path):
+    text = "sleep 60 & echo $! >$PODIUM_ARTIFACTS_OUT/pid"
+    run = begin(tmp_path, script("a", text))
+    await run.run()
+    assert stands(run) == {"a": "Completed"}
+    pid = int((run.folder.execution("a-1") / "artifacts/pid").read_text())
+    assert not processes._has_more_than_zombies(os.getpgid(pid) if _exists(pid) else 0)
+
+
+def _exists(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_an_interpreter_that_is_not_there_is_named(tmp_path):
+    node = script("a", "x", retryPolicy={"maxAttempts": 3})
+    node["config"]["interpreter"] = "nosuchthing"
+    run = begin(tmp_path, node)
+    await run.run()
+    state = run.status.nodes["a"]
+    assert (state.error.reason, state.execution_count) == ("Config", 1)
+    assert "config.interpreter: there is no program 'nosuchthing'" in state.error.message
+
+
+async def test_the_value_of_a_secret_reaches_the_program_and_nothing_that_podium_writes(tmp_path):
+    node = script("a", "echo $TOKEN >&2; test ${#TOKEN} = 12 && exit 7")
+    selector = {"secretKeyRef": {"name": "api", "key": "token"}}
+    node["config"]["env"] = [{"name": "TOKEN", "valueFrom": selector}]
+    run = begin(tmp_path, node)
+    run.secrets = {"api": {"token": "s3cr3t-value"}}
+    await run.run()
+    assert run.status.nodes["a"].error.message == "exit code 7; its last words: ***"
+    own = [path for path in run.folder.path.rglob("*") if path.is_file() and path.name != "log"]
+    assert own
+    assert not [path for path in own if b"s3cr3t" in path.read_bytes()]
+
+
+async def test_cancelled_and_suspended_while_it_runs(tmp_path):
+    run = begin(tmp_path, script("a", "sleep 60"), script("b", "true", "a"))
+    task = asyncio.create_task(run.run())
+    await until(lambda: run.status.nodes["a"].status.value == "Running")
+    run.control(suspend=True)
+    await until(lambda: run.status.phase.value == "Paused")
+    run.control(cancel=True)
+    await task
+    assert stands(run) == {"a": "Cancelled RunCancelled", "b": "Cancelled RunCancelled"}
+    assert run.status.phase.value == "Cancelled"
+    assert not processes.alive(run.folder.execution("a-1"))
+
+
+async def test_a_request_while_it_runs(tmp_path):
+    text = "echo x >>{}; [ $(wc -l <{}) = 2 ] || sleep 60".replace("{}", str(tmp_path / "starts"))
+    run = begin(tmp_path, script("a", text))
+    task = asyncio.create_task(run.run())
+    await until((tmp_path / "starts").exists)
+    run.request(RerunRequest("q", ("a",)))
+    await task
+    assert run.status.nodes["a"].execution_id == "a-2"
+    assert not processes.alive(run.folder.execution("a-1"))
