@@ -23,6 +23,7 @@ __all__ = [
     "Quantity",
     "Text",
     "Timestamp",
+    "format_duration",
     "format_time",
     "parse_time",
 ]
@@ -60,6 +61,20 @@ def format_time(seconds: float) -> str:
     moment = datetime.fromtimestamp(round(seconds, 3), UTC)
     kind = "milliseconds" if moment.microsecond else "seconds"
     return moment.isoformat(timespec=kind).replace("+00:00", "Z")
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds as `2h3m`, `2m5s`, `5s` or `0.4s`."""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}m{rest}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m"
 
 
 Timestamp = Annotated[

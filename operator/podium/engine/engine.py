@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any
 
 from podium import contracts, executors, expressions
+from podium.api.base import format_duration
 from podium.api.names import execution_id
 from podium.api.run import (
     ConditionStatus,
@@ -302,7 +303,7 @@ class Engine:
         self._run_changed = True
         status.completed_at = self._now
         status.deadline = None
-        status.duration = _duration(self._now - (status.started_at or self._now))
+        status.duration = format_duration(self._now - (status.started_at or self._now))
         phase, reason, message = self._outcome()
         status.phase = phase
         value = ConditionStatus.TRUE if phase is RunPhase.SUCCEEDED else ConditionStatus.FALSE
@@ -814,7 +815,7 @@ class Engine:
         state.output = output
         self.status.context_version += 1
         state.context_version = self.status.context_version
-        took = _duration(state.duration_seconds or 0)
+        took = format_duration(state.duration_seconds or 0)
         self._emit(EventType.NORMAL, "NodeCompleted", f"in {took}", node)
         self._settled(node)
 
@@ -1229,17 +1230,3 @@ def _number(node: str, execution: str) -> int | None:
 
 def _short(text: str, most: int = MESSAGE_CHARACTERS) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _duration(seconds: float) -> str:
-    """Write seconds as `2h3m`, `2m5s`, `5s` or `0.4s`."""
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes}m{rest}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m"

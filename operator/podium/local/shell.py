@@ -79,6 +79,7 @@ class LocalRun:
         self.engine = Engine(plan, info, initial_context(plan, record.spec), status)
         self._control = Control()
         self._requests: list[Request] = []
+        self._interrupted = False
         self._processes: dict[str, processes.Process] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: asyncio.Queue[Observation | BaseException | None] = asyncio.Queue()
@@ -88,6 +89,19 @@ class LocalRun:
     def status(self) -> WorkflowRunStatus:
         """The run's status."""
         return self.engine.status
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was asked to leave the run as it is."""
+        return self._interrupted
+
+    def interrupt(self) -> None:
+        """End what runs and leave the run to be resumed; asked again: at once."""
+        if self._interrupted:
+            for process in self._processes.values():
+                process.kill()
+        self._interrupted = True
+        self._seen.put_nowait(None)
 
     def control(self, *, suspend: bool = False, cancel: bool = False) -> None:
         """Ask for what `spec.suspend` and `spec.cancel` ask for on a cluster."""
@@ -100,13 +114,14 @@ class LocalRun:
         self._seen.put_nowait(None)
 
     async def run(self, requests: Iterable[Request] = ()) -> None:
-        """Run to the end. When cancelled, what runs is stopped and the state stays resumable."""
+        """Run to the end, or until interrupted; then what runs is stopped, to be resumed."""
         self._requests += requests
         try:
             seen = self._adopt()
             while True:
                 wake = await self._turn(seen)
-                if self.status.phase.ended and not self._processes and not self._requests:
+                over = self.status.phase.ended and not self._processes and not self._requests
+                if over or self._interrupted:
                     return
                 seen = await self._next(wake)
         finally:
@@ -115,11 +130,6 @@ class LocalRun:
             )
             for task in self._tasks:
                 task.cancel()
-
-    def kill(self) -> None:
-        """End at once what is being stopped."""
-        for process in self._processes.values():
-            process.kill()
 
     async def _turn(self, seen: list[Observation]) -> float | None:
         """Step until nothing more is to be launched; return when to look again."""

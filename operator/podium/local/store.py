@@ -46,6 +46,8 @@ class RunRecord:
     """Path of the file that --secrets named."""
     source: str | None = None
     """Path of the definition file; None: standard input."""
+    choice: str | None = None
+    """What --name chose of the file."""
 
 
 class RunFolder:
@@ -94,6 +96,7 @@ class RunFolder:
             "workdir": record.workdir,
             "secrets": record.secrets,
             "source": record.source,
+            "choice": record.choice,
             "workflow": _dump(record.workflow),
             "spec": _dump(record.spec),
         }
@@ -114,6 +117,7 @@ class RunFolder:
                 workdir=document["workdir"],
                 secrets=document["secrets"],
                 source=document["source"],
+                choice=document.get("choice"),
                 workflow=WorkflowSpec.model_validate(newer or document["workflow"]),
                 spec=WorkflowRunSpec.model_validate(document["spec"]),
             )
