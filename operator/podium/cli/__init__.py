@@ -3,11 +3,13 @@
 import difflib
 import importlib
 import sys
+from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 import podium
-from podium.cli.output import ExitCode, guarded
+from podium.cli.output import CliError, ExitCode, guarded
 
 __all__ = ["main"]
 
@@ -28,7 +30,21 @@ _COMMANDS = {
 
 
 class _Group(click.Group):
-    """Loads commands when they are asked for."""
+    """Loads commands when they are asked for, and ends with the exit codes of `ExitCode`."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command line; ends the process with its exit code."""
+        extra |= {"prog_name": "podium", "standalone_mode": False}
+        with guarded():
+            code = super().main(*args, **extra)
+            sys.exit(code if isinstance(code, int) else ExitCode.OK)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a closed pipe has its own code, where click would say 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(ExitCode.PIPE_CLOSED) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of their use."""
@@ -36,24 +52,32 @@ class _Group(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load a command."""
+        """Load a command. Raises `CliError` if a package that it needs is not installed."""
         del ctx
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        try:
+            command: click.Command = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "podium").partition(".")[0] == "podium":
+                raise
+            raise CliError(
+                f"{cmd_name} needs the package {error.name}, which is not installed:"
+                " pip install 'podium[operator]'"
+            ) from None
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one gets a hint."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            raise click.UsageError(f"there is no command {args[0]!r}.{hint}", error.ctx) from None
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            close = difflib.get_close_matches(name.lower(), _COMMANDS, n=1)
+            hint = f". Did you mean {close[0]}?" if close else ""
+            ctx.fail(f"there is no command {name!r:.60}{hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without loading them."""
@@ -61,23 +85,28 @@ class _Group(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name without loading any."""
+        names = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
 
 @click.group(
     cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(podium.__version__, message="podium %(version)s")
-def group() -> None:
-    """Run DAG workflows: on this machine, and on Kubernetes with the same files."""
+def main() -> None:
+    """Run DAG workflows: on this machine, and on Kubernetes with the same files.
+
+    Try: podium validate FILE, podium run FILE, podium get
+    """
 
 
 @click.command()
 def version() -> None:
     """Print the version."""
     click.echo(f"podium {podium.__version__}")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; ends the process with its exit code."""
-    with guarded():
-        code = group.main(arguments, prog_name="podium", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else ExitCode.OK)

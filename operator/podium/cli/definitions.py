@@ -1,23 +1,36 @@
 """Verbs on definition files: validate, convert, graph."""
 
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 import yaml
 
-from podium.api.files import Document, File, read_file
-from podium.api.problems import InvalidError, Problem, Severity, errors
-from podium.api.resources import Workflow, WorkflowRun
+from podium.api import marked
+from podium.api.files import Document, File, Resource, read_file
+from podium.api.problems import InvalidError, Problem, errors
+from podium.api.resources import Workflow
 from podium.api.run import NodeState
 from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs
-from podium.cli.output import CliError, ExitCode, plain, say_problems
+from podium.cli.output import CliError, ExitCode, plain, say_problems, to_json
 from podium.dag import WorkflowDAG
+from podium.engine.plan import Plan
+from podium.engine.start import check_context, initial_context
 from podium.local.store import RunFolder
 
-__all__ = ["choose_workflow", "convert", "graph", "graph_problems", "sound_file", "validate"]
+__all__ = [
+    "choose_workflow",
+    "convert",
+    "graph",
+    "graph_problems",
+    "sound_file",
+    "to_yaml",
+    "validate",
+]
 
 
 @click.command()
@@ -29,32 +42,50 @@ def validate(files: tuple[str, ...], *, strict: bool) -> None:
     for name in files:
         file = read_file(name)
         problems = [*file.problems, *graph_problems(file)]
+        if not errors(problems):
+            problems += _context_problems(file)
         problems.sort(key=lambda problem: problem.line or 0)
         say_problems(problems)
-        bad = [p for p in problems if strict or p.severity is Severity.ERROR]
+        bad = problems if strict else errors(problems)
         sound = sound and not bad
         if bad:
             click.echo(plain(f"{file.name}: invalid: {_count(len(bad), 'problem')}"))
-        else:
-            for document in file.documents:
-                click.echo(plain(f"{file.name}: {_summary(document)}: valid"))
+            continue
+        verdict = f"valid, {_count(len(problems), 'warning')}" if problems else "valid"
+        for document in file.documents:
+            if document.resource is None:
+                click.echo(plain(f"{file.name}: {document.kind}: of another kind, not checked"))
+            else:
+                click.echo(plain(f"{file.name}: {_summary(document.resource)}: {verdict}"))
     if not sound:
         raise click.exceptions.Exit(ExitCode.USAGE)
 
 
-def _summary(document: Document) -> str:
-    match document.resource:
-        case Workflow() as workflow:
-            return f"Workflow {workflow.metadata.name}: {_size(workflow.spec)}"
-        case WorkflowRun() as run:
-            name = run.metadata.name or f"{run.metadata.generate_name}…"
-            reference = run.spec.workflow_ref
-            if reference is not None:
-                return f"WorkflowRun {name} of the Workflow {reference.name}"
-            assert run.spec.workflow_spec is not None  # noqa: S101 - for the type checker
-            return f"WorkflowRun {name}: {_size(run.spec.workflow_spec)}"
-        case _:
-            return f"{document.kind}, which is not checked"
+def _context_problems(file: File) -> list[Problem]:
+    """Check the contexts of runs against what their workflows want, where the file has these."""
+    known: dict[str, WorkflowSpec] = {}
+    for _, workflow in file.workflows:
+        known[workflow.metadata.name] = workflow.spec
+        known.setdefault(workflow.spec.id or "", workflow.spec)
+    found = []
+    for document, run in file.runs:
+        reference = run.spec.workflow_ref
+        spec = run.spec.workflow_spec if reference is None else known.get(reference.name)
+        if spec is not None:
+            plan = Plan.build(spec, workflow_id="")
+            problems = check_context(plan, initial_context(plan, run.spec))
+            found += [document.located(problem) for problem in problems]
+    return found
+
+
+def _summary(resource: Resource) -> str:
+    if isinstance(resource, Workflow):
+        return f"Workflow {resource.metadata.name}: {_size(resource.spec)}"
+    name = resource.metadata.name or f"{resource.metadata.generate_name}…"
+    if resource.spec.workflow_spec is not None:
+        return f"WorkflowRun {name}: {_size(resource.spec.workflow_spec)}"
+    assert resource.spec.workflow_ref is not None  # noqa: S101 - for the type checker
+    return f"WorkflowRun {name} of the Workflow {resource.spec.workflow_ref.name}"
 
 
 def _size(spec: WorkflowSpec) -> str:
@@ -107,16 +138,23 @@ def choose_workflow(file: File, name: str | None) -> tuple[Document, Workflow]:
     raise CliError(f"{file.name} holds no Workflow")
 
 
+_name = click.option(
+    "--name", metavar="WORKFLOW", help="Which Workflow, where the file has several."
+)
+
+
 @click.command()
 @click.argument("file")
-@click.option("--name", help="Which Workflow, where the file has several.")
-@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml")
+@_name
+@click.option(
+    "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True
+)
 def convert(file: str, name: str | None, output: str) -> None:
     """Print a definition, in the seed's format too, as a Workflow resource."""
     _, workflow = choose_workflow(sound_file(file), name)
     document = workflow.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if output == "json":
-        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        click.echo(to_json(document))
     else:
         click.echo(to_yaml(document), nl=False)
 
@@ -130,8 +168,16 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
+    style = "|" if "\n" in value else "'" if _would_change(value) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def _would_change(text: str) -> bool:
+    """Tell whether a text, unquoted, would be read as something else: `y`, `1e3`, `0o7`."""
+    try:
+        return bool(marked.resolve_plain(text) != text)
+    except ValueError:
+        return True
 
 
 _Dumper.add_representer(str, _text)
@@ -144,8 +190,15 @@ def to_yaml(document: Any) -> str:
 
 @click.command()
 @click.argument("file_or_run")
-@click.option("-o", "--output", type=click.Choice(["ascii", "mermaid", "dot"]), default="ascii")
-@click.option("--name", help="Which Workflow, where the file has several.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["ascii", "mermaid", "dot"]),
+    default="ascii",
+    show_default=True,
+    help="For the terminal, for Markdown pages, for Graphviz.",
+)
+@_name
 @click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -154,16 +207,36 @@ def to_yaml(document: Any) -> str:
     help="Where runs are kept.",
 )
 def graph(file_or_run: str, output: str, name: str | None, state_dir: Path) -> None:
-    """Draw the graph of a file, or of a run on this machine with the states of its nodes."""
+    """Draw the graph of a file, or of a run on this machine with the states of its nodes.
+
+    A line shows a node and what comes before it; nodes of one number can run side by side.
+    """
     states: dict[str, NodeState] = {}
     folder = RunFolder(state_dir, file_or_run)
-    if not Path(file_or_run).exists() and file_or_run != "-" and folder.exists:
+    path = Path(file_or_run)
+    if file_or_run != "-" and folder.exists and (path.is_dir() or not path.exists()):
         record, status = folder.load()
         spec, states = record.workflow, status.nodes
-    else:
+    elif file_or_run == "-" or path.exists():
         spec = _spec_of(sound_file(file_or_run), name)
-    draw = {"ascii": graphs.ascii_levels, "mermaid": graphs.mermaid, "dot": graphs.dot}[output]
-    click.echo("\n".join(draw(WorkflowDAG(spec), states)))
+    else:
+        raise CliError(f"{file_or_run}: is neither a file nor a run in {state_dir}")
+    dag = WorkflowDAG(spec)
+    match output:
+        case "mermaid":
+            lines = graphs.mermaid(dag, states)
+        case "dot":
+            lines = graphs.dot(dag, states)
+        case _:
+            lines = graphs.ascii_levels(dag, states, _columns())
+    click.echo("\n".join(lines))
+
+
+def _columns() -> int | None:
+    """Return the width of the terminal; None where the output goes elsewhere."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def _spec_of(file: File, name: str | None) -> WorkflowSpec:

@@ -1,7 +1,7 @@
 """Graphs as text: levels for a terminal, Mermaid, Graphviz' dot."""
 
-import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import EdgeType
@@ -19,39 +19,63 @@ _COLORS = {
 }
 
 
-def ascii_levels(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
-    """Draw a graph by levels, a node a line, with what comes before it."""
-    widest = max(len(node) for node in dag.nodes)
-    width = min(widest, 40)
-    words = max((len(_word(states.get(node))) for node in dag.nodes), default=0)
+def ascii_levels(
+    dag: WorkflowDAG, states: Mapping[str, NodeState], width: int | None = None
+) -> Iterator[str]:
+    """Draw a graph by levels, a node a line, with what comes before it.
+
+    Lines are broken at `width` columns; None: never.
+    """
+    ids = min(max(len(node) for node in dag.nodes), 40)
+    words = max(len(_word(states.get(node))) for node in dag.nodes)
     incoming: dict[str, list[DagEdge]] = {node: [] for node in dag.nodes}
     for edge in dag.edges:
         incoming[edge.target].append(edge)
-    for number, level in enumerate(dag.levels(), start=1):
+    levels = dag.levels()
+    places = len(str(len(levels)))
+    for number, level in enumerate(levels, start=1):
         for position, node in enumerate(level):
-            place = f"{number:>3}" if position == 0 else "   "
-            word = f"  {_word(states.get(node)):<{words}}" if words else ""
-            before = ", ".join(_before(edge) for edge in incoming[node])
-            line = f"{place}  {node:<{width}}{word}"
-            if before:
-                line += f"  <- {before}"
+            place = f"{number:>{places}}" if position == 0 else " " * places
+            start = f"{place}  {node:<{ids}}"
+            if words:
+                start += f"  {_word(states.get(node)):<{words}}"
             condition = dag.nodes[node].condition
-            if condition:
-                line += f"  if {condition}"
-            yield plain(line.rstrip())
+            pieces = [*_before(incoming[node]), *([f"if {condition}"] if condition else [])]
+            for line in _broken(start, [plain(piece) for piece in pieces], width):
+                yield plain(line.rstrip())
+
+
+def _broken(start: str, pieces: Iterable[str], width: int | None) -> Iterator[str]:
+    """Put pieces beside `start`, in as many lines as it takes; under it where there is no room."""
+    indent = len(start)
+    if width is not None and indent > width // 2:
+        indent = min(6, width // 4)
+    line = start
+    for piece in pieces:
+        gap = " " if line.endswith(",") or piece[0] in "([" else "  "
+        full = width is not None and len(line) + len(gap) + len(piece) > width
+        if full and len(line) > indent:
+            yield line
+            line, gap = " " * indent, "  "
+        line += gap + piece
+    yield line
 
 
 def _word(state: NodeState | None) -> str:
     return "" if state is None else state.status.value
 
 
-def _before(edge: DagEdge) -> str:
-    text = edge.source
-    if edge.edge.type is not EdgeType.DEPENDS_ON:
-        text += f" ({edge.edge.type.value})"
-    if edge.edge.condition:
-        text += f" [{edge.edge.condition}]"
-    return text
+def _before(edges: list[DagEdge]) -> Iterator[str]:
+    """Give what comes before a node, in pieces between which a line may be broken."""
+    for position, edge in enumerate(edges):
+        pieces = [edge.source if position else f"<- {edge.source}"]
+        if edge.edge.type is not EdgeType.DEPENDS_ON:
+            pieces.append(f"({edge.edge.type.value})")
+        if edge.edge.condition:
+            pieces.append(f"[{edge.edge.condition}]")
+        if position < len(edges) - 1:
+            pieces[-1] += ","
+        yield from pieces
 
 
 def mermaid(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
@@ -59,25 +83,31 @@ def mermaid(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
     yield "flowchart TD"
     names = {node: f"n{position}" for position, node in enumerate(dag.nodes)}
     for node, definition in dag.nodes.items():
-        label = _entity(definition.title or node)
+        label = _entities(definition.title or node)
         if word := _word(states.get(node)):
             label += f"<br/>{word}"
         yield f'  {names[node]}["{label}"]'
     for edge in dag.edges:
         arrow = "-->" if edge.edge.type is EdgeType.DEPENDS_ON else "-.->"
-        label = f'|"{_entity(edge.edge.condition)}"|' if edge.edge.condition else ""
+        label = f'|"{_entities(edge.edge.condition)}"|' if edge.edge.condition else ""
         yield f"  {names[edge.source]} {arrow}{label} {names[edge.target]}"
     for node, state in states.items():
         if node in names and state.status in _COLORS:
             yield f"  style {names[node]} fill:{_COLORS[state.status]}"
 
 
-def _entity(text: str) -> str:
-    """Write a text so that Mermaid shows it as it is."""
-    return "".join(
-        character if character.isalnum() or character in " _-.,:/" else f"#{ord(character)};"
-        for character in text
-    )
+# Mermaid reads labels as HTML and as Markdown: `1. x` would be a list, `_x_` slanted.
+_KEPT = re.compile(r"(?<=[^\W_])[-._]+(?=[^\W_])|[^\W_]|[ ,:/=()]")
+
+
+def _entities(text: str) -> str:
+    """Write a text so that Mermaid shows it as it is, in one line."""
+    text = plain(" ".join(text.split()))
+    found, end = "", 0
+    for kept in _KEPT.finditer(text):
+        found += "".join(f"#{ord(each)};" for each in text[end : kept.start()]) + kept.group()
+        end = kept.end()
+    return found + "".join(f"#{ord(each)};" for each in text[end:])
 
 
 def dot(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
@@ -103,4 +133,8 @@ def dot(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """Quote a text for Graphviz, which in labels also reads backslashes and HTML's entities."""
+    lines = [plain(line.replace("\t", " ")) for line in text.split("\n")]
+    for special, written in (("\\", "\\\\"), ('"', '\\"'), ("&", "&amp;")):
+        lines = [line.replace(special, written) for line in lines]
+    return '"' + "\\n".join(lines) + '"'

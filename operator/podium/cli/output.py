@@ -1,17 +1,21 @@
 """What every verb has in common: exit codes, problems, and text that is safe on a terminal."""
 
+import io
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import click
+import orjson
 
 from podium.api.problems import InvalidError, Problem, UserError
 
-__all__ = ["CliError", "ExitCode", "guarded", "plain", "say_problems", "warn"]
+__all__ = ["CliError", "ExitCode", "guarded", "plain", "say_problems", "to_json", "warn"]
 
 
 class ExitCode(IntEnum):
@@ -25,6 +29,8 @@ class ExitCode(IntEnum):
     TIMEOUT = 3
     FORBIDDEN = 4
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
+    """Who read the output has left before its end; 128 + SIGPIPE, as a shell shows it."""
 
 
 class CliError(UserError):
@@ -47,6 +53,16 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode()
 
 
+def to_json(document: Any) -> str:
+    """Write JSON for people; what a terminal would act on is escaped, so the meaning stays."""
+    text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each == "\n" or each.isprintable() else json.dumps(each)[1:-1] for each in text
+    )
+
+
 def warn(message: str) -> None:
     """Print a line on standard error."""
     click.echo(plain(message), err=True)
@@ -61,14 +77,25 @@ def say_problems(problems: Iterable[Problem]) -> None:
 @contextmanager
 def guarded() -> Iterator[None]:
     """Turn everything that a user can cause into a line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
     try:
-        yield
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
+        warn("podium: interrupted")
         sys.exit(ExitCode.INTERRUPTED)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        for line in shown.getvalue().rstrip("\n").split("\n"):
+            warn(line)
         sys.exit(ExitCode.USAGE)
     except InvalidError as error:
         say_problems(error.problems)
@@ -79,12 +106,10 @@ def guarded() -> Iterator[None]:
     except UserError as error:
         warn(f"podium: {error}")
         sys.exit(ExitCode.USAGE)
-    except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # The reader has left; nothing more must be written, not even at the end.
+        # Nothing more must be written, not even what is buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.OK)
+        sys.exit(ExitCode.PIPE_CLOSED)
     except OSError as error:
         where = f"{error.filename}: " if isinstance(error.filename, str | Path) else ""
         warn(f"podium: {where}{error.strerror or error}")

@@ -1,0 +1,219 @@
+"""The command line's base: verbs, exit codes, text that is safe on a terminal."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from podium.api.problems import InvalidError, Problem
+from podium.cli import _COMMANDS, main, output
+from podium.local.store import StoreError
+
+PODIUM = Path(sys.executable).with_name("podium")
+
+
+def podium(*arguments, **more):
+    return CliRunner().invoke(main, list(arguments), **more)
+
+
+def installed(*arguments, **more):
+    return subprocess.run(
+        [PODIUM, *arguments], capture_output=True, check=False, timeout=60, **{"text": True, **more}
+    )
+
+
+def test_the_installed_command_starts():
+    done = installed("version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "podium 0.1.0\n", "")
+    assert installed("--version").stdout == "podium 0.1.0\n"
+
+
+def test_the_version_loads_nothing_heavy():
+    heavy = ["networkx", "jsonschema", "kopf", "kubernetes", "pydantic", "yaml", "rich"]
+    program = f"""
+import sys
+import podium.cli
+try:
+    podium.cli.main(["version"])
+except SystemExit as end:
+    assert end.code == 0
+print([name for name in {heavy} if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "podium 0.1.0\n[]\n"
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_lists_every_verb(option):
+    done = podium(option)
+    assert done.exit_code == 0
+    words = [line.split()[0] for line in done.stdout.split("Commands:\n")[1].splitlines()]
+    assert words == list(_COMMANDS)
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("verb", _COMMANDS)
+def test_every_verb_loads_and_explains_itself(verb):
+    done = podium(verb, "--help")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(f"Usage: podium {verb} ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("validat", "validate"), ("Graph", "graph"), ("re-run", "rerun"), ("log", "logs")],
+)
+def test_an_unknown_verb_gets_a_hint(typed, meant):
+    done = podium(typed)
+    assert done.exit_code == 2
+    assert f"there is no command {typed!r}. Did you mean {meant}?" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_verb_like_no_other_gets_no_hint():
+    done = podium("xyzzy\x1b[31m")
+    assert done.exit_code == 2
+    assert "there is no command 'xyzzy\\x1b[31m'\n" in done.stderr
+    assert "mean" not in done.stderr
+
+
+def test_no_verb_at_all_shows_the_help():
+    done = podium()
+    assert done.exit_code == 2
+    assert "Commands:" in done.stderr
+
+
+def test_verbs_are_completed_without_loading_them(monkeypatch):
+    monkeypatch.setenv("_PODIUM_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "podium re")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    monkeypatch.setitem(_COMMANDS, "resume", ("podium.cli.nowhere:resume", "Go on."))
+    assert podium().stdout.split() == ["plain,resume", "plain,rerun", "plain,restore"]
+
+
+def test_a_missing_package_is_named(monkeypatch, tmp_path):
+    (tmp_path / "needs_kopf.py").write_text("import kopf_that_is_not_there")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(_COMMANDS, "operator", ("needs_kopf:operator", "Run the operator."))
+    done = podium("operator")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "podium: operator needs the package kopf_that_is_not_there, which is not installed:"
+        " pip install 'podium[operator]'\n"
+    )
+
+
+def test_a_missing_part_of_podium_is_no_missing_package(monkeypatch):
+    monkeypatch.setitem(_COMMANDS, "get", ("podium.cli.nowhere:get", "List runs."))
+    done = podium("get")
+    assert isinstance(done.exception, ModuleNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (
+            InvalidError(
+                [
+                    Problem(("spec", "nodes", 0), "bad\x1b[2J", line=3, file="f.yaml"),
+                    Problem((), "worse"),
+                ]
+            ),
+            2,
+            "f.yaml:3: spec.nodes[0]: bad\\x1b[2J\nworse\n",
+        ),
+        (StoreError("no run 'x'"), 2, "podium: no run 'x'\n"),
+        (output.CliError("may not", output.ExitCode.FORBIDDEN), 4, "podium: may not\n"),
+        (output.CliError("misused"), 2, "podium: misused\n"),
+        (FileNotFoundError(2, "No such file", "a\nb"), 2, "podium: a\\nb: No such file\n"),
+        (OSError(28, "No space left on device"), 2, "podium: No space left on device\n"),
+        (KeyboardInterrupt(), 130, "podium: interrupted\n"),
+        (click.UsageError("use\x1bless"), 2, "Error: use\\x1bless\n"),
+        (click.exceptions.Exit(3), 3, ""),
+    ],
+)
+def test_what_a_user_can_cause_ends_in_a_line_and_a_code(monkeypatch, raised, code, said):
+    def fail():
+        raise raised
+
+    command = click.Command("get", callback=fail)
+    monkeypatch.setattr(main, "get_command", lambda _context, _name: command)
+    done = podium("get")
+    assert done.exit_code == code
+    assert done.stderr.lstrip("\n").endswith(said)
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fault_of_our_own_is_not_hidden(monkeypatch):
+    command = click.Command("get", callback=lambda: 1 // 0)
+    monkeypatch.setattr(main, "get_command", lambda _context, _name: command)
+    assert isinstance(podium("get").exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(("returned", "code"), [(output.ExitCode.TIMEOUT, 3), (1, 1), (None, 0)])
+def test_a_verb_returns_its_code(monkeypatch, returned, code):
+    command = click.Command("get", callback=lambda: returned)
+    monkeypatch.setattr(main, "get_command", lambda _context, _name: command)
+    assert podium("get").exit_code == code
+
+
+def test_a_closed_pipe_is_quiet():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(
+            [PODIUM, "version"], stdout=closed, stderr=subprocess.PIPE, check=False, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_full_disk_is_said():
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [PODIUM, "version"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (2, b"podium: No space left on device\n")
+
+
+def test_a_terminal_without_unicode_gets_escapes(tmp_path):
+    done = installed(
+        "validate",
+        "é→.yaml",
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        encoding="latin-1",
+    )
+    assert done.returncode == 2
+    assert done.stdout == "é\\u2192.yaml: invalid: 1 problem\n"
+    assert done.stderr == "é\\u2192.yaml: no such file\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain é 中 🎉\ttab", "plain é 中 🎉\ttab"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        ("a\nb\r", "a\\nb\\r"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\u202eabc", "\\u202eabc"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_plain_text_moves_no_cursor(text, shown):
+    assert output.plain(text) == shown
+
+
+def test_json_keeps_its_meaning_and_moves_no_cursor():
+    document = {"a\x9b": ["\u202e", "é\n", "\U000e0041", "\x7f", {}]}
+    text = output.to_json(document)
+    assert orjson.loads(text) == document
+    assert all(each == "\n" or each.isprintable() for each in text)
+    assert "é" in text
