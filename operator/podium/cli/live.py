@@ -110,8 +110,8 @@ class _Lines:
                 continue
             key = self._key(state)
             if self._told.get(node) != key and state.status in _TOLD:
-                time_ = "" if state.status is NodeStatus.RUNNING else took(state, 0.0)
-                self._say(node, state.status.value, time_, _why(state))
+                ended = took(state, 0.0) if state.status.ended else ""
+                self._say(node, state.status.value, ended, _why(state))
             self._told[node] = key
 
     async def tick(self) -> None:

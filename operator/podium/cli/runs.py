@@ -142,7 +142,9 @@ def run(
             "fail_fast": fail_fast or chosen.spec.fail_fast,
         }
     )
-    folder = _folder(state_dir, run_name or chosen.name or _new_name(chosen.prefix))
+    if run_name is None:
+        run_name = chosen.name or _new_name(chosen.prefix)
+    folder = _folder(state_dir, run_name)
     answers = _recorded_file(spec, recorded, file)
     if answers is not None:
         spec.recorded_answers = RecordedAnswers(file=str(answers))
@@ -236,7 +238,7 @@ def _carry_on(local: LocalRun, output: str | None, requests: Iterable[Request] =
         with suppress(BrokenPipeError):
             print(plain(text), file=stream, flush=True)
 
-    say(f"run {record.name} of {record.workflow_id}: {len(status.nodes)} nodes")
+    say(f"run {record.name} of {record.workflow_id}: {_nodes(len(status.nodes))}")
     view.begin(status)
     local.watch = view.update
 
@@ -287,12 +289,16 @@ def _summary(local: LocalRun) -> Iterable[str]:
         yield f"  {node}: {state.reason}: {message}"
     warnings = Counter(text for s in status.nodes.values() for text in s.warnings)
     for text, number in warnings.most_common(5):
-        yield f"  warning of {number} {'node' if number == 1 else 'nodes'}: {text}"
+        yield f"  warning of {_nodes(number)}: {text}"
     yield f"outputs: podium get {name} -o yaml"
     yield f"logs:    podium logs {name}{f' {failed[0]}' if failed else ''}"
     yield f"files:   {_short(local.folder.path)}"
     if failed:
         yield f"again:   podium rerun {name} --node {','.join(failed[:10])}"
+
+
+def _nodes(number: int) -> str:
+    return "1 node" if number == 1 else f"{number} nodes"
 
 
 def _short(path: Path) -> str:

@@ -35,7 +35,7 @@ class ContainerTool:
         argv = [
             self.program, "run", "--rm", "--init", "--name", name,
             "--security-opt", "no-new-privileges", "--cap-drop", "ALL",
-            "--volume", f"{shared}:{_OURS}",
+            "--volume", f"{shared}:{_OURS}:z",
             "--env", f"PODIUM_OUTPUT={_OURS}/output.json",
         ]  # fmt: skip
         if as_file:
@@ -48,10 +48,12 @@ class ContainerTool:
         return [*argv, workload.image or "", *workload.command[1:], *workload.args]
 
     def remove(self, name: str) -> None:
-        """Remove a container that outlived its client."""
-        subprocess.run(
-            [self.program, "rm", "--force", name], capture_output=True, check=False, timeout=60
-        )
+        """Remove a container that outlived its client. Raises `OSError` if that takes too long."""
+        command = [self.program, "rm", "--force", name]
+        try:
+            subprocess.run(command, capture_output=True, check=False, timeout=60)
+        except subprocess.TimeoutExpired:
+            raise OSError(f"{' '.join(command)} does not end: is its service alive?") from None
 
 
 @cache

@@ -129,13 +129,18 @@ async def start(
     return Process(folder, child.pid, restart, child, was_alive=True)
 
 
-def find(folder: Path) -> Process | None:
+async def find(folder: Path) -> Process | None:
     """Return the program of an execution that an earlier podium started, None if it never was."""
-    try:
-        pid, restart = map(int, (folder / "pid").read_text().split())
-    except (OSError, ValueError):
-        return None
-    return Process(folder, pid, restart, was_alive=alive(folder))
+    while True:
+        runs = alive(folder)
+        try:
+            pid, restart = map(int, (folder / "pid").read_text().split())
+        except (OSError, ValueError):
+            if not runs:
+                return None
+            await asyncio.sleep(0.01)  # it has just been started
+        else:
+            return Process(folder, pid, restart, was_alive=runs)
 
 
 def exit_code(folder: Path) -> int | None:

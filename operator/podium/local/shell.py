@@ -117,10 +117,10 @@ class LocalRun:
         """Run to the end, or until interrupted; then what runs is stopped, to be resumed."""
         self._requests += requests
         try:
-            seen = self._adopt()
+            seen = await self._adopt()
             while True:
                 wake = await self._turn(seen)
-                over = self.status.phase.ended and not self._processes and not self._requests
+                over = self.status.phase.ended and not self._tasks and not self._requests
                 if over or self._interrupted:
                     return
                 seen = await self._next(wake)
@@ -128,8 +128,7 @@ class LocalRun:
             await asyncio.gather(
                 *(self._end(execution, each) for execution, each in self._processes.items())
             )
-            for task in self._tasks:
-                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _turn(self, seen: list[Observation]) -> float | None:
         """Step until nothing more is to be launched; return when to look again."""
@@ -189,10 +188,9 @@ class LocalRun:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._seen.put_nowait(error)
+        self._seen.put_nowait(None if task.cancelled() else task.exception())
 
-    def _adopt(self) -> list[Observation]:
+    async def _adopt(self) -> list[Observation]:
         """Say what became of the programs that an earlier podium started.
 
         What has ended meanwhile must be known before time is looked at: it is no time-out.
@@ -207,9 +205,9 @@ class LocalRun:
             if execution is None:
                 continue
             folder = self.folder.execution(execution)
-            process = processes.find(folder) or processes.Process(folder)
+            process = await processes.find(folder) or processes.Process(folder)
             node = current.get(execution, execution.rpartition("-")[0])
-            if processes.alive(folder):
+            if process.was_alive:
                 self._watch_process(node, execution, process)
                 seen.append(_running(node, execution, process))
             elif execution in current:
@@ -222,11 +220,11 @@ class LocalRun:
         node = self.engine.plan.nodes[launch.node].definition
         executor = executors.get(node.executor or "")
         folder = self.folder.execution(launch.execution_id)
-        process = processes.find(folder)
+        process = await processes.find(folder)
         if process is not None and process.restart == launch.restart:
             # A podium that was killed before it wrote so has started it.
             code = processes.exit_code(folder)
-            if processes.alive(folder) or code is not None:
+            if process.was_alive or code is not None:
                 if launch.execution_id not in self._processes:
                     self._watch_process(launch.node, launch.execution_id, process)
                 return _running(launch.node, launch.execution_id, process)
@@ -288,6 +286,8 @@ class LocalRun:
                 if not as_file:
                     handed.append("PODIUM_INPUT_JSON")
                 shown = {name: env[name] for name in dict.fromkeys(handed) if name in env}
+                for variable, value in os.environ.items():
+                    env.setdefault(variable, value)  # DOCKER_HOST and the like, for the client
                 name = self._container(launch.execution_id)
                 if launch.restart:
                     tool.remove(name)  # its client died, it may not have

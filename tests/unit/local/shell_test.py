@@ -113,7 +113,7 @@ async def test_a_program_that_died_with_podium_is_started_again_as_the_same_exec
     await asyncio.sleep(0.3)
     for task in run._tasks:
         task.cancel()
-    os.killpg(processes.find(run.folder.execution("a-1")).pid, signal.SIGKILL)
+    os.killpg((await processes.find(run.folder.execution("a-1"))).pid, signal.SIGKILL)
     await asyncio.sleep(0.1)
     other = again(run)
     await other.run()

@@ -1,0 +1,78 @@
+"""Executors: what of a config is refused, and what becomes of the rest."""
+
+import pytest
+
+from podium import executors
+from podium.api.workflow import Node
+from podium.executors import Runtime
+from podium.executors.outcome import failed_program, is_retryable
+
+
+def node(executor, **config):
+    return Node.model_validate({"id": "n", "executor": executor, "config": config})
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (node("script"), "config.script: is missing"),
+        (node("script", script="x", interpeter="sh"), "did you mean 'interpreter'?"),
+        (node("script", script="echo ${{ context.x }}"), "put it in env"),
+        (node("script", script=3), "config.script"),
+        (node("container"), "config.image: is missing"),
+        (node("container", image="a b"), "config.image"),
+        (node("container", image="a", command="ls"), "config.command"),
+        (node("persona"), "config.personas: is missing"),
+        (node("team", personas=[]), "config.personas"),
+        (node("team", personas=["p"], lead="q"), "'q' is not one of the personas p"),
+    ],
+)
+def test_configs_are_refused_by_field(made, said):
+    problems = executors.get(made.executor).validate(made)
+    assert len(problems) == 1
+    assert said in str(problems[0])
+
+
+def test_workloads():
+    made = node("script", script="echo $X", env=[{"name": "X", "value": "1"}])
+    workload = executors.get("script").workload(made, made.config)
+    assert (workload.runtime, workload.script) == (Runtime.SCRIPT, "echo $X")
+    assert workload.interpreter == "bash"
+    assert "script" not in executors.get("script").expandable(made.config)
+    made = node("container", image="i", args=["a"])
+    workload = executors.get("container").workload(made, made.config)
+    assert (workload.image, workload.command, workload.args) == ("i", (), ("a",))
+    for name in executors.PERSONA_EXECUTORS:
+        made = node(name, personas=["p"], anything="for the prompt")
+        workload = executors.get(name).workload(made, made.config)
+        assert (workload.runtime, workload.command) == (Runtime.RUNNER, ("persona",))
+    assert executors.get("nope") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "written", "log", "told"),
+    [
+        (1, "", "", ("Error", "exit code 1", {})),
+        (2, "", "a\nb\n\nc\nd\n", ("Error", "exit code 2; its last words: c / d", {})),
+        (137, "", "x", ("Signal", "ended by signal 9; its last words: x", {"signal": 9})),
+        (
+            1,
+            '{"podiumError": {"reason": "Config", "message": "m"}}',
+            "x",
+            ("Config", "m", {}),
+        ),
+        (1, '{"podiumError": 3}', "x", ("Error", "exit code 1; its last words: x", {})),
+        (1, '{"podiumError', "", ("Error", "exit code 1", {})),
+    ],
+)
+def test_failures_are_told_in_one_way(code, written, log, told):
+    assert failed_program(code, written, log) == told
+
+
+def test_what_another_try_would_meet_again_is_not_tried_again():
+    assert [is_retryable(r) for r in ("Error", "Signal", "Config", "NoRecordedAnswer")] == [
+        True,
+        True,
+        False,
+        False,
+    ]

@@ -1,0 +1,166 @@
+"""Container nodes: a small docker that runs the command of a container as a process."""
+
+import asyncio
+import json
+import os
+import sys
+
+import pytest
+
+from podium.api.names import child_name
+from podium.api.problems import UserError
+from podium.api.workflow import WorkflowSpec
+from podium.engine.plan import Plan
+from podium.local import containers
+from tests.unit.local.shell_test import again, begin, stands, until
+
+DOCKER = """#!{python}
+import json, os, subprocess, sys
+from pathlib import Path
+here = Path(__file__).parent
+arguments = sys.argv[1:]
+with (here / "calls").open("a") as calls:
+    calls.write(json.dumps(arguments) + "\\n")
+if arguments[0] == "info":
+    sys.exit((here / "broken").exists())
+if arguments[0] == "rm":
+    sys.exit(0)
+assert arguments[0] == "run"
+rest, env, command = arguments[1:], {{"PATH": os.environ["PATH"]}}, []
+while rest[0].startswith("--"):
+    option = rest.pop(0)
+    if option in ("--rm", "--init"):
+        continue
+    value = rest.pop(0)
+    if option == "--volume":
+        host, inside = value.removesuffix(":z").split(":")
+    elif option == "--entrypoint":
+        command = [value]
+    elif option == "--env":
+        name, equals, given = value.partition("=")
+        env[name] = given if equals else os.environ[name]
+assert rest[0] == "the/image:1"
+env = {{name: value.replace(inside + "/", host + "/") for name, value in env.items()}}
+sys.exit(subprocess.run(command + rest[1:], env=env).returncode)
+"""
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "docker").write_text(DOCKER.format(python=sys.executable))
+    (folder / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    containers.container_tool.cache_clear()
+    yield folder
+    containers.container_tool.cache_clear()
+
+
+def calls(docker, verb):
+    found = [json.loads(line) for line in (docker / "calls").read_text().splitlines()]
+    return [call for call in found if call[0] == verb]
+
+
+def box(name, text, *after, env=(), **fields):
+    config = {"image": "the/image:1", "command": ["/bin/sh"], "args": ["-c", text]}
+    return {
+        "id": name,
+        "executor": "container",
+        "config": {**config, "env": list(env)},
+        "dependsOn": list(after),
+        **fields,
+    }
+
+
+async def test_input_comes_by_the_environment_and_output_by_a_file(tmp_path, docker):
+    secret = {"name": "T", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    run = begin(
+        tmp_path,
+        box("a", 'test -z "$PODIUM_INPUT" && printf \'%s\' "$PODIUM_INPUT_JSON" >$PODIUM_OUTPUT'),
+        box("b", 'test ${#T} = 4 && test -z "$HOME" && echo $X', "a", env=[secret, X]),
+        context={"k": "v"},
+    )
+    run.secrets = {"s": {"k": "hush"}}
+    await run.run()
+    assert stands(run) == {"a": "Completed", "b": "Completed"}
+    assert run.status.nodes["a"].output["globalContext"] == {"k": "v"}
+    assert (run.folder.execution("b-1") / "log").read_text() == "$(x)\n"
+    first, second = calls(docker, "run")
+    assert first[first.index("--name") + 1] == child_name("r", "uid", "a-1")
+    assert first[first.index("--entrypoint") :] == [
+        "--entrypoint", "/bin/sh", "the/image:1", "-c", run.plan.nodes["a"].definition.config["args"][1],
+    ]  # fmt: skip
+    assert "hush" not in json.dumps(second)  # `ps` shows commands
+
+
+X = {"name": "X", "value": "$(x)"}
+
+
+async def test_input_as_a_file(tmp_path, docker):
+    text = 'test -z "$PODIUM_INPUT_JSON" && cp $PODIUM_INPUT $PODIUM_OUTPUT'
+    run = begin(tmp_path, box("a", text, inputAs="File"))
+    await run.run()
+    assert run.status.nodes["a"].output["nodeId"] == "a"
+
+
+async def test_an_input_too_large_for_the_environment_is_refused_and_not_tried_again(
+    tmp_path, docker
+):
+    node = box("a", "wc -c <$PODIUM_INPUT", retryPolicy={"maxAttempts": 3})
+    run = begin(tmp_path, node, context={"k": "x" * 98_304})
+    await run.run()
+    state = run.status.nodes["a"]
+    assert (state.error.reason, state.execution_count) == ("InputTooLarge", 1)
+    assert "inputAs: File" in state.error.message
+    assert calls(docker, "run") == []
+    run = begin(tmp_path, {**node, "inputAs": "File"}, context={"k": "x" * 98_304}, name="r2")
+    await run.run()
+    assert stands(run) == {"a": "Completed"}
+
+
+async def test_a_container_that_fails(tmp_path, docker):
+    run = begin(tmp_path, box("a", "echo oops; exit 3"))
+    await run.run()
+    assert run.status.nodes["a"].error.message == "exit code 3; its last words: oops"
+
+
+async def test_a_cancelled_container_is_removed_by_its_name(tmp_path, docker):
+    run = begin(tmp_path, box("a", "touch $PODIUM_OUTPUT.started; sleep 60"))
+    task = asyncio.create_task(run.run())
+    await until((run.folder.execution("a-1") / "container/output.json.started").exists)
+    run.control(cancel=True)
+    await task
+    assert stands(run) == {"a": "Cancelled RunCancelled"}
+    assert calls(docker, "rm") == [["rm", "--force", child_name("r", "uid", "a-1")]]
+
+
+async def test_a_container_whose_podium_was_killed_is_found_again(tmp_path, docker):
+    run = begin(tmp_path, box("a", "sleep 0.5; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"))
+    await run._turn([])
+    for task in run._tasks:
+        task.cancel()
+    other = again(run)
+    await other.run()
+    assert other.status.nodes["a"].output == {"ok": 1}
+    assert len(calls(docker, "run")) == 1
+
+
+def plan(*nodes):
+    return Plan.build(WorkflowSpec.model_validate({"nodes": list(nodes)}), workflow_id="w")
+
+
+def test_without_docker_the_nodes_that_need_it_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    containers.container_tool.cache_clear()
+    with pytest.raises(UserError, match="nodes a, b, c, d, e and 2 more run containers: install"):
+        containers.check(plan(*(box(name, "true") for name in "abcdefg")))
+    containers.check(plan({"id": "s", "executor": "script", "config": {"script": "true"}}))
+    containers.container_tool.cache_clear()
+
+
+def test_a_docker_whose_service_is_down_is_none(docker, tmp_path, monkeypatch):
+    (docker / "broken").touch()
+    monkeypatch.setenv("PATH", str(docker))
+    with pytest.raises(UserError, match="nodes a run containers"):
+        containers.check(plan(box("a", "true")))

@@ -1,0 +1,116 @@
+"""Personas with recorded answers, as the runner's process answers them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from podium.runner.personas import PersonaError, RecordedAnswers, answer
+
+TEAM = """
+answers:
+- {node: n, persona: p, role: draft, output: {from: p}}
+- {node: n, persona: q, output: {from: q}}
+- {node: n, role: merge, persona: q, output: {from: never}}
+- {role: merge, output: {from: merged}, files: {notes/a.md: text}}
+- {node: other, output: {from: other}}
+"""
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    (tmp_path / "answers.yaml").write_text(TEAM)
+    return RecordedAnswers.load(tmp_path / "answers.yaml")
+
+
+def test_a_single_persona_answers_and_a_team_merges(recorded, tmp_path):
+    given = {"nodeId": "n"}
+    assert answer({"personas": ["p"]}, given, recorded, None) == {"from": "p"}
+    team = {"personas": ["p", "q"], "output_dir": "docs"}
+    assert answer(team, given, recorded, tmp_path) == {"from": "merged"}
+    assert (tmp_path / "docs/notes/a.md").read_text() == "text"
+    # The lead's own answer comes first where it matches first.
+    assert answer({**team, "lead": "q"}, given, recorded, None) == {"from": "q"}
+
+
+def test_what_is_not_recorded_is_named(recorded):
+    with pytest.raises(PersonaError, match="no answer for node x, persona p, role draft") as error:
+        answer({"personas": ["p"]}, {"nodeId": "x"}, recorded, None)
+    assert error.value.reason == "NoRecordedAnswer"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "answers: must be a list"),
+        ("answers: {}", "answers: must be a list"),
+        ("answers: [1]", r"answers\[0\].output: must be the JSON object"),
+        ("answers: [{output: [1]}]", r"answers\[0\].output"),
+        ("answers: [{output: {}, nod: x}]", "unknown field 'nod'"),
+        ("answers: [{output: {}, role: lead}]", "role: must be draft or merge"),
+        ("answers: [{output: {}, files: [a]}]", "files: must hold NAME: text"),
+        ("a: [", "no YAML"),
+        ("\x00", "no YAML"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path, text, said):
+    (tmp_path / "answers.yaml").write_text(text)
+    with pytest.raises(PersonaError, match=said) as error:
+        RecordedAnswers.load(tmp_path / "answers.yaml")
+    assert error.value.reason == "Config"
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("", "../x"), ("", "."), ("a", "../../x"), ("/etc", "x"), ("..", "answers.yaml")],
+)
+def test_files_stay_among_the_artifacts(tmp_path, folder, name):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "answers.yaml").write_text(
+        json.dumps({"answers": [{"output": {}, "files": {name: "x"}}]})
+    )
+    recorded = RecordedAnswers.load(tmp_path / "answers.yaml")
+    with pytest.raises(PersonaError, match="leads out of"):
+        answer(
+            {"personas": ["p"], "output_dir": folder}, {"nodeId": "n"}, recorded, tmp_path / "out"
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.yaml", "out"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "output"),
+    [
+        ("answers: [{output: {x: é}}]", 0, {"x": "é"}),
+        (
+            "answers: [{node: other, output: {}}]",
+            1,
+            {
+                "podiumError": {
+                    "reason": "NoRecordedAnswer",
+                    "message": "{file} has no answer for node n, persona p, role draft",
+                }
+            },
+        ),
+    ],
+)
+def test_the_process_writes_an_output_or_why_there_is_none(tmp_path, answers, code, output):
+    file = tmp_path / "answers.yaml"
+    file.write_text(answers)
+    (tmp_path / "input.json").write_text('{"nodeId": "n"}')
+    done = subprocess.run(
+        [sys.executable, "-m", "podium.runner", "persona"],
+        env={
+            **os.environ,
+            "PODIUM_INPUT": str(tmp_path / "input.json"),
+            "PODIUM_OUTPUT": str(tmp_path / "output.json"),
+            "PODIUM_ARTIFACTS_OUT": str(tmp_path),
+            "PODIUM_CONFIG": '{"personas": ["p"]}',
+            "PODIUM_RECORDED": str(file),
+        },
+        check=False,
+    )
+    assert done.returncode == code
+    expected = json.loads(json.dumps(output).replace("{file}", str(file)))
+    assert json.loads((tmp_path / "output.json").read_text()) == expected
