@@ -4,19 +4,17 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
-import yaml
 
-from podium.api import marked
 from podium.api.files import Document, File, Resource, read_file
 from podium.api.problems import InvalidError, Problem, errors
 from podium.api.resources import Workflow
 from podium.api.run import NodeState
 from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs
-from podium.cli.output import CliError, ExitCode, plain, say_problems, to_json
+from podium.cli.documents import to_json, to_yaml
+from podium.cli.output import CliError, ExitCode, plain, say_problems
 from podium.dag import WorkflowDAG
 from podium.engine.plan import Plan
 from podium.engine.start import check_context, initial_context
@@ -157,35 +155,6 @@ def convert(file: str, name: str | None, output: str) -> None:
         click.echo(to_json(document))
     else:
         click.echo(to_yaml(document), nl=False)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, and repeats no value by alias."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        del data
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else "'" if _would_change(value) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-def _would_change(text: str) -> bool:
-    """Tell whether a text, unquoted, would be read as something else: `y`, `1e3`, `0o7`."""
-    try:
-        return bool(marked.resolve_plain(text) != text)
-    except ValueError:
-        return True
-
-
-_Dumper.add_representer(str, _text)
-
-
-def to_yaml(document: Any) -> str:
-    """Write JSON as YAML, in its own order."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
 
 
 @click.command()

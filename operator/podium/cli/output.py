@@ -1,21 +1,19 @@
 """What every verb has in common: exit codes, problems, and text that is safe on a terminal."""
 
 import io
-import json
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
 import click
-import orjson
 
 from podium.api.problems import InvalidError, Problem, UserError
 
-__all__ = ["CliError", "ExitCode", "guarded", "plain", "say_problems", "to_json", "warn"]
+__all__ = ["CliError", "ExitCode", "guarded", "is_safe", "plain", "say_problems", "warn"]
 
 
 class ExitCode(IntEnum):
@@ -43,24 +41,25 @@ class CliError(UserError):
 
 def plain(text: str) -> str:
     """Make text safe to print: no control characters of somebody else reach the terminal."""
-    return "".join(
-        character if character == "\t" or character.isprintable() else _escaped(character)
-        for character in text
+    if text.isprintable():
+        return text
+    return "".join(each if is_safe(each) else _escaped(each) for each in text)
+
+
+def is_safe(character: str) -> bool:
+    """Tell whether a terminal only shows it: no control, no turn of direction, no new line.
+
+    Spaces of all widths and the joiners within emoji and words are as good as letters.
+    """
+    return (
+        character.isprintable()
+        or character in "\t\u200c\u200d"
+        or unicodedata.category(character) == "Zs"
     )
 
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode()
-
-
-def to_json(document: Any) -> str:
-    """Write JSON for people; what a terminal would act on is escaped, so the meaning stays."""
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each == "\n" or each.isprintable() else json.dumps(each)[1:-1] for each in text
-    )
 
 
 def warn(message: str) -> None:

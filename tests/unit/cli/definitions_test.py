@@ -14,7 +14,8 @@ from podium.api import marked
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs, main
-from podium.cli.definitions import to_yaml
+from podium.cli.documents import to_json, to_yaml
+from podium.cli.output import is_safe
 from podium.dag import WorkflowDAG
 from podium.local.store import RunFolder, RunRecord
 
@@ -247,12 +248,8 @@ def test_scripts_stay_readable(here):
     assert done.stdout.endswith("      script: |\n        echo 1\n        echo 2\n")
 
 
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: not x.is_integer())
-    | st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t #:'\"-|>"))
+texts = (
+    st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n\t\x1b\x85 #:'\"-|>"))
     | st.sampled_from(
         [
             "y",
@@ -267,28 +264,35 @@ json_values = st.recursive(
             "12:30:45",
             ".inf",
             "~",
-            "",
             "<<",
+            "=",
+            "null",
+            "2026-01-31",
+            "0x1F",
+            "+1",
         ]
     )
-    | st.sampled_from(
-        ["2026-01-31", "0x1F", "+1", "99999999999999999999", "=", "null", " a", "\n x"]
-    ),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text("ayn1e ~", max_size=4), inner, max_size=3)
-    ),
+    | st.sampled_from(["", "99999999999999999999", " a", "\n x", "long " * 100 + "\u202e"])
+)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: not x.is_integer())
+    | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
 
 
+@pytest.mark.parametrize("write_", [to_yaml, to_json])
 @settings(deadline=None)
-@given(json_values)
-def test_yaml_that_is_written_is_read_back_the_same(value):
-    document = {"v": value}
-    (found,) = marked.read(to_yaml(document), "f")
-    assert found.data == document
-    assert orjson.dumps(found.data) == orjson.dumps(document)
+@given(value=json_values)
+def test_what_is_written_is_read_back_the_same_and_moves_no_cursor(write_, value):
+    text = write_({"v": value})
+    (found,) = marked.read(text, "f")
+    assert orjson.dumps(found.data) == orjson.dumps({"v": value})
+    assert all(each == "\n" or is_safe(each) for each in text)
 
 
 def test_several_workflows_ask_for_a_name(here):

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import click
-import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -200,20 +199,14 @@ def test_a_terminal_without_unicode_gets_escapes(tmp_path):
     ("text", "shown"),
     [
         ("plain é 中 🎉\ttab", "plain é 中 🎉\ttab"),
+        ("1\u202f000\xa0€ 👩\u200d🚀", "1\u202f000\xa0€ 👩\u200d🚀"),
         ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
         ("a\nb\r", "a\\nb\\r"),
         ("\x9b31m", "\\x9b31m"),
         ("\u202eabc", "\\u202eabc"),
+        ("a\u2028b", "a\\u2028b"),
         ("\ud800", "\\ud800"),
     ],
 )
 def test_plain_text_moves_no_cursor(text, shown):
     assert output.plain(text) == shown
-
-
-def test_json_keeps_its_meaning_and_moves_no_cursor():
-    document = {"a\x9b": ["\u202e", "é\n", "\U000e0041", "\x7f", {}]}
-    text = output.to_json(document)
-    assert orjson.loads(text) == document
-    assert all(each == "\n" or each.isprintable() for each in text)
-    assert "é" in text
