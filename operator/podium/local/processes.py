@@ -41,6 +41,8 @@ class Process:
     """None: adopted."""
     was_alive: bool = False
     """Whether this podium saw it run: only then the pid can mean no other group."""
+    stopping: bool = False
+    """Whether it was asked to end and has its grace."""
 
     @property
     def attempt(self) -> str:
@@ -53,11 +55,14 @@ class Process:
         What it left running in the background ends with it, as in a container.
         """
         code = await self._ended()
+        while self.stopping and self._group_alive():  # noqa: ASYNC110 - the kernel tells nobody
+            await asyncio.sleep(0.05)
         await self._sweep()
         return code
 
     async def stop(self) -> None:
         """End it with all it started: SIGTERM, after a grace SIGKILL. Returns when it is gone."""
+        self.stopping = True
         self._signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE_SECONDS):

@@ -173,13 +173,14 @@ def test_a_state_folder_that_cannot_be_written(here):
 SLOW = script("a", "echo $$ >>pids; sleep 1.5; echo '{\"ok\": 1}' >$PODIUM_OUTPUT")
 
 
-def test_interrupted_children_are_gone_and_the_run_can_be_resumed(here):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_children_are_gone_and_the_run_can_be_resumed(here, number):
     first = script("a", "sleep 60 & echo $! >>pids; [ $(wc -l <pids) = 2 ] || sleep 60")
     file = here.workflow(first, script("b", "true", "a"))
     podium = here.start("run", file, "--run-name", "one")
     pid = int(here.until("pids"))
     assert exists(pid)
-    podium.send_signal(signal.SIGINT)
+    podium.send_signal(number)
     said = podium.communicate(timeout=60)[0]
     assert podium.returncode == 130
     assert "podium resume one" in said

@@ -223,3 +223,30 @@ async def test_a_request_while_it_runs(tmp_path):
     await task
     assert run.status.nodes["a"].execution_id == "a-2"
     assert not processes.alive(run.folder.execution("a-1"))
+
+
+async def test_a_program_that_is_stopped_may_clean_up(tmp_path):
+    text = (
+        "trap 'sleep 0.5; touch $PODIUM_ARTIFACTS_OUT/clean; exit' TERM;"
+        " touch $PODIUM_ARTIFACTS_OUT/ready; while :; do sleep 0.1; done"
+    )
+    run = begin(tmp_path, script("a", text))
+    task = asyncio.create_task(run.run())
+    artifacts = run.folder.execution("a-1") / "artifacts"
+    await until((artifacts / "ready").exists)
+    run.control(cancel=True)
+    await task
+    assert (artifacts / "clean").exists()
+
+
+async def test_asked_twice_an_interrupted_run_ends_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 1000)
+    text = "trap '' TERM; touch $PODIUM_ARTIFACTS_OUT/ready; while :; do sleep 0.1; done"
+    run = begin(tmp_path, script("a", text))
+    task = asyncio.create_task(run.run())
+    await until((run.folder.execution("a-1") / "artifacts/ready").exists)
+    run.interrupt()
+    run.interrupt()
+    await task
+    assert run.interrupted
+    assert again(run).status.nodes["a"].status.value == "Running"
