@@ -26,7 +26,6 @@ __all__ = [
     "graph",
     "graph_problems",
     "sound_file",
-    "to_yaml",
     "validate",
 ]
 

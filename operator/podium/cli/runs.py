@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import orjson
 
 from podium.api.base import format_duration, format_time
 from podium.api.names import API_VERSION, is_object_name
@@ -27,7 +26,8 @@ from podium.api.run import (
     WorkflowRunStatus,
 )
 from podium.cli.chosen import choose, folder_of
-from podium.cli.definitions import sound_file, to_yaml
+from podium.cli.definitions import sound_file
+from podium.cli.documents import to_json, to_yaml
 from podium.cli.live import stream_for, took, view_on
 from podium.cli.logs import print_logs
 from podium.cli.output import CliError, ExitCode, plain, say_problems, warn
@@ -502,7 +502,7 @@ def _document_text(record: RunRecord, status: WorkflowRunStatus, output: str) ->
 def _text(document: Any, output: str) -> str:
     if output == "yaml":
         return to_yaml(document)
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
+    return to_json(document) + "\n"
 
 
 _either = click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="The whole.")
