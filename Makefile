@@ -12,7 +12,10 @@ PYTHON ?= python3
 CLUSTER_KUBECONFIG := /tmp/podium-cluster/kubeconfig
 export KUBECONFIG ?= $(CLUSTER_KUBECONFIG)
 
-.PHONY: help setup test unit e2e cluster cluster-down image lint type bench format
+# Where `make demo` keeps its runs; `podium get` finds the default.
+DEMO_STATE ?= .podium
+
+.PHONY: help setup demo test unit e2e cluster cluster-down image lint type bench format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -29,6 +32,15 @@ $(VENV)/.done: $(UV) pyproject.toml uv.lock
 	@touch $@
 
 setup: $(VENV)/.done ## Make .venv with podium and everything the tests need
+
+demo: setup ## Lint, test and build a small package as a workflow; show where the results are
+	@run=demo-$$(date +%Y%m%d-%H%M%S)-$$$$; files="$(DEMO_STATE)/runs/$$run/executions"; \
+	$(BIN)/podium run examples/release/workflow.yaml --run-name "$$run" --state-dir "$(DEMO_STATE)" \
+	  || exit; \
+	echo; cat "$$files/report-1/artifacts/report.md"; \
+	echo "report: $$files/report-1/artifacts/report.md"; \
+	echo "wheel:  $$(ls "$$files"/build-1/artifacts/*.whl)"; \
+	echo "more:   $(BIN)/podium get $$run --state-dir $(DEMO_STATE)"
 
 test: setup ## Set up everything and run the checks and tests
 	@.ci/test

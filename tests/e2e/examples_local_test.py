@@ -1,0 +1,333 @@
+"""The examples on a laptop, from a copy, as somebody who cloned the repository runs them."""
+
+import base64
+import csv
+import hashlib
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.support import ROOT, load
+from tests.unit.cli.support import ENV, Folder
+
+SEED_SHA256 = "67189abd507c3068bb6b19c3d45c96acdbd113490a198247dcdae4da78584ef0"
+"""Of the workflow that Podium was begun with: examples/sdlc has it byte for byte."""
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A folder with the examples in it."""
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "dist")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=left_out)
+    return Folder(tmp_path)
+
+
+def ran(here, *arguments, code=0, verb="run"):
+    """Run podium and return the WorkflowRun that it prints."""
+    return json.loads(here.podium(verb, *arguments, "-o", "json", code=code).stdout)
+
+
+def nodes(document):
+    """Return `{node: "Status reason"}`."""
+    return {
+        node: f"{state['status']} {state.get('reason', '')}".strip()
+        for node, state in document["status"]["nodes"].items()
+    }
+
+
+def outputs(document):
+    return {
+        node: state["output"]
+        for node, state in document["status"]["nodes"].items()
+        if "output" in state
+    }
+
+
+def artifacts(here, document, node):
+    """Return the folder of a node's artifacts."""
+    execution = document["status"]["nodes"][node]["executionId"]
+    name = document["metadata"]["name"]
+    return here.path / ".podium" / "runs" / name / "executions" / execution / "artifacts"
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "hello/workflow.yaml",
+        "hello/container.yaml",
+        "release/workflow.yaml",
+        "sdlc/sdlc_complete_workflow.yaml",
+        "sdlc/cluster.yaml",
+    ],
+)
+def test_each_is_valid_strictly(here, file):
+    said = here.podium("validate", "--strict", f"examples/{file}")
+    assert "valid" in said.stdout
+    assert not said.stderr
+
+
+# hello
+
+
+def test_hello(here):
+    document = ran(here, "examples/hello/workflow.yaml")
+    assert document["status"]["phase"] == "Succeeded"
+    assert document["status"]["progress"] == "3/3"
+    assert outputs(document) == {
+        "greet": {"text": "Hello, world"},
+        "shout": {"text": "HELLO, WORLD!"},
+        "sum_up": {"said": "HELLO, WORLD!", "letters": 13},
+    }
+
+
+def test_hello_skips_what_its_condition_excludes(here):
+    document = ran(here, "examples/hello/workflow.yaml", "-c", "who=Ada")
+    assert nodes(document)["shout"] == "Skipped ConditionFalse"
+    assert outputs(document)["sum_up"] == {"said": "Hello, Ada", "letters": 10}
+
+
+def test_hello_takes_any_text_as_data(here):
+    who = 'a "b" $(touch hacked) \\ é'
+    document = ran(here, "examples/hello/workflow.yaml", "--context-string", f"who={who}")
+    assert outputs(document)["greet"] == {"text": f"Hello, {who}"}
+    assert outputs(document)["shout"] == {"text": f"HELLO, {who.upper()}!"}
+    assert not list(here.path.rglob("hacked"))
+
+
+def test_hello_says_what_its_inputs_want(here):
+    said = here.podium("run", "examples/hello/workflow.yaml", "-c", "who=3", code=2).stderr
+    assert "context.who" in said
+    said = here.podium("run", "examples/hello/workflow.yaml", "-c", "whom=Ada", code=2).stderr
+    assert "whom" in said
+
+
+# release
+
+
+def test_release_makes_a_wheel_that_works(here):
+    release = here.path / "examples" / "release"
+    before = contents(release)
+    document = ran(here, "examples/release/workflow.yaml")
+    assert nodes(document) == {
+        **dict.fromkeys(
+            ["source", "lint", "unit_tests", "property_tests", "build", "smoke", "report"],
+            "Completed",
+        ),
+        "publish_wheel": "Skipped ConditionFalse",
+    }
+    assert contents(release) == before, "the user's folder is only read"
+
+    # What the nodes say is what their artifacts hold.
+    said = outputs(document)
+    (wheel,) = artifacts(here, document, "build").glob("*.whl")
+    assert said["build"]["wheel"] == wheel.name == "plaintable-1.2.0-py3-none-any.whl"
+    assert said["build"]["bytes"] == wheel.stat().st_size
+    assert said["build"]["sha256"] == hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert said["source"]["files"] == sum(1 for path in before if "plaintable" in path.parts)
+    for suite in ("unit_tests", "property_tests"):
+        xml = (artifacts(here, document, suite) / "junit.xml").read_text()
+        assert said[suite]["tests"] == xml.count("<testcase ")
+    tests = said["unit_tests"]["tests"] + said["property_tests"]["tests"]
+    assert said["report"] == {"ready": True, "missing": [], "tests": tests}
+    report = artifacts(here, document, "report")
+    assert json.loads((report / "report.json").read_text())["steps"]["build"] == said["build"]
+    text = (report / "report.md").read_text()
+    assert said["build"]["sha256"] in text
+    assert f"{said['unit_tests']['tests']} tests" in text
+    check_wheel(wheel)
+
+
+def check_wheel(wheel):
+    """Check a wheel against its own record, and use it with nothing else in the path."""
+    with zipfile.ZipFile(wheel) as packed:
+        (record,) = (name for name in packed.namelist() if name.endswith(".dist-info/RECORD"))
+        rows = list(csv.reader(packed.read(record).decode().splitlines()))
+        assert {name for name, _, _ in rows} == set(packed.namelist())
+        for name, digest, size in rows:
+            if name != record:
+                content = packed.read(name)
+                found = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode()
+                assert (digest, size) == (f"sha256={found.rstrip('=')}", str(len(content)))
+    program = (
+        f"import sys; sys.path.insert(0, {str(wheel)!r}); import plaintable;"
+        " print(plaintable.__file__); print(plaintable.render([['x', 10]], ['a', 'b']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
+    )
+    place, *table = done.stdout.splitlines()
+    assert place.startswith(str(wheel))
+    assert table == ["a   b", "-  --", "x  10"]
+
+
+def test_release_publishes_a_version_once(here):
+    arguments = ("examples/release/workflow.yaml", "-c", "publish=true")
+    document = ran(here, *arguments)
+    assert document["status"]["phase"] == "Succeeded"
+    index = here.path / "examples" / "release" / "dist"
+    said = outputs(document)["publish_wheel"]
+    wheel = index / "plaintable-1.2.0-py3-none-any.whl"
+    assert said["path"] == str(wheel)
+    assert {path.name for path in index.iterdir()} == {wheel.name, "SHA256SUMS"}
+    assert (index / "SHA256SUMS").read_text() == f"{said['sha256']}  {wheel.name}\n"
+    published = wheel.read_bytes()
+    assert hashlib.sha256(published).hexdigest() == said["sha256"]
+
+    # The same sources make the same wheel, other ones are refused under the same version.
+    name = document["metadata"]["name"]
+    document = ran(here, name, "--node", "build", verb="rerun")
+    assert outputs(document)["publish_wheel"] == said
+    assert document["status"]["nodes"]["source"]["executionCount"] == 1
+    readme = here.path / "examples/release/plaintable/README.md"
+    readme.write_text(readme.read_text() + "\nMore words.\n")
+    document = ran(here, name, "--node", "source", verb="rerun", code=1)
+    state = document["status"]["nodes"]["publish_wheel"]
+    assert "raise the version" in state["error"]["message"]
+    assert wheel.read_bytes() == published
+
+
+def test_release_stops_at_a_bug_and_goes_on_after_its_repair(here):
+    file = here.path / "examples/release/plaintable/src/plaintable/width.py"
+    sound = file.read_text()
+    assert 'in "WF"' in sound
+    file.write_text(sound.replace('in "WF"', 'in "F"'))
+    document = ran(here, "examples/release/workflow.yaml", "-c", "publish=true", code=1)
+    assert document["status"]["phase"] == "Failed"
+    stand = nodes(document)
+    assert stand["lint"] == "Completed"
+    assert stand["unit_tests"] == "Failed Error"
+    for node in ("build", "smoke", "publish_wheel"):
+        assert stand[node] == "Skipped UpstreamFailed"
+    said = outputs(document)["report"]
+    assert said["ready"] is False
+    assert {"unit_tests", "build", "smoke"} <= set(said["missing"])
+    text = (artifacts(here, document, "report") / "report.md").read_text()
+    assert "| unit_tests | **no result** |" in text
+    assert not (here.path / "examples/release/dist").exists()
+
+    file.write_text(sound)
+    name = document["metadata"]["name"]
+    document = ran(here, name, "--node", "source", verb="rerun")
+    assert document["status"]["phase"] == "Succeeded"
+    assert set(nodes(document).values()) == {"Completed"}
+    assert outputs(document)["report"]["ready"] is True
+
+
+def test_release_wants_a_boolean(here):
+    arguments = ("examples/release/workflow.yaml", "-c", "publish=yes")
+    assert "context.publish" in here.podium("run", *arguments, code=2).stderr
+    assert not (here.path / ".podium").exists()
+
+
+def test_make_demo_shows_where_the_results_are_and_again(tmp_path):
+    programs = Path(sys.executable).parent
+    for _ in range(2):
+        done = subprocess.run(
+            ["make", "-o", "setup", "demo", f"DEMO_STATE={tmp_path}", f"BIN={programs}"],
+            cwd=ROOT,
+            env={k: v for k, v in ENV.items() if k not in ("KUBECONFIG", "MAKEFLAGS", "MFLAGS")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        shown = dict(
+            line.split(":", 1)
+            for line in done.stdout.splitlines()
+            if line[:6] in ("report", "wheel:")
+        )
+        for what, where in shown.items():
+            assert (ROOT / where.strip()).stat().st_size, what
+        assert set(shown) == {"report", "wheel"}
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+# sdlc
+
+RUN_SDLC = (
+    "examples/sdlc/sdlc_complete_workflow.yaml",
+    "--context-file", "examples/sdlc/context.yaml",
+    "--recorded", "examples/sdlc/recorded.yaml",
+)  # fmt: skip
+
+
+def answers():
+    """Return `{node: output}`, as the last recorded answer of each node says."""
+    rows = yaml.safe_load((ROOT / "examples/sdlc/recorded.yaml").read_text())["answers"]
+    return {row["node"]: row["output"] for row in rows}
+
+
+def test_sdlc_is_the_seed_byte_for_byte():
+    seed = (ROOT / "examples/sdlc/sdlc_complete_workflow.yaml").read_bytes()
+    assert hashlib.sha256(seed).hexdigest() == SEED_SHA256
+
+
+def test_sdlc_ends_with_every_output(here):
+    document = ran(here, *RUN_SDLC)
+    assert document["status"]["phase"] == "Succeeded"
+    assert set(nodes(document).values()) == {"Completed"}
+    assert outputs(document) == answers()
+    definition = yaml.safe_load((here.path / RUN_SDLC[0]).read_text())["workflow"]
+    for node in definition["nodes"]:
+        output = outputs(document)[node["id"]]
+        assert set(node["output_contract"]["produces"]) <= set(output)
+        assert len(json.dumps(output)) < 4096
+        state = document["status"]["nodes"][node["id"]]
+        assert state["qualityScore"] >= definition["global_context"]["quality_threshold"]
+        assert state["contractFulfilled"] is True
+        assert any("recorded" in warning for warning in state["warnings"])
+    assert "Codes have 7 letters" in (
+        artifacts(here, document, "requirements_phase") / "requirements/requirements.md"
+    ).read_text()  # fmt: skip
+
+
+@pytest.mark.parametrize("half", ["backend", "frontend"])
+def test_sdlc_goes_on_with_half_of_the_implementation(here, half):
+    document = ran(here, *RUN_SDLC, "-c", f"include_{half}=false")
+    assert document["status"]["phase"] == "Succeeded"
+    stand = nodes(document)
+    assert stand.pop(f"implementation_{half}") == "Skipped ConditionFalse"
+    assert set(stand.values()) == {"Completed"}
+    warnings = document["status"]["nodes"]["testing_integration"]["warnings"]
+    field = f"implementation_{half}.{half}_code"
+    assert any(field in warning and "not demanded" in warning for warning in warnings)
+
+
+def test_sdlc_does_not_deploy_what_failed_its_tests(here):
+    file = here.path / "examples/sdlc/recorded.yaml"
+    file.write_text(file.read_text().replace("passed: true", "passed: false"))
+    document = ran(here, *RUN_SDLC)
+    assert nodes(document)["deployment_phase"] == "Skipped NoActiveEdge"
+
+
+def test_sdlc_names_what_its_context_lacks(here):
+    said = here.podium("run", RUN_SDLC[0], *RUN_SDLC[3:], code=2).stderr
+    for key in ("initial_requirement", "include_backend", "include_frontend"):
+        assert f"-c {key}=" in said
+
+
+def test_sdlc_cluster_yaml_says_what_the_other_files_say(here):
+    made = list(runpy.run_path(str(ROOT / "examples/sdlc/make_cluster.py"))["documents"]())
+    assert load(ROOT / "examples/sdlc/cluster.yaml") == made
+    workflow, answers_map, run = made
+    printed = here.podium("convert", RUN_SDLC[0]).stdout
+    assert workflow == yaml.safe_load(printed)
+    assert answers_map["data"] == {"recorded.yaml": here.read("examples/sdlc/recorded.yaml")}
+    assert run["spec"]["context"] == yaml.safe_load(here.read("examples/sdlc/context.yaml"))
+
+
+def test_sdlc_as_resources_runs_here_too(here):
+    document = ran(here, "examples/sdlc/cluster.yaml")
+    assert document["status"]["phase"] == "Succeeded"
+    assert outputs(document) == answers()
