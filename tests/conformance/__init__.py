@@ -1,0 +1,1 @@
+"""Rules of SEMANTICS.md as YAML cases that both shells run and end equal."""

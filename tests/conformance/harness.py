@@ -1,0 +1,315 @@
+"""Cases, how a shell is driven through one, and what its end must be.
+
+A case is a YAML file: comments that say the rule, the documents that a user would write (an
+optional Workflow, a WorkflowRun), and after the last `---` what is done to the run and how it ends:
+
+  steps:                            # in order; each waits for what `when` names, then acts
+  - when: {phase: Running, a: Running}
+    suspend: true                   # or: cancel, rerun {nodes, cascade, context, revision},
+  - when: {phase: Paused}           #     restore N, apply {a changed Workflow's spec}
+    suspend: false
+  expect:
+    phase: Failed
+    reason: NodeFailed              # of the condition Succeeded; more: contextVersion, context,
+    refused: [unknown node]         # what requests were refused with, progress, removed nodes
+    nodes:                          # all of them
+      a: Completed                  # short for {status: Completed}
+      b: Failed Timeout             # short for {status: Failed, reason: Timeout}
+      c: {status: Completed, output: {n: 1}, executionCount: 2}
+
+Of a node everything named must be so; what is not named must be at its default, but for counts and
+output. `message` is a text, or several, that must occur in it; `warnings` likewise, one for each.
+"""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from podium.api.files import load_text
+
+CASES = Path(__file__).parent / "cases"
+ENDED = ("Succeeded", "Failed", "Cancelled")
+STEP_SECONDS = 120
+ACTIONS = ("suspend", "cancel", "rerun", "restore", "apply")
+EXPECTED = {
+    "phase", "reason", "message", "contextVersion", "progress", "nodes", "removedNodes", "refused",
+}  # fmt: skip
+NODE_FIELDS = {
+    "status", "reason", "message", "output", "executionCount", "retryCount", "executionId",
+    "warnings", "qualityScore", "contractFulfilled", "contextVersion", "stale", "history", "error",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One file."""
+
+    name: str
+    rule: str
+    documents: list[dict[str, Any]]
+    """What a user would apply."""
+    expect: dict[str, Any]
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    def find(self, kind: str) -> dict[str, Any] | None:
+        return next((each for each in self.documents if each["kind"] == kind), None)
+
+    @property
+    def run(self) -> dict[str, Any]:
+        found = self.find("WorkflowRun")
+        assert found is not None, f"{self.name} has no WorkflowRun"
+        return found
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended."""
+
+    status: dict[str, Any]
+    """As it stands in the resource."""
+    refused: list[str]
+    """Messages of requests that were refused."""
+
+
+class Shell(Protocol):
+    """What carries a run out: a laptop or a cluster."""
+
+    poll: float
+    """Seconds from one look to the next."""
+
+    async def start(self, case: Case) -> None: ...
+    async def status(self) -> dict[str, Any]: ...
+    async def control(self, *, suspend: bool, cancel: bool) -> None: ...
+    async def rerun(self, request: dict[str, Any]) -> None: ...
+    async def restore(self, version: int) -> None: ...
+    async def apply(self, spec: dict[str, Any]) -> None: ...
+    async def pending(self) -> bool:
+        """Tell whether a request waits to be carried out."""
+        ...
+
+    async def refused(self) -> list[str]: ...
+    async def close(self) -> None: ...
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in CASES.glob("*.yaml"))
+
+
+def load(name: str) -> Case:
+    """Read a case, and refuse one that says something nobody would check."""
+    text = (CASES / f"{name}.yaml").read_text()
+    assert text.startswith("# "), f"{name}: the first line says the rule"
+    rule = " ".join(line.lstrip("# ") for line in text.split("\n", 40) if line.startswith("#"))
+    given, _, own = text.rpartition("\n---\n")
+    last = yaml.safe_load(own)
+    assert set(last) <= {"steps", "expect"}, f"{name}: {set(last)}"
+    expect, steps = last["expect"], last.get("steps", [])
+    assert set(expect) <= EXPECTED, f"{name}: {set(expect) - EXPECTED}"
+    for node, wanted in expect.get("nodes", {}).items():
+        unknown = set(_entry(wanted)) - NODE_FIELDS
+        assert not unknown, f"{name}: {node}: {unknown}"
+    for step in steps:
+        assert len(set(step) & set(ACTIONS)) <= 1, f"{name}: {step}"
+        assert set(step) <= {"when", *ACTIONS}, f"{name}: {step}"
+    case = Case(name, rule, _documents(given, name), expect, steps)
+    assert all(
+        each["metadata"]["name"] == name for each in case.documents if each["kind"] != "ConfigMap"
+    ), f"{name}: Workflow and WorkflowRun have the name of the file"
+    return case
+
+
+def _documents(text: str, name: str) -> list[dict[str, Any]]:
+    return [document.raw for document in load_text(text, name)]
+
+
+async def drive(case: Case, shell: Shell) -> End:
+    """Take a run through its steps to its end."""
+    suspend = cancel = False
+    try:
+        await shell.start(case)
+        for step in case.steps:
+            await _until(shell, step.get("when", {}), settled=not suspend)
+            if "suspend" in step or "cancel" in step:
+                suspend, cancel = step.get("suspend", suspend), step.get("cancel", cancel)
+                await shell.control(suspend=suspend, cancel=cancel)
+            elif "rerun" in step:
+                await shell.rerun(step["rerun"])
+            elif "restore" in step:
+                await shell.restore(step["restore"])
+            elif "apply" in step:
+                await shell.apply(step["apply"])
+        await _until(shell, {"phase": ENDED}, settled=True)
+        status = await shell.status()
+        refused: list[str] = []
+        wanted = len(case.expect.get("refused", ()))
+        end = time.monotonic() + 20
+        while wanted and len(refused) < wanted and time.monotonic() < end:
+            refused = await shell.refused()
+            await asyncio.sleep(0.1)
+        return End(status, refused if wanted else await shell.refused())
+    finally:
+        await shell.close()
+
+
+async def _until(shell: Shell, when: dict[str, Any], *, settled: bool) -> None:
+    end = time.monotonic() + STEP_SECONDS
+    while True:
+        # Asked first: what is carried out in between shows in the status.
+        waiting = settled and await shell.pending()
+        status = await shell.status()
+        if not waiting and _holds(when, status):
+            return
+        over = settled and not waiting and status.get("phase") in ENDED
+        if over or time.monotonic() > end:
+            shown = json.dumps(status, indent=1, ensure_ascii=False)
+            raise AssertionError(f"never was {when}: {shown}")
+        await asyncio.sleep(shell.poll)
+
+
+def _holds(when: dict[str, Any], status: dict[str, Any]) -> bool:
+    for name, wanted in when.items():
+        found = status.get("phase")
+        if name != "phase":
+            found = _short(status.get("nodes", {}).get(name, {}))
+        if found not in ((wanted,) if isinstance(wanted, str) else wanted):
+            return False
+    return True
+
+
+def _short(state: dict[str, Any]) -> str:
+    """Return status and reason; of what runs only the status, the reason is the shell's."""
+    status = str(state.get("status"))
+    if status in ("Running", "Ready"):
+        return status
+    return f"{status} {state.get('reason', '')}".strip()
+
+
+# What must be
+
+
+def differences(expect: dict[str, Any], end: End) -> list[str]:
+    """Return where an end differs from what was expected."""
+    status = end.status
+    found: list[str] = []
+
+    def same(what: str, wanted: Any, got: Any) -> None:
+        if _text(wanted) != _text(got):
+            found.append(f"{what}: wanted {_text(wanted)}, got {_text(got)}")
+
+    def holds(what: str, wanted: Any, got: str) -> None:
+        for part in [wanted] if isinstance(wanted, str) else wanted:
+            if part not in got:
+                found.append(f"{what}: wanted {part!r} in {got!r}")
+
+    ended = next((c for c in status.get("conditions", []) if c["type"] == "Succeeded"), {})
+    same("phase", expect["phase"], status.get("phase"))
+    if "reason" in expect:
+        same("reason", expect["reason"], ended.get("reason", ""))
+    if "message" in expect:
+        holds("message", expect["message"], ended.get("message", ""))
+    for name, default in (("contextVersion", 0), ("progress", None)):
+        if name in expect:
+            same(name, expect[name], status.get(name, default))
+    refused = expect.get("refused", [])
+    same("number of refused requests", len(refused), len(end.refused))
+    for wanted, got in zip(refused, end.refused, strict=False):
+        holds("refused", wanted, got)
+    nodes = status.get("nodes", {})
+    same("nodes", sorted(expect.get("nodes", {})), sorted(nodes))
+    same(
+        "removedNodes",
+        sorted(expect.get("removedNodes", [])),
+        sorted(status.get("removedNodes", {})),
+    )
+    for node, wanted in expect.get("nodes", {}).items():
+        _node(node, _entry(wanted), nodes.get(node, {}), same, holds)
+    return found
+
+
+def _node(node: str, wanted: dict[str, Any], state: dict[str, Any], same: Any, holds: Any) -> None:
+    for name, default in (("status", None), ("reason", ""), ("stale", False)):
+        same(f"{node}.{name}", wanted.get(name, default), state.get(name, default))
+    for name, default in (
+        ("output", None), ("executionId", None), ("executionCount", 0), ("retryCount", 0),
+        ("qualityScore", None), ("contractFulfilled", None), ("contextVersion", None),
+    ):  # fmt: skip
+        if name in wanted:
+            same(f"{node}.{name}", wanted[name], state.get(name, default))
+    if "message" in wanted:
+        holds(f"{node}.message", wanted["message"], state.get("message", ""))
+    warnings, got = wanted.get("warnings", []), state.get("warnings", [])
+    same(f"number of {node}.warnings", len(warnings), len(got))
+    for part, text in zip(warnings, got, strict=False):
+        holds(f"{node}.warnings", part, text)
+    if "error" in wanted:
+        holds(f"{node}.error", wanted["error"], state.get("error", {}).get("message", ""))
+    if "history" in wanted:
+        history = state.get("history", [])
+        same(f"length of {node}.history", len(wanted["history"]), len(history))
+        for position, (entry, record) in enumerate(zip(wanted["history"], history, strict=False)):
+            for name, value in _entry(entry).items():
+                same(f"{node}.history[{position}].{name}", value, record.get(name))
+
+
+def _entry(wanted: Any) -> dict[str, Any]:
+    if isinstance(wanted, dict):
+        return wanted
+    status, _, reason = wanted.partition(" ")
+    return {"status": status, **({"reason": reason} if reason else {})}
+
+
+def _text(value: Any) -> str:
+    """Write a value so that 1, 1.0 and true differ."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+# What both shells must agree on
+
+_OF_A_TRY = {"startedAt", "completedAt"}
+_OF_A_NODE = {
+    *_OF_A_TRY, "createdAt", "updatedAt", "durationSeconds", "nextAttemptAt", "launchedAt",
+    "deadline",
+}  # fmt: skip
+_OF_A_RUN = {
+    *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "handledRequests",
+}  # fmt: skip
+
+
+def normalised(end: End) -> dict[str, Any]:
+    """Return an end without what differs from one run to the next: times, names, uids.
+
+    The versions that nodes made say in which order they ended; side by side that is chance.
+    """
+    status = {key: value for key, value in end.status.items() if key not in _OF_A_RUN}
+    status["conditions"] = [
+        {key: c.get(key, "") for key in ("type", "status", "reason", "message")}
+        for c in status.get("conditions", ())
+        if (c["type"], c["status"]) != ("Valid", "True")  # a laptop refuses what is not valid
+    ]
+    status["contextEdits"] = [
+        {key: value for key, value in edit.items() if key != "request"}
+        for edit in status.get("contextEdits", ())
+    ]
+    for part in ("nodes", "removedNodes"):
+        status[part] = {name: _plain(state) for name, state in status.get(part, {}).items()}
+    return {"status": status, "refused": end.refused}
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    made = {key: value for key, value in state.items() if key not in _OF_A_NODE}
+    if "contextVersion" in made:
+        made["contextVersion"] = "one"
+    made["history"] = [
+        {
+            key: "one" if key == "contextVersion" else value
+            for key, value in record.items()
+            if key not in _OF_A_TRY
+        }
+        for record in state.get("history", ())
+    ]
+    return made

@@ -1,0 +1,159 @@
+"""The two shells, as the cases drive them."""
+
+import asyncio
+import uuid
+from pathlib import Path
+from typing import Any
+
+from podium.api.files import parse
+from podium.api.problems import InvalidError, errors
+from podium.api.resources import Workflow, WorkflowRun
+from podium.api.run import RecordedAnswers, WorkflowRunSpec
+from podium.api.workflow import WorkflowSpec
+from podium.engine.codec import dump_status
+from podium.engine.model import Emit, Request, RerunRequest, RestoreRequest
+from podium.engine.plan import Plan
+from podium.engine.start import check_start, initial_context, initial_status
+from podium.local.shell import LocalRun
+from podium.local.store import RunFolder, RunRecord
+from tests.conformance.harness import Case
+
+REFUSED = ("RerunRefused", "RestoreRefused")
+
+
+class LaptopShell:
+    """Processes of this machine, as `podium run` starts them; what a run is asked while it runs
+    comes by the calls that the command line makes."""
+
+    poll = 0.02
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder
+        self._run: LocalRun
+        self._task: asyncio.Task[None] | None = None
+        self._never: dict[str, Any] | None = None
+        self._control = {"suspend": False, "cancel": False}
+        self._asked: list[str] = []
+        self._newer: WorkflowSpec | None = None
+        self._refused: list[str] = []
+
+    async def start(self, case: Case) -> None:
+        run = parse(case.run)
+        assert isinstance(run, WorkflowRun)
+        workflow_id, spec = case.name, run.spec.workflow_spec
+        if spec is None:
+            found = case.find("Workflow")
+            assert found is not None
+            workflow = parse(found)
+            assert isinstance(workflow, Workflow)
+            workflow_id, spec = workflow.spec.id or case.name, workflow.spec
+        answers = case.find("ConfigMap")
+        self._root.mkdir(parents=True)
+        if answers is not None:
+            (text,) = answers["data"].values()
+            (self._root / "answers.yaml").write_text(text)
+            run.spec.recorded_answers = RecordedAnswers(file=str(self._root / "answers.yaml"))
+        try:
+            plan = Plan.build(spec, workflow_id=workflow_id)
+        except InvalidError as problem:
+            self._refuse("InvalidWorkflow", str(problem))
+            return
+        problems = errors(check_start(plan, run.spec))
+        if problems:
+            self._refuse("InvalidContext", "; ".join(str(problem) for problem in problems))
+            return
+        self._begin(case.name, workflow_id, spec, run.spec, plan)
+
+    def _begin(
+        self, name: str, workflow_id: str, spec: WorkflowSpec, run: WorkflowRunSpec, plan: Plan
+    ) -> None:
+        status = initial_status(plan, 1.0)
+        uid = str(uuid.uuid4())
+        record = RunRecord(name, uid, 1.0, workflow_id, str(self._root), spec, run)
+        folder = RunFolder(self._root / "state", name)
+        folder.create(record, status)
+        self._control["suspend"], self._control["cancel"] = run.suspend, run.cancel
+        self._go(LocalRun(folder, record, plan, status))
+
+    def _refuse(self, reason: str, message: str) -> None:
+        """Say what a laptop tells at the terminal in the words of a status."""
+        self._never = {
+            "phase": "Failed",
+            "conditions": [
+                {"type": kind, "status": "False", "reason": reason, "message": message}
+                for kind in ("Valid", "Succeeded")
+            ],
+        }
+
+    def _go(self, run: LocalRun, *requests: Request) -> None:
+        self._run = run
+        run.watch = lambda events, _changes: self._note(events)
+        run.control(**self._control)
+        self._task = asyncio.get_running_loop().create_task(run.run(requests))
+
+    def _note(self, events: list[Emit]) -> None:
+        self._refused += [event.message for event in events if event.reason in REFUSED]
+
+    async def status(self) -> dict[str, Any]:
+        if self._never is not None:
+            return self._never
+        if self._task is not None and self._task.done():
+            self._task.result()
+        return dump_status(self._run.status)
+
+    async def control(self, *, suspend: bool, cancel: bool) -> None:
+        self._control = {"suspend": suspend, "cancel": cancel}
+        self._run.control(**self._control)
+
+    async def rerun(self, request: dict[str, Any]) -> None:
+        identity = uuid.uuid4().hex
+        plan = context = None
+        if request.get("revision") == "latest":
+            assert self._newer is not None
+            record = self._run.record
+            plan = Plan.build(self._newer, workflow_id=record.workflow_id)
+            context = initial_context(plan, record.spec)
+        self._ask(
+            RerunRequest(
+                identity,
+                tuple(request.get("nodes", ())),
+                request.get("cascade", True),
+                request.get("context"),
+                plan,
+                context,
+            )
+        )
+
+    async def restore(self, version: int) -> None:
+        self._ask(RestoreRequest(uuid.uuid4().hex, version))
+
+    def _ask(self, request: Request) -> None:
+        """Ask the run; one that ended is opened again, as `podium rerun` does."""
+        self._asked.append(request.id)
+        assert self._task is not None
+        if not self._task.done():
+            self._run.request(request)
+            return
+        self._task.result()
+        record, status = self._run.folder.load()
+        plan = Plan.build(record.workflow, workflow_id=record.workflow_id)
+        self._go(LocalRun(self._run.folder, record, plan, status), request)
+
+    async def apply(self, spec: dict[str, Any]) -> None:
+        self._newer = WorkflowSpec.model_validate(spec)
+
+    async def pending(self) -> bool:
+        if self._never is not None:
+            return False
+        handled = self._run.status.handled_requests
+        return any(identity not in handled for identity in self._asked)
+
+    async def refused(self) -> list[str]:
+        return self._refused
+
+    async def close(self) -> None:
+        if self._task is not None:
+            if not self._task.done():
+                self._run.interrupt()
+                self._run.interrupt()
+            await asyncio.gather(self._task, return_exceptions=True)
