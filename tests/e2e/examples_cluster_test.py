@@ -1,0 +1,45 @@
+"""The examples on a cluster; runs_test has more of hello and sdlc."""
+
+import pytest
+import yaml
+
+from tests.e2e.support import ROOT
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.mark.parametrize(
+    ("file", "outputs"),
+    [
+        (
+            "hello/workflow.yaml",
+            {
+                "greet": {"text": "Hello, world"},
+                "shout": {"text": "HELLO, WORLD!"},
+                "sum_up": {"said": "HELLO, WORLD!", "letters": 13},
+            },
+        ),
+        (
+            "hello/container.yaml",
+            {"greet": {"text": "Hello, world"}, "shout": {"text": "HELLO, WORLD!"}, "say": {}},
+        ),
+        (
+            "sdlc/cluster.yaml",
+            {
+                row["node"]: row["output"]
+                for row in yaml.safe_load((ROOT / "examples/sdlc/recorded.yaml").read_text())[
+                    "answers"
+                ]
+            },
+        ),
+    ],
+)
+def test_each_ends_with_its_outputs(k, file, outputs):
+    k("create", "-f", str(ROOT / "examples" / file))
+    (run,) = k.items("workflowruns")
+    status = k.wait(run["metadata"]["name"], seconds=180)
+    found = {node: state.get("output", {}) for node, state in status["nodes"].items()}
+    assert found == outputs
+    if "say" in outputs:
+        log = k("logs", "-l", "podium.dev/node=say", "--tail=-1").stdout
+        assert log.strip() == "HELLO, WORLD!"
