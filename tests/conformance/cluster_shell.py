@@ -1,0 +1,94 @@
+"""The cluster, as the cases drive it: objects and annotations, as a user of kubectl makes them."""
+
+import json
+from typing import Any
+
+from kubernetes import client, config
+
+from tests.conformance.harness import Case
+
+GROUP, VERSION = "podium.dev", "v1alpha1"
+PLURALS = {"Workflow": "workflows", "WorkflowRun": "workflowruns"}
+REFUSED = ("RerunRefused", "RestoreRefused")
+RERUN, CASCADE, RESTORE = (
+    f"{GROUP}/{name}" for name in ("rerun", "rerun-cascade", "restore")
+)  # fmt: skip
+
+
+def connect() -> client.ApiClient:
+    """Connect as the current context of KUBECONFIG says."""
+    return config.new_client_from_config()
+
+
+class ClusterShell:
+    """One run of a case in a namespace."""
+
+    poll = 0.25
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self._core = client.CoreV1Api(api)
+        self._custom = client.CustomObjectsApi(api)
+        self._namespace = namespace
+        self._name = ""
+
+    async def start(self, case: Case) -> None:
+        self._name = case.name
+        for document in case.documents:
+            if document["kind"] == "ConfigMap":
+                self._core.create_namespaced_config_map(self._namespace, document)
+            else:
+                self._custom.create_namespaced_custom_object(
+                    GROUP, VERSION, self._namespace, PLURALS[document["kind"]], document
+                )
+
+    async def status(self) -> dict[str, Any]:
+        return self._run().get("status", {})
+
+    def _run(self) -> dict[str, Any]:
+        return self._custom.get_namespaced_custom_object(
+            GROUP, VERSION, self._namespace, "workflowruns", self._name
+        )
+
+    async def control(self, *, suspend: bool, cancel: bool) -> None:
+        self._patch({"spec": {"suspend": suspend, "cancel": cancel}})
+
+    async def rerun(self, request: dict[str, Any]) -> None:
+        """Ask in the short form where that says it all, so that the cases go through both."""
+        if set(request) <= {"nodes", "cascade"}:
+            asked = {RERUN: ",".join(request["nodes"])}
+            if "cascade" in request:
+                asked[CASCADE] = str(request["cascade"]).lower()
+        else:
+            asked = {RERUN: json.dumps(request)}
+        self._patch({"metadata": {"annotations": asked}})
+
+    async def restore(self, version: int) -> None:
+        self._patch({"metadata": {"annotations": {RESTORE: str(version)}}})
+
+    def _patch(self, change: dict[str, Any]) -> None:
+        self._custom.patch_namespaced_custom_object(
+            GROUP, VERSION, self._namespace, "workflowruns", self._name, change
+        )
+
+    async def apply(self, spec: dict[str, Any]) -> None:
+        place = (GROUP, VERSION, self._namespace, "workflows", self._name)
+        workflow = self._custom.get_namespaced_custom_object(*place)
+        self._custom.replace_namespaced_custom_object(*place, {**workflow, "spec": spec})
+
+    async def pending(self) -> bool:
+        # The operator takes the annotations away once the status says that they were carried out.
+        annotations = self._run()["metadata"].get("annotations", {})
+        return any(name.startswith(f"{GROUP}/") for name in annotations)
+
+    async def refused(self) -> list[str]:
+        events = self._core.list_namespaced_event(
+            self._namespace, field_selector=f"involvedObject.name={self._name}"
+        )
+        told = sorted(
+            (event for event in events.items if event.reason in REFUSED),
+            key=lambda event: event.metadata.creation_timestamp,
+        )
+        return [event.message for event in told]
+
+    async def close(self) -> None:
+        """Leave it for the end of the namespace, for whoever looks into a failure."""

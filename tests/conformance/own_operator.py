@@ -1,0 +1,140 @@
+"""An operator of this source tree, and a namespace that is its own.
+
+Whatever else is installed in the cluster serves all namespaces, perhaps with older code: an
+admission policy keeps the service accounts of others from changing anything in this one.
+"""
+
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from kubernetes import client
+
+ROOT = Path(__file__).parents[2]
+LABEL = "podium-conformance"
+PROBE = "is-the-policy-in-force"
+BELONGS = "this namespace belongs to the operator under test"
+
+
+@contextmanager
+def own_namespace(api: client.ApiClient) -> Iterator[str]:
+    """Make a namespace that no installed operator changes, and remove it at the end."""
+    name = f"conformance-{uuid.uuid4().hex[:8]}"
+    core, admission = client.CoreV1Api(api), client.AdmissionregistrationV1Api(api)
+    policy = {
+        "metadata": {"name": name},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {LABEL: name}},
+                "resourceRules": [
+                    {
+                        "apiGroups": ["*"],
+                        "apiVersions": ["*"],
+                        "operations": ["CREATE", "UPDATE", "DELETE"],
+                        "resources": ["*/*"],
+                    }
+                ],
+            },
+            "validations": [
+                {
+                    "expression": "!request.userInfo.username.startsWith('system:serviceaccount:')"
+                    " || request.userInfo.username.startsWith('system:serviceaccount:kube-system:')",
+                    "message": BELONGS,
+                },
+                {"expression": f"request.name != '{PROBE}'", "message": BELONGS},
+            ],
+        },
+    }
+    binding = {
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    }
+    admission.create_validating_admission_policy(policy)
+    admission.create_validating_admission_policy_binding(binding)
+    try:
+        core.create_namespace({"metadata": {"name": name, "labels": {LABEL: name}}})
+        _await_policy(core, name)
+        yield name
+    finally:
+        core.delete_namespace(name)
+        admission.delete_validating_admission_policy_binding(name)
+        admission.delete_validating_admission_policy(name)
+
+
+def _await_policy(core: client.CoreV1Api, namespace: str) -> None:
+    """Wait until the server knows the policy: it takes a moment."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            core.create_namespaced_config_map(
+                namespace, {"metadata": {"name": PROBE}}, dry_run="All"
+            )
+        except client.ApiException as refusal:
+            if BELONGS in str(refusal.body):
+                return
+            raise
+        assert time.monotonic() < end, "the admission policy does not come into force"
+        time.sleep(0.2)
+
+
+def apply_crds(api: client.ApiClient) -> None:
+    """Install the resources as `kubectl apply --server-side` does, unless they are as they are."""
+    crds = client.ApiextensionsV1Api(api)
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        wanted = yaml.safe_load(path.read_text())
+        name = wanted["metadata"]["name"]
+        crds.patch_custom_resource_definition(
+            name,
+            wanted,
+            field_manager="podium-conformance",
+            force=True,
+            _content_type="application/apply-patch+yaml",
+        )
+        _await_crd(crds, name)
+
+
+def _await_crd(crds: client.ApiextensionsV1Api, name: str) -> None:
+    end = time.monotonic() + 30
+    while True:
+        conditions = crds.read_custom_resource_definition(name).status.conditions or []
+        if any(c.type == "Established" and c.status == "True" for c in conditions):
+            return
+        assert time.monotonic() < end, f"{name} is not established"
+        time.sleep(0.2)
+
+
+@contextmanager
+def own_operator(namespace: str, folder: Path) -> Iterator[Path]:
+    """Run `podium operator` for one namespace; gives the path of its log."""
+    config, log = folder / "operator.yaml", folder / "operator.log"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "namespaces": [namespace],
+                "runnerImage": "docker.io/library/podium:dev",
+                "livenessPort": 0,
+                "logFormat": "text",
+            }
+        )
+    )
+    podium = Path(sys.executable).with_name("podium")
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [podium, "operator", "--config", config], stdout=out, stderr=out, cwd=folder
+        )
+    try:
+        yield log
+        assert process.poll() is None, f"the operator ended: {log.read_text()[-2000:]}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
