@@ -25,19 +25,20 @@ def ends(request, tmp_path_factory):
     require_cluster()
     folder = tmp_path_factory.mktemp("conformance")
 
-    async def run(name, namespace):
+    async def run(name):
         case = harness.load(name)
         on_cluster = await harness.drive(case, ClusterShell(connect(), namespace))
         return on_cluster, await harness.drive(case, LaptopShell(folder / name))
 
-    def both(name, namespace):
-        return asyncio.run(run(name, namespace))
+    def both(name):
+        check_operator()
+        return asyncio.run(run(name))
 
     with ExitStack() as stack:
         api = connect()
         apply_crds(api)
         namespace = stack.enter_context(own_namespace(api))
-        stack.enter_context(own_operator(namespace, folder))
+        check_operator = stack.enter_context(own_operator(namespace, folder))
         pool = stack.enter_context(ThreadPoolExecutor(AT_A_TIME))
         stack.callback(pool.shutdown, cancel_futures=True)
         begun: dict[str, Future] = {}
@@ -45,8 +46,8 @@ def ends(request, tmp_path_factory):
             for item in request.session.items:
                 if item.function is test_cluster:
                     name = item.callspec.params["name"]
-                    begun[name] = pool.submit(both, name, namespace)
-        yield lambda name: (begun.get(name) or pool.submit(both, name, namespace)).result()
+                    begun[name] = pool.submit(both, name)
+        yield lambda name: (begun.get(name) or pool.submit(both, name)).result()
 
 
 @pytest.mark.parametrize("name", harness.names())

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -110,8 +110,8 @@ def _await_crd(crds: client.ApiextensionsV1Api, name: str) -> None:
 
 
 @contextmanager
-def own_operator(namespace: str, folder: Path) -> Iterator[Path]:
-    """Run `podium operator` for one namespace; gives the path of its log."""
+def own_operator(namespace: str, folder: Path) -> Iterator[Callable[[], None]]:
+    """Run `podium operator` for one namespace; gives a check that it still does."""
     config, log = folder / "operator.yaml", folder / "operator.log"
     config.write_text(
         yaml.safe_dump(
@@ -128,9 +128,13 @@ def own_operator(namespace: str, folder: Path) -> Iterator[Path]:
         process = subprocess.Popen(
             [podium, "operator", "--config", config], stdout=out, stderr=out, cwd=folder
         )
-    try:
-        yield log
+
+    def check() -> None:
         assert process.poll() is None, f"the operator ended: {log.read_text()[-2000:]}"
+
+    try:
+        yield check
+        check()
     finally:
         process.terminate()
         try:
