@@ -84,11 +84,7 @@ class ClusterShell:
         events = self._core.list_namespaced_event(
             self._namespace, field_selector=f"involvedObject.name={self._name}"
         )
-        told = sorted(
-            (event for event in events.items if event.reason in REFUSED),
-            key=lambda event: event.metadata.creation_timestamp,
-        )
-        return [event.message for event in told]
+        return [event.message for event in events.items if event.reason in REFUSED]
 
     async def close(self) -> None:
         """Leave it for the end of the namespace, for whoever looks into a failure."""
