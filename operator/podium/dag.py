@@ -443,8 +443,11 @@ class _Checks:
                 (*path, "dataMapping"),
                 "an edge of type triggers brings no data: use produces_for or depends_on",
             )
+        taken: dict[str, str] = {}
         for output_path, name in edge.data_mapping.items():
             here = (*path, "dataMapping", output_path)
+            if (other := taken.setdefault(name, output_path)) != output_path:
+                self._error(here, f"{other!r} is mapped to {name!r} already: take another name")
             self._output_field(here, edge.from_, tuple(output_path.split(".")))
             if not name or "." in name:
                 self._error(here, f"{name!r} is no input name: use one word without dots")

@@ -246,6 +246,7 @@ def test_references_inside_default_and_exists_are_optional():
         ("${{ {'a': {'b': '}}'}} }}", '{"a":{"b":"}}"}}'),
         ("${{ context.nothing }} ${{ context.flag }}", "null true"),
         ("$(HOME) $$ {{ x }}", "$(HOME) $$ {{ x }}"),
+        ("${{ {'b': {'d': 1, 'c': 2}, 'a': 0} }}", '{"a":0,"b":{"c":2,"d":1}}'),
     ],
 )
 def test_templates(text, rendered):

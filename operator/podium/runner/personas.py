@@ -68,7 +68,7 @@ class RecordedAnswers:
                 return recorded
         raise PersonaError(
             "NoRecordedAnswer",
-            f"{self.source} has no answer for node {node}, persona {persona}, role {role}",
+            f"no answer is recorded for node {node}, persona {persona}, role {role}",
         )
 
 

@@ -135,3 +135,10 @@ def test_produces_become_required_properties_of_the_schema():
         "properties": {"b": {}, "a": {}},
         "required": ["a"],
     }
+
+
+def test_breaches_do_not_depend_on_the_order_of_a_schemas_keywords():
+    schema = {"required": ["a"], "properties": {"b": {}}, "additionalProperties": False}
+    turned = dict(reversed(schema.items()))
+    found = [c.compile_schema(s).breaches({"c": 1}, limit=1) for s in (schema, turned)]
+    assert found[0] == found[1]

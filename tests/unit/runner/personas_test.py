@@ -36,7 +36,9 @@ def test_a_single_persona_answers_and_a_team_merges(recorded, tmp_path):
 
 
 def test_what_is_not_recorded_is_named(recorded):
-    with pytest.raises(PersonaError, match="no answer for node x, persona p, role draft") as error:
+    with pytest.raises(
+        PersonaError, match="no answer is recorded for node x, persona p, role draft"
+    ) as error:
         answer({"personas": ["p"]}, {"nodeId": "x"}, recorded, None)
     assert error.value.reason == "NoRecordedAnswer"
 
@@ -89,7 +91,7 @@ def test_files_stay_among_the_artifacts(tmp_path, folder, name):
             {
                 "podiumError": {
                     "reason": "NoRecordedAnswer",
-                    "message": "{file} has no answer for node n, persona p, role draft",
+                    "message": "no answer is recorded for node n, persona p, role draft",
                 }
             },
         ),
