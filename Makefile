@@ -15,7 +15,7 @@ export KUBECONFIG ?= $(CLUSTER_KUBECONFIG)
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test unit e2e cluster cluster-down image lint type bench format
+.PHONY: help setup demo test unit e2e cluster cluster-down image crds lint type bench format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,8 +48,11 @@ test: setup ## Set up everything and run the checks and tests
 unit: setup ## Run the tests that need no cluster
 	@$(BIN)/pytest -q -m "not cluster" -n 2
 
+# Pods are mostly waited for: more tests at once than there are cores. The cases of the conformance
+# suite run side by side in one process, by themselves.
 e2e: setup cluster image ## Run the tests that need the cluster
-	@$(BIN)/pytest -q -m cluster
+	@$(BIN)/pytest -q -m cluster -n 6 --dist loadgroup --ignore tests/conformance
+	@$(BIN)/pytest -q -m cluster tests/conformance
 
 cluster: setup ## Bring up the test cluster; the last line is its kubeconfig
 	@$(BIN)/python -m tests.cluster up
@@ -60,10 +63,14 @@ cluster-down: setup ## End the test cluster and remove what it left on the machi
 image: setup ## Build the image and load it into the test cluster
 	@$(BIN)/python -m tests.cluster image
 
-lint: setup ## Check style and the import order of the layers
+crds: setup ## Write the CRDs anew from the models
+	@$(BIN)/python -m podium.api.crd write
+
+lint: setup ## Check style, the import order of the layers, and that the CRDs are those of the models
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m podium.api.crd check
 
 format: setup ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytestmark = pytest.mark.cluster
+# One release serves all of them: they stay on one worker.
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("chart")]
 
 CHART = Path(__file__).parents[2] / "charts" / "podium"
 # `helm template` asks no server, and a helm built from its module thinks of 1.20.

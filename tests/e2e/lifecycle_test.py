@@ -1,0 +1,55 @@
+"""Installing, upgrading and uninstalling while a run is under way."""
+
+import pytest
+
+from tests.conformance.cluster_shell import connect
+from tests.conformance.own_operator import own_namespace
+from tests.e2e.support import CHART, IMAGE, TAG, Kubectl, helm, output, script, until, workflow_run
+
+pytestmark = pytest.mark.cluster
+
+RELEASE = "second"
+
+
+@pytest.fixture
+def own(podium):
+    """kubectl in a namespace that only the release installed into it works in.
+
+    It comes after the first release, which owns the CRDs.
+    """
+    with own_namespace(connect(), f"{{}}:{RELEASE}-podium") as namespace:
+        yield Kubectl(namespace)
+        helm("uninstall", RELEASE, "-n", namespace, "--ignore-not-found", ok=False)
+
+
+def install(namespace, *options):
+    helm(
+        "upgrade", "--install", RELEASE, str(CHART), "-n", namespace, "--take-ownership",
+        "--set", f"image.repository={IMAGE},image.tag={TAG},watchNamespaces={{{namespace}}}",
+        "--wait", "--timeout=120s", *options,
+    )  # fmt: skip
+
+
+def test_an_upgrade_and_an_uninstall_mid_run(own):
+    install(own.namespace)
+    own.apply(
+        workflow_run("up", script("a", "sleep 8"), script("b", output(v=1), "a")),
+    )
+    own.wait_node("up", "a", "Running")
+    install(own.namespace, "--set", "logLevel=debug")
+    assert own.wait("up")["nodes"]["b"]["output"] == {"v": 1}
+    assert own.nodes("up")["a"]["executionCount"] == 1
+    own.apply(workflow_run("left", script("a", "sleep 300"), script("b", "true", "a")))
+    own.wait_node("left", "a", "Running")
+    until(lambda: own.items("pods", "-l", "podium.dev/node=a"))
+    helm("uninstall", RELEASE, "-n", own.namespace, "--wait", "--timeout=60s")
+    assert own.nodes("left")["a"]["status"] == "Running", "runs and their Jobs are kept"
+    # Nobody is there who could take anything off: the namespace must end all the same.
+    own("delete", "namespace", own.namespace, "--timeout=60s")
+
+
+def test_a_namespace_deleted_mid_run_ends(k):
+    k.apply(workflow_run("gone", script("a", "sleep 300"), script("b", "true", "a")))
+    k.wait_node("gone", "a", "Running")
+    until(lambda: k.items("pods", "-l", "podium.dev/node=a"))
+    k("delete", "namespace", k.namespace, "--timeout=60s")
