@@ -142,9 +142,11 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
         if job is None or job.deleting:
             return _failed(node, execution, "JobDeleted", "its Job was deleted", pod=pod)
         return _failed(node, execution, "PodDeleted", f"its Pod {pod.name} was deleted", pod=pod)
-    if pod.exit_code is None:
+    if pod.reason or pod.exit_code is None:  # such as Evicted: the kubelet says more than the code
         message = pod.message or pod.waiting_message or "the Pod failed without running the program"
         return _failed(node, execution, pod.reason or "PodFailed", message, pod=pod)
+    if pod.exit_code == 0:  # another container failed, whose word does not count
+        return _succeeded(node, execution, pod)
     if pod.ended == "OOMKilled":
         return _failed(node, execution, "OOMKilled", "it used more memory than its limit", pod=pod)
     # By FallbackToLogsOnError the message is the log's end where the program wrote no output.
@@ -195,7 +197,7 @@ def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) ->
         attempt=f"{pod.uid}/ended" if pod.disruption is not None and ended else pod.uid,
         at=pod.finished_at,
         reason=(pod.disruption or pod.reason).split(":")[0] or "Disrupted",
-        message=pod.disruption or pod.message or pod.reason,
+        message=pod.disruption or pod.message or pod.reason or "the platform ended its Pod",
     )
 
 

@@ -70,6 +70,12 @@ def when(value: Any) -> float | None:
         return None
 
 
+def whole(value: Any) -> int:
+    """Return a whole number of 64 bits, 0 where the value is none."""
+    fits = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return value if fits else 0
+
+
 def controller_of(body: Any, kind: str, api_version: str) -> str | None:
     """Return the UID of the controller of an object, if it is of this kind."""
     for owner in items(dig(body, "metadata", "ownerReferences")):
@@ -97,6 +103,8 @@ class JobView:
     namespace: str
     name: str
     uid: str
+    version: str
+    """resourceVersion."""
     run_uid: str
     node: str
     """From an annotation: to be verified against the name."""
@@ -131,6 +139,7 @@ def job_view(body: Any) -> JobView | None:
         namespace=namespace,
         name=name,
         uid=uid,
+        version=text(meta.get("resourceVersion")),
         run_uid=run_uid,
         node=text(notes.get(ANNOTATION_NODE)),
         execution=text(notes.get(ANNOTATION_EXECUTION)),
@@ -151,6 +160,8 @@ class PodView:
 
     name: str
     uid: str
+    version: str
+    """resourceVersion."""
     job_uid: str
     phase: str
     reason: str
@@ -206,11 +217,11 @@ def pod_view(body: Any) -> PodView | None:
     code = ended.get("exitCode")
     scheduled = _condition(body, "PodScheduled")
     deleted = when(meta.get("deletionTimestamp"))
-    grace = meta.get("deletionGracePeriodSeconds")
     disruption = _condition(body, "DisruptionTarget")
     return PodView(
         name=name,
         uid=uid,
+        version=text(meta.get("resourceVersion")),
         job_uid=job_uid,
         phase=text(status.get("phase")) or "Pending",
         reason=text(status.get("reason")),
@@ -219,7 +230,8 @@ def pod_view(body: Any) -> PodView | None:
         scheduled_at=when(scheduled.get("lastTransitionTime")) if scheduled is not None else None,
         unschedulable=_unschedulable(body),
         sandbox=_condition(body, "PodReadyToStartContainers") is not None,
-        started_at=when(dig(state, "running", "startedAt")) or when(ended.get("startedAt")),
+        # A program that could not be started is said to have started in 1970.
+        started_at=when(dig(state, "running", "startedAt")) or when(ended.get("startedAt")) or None,
         finished_at=when(ended.get("finishedAt")),
         exit_code=code if isinstance(code, int) and not isinstance(code, bool) else None,
         ended=text(ended.get("reason")),
@@ -228,10 +240,10 @@ def pod_view(body: Any) -> PodView | None:
         waiting_message=text(waiting.get("message")),
         disruption=None
         if disruption is None
-        else f"{text(disruption.get('reason'))}: {text(disruption.get('message'))}",
+        else ": ".join(filter(None, (text(disruption.get(k)) for k in ("reason", "message")))),
         delete_asked_at=None
         if deleted is None
-        else deleted - (grace if isinstance(grace, int) else 0),
+        else deleted - whole(meta.get("deletionGracePeriodSeconds")),
         containers=sum(
             len(items(dig(body, "spec", kind)))
             for kind in ("containers", "initContainers", "ephemeralContainers")
