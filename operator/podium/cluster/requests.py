@@ -6,13 +6,14 @@ is taken out of the list.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from podium.api.names import GROUP
+from podium.api.names import GROUP, is_id
+from podium.contracts import normalise
 
 __all__ = ["ACCEPTED", "Accepted", "Asked", "asked", "load_accepted", "remove", "take"]
 
@@ -94,10 +95,8 @@ def asked(annotations: Mapping[str, str], uid: str, resource_version: str) -> As
 def _rerun(identity: str, text: str, annotations: Mapping[str, str]) -> Accepted:
     cascade = _cascade(annotations.get(CASCADE))
     if not text.lstrip().startswith("{"):
-        nodes = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-        if not nodes:
-            raise ValueError(f"names no node: {_HOW}")
-        return Accepted(identity, "rerun", nodes, cascade)
+        nodes = (part.strip() for part in text.split(",") if part.strip())
+        return Accepted(identity, "rerun", _ids(nodes), cascade)
     try:
         data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -120,14 +119,26 @@ def _from_json(identity: str, data: Mapping[str, Any], cascade: bool) -> Accepte
     context = data.get("context")
     if context is not None and not isinstance(context, dict):
         raise ValueError("context must be an object of context keys")
+    try:
+        context = normalise(context)
+    except ValueError as error:
+        raise ValueError(f"context {error}") from None
     revision = data.get("revision")
     if revision not in (None, "latest"):
         raise ValueError('revision must be "latest", or be left out')
-    if not nodes and revision is None:
+    latest = revision is not None
+    return Accepted(identity, "rerun", _ids(nodes, none=latest), cascade, context, latest)
+
+
+def _ids(nodes: Iterable[str], *, none: bool = False) -> tuple[str, ...]:
+    """Check what names nodes; whether the run has them is the engine's question."""
+    found = tuple(dict.fromkeys(nodes))
+    wrong = next((node for node in found if not is_id(node)), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong!r:.80} is no node id: {_HOW}")
+    if not found and not none:
         raise ValueError(f"names no node: {_HOW}")
-    return Accepted(
-        identity, "rerun", tuple(dict.fromkeys(nodes)), cascade, context, revision == "latest"
-    )
+    return found
 
 
 def _cascade(text: str | None) -> bool:
