@@ -53,7 +53,7 @@ def own_namespace(api: client.ApiClient, operator: str = "") -> Iterator[str]:
                     f" || request.userInfo.username == '{own}'",
                     "message": BELONGS,
                 },
-                {"expression": f"request.name != '{PROBE}'", "message": BELONGS},
+                {"expression": f"request.?name.orValue('') != '{PROBE}'", "message": BELONGS},
             ],
         },
     }

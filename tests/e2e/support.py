@@ -59,8 +59,9 @@ class Kubectl:
 
     def __call__(self, *arguments, stdin=None, ok=True):
         if stdin is not None and not isinstance(stdin, str):
-            documents = stdin if isinstance(stdin, list) else [stdin]
-            stdin = "\n---\n".join(json.dumps(document) for document in documents)
+            if isinstance(stdin, list):
+                stdin = {"apiVersion": "v1", "kind": "List", "items": stdin}
+            stdin = json.dumps(stdin)
         done = run(kubectl_path(), "-n", self.namespace, *arguments, stdin=stdin)
         assert not ok or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done

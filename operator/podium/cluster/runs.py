@@ -392,7 +392,11 @@ class RunController:
                     )
                     await self._fail_unstarted(body, "InlineNotAllowed", message, known)
                     return None
-                return Plan.build(spec.workflow_spec, workflow_id=spec.workflow_spec.id or name)
+                return Plan.build(
+                    spec.workflow_spec,
+                    workflow_id=spec.workflow_spec.id or name,
+                    base=("spec", "workflowSpec"),
+                )
             assert spec.workflow_ref is not None  # noqa: S101 - parse() saw to it
             return await self._definitions.latest(namespace, spec.workflow_ref.name)
         except WorkflowNotFoundError as missing:

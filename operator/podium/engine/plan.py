@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from podium import executors, expressions
-from podium.api.problems import InvalidError, errors
+from podium.api.problems import InvalidError, Path, errors
 from podium.api.workflow import (
     Edge,
     EdgeType,
@@ -109,10 +109,20 @@ class Plan:
         """Direct ancestors along depends_on edges: what a node sees flows along these."""
 
     @classmethod
-    def build(cls, spec: WorkflowSpec, *, workflow_id: str, revision: str = "") -> "Plan":
-        """Compile a definition. Raises `InvalidError` with all its problems if it has errors."""
+    def build(
+        cls,
+        spec: WorkflowSpec,
+        *,
+        workflow_id: str,
+        revision: str = "",
+        base: Path = ("spec",),
+    ) -> "Plan":
+        """Compile a definition. Raises `InvalidError` with all its problems if it has errors.
+
+        Their paths begin with `base`.
+        """
         dag = WorkflowDAG(spec)
-        problems = dag.problems()
+        problems = dag.problems(base)
         if errors(problems):
             raise InvalidError(problems)
         return cls(spec, dag, workflow_id, revision)

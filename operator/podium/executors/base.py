@@ -1,18 +1,29 @@
 """What an executor is, and the workload that it makes of a node."""
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 
-from podium.api.base import ApiModel
+from podium.api.base import ApiModel, Text
+from podium.api.messages import translate
 from podium.api.problems import Problem
 from podium.api.workflow import EnvVar, Node
 
-__all__ = ["Executor", "Runtime", "Workload", "config_problems"]
+__all__ = ["Executor", "Image", "Runtime", "Workload", "config_problems"]
+
+
+def _image(value: str) -> str:
+    # A template has blanks of its own; what it makes is checked again when it is filled in.
+    if "${{" not in value and (not value or any(c.isspace() for c in value)):
+        raise ValueError("must be an image such as docker.io/library/busybox:1.37, without blanks")
+    return value
+
+
+Image = Annotated[Text, AfterValidator(_image)]
+"""A container image."""
 
 
 class Runtime(StrEnum):
@@ -68,26 +79,8 @@ def config_problems(model: type[ApiModel], config: Mapping[str, Any]) -> list[Pr
     try:
         model.model_validate(config)
     except ValidationError as error:
-        return [_problem(model, detail) for detail in error.errors()]
+        return [
+            Problem(("config", *problem.path), problem.message)
+            for problem in translate(error, model)
+        ]
     return []
-
-
-def _problem(model: type[ApiModel], detail: Any) -> Problem:
-    path = ("config", *detail["loc"])
-    known = [field.alias or name for name, field in model.model_fields.items()]
-    match detail["type"]:
-        case "missing":
-            return Problem(path, "is missing")
-        case "extra_forbidden" if len(path) == 2:
-            name = str(path[-1])
-            return Problem(path, f"unknown field {name!r}{_meant(name, known)}")
-        case "extra_forbidden":
-            return Problem(path, "unknown field")
-        case _:
-            return Problem(path, f"{detail['msg']}, not {detail['input']!r:.80}")
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    fields = list(known)
-    close = difflib.get_close_matches(name, fields, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(fields)}"

@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import Field
 
-from podium.api.base import ApiModel, LongText, Text
+from podium.api.base import ApiModel, LongText
 from podium.api.problems import Problem
 from podium.api.workflow import EnvVar, Node
-from podium.executors.base import Runtime, Workload, config_problems
+from podium.executors.base import Image, Runtime, Workload, config_problems
 
 __all__ = ["Container", "ContainerConfig"]
 
@@ -16,7 +16,7 @@ __all__ = ["Container", "ContainerConfig"]
 class ContainerConfig(ApiModel):
     """Config of the executor container."""
 
-    image: Text = Field(min_length=1, pattern=r"^\S+$")
+    image: Image
     """The image."""
     command: list[LongText] = Field(default_factory=list, max_length=1000)
     """Instead of the image's entry point."""

@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import Field
 
-from podium.api.base import ApiModel, Name, Text
+from podium.api.base import ApiModel, Name
 from podium.api.problems import Problem
 from podium.api.workflow import EnvVar, Node
-from podium.executors.base import Runtime, Workload, config_problems
+from podium.executors.base import Image, Runtime, Workload, config_problems
 
 __all__ = ["Script", "ScriptConfig"]
 
@@ -20,7 +20,7 @@ class ScriptConfig(ApiModel):
     """The program's text. `${{ }}` in it is refused: hand values over by env."""
     interpreter: Name = "bash"
     """bash, python3, sh, or another program that takes -c TEXT."""
-    image: Text | None = None
+    image: Image | None = None
     """Image on the cluster; default: Podium's own, which has bash and python3."""
     env: list[EnvVar] = Field(default_factory=list, max_length=200)
     """Environment variables."""

@@ -16,7 +16,7 @@ def node(executor, **config):
     ("made", "said"),
     [
         (node("script"), "config.script: is missing"),
-        (node("script", script="x", interpeter="sh"), "did you mean 'interpreter'?"),
+        (node("script", script="x", interpeter="sh"), 'did you mean "interpreter"?'),
         (node("script", script="echo ${{ context.x }}"), "put it in env"),
         (node("script", script=3), "config.script"),
         (node("container"), "config.image: is missing"),
