@@ -9,7 +9,6 @@ text are refused.
 """
 
 import base64
-import binascii
 import json
 import math
 import re
@@ -195,23 +194,30 @@ _TAG = "tag:yaml.org,2002:"
 def _scalar(event: yaml.ScalarEvent, line: int) -> Any:
     tag, value = event.tag, str(event.value)
     if tag in (None, "!") and (event.style or tag == "!"):
-        return value
+        return _whole(value, line)
     try:
         if tag is None:
             return resolve_plain(value)
         kind = tag.removeprefix(_TAG)
         if kind in ("str", "timestamp"):
-            return value
+            return _whole(value, line)
         if kind == "binary":
-            return base64.b64decode(value, validate=False).decode("utf-8")
+            return _binary(value)
         if kind in ("int", "float", "bool", "null"):
             made = resolve_plain(value)
             if isinstance(made, _TYPES[kind]) and (kind == "bool" or not isinstance(made, bool)):
                 return made
             raise ValueError(f"{value!r:.40} is no {kind}")
-    except (ValueError, binascii.Error) as error:
+    except ValueError as error:
         raise _Refused(line, str(error)) from None
     raise _unknown_tag(tag, line)
+
+
+def _binary(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=False).decode("utf-8")
+    except ValueError:
+        raise ValueError("!!binary holds no UTF-8 text in base64: write the text itself") from None
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -259,16 +265,19 @@ def _yaml_events(text: str) -> Iterator[_Event]:
             elif isinstance(event, yaml.DocumentEndEvent):
                 yield _END, line, None, None, None
     except yaml.MarkedYAMLError as error:
-        raise _Refused(*_syntax(error)) from None
-    except (yaml.YAMLError, UnicodeError) as error:
+        raise _Refused(*_syntax(error, text)) from None
+    # What PyYAML's own parser lets through: characters beyond Unicode, endless versions.
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise _Refused(None, f"is no valid YAML: {error}".splitlines()[0]) from None
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> tuple[int | None, str]:
+def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[int | None, str]:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or error.context or "unknown error"
     hint = ""
-    if "'\\t'" in problem or "tab" in problem:
+    # A tab inside a line is a character like others, so only what begins it is looked at.
+    before = "" if mark is None else text[: mark.index + 1].rpartition("\n")[2]
+    if before.isspace() and before.endswith("\t"):
         problem, hint = "a tab where indentation is expected", ": indent with spaces"
     elif "mapping values are not allowed" in problem:
         hint = ": quote a text that holds ': ', or check the indentation"
@@ -325,7 +334,8 @@ def _json_events(text: str) -> Iterator[_Event]:
             try:
                 value, position = _STRING.raw_decode(text, position)
             except json.JSONDecodeError as error:
-                raise _NotJSONError(text, error.pos, error.msg.lower()) from None
+                message = error.msg.lower().removesuffix(" at").removesuffix(" starting")
+                raise _NotJSONError(text, error.pos, message) from None
             yield _SCALAR, line, _whole(value, line), None, None
             if expect in ("key", "first-key"):
                 expect = "colon"
@@ -350,7 +360,7 @@ def _json_events(text: str) -> Iterator[_Event]:
 
 
 def _whole(value: str, line: int) -> str:
-    """Refuse the halves of characters that JSON's escapes can name."""
+    """Refuse the halves of characters that escapes can name."""
     try:
         value.encode()
     except UnicodeEncodeError:
