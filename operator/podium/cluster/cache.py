@@ -52,8 +52,10 @@ class Cache:
             return None
         key = (view.namespace, view.name)
         known = self.runs.get(key)
-        if known is not None and known.uid == view.uid and _older(view.version, known.version):
+        if known is not None and _older(view.version, known.version):
             return known
+        if known is not None and known.uid != view.uid:  # deleted and made again, unseen
+            self.drop_run(key, known.uid)
         self.runs[key] = view
         self.keys[view.uid] = key
         return view
@@ -87,13 +89,18 @@ class Cache:
     # Jobs and Pods
 
     def put_job(self, body: Any) -> JobView | None:
-        """Take in a Job of a run; None if it is none."""
+        """Take in a Job of a run; None if it is none. An older copy is passed over."""
         view = job_view(body)
         if view is None:
             return None
+        latest = self._job_of.get(view.uid)
+        if latest is not None and _older(view.version, latest.version):
+            return latest
         jobs = self._jobs.setdefault(view.run_uid, {})
         known = jobs.get(view.name)
-        if known is not None:
+        if known is not None and known.uid != view.uid:  # deleted and made again, unseen
+            self.drop_job(known)
+        elif known is not None:
             self._count(known, -1)
         self._count(view, +1)
         jobs[view.name] = view
@@ -111,15 +118,20 @@ class Cache:
             self._forget(view.uid)
 
     def put_pod(self, body: Any) -> tuple[PodView, JobView | None] | None:
-        """Take in a Pod; None if it belongs to no Job.
+        """Take in a Pod; None if it belongs to no Job. An older copy is passed over.
 
         A Pod that was orphaned stays with the Job that it was made for.
         """
         view = pod_view(body)
         if view is None:
             return None
-        self._pods.setdefault(view.job_uid, {})[view.uid] = view
-        self._job_of_pod[view.uid] = view.job_uid
+        pods = self._pods.setdefault(view.job_uid, {})
+        known = pods.get(view.uid)
+        if known is not None and _older(view.version, known.version):
+            view = known
+        else:
+            pods[view.uid] = view
+            self._job_of_pod[view.uid] = view.job_uid
         return view, self._job_of.get(view.job_uid)
 
     def lose_pod(self, uid: str) -> JobView | None:

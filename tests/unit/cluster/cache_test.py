@@ -1,0 +1,336 @@
+"""The cache: what the watches said last, and what it does when they say it late, twice, or never."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from podium.cluster.cache import Cache
+from tests.unit.cluster import support
+from tests.unit.cluster.support import JOB_UID, POD_UID, RUN_UID, condition, running, terminated
+
+KEY = ("team", "release-x7")
+COMPLETE = {"conditions": [condition("Complete")]}
+
+
+def run(version, **meta):
+    return support.run(metadata={"resourceVersion": str(version), **meta})
+
+
+def job(version=101, name="j", ended=False, **meta):
+    return support.job(
+        metadata={"resourceVersion": str(version), "name": name, **meta},
+        status=COMPLETE if ended else {},
+    )
+
+
+def pod(version=102, phase="Running", state=None, **meta):
+    return support.pod(phase=phase, state=state, metadata={"resourceVersion": str(version), **meta})
+
+
+def owned_by(run_uid):
+    owner = support.job()["metadata"]["ownerReferences"][0]
+    return [{**owner, "uid": run_uid}]
+
+
+# Runs and Workflows
+
+
+def test_an_older_copy_of_a_run_is_passed_over():
+    cache = Cache()
+    latest = cache.put_run(run(10, generation=5))
+    assert cache.put_run(run(9, generation=4)) is latest
+    assert cache.runs[KEY].generation == 5
+    assert cache.put_run(run(10, generation=5)) is not latest
+    assert cache.put_run(run(11, generation=6)).generation == 6
+
+
+@pytest.mark.parametrize("odd", ["", "x", "-1"])
+def test_a_version_that_is_no_number_is_taken(odd):
+    cache = Cache()
+    cache.put_run(run(10))
+    assert cache.put_run(run(odd, generation=9)).generation == 9
+
+
+def test_a_run_made_again_under_its_name_replaces_the_old_one():
+    cache = Cache()
+    cache.put_run(run(10))
+    cache.put_job(job())
+    again = cache.put_run(run(20, uid="again"))
+    assert cache.runs[KEY] is again
+    assert cache.keys == {"again": KEY}
+    assert cache.live.total() == 0, "its Jobs went with it, though no watch said so"
+    assert cache.put_run(run(15)) is again, "a late answer about the old one"
+    cache.drop_run(KEY, RUN_UID)
+    assert cache.runs[KEY] is again
+
+
+def test_a_deleted_run_goes_with_its_jobs():
+    cache = Cache()
+    cache.put_run(run(10))
+    cache.put_job(job())
+    cache.drop_run(KEY, RUN_UID)
+    assert (cache.runs, cache.keys, dict(cache.jobs(RUN_UID))) == ({}, {}, {})
+    assert cache.live.total() == 0
+    cache.drop_run(KEY, RUN_UID)
+
+
+def test_a_workflow_is_found_by_name_and_by_id():
+    cache = Cache()
+    cache.put_workflow(support.workflow())
+    cache.put_workflow(support.workflow(metadata={"name": "release_workflow"}))
+    assert cache.find_workflow("team", "release") == "release"
+    assert cache.find_workflow("team", "release_workflow") == "release_workflow", "names first"
+    assert cache.find_workflow("other", "release") is None
+    assert cache.find_workflow("team", "") is None
+
+
+# Jobs and Pods
+
+
+def test_jobs_are_counted_until_they_end():
+    cache = Cache()
+    cache.put_job(job(1, "a", uid="a"))
+    cache.put_job(job(2, "b", uid="b"))
+    cache.put_job(job(3, "a", uid="a"))
+    assert cache.live == Counter(team=2)
+    cache.put_job(job(4, "a", uid="a", ended=True))
+    assert cache.live == Counter(team=1)
+    for name in ("a", "b", "b"):
+        view = cache.jobs(RUN_UID).get(name)
+        if view is not None:
+            cache.drop_job(view)
+    assert cache.live.total() == 0
+
+
+def test_an_older_copy_of_a_job_is_passed_over():
+    """The answer to its creation may come after the watch said that it ended."""
+    cache = Cache()
+    cache.put_job(job(9, ended=True))
+    assert cache.put_job(job(8)).ended
+    assert cache.jobs(RUN_UID)["j"].ended
+    assert cache.live.total() == 0
+
+
+def test_a_job_made_again_under_its_name_replaces_the_old_one():
+    cache = Cache()
+    cache.put_job(job(1, uid="old"))
+    cache.put_job(job(2, uid="new"))
+    assert cache.jobs(RUN_UID)["j"].uid == "new"
+    assert cache.live == Counter(team=1)
+
+
+def test_an_older_copy_of_a_pod_is_passed_over():
+    """A list may be answered after the watch has gone on."""
+    cache = Cache()
+    cache.put_pod(pod(9, "Succeeded"))
+    view, _ = cache.put_pod(pod(8, "Running"))
+    assert view.phase == "Succeeded"
+    assert cache.pods(JOB_UID) == [view]
+
+
+def test_a_pod_may_come_before_its_job():
+    cache = Cache()
+    assert cache.put_pod(pod())[1] is None
+    view = cache.put_job(job())
+    assert [each.uid for each in cache.pods(view.uid)] == [POD_UID]
+
+
+def test_a_pod_that_vanished_is_remembered_as_long_as_its_job():
+    cache = Cache()
+    view = cache.put_job(job())
+    cache.put_pod(pod(state=terminated(3)))
+    assert cache.lose_pod(POD_UID) == view
+    (left,) = cache.pods(JOB_UID)
+    assert (left.gone, left.alive, left.exit_code) == (True, False, 3)
+    assert cache.lose_pod(POD_UID) is None
+    cache.drop_job(view)
+    assert cache.pods(JOB_UID) == []
+
+
+def test_a_pod_that_outlives_its_job_is_known_until_it_goes():
+    cache = Cache()
+    view = cache.put_job(job())
+    cache.put_pod(pod(state=running()))
+    cache.drop_job(view)
+    assert [each.alive for each in cache.pods(JOB_UID)] == [True]
+    assert cache.lose_pod(POD_UID) == view, "its run has to look at it"
+    assert cache.pods(JOB_UID) == []
+    assert cache.lose_pod(POD_UID) is None
+
+
+def test_pods_of_foreign_jobs_leave_nothing_behind():
+    cache = Cache()
+    cache.put_pod(pod())
+    assert cache.lose_pod(POD_UID) is None
+    assert cache.pods(JOB_UID) == []
+
+
+def test_what_no_run_owns_is_nothing():
+    cache = Cache()
+    assert cache.put_job(support.job(metadata={"ownerReferences": None})) is None
+    assert cache.put_pod(support.pod(metadata={"ownerReferences": None})) is None
+    assert cache.put_run({}) is None
+    assert cache.put_workflow({}) is None
+    assert cache.live.total() == 0
+
+
+# Lists
+
+
+def test_a_list_heals_missed_deletions():
+    cache = Cache()
+    cache.put_job(job(name="stays", uid="stays"))
+    cache.put_job(job(name="gone", uid="gone"))
+    cache.put_pod(pod(uid="p", ownerReferences=pod_owner("stays")))
+    cache.relist(RUN_UID, cache.known_uids(RUN_UID), [job(name="stays", uid="stays")], [])
+    assert list(cache.jobs(RUN_UID)) == ["stays"]
+    assert [each.gone for each in cache.pods("stays")] == [True]
+    assert cache.live == Counter(team=1)
+
+
+def test_a_list_brings_what_was_missed():
+    cache = Cache()
+    cache.put_job(job(5))
+    cache.put_pod(pod(6))
+    before = cache.known_uids(RUN_UID)
+    cache.relist(RUN_UID, before, [job(7, ended=True)], [pod(8, "Succeeded")])
+    assert cache.jobs(RUN_UID)["j"].ended
+    assert [each.phase for each in cache.pods(JOB_UID)] == ["Succeeded"]
+    cache = Cache()
+    cache.relist(RUN_UID, [], [job(7)], [pod(8)])
+    assert cache.jobs(RUN_UID)["j"].uid == JOB_UID
+    assert len(cache.pods(JOB_UID)) == 1
+
+
+def test_a_list_knows_nothing_of_what_came_after_it_was_asked_for():
+    cache = Cache()
+    before = cache.known_uids(RUN_UID)
+    cache.put_job(job(5, ended=True))
+    cache.put_pod(pod(6, "Succeeded"))
+    cache.relist(RUN_UID, before, [], [])
+    assert list(cache.jobs(RUN_UID)) == ["j"]
+    assert [each.gone for each in cache.pods(JOB_UID)] == [False]
+    cache.relist(RUN_UID, before, [job(3)], [pod(4)])
+    assert cache.jobs(RUN_UID)["j"].ended
+    assert [each.phase for each in cache.pods(JOB_UID)] == ["Succeeded"]
+
+
+def test_a_list_of_one_run_leaves_the_others_alone():
+    cache = Cache()
+    cache.put_job(job(name="other", uid="other", ownerReferences=owned_by("run-2")))
+    cache.put_job(job())
+    cache.relist(
+        RUN_UID,
+        cache.known_uids(RUN_UID),
+        [job(), job(name="x", uid="x", ownerReferences=owned_by("run-3")), None, 5],
+        [None, pod(uid="forged", ownerReferences=pod_owner("nobody"))],
+    )
+    assert list(cache.jobs("run-2")) == ["other"]
+    assert not cache.jobs("run-3")
+    assert cache.pods("nobody") == []
+
+
+def pod_owner(job_uid):
+    return [{"apiVersion": "batch/v1", "kind": "Job", "uid": job_uid, "controller": True}]
+
+
+# Against a naive model
+
+
+def has_ended(body):
+    return "conditions" in body["status"]
+
+
+class Server:
+    """Jobs and Pods as they are, each change with a version, and every copy that was ever sent."""
+
+    def __init__(self):
+        self.version = 0
+        self.jobs = {}
+        self.pods = {}
+        self.sent = []
+
+    def put_job(self, name, *, ended):
+        known = self.jobs.get(name)
+        ended = ended or (known is not None and has_ended(known))  # for good
+        self.version += 1
+        uid = known["metadata"]["uid"] if known is not None else f"job-{self.version}"
+        self.jobs[name] = body = job(self.version, name, ended=ended, uid=uid)
+        self.sent.append(body)
+        return body
+
+    def put_pod(self, name, phase):
+        owner = self.jobs.get(name)
+        if owner is None:
+            return None
+        self.version += 1
+        uid = f"pod-of-{owner['metadata']['uid']}"
+        meta = {"uid": uid, "ownerReferences": pod_owner(owner["metadata"]["uid"])}
+        self.pods[uid] = body = pod(self.version, phase, **meta)
+        self.sent.append(body)
+        return body
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["job", "end", "pod", "done", "delete", "lose", "late", "list"]),
+        st.sampled_from("abc"),
+        st.booleans(),  # whether the watch sees it
+        st.integers(0, 50),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_after_a_list_the_cache_is_what_the_server_has(steps):
+    server, cache = Server(), Cache()
+
+    def relist():
+        cache.relist(RUN_UID, cache.known_uids(RUN_UID), server.jobs.values(), server.pods.values())
+
+    for step, name, seen, number in steps:
+        if step in ("job", "end"):
+            body = server.put_job(name, ended=step == "end")
+            if seen:
+                cache.put_job(body)
+        elif step in ("pod", "done"):
+            body = server.put_pod(name, "Running" if step == "pod" else "Succeeded")
+            if seen and body is not None:
+                cache.put_pod(body)
+        elif step == "delete" and name in server.jobs:
+            body = server.jobs.pop(name)
+            if seen:
+                view = cache.put_job(body)
+                cache.drop_job(view)
+        elif step == "lose":
+            uid = next((u for u in server.pods if number % 2), None)
+            if uid is not None:
+                body = server.pods.pop(uid)
+                if seen:
+                    cache.put_pod(body)
+                    cache.lose_pod(uid)
+        elif step == "late" and server.sent:
+            body = server.sent[number % len(server.sent)]
+            alive = {
+                each["metadata"]["uid"] for each in (*server.jobs.values(), *server.pods.values())
+            }
+            if body["metadata"]["uid"] in alive:
+                cache.put_job(body)
+                cache.put_pod(body)
+        elif step == "list":
+            relist()
+        known = [view for view in cache.jobs(RUN_UID).values() if not view.ended]
+        assert cache.live.total() == len(known)
+    relist()
+    assert {view.uid for view in cache.jobs(RUN_UID).values()} == {
+        body["metadata"]["uid"] for body in server.jobs.values()
+    }
+    assert cache.live.total() == sum(not has_ended(body) for body in server.jobs.values())
+    for name, body in server.jobs.items():
+        assert cache.jobs(RUN_UID)[name].ended is has_ended(body)
+        alive = {p.uid for p in cache.pods(body["metadata"]["uid"]) if not p.gone}
+        assert alive == {uid for uid in server.pods if uid == f"pod-of-{body['metadata']['uid']}"}
