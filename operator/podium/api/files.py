@@ -183,8 +183,8 @@ def _objects(found: list[marked.Marked]) -> Iterator[tuple[Any, marked.Mark]]:
         if data is None:
             continue
         if isinstance(data, dict) and data.get("kind") == "List" and data.get("apiVersion") == "v1":
-            items, where = data.get("items"), mark.keys["items"][1] if mark.keys else mark
-            if isinstance(items, list) and where.items is not None:
+            items, where = data.get("items"), mark.find(("items",))[1]
+            if isinstance(items, list) and where is not None and where.items is not None:
                 yield from zip(items, where.items, strict=True)
                 continue
         yield data, mark
@@ -305,7 +305,7 @@ def _nothing(others: list[str]) -> str:
 
 def _twice(file: File) -> Iterator[Problem]:
     """Refuse two objects of one kind and name, and two Workflows that one reference means."""
-    first: dict[tuple[str, str, str], Document] = {}
+    first: dict[tuple[str, str, str], tuple[Document, Path]] = {}
     for document in file.documents:
         resource = document.resource
         if resource is None:
@@ -317,10 +317,10 @@ def _twice(file: File) -> Iterator[Problem]:
             called.setdefault(resource.spec.id, ("spec", "id"))
         for name, path in called.items():
             key = (document.kind, resource.metadata.namespace, name)
-            earlier = first.setdefault(key, document)
+            earlier, place = first.setdefault(key, (document, path))
             if earlier is document:
                 continue
-            line = earlier.line_of(path)
+            line = earlier.line_of(place)
             yield document.located(
                 Problem(
                     path,

@@ -437,9 +437,11 @@ def test_a_text_has_any_number_of_documents(text, documents):
 
 ish = st.lists(
     st.sampled_from(
-        list("{}[]:,-?!&*#|>'\"%@`~\\\t \n\r0123456789eExXoO_.+")
-        + [": ", "- ", "a", "&a ", "*a", "<<: ", "---\n", "...\n", "\n  ", '"', "!!int ", "\\ud800"]
-        + [".nan", "null", "on", "é", "\u2028", "\x85", "\ufeff", '{"a": ', "%YAML 1.1\n", "!!x"]
+        [
+            *"{}[]:,-?!&*#|>'\"%@`~\\\t \n\r0123456789eExXoO_.+aé\u2028\x85\ufeff",
+            *(": ", "- ", "&a ", "*a", "<<: ", "---\n", "...\n", "\n  ", "%YAML 1.1\n", "!!int "),
+            *("!!x", "\\ud800", ".nan", "null", "on", '{"a": '),
+        ]
     ),
     max_size=40,
 ).map("".join)
@@ -458,14 +460,13 @@ def holds_plain_data(value):
 @example("&a a: *a")
 @example("a: &a {<<: *a}")
 @given(ish | st.text(max_size=60))
-def test_any_text_is_data_or_one_problem(loader, text):
+def test_any_text_is_data_or_a_problem(loader, text):
     with pytest.MonkeyPatch.context() as patch:
         if loader == "PyYAML":
             patch.delattr(yaml, "CSafeLoader", raising=False)
         try:
             found = marked.read(text, "f")
-        except InvalidError as error:
-            assert len(error.problems) == 1
+        except InvalidError:
             return
     for each in found:
         assert holds_plain_data(each.data)
