@@ -86,8 +86,10 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
         raise BuildProblem("Config", f"unknown executor {node.definition.executor!r}")
     try:
         workload = executor.workload(node.definition, launch.config)
-    except ValueError as error:
-        raise BuildProblem("Config", f"config, its templates filled in: {error!s:.300}") from None
+    except ValueError:
+        filled = node.definition.model_copy(update={"config": dict(launch.config)})
+        words = "; ".join(str(problem) for problem in executor.validate(filled))
+        raise BuildProblem("Config", f"its templates filled in: {words}") from None
     labels = {
         "app.kubernetes.io/managed-by": "podium",
         "app.kubernetes.io/part-of": label_value(owner.workflow),
@@ -241,6 +243,12 @@ def _variables(
         own.append({"name": "PODIUM_ARTIFACTS_OUT", "value": ARTIFACTS_OUT})
     if workload.runtime is Runtime.RUNNER:
         config = orjson.dumps(launch.config).decode()
+        if len(config.encode()) > MAX_INPUT_BYTES:
+            raise BuildProblem(
+                "InputTooLarge",
+                f"config, its templates filled in, has more than {MAX_INPUT_BYTES} bytes, too many"
+                " for the environment: hand large texts over as outputs of nodes before this one",
+            )
         own.append({"name": "PODIUM_CONFIG", "value": _literal(config)})
         own.append({"name": "PODIUM_RECORDED", "value": f"{RECORDED}/answers"})
     taken = {variable["name"] for variable in own}
