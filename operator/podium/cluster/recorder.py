@@ -58,7 +58,7 @@ class Recorder:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "generateName": f"{subject.name[:200]}.",
+                "generateName": f"{subject.name[:200].rstrip('-.')}.",
                 "namespace": subject.namespace,
             },
             "involvedObject": {

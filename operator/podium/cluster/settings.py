@@ -1,5 +1,6 @@
 """Settings of the operator: the file that the chart writes to /etc/podium/operator.yaml."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from podium.api.base import ApiModel
+from podium.api.messages import translate
 from podium.api.problems import InvalidError, Problem
 
 __all__ = ["JobSettings", "Limits", "Settings", "load_settings"]
@@ -72,15 +74,7 @@ def load_settings(path: Path | None) -> Settings:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidError([Problem((), f"is no YAML: {error!s:.200}", file=str(path))]) from None
     try:
-        return Settings.model_validate(data or {})
+        return Settings.model_validate({} if data is None else data)
     except ValidationError as error:
-        raise InvalidError(
-            [
-                Problem(
-                    tuple(detail["loc"]),
-                    f"{detail['msg']}, not {detail['input']!r:.80}",
-                    file=str(path),
-                )
-                for detail in error.errors()
-            ]
-        ) from None
+        problems = translate(error, Settings)
+        raise InvalidError([replace(problem, file=str(path)) for problem in problems]) from None

@@ -1,0 +1,93 @@
+"""The operator's settings: what is wrong is named by its field."""
+
+import pytest
+
+from podium.api.problems import InvalidError
+from podium.cluster.settings import Settings, load_settings
+
+
+def load(folder, text):
+    path = folder / "operator.yaml"
+    path.write_text(text)
+    return load_settings(path)
+
+
+def test_defaults(tmp_path):
+    assert load_settings(None) == Settings()
+    for text in ("", "# nothing\n", "{}"):
+        assert load(tmp_path, text) == Settings()
+
+
+def test_all_settings_are_read(tmp_path):
+    settings = load(
+        tmp_path,
+        """
+namespaces: [a, b]
+runnerImage: registry/podium:1
+installation: second
+livenessPort: 0
+jobs: {succeededTTLSeconds: 0, failedTTLSeconds: 60, maxEnded: 5}
+limits: {maxRunning: 100, maxRunningPerNamespace: 10}
+allowInlineWorkflows: false
+requireUsableServiceAccounts: false
+podDefaults: {nodeSelector: {pool: batch}}
+logLevel: debug
+logFormat: text
+""",
+    )
+    assert settings.namespaces == ["a", "b"]
+    assert (settings.jobs.succeeded_ttl_seconds, settings.jobs.failed_ttl_seconds) == (0, 60)
+    assert (settings.limits.max_running, settings.limits.max_running_per_namespace) == (100, 10)
+    assert settings.pod_defaults == {"nodeSelector": {"pool": "batch"}}
+    assert settings.model_fields_set == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("runnerimage: x", ["runnerimage: ", 'did you mean "runnerImage"?']),
+        ("jobs: {ttl: 5}", ["jobs.ttl: unknown field", "succeededTTLSeconds"]),
+        ("jobs: {succeededTTLSeconds: -1}", ["jobs.succeededTTLSeconds: ", "-1"]),
+        ("jobs: {maxEnded: many}", ["jobs.maxEnded: ", "'many'"]),
+        ("limits: 5", ["limits: ", "5"]),
+        ("limits: {maxRunningPerNamespace: 1.5}", ["limits.maxRunningPerNamespace: "]),
+        ("namespaces: team", ["namespaces: ", "'team'"]),
+        ("namespaces: [1]", ["namespaces[0]: "]),
+        ("livenessPort: 70000", ["livenessPort: ", "65,535"]),
+        ("allowInlineWorkflows: perhaps", ["allowInlineWorkflows: ", "'perhaps'"]),
+        ("podDefaults: [a]", ["podDefaults: ", "a list"]),
+        ("logLevel: loud", ["logLevel: ", "'loud'", "debug"]),
+        ("1: x", ["[1]: "]),
+        ("- a", ["a list"]),
+        ("[]", ["a list"]),
+        ("false", ["false"]),
+        ("text", ["'text'"]),
+        ("{", ["is no YAML"]),
+        ("a: !!python/object:os.system x", ["is no YAML"]),
+    ],
+)
+def test_wrong_settings_name_the_field(tmp_path, text, words):
+    with pytest.raises(InvalidError) as caught:
+        load(tmp_path, text)
+    (problem,) = caught.value.problems
+    told = str(problem)
+    assert told.startswith(f"{tmp_path}/operator.yaml: ")
+    for word in words:
+        assert word in told
+    assert "pydantic" not in told
+
+
+def test_all_that_is_wrong_is_named(tmp_path):
+    with pytest.raises(InvalidError) as caught:
+        load(tmp_path, "logLevel: loud\njobs: {maxEnded: -1}\n")
+    assert len(caught.value.problems) == 2
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    for path, words in ((tmp_path / "none.yaml", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(InvalidError, match=f"{path}: cannot be read: {words}"):
+            load_settings(path)
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidError, match="is no YAML"):
+        load_settings(binary)
