@@ -15,7 +15,7 @@ import networkx as nx
 from podium import executors, expressions
 from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem, Severity
-from podium.api.workflow import Edge, EdgeType, Node, WorkflowSpec
+from podium.api.workflow import MAX_EDGES, Edge, EdgeType, Node, WorkflowSpec
 from podium.contracts import schema_problems
 
 __all__ = ["NEAREST", "DagEdge", "WorkflowDAG", "nearest_ancestors"]
@@ -23,6 +23,10 @@ __all__ = ["NEAREST", "DagEdge", "WorkflowDAG", "nearest_ancestors"]
 NEAREST = 200
 """How many ancestors' outputs are delivered without being named: a chain of thousands of nodes
 would otherwise hand the whole run to each node (SEMANTICS.md 2)."""
+_HINT_COMPARISONS = 50_000
+"""Names that hints may be sought among, in all: half a second. A graph of thousands of nodes whose
+edges all name unknown ones would take minutes, and the operator with it."""
+_HINT_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,9 @@ class WorkflowDAG:
         self._node_paths: dict[str, Path] = {}
         self._structure: list[Problem] = []
         self._edge_keys: dict[tuple[str, str, str], Path] = {}
+        self._nodes_given = 0
+        self._refused: list[DagEdge] = []
+        self._hints_left = _HINT_COMPARISONS
         if spec is None:
             return
         for position, node in enumerate(spec.nodes):
@@ -76,16 +83,19 @@ class WorkflowDAG:
             self.add_edge(edge, path=("edges", position))
         for position, node in enumerate(spec.nodes):
             for place, source in enumerate(node.depends_on):
-                self.add_edge(
-                    Edge(from_=source, to=node.id),
-                    path=("nodes", position, "dependsOn", place),
-                )
+                path = ("nodes", position, "dependsOn", place)
+                edge = Edge(from_=source, to=node.id)
+                if self._node_paths[node.id] == path[:2]:
+                    self.add_edge(edge, path=path)
+                else:  # A second node of one id: as edges of the first they would tell of cycles.
+                    self._are_known(edge, path)
 
     # Building
 
     def add_node(self, node: Node, *, path: Path | None = None) -> None:
         """Add a node. A second one of the same id is a problem, and the first one stays."""
-        path = ("nodes", len(self.nodes)) if path is None else path
+        path = ("nodes", self._nodes_given) if path is None else path
+        self._nodes_given += 1
         if not is_id(node.id):
             self._structure.append(Problem((*path, "id"), _bad_id(node.id)))
         if node.id in self.nodes:
@@ -104,15 +114,8 @@ class WorkflowDAG:
 
     def add_edge(self, edge: Edge, *, path: Path | None = None) -> None:
         """Add an edge between nodes that are there. What is wrong with it is a problem."""
-        path = ("edges", len(self.edges)) if path is None else path
-        by_dependency = "dependsOn" in path
-        sound = True
-        for name, end in (("from", edge.from_), ("to", edge.to)):
-            if end not in self.nodes:
-                place = path if by_dependency else (*path, name)
-                message = f"unknown node {end!r}" + _did_you_mean(end, self.nodes)
-                self._structure.append(Problem(place, message))
-                sound = False
+        path = ("edges", len(self.edges) + len(self._refused)) if path is None else path
+        sound = self._are_known(edge, path)
         if edge.from_ == edge.to and sound:
             self._structure.append(
                 Problem(path, f"node {edge.to!r} depends on itself: remove this edge")
@@ -132,6 +135,30 @@ class WorkflowDAG:
             self._edge_keys[key] = path
             self.edges.append(DagEdge(len(self.edges), edge, path))
             self._graph.add_edge(edge.from_, edge.to)
+        else:
+            self._refused.append(DagEdge(-1, edge, path))
+
+    def _are_known(self, edge: Edge, path: Path) -> bool:
+        """Tell whether both ends are nodes; those that are none are problems."""
+        unknown = [
+            (n, end) for n, end in (("from", edge.from_), ("to", edge.to)) if end not in self.nodes
+        ]
+        for name, end in unknown:
+            place = path if "dependsOn" in path else (*path, name)
+            message = f"unknown node {end!r}" + self.did_you_mean(end, self.nodes)
+            self._structure.append(Problem(place, message))
+        return not unknown
+
+    def did_you_mean(self, name: str, known: Iterable[str]) -> str:
+        """Say which name was probably meant, as long as the comparisons for that are few."""
+        import difflib  # noqa: PLC0415 - only on the way to an error
+
+        names = list(known)
+        self._hints_left -= len(names)
+        if self._hints_left < 0 or len(name) > _HINT_CHARACTERS:
+            return ""
+        close = difflib.get_close_matches(name, names, n=1)
+        return f"; did you mean {close[0]!r}?" if close else ""
 
     # Questions about the graph
 
@@ -223,6 +250,12 @@ class WorkflowDAG:
         ]
 
     def _graph_problems(self) -> Iterator[Problem]:
+        if len(self.edges) > MAX_EDGES:
+            yield Problem(
+                ("edges",),
+                f"the graph has {len(self.edges):,} edges, those of dependsOn included, and"
+                f" {MAX_EDGES:,} is the limit: let one node gather what many others depend on",
+            )
         for cycle in self.cycles():
             shown = cycle if len(cycle) <= 20 else [*cycle[:10], "…", *cycle[-9:]]
             way = " → ".join([*shown, cycle[0]])
@@ -248,20 +281,29 @@ class _Checks:
         self.spec = spec
         self.sound = sound
         self.found: list[Problem] = []
-        properties = (spec.inputs or {}).get("properties")
+        self.outputs: dict[str, _Declared] = {}
+        self.mapped: dict[str, set[str]] = {}
+        for dag_edge in dag.edges:
+            names = self.mapped.setdefault(dag_edge.target, set())
+            names.update(dag_edge.edge.data_mapping.values())
+        inputs = spec.inputs or {}
+        properties = inputs.get("properties")
         self.declared_context = {
             **dict.fromkeys(properties if isinstance(properties, Mapping) else {}, "inputs"),
             **dict.fromkeys(spec.global_context, "globalContext"),
         }
-        self.context_closed = (spec.inputs or {}).get("additionalProperties") is False
+        self.context_closed = _is_closed(inputs)
 
     def run(self) -> list[Problem]:
         if self.spec.inputs is not None:
             self._schema(("inputs",), self.spec.inputs)
-        for node in self.dag.nodes.values():
-            self._node(self.dag._node_paths[node.id], node)  # noqa: SLF001
+        for position, node in enumerate(self.spec.nodes):
+            self._node(("nodes", position), node)
         for dag_edge in self.dag.edges:
             self._edge(dag_edge)
+        for dag_edge in self.dag._refused:  # noqa: SLF001
+            if dag_edge.edge.condition is not None:
+                self._condition((*dag_edge.path, "condition"), dag_edge.edge.condition)
         return self.found
 
     def _error(self, path: Path, message: str) -> None:
@@ -351,7 +393,9 @@ class _Checks:
         """Check `context.NAME` on a node: a node id, then a context key."""
         if name in self.dag.nodes:
             if name in self.declared_context:
-                self._two_meanings(path, name, "a node id", self.declared_context[name])
+                self._two_meanings(
+                    path, name, "a node id", f"a key of {self.declared_context[name]}"
+                )
             elif self._ancestor(path, node, name):
                 self._output_field(path, name, rest)
         else:
@@ -359,7 +403,7 @@ class _Checks:
 
     def _edge_name(self, path: Path, edge: DagEdge, name: str, rest: tuple[str, ...]) -> None:
         """Check `context.NAME` on an edge: an output field, then a node id, then a context key."""
-        declared = _declared(self.dag.nodes[edge.source])
+        declared = self._declared(edge.source)
         meanings = []
         if name in declared.fields:
             meanings.append(f"an output field of {edge.source!r}")
@@ -387,32 +431,34 @@ class _Checks:
     def _context_key(self, path: Path, name: str) -> None:
         if name in self.declared_context or not self.context_closed:
             return
-        hint = _did_you_mean(name, [*self.declared_context, *self.dag.nodes])
+        hint = self.dag.did_you_mean(name, [*self.declared_context, *self.dag.nodes])
         self._error(
             path, f"names {name!r}, which is neither a node nor a key of inputs (closed){hint}"
         )
 
     def _ancestor(self, path: Path, node: str, name: str) -> bool:
         if name not in self.dag.nodes:
-            self._error(path, f"unknown node {name!r}" + _did_you_mean(name, self.dag.nodes))
+            hint = self.dag.did_you_mean(name, self.dag.nodes)
+            self._error(path, f"unknown node {name!r}{hint}")
+            return False
+        if name == node:
+            self._error(path, f"names node {name!r} itself: a node sees what is before it")
             return False
         if self.sound and not self.dag.sees(node, name):
+            remedy = f"add {name!r} to dependsOn of {node!r} or of a node before it"
+            if self.dag.sees(name, node):
+                remedy = "it comes after, and a node sees what is before it"
             self._error(
                 path,
                 f"names node {name!r}, which is no ancestor of {node!r} along depends_on edges:"
-                f" add {name!r} to dependsOn of {node!r} or of a node before it",
+                f" {remedy}",
             )
             return False
         return True
 
     def _required_field(self, path: Path, node: Node, field_path: str) -> None:
         first, *rest = field_path.split(".")
-        mapped = any(
-            first in dag_edge.edge.data_mapping.values()
-            for dag_edge in self.dag.edges
-            if dag_edge.target == node.id and dag_edge.edge.data_mapping
-        )
-        if mapped:
+        if first in self.mapped.get(node.id, ()):
             return
         if first in self.dag.nodes:
             if self._ancestor(path, node.id, first):
@@ -424,15 +470,20 @@ class _Checks:
         """Check that a node can produce a field; what its schema leaves open is a warning."""
         if not rest:
             return
-        declared = _declared(self.dag.nodes[node])
+        declared = self._declared(node)
         if rest[0] in declared.fields or not (declared.fields or declared.closed):
             return
         message = f"names field {rest[0]!r}, which {node!r} does not declare in its outputContract"
-        hint = _did_you_mean(rest[0], declared.fields)
+        hint = self.dag.did_you_mean(rest[0], declared.fields)
         if declared.closed:
             self._error(path, message + " (closed schema)" + hint)
         else:
             self._warning(path, message + hint)
+
+    def _declared(self, node: str) -> _Declared:
+        if node not in self.outputs:
+            self.outputs[node] = _declared(self.dag.nodes[node])
+        return self.outputs[node]
 
     def _edge(self, dag_edge: DagEdge) -> None:
         edge, path = dag_edge.edge, dag_edge.path
@@ -476,8 +527,12 @@ def _declared(node: Node) -> _Declared:
     names = set(properties) if isinstance(properties, Mapping) else set()
     return _Declared(
         frozenset(names | {name.split(".")[0] for name in contract.produces}),
-        closed=schema.get("additionalProperties") is False and "patternProperties" not in schema,
+        closed=_is_closed(schema),
     )
+
+
+def _is_closed(schema: Mapping[str, Any]) -> bool:
+    return schema.get("additionalProperties") is False and "patternProperties" not in schema
 
 
 def _strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -496,10 +551,3 @@ def _bad_id(identifier: str) -> str:
         f"{identifier!r:.80} is no node id: use {ID_PATTERN}, that is a letter or _ first, then"
         " letters, digits, _ and -, 63 characters at most"
     )
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    import difflib  # noqa: PLC0415 - only on the way to an error
-
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

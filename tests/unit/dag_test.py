@@ -1,0 +1,682 @@
+"""The graph of a definition: questions about it, and all that is wrong with it."""
+
+import networkx as nx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from podium.api.problems import Severity, format_path
+from podium.api.workflow import Edge, Node, WorkflowSpec
+from podium.dag import NEAREST, WorkflowDAG, nearest_ancestors
+
+
+def node(name, *after, **fields):
+    given_ = {"id": name, "dependsOn": list(after), **fields}
+    return {"executor": "script", "config": {"script": "true"}, **given_}
+
+
+def dag(*nodes, edges=(), **spec):
+    return WorkflowDAG(
+        WorkflowSpec.model_validate({"nodes": list(nodes), "edges": list(edges), **spec})
+    )
+
+
+def edge(source, target, **fields):
+    return {"from": source, "to": target, **fields}
+
+
+def said(graph):
+    return [f"{format_path(each.path)}: {each.message}" for each in graph.problems()]
+
+
+def only(graph, severity=Severity.ERROR):
+    (problem,) = graph.problems()
+    assert problem.severity is severity, problem
+    return f"{format_path(problem.path)}: {problem.message}"
+
+
+DIAMOND = dag(node("a"), node("b", "a"), node("c", "a"), node("d", "b", "c"))
+
+
+# Questions
+
+
+def test_a_diamond_has_three_levels():
+    assert DIAMOND.levels() == [["a"], ["b", "c"], ["d"]]
+    assert DIAMOND.entry_points() == ["a"]
+    assert said(DIAMOND) == []
+    assert DIAMOND.validate() == []
+
+
+def test_dependencies_are_direct_and_ancestors_are_all():
+    assert DIAMOND.dependencies("d") == ["b", "c"]
+    assert DIAMOND.ancestors("d") == {"a", "b", "c"}
+    assert DIAMOND.dependents("a") == ["b", "c"]
+    assert DIAMOND.descendants("a") == {"b", "c", "d"}
+    assert DIAMOND.dependencies("a") == DIAMOND.dependents("d") == []
+    assert DIAMOND.ancestors("a") == DIAMOND.descendants("d") == set()
+
+
+def test_a_level_is_the_longest_way_from_an_entry_point():
+    graph = dag(node("long2", "long1"), node("end", "long2", "a"), node("a"), node("long1", "a"))
+    assert graph.levels() == [["a"], ["long1"], ["long2"], ["end"]]
+
+
+def test_levels_and_entry_points_keep_the_order_of_the_definition():
+    graph = dag(node("z"), node("m", "z"), node("y"), node("b", "y"), node("x"))
+    assert graph.entry_points() == ["z", "y", "x"]
+    assert graph.levels() == [["z", "y", "x"], ["m", "b"]]
+
+
+def test_edges_and_depends_on_may_mix():
+    graph = dag(node("a"), node("b", "a"), node("c"), edges=[edge("b", "c"), edge("a", "c")])
+    assert [(each.source, each.target) for each in graph.edges] == [
+        ("b", "c"),
+        ("a", "c"),
+        ("a", "b"),
+    ]
+    assert said(graph) == []
+
+
+def test_every_type_of_edge_orders_but_only_depends_on_shows():
+    graph = dag(
+        *map(node, "abcd"),
+        edges=[
+            edge("a", "b"),
+            edge("b", "c", type="produces_for", dataMapping={"x": "y"}),
+            edge("c", "d", type="triggers"),
+        ],
+    )
+    assert graph.levels() == [["a"], ["b"], ["c"], ["d"]]
+    assert graph.ancestors("d") == {"a", "b", "c"}
+    assert graph.sees("b", "a")
+    assert not any(graph.sees(*pair) for pair in [("c", "a"), ("c", "b"), ("d", "c"), ("a", "b")])
+
+
+def test_one_node_is_a_graph():
+    graph = dag(node("a"))
+    assert (graph.levels(), graph.entry_points(), said(graph)) == ([["a"]], ["a"], [])
+
+
+def test_a_graph_is_built_by_hand_too():
+    graph = WorkflowDAG()
+    for name in ("a", "b", "b", "c d"):
+        graph.add_node(Node(id=name))
+    graph.add_edge(Edge(from_="a", to="b"))
+    graph.add_edge(Edge(from_="b", to="nowhere"))
+    assert graph.levels() == [["a", "c d"], ["b"]]
+    assert [line.split(": ")[0] for line in graph.validate()] == [
+        "spec.nodes[2].id",
+        "spec.nodes[3].id",
+        "spec.edges[1].to",
+        "spec.nodes[3]",
+    ]
+
+
+# Cycles
+
+
+@pytest.mark.parametrize(
+    ("edges", "way"),
+    [
+        (["ab", "ba"], "a → b → a"),
+        (["bc", "ca", "ab"], "a → b → c → a"),
+        (["ab", "bc", "cd", "db"], "b → c → d → b"),
+        (["ac", "cb", "bd", "dc"], "b → d → c → b"),
+    ],
+)
+def test_a_cycle_is_told_as_the_way_round(edges, way):
+    graph = dag(*map(node, "abcd"), edges=[edge(*pair) for pair in edges])
+    found = [line for line in said(graph) if "isolated" not in line]
+    start = "abcd".index(way[0])
+    assert found == [
+        f"spec.nodes[{start}]: cycle: {way}; a workflow has none: remove one of these edges"
+    ]
+    with pytest.raises(nx.NetworkXUnfeasible):
+        graph.levels()
+
+
+def test_each_knot_tells_one_cycle():
+    graph = dag(node("a", "b"), node("b", "a"), node("c", "b"), node("d", "e", "c"), node("e", "d"))
+    assert graph.cycles() == [["a", "b"], ["d", "e"]]
+
+
+def test_a_long_cycle_is_told_in_short():
+    size = 1000
+    graph = dag(*(node(f"n{i}", f"n{(i - 1) % size}") for i in range(size)))
+    text = only(graph)
+    assert text.startswith("spec.nodes[0]: cycle: n0 → n1 → ")
+    assert " → … → " in text
+    assert text.count("→") == 20
+    assert len(graph.cycles()[0]) == size
+
+
+@pytest.mark.parametrize(
+    ("graph", "path"),
+    [
+        (dag(node("a", "a")), "spec.nodes[0].dependsOn[0]"),
+        (dag(node("a"), edges=[edge("a", "a")]), "spec.edges[0]"),
+    ],
+)
+def test_a_node_that_depends_on_itself_is_told_once(graph, path):
+    assert only(graph) == f"{path}: node 'a' depends on itself: remove this edge"
+
+
+# Isolated nodes
+
+
+def test_an_isolated_node_gets_a_warning():
+    graph = dag(node("a"), node("b", "a"), node("alone"))
+    assert only(graph, Severity.WARNING) == (
+        "spec.nodes[2]: node 'alone' is isolated: no edge leads to it or from it"
+    )
+    assert "spec.nodes[2]: warning: node 'alone' is isolated" in graph.validate()[0]
+
+
+def test_a_graph_without_edges_has_no_isolated_nodes():
+    assert said(dag(*map(node, "abc"))) == []
+
+
+# Ids and edges that cannot be
+
+
+@pytest.mark.parametrize("name", ["1a", "-a", "a b", "a.b", "é", "a\n", "a\x1b[31m"])
+def test_a_bad_id_is_told_with_the_pattern(name):
+    graph = dag(node(name))
+    assert only(graph) == (
+        f"spec.nodes[0].id: {name!r} is no node id: use ^[A-Za-z_][A-Za-z0-9_-]{{0,62}}$, that is"
+        " a letter or _ first, then letters, digits, _ and -, 63 characters at most"
+    )
+
+
+@pytest.mark.parametrize("name", ["a", "_", "A-b_1", "x" * 63])
+def test_an_id_of_the_seed_is_fine(name):
+    assert said(dag(node(name))) == []
+
+
+def test_a_second_node_of_one_id_is_told_and_nothing_that_follows_from_it():
+    graph = dag(node("a"), node("b", "a"), node("a", "b"), node("b", "a"))
+    assert said(graph) == [
+        (
+            "spec.nodes[2].id: duplicate node id 'a': the node at position 0 has it too; give each"
+            " node an id of its own"
+        ),
+        (
+            "spec.nodes[3].id: duplicate node id 'b': the node at position 1 has it too; give each"
+            " node an id of its own"
+        ),
+    ]
+
+
+def test_what_else_is_wrong_with_a_second_node_is_told_too():
+    graph = dag(node("a"), node("a", "nowhere", executor="scrip", condition="1 +"))
+    assert [line.split(": ")[0] for line in said(graph)] == [
+        "spec.nodes[1].id",
+        "spec.nodes[1].dependsOn[0]",
+        "spec.nodes[1].executor",
+        "spec.nodes[1].condition",
+    ]
+
+
+def test_unknown_nodes_of_edges_are_told_with_the_near_name():
+    graph = dag(
+        node("design"),
+        node("build", "desing"),
+        edges=[edge("design", "biuld"), edge("nowhere", "neither")],
+    )
+    assert said(graph) == [
+        "spec.edges[0].to: unknown node 'biuld'; did you mean 'build'?",
+        "spec.edges[1].from: unknown node 'nowhere'",
+        "spec.edges[1].to: unknown node 'neither'",
+        "spec.nodes[1].dependsOn[0]: unknown node 'desing'; did you mean 'design'?",
+    ]
+
+
+def test_thousands_of_unknown_names_are_told_without_a_hint_for_each():
+    size = 1000
+    graph = dag(*(node(f"node_{i}", f"nod_{i}") for i in range(size)))
+    lines = said(graph)
+    assert len(lines) == size
+    assert lines[0] == "spec.nodes[0].dependsOn[0]: unknown node 'nod_0'; did you mean 'node_0'?"
+    assert lines[-1] == "spec.nodes[999].dependsOn[0]: unknown node 'nod_999'"
+
+
+@pytest.mark.parametrize(
+    ("graph", "path"),
+    [
+        (dag(node("a"), node("b", "a", "a")), "spec.nodes[1].dependsOn[1]"),
+        (dag(node("a"), node("b", "a"), edges=[edge("a", "b")]), "spec.nodes[1].dependsOn[0]"),
+        (dag(node("a"), node("b"), edges=[edge("a", "b")] * 2), "spec.edges[1]"),
+    ],
+)
+def test_a_second_edge_of_one_type_is_told(graph, path):
+    assert only(graph) == (
+        f"{path}: duplicate edge a → b (depends_on): it stands already in edges or dependsOn;"
+        " remove one"
+    )
+
+
+def test_edges_of_two_types_may_join_two_nodes():
+    assert said(dag(node("a"), node("b", "a"), edges=[edge("a", "b", type="triggers")])) == []
+
+
+def test_conditions_of_edges_that_lead_nowhere_are_read_all_the_same():
+    graph = dag(node("a"), edges=[edge("a", "b", condition="1 +"), edge("a", "a", condition="x")])
+    assert [line.split(": ")[0] for line in said(graph)] == [
+        "spec.edges[0].to",
+        "spec.edges[1]",
+        "spec.edges[0].condition",
+        "spec.edges[1].condition",
+    ]
+
+
+# Names in conditions, templates, contracts
+
+
+def test_a_node_may_name_what_is_before_it():
+    graph = dag(
+        node("a", outputContract={"produces": ["x"]}),
+        node("b", "a"),
+        node(
+            "c",
+            "b",
+            condition="context.a.x == 1 and exists(context.b.whatever) and context.key",
+            inputContract={"requiredFields": ["a.x", "b", "some.key"], "include": ["a"]},
+        ),
+    )
+    assert said(graph) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"condition": "context.%s.x == 1"}, "condition"),
+        ({"condition": "context['%s'].x == 1"}, "condition"),
+        ({"inputContract": {"requiredFields": ["%s.x"]}}, "inputContract.requiredFields[0]"),
+        ({"inputContract": {"include": ["%s"]}}, "inputContract.include[0]"),
+        (
+            {
+                "executor": "container",
+                "config": {"image": "x", "args": ["${{ context.%s.x }}"]},
+            },
+            "config.args[0]",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "other",
+            (
+                "names node 'other', which is no ancestor of 'me' along depends_on edges: add"
+                " 'other' to dependsOn of 'me' or of a node before it"
+            ),
+        ),
+        (
+            "after",
+            (
+                "names node 'after', which is no ancestor of 'me' along depends_on edges: it comes"
+                " after, and a node sees what is before it"
+            ),
+        ),
+        ("me", "names node 'me' itself: a node sees what is before it"),
+    ],
+)
+def test_a_node_may_name_no_other_node(fields, path, name, message):
+    filled = WorkflowSpec.model_validate_json(
+        WorkflowSpec.model_validate({"nodes": [node("me", "start", **fields)]})
+        .model_dump_json(by_alias=True, exclude_unset=True)
+        .replace("%s", name)
+    ).nodes[0]
+    graph = dag(
+        filled.model_dump(by_alias=True, exclude_unset=True),
+        node("start"),
+        node("other", "start"),
+        node("after", "me"),
+    )
+    assert only(graph) == f"spec.nodes[0].{path}: {message}"
+
+
+def test_an_unknown_node_to_include_is_told_with_the_near_name():
+    graph = dag(node("design"), node("b", "design", inputContract={"include": ["desing"]}))
+    assert only(graph) == (
+        "spec.nodes[1].inputContract.include[0]: unknown node 'desing'; did you mean 'design'?"
+    )
+
+
+CLOSED = {"type": "object", "properties": {"who": {}}, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "path"),
+    [
+        ([node("a", condition="context.whom")], [], "spec.nodes[0].condition"),
+        (
+            [node("a", inputContract={"requiredFields": ["whom"]})],
+            [],
+            "spec.nodes[0].inputContract.requiredFields[0]",
+        ),
+        (
+            [node("a", outputContract={"schema": CLOSED | {"properties": {}}}), node("b")],
+            [edge("a", "b", condition="context.whom")],
+            "spec.edges[0].condition",
+        ),
+    ],
+)
+def test_a_name_that_closed_inputs_do_not_have_is_told(nodes, edges, path):
+    assert only(dag(*nodes, edges=edges, inputs=CLOSED)) == (
+        f"{path}: names 'whom', which is neither a node nor a key of inputs (closed); did you mean"
+        " 'who'?"
+    )
+    assert said(dag(*nodes, edges=edges)) == []
+    assert said(dag(*nodes, edges=edges, inputs=CLOSED, globalContext={"whom": 1})) == []
+    assert said(dag(*nodes, edges=edges, inputs=CLOSED | {"patternProperties": {"^w": {}}})) == []
+
+
+@pytest.mark.parametrize(
+    ("contract", "severity", "said_"),
+    [
+        ({"produces": ["score"]}, Severity.WARNING, ""),
+        ({"schema": {"properties": {"score": {}}}}, Severity.WARNING, ""),
+        (
+            {"schema": {"properties": {"score": {}}, "additionalProperties": False}},
+            Severity.ERROR,
+            " (closed schema)",
+        ),
+    ],
+)
+def test_a_field_that_a_producer_does_not_declare_is_told(contract, severity, said_):
+    for fields, path in [
+        ({"condition": "context.a.scor > 1"}, "condition"),
+        ({"inputContract": {"requiredFields": ["a.scor"]}}, "inputContract.requiredFields[0]"),
+    ]:
+        graph = dag(node("a", outputContract=contract), node("b", "a", **fields))
+        assert only(graph, severity) == (
+            f"spec.nodes[1].{path}: names field 'scor', which 'a' does not declare in its"
+            f" outputContract{said_}; did you mean 'score'?"
+        )
+
+
+def test_an_edge_may_name_its_source_and_what_is_before_it():
+    nodes = [node("a"), node("b", "a", outputContract={"produces": ["ok"]}), node("c")]
+    for condition in ("context.ok", "context.b.ok", "context.a.x", "context.key"):
+        assert said(dag(*nodes, edges=[edge("b", "c", condition=condition)])) == []
+    assert only(dag(*nodes, edges=[edge("b", "c", condition="context.c.x")])) == (
+        "spec.edges[0].condition: names node 'c', which is no ancestor of 'b' along depends_on"
+        " edges: an edge's condition sees its source and what is before it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meanings"),
+    [
+        ("a", "an output field of 'b' and a node id"),
+        ("who", "an output field of 'b' and a key of inputs"),
+        ("env", "an output field of 'b' and a key of globalContext"),
+        ("b", "a node id and a key of inputs"),
+    ],
+)
+def test_a_name_of_two_meanings_is_refused_on_an_edge(name, meanings):
+    graph = dag(
+        node("a"),
+        node("b", "a", outputContract={"produces": ["a", "who", "env"]}),
+        node("c"),
+        edges=[edge("b", "c", condition=f"context.{name}")],
+        inputs={"properties": {"who": {}, "b": {}}},
+        globalContext={"env": 1},
+    )
+    assert only(graph) == (
+        f"spec.edges[0].condition: context.{name} has two meanings, {meanings}: rename one of them"
+    )
+
+
+def test_a_name_of_two_meanings_is_refused_on_a_node():
+    graph = dag(node("a"), node("b", "a", condition="context.a"), globalContext={"a": 1})
+    assert only(graph) == (
+        "spec.nodes[1].condition: context.a has two meanings, a node id and a key of"
+        " globalContext: rename one of them"
+    )
+
+
+def test_items_are_known_only_in_a_map():
+    graph = dag(node("a", condition="item > index"))
+    assert said(graph) == [
+        "spec.nodes[0].condition: 'item' is known only inside a map over a list",
+        "spec.nodes[0].condition: 'index' is known only inside a map over a list",
+    ]
+
+
+def test_a_hyphen_in_an_expression_is_told_as_what_it_is():
+    graph = dag(node("my-node"), node("b", "my-node", condition="context.my-node.x"))
+    assert "context['my-node']" in only(graph)
+
+
+# Mapped data
+
+
+def test_a_mapped_name_meets_a_required_field():
+    inputs = {"inputContract": {"requiredFields": ["report.title"]}}
+    mapping = {"type": "produces_for", "dataMapping": {"result": "report"}}
+    nodes = [node("a"), node("b", **inputs)]
+    assert said(dag(*nodes, edges=[edge("a", "b", **mapping)], inputs=CLOSED)) == []
+    assert "names 'report'" in only(dag(*nodes, edges=[edge("a", "b")], inputs=CLOSED))
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "message"),
+    [
+        (
+            {"type": "triggers", "dataMapping": {"x": "y"}},
+            "",
+            "an edge of type triggers brings no data: use produces_for or depends_on",
+        ),
+        (
+            {"dataMapping": {"x": "y", "x.z": "y"}},
+            '["x.z"]',
+            "'x' is mapped to 'y' already: take another name",
+        ),
+        ({"dataMapping": {"x": "y.z"}}, ".x", "'y.z' is no input name: use one word without dots"),
+        ({"dataMapping": {"x": ""}}, ".x", "'' is no input name: use one word without dots"),
+        (
+            {"dataMapping": {"z": "y"}},
+            ".z",
+            "names field 'z', which 'a' does not declare in its outputContract (closed schema)",
+        ),
+    ],
+)
+def test_a_mapping_that_cannot_be_is_told(fields, path, message):
+    a = node("a", outputContract={"schema": CLOSED | {"properties": {"x": {}}}})
+    assert only(dag(a, node("b"), edges=[edge("a", "b", **fields)])) == (
+        f"spec.edges[0].dataMapping{path}: {message}"
+    )
+
+
+# Schemas and executors
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"inputs": {"type": "nothing"}}, "spec.inputs"),
+        ({"input": {"properties": []}}, "spec.nodes[0].inputContract.schema"),
+        ({"output": {"required": "x"}}, "spec.nodes[0].outputContract.schema"),
+    ],
+)
+def test_what_is_no_schema_is_told(fields, path):
+    contracts = {f"{name}Contract": {"schema": fields.get(name)} for name in ("input", "output")}
+    graph = dag(node("a", **contracts), inputs=fields.get("inputs"))
+    assert only(graph).startswith(f"{path}: no valid JSON Schema: ")
+
+
+@pytest.mark.parametrize("schema", [{}, {"properties": []}, {"properties": 3, "required": {}}])
+def test_odd_schemas_never_break_the_checks(schema):
+    graph = dag(
+        node("a", outputContract={"schema": schema}),
+        node("b", "a", condition="context.a.x"),
+        inputs=schema,
+    )
+    assert all("no valid JSON Schema" in line for line in said(graph))
+
+
+@pytest.mark.parametrize(
+    ("executor", "message"),
+    [
+        ("scrip", "unknown executor 'scrip': known are script, container"),
+        (None, "is missing: name one of script, container"),
+    ],
+)
+def test_a_node_needs_an_executor_that_is_known(executor, message):
+    assert only(dag(node("a", executor=executor))).startswith(f"spec.nodes[0].executor: {message}")
+
+
+# Limits
+
+
+def test_edges_of_both_forms_are_limited_together():
+    nodes = [node(f"s{i}") for i in range(101)]
+    sources = [each["id"] for each in nodes]
+    nodes += [node(f"t{i}", *sources) for i in range(198)]
+    assert said(dag(*nodes)) == []
+    first = [edge(source, "t") for source in sources]
+    assert only(dag(*nodes, node("t"), edges=first)) == (
+        "spec.edges: the graph has 20,099 edges, those of dependsOn included, and 20,000 is the"
+        " limit: let one node gather what many others depend on"
+    )
+
+
+def test_an_expression_is_limited():
+    long = "1 + " * 300 + "1"
+    container = {"executor": "container", "config": {"image": "x", "args": ["${{ " + long + " }}"]}}
+    text = only(dag(node("a", **container)))
+    assert text.startswith("spec.nodes[0].config.args[0]: ")
+    assert "1024 characters" in text
+
+
+def test_five_thousand_nodes_are_checked():
+    size = 5000
+    nodes = [
+        node(
+            f"n{i}",
+            *(f"n{j}" for j in range(max(0, i - 4), i)),
+            inputContract={"requiredFields": ["a", "b", f"n{max(0, i - 1)}"]} if i else {},
+        )
+        for i in range(size)
+    ]
+    graph = dag(*nodes)
+    assert said(graph) == []
+    assert len(graph.levels()) == size
+    assert graph.sees("n4999", "n0")
+
+
+# All in one go
+
+
+def test_everything_wrong_with_a_definition_is_told_in_one_go():
+    graph = dag(
+        node("a", "b", condition="context.b =="),
+        node("b", "a", executor="none"),
+        node("a"),
+        node("c", "d", inputContract={"include": ["nobody"], "schema": {"type": 3}}),
+        node("1", config={"script": "x", "unknown": 1}),
+        edges=[edge("c", "c"), edge("a", "c", condition="("), edge("a", "c", dataMapping={"": ""})],
+    )
+    assert [line.split(": ")[0] for line in said(graph)] == [
+        "spec.nodes[2].id",
+        "spec.nodes[4].id",
+        "spec.edges[0]",
+        "spec.edges[2]",
+        "spec.nodes[3].dependsOn[0]",
+        "spec.nodes[0]",
+        "spec.nodes[4]",
+        "spec.nodes[0].condition",
+        "spec.nodes[1].executor",
+        "spec.nodes[3].inputContract.schema",
+        "spec.nodes[3].inputContract.include[0]",
+        "spec.nodes[4].config.unknown",
+        "spec.edges[1].condition",
+    ]
+
+
+def test_paths_begin_where_the_definition_stands():
+    graph = dag(node("a", "b"))
+    (problem,) = graph.problems(("spec", "workflowSpec"))
+    assert format_path(problem.path) == "spec.workflowSpec.nodes[0].dependsOn[0]"
+
+
+# The nearest ancestors
+
+
+def test_the_nearest_ancestors_are_delivered():
+    chain = {f"n{i}": (f"n{i - 1}",) if i else () for i in range(300)}
+    nearest = nearest_ancestors(chain, "n299")
+    assert nearest == [f"n{i}" for i in range(298, 298 - NEAREST, -1)]
+    fan = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
+    assert nearest_ancestors(fan, "d") == ["b", "c", "a"]
+    assert nearest_ancestors(fan, "d", 2) == ["b", "c"]
+    assert nearest_ancestors(fan, "a") == []
+
+
+# Against networkx
+
+
+@st.composite
+def graphs(draw):
+    size = draw(st.integers(1, 12))
+    order = draw(st.permutations(range(size)))
+    pairs = [(f"n{order[i]}", f"n{order[j]}") for i in range(size) for j in range(i + 1, size)]
+    chosen = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
+    types = draw(
+        st.lists(
+            st.sampled_from(["depends_on", "triggers", "produces_for"]),
+            min_size=len(chosen),
+            max_size=len(chosen),
+        )
+    )
+    return [f"n{i}" for i in range(size)], list(zip(chosen, types, strict=True))
+
+
+@settings(max_examples=100, deadline=None)
+@given(graphs(), st.data())
+def test_levels_ancestors_and_descendants_are_those_of_networkx(drawn, data):
+    names, chosen = drawn
+    spelled = [data.draw(st.booleans()) and kind == "depends_on" for _, kind in chosen]
+    written = list(zip(chosen, spelled, strict=True))
+    graph = dag(
+        *(
+            node(name, *(pair[0] for (pair, _), short in written if short and pair[1] == name))
+            for name in names
+        ),
+        edges=[edge(*pair, type=kind) for (pair, kind), short in written if not short],
+    )
+    model = nx.DiGraph()
+    model.add_nodes_from(names)
+    model.add_edges_from(pair for pair, _ in chosen)
+    seen = nx.DiGraph()
+    seen.add_nodes_from(names)
+    seen.add_edges_from(pair for pair, kind in chosen if kind == "depends_on")
+
+    assert all(each.severity is Severity.WARNING for each in graph.problems())
+    assert [set(level) for level in graph.levels()] == [
+        set(level) for level in nx.topological_generations(model)
+    ]
+    assert graph.entry_points() == [name for name in names if not model.pred[name]]
+    for name in names:
+        assert graph.ancestors(name) == nx.ancestors(model, name)
+        assert graph.descendants(name) == nx.descendants(model, name)
+        assert set(graph.dependencies(name)) == set(model.pred[name])
+        assert set(graph.dependents(name)) == set(model.succ[name])
+        assert {other for other in names if graph.sees(name, other)} == nx.ancestors(seen, name)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sets(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdef")), max_size=14))
+def test_a_graph_is_sound_or_its_cycles_are_cycles(pairs):
+    graph = dag(*map(node, "abcdef"), edges=[edge(*pair) for pair in sorted(pairs)])
+    model = nx.DiGraph(sorted(pairs))
+    model.add_nodes_from("abcdef")
+    sound = not any(each.severity is Severity.ERROR for each in graph.problems())
+    assert sound == nx.is_directed_acyclic_graph(model)
+    for cycle in graph.cycles():
+        assert len(set(cycle)) == len(cycle) > 1
+        assert all(pair in pairs for pair in zip(cycle, cycle[1:] + cycle[:1], strict=True))
