@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kubernetes import client
@@ -116,32 +118,40 @@ def _await_crd(crds: client.ApiextensionsV1Api, name: str) -> None:
         time.sleep(0.2)
 
 
+@dataclass(frozen=True)
+class OwnOperator:
+    """An operator that runs; calling it checks that it still does."""
+
+    pid: int
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def __call__(self) -> None:
+        assert self.process.poll() is None, f"the operator ended: {self.log.read_text()[-2000:]}"
+
+
 @contextmanager
-def own_operator(namespace: str, folder: Path) -> Iterator[Callable[[], None]]:
-    """Run `podium operator` for one namespace; gives a check that it still does."""
+def own_operator(
+    namespace: str, folder: Path, settings: Mapping[str, Any] | None = None
+) -> Iterator[OwnOperator]:
+    """Run `podium operator` for one namespace; `settings` go before the usual ones."""
     config, log = folder / "operator.yaml", folder / "operator.log"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "namespaces": [namespace],
-                "runnerImage": "docker.io/library/podium:dev",
-                "livenessPort": 0,
-                "logFormat": "text",
-            }
-        )
-    )
+    usual = {
+        "namespaces": [namespace],
+        "runnerImage": "docker.io/library/podium:dev",
+        "livenessPort": 0,
+        "logFormat": "text",
+    }
+    config.write_text(yaml.safe_dump({**usual, **(settings or {})}))
     podium = Path(sys.executable).with_name("podium")
     with log.open("wb") as out:
         process = subprocess.Popen(
             [podium, "operator", "--config", config], stdout=out, stderr=out, cwd=folder
         )
-
-    def check() -> None:
-        assert process.poll() is None, f"the operator ended: {log.read_text()[-2000:]}"
-
+    operator = OwnOperator(process.pid, log, process)
     try:
-        yield check
-        check()
+        yield operator
+        operator()
     finally:
         process.terminate()
         try:

@@ -54,7 +54,9 @@ class LaptopShell:
             (self._root / "answers.yaml").write_text(text)
             run.spec.recorded_answers = RecordedAnswers(file=str(self._root / "answers.yaml"))
         try:
-            plan = Plan.build(spec, workflow_id=workflow_id)
+            inline = run.spec.workflow_spec is not None
+            base = ("spec", "workflowSpec") if inline else ("spec",)
+            plan = Plan.build(spec, workflow_id=workflow_id, base=base)
         except InvalidError as problem:
             self._refuse("InvalidWorkflow", str(problem))
             return
