@@ -297,8 +297,8 @@ class _Checks:
     def run(self) -> list[Problem]:
         if self.spec.inputs is not None:
             self._schema(("inputs",), self.spec.inputs)
-        for position, node in enumerate(self.spec.nodes):
-            self._node(("nodes", position), node)
+        for node in self.dag.nodes.values():
+            self._node(self.dag._node_paths[node.id], node)  # noqa: SLF001
         for dag_edge in self.dag.edges:
             self._edge(dag_edge)
         for dag_edge in self.dag._refused:  # noqa: SLF001
