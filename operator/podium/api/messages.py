@@ -79,12 +79,14 @@ def unknown_field(
     if _camel(name) in later:
         return f'unknown field "{_plain(name)}": it comes in a later version'
     known = [each.snake if style == "snake" else each.alias for each in shapes]
-    close = shape.closest(name, known)
-    if close is not None:
-        return f'unknown field "{_plain(name)}"; did you mean "{close}"?'
-    for where, other in _ELSEWHERE.get(model, ()):
-        if meant := shape.closest(name, shape.fields(other), cutoff=1):
+    same = shape.closest(name, known, cutoff=1)
+    for where, other in () if same else _ELSEWHERE.get(model, ()):
+        elsewhere = shape.fields(other).values()
+        names = [each.snake if style == "snake" else each.alias for each in elsewhere]
+        if meant := shape.closest(name, names, cutoff=1):
             return f'unknown field "{_plain(name)}": "{meant}" belongs to {where}'
+    if close := same or shape.closest(name, known):
+        return f'unknown field "{_plain(name)}"; did you mean "{close}"?'
     return f'unknown field "{_plain(name)}"; known are {", ".join(known)}'
 
 
@@ -212,7 +214,8 @@ _LIMITS = {
 def _limit(kind: str, context: Mapping[str, Any], value: Any, written: str | None) -> str:
     words, key = _LIMITS[kind]
     limit = context.get(key, 0)
-    message = words.format(f"{limit:,g}" if isinstance(limit, float) else f"{limit:,}")
+    whole = isinstance(limit, float) and limit.is_integer()
+    message = words.format(f"{int(limit) if whole else limit:,}")
     if isinstance(value, int | float):
         return f"{message}, not {(written or str(value))[:40]}"
     if isinstance(value, list | dict | str) and kind.endswith("long"):

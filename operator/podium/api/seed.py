@@ -44,14 +44,18 @@ def to_resource(data: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     body = dict(body)
     identifier = body.get("id")
     made["metadata"] = {"name": names.object_name(str(identifier))}
-    if identifier in (None, ""):
+    if identifier is None:
         problems.append(Problem((_TOP, "id"), "is missing: give the workflow an id"))
     if "name" in body:
+        if "title" in body:
+            problems.append(_twice((_TOP, "title"), "workflow.name"))
         body["title"] = body.pop("name")
     metadata = body.get("metadata")
     if isinstance(metadata, dict):
         for key in _OF_METADATA:
-            if key in metadata and key not in body:
+            if key in metadata and key in body:
+                problems.append(_twice((_TOP, key), f"workflow.metadata.{key}"))
+            elif key in metadata:
                 body[key] = metadata[key]
         rest = {key: value for key, value in metadata.items() if key not in _OF_METADATA}
         body["metadata"] = rest
@@ -86,6 +90,10 @@ def resource(workflow: Workflow) -> dict[str, Any]:
         mode="json", by_alias=True, exclude_unset=True, exclude={"status": True}
     )
     return {"apiVersion": names.API_VERSION, "kind": Workflow.KIND, **dumped}
+
+
+def _twice(path: Path, other: str) -> Problem:
+    return Problem(path, f"says the same as {other}: remove one of them")
 
 
 def _camel(
