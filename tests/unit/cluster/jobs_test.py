@@ -12,6 +12,7 @@ from podium.api.workflow import WorkflowSpec
 from podium.cluster.jobs import BuildProblem, Owner, build_job, job_name
 from podium.cluster.settings import Settings
 from podium.cluster.views import job_view
+from podium.dag import WorkflowDAG
 from podium.engine.model import Launch
 from podium.engine.plan import Plan
 
@@ -185,6 +186,18 @@ def test_labels_and_annotations_of_podium_are_not_the_nodes():
     assert made["labels"]["podium.dev/node"] == "n"
     assert made["annotations"]["note"] == "b"
     assert json.loads(made["annotations"]["podium.dev/input"]) == {"inputs": {}}
+
+
+def test_what_the_checks_would_have_refused_does_not_win_either():
+    reserved = {"podium.dev/run": "forged", "podium.dev/input": "{}"}
+    node = {"id": "n", **SCRIPT, "pod": {"labels": reserved, "annotations": reserved}}
+    spec = WorkflowSpec.model_validate({"nodes": [node]})
+    plan = Plan(spec, WorkflowDAG(spec), "w", "")
+    launch = Launch("n", "n-1", 0, SCRIPT["config"], {"inputs": {}})
+    job = build_job(Owner("team", "r", "u", "w", None), plan, launch, Settings())
+    made = job["spec"]["template"]["metadata"]
+    assert made["labels"]["podium.dev/run"] == "r"
+    assert made["annotations"]["podium.dev/input"] == '{"inputs":{}}'
 
 
 # The Job

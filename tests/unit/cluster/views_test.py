@@ -95,6 +95,12 @@ def test_all_kinds_of_containers_share_the_message():
     assert pod_view(support.pod(containers=2, spec=spec)).containers == 5
 
 
+@pytest.mark.parametrize("grace", [None, True, "5", 10**400, -(10**400)])
+def test_a_grace_period_that_is_none_counts_as_none(grace):
+    meta = {"deletionTimestamp": at(40), "deletionGracePeriodSeconds": grace}
+    assert pod_view(support.pod(metadata=meta)).delete_asked_at == NOON + 40
+
+
 def test_only_the_container_node_counts():
     body = support.pod(phase="Running")
     body["status"]["containerStatuses"] = [
