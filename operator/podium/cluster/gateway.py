@@ -1,11 +1,14 @@
 """The only module that speaks to the API server: plain dicts in, plain dicts out.
 
-Every request is bounded in time and in number. What goes wrong is an `ApiError`.
+The official client finds the server and says who we are; the requests are made here, because its
+own way of writing a body costs more than all the rest. Every request is bounded in time and in
+number, and what may wait leaves room for what must not. What goes wrong is an `ApiError`.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,14 @@ __all__ = ["ApiError", "Gateway", "connect", "in_cluster"]
 
 TIMEOUT_SECONDS = 30
 CONNECTIONS = 32
+"""Requests under way at the same time."""
+UNHURRIED = 8
+"""How many of them may be of those that can wait."""
 PAGE = 500
+WATCH_SECONDS = 290
+"""After this long the server ends a watch, which is then begun anew where it ended."""
+SILENCE_SECONDS = 90
+"""A watch without even a bookmark for so long is dead: the server sends one each minute."""
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 JSON_PATCH = "application/json-patch+json"
@@ -72,24 +82,42 @@ def in_cluster() -> bool:
 
 
 @asynccontextmanager
-async def connect() -> AsyncIterator["Gateway"]:
-    """Connect as the Pod's ServiceAccount, or as the kubeconfig says (KUBECONFIG first)."""
+async def connect(
+    fence: Callable[[], None] = lambda: None,
+    told: Callable[[str, int, float], None] = lambda *_: None,
+) -> AsyncIterator["Gateway"]:
+    """Connect as the Pod's ServiceAccount, or as the kubeconfig says (KUBECONFIG first).
+
+    `fence` is called before each request that changes something and does not return if this process
+    may not. `told` gets each request's verb and resource, its status and its seconds.
+    """
     configuration = client.Configuration()
     if in_cluster():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
         await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    configuration.connection_pool_maxsize = CONNECTIONS
     async with client.ApiClient(configuration) as api:
-        yield Gateway(api)
+        connector = aiohttp.TCPConnector(limit=0, ssl=api.rest_client.ssl_context)
+        async with aiohttp.ClientSession(connector=connector, trust_env=True) as session:
+            yield Gateway(api, session, fence, told)
 
 
 class Gateway:
     """Requests to the API server."""
 
-    def __init__(self, api: Any) -> None:
+    def __init__(
+        self,
+        api: Any,
+        session: aiohttp.ClientSession,
+        fence: Callable[[], None] = lambda: None,
+        told: Callable[[str, int, float], None] = lambda *_: None,
+    ) -> None:
         self._api = api
+        self._session = session
+        self._fence = fence
+        self._told = told
         self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._unhurried = asyncio.Semaphore(UNHURRIED)
 
     # Runs and Workflows
 
@@ -143,7 +171,16 @@ class Gateway:
     async def set_job_ttl(self, namespace: str, name: str, seconds: int) -> None:
         """Let an ended Job be removed after some seconds."""
         change = {"spec": {"ttlSecondsAfterFinished": seconds}}
-        await self._call("PATCH", _jobs(namespace, name), change, content=MERGE_PATCH)
+        async with self._unhurried:
+            await self._call("PATCH", _jobs(namespace, name), change, content=MERGE_PATCH)
+
+    async def patch_job_status(
+        self, namespace: str, name: str, status: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Change fields of the status of a Job that Podium manages."""
+        path = _jobs(namespace, name, "status")
+        async with self._unhurried:
+            return await self._call("PATCH", path, {"status": status}, content=MERGE_PATCH)
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete a Job and its Pods."""
@@ -152,6 +189,21 @@ class Gateway:
     async def list_pods(self, namespace: str, selector: str) -> list[dict[str, Any]]:
         """Return the Pods with these labels."""
         return await self._list(_pods(namespace), labelSelector=selector)
+
+    async def create_pod(self, pod: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a Pod."""
+        return await self._call("POST", _pods(pod["metadata"]["namespace"]), pod)
+
+    async def get_pod(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a Pod."""
+        return await self._call("GET", _pods(namespace, name))
+
+    async def patch_pod(
+        self, namespace: str, name: str, operations: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Change metadata of a Pod by JSON Patch."""
+        async with self._unhurried:
+            return await self._call("PATCH", _pods(namespace, name), operations, content=JSON_PATCH)
 
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         """Delete a Pod, with its grace period."""
@@ -189,6 +241,62 @@ class Gateway:
         """Delete a ControllerRevision."""
         await self._delete(_revisions(namespace, name), uid)
 
+    # Watching
+
+    async def list_all(
+        self, resource: str, namespace: str, selector: str
+    ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
+        """List `jobs` or `pods`, of one namespace or (empty) of all: pages and their version."""
+        more = ""
+        while True:
+            query = {"limit": str(PAGE), "labelSelector": selector}
+            if more:
+                query["continue"] = more
+            answer = await self._call(
+                "GET", f"{_collection(resource, namespace)}?{urlencode(query)}"
+            )
+            meta = answer.get("metadata") or {}
+            yield answer.get("items") or [], str(meta.get("resourceVersion") or "")
+            more = meta.get("continue") or ""
+            if not more:
+                return
+
+    async def watch(
+        self, resource: str, namespace: str, selector: str, version: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Give the events after a version, bookmarks too, until the server ends the watch.
+
+        Raises `ApiError`, 410 when the version is too old.
+        """
+        query = {
+            "watch": "true",
+            "labelSelector": selector,
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        path = f"{_collection(resource, namespace)}?{urlencode(query)}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS)
+        try:
+            url, headers = await self._address("GET", path, "application/json")
+            async with self._session.get(url, headers=headers, timeout=timeout) as response:
+                if response.status >= 400:
+                    data = await response.read()
+                    raise _error(response.status, response.headers.get("Retry-After"), _json(data))
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    lines = (rest + chunk).split(b"\n")
+                    rest = lines.pop()
+                    for line in lines:
+                        event = _json(line)
+                        if event.get("type") == "ERROR":
+                            answer = event.get("object")
+                            code = answer.get("code") if isinstance(answer, dict) else None
+                            raise _error(code if isinstance(code, int) else 500, None, answer)
+                        yield event
+        except (aiohttp.ClientError, TimeoutError, OSError, ApiException) as error:
+            raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
+
     # How
 
     async def _delete(self, path: str, uid: str) -> None:
@@ -211,31 +319,63 @@ class Gateway:
             if not more:
                 return found
 
+    async def _address(self, method: str, path: str, content: str) -> tuple[str, dict[str, str]]:
+        """Return the URL of a path, and headers that say who asks."""
+        _, url, headers, _, _ = await self._api.param_serialize(
+            method,
+            path,
+            header_params={"Accept": "application/json", "Content-Type": content},
+            auth_settings=["BearerToken"],
+        )
+        return url, headers
+
     async def _call(
         self, method: str, path: str, body: Any = None, content: str = "application/json"
     ) -> dict[str, Any]:
+        data = None if body is None else orjson.dumps(body)
         async with self._slots:
+            url, headers = await self._address(method, path, content)
+            # After whatever was waited for: nothing may change once this process is not the leader.
+            if method != "GET":
+                self._fence()
+            begin = time.monotonic()
+            status = 0
             try:
-                method, url, headers, body, _ = await self._api.param_serialize(
+                async with self._session.request(
                     method,
-                    path,
-                    header_params={"Accept": "application/json", "Content-Type": content},
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-                response = await self._api.call_api(
-                    method, url, headers, body, _request_timeout=TIMEOUT_SECONDS
-                )
-                data = await response.read()
+                    url,
+                    data=data,
+                    headers=headers,
+                    timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=5),
+                ) as response:
+                    status = response.status
+                    answer = _json(await response.read())
+                    retry_after = response.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError, OSError, ApiException) as error:
                 raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
-        try:
-            answer = orjson.loads(data) if data else {}
-        except orjson.JSONDecodeError:
-            answer = {"message": data[:200].decode(errors="replace")}
-        if response.status >= 400:
-            raise _error(response.status, response.getheader("Retry-After"), answer)
-        return answer if isinstance(answer, dict) else {}
+            finally:
+                self._told(_verb(method, path), status, time.monotonic() - begin)
+        if status >= 400:
+            raise _error(status, retry_after, answer)
+        return answer
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(data) if data else {}
+    except orjson.JSONDecodeError:
+        return {"message": data[:200].decode(errors="replace")}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _verb(method: str, path: str) -> str:
+    """Name a request for the metrics: `POST jobs`, `PATCH jobs/status`."""
+    parts = path.partition("?")[0].split("/")
+    _, _, rest = path.partition("?")[0].partition("/namespaces/")
+    inner = rest.split("/")[1:]  # behind the namespace's name
+    if not inner:
+        return f"{method} {parts[-1]}"
+    return f"{method} {inner[0]}" + (f"/{inner[2]}" if len(inner) > 2 else "")
 
 
 def _error(status: int, retry_after: str | None, answer: Any) -> ApiError:
@@ -264,6 +404,11 @@ def _pods(namespace: str, *rest: str) -> str:
 
 def _revisions(namespace: str, *rest: str) -> str:
     return _path("/apis/apps/v1", namespace, "controllerrevisions", *rest)
+
+
+def _collection(resource: str, namespace: str) -> str:
+    base = {"jobs": "/apis/batch/v1", "pods": "/api/v1"}[resource]
+    return _path(base, namespace, resource) if namespace else f"{base}/{resource}"
 
 
 def _path(base: str, namespace: str, plural: str, *rest: str) -> str:
