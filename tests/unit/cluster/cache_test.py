@@ -266,11 +266,19 @@ class Server:
         if owner is None:
             return None
         self.version += 1
-        uid = f"pod-of-{owner['metadata']['uid']}"
-        meta = {"uid": uid, "ownerReferences": pod_owner(owner["metadata"]["uid"])}
+        job_uid = owner["metadata"]["uid"]
+        uid = next(iter(self.pods_of(job_uid)), f"pod-{self.version}")
+        meta = {"uid": uid, "ownerReferences": pod_owner(job_uid)}
         self.pods[uid] = body = pod(self.version, phase, **meta)
         self.sent.append(body)
         return body
+
+    def pods_of(self, job_uid):
+        return {
+            uid
+            for uid, body in self.pods.items()
+            if body["metadata"]["ownerReferences"][0]["uid"] == job_uid
+        }
 
 
 STEPS = st.lists(
@@ -333,4 +341,4 @@ def test_after_a_list_the_cache_is_what_the_server_has(steps):
     for name, body in server.jobs.items():
         assert cache.jobs(RUN_UID)[name].ended is has_ended(body)
         alive = {p.uid for p in cache.pods(body["metadata"]["uid"]) if not p.gone}
-        assert alive == {uid for uid in server.pods if uid == f"pod-of-{body['metadata']['uid']}"}
+        assert alive == server.pods_of(body["metadata"]["uid"])
