@@ -72,6 +72,8 @@ PROGRAMS: dict[str, Program] = {
         ),
     ),
     "kind": Program("sigs.k8s.io/kind", "sigs.k8s.io/kind", "0.31.0"),
+    # Only the benchmarks want it; see kwok.py.
+    "kwok": Program("sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", "0.7.0"),
 }
 
 
