@@ -78,14 +78,14 @@ async def run(
     *,
     times: int = 1,
     pod_defaults: dict[str, Any] | None = None,
-    timeout: float = 600,
+    patience: float = 600,
 ) -> Result:
     """Run a graph so many times at once and remove the Pods again."""
     own = uuid.uuid4().hex[:8]
     path = f"/api/v1/namespaces/{namespace}/pods"
     selector = f"{LABEL}={own}"
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(patience):
             return await _run(api, path, own, graph, times, pod_defaults or {})
     finally:
         await api.text("DELETE", path, b'{"gracePeriodSeconds": 0}', labelSelector=selector)
@@ -138,8 +138,8 @@ async def _run(
     return Result(len(name), time.perf_counter() - begin, created)
 
 
-async def until_gone(api: Api, path: str, selector: str = "", timeout: float = 120) -> None:
+async def until_gone(api: Api, path: str, selector: str = "", patience: float = 120) -> None:
     """Wait until a collection is empty, so that its end is not paid by who is measured next."""
-    async with asyncio.timeout(timeout):
-        while (await api.call("GET", path, labelSelector=selector, limit="1"))["items"]:
+    async with asyncio.timeout(patience):
+        while (await api.call("GET", path, labelSelector=selector, limit="1"))["items"]:  # noqa: ASYNC110
             await asyncio.sleep(0.2)

@@ -5,14 +5,13 @@ times and exit code. Only Pods that ask for them (`POD_DEFAULTS`) get onto these
 """
 
 import os
-import signal
+import shutil
 import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ctypes import CDLL
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,7 +215,10 @@ def kwok(
 def _start(folder: Path, own: str, pod_seconds: float) -> subprocess.Popen[bytes]:
     stages = folder / "kwok.yaml"
     stages.write_text(yaml.safe_dump_all(_stages(pod_seconds)))
+    # It ends with us, however we end.
+    bound = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
     command = [
+        *bound,
         binaries.path("kwok"),
         f"--kubeconfig={os.environ.get('KUBECONFIG') or Path.home() / '.kube' / 'config'}",
         f"--config={stages}",
@@ -226,7 +228,6 @@ def _start(folder: Path, own: str, pod_seconds: float) -> subprocess.Popen[bytes
         "--node-ip=127.0.0.1",
         "--node-lease-duration-seconds=40",
     ]
-    libc = CDLL(None)
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
             [str(word) for word in command],
@@ -234,8 +235,6 @@ def _start(folder: Path, own: str, pod_seconds: float) -> subprocess.Popen[bytes
             stdout=log,
             stderr=log,
             cwd=folder,
-            # It ends with us, however we end.
-            preexec_fn=lambda: libc.prctl(1, signal.SIGTERM),
         )
 
 

@@ -1,0 +1,245 @@
+"""Podium against raw Pods on the cluster of KUBECONFIG: `python -m benchmarks.cluster`.
+
+Each row runs the same graph by both, in turn, so many pairs. The ratio is of the medians: of
+seconds where a graph is one after the other (smaller is better), of nodes a second where it is a
+crowd (larger is better). Both leave out what is removed afterwards.
+
+Podium is an operator of this source tree, started anew for each row, in a namespace of its own.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from kubernetes import client
+
+from benchmarks import floor, operator_run
+from benchmarks.api import Api, connect
+from benchmarks.graphs import Graph, chain, fan, sdlc
+from tests.cluster.kwok import Kwok, kwok
+from tests.conformance.cluster_shell import connect as connect_models
+from tests.conformance.own_operator import OwnOperator, apply_crds, own_namespace, own_operator
+
+WARM_SECONDS = 60
+SIDE_SECONDS = 600
+"""One side of a pair may take so long."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured, and what is asked of it."""
+
+    title: str
+    graph: Graph
+    must: float
+    times: int = 1
+    fake: bool = False
+    """Whether kwok plays the kubelet."""
+    rate: bool = False
+    """Whether nodes a second are compared, else seconds."""
+
+
+def rows(*, quick: bool) -> dict[str, Row]:
+    """Return the rows by name; quick ones are smaller and say so."""
+    width, runs = (200, 20) if quick else (1000, 100)
+    length = 3 if quick else 10
+    return {
+        "chain": Row(f"chain of {length}, kubelet", chain(length), 1.10),
+        "sdlc": Row("sdlc, kubelet", sdlc(), 1.10),
+        "chain-kwok": Row("chain of 10, kwok", chain(10), 2.0, fake=True),
+        "fan": Row(f"fan of {width}, kwok", fan(width), 0.8, fake=True, rate=True),
+        "runs": Row(f"{runs} runs of sdlc, kwok", sdlc(), 0.7, times=runs, fake=True, rate=True),
+    }
+
+
+@dataclass
+class Measured:
+    """The pairs of a row."""
+
+    row: Row
+    floors: list[floor.Result]
+    podiums: list[operator_run.Result]
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """The medians of the floor and of Podium."""
+        return median(r.seconds for r in self.floors), median(r.seconds for r in self.podiums)
+
+    @property
+    def ratio(self) -> float:
+        """Podium's seconds by the floor's, or its rate by the floor's."""
+        raw, podium = self.seconds
+        return raw / podium if self.row.rate else podium / raw
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is as asked."""
+        return self.ratio >= self.row.must if self.row.rate else self.ratio <= self.row.must
+
+    @property
+    def writes(self) -> Counter[str]:
+        """All writes of all pairs of Podium."""
+        return sum((r.writes for r in self.podiums), Counter())
+
+
+START = time.monotonic()
+
+
+def say(text: str) -> None:
+    """Print progress to standard error."""
+    print(f"[{time.monotonic() - START:6.1f}s] {text}", file=sys.stderr, flush=True)
+
+
+async def measure(
+    row: Row, pairs: int, namespace: str, operator: OwnOperator, machines: Kwok | None
+) -> Measured:
+    """Run a row's pairs in turn, after one node of each that warms up what is cold at first."""
+    defaults = machines.pod_defaults if machines else None
+    found = Measured(row, [], [])
+
+    async def raw(api: Api, graph: Graph, times: int, patience: float) -> floor.Result:
+        return await floor.run(
+            api, namespace, graph, times=times, pod_defaults=defaults, patience=patience
+        )
+
+    async def podium(api: Api, graph: Graph, times: int, patience: float) -> operator_run.Result:
+        done = await operator_run.run(
+            api, namespace, operator.pid, graph, times=times, patience=patience
+        )
+        operator()
+        return done
+
+    async with connect() as api:
+        say(f"{row.title}: one node of each first")
+        await raw(api, chain(1), 1, WARM_SECONDS)
+        await podium(api, chain(1), 1, WARM_SECONDS)
+        for pair in range(1, pairs + 1):
+            found.floors.append(await raw(api, row.graph, row.times, SIDE_SECONDS))
+            say(f"{row.title}: pair {pair} of {pairs}: raw {found.floors[-1].seconds:.2f} s")
+            found.podiums.append(await podium(api, row.graph, row.times, SIDE_SECONDS))
+            say(f"{row.title}: pair {pair} of {pairs}: Podium {found.podiums[-1].seconds:.2f} s")
+    return found
+
+
+def print_table(found: list[Measured]) -> None:
+    """Print the ratios, and what the operator used."""
+    form = "{:<24} {:>9} {:>9} {:>8} {:>8} {:>7} {:>7}  {:<4} {:>12} {:>8}"
+    print(
+        form.format(
+            *("work", "raw s", "Podium s", "raw n/s", "Pod. n/s", "ratio", "must", ""),
+            *("cpu ms/node", "peak MB"),
+        )
+    )
+    for one in found:
+        raw, podium = one.seconds
+        nodes = one.podiums[0].nodes
+        print(
+            form.format(
+                one.row.title,
+                f"{raw:.2f}",
+                f"{podium:.2f}",
+                f"{nodes / raw:.1f}",
+                f"{nodes / podium:.1f}",
+                f"{one.ratio:.2f}",
+                f"{'>=' if one.row.rate else '<='}{one.row.must:.2f}",
+                "ok" if one.holds else "MISS",
+                f"{1000 * median(r.cpu for r in one.podiums) / nodes:.1f}",
+                f"{max(r.peak for r in one.podiums):.0f}",
+            )
+        )
+
+
+def print_raw_latency(found: list[Measured]) -> None:
+    """Print how soon the raw client had its Pods."""
+    print("\nnode ready to Pod created, raw client, milliseconds")
+    form = "{:<24} {:>8} {:>8}"
+    print(form.format("work", "p50", "p99"))
+    for one in found:
+        quantiles = [1000 * median(r.created_quantile(q) for r in one.floors) for q in (50, 99)]
+        print(form.format(one.row.title, *(f"{value:.1f}" for value in quantiles)))
+
+
+def print_writes(found: list[Measured]) -> None:
+    """Print the requests that change something, of the whole cluster while Podium ran."""
+    print("\nwrites a node while Podium ran, by whomever (leases left out; below 0.05 not shown)")
+    form = "{:<24} {:<36} {:>8}"
+    for one in found:
+        nodes = sum(r.nodes for r in one.podiums)
+        title = one.row.title
+        for what, count in sorted(one.writes.items()):
+            if count / nodes >= 0.05 and not what.startswith("leases"):
+                print(form.format(title, what, f"{count / nodes:.2f}"))
+                title = ""
+
+
+def warn_of_others(models: client.ApiClient) -> None:
+    """Say what else disturbs the figures: other operators try the same runs and are refused."""
+    others = client.AppsV1Api(models).list_deployment_for_all_namespaces(
+        label_selector="app.kubernetes.io/name=podium"
+    )
+    for other in others.items:
+        if other.status.ready_replicas:
+            say(f"also at work: {other.metadata.namespace}/{other.metadata.name}")
+    say(f"load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    names = list(rows(quick=False))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", action="append", choices=names, help="a row; may be repeated")
+    parser.add_argument("--pairs", type=int, help="pairs of each row; default 3, quick 1")
+    parser.add_argument("--quick", action="store_true", help="smaller graphs")
+    parser.add_argument("--tree", type=Path, help="take the operator of this checkout instead")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure the rows, print the tables, and end with 1 where a row misses what it must."""
+    options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.tree:
+        os.environ["PYTHONPATH"] = str(options.tree.absolute() / "operator")
+    chosen = [
+        row
+        for name, row in rows(quick=options.quick).items()
+        if not options.only or name in options.only
+    ]
+    pairs = options.pairs or (1 if options.quick else 3)
+    found: list[Measured] = []
+    with contextlib.ExitStack() as stack:
+        models = connect_models()
+        warn_of_others(models)
+        apply_crds(models)
+        namespace = stack.enter_context(own_namespace(models))
+        machines = None
+        if any(row.fake for row in chosen):
+            say("fake machines")
+            machines = stack.enter_context(kwok(api=models))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-bench-")))
+        for row in chosen:
+            own = machines if row.fake else None
+            settings = {"podDefaults": own.pod_defaults if own else {}, "logLevel": "warning"}
+            with own_operator(namespace, folder, settings) as operator:
+                try:
+                    found.append(asyncio.run(measure(row, pairs, namespace, operator, own)))
+                except BaseException:
+                    say(f"the operator's log ends with:\n{operator.log.read_text()[-2000:]}")
+                    raise
+    print_table(found)
+    print_raw_latency(found)
+    print_writes(found)
+
+
+if __name__ == "__main__":
+    main()
