@@ -1,0 +1,123 @@
+"""A run on this machine against bare processes: `python -m benchmarks.laptop`.
+
+The same number of `true` by `podium run` and by asyncio, with as many at a time; seconds of wall
+clock, and the ratio of the medians of pairs run in turn. Podium's side includes the start of the
+command itself (what a run of one node takes is shown beside it), checking the workflow, and writing
+all that a run leaves behind. Scripts are run by bash, so the floor is shown with bash, too.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import yaml
+
+MUST = 2.0
+SIDE_SECONDS = 300
+"""One side of a pair may take so long."""
+
+
+def workflow(nodes: int, at_a_time: int) -> str:
+    """Make a workflow of independent scripts, and a run of it."""
+    graph = [
+        {"id": f"n{i}", "executor": "script", "config": {"script": "true"}} for i in range(nodes)
+    ]
+    return yaml.safe_dump_all(
+        [
+            {
+                "apiVersion": "podium.dev/v1alpha1",
+                "kind": "Workflow",
+                "metadata": {"name": "bench"},
+                "spec": {"nodes": graph},
+            },
+            {
+                "apiVersion": "podium.dev/v1alpha1",
+                "kind": "WorkflowRun",
+                "metadata": {"name": "bench"},
+                "spec": {"workflowRef": {"name": "bench"}, "maxParallel": at_a_time},
+            },
+        ]
+    )
+
+
+async def floor(command: list[str], nodes: int, at_a_time: int) -> None:
+    """Start processes with asyncio and wait for each."""
+    slots = asyncio.Semaphore(at_a_time)
+
+    async def one() -> None:
+        async with slots:
+            process = await asyncio.create_subprocess_exec(*command)
+            assert await process.wait() == 0
+
+    async with asyncio.timeout(SIDE_SECONDS):
+        await asyncio.gather(*(one() for _ in range(nodes)))
+
+
+def podium(nodes: int, at_a_time: int) -> None:
+    """Run them as a workflow."""
+    with tempfile.TemporaryDirectory(prefix="podium-bench-") as folder:
+        file = Path(folder) / "workflow.yaml"
+        file.write_text(workflow(nodes, at_a_time))
+        command = [Path(sys.executable).with_name("podium"), "run", file]
+        done = subprocess.run(
+            [*command, "--state-dir", Path(folder) / "state"],
+            capture_output=True,
+            text=True,
+            timeout=SIDE_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(f"podium run ended with {done.returncode}: {done.stderr[-2000:]}")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.laptop", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--nodes", type=int, default=300)
+    parser.add_argument("--at-a-time", type=int, default=10)
+    parser.add_argument("--pairs", type=int, default=3)
+    options = parser.parse_args()
+    taken: dict[str, list[float]] = {"true": [], "bash": [], "one": [], "podium": []}
+    work = {
+        "true": lambda: asyncio.run(floor(["true"], options.nodes, options.at_a_time)),
+        "bash": lambda: asyncio.run(
+            floor(["bash", "-c", "true"], options.nodes, options.at_a_time)
+        ),
+        "one": lambda: podium(1, options.at_a_time),
+        "podium": lambda: podium(options.nodes, options.at_a_time),
+    }
+    for pair in range(options.pairs):
+        for name, act in work.items():
+            begin = time.perf_counter()
+            act()
+            taken[name].append(time.perf_counter() - begin)
+            said = f"pair {pair + 1} of {options.pairs}: {name} {taken[name][-1]:.2f} s"
+            print(said, file=sys.stderr, flush=True)
+    seconds = {name: median(values) for name, values in taken.items()}
+    ratio = seconds["podium"] / seconds["true"]
+    form = "{:<6} {:<10} {:<15} {:<15} {:<13} {:<18} {:<14} {}"
+    print(
+        form.format(
+            *("nodes", "at a time", "asyncio true s", "asyncio bash s", "podium run s"),
+            *("podium, one node s", "ratio to true", "must"),
+        )
+    )
+    print(
+        form.format(
+            options.nodes,
+            options.at_a_time,
+            *(f"{seconds[name]:.2f}" for name in ("true", "bash", "podium", "one")),
+            f"{ratio:.2f}",
+            f"<={MUST:.2f} {'ok' if ratio <= MUST else 'MISS'}",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
