@@ -79,5 +79,8 @@ format: setup ## Format the code
 type: setup ## Check types, strictly
 	@$(BIN)/mypy
 
-bench: setup ## Print the benchmarks, each as a ratio against its floor
+bench: setup cluster ## Print the benchmarks, each as a ratio against its floor
 	@$(BIN)/python -m benchmarks.engine
+	@$(BIN)/python -m benchmarks.events
+	@$(BIN)/python -m benchmarks.laptop
+	@$(BIN)/python -m benchmarks.cluster --quick
