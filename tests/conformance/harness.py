@@ -174,10 +174,9 @@ async def _until(shell: Shell, when: dict[str, Any], *, settled: bool) -> None:
 
 def _holds(when: dict[str, Any], status: dict[str, Any]) -> bool:
     for name, wanted in when.items():
-        found = status.get("phase")
-        if name != "phase":
-            found = _short(status.get("nodes", {}).get(name, {}))
-        if found not in ((wanted,) if isinstance(wanted, str) else wanted):
+        state = status.get("nodes", {}).get(name, {})
+        found = {status.get("phase")} if name == "phase" else {_short(state), _whole(state)}
+        if not found & set((wanted,) if isinstance(wanted, str) else wanted):
             return False
     return True
 
@@ -185,9 +184,11 @@ def _holds(when: dict[str, Any], status: dict[str, Any]) -> bool:
 def _short(state: dict[str, Any]) -> str:
     """Return status and reason; of what runs only the status, the reason is the shell's."""
     status = str(state.get("status"))
-    if status in ("Running", "Ready"):
-        return status
-    return f"{status} {state.get('reason', '')}".strip()
+    return status if status in ("Running", "Ready") else _whole(state)
+
+
+def _whole(state: dict[str, Any]) -> str:
+    return f"{state.get('status')} {state.get('reason', '')}".strip()
 
 
 # What must be

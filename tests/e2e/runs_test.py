@@ -184,11 +184,17 @@ def test_jobs_are_restricted_and_belong_to_the_run(k):
     assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert k("logs", f"job/{job['metadata']['name']}").stdout == "65532\n"
 
-    def dated():
-        """the ended Job has an end-of-life"""
-        return k.items("jobs")[0]["spec"].get("ttlSecondsAfterFinished") == 600
+    k("wait", "--for=condition=complete", "job", "--all", "--timeout=30s")
+    (job,) = k.items("jobs")
+    assert (job["status"]["succeeded"], job["status"].get("active", 0)) == (1, 0)
+    assert k("get", "jobs", "--no-headers").stdout.split()[2] == "1/1"
 
-    until(dated)
+    def let_go():
+        """the ended Pod has no finalizer of Podium's any more"""
+        (pod,) = k.items("pods")
+        return "podium.dev/result" not in pod["metadata"].get("finalizers", [])
+
+    until(let_go)
     k("delete", "workflowrun", "shape")
     until(lambda: not k.items("jobs") and not k.items("pods"), 30)
 

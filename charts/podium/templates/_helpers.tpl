@@ -58,6 +58,7 @@ limits:
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}
 podDefaults: {{ .Values.podDefaults | default dict | toJson }}
+featureGates: {{ .Values.featureGates | default dict | toJson }}
 logLevel: {{ .Values.logLevel }}
 logFormat: {{ .Values.logFormat }}
 {{- end -}}
@@ -84,10 +85,17 @@ logFormat: {{ .Values.logFormat }}
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
-# The Job controller makes the Pods. Podium reads how they end, and deletes those it must stop.
+# Podium makes the Pods of its Jobs (feature gate ManagedJobs) and keeps the status of these Jobs.
+- apiGroups: [batch]
+  resources: [jobs/status]
+  verbs: [patch]
+- apiGroups: [batch]
+  resources: [jobs/finalizers]
+  verbs: [update]
+# It makes the Pods, reads how they end, deletes those it must stop, and takes its finalizer off.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 # list: why the Job controller could not make a Pod (quota, admission) stands only in its Events.
 - apiGroups: [""]
   resources: [events]

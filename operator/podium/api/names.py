@@ -9,10 +9,12 @@ import re
 
 __all__ = [
     "API_VERSION",
+    "FINALIZER",
     "GROUP",
     "ID_PATTERN",
     "LABEL_EXECUTION",
     "LABEL_NODE",
+    "LABEL_RECORDED",
     "LABEL_RUN",
     "LABEL_WORKFLOW",
     "VERSION",
@@ -32,6 +34,10 @@ LABEL_WORKFLOW = f"{GROUP}/workflow"
 LABEL_RUN = f"{GROUP}/run"
 LABEL_NODE = f"{GROUP}/node"
 LABEL_EXECUTION = f"{GROUP}/execution"
+LABEL_RECORDED = f"{GROUP}/recorded"
+"""On a Pod whose outcome stands in the run's status: nobody watches it any more."""
+FINALIZER = f"{GROUP}/result"
+"""On a Pod whose outcome does not stand there yet: it must not vanish."""
 
 ID_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$"
 _ID = re.compile(ID_PATTERN[1:-1])

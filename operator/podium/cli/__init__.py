@@ -25,6 +25,10 @@ _COMMANDS = {
     "convert": ("podium.cli.definitions:convert", "Print a definition as a Workflow resource."),
     "graph": ("podium.cli.definitions:graph", "Draw the graph of a file or a run."),
     "operator": ("podium.cli.operator:operator", "Run the operator of a cluster."),
+    "uninstall": (
+        "podium.cli.operator:uninstall",
+        "Let go of the Pods of an operator that is gone.",
+    ),
     "version": ("podium.cli:version", "Print the version."),
 }
 

@@ -1,4 +1,4 @@
-"""`podium operator`."""
+"""`podium operator` and `podium uninstall`."""
 
 import asyncio
 import json
@@ -8,10 +8,14 @@ from pathlib import Path
 
 import click
 
+from podium.cli.output import CliError
 from podium.cluster import operator as cluster_operator
-from podium.cluster.settings import load_settings
+from podium.cluster.gates import GATES, parse_gates
+from podium.cluster.gateway import ApiError, connect
+from podium.cluster.settings import Settings, load_settings
+from podium.cluster.uninstall import release_pods, stop_operator
 
-__all__ = ["operator"]
+__all__ = ["operator", "uninstall"]
 
 
 class _JsonLines(logging.Formatter):
@@ -36,9 +40,23 @@ class _JsonLines(logging.Formatter):
     type=click.Path(path_type=Path, dir_okay=False),
     help="File with the operator's settings.",
 )
-def operator(config: Path | None) -> None:
+@click.option(
+    "--feature-gates",
+    metavar="NAME=BOOL[,...]",
+    default="",
+    help="Features to switch, over those of the settings: "
+    + "; ".join(
+        f"{gate} ({each.stage}, {'on' if each.default else 'off'}): {each.what}"
+        for gate, each in GATES.items()
+    ),
+)
+def operator(config: Path | None, feature_gates: str) -> None:
     """Run the operator: watch the cluster's WorkflowRuns and run them."""
     settings = load_settings(config)
+    try:
+        settings.feature_gates |= parse_gates(feature_gates)
+    except ValueError as error:
+        raise CliError(f"--feature-gates: {error}") from None
     handler = logging.StreamHandler(sys.stderr)
     if settings.log_format == "json":
         handler.setFormatter(_JsonLines())
@@ -51,3 +69,39 @@ def operator(config: Path | None) -> None:
             logging.DEBUG if settings.log_level == "debug" else logging.WARNING
         )
     asyncio.run(cluster_operator.run(settings))
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the operator's settings.",
+)
+@click.option(
+    "--force-finalizers",
+    is_flag=True,
+    required=True,
+    help="Take Podium's finalizers off all Pods: results that are not recorded yet may be lost.",
+)
+@click.option("--deployment", metavar="NAMESPACE/NAME", help="Stop this operator first.")
+def uninstall(config: Path | None, force_finalizers: bool, deployment: str | None) -> None:
+    """Let go of all Pods of nodes, when there is no operator any more that would.
+
+    `helm uninstall` does this by itself. Runs, Jobs and Pods stay.
+    """
+    assert force_finalizers  # noqa: S101 - it is required, and the only thing to do so far
+    namespace, _, name = (deployment or "").partition("/")
+    if deployment and not (namespace and name):
+        raise CliError(f"--deployment: write NAMESPACE/NAME, not {deployment!r}")
+    try:
+        count = asyncio.run(_uninstall(load_settings(config), namespace, name))
+    except ApiError as error:
+        raise CliError(f"the cluster: {error}") from None
+    click.echo(f"{count} Pods let go")
+
+
+async def _uninstall(settings: Settings, namespace: str, name: str) -> int:
+    async with connect() as gateway:
+        if name:
+            await stop_operator(gateway, namespace, name)
+        return await release_pods(gateway, settings)

@@ -4,7 +4,6 @@ A hint: before anything is decided by what is missing here, the server is asked.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from podium.cluster.views import (
     PodView,
     RunView,
     WorkflowView,
+    dig,
     job_view,
     pod_view,
     run_view,
@@ -40,6 +40,8 @@ class Cache:
         self._pods: dict[str, dict[str, PodView]] = {}
         """By UID of the Job, then by their own."""
         self._job_of_pod: dict[str, str] = {}
+        self._excused: set[str] = set()
+        """Pods that end because their Job is suspended."""
         self.live: Counter[str] = Counter()
         """Jobs that have not ended, by namespace."""
 
@@ -114,8 +116,7 @@ class Cache:
         if known is not None and known.uid == view.uid:
             self._count(known, -1)
             del jobs[view.name]
-        if not any(pod.alive for pod in self._pods.get(view.uid, {}).values()):
-            self._forget(view.uid)
+        self._tidy(view.uid)
 
     def put_pod(self, body: Any) -> tuple[PodView, JobView | None] | None:
         """Take in a Pod; None if it belongs to no Job. An older copy is passed over.
@@ -134,6 +135,10 @@ class Cache:
             self._job_of_pod[view.uid] = view.job_uid
         return view, self._job_of.get(view.job_uid)
 
+    def has_pod(self, body: Any) -> bool:
+        """Tell whether a Pod is known: one that was let go is not."""
+        return dig(body, "metadata", "uid") in self._job_of_pod
+
     def lose_pod(self, uid: str) -> JobView | None:
         """Note that a Pod vanished; what it said last is kept as long as its Job."""
         job_uid = self._job_of_pod.pop(uid, None)
@@ -143,9 +148,7 @@ class Cache:
         job = self._job_of.get(job_uid)
         if uid in pods:
             pods[uid] = replace(pods[uid], gone=True)
-        known = job is not None and job.name in self._jobs.get(job.run_uid, {})
-        if not known and not any(pod.alive for pod in pods.values()):
-            self._forget(job_uid)
+        self._tidy(job_uid)
         return job
 
     def jobs(self, run_uid: str) -> dict[str, JobView]:
@@ -156,47 +159,60 @@ class Cache:
         """Return the Pods of a Job, vanished ones included."""
         return list(self._pods.get(job_uid, {}).values())
 
-    def relist(
-        self,
-        run_uid: str,
-        before: Iterable[str],
-        jobs: Iterable[Any],
-        pods: Iterable[Any],
-    ) -> None:
-        """Take in what the server listed; `before` are UIDs known when the list was asked for.
+    def job(self, uid: str) -> JobView | None:
+        """Return a Job that is there, by its UID."""
+        view = self._job_of.get(uid)
+        return view if view is not None and self._there(view) else None
 
-        A watch that was down may have missed deletions: what was known then and is not listed is
-        gone.
-        """
-        known = set(before)
-        seen: set[str] = set()
-        for body in jobs:
-            view = job_view(body)
-            if view is not None and view.run_uid == run_uid:
-                seen.add(view.uid)
-                if view.uid not in known or view.ended or view.deleting:
-                    self.put_job(body)
-        for body in pods:
-            pod = pod_view(body)
-            if pod is not None and self._job_of.get(pod.job_uid) is not None:
-                seen.add(pod.uid)
-                if pod.uid not in known or not pod.alive:
-                    self.put_pod(body)
-        for job in list(self.jobs(run_uid).values()):
-            for view_ in self.pods(job.uid):
-                if view_.uid in known and view_.uid not in seen and not view_.gone:
-                    self.lose_pod(view_.uid)
-            if job.uid in known and job.uid not in seen:
-                self.drop_job(job)
+    def lose_job(self, uid: str) -> JobView | None:
+        """Forget a Job that a list no longer had."""
+        view = self.job(uid)
+        if view is not None:
+            self.drop_job(view)
+        return view
 
-    def known_uids(self, run_uid: str) -> list[str]:
-        """Return the UIDs of the Jobs and Pods known of a run."""
-        jobs = list(self.jobs(run_uid).values())
-        return [uid for job in jobs for uid in (job.uid, *self._pods.get(job.uid, {}))]
+    def drop_pod(self, uid: str) -> None:
+        """Forget a Pod whose outcome is recorded."""
+        job_uid = self._job_of_pod.pop(uid, "")
+        self._pods.get(job_uid, {}).pop(uid, None)
+        self._excused.discard(uid)
+        self._tidy(job_uid)
+
+    def excuse(self, pod_uid: str) -> None:
+        """Note that a Pod is deleted because its Job is suspended: its end is no outcome."""
+        self._excused.add(pod_uid)
+
+    def excused(self, pod_uid: str) -> bool:
+        """Tell whether a Pod's end is no outcome."""
+        return pod_uid in self._excused
+
+    def bound(self) -> list[str]:
+        """Return the UIDs of the Jobs of Pods that carry Podium's finalizer."""
+        return [
+            job
+            for job, pods in self._pods.items()
+            if any(pod.finalizer is not None and not pod.gone for pod in pods.values())
+        ]
+
+    def _there(self, job: JobView) -> bool:
+        known = self._jobs.get(job.run_uid, {}).get(job.name)
+        return known is not None and known.uid == job.uid
+
+    def _tidy(self, job_uid: str) -> None:
+        """Forget a Job that is gone, once nothing of it may run and no Pod waits to be let go."""
+        job = self._job_of.get(job_uid)
+        if job is not None and self._there(job):
+            return
+        if not any(
+            pod.alive or (pod.finalizer is not None and not pod.gone)
+            for pod in self._pods.get(job_uid, {}).values()
+        ):
+            self._forget(job_uid)
 
     def _forget(self, job_uid: str) -> None:
         for pod in self._pods.pop(job_uid, {}):
             self._job_of_pod.pop(pod, None)
+            self._excused.discard(pod)
         self._job_of.pop(job_uid, None)
 
     def _count(self, job: JobView, by: int) -> None:

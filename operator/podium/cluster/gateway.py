@@ -134,10 +134,10 @@ class Gateway:
 
     async def patch_run_status(
         self, namespace: str, name: str, operations: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        """Change the status of a WorkflowRun by JSON Patch."""
+    ) -> tuple[dict[str, Any], int]:
+        """Change the status of a WorkflowRun by JSON Patch; return it and its bytes."""
         path = _own(namespace, "workflowruns", name, "status")
-        return await self._call("PATCH", path, operations, content=JSON_PATCH)
+        return await self._exchange("PATCH", path, operations, content=JSON_PATCH)
 
     async def delete_run(self, namespace: str, name: str, uid: str) -> None:
         """Delete a WorkflowRun and what belongs to it."""
@@ -224,6 +224,15 @@ class Gateway:
         """Return a ServiceAccount."""
         path = f"/api/v1/namespaces/{quote(namespace)}/serviceaccounts/{quote(name)}"
         return await self._call("GET", path)
+
+    async def get_deployment(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a Deployment."""
+        return await self._call("GET", _path("/apis/apps/v1", namespace, "deployments", name))
+
+    async def scale_deployment(self, namespace: str, name: str, replicas: int) -> None:
+        """Change how many Pods a Deployment has."""
+        path = _path("/apis/apps/v1", namespace, "deployments", name, "scale")
+        await self._call("PATCH", path, {"spec": {"replicas": replicas}}, content=MERGE_PATCH)
 
     async def get_revision(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a ControllerRevision."""
@@ -332,6 +341,11 @@ class Gateway:
     async def _call(
         self, method: str, path: str, body: Any = None, content: str = "application/json"
     ) -> dict[str, Any]:
+        return (await self._exchange(method, path, body, content))[0]
+
+    async def _exchange(
+        self, method: str, path: str, body: Any = None, content: str = "application/json"
+    ) -> tuple[dict[str, Any], int]:
         data = None if body is None else orjson.dumps(body)
         async with self._slots:
             url, headers = await self._address(method, path, content)
@@ -349,15 +363,16 @@ class Gateway:
                     timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=5),
                 ) as response:
                     status = response.status
-                    answer = _json(await response.read())
+                    received = await response.read()
                     retry_after = response.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError, OSError, ApiException) as error:
                 raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
             finally:
                 self._told(_verb(method, path), status, time.monotonic() - begin)
+        answer = _json(received)
         if status >= 400:
             raise _error(status, retry_after, answer)
-        return answer
+        return answer, len(received)
 
 
 def _json(data: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The event source, on kopf: it watches, and hands each event to a sink; it writes nothing.
+"""The event source of what users write, on kopf; it hands each event to a sink and writes nothing.
 
 Only `on.event` handlers: kopf then keeps no annotations and no finalizers on our objects. The
 handlers do no I/O and raise nothing, for a handler that breaks its worker would end the operator.
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import kopf
 
-from podium.api.names import GROUP, LABEL_RUN, VERSION
+from podium.api.names import GROUP, VERSION
 from podium.cluster.gateway import in_cluster
 
 __all__ = ["Sink", "watch"]
@@ -30,14 +30,6 @@ class Sink(Protocol):
         """Take in a Workflow."""
         ...
 
-    def job_event(self, kind: str | None, body: Any) -> None:
-        """Take in a Job of a run."""
-        ...
-
-    def pod_event(self, kind: str | None, body: Any) -> None:
-        """Take in a Pod of a run."""
-        ...
-
 
 async def watch(sink: Sink, namespaces: list[str], ready: asyncio.Event) -> None:
     """Watch until cancelled; `ready` is set once the watches begin.
@@ -48,17 +40,14 @@ async def watch(sink: Sink, namespaces: list[str], ready: asyncio.Event) -> None
     for resource, take in (
         ((GROUP, VERSION, "workflows"), sink.workflow_event),
         ((GROUP, VERSION, "workflowruns"), sink.run_event),
-        (("batch", "v1", "jobs"), sink.job_event),
-        (("", "v1", "pods"), sink.pod_event),
     ):
         kopf.on.event(*resource, registry=registry)(_handler(take, resource[2]))
     kopf.on.login(registry=registry)(_login)
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
-    settings.scanning.disabled = bool(namespaces)
-    settings.watching.label_selectors["batch", "v1", "jobs"] = LABEL_RUN
-    settings.watching.label_selectors["", "v1", "pods"] = LABEL_RUN
+    # It would read CRDs and namespaces, which the operator may not: our CRDs come with the chart.
+    settings.scanning.disabled = True
     settings.watching.chunk_size = 500
     settings.watching.server_timeout = 300
     settings.watching.reconnect_backoff = 1.0

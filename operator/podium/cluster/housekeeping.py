@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 
 from podium.api.names import GROUP, LABEL_WORKFLOW
@@ -42,14 +43,20 @@ class Housekeeping:
                 log.warning("housekeeping: %s", error)
 
     async def remove_jobs(self) -> None:
-        """Delete the oldest ended Jobs of namespaces that have too many.
+        """Delete ended Jobs whose time is over, and the oldest where there are too many.
 
-        Only Jobs with an end-of-life: their outcome is recorded.
+        Only Jobs whose outcome is recorded: those that Podium ended, and those with a TTL.
         """
         ended: dict[str, list[JobView]] = defaultdict(list)
+        now = time.time()
         for run in self._cache.runs.values():
             for job in self._cache.jobs(run.uid).values():
-                if job.ended and job.has_ttl and not job.deleting:
+                if not job.ended or job.deleting or not (job.managed_by or job.has_ttl):
+                    continue
+                over = (job.ended_at or now) + self._settings.jobs.ttl(succeeded=job.complete)
+                if job.managed_by and not job.has_ttl and over <= now:
+                    await self._gateway.delete_job(job.namespace, job.name, job.uid)
+                else:
                     ended[job.namespace].append(job)
         for jobs in ended.values():
             jobs.sort(key=lambda job: job.created_at, reverse=True)

@@ -6,7 +6,8 @@ the container's termination message, so an unchanged image runs as one container
 """
 
 import copy
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import orjson
 from podium import executors
 from podium.api.names import (
     API_VERSION,
+    FINALIZER,
     GROUP,
     LABEL_EXECUTION,
     LABEL_NODE,
@@ -36,7 +38,7 @@ from podium.engine.model import Launch
 from podium.engine.plan import Plan, PlanNode
 from podium.executors import Runtime, Workload
 
-__all__ = ["BuildProblem", "Owner", "build_job", "job_name"]
+__all__ = ["BuildProblem", "Owner", "build_job", "build_pod", "job_name"]
 
 ANNOTATION_INPUT = f"{GROUP}/input"
 ANNOTATION_SCRIPT = f"{GROUP}/script"
@@ -122,6 +124,8 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
             ],
         },
         "spec": {
+            # A server that does not know the field drops it: then the built-in controller acts.
+            **({"managedBy": settings.manager} if settings.manages else {}),
             "backoffLimit": 0,
             "completions": 1,
             "parallelism": 1,
@@ -140,6 +144,38 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
     }
 
 
+def build_pod(job: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Build a Pod of a managed Job from the Job as the server returned it (OPERATOR.md I 3).
+
+    The server, and webhooks, have added to the template. `number` counts the Pods of the Job.
+    """
+    meta, template = job["metadata"], job["spec"]["template"]
+    given = template.get("metadata") or {}
+    digest = hashlib.sha256(f"{meta['uid']}/{number}".encode()).hexdigest()
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{meta['name'][:52].rstrip('-.')}-{digest[:10]}",
+            "namespace": meta["namespace"],
+            "labels": given.get("labels") or {},
+            "annotations": given.get("annotations") or {},
+            "finalizers": [FINALIZER],
+            "ownerReferences": [
+                {
+                    "apiVersion": "batch/v1",
+                    "kind": "Job",
+                    "name": meta["name"],
+                    "uid": meta["uid"],
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": template["spec"],
+    }
+
+
 def _template(
     owner: Owner,
     node: PlanNode,
@@ -151,14 +187,20 @@ def _template(
     pod = node.definition.pod or PodOverrides()
     defaults = copy.deepcopy(settings.pod_defaults)
     resources = defaults.pop("resources", None)
+    more_labels, more_notes = defaults.pop("labels", {}), defaults.pop("annotations", {})
     given = orjson.dumps(launch.input).decode()
-    annotations = {**pod.annotations, ANNOTATION_INPUT: given}
+    annotations = {**more_notes, **pod.annotations, ANNOTATION_INPUT: given}
+    env = _variables(owner, launch, workload, node, given, defaults.pop("env", []))
+    secret = any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in env) or any(
+        volume.secret is not None or volume.projected is not None for volume in pod.volumes
+    )
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": workload.image or settings.runner_image,
-        "env": _variables(owner, launch, workload, node, given),
+        "env": env,
         "terminationMessagePath": OUTPUT,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
+        # The last words of a failed program are shown to many: not of one that holds secrets.
+        "terminationMessagePolicy": "File" if secret else "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -210,15 +252,26 @@ def _template(
         if value:
             spec[name] = value
     return {
-        "metadata": {"labels": {**pod.labels, **labels}, "annotations": annotations},
+        "metadata": {
+            "labels": {**more_labels, **pod.labels, **labels},
+            "annotations": annotations,
+        },
         "spec": spec,
     }
 
 
 def _variables(
-    owner: Owner, launch: Launch, workload: Workload, node: PlanNode, given: str
+    owner: Owner,
+    launch: Launch,
+    workload: Workload,
+    node: PlanNode,
+    given: str,
+    defaults: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Return the container's environment; a node's own variables do not hide Podium's."""
+    """Return the container's environment; a node's own variables do not hide Podium's.
+
+    `defaults` are the operator's, which a node's own replace.
+    """
     own: list[dict[str, Any]] = [
         {"name": "PODIUM_OUTPUT", "value": OUTPUT},
         {"name": "PODIUM_NODE", "value": launch.node},
@@ -253,7 +306,8 @@ def _variables(
         own.append({"name": "PODIUM_RECORDED", "value": f"{RECORDED}/answers"})
     taken = {variable["name"] for variable in own}
     more = node.definition.pod.env if node.definition.pod is not None else []
-    theirs = {variable.name: _variable(variable) for variable in (*workload.env, *more)}
+    theirs: dict[str, dict[str, Any]] = {str(each.get("name")): each for each in defaults}
+    theirs |= {variable.name: _variable(variable) for variable in (*workload.env, *more)}
     return [*own, *(value for name, value in theirs.items() if name not in taken)]
 
 

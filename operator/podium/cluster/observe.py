@@ -47,6 +47,8 @@ class Seen:
     """Whether the Job must be deleted once the observation is recorded: it does not end alone."""
     ask_why: bool = False
     """Whether the Job's Events must be read: it has no Pod."""
+    needs_pod: bool = False
+    """Whether Podium has to make its Pod."""
 
 
 def observe(
@@ -88,6 +90,8 @@ def _without_pod(node: str, execution: str, job: JobView | None, age: float) -> 
         return Seen((_failed(node, execution, "PodDeleted", message),))
     if job.suspended:
         return Seen((_waiting(node, execution, "Queued", "the Job is suspended"),))
+    if job.managed_by:
+        return Seen((_live(node, execution),), needs_pod=not job.ended)
     if age < NO_POD_SECONDS:
         return Seen((_live(node, execution),), look_again=NO_POD_SECONDS - age)
     return Seen((_live(node, execution),), look_again=NO_POD_SECONDS, ask_why=True)
@@ -188,6 +192,8 @@ def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) ->
     refused ends the Job, and so may a disruption in a race: then the execution needs a new one.
     """
     ended = job is None or job.ended or job.deleting
+    if not ended and job is not None and job.managed_by:
+        ended = True  # the next Pod is Podium's to make
     if pod.disruption is None and not ended:
         return _live(node, execution)
     return Observation(

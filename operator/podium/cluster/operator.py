@@ -3,18 +3,22 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from podium.api.names import LABEL_RECORDED, LABEL_RUN
 from podium.cluster import handlers, health
 from podium.cluster.cache import Cache
 from podium.cluster.definitions import Definitions
 from podium.cluster.gateway import ApiError, Gateway, connect
 from podium.cluster.housekeeping import Housekeeping
+from podium.cluster.keeper import JobKeeper
 from podium.cluster.queue import KeyQueue
 from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.runs import QueueKey, RunController
 from podium.cluster.settings import Settings
-from podium.cluster.views import job_view, pod_view
+from podium.cluster.views import job_view
+from podium.cluster.watches import Reflector
 from podium.cluster.workflows import WorkflowController
 
 __all__ = ["run"]
@@ -22,6 +26,7 @@ __all__ = ["run"]
 log = logging.getLogger(__name__)
 
 WORKERS = 16
+KEEPERS = 8
 BACKOFF_SECONDS = (0.5, 60.0)
 COUNT_SECONDS = 10.0
 """A Workflow's count of runs is written at most this often."""
@@ -36,12 +41,20 @@ class Operator:
         self.cache = Cache()
         self.queue: KeyQueue[QueueKey] = KeyQueue()
         self.recorder = Recorder(gateway)
+        self.keeper = JobKeeper(gateway, self.cache, settings)
         definitions = Definitions(gateway, self.cache)
         self.runs = RunController(
-            gateway, self.cache, self.queue, self.recorder, definitions, settings
+            gateway,
+            self.cache,
+            self.queue,
+            self.recorder,
+            definitions,
+            self.keeper,
+            settings,
         )
         self.workflows = WorkflowController(gateway, self.cache, self.recorder)
         self.ready = asyncio.Event()
+        self._begun = asyncio.Event()
         self._failures: dict[QueueKey, int] = {}
         self._busy: dict[QueueKey, float] = {}
 
@@ -76,12 +89,13 @@ class Operator:
             return
         if view.generation != view.observed_generation:
             self.queue.add(("Workflow", *key), listed=kind is None)
-        for run in self.runs.waiting.pop(key[0], ()):
-            self.queue.add(("WorkflowRun", *run))
+        self.runs.workflow_appeared(key[0])
 
-    def job_event(self, kind: str | None, body: Any) -> None:
+    def job_event(self, kind: str, body: Any) -> None:
         """Take in a Job of a run."""
-        if kind == "DELETED":
+        if kind == "LOST":
+            view = self.cache.lose_job(body["metadata"]["uid"])
+        elif kind == "DELETED":
             view = job_view(body)
             if view is not None:
                 self.cache.drop_job(view)
@@ -89,15 +103,22 @@ class Operator:
             view = self.cache.put_job(body)
         if view is not None:
             self.runs.job_changed(view)
+            self.keeper.changed(view.uid)
 
-    def pod_event(self, kind: str | None, body: Any) -> None:
+    def pod_event(self, kind: str, body: Any) -> None:
         """Take in a Pod of a run."""
-        known = self.cache.put_pod(body)
-        job = known[1] if known is not None else None
-        if kind == "DELETED":
-            job = self.cache.lose_pod(body["metadata"]["uid"]) or job
-        elif known is None and pod_view(body) is None:
-            return
+        if kind == "LOST":
+            job = self.cache.lose_pod(body["metadata"]["uid"])
+        elif kind == "DELETED":
+            known = self.cache.put_pod(body) if self.cache.has_pod(body) else None
+            job = self.cache.lose_pod(body["metadata"]["uid"]) if known is not None else None
+        else:
+            known = self.cache.put_pod(body)
+            if known is None:
+                return
+            job = known[1]
+            if known[0].finalizer is not None:
+                self.keeper.changed(known[0].job_uid)
         if job is not None:
             self.runs.job_changed(job)
 
@@ -107,6 +128,26 @@ class Operator:
             self.queue.add_after(("Workflow", namespace, name), COUNT_SECONDS)
 
     # The work
+
+    async def start(self, reflectors: Sequence[Reflector]) -> None:
+        """Let the work begin once all Jobs and Pods are known: what is missing is not there."""
+        for reflector in reflectors:
+            await reflector.synced.wait()
+        for job in self.cache.bound():
+            self.keeper.changed(job)
+        self._begun.set()
+
+    async def _from_then_on(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await self._begun.wait()
+        await work()
+
+    def workers(self, housekeeping: Housekeeping) -> list[asyncio.Task[None]]:
+        """Make the tasks that work, for ever, from the start on.
+
+        Before kopf makes its own: at its end it cancels whatever came after.
+        """
+        work = [housekeeping.run, *[self.work] * WORKERS, *[self.keeper.work] * KEEPERS]
+        return [asyncio.create_task(self._from_then_on(each), name="worker") for each in work]
 
     async def work(self) -> None:
         """Take keys and work on them, for ever. No object stops this."""
@@ -124,14 +165,16 @@ class Operator:
         try:
             if kind == "Workflow":
                 await self.workflows.reconcile((namespace, name))
+            elif kind == "Status":
+                await self.runs.flush((namespace, name))
             else:
                 await self.runs.reconcile((namespace, name))
         except ApiError as error:
             if error.namespace_terminating:
                 log.info("%s %s/%s: the namespace is being deleted", *key)
             elif error.status == 409:
-                self.queue.add_after(key, 0.2)
-            elif error.status == 404 and kind == "WorkflowRun":
+                self.queue.add_after(("WorkflowRun", namespace, name), 0.2)
+            elif error.status == 404 and kind != "Workflow":
                 log.info("%s %s/%s: %s", *key, error)
                 self._again(key, None)
             else:
@@ -145,6 +188,8 @@ class Operator:
 
     def _again(self, key: QueueKey, error: Exception | None) -> None:
         """Try a key again later; say so on the object when it is not the server's fault."""
+        if key[0] == "Status":  # the run was dropped: it is read and taken up again
+            key = ("WorkflowRun", key[1], key[2])
         times = self._failures[key] = self._failures.get(key, 0) + 1
         wait = min(BACKOFF_SECONDS[0] * 2 ** (times - 1), BACKOFF_SECONDS[1])
         self.queue.add_after(key, wait)
@@ -172,20 +217,29 @@ async def run(settings: Settings) -> None:
     async with connect() as gateway:
         operator = Operator(gateway, settings)
         housekeeping = Housekeeping(gateway, operator.cache, settings)
+        reflectors = [
+            Reflector(gateway, resource, namespace, selector, sink)
+            for namespace in settings.namespaces or [""]
+            for resource, selector, sink in (
+                ("jobs", LABEL_RUN, operator.job_event),
+                ("pods", f"{LABEL_RUN},!{LABEL_RECORDED}", operator.pod_event),
+            )
+        ]
         async with health.serve(settings.liveness_port, operator.unhealthy, operator.unready):
+            start = asyncio.create_task(operator.start(reflectors), name="start")
             tasks = [
+                *(asyncio.create_task(each.run(), name="reflector") for each in reflectors),
+                *operator.workers(housekeeping),
                 asyncio.create_task(operator.recorder.run(), name="events"),
-                asyncio.create_task(housekeeping.run(), name="housekeeping"),
                 asyncio.create_task(
                     handlers.watch(operator, settings.namespaces, operator.ready), name="watch"
                 ),
-                *(asyncio.create_task(operator.work(), name=f"worker-{n}") for n in range(WORKERS)),
             ]
             # SIGTERM and SIGINT end the watch, in good order; nothing else ends by itself.
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
+            for task in (start, *tasks):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(start, *tasks, return_exceptions=True)
             for task in done:
                 if task.cancelled() or task.exception() is not None or task.get_name() != "watch":
                     # Nothing must go on half dead: the process ends, and starts again.

@@ -9,7 +9,9 @@ from pydantic import Field, ValidationError
 
 from podium.api.base import ApiModel
 from podium.api.messages import translate
+from podium.api.names import GROUP
 from podium.api.problems import InvalidError, Problem
+from podium.cluster.gates import GATES, Gate
 
 __all__ = ["JobSettings", "Limits", "Settings", "load_settings"]
 
@@ -23,6 +25,10 @@ class JobSettings(ApiModel):
     """Seconds that a Job stays after it failed."""
     max_ended: int = Field(default=1000, ge=0)
     """Ended Jobs that stay in one namespace, at most."""
+
+    def ttl(self, *, succeeded: bool) -> int:
+        """Return how many seconds a Job stays after its end."""
+        return self.succeeded_ttl_seconds if succeeded else self.failed_ttl_seconds
 
 
 class Limits(ApiModel):
@@ -55,10 +61,26 @@ class Settings(ApiModel):
     """Whether a node's ServiceAccount must carry the label podium.dev/usable: "true"."""
     pod_defaults: dict[str, Any] = Field(default_factory=dict)
     """Fields of every node's Pod that the node does not set; `resources` go to its container."""
+    feature_gates: dict[Gate, bool] = Field(default_factory=dict)
+    """Features switched on or off, by name; what is not named is at its default."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged."""
     log_format: Literal["json", "text"] = "json"
     """How it is logged."""
+
+    @property
+    def manager(self) -> str:
+        """The value of `spec.managedBy` of Jobs whose Pods this installation makes."""
+        return f"{GROUP}/{self.installation}"
+
+    @property
+    def manages(self) -> bool:
+        """Whether Podium makes the Pods of its Jobs where the server lets it."""
+        return self.enabled(Gate.MANAGED_JOBS)
+
+    def enabled(self, gate: Gate) -> bool:
+        """Tell whether a feature is switched on."""
+        return self.feature_gates.get(gate, GATES[gate].default)
 
 
 def load_settings(path: Path | None) -> Settings:

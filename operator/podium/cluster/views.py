@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from podium.api.names import API_VERSION, GROUP
+from podium.api.names import API_VERSION, FINALIZER, GROUP, LABEL_RECORDED
 
 __all__ = [
     "ANNOTATION_EXECUTION",
@@ -118,6 +118,15 @@ class JobView:
     failure: str
     """The words of the condition Failed."""
     has_ttl: bool
+    managed_by: str
+    """Who makes its Pods and keeps its status; empty: the built-in controller."""
+    start_time: str
+    """As its status says; empty: none yet."""
+    active: int
+    ready: int
+    suspension_told: bool
+    """Whether its status says that it is suspended."""
+    ended_at: float | None
 
     @property
     def ended(self) -> bool:
@@ -135,6 +144,9 @@ def job_view(body: Any) -> JobView | None:
     notes = mapping(meta.get("annotations"))
     restart = text(notes.get(ANNOTATION_RESTART))
     failed = _condition(body, "Failed")
+    complete = _condition(body, "Complete")
+    over = complete or failed
+    status = mapping(dig(body, "status"))
     return JobView(
         namespace=namespace,
         name=name,
@@ -147,10 +159,16 @@ def job_view(body: Any) -> JobView | None:
         created_at=when(meta.get("creationTimestamp")) or 0.0,
         deleting=meta.get("deletionTimestamp") is not None,
         suspended=dig(body, "spec", "suspend") is True,
-        complete=_condition(body, "Complete") is not None,
+        complete=complete is not None,
         failed=failed is not None,
         failure=text(failed.get("message")) if failed is not None else "",
         has_ttl=dig(body, "spec", "ttlSecondsAfterFinished") is not None,
+        managed_by=text(dig(body, "spec", "managedBy")),
+        start_time=text(status.get("startTime")),
+        active=whole(status.get("active")),
+        ready=whole(status.get("ready")),
+        suspension_told=_condition(body, "Suspended") is not None,
+        ended_at=when(over.get("lastTransitionTime")) if over is not None else None,
     )
 
 
@@ -158,6 +176,7 @@ def job_view(body: Any) -> JobView | None:
 class PodView:
     """A Pod of a Job; only its container `node` is looked at."""
 
+    namespace: str
     name: str
     uid: str
     version: str
@@ -186,13 +205,20 @@ class PodView:
     delete_asked_at: float | None
     """When its deletion was asked for."""
     containers: int
+    ready: bool
+    finalizer: int | None
+    """Position of Podium's finalizer among its finalizers."""
+    recorded: bool
+    """Whether it is labelled as one whose outcome is recorded."""
+    forced: bool
+    """Whether it was deleted without grace: somebody vouches that nothing of it runs."""
     gone: bool = field(default=False)
     """Whether it vanished: what it last said is all there is."""
 
     @property
     def alive(self) -> bool:
         """Whether something of it may still run."""
-        return not self.gone and self.phase not in ("Succeeded", "Failed")
+        return not (self.gone or self.forced) and self.phase not in ("Succeeded", "Failed")
 
 
 def container_status(body: Any) -> Mapping[str, Any]:
@@ -218,7 +244,10 @@ def pod_view(body: Any) -> PodView | None:
     scheduled = _condition(body, "PodScheduled")
     deleted = when(meta.get("deletionTimestamp"))
     disruption = _condition(body, "DisruptionTarget")
+    finalizers = meta.get("finalizers")
+    finalizers = finalizers if isinstance(finalizers, list) else []
     return PodView(
+        namespace=text(meta.get("namespace")),
         name=name,
         uid=uid,
         version=text(meta.get("resourceVersion")),
@@ -249,6 +278,10 @@ def pod_view(body: Any) -> PodView | None:
             for kind in ("containers", "initContainers", "ephemeralContainers")
         )
         or 1,
+        ready=_condition(body, "Ready") is not None,
+        finalizer=finalizers.index(FINALIZER) if FINALIZER in finalizers else None,
+        recorded=dig(meta, "labels", LABEL_RECORDED) is not None,
+        forced=deleted is not None and meta.get("deletionGracePeriodSeconds") == 0,
     )
 
 

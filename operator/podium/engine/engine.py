@@ -173,6 +173,11 @@ class Engine:
             self._actions.append(WakeAt(wake))
         return self._actions
 
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to write."""
+        return self._run_changed or bool(self._changed)
+
     def take_changes(self) -> Changes:
         """Return what changed since the last call, with the run's counters brought up to date."""
         changes = Changes(frozenset(self._changed), self._run_changed or bool(self._changed))

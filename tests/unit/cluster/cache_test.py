@@ -179,57 +179,48 @@ def test_what_no_run_owns_is_nothing():
 # Lists
 
 
+def relist(cache, jobs, pods):
+    """Do what `watches.Reflector` does with a list: take in what is there, lose what is not."""
+    jobs, pods = list(jobs), list(pods)
+    listed = {body["metadata"]["uid"] for body in (*jobs, *pods)}
+    known = list(cache.jobs(RUN_UID).values())
+    lost = [pod.uid for job in known for pod in cache.pods(job.uid) if pod.uid not in listed]
+    for body in jobs:
+        cache.put_job(body)
+    for job in known:
+        if job.uid not in listed:
+            cache.lose_job(job.uid)
+    for body in pods:
+        cache.put_pod(body)
+    for uid in lost:
+        cache.lose_pod(uid)
+
+
 def test_a_list_heals_missed_deletions():
     cache = Cache()
     cache.put_job(job(name="stays", uid="stays"))
     cache.put_job(job(name="gone", uid="gone"))
     cache.put_pod(pod(uid="p", ownerReferences=pod_owner("stays")))
-    cache.relist(RUN_UID, cache.known_uids(RUN_UID), [job(name="stays", uid="stays")], [])
+    relist(cache, [job(name="stays", uid="stays")], [])
     assert list(cache.jobs(RUN_UID)) == ["stays"]
     assert [each.gone for each in cache.pods("stays")] == [True]
     assert cache.live == Counter(team=1)
+    assert cache.lose_job("gone") is None
+    assert cache.job("gone") is None
+    assert cache.job("stays").name == "stays"
 
 
-def test_a_list_brings_what_was_missed():
+def test_a_pod_that_waits_to_be_let_go_outlives_its_job():
     cache = Cache()
-    cache.put_job(job(5))
-    cache.put_pod(pod(6))
-    before = cache.known_uids(RUN_UID)
-    cache.relist(RUN_UID, before, [job(7, ended=True)], [pod(8, "Succeeded")])
-    assert cache.jobs(RUN_UID)["j"].ended
-    assert [each.phase for each in cache.pods(JOB_UID)] == ["Succeeded"]
-    cache = Cache()
-    cache.relist(RUN_UID, [], [job(7)], [pod(8)])
-    assert cache.jobs(RUN_UID)["j"].uid == JOB_UID
-    assert len(cache.pods(JOB_UID)) == 1
-
-
-def test_a_list_knows_nothing_of_what_came_after_it_was_asked_for():
-    cache = Cache()
-    before = cache.known_uids(RUN_UID)
-    cache.put_job(job(5, ended=True))
-    cache.put_pod(pod(6, "Succeeded"))
-    cache.relist(RUN_UID, before, [], [])
-    assert list(cache.jobs(RUN_UID)) == ["j"]
-    assert [each.gone for each in cache.pods(JOB_UID)] == [False]
-    cache.relist(RUN_UID, before, [job(3)], [pod(4)])
-    assert cache.jobs(RUN_UID)["j"].ended
-    assert [each.phase for each in cache.pods(JOB_UID)] == ["Succeeded"]
-
-
-def test_a_list_of_one_run_leaves_the_others_alone():
-    cache = Cache()
-    cache.put_job(job(name="other", uid="other", ownerReferences=owned_by("run-2")))
-    cache.put_job(job())
-    cache.relist(
-        RUN_UID,
-        cache.known_uids(RUN_UID),
-        [job(), job(name="x", uid="x", ownerReferences=owned_by("run-3")), None, 5],
-        [None, pod(uid="forged", ownerReferences=pod_owner("nobody"))],
-    )
-    assert list(cache.jobs("run-2")) == ["other"]
-    assert not cache.jobs("run-3")
-    assert cache.pods("nobody") == []
+    view = cache.put_job(job())
+    cache.put_pod(pod(6, "Succeeded", finalizers=["podium.dev/result"]))
+    assert cache.bound() == [JOB_UID]
+    cache.drop_job(view)
+    (kept,) = cache.pods(JOB_UID)
+    assert kept.finalizer == 0
+    cache.drop_pod(kept.uid)
+    assert cache.pods(JOB_UID) == []
+    assert cache.bound() == []
 
 
 def pod_owner(job_uid):
@@ -297,9 +288,6 @@ STEPS = st.lists(
 def test_after_a_list_the_cache_is_what_the_server_has(steps):
     server, cache = Server(), Cache()
 
-    def relist():
-        cache.relist(RUN_UID, cache.known_uids(RUN_UID), server.jobs.values(), server.pods.values())
-
     for step, name, seen, number in steps:
         if step in ("job", "end"):
             body = server.put_job(name, ended=step == "end")
@@ -330,10 +318,10 @@ def test_after_a_list_the_cache_is_what_the_server_has(steps):
                 cache.put_job(body)
                 cache.put_pod(body)
         elif step == "list":
-            relist()
+            relist(cache, server.jobs.values(), server.pods.values())
         known = [view for view in cache.jobs(RUN_UID).values() if not view.ended]
         assert cache.live.total() == len(known)
-    relist()
+    relist(cache, server.jobs.values(), server.pods.values())
     assert {view.uid for view in cache.jobs(RUN_UID).values()} == {
         body["metadata"]["uid"] for body in server.jobs.values()
     }

@@ -31,10 +31,12 @@ limits: {maxRunning: 100, maxRunningPerNamespace: 10}
 allowInlineWorkflows: false
 requireUsableServiceAccounts: false
 podDefaults: {nodeSelector: {pool: batch}}
+featureGates: {ManagedJobs: false}
 logLevel: debug
 logFormat: text
 """,
     )
+    assert not settings.manages
     assert settings.namespaces == ["a", "b"]
     assert (settings.jobs.succeeded_ttl_seconds, settings.jobs.failed_ttl_seconds) == (0, 60)
     assert (settings.limits.max_running, settings.limits.max_running_per_namespace) == (100, 10)

@@ -1,0 +1,52 @@
+"""Taking Podium's finalizers off all Pods, so that nothing waits for an operator that is gone."""
+
+import asyncio
+import logging
+import time
+
+from podium.api.names import FINALIZER, LABEL_RUN
+from podium.cluster.gateway import ApiError, Gateway
+from podium.cluster.settings import Settings
+from podium.cluster.views import PodView, pod_view
+
+__all__ = ["release_pods", "stop_operator"]
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 45.0
+
+
+async def stop_operator(gateway: Gateway, namespace: str, deployment: str) -> None:
+    """Scale the operator's Deployment to nothing and wait until it is, for a while."""
+    try:
+        await gateway.scale_deployment(namespace, deployment, 0)
+        end = time.monotonic() + STOP_SECONDS
+        while (await gateway.get_deployment(namespace, deployment))["status"].get("replicas"):
+            if time.monotonic() > end:
+                log.warning("%s/%s does not end: its Pods are let go anyway", namespace, deployment)
+                return
+            await asyncio.sleep(0.5)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+
+
+async def release_pods(gateway: Gateway, settings: Settings) -> int:
+    """Take the finalizer off every Pod that carries it; return how many did."""
+    found: list[PodView] = []
+    for namespace in settings.namespaces or [""]:
+        async for page, _ in gateway.list_all("pods", namespace, LABEL_RUN):
+            views = [pod_view(body) for body in page]
+            found += [view for view in views if view is not None and view.finalizer is not None]
+    for pod in found:
+        at = f"/metadata/finalizers/{pod.finalizer}"
+        operations = [
+            {"op": "test", "path": at, "value": FINALIZER},
+            {"op": "remove", "path": at},
+        ]
+        try:
+            await gateway.patch_pod(pod.namespace, pod.name, operations)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+    return len(found)
