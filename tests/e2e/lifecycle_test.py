@@ -42,7 +42,7 @@ def test_an_upgrade_and_an_uninstall_mid_run(own):
     own.apply(workflow_run("left", script("a", "sleep 300"), script("b", "true", "a")))
     own.wait_node("left", "a", "Running")
     until(lambda: own.items("pods", "-l", "podium.dev/node=a"))
-    helm("uninstall", RELEASE, "-n", own.namespace, "--wait", "--timeout=60s")
+    helm("uninstall", RELEASE, "-n", own.namespace, "--wait", "--timeout=150s")
     assert own.nodes("left")["a"]["status"] == "Running", "runs and their Jobs are kept"
     # Nobody is there who could take anything off: the namespace must end all the same.
     own("delete", "namespace", own.namespace, "--timeout=60s")
