@@ -36,10 +36,25 @@ class Api:
         data = await self.text(method, path, None if body is None else orjson.dumps(body), **query)
         return orjson.loads(data)
 
+    async def patch(self, path: str, change: Any) -> Any:
+        """Merge a change into an object; return what it became. Raises `Refused`."""
+        content = {"Content-Type": MERGE_PATCH}
+        return orjson.loads(await self._send("PATCH", path, orjson.dumps(change), {}, content))
+
     async def text(self, method: str, path: str, body: bytes | None = None, **query: str) -> bytes:
         """Send a request; return the answer as it is. Raises `Refused`."""
+        return await self._send(method, path, body, query)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        query: dict[str, str],
+        headers: dict[str, str] | None = None,
+    ) -> bytes:
         async with self._session.request(
-            method, self._host + path, data=body, params=query
+            method, self._host + path, data=body, params=query, headers=headers
         ) as answer:
             data = await answer.read()
             if answer.status >= 400:

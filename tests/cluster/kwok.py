@@ -23,6 +23,13 @@ from tests.cluster import binaries
 from tests.cluster.say import ClusterError, say
 
 LABEL = "podium.dev/kwok"
+# Annotations of a Pod that say how it is to end:
+HOLD = "fake.pod/hold"
+"""`true`: it goes on running until this is taken away."""
+FAIL = "fake.pod/fail"
+"""The execution (label podium.dev/execution) that fails with exit code 1."""
+SAY = "fake.pod/say"
+"""What its containers leave as their termination message."""
 CIDR = "10.200.0.1/16"
 
 NODE_STATUS = """\
@@ -64,6 +71,7 @@ containerStatuses:
 ENDED = """\
 {{ $now := Now }}
 {{ $begun := or .status.startTime $now }}
+{{ $said := or (index (or .metadata.annotations dict) "fake.pod/say") "" }}
 phase: PHASE
 conditions:
 {{ range $type := list "ContainersReady" "Ready" }}
@@ -73,7 +81,7 @@ containerStatuses:
 {{ range .spec.containers }}
 - {name: {{ .name | Quote }}, image: {{ .image | Quote }}, imageID: "", ready: false, started: false,
    restartCount: 0, state: {terminated: {exitCode: CODE, reason: REASON,
-   startedAt: {{ $begun | Quote }}, finishedAt: {{ $now | Quote }}}}}
+   message: {{ $said | Quote }}, startedAt: {{ $begun | Quote }}, finishedAt: {{ $now | Quote }}}}}
 {{ end }}
 """
 SUCCEEDED = (
@@ -82,6 +90,7 @@ SUCCEEDED = (
     .replace("CODE", "0")
     .replace("REASON", "Completed")
 )
+FAILED = ENDED.replace("PHASE", "Failed").replace("CODE", "1").replace("REASON", "Error")
 KILLED = ENDED.replace("PHASE", "Failed").replace("CODE", "137").replace("REASON", "Error")
 
 
@@ -124,7 +133,13 @@ def _stages(pod_seconds: float) -> list[dict[str, Any]]:
     ready = '.status.conditions.[] | select( .type == "Ready" ) | .status'
     there = _match(".metadata.deletionTimestamp", "DoesNotExist")
     leaving = _match(".metadata.deletionTimestamp", "Exists")
-    runs_once = _match(".spec.restartPolicy", "In", "Never")
+    runs = [
+        _match(".spec.restartPolicy", "In", "Never"),
+        _match(".status.phase", "In", "Running"),
+        _match(f'.metadata.annotations["{HOLD}"]', "NotIn", "true"),
+    ]
+    execution = '.metadata.labels["podium.dev/execution"]'
+    fails = f'(.metadata.annotations["{FAIL}"] // "none") == {execution} | tostring'
     ended = ("Succeeded", "Failed")
     return [
         _stage(
@@ -151,8 +166,15 @@ def _stages(pod_seconds: float) -> list[dict[str, Any]]:
         _stage(
             "pod-complete",
             "Pod",
-            [there, runs_once, _match(".status.phase", "In", "Running")],
+            [there, *runs, _match(fails, "NotIn", "true")],
             {"statusTemplate": SUCCEEDED},
+            seconds=pod_seconds,
+        ),
+        _stage(
+            "pod-fail",
+            "Pod",
+            [there, *runs, _match(fails, "In", "true")],
+            {"statusTemplate": FAILED},
             seconds=pod_seconds,
         ),
         # As a kubelet: it first says that the containers ended, then lets go, and leaves the
