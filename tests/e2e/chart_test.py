@@ -107,7 +107,7 @@ def test_lint_is_clean(helm):
         ("replica=2", ["replica", "not allowed"]),
         ("jobs.succededTTLSeconds=1", ["succededTTLSeconds", "not allowed"]),
         ("podDefaults.hostNetwork=true", ["hostNetwork", "not allowed"]),
-        ("replicas=2", ["/replicas", "1"]),
+        ("replicas=11", ["/replicas", "10"]),
         ("logLevel=loud", ["/logLevel", "debug"]),
         ("watchNamespaces={Not_A_Name}", ["/watchNamespaces/0", "Not_A_Name"]),
         ("jobs.maxEnded=-1", ["/jobs/maxEnded", "0"]),
@@ -154,6 +154,12 @@ def test_the_configuration_is_what_the_operator_reads(render):
         "allowInlineWorkflows": True,
         "requireUsableServiceAccounts": True,
         "podDefaults": {},
+        "leaderElection": {
+            "leaseDurationSeconds": 10,
+            "renewDeadlineSeconds": 6,
+            "retryPeriodSeconds": 1.5,
+            "requestTimeoutSeconds": 3,
+        },
         "featureGates": {},
         "logLevel": "info",
         "logFormat": "json",
@@ -188,7 +194,9 @@ def test_a_changed_value_makes_a_new_pod(render):
 def test_the_operator_runs_restricted(render):
     deployment = pick(render(), "Deployment")["spec"]
     assert deployment["replicas"] == 1
-    assert deployment["strategy"] == {"type": "Recreate"}
+    # A new one must be there before the old one ends: the lease decides which of them works.
+    rolling = {"maxSurge": 1, "maxUnavailable": 0}
+    assert deployment["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
     pod = deployment["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] == 15
     assert pod["securityContext"]["runAsNonRoot"] is True

@@ -53,3 +53,27 @@ def test_a_namespace_deleted_mid_run_ends(k):
     k.wait_node("gone", "a", "Running")
     until(lambda: k.items("pods", "-l", "podium.dev/node=a"))
     k("delete", "namespace", k.namespace, "--timeout=60s")
+
+
+def test_another_operator_takes_over_from_one_that_died(own):
+    install(own.namespace, "--set", "replicas=2")
+    chain = [script("n0", "sleep 3")]
+    chain += [script(f"n{i}", f"sleep 1; {output(i=i)}", f"n{i - 1}") for i in range(1, 6)]
+    own.apply(workflow_run("chain", *chain))
+    own.wait_node("chain", "n1", "Running")
+
+    def holder():
+        """somebody leads"""
+        (lease,) = own.items("leases")
+        return lease["spec"].get("holderIdentity")
+
+    first = until(holder)
+    # The identity begins with the name of the Pod.
+    own("delete", "pod", first.partition("_")[0], "--grace-period=0", "--force")
+    status = own.wait("chain")
+    assert {n: s["executionCount"] for n, s in status["nodes"].items()} == dict.fromkeys(
+        [f"n{i}" for i in range(6)], 1
+    )
+    assert len(own.items("jobs")) == 6
+    assert len(own.items("pods", "-l", "podium.dev/run=chain")) == 6
+    assert holder() != first

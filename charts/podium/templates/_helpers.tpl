@@ -58,6 +58,11 @@ limits:
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}
 podDefaults: {{ .Values.podDefaults | default dict | toJson }}
+leaderElection:
+  leaseDurationSeconds: {{ .Values.leaderElection.leaseDurationSeconds }}
+  renewDeadlineSeconds: {{ .Values.leaderElection.renewDeadlineSeconds }}
+  retryPeriodSeconds: {{ .Values.leaderElection.retryPeriodSeconds }}
+  requestTimeoutSeconds: {{ .Values.leaderElection.requestTimeoutSeconds }}
 featureGates: {{ .Values.featureGates | default dict | toJson }}
 logLevel: {{ .Values.logLevel }}
 logFormat: {{ .Values.logFormat }}

@@ -57,6 +57,8 @@ class Attempts:
         self._reserved: Counter[str] = Counter()
         """Launches under way, by namespace."""
         self._told_unmanaged = False
+        self.launch_after = 0.0
+        """Nothing is created before this time (monotonic)."""
 
     # Looking
 
@@ -274,6 +276,8 @@ class Attempts:
     ) -> None:
         async def work() -> None:
             try:
+                if (wait := self.launch_after - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
                 await make()
             except Exception as error:
                 if not isinstance(error, ApiError):

@@ -21,9 +21,11 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from podium.api.names import GROUP, VERSION
 
-__all__ = ["ApiError", "Gateway", "connect", "in_cluster"]
+__all__ = ["ApiError", "Gateway", "connect", "in_cluster", "own_namespace"]
 
 TIMEOUT_SECONDS = 30
+CHANGE_SECONDS = 10
+"""What changes something must arrive sooner: another operator may lead by then."""
 CONNECTIONS = 32
 """Requests under way at the same time."""
 UNHURRIED = 8
@@ -33,7 +35,7 @@ WATCH_SECONDS = 290
 """After this long the server ends a watch, which is then begun anew where it ended."""
 SILENCE_SECONDS = 90
 """A watch without even a bookmark for so long is dead: the server sends one each minute."""
-_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -78,7 +80,13 @@ class ApiError(Exception):
 
 def in_cluster() -> bool:
     """Whether to be the Pod's ServiceAccount, rather than whom the kubeconfig says."""
-    return not os.environ.get("KUBECONFIG") and _TOKEN.exists()
+    return not os.environ.get("KUBECONFIG") and (_ACCOUNT / "token").exists()
+
+
+def own_namespace() -> str:
+    """Return the namespace of the Pod that this is; empty: it is none."""
+    file = _ACCOUNT / "namespace"
+    return file.read_text().strip() if in_cluster() and file.exists() else ""
 
 
 @asynccontextmanager
@@ -98,8 +106,23 @@ async def connect(
         await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     async with client.ApiClient(configuration) as api:
         connector = aiohttp.TCPConnector(limit=0, ssl=api.rest_client.ssl_context)
-        async with aiohttp.ClientSession(connector=connector, trust_env=True) as session:
+        async with aiohttp.ClientSession(
+            connector=connector, trust_env=True, trace_configs=[_fenced(fence)]
+        ) as session:
             yield Gateway(api, session, fence, told)
+
+
+def _fenced(fence: Callable[[], None]) -> aiohttp.TraceConfig:
+    """Ask the fence once more when the connection is there: making one may have taken long."""
+
+    async def check(_session: Any, context: Any, _params: Any) -> None:
+        if context.trace_request_ctx:
+            fence()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(check)
+    trace.on_connection_reuseconn.append(check)
+    return trace
 
 
 class Gateway:
@@ -118,6 +141,15 @@ class Gateway:
         self._told = told
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._unhurried = asyncio.Semaphore(UNHURRIED)
+        self._changing = 0
+        """Requests under way that change something."""
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until nothing that changes anything is under way; tell whether that is so."""
+        end = time.monotonic() + seconds
+        while self._changing and time.monotonic() < end:  # noqa: ASYNC110 - once, at the end
+            await asyncio.sleep(0.05)
+        return not self._changing
 
     # Runs and Workflows
 
@@ -224,6 +256,19 @@ class Gateway:
         """Return a ServiceAccount."""
         path = f"/api/v1/namespaces/{quote(namespace)}/serviceaccounts/{quote(name)}"
         return await self._call("GET", path)
+
+    async def get_lease(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a Lease."""
+        return await self._call("GET", _leases(namespace, name))
+
+    async def create_lease(self, lease: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a Lease."""
+        return await self._call("POST", _leases(lease["metadata"]["namespace"]), lease)
+
+    async def replace_lease(self, lease: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace a Lease, if its resourceVersion is still the current one."""
+        meta = lease["metadata"]
+        return await self._call("PUT", _leases(meta["namespace"], meta["name"]), lease)
 
     async def get_deployment(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a Deployment."""
@@ -350,17 +395,22 @@ class Gateway:
         async with self._slots:
             url, headers = await self._address(method, path, content)
             # After whatever was waited for: nothing may change once this process is not the leader.
-            if method != "GET":
+            changes = method != "GET"
+            if changes:
                 self._fence()
             begin = time.monotonic()
             status = 0
+            self._changing += changes
             try:
                 async with self._session.request(
                     method,
                     url,
                     data=data,
                     headers=headers,
-                    timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=5),
+                    timeout=aiohttp.ClientTimeout(
+                        total=CHANGE_SECONDS if changes else TIMEOUT_SECONDS, sock_connect=5
+                    ),
+                    trace_request_ctx=changes,
                 ) as response:
                     status = response.status
                     received = await response.read()
@@ -368,6 +418,7 @@ class Gateway:
             except (aiohttp.ClientError, TimeoutError, OSError, ApiException) as error:
                 raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
             finally:
+                self._changing -= changes
                 self._told(_verb(method, path), status, time.monotonic() - begin)
         answer = _json(received)
         if status >= 400:
@@ -415,6 +466,10 @@ def _jobs(namespace: str, *rest: str) -> str:
 
 def _pods(namespace: str, *rest: str) -> str:
     return _path("/api/v1", namespace, "pods", *rest)
+
+
+def _leases(namespace: str, *rest: str) -> str:
+    return _path("/apis/coordination.k8s.io/v1", namespace, "leases", *rest)
 
 
 def _revisions(namespace: str, *rest: str) -> str:

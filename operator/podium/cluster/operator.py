@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from podium.api.names import LABEL_RECORDED, LABEL_RUN
 from podium.cluster import handlers, health
 from podium.cluster.cache import Cache
 from podium.cluster.definitions import Definitions
-from podium.cluster.gateway import ApiError, Gateway, connect
+from podium.cluster.gateway import ApiError, Gateway, connect, own_namespace
 from podium.cluster.housekeeping import Housekeeping
 from podium.cluster.keeper import JobKeeper
+from podium.cluster.leader import Leader, Timing
 from podium.cluster.queue import KeyQueue
 from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.runs import QueueKey, RunController
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 WORKERS = 16
 KEEPERS = 8
+DRAIN_SECONDS = 5.0
 BACKOFF_SECONDS = (0.5, 60.0)
 COUNT_SECONDS = 10.0
 """A Workflow's count of runs is written at most this often."""
@@ -53,7 +56,10 @@ class Operator:
             settings,
         )
         self.workflows = WorkflowController(gateway, self.cache, self.recorder)
+        self.watching = asyncio.Event()
+        """Set once runs and Workflows are listed."""
         self.ready = asyncio.Event()
+        self._leading = asyncio.Event()
         self._begun = asyncio.Event()
         self._failures: dict[QueueKey, int] = {}
         self._busy: dict[QueueKey, float] = {}
@@ -129,12 +135,24 @@ class Operator:
 
     # The work
 
-    async def start(self, reflectors: Sequence[Reflector]) -> None:
+    async def lead(self, leader: Leader) -> None:
+        """Become the leader, and stay it. Raises `LeadershipLostError`, `ApiError`."""
+        self.runs.settle(await leader.acquire())
+        log.info("leading as %s", leader.identity)
+        self._leading.set()
+        await leader.keep()
+
+    async def start(self, reflectors: Sequence[Reflector], leader: Leader | None) -> None:
         """Let the work begin once all Jobs and Pods are known: what is missing is not there."""
         for reflector in reflectors:
             await reflector.synced.wait()
+        await self.watching.wait()
+        if leader is not None:
+            self.ready.set()  # to take over: a rollout waits for that
+            await self._leading.wait()
         for job in self.cache.bound():
             self.keeper.changed(job)
+        self.ready.set()
         self._begun.set()
 
     async def _from_then_on(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -214,35 +232,68 @@ class Operator:
 
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT, or until a part of it fails for good."""
-    async with connect() as gateway:
-        operator = Operator(gateway, settings)
-        housekeeping = Housekeeping(gateway, operator.cache, settings)
-        reflectors = [
-            Reflector(gateway, resource, namespace, selector, sink)
-            for namespace in settings.namespaces or [""]
-            for resource, selector, sink in (
-                ("jobs", LABEL_RUN, operator.job_event),
-                ("pods", f"{LABEL_RUN},!{LABEL_RECORDED}", operator.pod_event),
+    # The election has connections of its own, so that nothing holds it up.
+    async with connect() as leases, _leader(settings, leases) as leader:
+        fence = leader.check if leader is not None else _open_fence
+        async with connect(fence) as gateway:
+            operator = Operator(gateway, settings)
+            async with health.serve(settings.liveness_port, operator.unhealthy, operator.unready):
+                await _work(operator, gateway, settings, leader)
+            if leader is not None and await gateway.drain(DRAIN_SECONDS):
+                await leader.release()
+
+
+def _open_fence() -> None:
+    """Let everything through: there is no other operator."""
+
+
+@asynccontextmanager
+async def _leader(settings: Settings, leases: Gateway) -> AsyncIterator[Leader | None]:
+    election = settings.leader_election
+    if not election.enabled:
+        yield None
+        return
+    timing = Timing(
+        election.lease_duration_seconds,
+        election.renew_deadline_seconds,
+        election.retry_period_seconds,
+        election.request_timeout_seconds,
+    )
+    namespace = election.namespace or own_namespace() or next(iter(settings.namespaces), "default")
+    yield Leader(leases, namespace, f"podium-{settings.installation}", timing=timing)
+
+
+async def _work(
+    operator: Operator, gateway: Gateway, settings: Settings, leader: Leader | None
+) -> None:
+    reflectors = [
+        Reflector(gateway, resource, namespace, selector, sink)
+        for namespace in settings.namespaces or [""]
+        for resource, selector, sink in (
+            ("jobs", LABEL_RUN, operator.job_event),
+            ("pods", f"{LABEL_RUN},!{LABEL_RECORDED}", operator.pod_event),
+        )
+    ]
+    housekeeping = Housekeeping(gateway, operator.cache, settings)
+    start = asyncio.create_task(operator.start(reflectors, leader), name="start")
+    tasks = [
+        *(asyncio.create_task(each.run(), name="reflector") for each in reflectors),
+        *operator.workers(housekeeping),
+        asyncio.create_task(operator.recorder.run(), name="events"),
+        asyncio.create_task(
+            handlers.watch(operator, settings.namespaces, operator.watching), name="watch"
+        ),
+    ]
+    if leader is not None:
+        tasks.append(asyncio.create_task(operator.lead(leader), name="lease"))
+    # SIGTERM and SIGINT end the watch, in good order; nothing else ends by itself.
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in (start, *tasks):
+        task.cancel()
+    await asyncio.gather(start, *tasks, return_exceptions=True)
+    for task in done:
+        if task.cancelled() or task.exception() is not None or task.get_name() != "watch":
+            # Nothing must go on half dead: the process ends, and starts again.
+            raise RuntimeError(f"{task.get_name()} ended") from (
+                None if task.cancelled() else task.exception()
             )
-        ]
-        async with health.serve(settings.liveness_port, operator.unhealthy, operator.unready):
-            start = asyncio.create_task(operator.start(reflectors), name="start")
-            tasks = [
-                *(asyncio.create_task(each.run(), name="reflector") for each in reflectors),
-                *operator.workers(housekeeping),
-                asyncio.create_task(operator.recorder.run(), name="events"),
-                asyncio.create_task(
-                    handlers.watch(operator, settings.namespaces, operator.ready), name="watch"
-                ),
-            ]
-            # SIGTERM and SIGINT end the watch, in good order; nothing else ends by itself.
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in (start, *tasks):
-                task.cancel()
-            await asyncio.gather(start, *tasks, return_exceptions=True)
-            for task in done:
-                if task.cancelled() or task.exception() is not None or task.get_name() != "watch":
-                    # Nothing must go on half dead: the process ends, and starts again.
-                    raise RuntimeError(f"{task.get_name()} ended") from (
-                        None if task.cancelled() else task.exception()
-                    )

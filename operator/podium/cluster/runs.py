@@ -106,6 +106,10 @@ class RunController:
         if self._runs.get(run.key) is run:
             self._queue.add(("WorkflowRun", *run.key))
 
+    def settle(self, seconds: float) -> None:
+        """Launch nothing for a while: what an earlier leader sent may still arrive."""
+        self._attempts.launch_after = time.monotonic() + seconds
+
     # The work on one run
 
     async def reconcile(self, key: RunKey) -> None:

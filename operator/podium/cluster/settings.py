@@ -13,7 +13,7 @@ from podium.api.names import GROUP
 from podium.api.problems import InvalidError, Problem
 from podium.cluster.gates import GATES, Gate
 
-__all__ = ["JobSettings", "Limits", "Settings", "load_settings"]
+__all__ = ["JobSettings", "LeaderElection", "Limits", "Settings", "load_settings"]
 
 
 class JobSettings(ApiModel):
@@ -40,6 +40,23 @@ class Limits(ApiModel):
     """In each namespace."""
 
 
+class LeaderElection(ApiModel):
+    """Which one of several operators works."""
+
+    enabled: bool = True
+    """false: this one works without asking; only where there can be no other."""
+    namespace: str | None = None
+    """Where the Lease stands; none: the operator's own namespace."""
+    lease_duration_seconds: float = Field(default=10.0, gt=0, le=600)
+    """After so long without a sign of its holder, another one takes the lease."""
+    renew_deadline_seconds: float = Field(default=6.0, gt=0, le=600)
+    """After so long without having renewed it, its holder ends."""
+    retry_period_seconds: float = Field(default=1.5, gt=0, le=600)
+    """How often the holder renews it and the others look."""
+    request_timeout_seconds: float = Field(default=3.0, gt=0, le=600)
+    """How long one request for it may take."""
+
+
 class Settings(ApiModel):
     """The operator's settings."""
 
@@ -61,6 +78,8 @@ class Settings(ApiModel):
     """Whether a node's ServiceAccount must carry the label podium.dev/usable: "true"."""
     pod_defaults: dict[str, Any] = Field(default_factory=dict)
     """Fields of every node's Pod that the node does not set; `resources` go to its container."""
+    leader_election: LeaderElection = Field(default_factory=LeaderElection)
+    """Which one of several operators works."""
     feature_gates: dict[Gate, bool] = Field(default_factory=dict)
     """Features switched on or off, by name; what is not named is at its default."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -67,17 +67,21 @@ class Reflector:
                 if not self._version:
                     await self._list()
                     self.synced.set()
+                silent = True
                 async for event in self._source.watch(
                     self._resource, self._namespace, self._selector, self._version
                 ):
-                    failures = 0
+                    failures, silent = 0, False
                     self._take(event)
+                if silent:  # the server sends a bookmark at the end: somebody else ended it
+                    raise ApiError(0, "NoAnswer", "the watch ended without a word")
             except ApiError as error:
+                failures += 1
                 if error.status == 410:
                     log.info("%s: the watch is too old: listed anew", self._resource)
                     self._version = ""
-                    continue
-                failures += 1
+                    if failures == 1:
+                        continue
                 level = logging.WARNING if failures in (1, 10) else logging.DEBUG
                 log.log(level, "%s: %s; asked again", self._resource, error)
                 first, most = BACKOFF_SECONDS
@@ -96,7 +100,9 @@ class Reflector:
                     0, "StaleList", f"a list of version {version}, and {self._newest} was seen"
                 )
             for body in page:
-                found.add(text(dig(body, "metadata", "uid")))
+                uid = text(dig(body, "metadata", "uid"))
+                found.add(uid)
+                self._known.add(uid)  # at once: the next page may never come
                 self._sink("ADDED", body)
         for uid in self._known - found:
             self._sink("LOST", {"metadata": {"uid": uid}})

@@ -31,6 +31,7 @@ limits: {maxRunning: 100, maxRunningPerNamespace: 10}
 allowInlineWorkflows: false
 requireUsableServiceAccounts: false
 podDefaults: {nodeSelector: {pool: batch}}
+leaderElection: {enabled: false}
 featureGates: {ManagedJobs: false}
 logLevel: debug
 logFormat: text
