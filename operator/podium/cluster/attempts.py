@@ -18,6 +18,7 @@ from podium.cluster.cache import Cache
 from podium.cluster.gateway import ApiError, Gateway
 from podium.cluster.jobs import BuildProblem, build_job, build_pod, job_name
 from podium.cluster.keeper import JobKeeper
+from podium.cluster.metrics import Metrics
 from podium.cluster.observe import observe
 from podium.cluster.settings import Settings
 from podium.cluster.views import JobView, PodView, dig, pod_view
@@ -45,15 +46,15 @@ class Attempts:
         keeper: JobKeeper,
         settings: Settings,
         wake: Callable[[ActiveRun], None],
-        scheduled: Callable[[float], None],
+        metrics: Metrics,
     ) -> None:
-        """`wake` asks for a turn; `scheduled` gets the seconds from a launch to its Pod."""
+        """`wake` asks for a turn."""
         self._gateway = gateway
         self._cache = cache
         self._keeper = keeper
         self._settings = settings
         self._wake = wake
-        self._scheduled = scheduled
+        self._metrics = metrics
         self._reserved: Counter[str] = Counter()
         """Launches under way, by namespace."""
         self._told_unmanaged = False
@@ -227,7 +228,7 @@ class Attempts:
             try:
                 seen = await self._create(run, launch)
                 if seen.phase is AttemptPhase.LAUNCHED:
-                    self._scheduled(time.monotonic() - begin)
+                    self._metrics.schedule.observe(time.monotonic() - begin)
             finally:
                 self._reserved[namespace] -= 1
             self._answer(run, seen)
@@ -337,7 +338,9 @@ class Attempts:
     async def _pod(self, run: ActiveRun, launch: Launch, body: dict[str, Any]) -> Observation:
         """Make the Pod of a Job that is Podium's to supply, or find the one that is there."""
         manager = dig(body, "spec", "managedBy")
-        if manager != self._settings.manager:
+        managed = manager == self._settings.manager
+        self._metrics.jobs.labels("podium" if managed else "builtin").inc()
+        if not managed:
             self._tell_unmanaged()
             return _launched(launch)
         if dig(body, "spec", "suspend") is True:

@@ -1,4 +1,4 @@
-"""/healthz and /readyz of the operator."""
+"""/healthz, /readyz and /metrics of the operator."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ __all__ = ["serve"]
 
 @asynccontextmanager
 async def serve(
-    port: int, healthy: Callable[[], str], ready: Callable[[], str]
+    port: int, healthy: Callable[[], str], ready: Callable[[], str], metrics: Callable[[], bytes]
 ) -> AsyncIterator[None]:
     """Answer 200 while a function returns nothing, 503 with what it returns. Port 0: none."""
     if port == 0:
@@ -19,6 +19,12 @@ async def serve(
     app = web.Application()
     for path, check in (("/healthz", healthy), ("/readyz", ready)):
         app.router.add_get(path, _answer(check))
+
+    async def measured(request: web.Request) -> web.Response:
+        del request
+        return web.Response(body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    app.router.add_get("/metrics", measured)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

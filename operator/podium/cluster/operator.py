@@ -15,6 +15,7 @@ from podium.cluster.gateway import ApiError, Gateway, connect, own_namespace
 from podium.cluster.housekeeping import Housekeeping
 from podium.cluster.keeper import JobKeeper
 from podium.cluster.leader import Leader, Timing
+from podium.cluster.metrics import Metrics
 from podium.cluster.queue import KeyQueue
 from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.runs import QueueKey, RunController
@@ -40,9 +41,12 @@ STUCK_SECONDS = 300.0
 class Operator:
     """Takes events in, and works on what they name."""
 
-    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+    def __init__(self, gateway: Gateway, settings: Settings, metrics: Metrics) -> None:
         self.cache = Cache()
         self.queue: KeyQueue[QueueKey] = KeyQueue()
+        self.metrics = metrics
+        metrics.depth.set_function(lambda: len(self.queue))
+        metrics.running.set_function(self.cache.live.total)
         self.recorder = Recorder(gateway)
         self.keeper = JobKeeper(gateway, self.cache, settings)
         definitions = Definitions(gateway, self.cache)
@@ -54,6 +58,7 @@ class Operator:
             definitions,
             self.keeper,
             settings,
+            metrics,
         )
         self.workflows = WorkflowController(gateway, self.cache, self.recorder)
         self.watching = asyncio.Event()
@@ -138,7 +143,7 @@ class Operator:
     async def lead(self, leader: Leader) -> None:
         """Become the leader, and stay it. Raises `LeadershipLostError`, `ApiError`."""
         self.runs.settle(await leader.acquire())
-        log.info("leading as %s", leader.identity)
+        self.metrics.leading.set(1)
         self._leading.set()
         await leader.keep()
 
@@ -179,6 +184,12 @@ class Operator:
                 self.queue.done(key)
 
     async def _one(self, key: QueueKey) -> None:
+        with self.metrics.turn(key[0]):
+            outcome = await self._try(key)
+        self.metrics.outcomes.labels(key[0], outcome).inc()
+
+    async def _try(self, key: QueueKey) -> str:
+        """Work on a key; return how it went, in one word."""
         kind, namespace, name = key
         try:
             if kind == "Workflow":
@@ -203,6 +214,8 @@ class Operator:
             self._again(key, error)
         else:
             self._failures.pop(key, None)
+            return "success"
+        return "error"
 
     def _again(self, key: QueueKey, error: Exception | None) -> None:
         """Try a key again later; say so on the object when it is not the server's fault."""
@@ -235,9 +248,12 @@ async def run(settings: Settings) -> None:
     # The election has connections of its own, so that nothing holds it up.
     async with connect() as leases, _leader(settings, leases) as leader:
         fence = leader.check if leader is not None else _open_fence
-        async with connect(fence) as gateway:
-            operator = Operator(gateway, settings)
-            async with health.serve(settings.liveness_port, operator.unhealthy, operator.unready):
+        metrics = Metrics()
+        async with connect(fence, metrics.request) as gateway:
+            operator = Operator(gateway, settings, metrics)
+            async with health.serve(
+                settings.liveness_port, operator.unhealthy, operator.unready, metrics.text
+            ):
                 await _work(operator, gateway, settings, leader)
             if leader is not None and await gateway.drain(DRAIN_SECONDS):
                 await leader.release()

@@ -8,7 +8,6 @@ that is alive.
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 from podium.api.files import parse
@@ -21,6 +20,7 @@ from podium.cluster.cache import Cache, RunKey
 from podium.cluster.definitions import Definitions, WorkflowNotFoundError
 from podium.cluster.gateway import Gateway
 from podium.cluster.keeper import JobKeeper
+from podium.cluster.metrics import Metrics
 from podium.cluster.opening import Opener, words
 from podium.cluster.queue import KeyQueue
 from podium.cluster.recorder import Recorder, Subject
@@ -64,7 +64,7 @@ class RunController:
         definitions: Definitions,
         keeper: JobKeeper,
         settings: Settings,
-        scheduled: Callable[[float], None] = lambda _: None,
+        metrics: Metrics,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
@@ -75,7 +75,8 @@ class RunController:
         self._settings = settings
         self._writer = StatusWriter(gateway, cache)
         self._opener = Opener(gateway, cache, recorder, definitions, self._writer, settings)
-        self._attempts = Attempts(gateway, cache, keeper, settings, self._wake, scheduled)
+        self._metrics = metrics
+        self._attempts = Attempts(gateway, cache, keeper, settings, self._wake, metrics)
         self._runs: dict[RunKey, ActiveRun] = {}
 
     # What the handlers call
@@ -227,6 +228,7 @@ class RunController:
         """Let a run go that has ended and owes nothing."""
         if run.idle and run.engine.status.phase.ended and self._runs.get(run.key) is run:
             self.forget(run.key)
+            self._metrics.ended.labels(run.engine.status.phase.value).inc()
             view = self._cache.runs.get(run.key)
             if view is not None and view.ended:
                 await self._ended(view)
