@@ -82,14 +82,20 @@ class JobKeeper:
             # Such as 422: the Job's own status must never stop its run.
             log.warning("Job %s: %s", uid, error)
         first, most = BACKOFF_SECONDS
-        self._queue.add_after(uid, min(first * 2 ** (times - 1), most))
+        self._queue.add_after(uid, min(first * 2 ** min(times - 1, 10), most))
 
     async def _reconcile(self, uid: str) -> None:
         job, pods = self._cache.job(uid), self._cache.pods(uid)
         outcome = self._outcomes.get(uid)
+        refused: ApiError | None = None
         if job is not None and not job.deleting:
             if job.managed_by == self._settings.manager:
-                await self._keep(job, pods, outcome)
+                try:
+                    await self._keep(job, pods, outcome)
+                except ApiError as error:
+                    if error.status != 422:
+                        raise
+                    refused = error  # for good, it seems: its Pods must not wait for it
             elif outcome is not None and job.ended and not job.has_ttl and not job.managed_by:
                 seconds = self._settings.jobs.ttl(succeeded=outcome)
                 await self._gateway.set_job_ttl(job.namespace, job.name, seconds)
@@ -99,6 +105,8 @@ class JobKeeper:
         now = self._cache.job(uid)
         if now is None or now.deleting or (now.ended and (now.managed_by or now.has_ttl)):
             self._outcomes.pop(uid, None)
+        if refused is not None:
+            raise refused
 
     async def _keep(self, job: JobView, pods: Sequence[PodView], outcome: bool | None) -> None:
         if job.suspended and outcome is None:
