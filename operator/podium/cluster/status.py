@@ -116,10 +116,11 @@ class StatusWriter:
         )
         set_condition(status, now, "Succeeded", ConditionStatus.FALSE, "StatusTooLarge", message)
         document = {**run.known, **dump_status(status), "nodes": run.known.get("nodes", {})}
-        await self._gateway.patch_run_status(
+        body, _ = await self._gateway.patch_run_status(
             *run.key,
             [at_version(run.version), {"op": "add", "path": "/status", "value": document}],
         )
+        self._cache.put_run(body)  # it has ended: nobody takes it up again
 
 
 def bare_status(known: dict[str, Any], phase: RunPhase) -> WorkflowRunStatus:
@@ -172,4 +173,6 @@ def _observed(status: WorkflowRunStatus, generation: int) -> None:
 
 
 def _too_large(error: ApiError) -> bool:
-    return error.status == 413 or "too large" in error.message or "Too long" in error.message
+    # In the words of the API server, of etcd, of the connection between them, and of validation.
+    words = ("too large", "larger than max", "Too long")
+    return error.status == 413 or any(each in error.message for each in words)
