@@ -128,6 +128,8 @@ class Attempts:
         if waiting is not None and waiting.waiting not in ("ContainerCreating", "PodInitializing"):
             stuck_for = now - run.stuck.setdefault(waiting.uid, now)
         age = time.time() - job.created_at if job is not None else 0.0
+        if job is not None and job.suspended:
+            self._excuse(job, pods)
         pods = [pod for pod in pods if not self._cache.excused(pod.uid) or pod.alive]
         seen = observe(node, execution_id, job, pods, stuck_for=stuck_for, age=age)
         if seen.ask_why and job is not None:
@@ -146,6 +148,14 @@ class Attempts:
         elif last.phase is AttemptPhase.DISRUPTED:
             run.spent += [pod for pod in pods if not pod.alive and not pod.gone]
         return list(seen.observations)
+
+    def _excuse(self, job: JobView, pods: Iterable[PodView]) -> None:
+        """Excuse Pods deleted because their Job is suspended, perhaps by an earlier operator."""
+        for pod in pods:
+            asked, ended = pod.delete_asked_at, pod.finished_at
+            if asked is not None and (ended is None or ended >= asked):
+                self._cache.excuse(pod.uid)
+                self._keeper.changed(job.uid)
 
     async def _ask(self, run: ActiveRun, name: str) -> JobView | None:
         try:
@@ -315,10 +325,14 @@ class Attempts:
             job_body = build_job(run.owner, run.engine.plan, launch, self._settings)
         except BuildProblem as problem:
             return _broken(launch, problem.reason, str(problem))
+        except ApiError as error:
+            return self._not_created(run, launch, error)
         name = job_body["metadata"]["name"]
         try:
             try:
                 body = await self._gateway.create_job(job_body)
+                ours = dig(body, "spec", "managedBy") == self._settings.manager
+                self._metrics.jobs.labels("podium" if ours else "builtin").inc()
             except ApiError as error:
                 if error.status != 409:
                     raise
@@ -337,10 +351,7 @@ class Attempts:
 
     async def _pod(self, run: ActiveRun, launch: Launch, body: dict[str, Any]) -> Observation:
         """Make the Pod of a Job that is Podium's to supply, or find the one that is there."""
-        manager = dig(body, "spec", "managedBy")
-        managed = manager == self._settings.manager
-        self._metrics.jobs.labels("podium" if managed else "builtin").inc()
-        if not managed:
+        if dig(body, "spec", "managedBy") != self._settings.manager:
             self._tell_unmanaged()
             return _launched(launch)
         if dig(body, "spec", "suspend") is True:
@@ -360,10 +371,15 @@ class Attempts:
                     f"a Pod {pod['metadata']['name']} is there that is not this run's: delete it"
                 )
                 return _broken(launch, "NameTaken", message)
-            if view.recorded or (number > launch.restart and not view.alive):
+            if view.recorded or (
+                not view.alive
+                and (
+                    number > launch.restart
+                    or view.finalizer is None
+                    or self._cache.excused(view.uid)
+                )
+            ):
                 continue  # an earlier one
-            if not view.alive and view.finalizer is None:
-                continue
             run.refusals.pop(launch.node, None)
             self._cache.put_pod(made)
             return _launched(launch)
@@ -393,7 +409,7 @@ class Attempts:
             return _refused(launch, "Terminating", "the namespace is being deleted", 5.0)
         if error.exceeded_quota:
             times = run.refusals[launch.node] = run.refusals.get(launch.node, 0) + 1
-            wait = min(QUOTA_SECONDS[0] * 2 ** (times - 1), QUOTA_SECONDS[1])
+            wait = min(QUOTA_SECONDS[0] * 2 ** min(times - 1, 10), QUOTA_SECONDS[1])
             return _refused(launch, "QuotaExceeded", error.message, wait)
         if error.transient or error.status == 404:  # 404: taken away between 409 and GET
             wait = error.retry_after if error.retry_after is not None else UNAVAILABLE_SECONDS
@@ -409,6 +425,8 @@ class Attempts:
         try:
             account = await self._gateway.get_service_account(run.owner.namespace, name)
         except ApiError as error:
+            if error.transient:
+                raise
             if error.status != 404:
                 raise BuildProblem("ServiceAccount", f"pod.serviceAccountName: {error}") from None
             message = f"pod.serviceAccountName: there is no ServiceAccount {name!r}"
