@@ -4,6 +4,7 @@ What it shows of a Pod is what a kubelet shows: Running, then Succeeded, each co
 times and exit code. Only Pods that ask for them (`POD_DEFAULTS`) get onto these nodes.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ FAIL = "fake.pod/fail"
 """The execution (label podium.dev/execution) that fails with exit code 1."""
 SAY = "fake.pod/say"
 """What its containers leave as their termination message."""
+ABANDONED = timedelta(minutes=10)
 CIDR = "10.200.0.1/16"
 
 NODE_STATUS = """\
@@ -214,6 +217,7 @@ def kwok(
         "nodeSelector": {LABEL: own},
         "tolerations": [{"key": LABEL, "operator": "Exists", "effect": "NoSchedule"}],
     }
+    _remove_abandoned(core)
     with tempfile.TemporaryDirectory(prefix="kwok-") as folder:
         process = _start(Path(folder), own, pod_seconds)
         try:
@@ -304,6 +308,17 @@ def _remove(core: client.CoreV1Api, own: str, names: tuple[str, ...]) -> None:
                         say(f"Pod {pod.metadata.name} cannot be deleted: {error.reason}")
             time.sleep(0.2)
     core.delete_collection_node(label_selector=f"{LABEL}={own}")
+
+
+def _remove_abandoned(core: client.CoreV1Api) -> None:
+    """Delete the nodes of who was killed: nobody has said for long that they live."""
+    for node in core.list_node(label_selector=LABEL).items:
+        for condition in node.status.conditions or []:
+            if condition.type == "Ready" and condition.status == "Unknown":
+                age = datetime.now(UTC) - condition.last_transition_time
+                if age > ABANDONED:
+                    with contextlib.suppress(client.ApiException):  # another was quicker
+                        core.delete_node(node.metadata.name)
 
 
 def _tail(log: Path) -> str:
