@@ -51,6 +51,10 @@ class Document:
     resource: Resource | None = None
     """None: another kind, or one with problems."""
     is_seed: bool = False
+    remainder: Resource | None = None
+    """Without a resource: what is left of it without what is refused, to look for more problems."""
+    refused: list[Path] = field(default_factory=list)
+    """Where the resource has what is refused."""
 
     @property
     def kind(self) -> str:
@@ -218,11 +222,45 @@ def _parse(document: Document) -> list[Problem]:
     try:
         made = _validate(data, model)
     except ValidationError as error:
-        return found + translate(error, model, wording, style)
+        problems = translate(error, model, wording, style)
+        document.refused = [problem.path for problem in problems]
+        document.remainder = _without(data, document.refused, model)
+        return found + problems
     found += checks.check_workflow(made) if isinstance(made, Workflow) else checks.check_run(made)
-    if not errors(found):
+    if errors(found):
+        document.remainder = made
+    else:
         document.resource = made
     return found
+
+
+def _without(
+    data: dict[str, Any], refused: list[Path], model: type[Workflow | WorkflowRun]
+) -> Resource | None:
+    """Return what is left of an object; None where it makes no sense without what is refused."""
+    left = orjson.loads(orjson.dumps(data))
+    for path in refused:
+        *parents, last = path or ("",)
+        while isinstance(last, int) and parents:  # positions in lists must stay as they are
+            *parents, last = parents
+        if last in ("nodes", "edges", "spec", "workflowSpec"):
+            return None
+        where: Any = left
+        for part in parents:
+            where = _at(where, part)
+        if isinstance(where, dict):
+            where.pop(last, None)
+    try:
+        return _validate(left, model)
+    except ValidationError:
+        return None
+
+
+def _at(value: Any, part: str | int) -> Any:
+    try:
+        return value[part]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _validate(data: dict[str, Any], model: type[Workflow | WorkflowRun]) -> Resource:

@@ -9,6 +9,7 @@ import click
 
 from podium.api.files import Document, File, Resource, read_file
 from podium.api.problems import InvalidError, Problem, errors
+from podium.api.problems import Path as FieldPath
 from podium.api.resources import Workflow
 from podium.api.run import NodeState
 from podium.api.workflow import WorkflowSpec
@@ -95,16 +96,33 @@ def _count(number: int, what: str) -> str:
 
 
 def graph_problems(file: File) -> list[Problem]:
-    """Return what is wrong with the graphs of a file, errors and warnings."""
+    """Return what is wrong with the graphs of a file, errors and warnings.
+
+    Of a definition that has other problems too, what is left is looked at: all errors come at once.
+    """
     found = []
-    for document, workflow in file.workflows:
-        problems = WorkflowDAG(workflow.spec).problems()
+    for document in file.documents:
+        resource = document.resource or document.remainder
+        if isinstance(resource, Workflow):
+            problems = WorkflowDAG(resource.spec).problems()
+        elif resource is not None and resource.spec.workflow_spec is not None:
+            problems = WorkflowDAG(resource.spec.workflow_spec).problems(("spec", "workflowSpec"))
+        else:
+            continue
+        if document.resource is None:
+            problems = [
+                problem
+                for problem in errors(problems)
+                if not any(_overlap(problem.path, path) for path in document.refused)
+            ]
         found += [document.located(problem) for problem in problems]
-    for document, run in file.runs:
-        if run.spec.workflow_spec is not None:
-            problems = WorkflowDAG(run.spec.workflow_spec).problems(("spec", "workflowSpec"))
-            found += [document.located(problem) for problem in problems]
     return found
+
+
+def _overlap(path: FieldPath, other: FieldPath) -> bool:
+    """Tell whether one of two paths leads to a part of what the other leads to."""
+    short = min(len(path), len(other))
+    return path[:short] == other[:short]
 
 
 def sound_file(name: str) -> File:
