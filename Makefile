@@ -28,7 +28,8 @@ $(UV):
 
 $(VENV)/.done: $(UV) pyproject.toml uv.lock
 	@echo "setup: Python packages into $(VENV)"
-	@$(UV) sync --quiet --frozen --all-extras
+	@$(UV) sync --quiet --frozen --all-extras --compile-bytecode
+	@$(BIN)/python -m compileall -q operator
 	@touch $@
 
 setup: $(VENV)/.done ## Make .venv with podium and everything the tests need
