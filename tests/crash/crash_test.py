@@ -1,0 +1,108 @@
+"""Killed at every request, before it and after it: no node runs twice, none is lost."""
+
+import asyncio
+import traceback
+
+import pytest
+
+from tests.crash import victim
+from tests.crash.harness import harness
+from tests.e2e.support import require_cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.xdist_group("crash")]
+
+AT_A_TIME = 6
+
+UNUSED = {
+    "delete_revision": "housekeeping, after ten minutes; the next round repeats it",
+    "get_deployment": "uninstall",
+    "list_jobs": "nobody",
+    "list_pods": "nobody",
+    "list_revisions": "housekeeping, after ten minutes",
+    "scale_deployment": "uninstall",
+}
+"""Methods of the gateway that no run needs: who does."""
+AFTER = {
+    "get_job": "after:create_job",
+    "get_pod": "after:create_pod",
+}
+"""Methods that are needed only after another crash: that one."""
+UNMANAGED = {"set_job_ttl"}
+"""Methods that are needed only where the built-in controller makes the Pods."""
+LATE = {"list_events"}
+"""Methods that are needed only where something takes long: not a point of its own."""
+
+POINTS = [
+    f"{when}:{name}"
+    for name in victim.methods()
+    if name not in UNUSED and name not in LATE
+    for when in victim.WHEN
+]
+MORE = [
+    # The same requests once more, when the runs are under way.
+    f"{when}:{name}:{number}"
+    for name, number in (
+        ("create_job", 4),
+        ("create_pod", 4),
+        ("patch_job_status", 4),
+        ("patch_pod", 4),
+        ("patch_run", 2),
+        ("patch_run_status", 4),
+        ("patch_run_status", 8),
+        ("watch", 10),
+    )
+    for when in victim.WHEN
+]
+
+
+async def _all(folder, points):
+    """Run the cases of these points side by side; return by point what it gave."""
+    found = {}
+    slots = asyncio.Semaphore(AT_A_TIME)
+    async with harness(folder) as cases:
+
+        async def one(key, points, managed=True):
+            async with slots:
+                try:
+                    found[key] = await cases.case(points, managed=managed)
+                except Exception:
+                    found[key] = traceback.format_exc()
+
+        async with asyncio.TaskGroup() as tasks:
+            for managed in (True, False):
+                tasks.create_task(one(managed, [], managed))
+            for point in points:
+                name = point.split(":")[1]
+                before = [AFTER[name]] if name in AFTER else []
+                tasks.create_task(one(point, [*before, point], name not in UNMANAGED))
+    return found
+
+
+@pytest.fixture(scope="session")
+def results(request, tmp_path_factory):
+    require_cluster()
+    chosen = [item.callspec.params["point"] for item in request.session.items
+              if item.function is test_a_kill_changes_nothing]  # fmt: skip
+    return asyncio.run(_all(tmp_path_factory.mktemp("crash"), chosen))
+
+
+@pytest.mark.parametrize("point", POINTS + MORE)
+def test_a_kill_changes_nothing(point, results):
+    found, undisturbed = results[point], results[True]
+    assert not isinstance(undisturbed, str), undisturbed
+    assert not isinstance(found, str), found
+    assert not found.missed, "the operator never came to this point"
+    assert found.kills == (2 if point.split(":")[1] in AFTER else 1)
+    assert found.end == undisturbed.end
+
+
+def test_without_managed_jobs_the_end_is_the_same(results):
+    assert not isinstance(results[False], str), results[False]
+    assert results[False].end == results[True].end
+
+
+def test_every_request_of_a_run_is_a_point(results):
+    made = set(results[True].calls) | set(results[False].calls)
+    expected = set(victim.methods()) - set(UNUSED) - set(AFTER) - LATE
+    assert expected <= made
+    assert not made & set(UNUSED)

@@ -1,0 +1,247 @@
+"""What the operator does while it is killed: three runs on fake machines, and a user beside it.
+
+Nothing of it depends on time: the nodes that are to be seen at work hold until the user lets go,
+and the user acts on what the runs' statuses say.
+"""
+
+import asyncio
+import json
+from collections import Counter
+
+from benchmarks.api import Refused
+from tests.cluster.kwok import FAIL, HOLD, SAY
+
+API_VERSION = "podium.dev/v1alpha1"
+ENDED = ("Succeeded", "Failed", "Cancelled")
+FINALIZER = "podium.dev/result"
+PATIENCE = 120
+LOOK = 0.2
+
+
+def _node(id, *after, pod=None, notes=None, **fields):  # noqa: A002
+    return {
+        "id": id,
+        "executor": "container",
+        "config": {"image": "fake", "command": ["true"]},
+        "dependsOn": list(after),
+        "pod": {"annotations": notes or {}, **(pod or {})},
+        **fields,
+    }
+
+
+def _says(**output):
+    return {SAY: json.dumps(output)}
+
+
+MAIN = [
+    _node("a", notes=_says(n=1)),
+    _node("b", "a", notes=_says(side="left")),
+    _node("c", "a", notes={**_says(side="right"), FAIL: "c-1"}, retryPolicy={"maxAttempts": 2}),
+    _node("d", "b", "c", notes=_says(n=2)),
+    _node("never", "a", condition="context.a.n > 1"),
+    _node("hold", notes={HOLD: "true"}, pod={"serviceAccountName": "worker"}),
+    _node("last", "d", "hold"),
+]
+STOPPED = [
+    _node("first"),
+    _node("hold", "first", notes={HOLD: "true"}),
+    _node("after", "hold"),
+]
+BRIEF = [_node("only")]
+
+
+class Scenario:
+    """The three runs in one namespace, and all that is seen of their Pods."""
+
+    def __init__(self, api, namespace):
+        self._api = api
+        self._runs = f"/apis/{API_VERSION}/namespaces/{namespace}/workflowruns"
+        self._workflows = f"/apis/{API_VERSION}/namespaces/{namespace}/workflows"
+        self._core = f"/api/v1/namespaces/{namespace}"
+        self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+        self.pods = {}
+        """Of each Pod ever seen, by UID: its run and its execution."""
+
+    async def prepare(self):
+        """Make what the runs need, and the runs."""
+        account = {"metadata": {"name": "worker", "labels": {"podium.dev/usable": "true"}}}
+        await self._api.call("POST", f"{self._core}/serviceaccounts", account)
+        for name, nodes in (("main", MAIN), ("stopped", STOPPED)):
+            await self._make(self._workflows, "Workflow", name, {"nodes": nodes})
+            await self._make(self._runs, "WorkflowRun", name, {"workflowRef": {"name": name}})
+        spec = {"workflowSpec": {"nodes": BRIEF}, "ttlSecondsAfterFinished": 0}
+        await self._make(self._runs, "WorkflowRun", "brief", spec)
+
+    async def _make(self, path, kind, name, spec):
+        body = {
+            "apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec
+        }  # fmt: skip
+        await self._api.call("POST", path, body)
+
+    async def watch_pods(self, begun):
+        """Note every Pod, for ever; `begun` is set once none can be missed."""
+        path = f"{self._core}/pods"
+        listed = await self._api.call("GET", path)
+        assert not listed["items"]
+        begun.set()
+        async for event in self._api.watch(path, listed["metadata"]["resourceVersion"]):
+            meta = event["object"]["metadata"]
+            labels = meta.get("labels") or {}
+            if "podium.dev/execution" in labels:
+                self.pods[meta["uid"]] = labels["podium.dev/run"], labels["podium.dev/execution"]
+
+    # The user
+
+    async def use(self):
+        """Do what the user does, until all runs have ended."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._use_main())
+            tasks.create_task(self._use_stopped())
+            tasks.create_task(self._until("brief is gone", self._gone))
+
+    async def _use_main(self):
+        async def once():
+            return (await self._nodes("main")).get("d", {}).get("status") == "Completed"
+
+        async def again():
+            d = (await self._nodes("main")).get("d", {})
+            return (d.get("status"), d.get("executionCount")) == ("Completed", 2)
+
+        await self._until("d is completed", once)
+        await self._api.patch(
+            f"{self._runs}/main", {"metadata": {"annotations": {"podium.dev/rerun": "b"}}}
+        )
+        await self._until("d is completed again", again)
+        await self._until("hold is let go", self._let_go)
+        await self._until("main ends", self._ended("main"))
+
+    async def _use_stopped(self):
+        async def held():
+            return (await self._nodes("stopped")).get("hold", {}).get("startedAt")
+
+        await self._until("hold runs", held)
+        await self._api.patch(f"{self._runs}/stopped", {"spec": {"cancel": True}})
+        await self._until("stopped ends", self._ended("stopped"))
+
+    async def _let_go(self):
+        query = "podium.dev/run=main,podium.dev/node=hold"
+        found = await self._api.call("GET", f"{self._core}/pods", labelSelector=query)
+        for pod in found["items"]:
+            path = f"{self._core}/pods/{pod['metadata']['name']}"
+            await self._api.patch(path, {"metadata": {"annotations": {HOLD: None}}})
+        return found["items"]
+
+    async def _run(self, name):
+        return await self._api.call("GET", f"{self._runs}/{name}")
+
+    async def _nodes(self, name):
+        return (await self._run(name)).get("status", {}).get("nodes", {})
+
+    def _ended(self, name):
+        async def ended():
+            return (await self._run(name)).get("status", {}).get("phase") in ENDED
+
+        return ended
+
+    async def _gone(self):
+        try:
+            await self._run("brief")
+        except Refused as error:
+            return error.status == 404
+        return False
+
+    async def _until(self, what, check):
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not await check():
+                    await asyncio.sleep(LOOK)
+        except TimeoutError:
+            raise AssertionError(f"{what}: not within {PATIENCE} s\n{await self.words()}") from None
+
+    # What is left
+
+    async def settled(self):
+        """Wait until nothing is left to be done."""
+        left = []
+
+        async def nothing():
+            left[:] = await self._left()
+            return not left
+
+        try:
+            await self._until("nothing is left", nothing)
+        except AssertionError as error:
+            raise AssertionError(f"left: {left}\n{error}") from None
+
+    async def _left(self):
+        found = []
+        for run in (await self._api.call("GET", self._runs))["items"]:
+            notes = run["metadata"].get("annotations") or {}
+            found += [f"{run['metadata']['name']}: {note}" for note in notes if "podium" in note]
+        for pod in (await self._api.call("GET", f"{self._core}/pods"))["items"]:
+            meta = pod["metadata"]
+            if FINALIZER in meta.get("finalizers", ()) or "deletionTimestamp" in meta:
+                found.append(f"Pod {meta['name']}: {meta}")
+        for job in (await self._api.call("GET", self._jobs))["items"]:
+            ends = {c["type"] for c in job["status"].get("conditions", []) if c["status"] == "True"}
+            if "deletionTimestamp" in job["metadata"] or not ends & {"Complete", "Failed"}:
+                found.append(f"Job {job['metadata']['name']}: {job['status']}")
+        return found
+
+    async def words(self):
+        """Return what there is, for somebody who has to find out."""
+        runs = (await self._api.call("GET", self._runs))["items"]
+        return json.dumps(
+            {run["metadata"]["name"]: [run["metadata"], run.get("status")] for run in runs},
+            indent=1,
+        )
+
+    # What became of it
+
+    async def end(self):
+        """Return the end states, without what differs from time to time."""
+        return {name: _end(await self._run(name)) for name in ("main", "stopped")}
+
+    async def violations(self):
+        """Say what was executed twice, or never."""
+        started = Counter(self.pods.values())
+        twice = [f"{pod} had {count} Pods" for pod, count in started.items() if count > 1]
+        wanted = {("brief", "only-1")}
+        for name in ("main", "stopped"):
+            for state in (await self._nodes(name)).values():
+                ids = [
+                    state.get("executionId"),
+                    *(e["executionId"] for e in state.get("history", ())),
+                ]
+                wanted |= {(name, each) for each in ids if each}
+        lost = [f"{each} had no Pod" for each in wanted - set(started)]
+        unknown = [f"{each} had a Pod and is not in the status" for each in set(started) - wanted]
+        return sorted(twice + lost + unknown)
+
+
+def _end(run):
+    status = run["status"]
+    return {
+        "phase": status["phase"],
+        "progress": status["progress"],
+        "context": status.get("contextVersion"),
+        "requests": len(status.get("handledRequests", ())),
+        "conditions": sorted((c["type"], c["status"], c["reason"]) for c in status["conditions"]),
+        "nodes": {
+            name: {
+                "status": state["status"],
+                "reason": state.get("reason"),
+                "executions": state.get("executionCount"),
+                "retries": state.get("retryCount"),
+                "disruptions": state.get("disruptions"),
+                "stale": state.get("stale"),
+                "output": state.get("output"),
+                "error": state.get("error", {}).get("reason"),
+                "history": [
+                    (each["executionId"], each["status"], each.get("reason"), each.get("output"))
+                    for each in state.get("history", ())
+                ],
+            }
+            for name, state in sorted(status["nodes"].items())
+        },
+    }

@@ -1,0 +1,96 @@
+"""An operator that kills itself with SIGKILL: `python -m tests.crash.victim --config FILE --crash POINT`.
+
+A point is `before:create_job:2`, before the second call of that method of the gateway, or
+`after:…`, when its answer is there and nobody has seen it yet; or `time:1.5`, seconds after the
+start. The methods are the gateway's own: one that is added is a point by itself.
+"""
+
+import argparse
+import contextlib
+import inspect
+import os
+import signal
+import threading
+from collections import Counter
+
+from podium.cli.operator import operator
+from podium.cluster.gateway import ApiError, Gateway
+
+WHEN = ("before", "after")
+
+
+def methods():
+    """Return the names of the gateway's requests."""
+    return sorted(
+        name
+        for name, value in vars(Gateway).items()
+        if not name.startswith("_")
+        and (inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value))
+    )
+
+
+class Crash:
+    """Counts the calls, and ends the process at its point."""
+
+    def __init__(self, point="", trace=None):
+        self._calls = Counter()
+        self._trace = trace
+        self._point = None
+        when, _, rest = point.partition(":")
+        if when == "time":
+            threading.Timer(float(rest), die).start()
+        elif when:
+            name, _, number = rest.partition(":")
+            assert when in WHEN, point
+            assert name in methods(), point
+            self._point = when, name, int(number or 1)
+
+    def reach(self, when, name):
+        self._calls[when, name] += 1
+        if self._trace is not None and when == "before":
+            os.write(self._trace, f"{name}\n".encode())
+        if self._point == (when, name, self._calls[when, name]):
+            die()
+
+    def wrap(self, name, method):
+        async def call(*args, **kwargs):
+            self.reach("before", name)
+            try:
+                answer = await method(*args, **kwargs)
+            except ApiError:
+                self.reach("after", name)
+                raise
+            self.reach("after", name)
+            return answer
+
+        async def stream(*args, **kwargs):
+            self.reach("before", name)
+            async with contextlib.aclosing(method(*args, **kwargs)) as answers:
+                async for answer in answers:
+                    self.reach("after", name)
+                    yield answer
+
+        return stream if inspect.isasyncgenfunction(method) else call
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--crash", default="", metavar="POINT")
+    parser.add_argument("--trace", metavar="FILE", help="append the name of each request")
+    given = parser.parse_args(arguments)
+    trace = None
+    if given.trace:
+        trace = os.open(given.trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    crash = Crash(given.crash, trace)
+    for name in methods():
+        setattr(Gateway, name, crash.wrap(name, getattr(Gateway, name)))
+    operator.main(["--config", given.config], standalone_mode=False)
+
+
+if __name__ == "__main__":
+    main()
