@@ -4,14 +4,13 @@ Each node is a container that does nothing (busybox, `true`).
 """
 
 import asyncio
-import os
 import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from benchmarks import metrics
 from benchmarks.api import Api
 from benchmarks.floor import CREATES_AT_A_TIME, IMAGE, until_gone
 from benchmarks.graphs import Graph
@@ -19,33 +18,6 @@ from benchmarks.graphs import Graph
 GROUP = "podium.dev/v1alpha1"
 # A run without a phase has just been made; this lets only those that ended through.
 ENDED = "status.phase!=,status.phase!=Pending,status.phase!=Running,status.phase!=Paused"
-WRITES = {"POST", "PUT", "PATCH", "DELETE", "APPLY", "DELETECOLLECTION"}
-
-
-@dataclass
-class Process:
-    """What a process used until now."""
-
-    cpu: float
-    """Seconds of processor time."""
-    resident: float
-    """MB in memory."""
-    peak: float
-    """The most MB in memory."""
-
-    @classmethod
-    def of(cls, pid: int) -> "Process":
-        """Look at a process."""
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        status = dict(
-            line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        )
-        ticks = int(fields[11]) + int(fields[12])
-        return cls(
-            ticks / os.sysconf("SC_CLK_TCK"),
-            int(status["VmRSS"].split()[0]) / 1024,
-            int(status["VmHWM"].split()[0]) / 1024,
-        )
 
 
 @dataclass
@@ -55,14 +27,10 @@ class Result:
     nodes: int
     seconds: float
     """From before the first run is created to the last end seen."""
-    cpu: float
-    """Processor seconds of the operator."""
-    resident: float
-    """MB of the operator afterwards."""
-    peak: float
-    """The most MB of the operator since it started."""
+    operator: metrics.Operator
+    """What the operator used and did meanwhile."""
     writes: Counter[str]
-    """Requests that change something, of the whole cluster meanwhile: `pods/status PATCH`."""
+    """Requests that change something, of the whole cluster meanwhile."""
 
     @property
     def rate(self) -> float:
@@ -91,11 +59,18 @@ def workflow(name: str, graph: Graph) -> dict[str, Any]:
 
 
 async def run(
-    api: Api, namespace: str, pid: int, graph: Graph, *, times: int = 1, patience: float = 600
+    api: Api,
+    namespace: str,
+    pid: int,
+    port: int,
+    graph: Graph,
+    *,
+    times: int = 1,
+    patience: float = 600,
 ) -> Result:
     """Submit so many runs of a graph at once, wait for their ends, and remove all again.
 
-    `pid` is the operator's.
+    `pid` is the operator's process, `port` that of its metrics.
     """
     own = f"bench-{uuid.uuid4().hex[:8]}"
     base = f"/apis/{GROUP}/namespaces/{namespace}"
@@ -103,12 +78,14 @@ async def run(
         async with asyncio.timeout(patience):
             await api.call("POST", f"{base}/workflows", workflow(own, graph))
             await _until_valid(api, f"{base}/workflows/{own}")
-            return await _run(api, f"{base}/workflowruns", own, pid, graph, times)
+            return await _run(api, f"{base}/workflowruns", own, pid, port, graph, times)
     finally:
         await clean(api, namespace)
 
 
-async def _run(api: Api, path: str, own: str, pid: int, graph: Graph, times: int) -> Result:
+async def _run(
+    api: Api, path: str, own: str, pid: int, port: int, graph: Graph, times: int
+) -> Result:
     slots = asyncio.Semaphore(CREATES_AT_A_TIME)
 
     async def submit(index: int) -> None:
@@ -127,7 +104,7 @@ async def _run(api: Api, path: str, own: str, pid: int, graph: Graph, times: int
 
     listed = await api.call("GET", path, limit="1")
     events = api.watch(path, listed["metadata"]["resourceVersion"], fieldSelector=ENDED)
-    writes, process = await count_writes(api), Process.of(pid)
+    writes, before = await metrics.count_writes(api), await metrics.Operator.look(pid, port)
     begin = time.perf_counter()
     ended: set[str] = set()
     async with asyncio.TaskGroup() as tasks:
@@ -143,14 +120,12 @@ async def _run(api: Api, path: str, own: str, pid: int, graph: Graph, times: int
     seconds = time.perf_counter() - begin
     await events.aclose()
     await asyncio.sleep(1)  # what still has to be written belongs to it
-    after = Process.of(pid)
+    after = await metrics.Operator.look(pid, port)
     return Result(
-        nodes=len(graph) * times,
-        seconds=seconds,
-        cpu=after.cpu - process.cpu,
-        resident=after.resident,
-        peak=after.peak,
-        writes=await count_writes(api) - writes,
+        len(graph) * times,
+        seconds,
+        after.since(before),
+        await metrics.count_writes(api) - writes,
     )
 
 
@@ -179,22 +154,3 @@ async def clean(api: Api, namespace: str) -> None:
     await api.text("DELETE", pods, b'{"gracePeriodSeconds": 0}')
     for path in (pods, jobs, f"{base}/workflowruns"):
         await until_gone(api, path)
-
-
-async def count_writes(api: Api) -> Counter[str]:
-    """Count the requests so far that change something, by resource, verb and code if refused."""
-    found: Counter[str] = Counter()
-    for line in (await api.text("GET", "/metrics")).decode().splitlines():
-        if not line.startswith("apiserver_request_total{"):
-            continue
-        labels = dict(
-            part.split("=", 1) for part in line[line.index("{") + 1 : line.rindex("}")].split(",")
-        )
-        verb, resource, sub, code = (
-            labels.get(key, "").strip('"') for key in ("verb", "resource", "subresource", "code")
-        )
-        if verb in WRITES:
-            what = f"{resource}/{sub}" if sub else resource
-            refused = "" if code.startswith("2") else f" refused {code}"
-            found[f"{what} {verb}{refused}"] += int(float(line.rpartition(" ")[2]))
-    return found
