@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shlex
 import signal
 import string
 import time
@@ -58,10 +59,11 @@ def _options(*decorators: Callable[[Any], Any]) -> Callable[[_Command], _Command
     return decorate
 
 
+_STATE_DIR = Path(".podium")
 _state_dir = click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".podium"),
+    default=_STATE_DIR,
     show_default=True,
     help="Where runs are kept.",
 )
@@ -276,9 +278,12 @@ def _code(status: WorkflowRunStatus) -> ExitCode:
 
 def _summary(local: LocalRun) -> Iterable[str]:
     status, name = local.status, local.record.name
+    root = local.folder.path.parent.parent
+    default = root == _STATE_DIR.absolute()
+    where = "" if default else f" --state-dir {shlex.quote(_short(root))}"
     yield ""
     if not status.phase.ended:
-        yield f"Interrupted: what ran was stopped. Go on with: podium resume {name}"
+        yield f"Interrupted: what ran was stopped. Go on with: podium resume {name}{where}"
         return
     why = next((c.message for c in status.conditions if c.type == "Succeeded" and c.message), "")
     yield f"{status.phase.value} in {status.duration}" + (f": {why}" if why else "")
@@ -290,11 +295,11 @@ def _summary(local: LocalRun) -> Iterable[str]:
     warnings = Counter(text for s in status.nodes.values() for text in s.warnings)
     for text, number in warnings.most_common(5):
         yield f"  warning of {_nodes(number)}: {text}"
-    yield f"outputs: podium get {name} -o yaml"
-    yield f"logs:    podium logs {name}{f' {failed[0]}' if failed else ''}"
+    yield f"outputs: podium get {name} -o yaml{where}"
+    yield f"logs:    podium logs {name}{f' {failed[0]}' if failed else ''}{where}"
     yield f"files:   {_short(local.folder.path)}"
     if failed:
-        yield f"again:   podium rerun {name} --node {','.join(failed[:10])}"
+        yield f"again:   podium rerun {name} --node {','.join(failed[:10])}{where}"
 
 
 def _nodes(number: int) -> str:

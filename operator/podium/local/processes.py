@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "alive", "exit_code", "find", "start"]
+__all__ = ["INTERRUPTED", "Process", "alive", "exit_code", "find", "start"]
 
 GRACE_SECONDS = 5.0
 """Between SIGTERM and SIGKILL."""
 POLL_SECONDS = 0.2
+INTERRUPTED = "interrupted"
+"""File in the folder of an execution that was stopped because podium was."""
 
 _WRAPPER = """
 folder=$1; echo "$$ $2" >"$folder/pid"; shift 2
@@ -114,7 +116,7 @@ async def start(
     """Start a program. Raises `OSError` if it cannot be started, or runs already."""
     with (folder / "alive").open("ab") as lock, (folder / "log").open("ab") as log:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for left in ("pid", "exit"):
+        for left in ("pid", "exit", INTERRUPTED):
             (folder / left).unlink(missing_ok=True)
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",

@@ -125,6 +125,8 @@ class LocalRun:
                     return
                 seen = await self._next(wake)
         finally:
+            for each in self._processes.values():
+                (each.folder / processes.INTERRUPTED).touch()
             await asyncio.gather(
                 *(self._end(execution, each) for execution, each in self._processes.items())
             )
@@ -335,13 +337,16 @@ class LocalRun:
         """Say how a program ended."""
         folder = process.folder
         if code is None:
+            told = (folder / processes.INTERRUPTED).exists()
             return Observation(
                 node,
                 execution,
                 AttemptPhase.DISRUPTED,
                 attempt=process.attempt,
-                reason="ProcessLost",
-                message="its process ended while podium was not there",
+                reason="Interrupted" if told else "ProcessLost",
+                message="it was stopped with podium"
+                if told
+                else "its process ended while podium was not there",
             )
         seen = Observation(
             node,
