@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
+from typing import Any
 
 from podium.api.names import FINALIZER, LABEL_RUN
 from podium.cluster.gateway import ApiError, Gateway
 from podium.cluster.settings import Settings
-from podium.cluster.views import PodView, pod_view
+from podium.cluster.views import finalizer_of
 
 __all__ = ["release_pods", "stop_operator"]
 
@@ -33,20 +34,35 @@ async def stop_operator(gateway: Gateway, namespace: str, deployment: str) -> No
 
 async def release_pods(gateway: Gateway, settings: Settings) -> int:
     """Take the finalizer off every Pod that carries it; return how many did."""
-    found: list[PodView] = []
+    found: list[dict[str, Any]] = []
     for namespace in settings.namespaces or [""]:
         async for page, _ in gateway.list_all("pods", namespace, LABEL_RUN):
-            views = [pod_view(body) for body in page]
-            found += [view for view in views if view is not None and view.finalizer is not None]
-    for pod in found:
-        at = f"/metadata/finalizers/{pod.finalizer}"
+            found += [body for body in page if finalizer_of(body) is not None]
+    for body in found:
+        try:
+            await _release(gateway, body)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+    return len(found)
+
+
+async def _release(gateway: Gateway, body: dict[str, Any]) -> None:
+    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+    for last in (False, False, True):
+        position = finalizer_of(body)
+        if position is None:
+            return
+        at = f"/metadata/finalizers/{position}"
         operations = [
             {"op": "test", "path": at, "value": FINALIZER},
             {"op": "remove", "path": at},
         ]
         try:
-            await gateway.patch_pod(pod.namespace, pod.name, operations)
+            await gateway.patch_pod(namespace, name, operations)
         except ApiError as error:
-            if error.status != 404:
+            if error.status != 422 or last:
                 raise
-    return len(found)
+            body = await gateway.get_pod(namespace, name)  # other finalizers moved
+        else:
+            return

@@ -22,6 +22,7 @@ __all__ = [
     "container_status",
     "controller_of",
     "dig",
+    "finalizer_of",
     "job_view",
     "pod_view",
     "run_view",
@@ -244,8 +245,6 @@ def pod_view(body: Any) -> PodView | None:
     scheduled = _condition(body, "PodScheduled")
     deleted = when(meta.get("deletionTimestamp"))
     disruption = _condition(body, "DisruptionTarget")
-    finalizers = meta.get("finalizers")
-    finalizers = finalizers if isinstance(finalizers, list) else []
     return PodView(
         namespace=text(meta.get("namespace")),
         name=name,
@@ -279,10 +278,17 @@ def pod_view(body: Any) -> PodView | None:
         )
         or 1,
         ready=_condition(body, "Ready") is not None,
-        finalizer=finalizers.index(FINALIZER) if FINALIZER in finalizers else None,
+        finalizer=finalizer_of(body),
         recorded=dig(meta, "labels", LABEL_RECORDED) is not None,
         forced=deleted is not None and meta.get("deletionGracePeriodSeconds") == 0,
     )
+
+
+def finalizer_of(body: Any) -> int | None:
+    """Return the position of Podium's finalizer among those of a Pod, None if it has none."""
+    finalizers = dig(body, "metadata", "finalizers")
+    held = isinstance(finalizers, list) and FINALIZER in finalizers
+    return finalizers.index(FINALIZER) if held else None
 
 
 def _unschedulable(body: Any) -> str | None:
