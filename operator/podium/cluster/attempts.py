@@ -236,6 +236,8 @@ class Attempts:
 
         async def make() -> None:
             try:
+                if not run.engine.expects(launch.node, launch.execution_id):
+                    return  # an earlier operator had started it, and it ended meanwhile
                 seen = await self._create(run, launch)
                 if seen.phase is AttemptPhase.LAUNCHED:
                     self._metrics.schedule.observe(time.monotonic() - begin)
@@ -371,6 +373,8 @@ class Attempts:
                     f"a Pod {pod['metadata']['name']} is there that is not this run's: delete it"
                 )
                 return _broken(launch, "NameTaken", message)
+            if not run.engine.expects(launch.node, launch.execution_id):
+                return _launched(launch)  # it was found, and has ended since
             if view.recorded or (
                 not view.alive
                 and (

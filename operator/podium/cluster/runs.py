@@ -100,6 +100,8 @@ class RunController:
         """Drop what is kept of a run."""
         run = self._runs.pop(key, None)
         if run is not None:
+            for task in run.tasks:  # whoever takes the run up decides by what is recorded by then
+                task.cancel()
             self._recorder.forget(run.subject.uid)
         self._opener.forget(key)
 

@@ -178,6 +178,14 @@ class Engine:
         """Whether there is something to write."""
         return self._run_changed or bool(self._changed)
 
+    def expects(self, node: str, execution: str) -> bool:
+        """Tell whether an execution is due or runs, as far as is known: it may be started."""
+        state = self.status.nodes.get(node)
+        if state is None or execution in self._stopping.get(node, ()):
+            return False
+        runs = state.status is NodeStatus.RUNNING and state.execution_id == execution
+        return runs or self._launching.get(node) == execution
+
     def take_changes(self) -> Changes:
         """Return what changed since the last call, with the run's counters brought up to date."""
         changes = Changes(frozenset(self._changed), self._run_changed or bool(self._changed))
@@ -623,10 +631,7 @@ class Engine:
         state = self.status.nodes.get(seen.node)
         if state is None or seen.node not in self.plan.nodes:
             return seen.phase not in _LIVE
-        current = (
-            state.status is NodeStatus.RUNNING and state.execution_id == seen.execution_id
-        ) or self._launching.get(seen.node) == seen.execution_id
-        if not current:
+        if not self.expects(seen.node, seen.execution_id):
             return seen.phase not in _LIVE
         if seen.attempt and seen.attempt in self._disrupted:
             return True
