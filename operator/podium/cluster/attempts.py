@@ -373,8 +373,6 @@ class Attempts:
                     f"a Pod {pod['metadata']['name']} is there that is not this run's: delete it"
                 )
                 return _broken(launch, "NameTaken", message)
-            if not run.engine.expects(launch.node, launch.execution_id):
-                return _launched(launch)  # it was found, and has ended since
             if view.recorded or (
                 not view.alive
                 and (
@@ -383,6 +381,8 @@ class Attempts:
                     or self._cache.excused(view.uid)
                 )
             ):
+                if not run.engine.expects(launch.node, launch.execution_id):
+                    return _launched(launch)  # it was found, and has ended since
                 continue  # an earlier one
             run.refusals.pop(launch.node, None)
             self._cache.put_pod(made)
