@@ -118,6 +118,52 @@ def test_a_job_without_a_pod():
     assert told(SUSPENDED) == ("Waiting", "Queued", "the Job is suspended")
 
 
+MANAGED = support.job(spec={"managedBy": "podium.dev/podium"})
+
+
+def managed(**changes):
+    return support.changed(MANAGED, changes)
+
+
+@pytest.mark.parametrize("age", [0, 15, 10**6])
+def test_a_managed_job_without_a_pod_needs_one(age):
+    seen = look(MANAGED, age=age)
+    assert (seen.needs_pod, seen.ask_why, seen.look_again) == (True, False, None)
+    assert told(MANAGED, age=age) == ("Launched", "", "")
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        managed(spec={"suspend": True}),
+        managed(status={"conditions": [condition("Complete")]}),
+        managed(status={"conditions": [condition("Failed")]}),
+        managed(metadata={"deletionTimestamp": support.at(20)}),
+        RUNS,
+        SUSPENDED,
+        None,
+    ],
+)
+def test_no_other_job_needs_one(job):
+    assert not look(job).needs_pod
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        support.pod(),
+        support.pod(phase="Running", state=running()),
+        ended(1),
+        support.pod(phase="Succeeded", state=terminated(0)),
+        support.pod(EVICTED, phase="Failed", state=terminated(1)),
+    ],
+)
+def test_a_managed_job_that_has_or_had_a_pod_needs_none(pod):
+    """After a disruption the engine says when there is another."""
+    assert not look(MANAGED, pod).needs_pod
+    assert not look(MANAGED, pod, gone=True).needs_pod
+
+
 # Its end
 
 
@@ -256,6 +302,27 @@ def test_a_disruption_that_ended_the_job_is_told_apart(job):
     assert one(job, pod).attempt == f"{POD_UID}/ended"
 
 
+def test_the_next_pod_of_a_managed_job_is_podiums_to_make():
+    """Its Job replaces none, so nothing is waited for."""
+    pod = support.pod(EVICTED, phase="Failed", state=terminated(143))
+    assert one(MANAGED, pod).attempt == f"{POD_UID}/ended"
+    refused = support.pod(phase="Failed", status={"reason": "OutOfcpu", "message": "no room"})
+    assert told(MANAGED, refused) == ("Disrupted", "OutOfcpu", "no room")
+    assert one(MANAGED, refused).attempt == POD_UID
+
+
+@pytest.mark.parametrize("job", [MANAGED, managed(status={"conditions": [condition("Failed")]})])
+def test_a_pod_of_a_managed_job_that_still_runs_is_not_disrupted_yet(job):
+    going = deleted(support.pod(EVICTED, phase="Running", state=running()))
+    assert one(job, going).phase is AttemptPhase.RUNNING
+
+
+def test_a_pod_deleted_by_force_was_deleted_although_its_finalizer_holds_it():
+    forced = deleted(support.pod(phase="Running", state=running()), grace=0)
+    name = "release-x7-build-1-0hash-abcde"
+    assert told(MANAGED, forced) == ("Failed", "PodDeleted", f"its Pod {name} was deleted")
+
+
 def test_a_disruption_without_words():
     pod = support.pod(condition("DisruptionTarget"), phase="Failed")
     assert told(RUNS, pod) == ("Disrupted", "Disrupted", "the platform ended its Pod")
@@ -389,7 +456,7 @@ PODS = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([RUNS, COMPLETE, FAILED, DELETING, SUSPENDED, None]),
+    st.sampled_from([RUNS, MANAGED, COMPLETE, FAILED, DELETING, SUSPENDED, None]),
     st.lists(st.tuples(PODS, st.booleans()), max_size=3),
     st.sampled_from([0.0, 20.0, 100.0]),
 )
@@ -409,3 +476,5 @@ def test_nothing_ends_while_something_of_it_may_run(job, drawn, seconds):
         assert seen.remove or not any(pod.alive for pod in pods)
     if last.phase is AttemptPhase.WAITING:
         assert last.reason
+    if seen.needs_pod:
+        assert (job, pods) == (MANAGED, [])

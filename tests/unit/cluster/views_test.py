@@ -1,17 +1,27 @@
 """What is read of objects of the cluster, whatever they hold."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from podium.api.names import FINALIZER, LABEL_RECORDED
 from podium.cluster.observe import observe
-from podium.cluster.views import job_view, pod_view, run_view, when, workflow_view
+from podium.cluster.views import (
+    finalizer_of,
+    job_view,
+    pod_view,
+    run_view,
+    when,
+    workflow_view,
+)
 from tests.unit.cluster import support
 from tests.unit.cluster.support import JOB_UID, NOON, POD_UID, RUN_UID, at, condition, damaged
 
 FULL_JOB = support.job(
     metadata={"annotations": {"podium.dev/restart": "2"}, "deletionTimestamp": at(50)},
-    spec={"suspend": True, "ttlSecondsAfterFinished": 600},
+    spec={"suspend": True, "ttlSecondsAfterFinished": 600, "managedBy": "podium.dev/podium"},
     status={"conditions": [condition("Failed", message="BackoffLimitExceeded")]},
 )
 FULL_POD = support.pod(
@@ -21,7 +31,11 @@ FULL_POD = support.pod(
     state=support.terminated(1, message="words"),
     phase="Failed",
     containers=2,
-    metadata={"deletionTimestamp": at(40), "deletionGracePeriodSeconds": 5},
+    metadata={
+        "deletionTimestamp": at(40),
+        "deletionGracePeriodSeconds": 5,
+        "finalizers": [FINALIZER],
+    },
     status={"reason": "Evicted", "message": "too much"},
 )
 
@@ -36,6 +50,31 @@ def test_a_job_is_read():
     assert (view.ended, view.has_ttl) == (True, True)
     view = job_view(support.job())
     assert (view.restart, view.deleting, view.suspended, view.ended) == (0, False, False, False)
+
+
+def test_what_a_managed_job_says_of_itself_is_read():
+    view = job_view(
+        support.job(
+            spec={"managedBy": "podium.dev/podium"},
+            status={"ready": 1, "conditions": [condition("Suspended"), condition("Failed")]},
+        )
+    )
+    assert (view.managed_by, view.start_time) == ("podium.dev/podium", at(1))
+    assert (view.active, view.ready, view.suspension_told) == (1, 1, True)
+    assert view.ended_at == NOON + 3
+    view = job_view(support.job(status=None))
+    assert (view.managed_by, view.start_time, view.active, view.ready) == ("", "", 0, 0)
+    assert (view.suspension_told, view.ended_at) == (False, None)
+    resumed = support.job(status={"conditions": [condition("Suspended", "False")]})
+    assert job_view(resumed).suspension_told is False
+
+
+@pytest.mark.parametrize("odd", [None, 7, ["podium.dev/podium"], {"a": "b"}])
+def test_a_manager_that_is_no_name_is_none(odd):
+    view = job_view(support.job(spec={"managedBy": odd}, status={"active": odd, "startTime": odd}))
+    assert view.managed_by == ""
+    assert isinstance(view.active, int)
+    assert view.start_time == ""
 
 
 @pytest.mark.parametrize(
@@ -109,6 +148,63 @@ def test_only_the_container_node_counts():
     ]
     view = pod_view(body)
     assert (view.exit_code, view.written, view.started_at) == (None, None, NOON + 6)
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "position"),
+    [
+        (None, None),
+        ([], None),
+        (["other.io/x"], None),
+        ([FINALIZER], 0),
+        (["other.io/x", FINALIZER], 1),
+        ([7, None, FINALIZER], 2),
+        (FINALIZER, None),
+        ({FINALIZER: True}, None),
+    ],
+)
+def test_podiums_finalizer_is_found_where_it_stands(finalizers, position):
+    body = support.pod(metadata={"finalizers": finalizers})
+    assert pod_view(body).finalizer == finalizer_of(body) == position
+
+
+def test_a_pod_whose_outcome_is_recorded_says_so_by_a_label():
+    assert pod_view(support.pod(metadata={"labels": {LABEL_RECORDED: "true"}})).recorded is True
+    assert pod_view(support.pod()).recorded is False
+    assert pod_view(support.pod(metadata={"labels": None})).recorded is False
+
+
+@pytest.mark.parametrize(
+    ("deleted", "grace", "forced"),
+    [(40, 0, True), (40, 5, False), (40, None, False), (None, 0, False), (None, None, False)],
+)
+def test_a_pod_deleted_without_grace_does_not_run(deleted, grace, forced):
+    """Somebody vouches for it; the kubelet does so as well, once all has ended."""
+    meta = {
+        "deletionTimestamp": None if deleted is None else at(deleted),
+        "deletionGracePeriodSeconds": grace,
+    }
+    view = pod_view(support.pod(phase="Running", metadata=meta))
+    assert (view.forced, view.alive) == (forced, not forced)
+
+
+def test_a_pod_is_alive_until_it_ended_or_vanished():
+    standing = {
+        phase: pod_view(support.pod(phase=phase)).alive
+        for phase in ("Pending", "Running", "Unknown", "Succeeded", "Failed")
+    }
+    assert [phase for phase, alive in standing.items() if alive] == [
+        "Pending",
+        "Running",
+        "Unknown",
+    ]
+    assert not replace(pod_view(support.pod(phase="Running")), gone=True).alive
+
+
+def test_a_pod_is_ready_as_its_condition_says():
+    assert pod_view(support.pod(condition("Ready"))).ready is True
+    assert pod_view(support.pod(condition("Ready", "False"))).ready is False
+    assert pod_view(support.pod(phase="Running")).ready is False
 
 
 def test_a_program_that_could_not_start_did_not_start_in_1970():
