@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from podium.api.names import FINALIZER
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import WorkflowSpec
-from podium.cluster.jobs import BuildProblem, Owner, build_job, job_name
+from podium.cluster.jobs import BuildProblem, Owner, build_job, build_pod, job_name
 from podium.cluster.settings import Settings
-from podium.cluster.views import job_view
+from podium.cluster.views import controller_of, job_view, pod_view
 from podium.dag import WorkflowDAG
 from podium.engine.model import Launch
 from podium.engine.plan import Plan
@@ -34,6 +35,7 @@ def build(
     execution=None,
     recorded=RECORDED,
     workflow="release",
+    **more,
 ):
     """Build the Job of a node's first execution."""
     node = {"id": "n", **node}
@@ -47,7 +49,7 @@ def build(
         {"inputs": {}} if given is None else given,
     )
     owner = Owner("team", run, uid, workflow, recorded)
-    return build_job(owner, plan, launch, Settings(pod_defaults=defaults or {}))
+    return build_job(owner, plan, launch, Settings(pod_defaults=defaults or {}, **more))
 
 
 def template(node, **facts):
@@ -108,6 +110,36 @@ def test_a_node_goes_before_the_operators_defaults():
     assert (own["nodeSelector"], own["priorityClassName"]) == ({"disk": "ssd"}, "high")
     assert own["tolerations"] == [{"key": "batch"}]
     assert own["containers"][0]["resources"] == {"limits": {"memory": "1Gi"}}
+
+
+def test_labels_annotations_and_variables_of_the_operator_come_first():
+    """So a node's own replace them, and Podium's replace both."""
+    reserved = {"podium.dev/node": "forged", "podium.dev/input": "forged"}
+    defaults = {
+        "labels": {"team": "all", "cost": "1", **reserved},
+        "annotations": {"note": "all", "scrape": "no", **reserved},
+        "env": [
+            {"name": "A", "value": "$(HOME)"},
+            {"name": "B", "value": "all"},
+            {"name": "PODIUM_NODE", "value": "forged"},
+        ],
+    }
+    pod = {
+        "labels": {"team": "mine"},
+        "annotations": {"note": "mine"},
+        "env": [{"name": "B", "value": "mine"}],
+    }
+    made = template({**CONTAINER, "pod": pod}, defaults=defaults)
+    labels, notes = made["metadata"]["labels"], made["metadata"]["annotations"]
+    assert (labels["team"], labels["cost"], labels["podium.dev/node"]) == ("mine", "1", "n")
+    assert (notes["note"], notes["scrape"]) == ("mine", "no")
+    assert json.loads(notes["podium.dev/input"]) == {"inputs": {}}
+    found = env({**CONTAINER, "pod": pod}, defaults=defaults)
+    assert found["A"]["value"] == "$(HOME)", "the operator's own are as Kubernetes has them"
+    assert (found["B"]["value"], found["PODIUM_NODE"]["value"]) == ("mine", "n")
+    assert not {"labels", "annotations", "env"} & set(made["spec"])
+    job = build(CONTAINER, defaults=defaults)
+    assert "team" not in job["metadata"]["labels"], "they are the Pod's"
 
 
 def check_enforced(pod):
@@ -200,7 +232,58 @@ def test_what_the_checks_would_have_refused_does_not_win_either():
     assert made["annotations"]["podium.dev/input"] == '{"inputs":{}}'
 
 
+# Last words
+
+SECRET = {"secretKeyRef": {"name": "s", "key": "k"}}
+FIELD = {"fieldRef": {"fieldPath": "metadata.name"}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "defaults", "policy"),
+    [
+        ({}, {}, "FallbackToLogsOnError"),
+        ({"env": [{"name": "A", "value": "1"}]}, {}, "FallbackToLogsOnError"),
+        ({"env": [{"name": "A", "valueFrom": FIELD}]}, {}, "FallbackToLogsOnError"),
+        ({"volumes": [{"name": "v", "emptyDir": {}}]}, {}, "FallbackToLogsOnError"),
+        ({"env": [{"name": "A", "valueFrom": SECRET}]}, {}, "File"),
+        ({}, {"env": [{"name": "A", "valueFrom": SECRET}]}, "File"),
+        ({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]}, {}, "File"),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "s"}}]}}]},
+            {},
+            "File",
+        ),
+    ],
+)
+def test_the_log_of_a_node_that_holds_secrets_is_shown_to_nobody(pod, defaults, policy):
+    for node in (CONTAINER, SCRIPT):
+        made = container({**node, "pod": pod}, defaults=defaults)
+        assert made["terminationMessagePolicy"] == policy
+
+
+def test_a_secret_of_the_executors_config_counts():
+    config = {**CONTAINER["config"], "env": [{"name": "A", "valueFrom": SECRET}]}
+    assert container({**CONTAINER, "config": config})["terminationMessagePolicy"] == "File"
+
+
 # The Job
+
+
+@pytest.mark.parametrize("installation", ["podium", "other"])
+def test_the_job_names_who_makes_its_pods(installation):
+    """Two installations leave each other's alone."""
+    job = build(SCRIPT, installation=installation)
+    assert job["spec"]["managedBy"] == f"podium.dev/{installation}"
+
+
+@pytest.mark.parametrize("switched", [True, False])
+def test_the_gate_decides_who_makes_pods(switched):
+    job = build(SCRIPT, feature_gates={"ManagedJobs": switched})
+    assert ("managedBy" in job["spec"]) is switched
+    managed = build(SCRIPT)
+    managed["spec"].pop("managedBy")
+    job["spec"].pop("managedBy", None)
+    assert job == managed, "and nothing else"
 
 
 def test_the_job_is_the_runs_and_says_what_it_runs():
@@ -249,6 +332,61 @@ def test_names_and_labels_are_valid_for_all_ids(run, node, count, restart, workf
         assert LABEL.fullmatch(value), value
     notes = job["metadata"]["annotations"]
     assert (notes["podium.dev/node"], notes["podium.dev/execution"]) == (node, execution)
+
+
+# The Pod
+
+
+def returned(**changes):
+    """Return a Job as the server hands it back."""
+    job = build(SCRIPT)
+    job["metadata"]["uid"] = "job-uid"
+    made = job["spec"]["template"]["metadata"]
+    made["labels"]["batch.kubernetes.io/job-name"] = job["metadata"]["name"]
+    job["metadata"] |= changes
+    return job
+
+
+def test_the_pod_is_the_jobs_as_the_server_returned_it():
+    job = returned()
+    job["spec"]["template"]["spec"]["nodeSelector"] = {"added": "by a webhook"}
+    pod = build_pod(job, 0)
+    template = job["spec"]["template"]
+    assert (pod["kind"], pod["spec"]) == ("Pod", template["spec"])
+    assert pod["metadata"]["labels"] == template["metadata"]["labels"]
+    assert pod["metadata"]["annotations"] == template["metadata"]["annotations"]
+    assert pod["metadata"]["namespace"] == "team"
+    assert pod["metadata"]["finalizers"] == [FINALIZER]
+    assert controller_of(pod, "Job", "batch/v1") == "job-uid"
+    view = pod_view({**pod, "metadata": {**pod["metadata"], "uid": "pod-uid"}})
+    assert (view.job_uid, view.finalizer, view.recorded) == ("job-uid", 0, False)
+
+
+def test_a_template_without_metadata_is_taken():
+    job = returned()
+    for metadata in (None, {}, {"labels": None}):
+        job["spec"]["template"]["metadata"] = metadata
+        pod = build_pod(job, 0)
+        assert (pod["metadata"]["labels"], pod["metadata"]["annotations"]) == ({}, {})
+
+
+def test_pods_are_named_after_their_job_and_number():
+    names = [
+        build_pod(returned(uid=uid), number)["metadata"]["name"]
+        for uid in ("one", "two")
+        for number in range(3)
+    ]
+    assert len(set(names)) == 6
+    assert names[0] == build_pod(returned(uid="one"), 0)["metadata"]["name"], "found again"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.from_regex(r"\A[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?\Z"), st.integers(0, 10**6))
+def test_names_of_pods_are_valid_for_all_jobs(name, number):
+    made = build_pod(returned(name=name), number)["metadata"]["name"]
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", made)
+    assert "--" not in made or "--" in name
+    assert len(made) <= 63
 
 
 # What the program gets
