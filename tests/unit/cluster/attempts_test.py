@@ -815,18 +815,20 @@ async def test_a_pod_that_waits_for_its_image_too_long_is_removed_once_that_is_r
     world.server.calls = []
     await world.written()
     assert sorted(world.server.calls) == ["delete job", "delete pod"]
+    assert world.keeper.outcomes == {}, "what goes need not be closed"
 
 
 async def test_what_is_stopped_is_gone_when_nothing_of_it_runs(world):
     await world.start()
     await world.turn(cancel=True)
     assert [stop.execution_id for stop in world.stops] == ["a-1"]
+    stops = world.stops
     await world.written()
     assert dig(world.job, "metadata", "deletionTimestamp")
     assert dig(world.pod, "metadata", "deletionTimestamp")
     await world.tell().turn(cancel=True)
     assert AttemptPhase.GONE not in [seen.phase for seen in world.seen]
-    world.server.calls = []
+    world.server.calls, world.stops = [], stops
     await world.written()
     assert world.server.calls == [], "it was asked for"
     world.cache.drop_job(job_view(world.server.jobs.pop(NAME)))

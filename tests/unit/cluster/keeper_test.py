@@ -410,6 +410,14 @@ async def test_a_pod_of_a_deleted_job_is_held_while_it_may_run(world):
     assert not world.held
 
 
+async def test_an_ended_pod_of_a_job_that_goes_is_let_go(world):
+    """Somebody may wait for it: a deletion in the foreground, or that of the namespace."""
+    world.job(job(metadata={"deletionTimestamp": support.at(20)}))
+    world.pod(DONE)
+    assert await world.settle() == [("patch", "Pod")]
+    assert not world.held
+
+
 @pytest.mark.parametrize(
     ("conditions", "grace", "held"),
     [((), 0, False), ((SCHEDULED,), 5, True), ((SCHEDULED,), 0, True)],
