@@ -233,7 +233,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure the rows, print the tables, and end with 1 where a row misses what it must."""
+    """Measure the rows and print the tables; the word MISS stands where a row is not as asked."""
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.tree:
