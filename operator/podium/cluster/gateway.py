@@ -245,16 +245,16 @@ class Gateway:
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Post an Event."""
-        await self._call("POST", f"/api/v1/namespaces/{quote(namespace)}/events", event)
+        await self._call("POST", _path("/api/v1", namespace, "events"), event)
 
     async def list_events(self, namespace: str, uid: str) -> list[dict[str, Any]]:
         """Return the Events of an object."""
-        path = f"/api/v1/namespaces/{quote(namespace)}/events"
+        path = _path("/api/v1", namespace, "events")
         return await self._list(path, fieldSelector=f"involvedObject.uid={uid}")
 
     async def get_service_account(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a ServiceAccount."""
-        path = f"/api/v1/namespaces/{quote(namespace)}/serviceaccounts/{quote(name)}"
+        path = _path("/api/v1", namespace, "serviceaccounts", name)
         return await self._call("GET", path)
 
     async def get_lease(self, namespace: str, name: str) -> dict[str, Any]:
@@ -446,13 +446,19 @@ def _verb(method: str, path: str) -> str:
 
 def _error(status: int, retry_after: str | None, answer: Any) -> ApiError:
     answer = answer if isinstance(answer, dict) else {}
-    causes = (answer.get("details") or {}).get("causes") or []
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    digits = retry_after is not None and retry_after.isascii() and retry_after.isdigit()
     return ApiError(
         status,
         str(answer.get("reason") or "Error"),
         str(answer.get("message") or "no message"),
-        float(retry_after) if retry_after is not None and retry_after.isdigit() else None,
-        [str(cause.get("reason")) for cause in causes if isinstance(cause, dict)],
+        min(float(retry_after or 0), 300.0) if digits else None,
+        [
+            str(cause.get("reason"))
+            for cause in (causes if isinstance(causes, list) else [])
+            if isinstance(cause, dict)
+        ],
     )
 
 
@@ -482,4 +488,6 @@ def _collection(resource: str, namespace: str) -> str:
 
 
 def _path(base: str, namespace: str, plural: str, *rest: str) -> str:
-    return "/".join([base, "namespaces", quote(namespace, safe=""), plural, *rest])
+    # `..` would be another path, and quoting leaves it as it is.
+    parts = [quote(part, safe="") if part not in (".", "..") else "%2E" for part in rest]
+    return "/".join([base, "namespaces", quote(namespace, safe=""), plural, *parts])

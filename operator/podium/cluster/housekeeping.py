@@ -41,6 +41,8 @@ class Housekeeping:
                     await self.remove_revisions()
             except ApiError as error:
                 log.warning("housekeeping: %s", error)
+            except Exception:  # nothing here is worth ending the operator for
+                log.exception("housekeeping")
 
     async def remove_jobs(self) -> None:
         """Delete ended Jobs whose time is over, and the oldest where there are too many.
@@ -49,8 +51,9 @@ class Housekeeping:
         """
         ended: dict[str, list[JobView]] = defaultdict(list)
         now = time.time()
-        for run in self._cache.runs.values():
-            for job in self._cache.jobs(run.uid).values():
+        # Copies: both change while requests are waited for.
+        for run in list(self._cache.runs.values()):
+            for job in list(self._cache.jobs(run.uid).values()):
                 if not job.ended or job.deleting or not (job.managed_by or job.has_ttl):
                     continue
                 over = (job.ended_at or now) + self._settings.jobs.ttl(succeeded=job.complete)

@@ -222,7 +222,7 @@ class Operator:
         if key[0] == "Status":  # the run was dropped: it is read and taken up again
             key = ("WorkflowRun", key[1], key[2])
         times = self._failures[key] = self._failures.get(key, 0) + 1
-        wait = min(BACKOFF_SECONDS[0] * 2 ** (times - 1), BACKOFF_SECONDS[1])
+        wait = min(BACKOFF_SECONDS[0] * 2 ** min(times - 1, 10), BACKOFF_SECONDS[1])
         self.queue.add_after(key, wait)
         view = self.cache.runs.get((key[1], key[2])) if key[0] == "WorkflowRun" else None
         if error is not None and view is not None and times in (1, 5):
