@@ -141,6 +141,9 @@ class Attempts:
         if seen.look_again is not None:
             self._look_later(run, name, seen.look_again)
         last = seen.observations[-1]
+        ended = (AttemptPhase.SUCCEEDED, AttemptPhase.FAILED, AttemptPhase.DISRUPTED)
+        if last.phase in ended and not run.engine.knows(node, execution_id):
+            return []  # it will be launched, and looked at again: until then nothing may go
         if seen.remove or last.reason == _POD_REFUSED:
             run.remove.add(name)
         if last.phase in (AttemptPhase.SUCCEEDED, AttemptPhase.FAILED):

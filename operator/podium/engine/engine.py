@@ -186,6 +186,17 @@ class Engine:
         runs = state.status is NodeStatus.RUNNING and state.execution_id == execution
         return runs or self._launching.get(node) == execution
 
+    def knows(self, node: str, execution: str) -> bool:
+        """Tell whether the end of an execution counts, or has counted.
+
+        No: a predecessor launched it and crashed before it could say so. The launch will be given
+        out again, and find it.
+        """
+        state, number = self.status.nodes.get(node), _number(node, execution)
+        if state is None or number is None or number <= state.execution_count:
+            return True
+        return self.expects(node, execution)
+
     def take_changes(self) -> Changes:
         """Return what changed since the last call, with the run's counters brought up to date."""
         changes = Changes(frozenset(self._changed), self._run_changed or bool(self._changed))
