@@ -11,7 +11,7 @@ from tests.e2e.support import require_cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.xdist_group("crash")]
 
-AT_A_TIME = 6
+AT_A_TIME = 8
 
 UNUSED = {
     "delete_revision": "housekeeping, after ten minutes; the next round repeats it",

@@ -5,6 +5,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 import uuid
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from tests.conformance.own_operator import LABEL, apply_crds, own_namespace
 from tests.crash import victim
 from tests.crash.scenario import PATIENCE, Scenario
 
-STARTS_IN_VAIN = 5
+STARTS_IN_VAIN = 20
 """An operator may end by itself, as when it lost its lease: it is started again, so often."""
 
 
@@ -36,6 +37,7 @@ class Result:
     """Points that were never reached."""
     calls: Counter
     """How often the operator made each request."""
+    seconds: float
 
 
 class Harness:
@@ -61,14 +63,17 @@ class Harness:
         try:
             result = await self._case(namespace, folder, list(points), managed)
         except BaseException as error:
+            (folder / "result").write_text(f"{points} {type(error).__name__} {error}\n")
             error.add_note(f"points {points}, managed {managed}: see {namespace} and {folder}")
             raise
+        (folder / "result").write_text(f"{points} {result.seconds:.0f} s {result.missed}\n")
         await self._api.call("DELETE", f"/api/v1/namespaces/{namespace}")
         return result
 
     async def _case(self, namespace, folder, points, managed):
         made = {"metadata": {"name": namespace, "labels": {LABEL: self._group}}}
         await self._api.call("POST", "/api/v1/namespaces", made)
+        begin = time.monotonic()
         scenario = Scenario(self._api, namespace)
         watched = asyncio.Event()
         watch = asyncio.create_task(scenario.watch_pods(watched))
@@ -85,12 +90,19 @@ class Harness:
             await scenario.settled()
         finally:
             await operator.kill()
+            (folder / "pods").write_text("\n".join(scenario.log))
             watch.cancel()
             living.cancel()
             await asyncio.gather(watch, living, return_exceptions=True)
         wrong = await scenario.violations()
         assert not wrong, wrong
-        return Result(await scenario.end(), operator.kills, operator.points, operator.calls())
+        return Result(
+            await scenario.end(),
+            operator.kills,
+            operator.points,
+            operator.calls(),
+            time.monotonic() - begin,
+        )
 
     def _settings(self, namespace, managed):
         settings = {
@@ -102,10 +114,10 @@ class Harness:
         }
         if "leader_election" in Settings.model_fields:
             settings["leaderElection"] = {
-                "leaseDurationSeconds": 2,
-                "renewDeadlineSeconds": 1.4,
-                "retryPeriodSeconds": 0.3,
-                "requestTimeoutSeconds": 0.5,
+                "leaseDurationSeconds": 4,
+                "renewDeadlineSeconds": 2.7,
+                "retryPeriodSeconds": 0.5,
+                "requestTimeoutSeconds": 1.2,
             }
         return settings
 
@@ -133,7 +145,7 @@ class _Operator:
                 self.kills += 1
                 self.points = self.points[1:]
                 continue
-            if code == 0 and self._stopping:
+            if self._stopping and code in (0, -signal.SIGTERM):
                 return
             in_vain += 1
             assert in_vain < STARTS_IN_VAIN, f"the operator ended with {code}: {self.log()}"
@@ -146,7 +158,7 @@ class _Operator:
         self._process.start()
         if self._stopping:
             self.stop()
-        while self._process.is_alive():
+        while self._process.is_alive():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.05)
         return self._process.exitcode
 
@@ -155,8 +167,8 @@ class _Operator:
         await otherwise()
         if self.points and ":drain" not in self.points[0]:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE / 4):
-                    while self.points:
+                async with asyncio.timeout(PATIENCE / 8):
+                    while self.points:  # noqa: ASYNC110 - see above
                         await asyncio.sleep(0.1)
 
     def stop(self):

@@ -7,6 +7,7 @@ and the user acts on what the runs' statuses say.
 import asyncio
 import json
 from collections import Counter
+from datetime import UTC, datetime
 
 from benchmarks.api import Refused
 from tests.cluster.kwok import FAIL, HOLD, SAY
@@ -61,6 +62,8 @@ class Scenario:
         self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self.pods = {}
         """Of each Pod ever seen, by UID: its run and its execution."""
+        self.log = []
+        """What was seen of Pods, for somebody who has to find out."""
 
     async def prepare(self):
         """Make what the runs need, and the runs."""
@@ -87,6 +90,12 @@ class Scenario:
         async for event in self._api.watch(path, listed["metadata"]["resourceVersion"]):
             meta = event["object"]["metadata"]
             labels = meta.get("labels") or {}
+            self.log.append(
+                f"{datetime.now(UTC)} {event['type']} {meta['name']} {meta['resourceVersion']}"
+                f" {labels.get('podium.dev/execution')} {event['object']['status'].get('phase')}"
+                f" {meta.get('finalizers')} {meta.get('deletionTimestamp')}"
+                f" {labels.get('podium.dev/recorded')}"
+            )
             if "podium.dev/execution" in labels:
                 self.pods[meta["uid"]] = labels["podium.dev/run"], labels["podium.dev/execution"]
 
@@ -153,7 +162,7 @@ class Scenario:
     async def _until(self, what, check):
         try:
             async with asyncio.timeout(PATIENCE):
-                while not await check():
+                while not await check():  # noqa: ASYNC110 - a user looks now and then
                     await asyncio.sleep(LOOK)
         except TimeoutError:
             raise AssertionError(f"{what}: not within {PATIENCE} s\n{await self.words()}") from None
