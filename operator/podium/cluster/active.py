@@ -48,6 +48,8 @@ class ActiveRun:
     """What became of launches, for the next turn."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """Launches under way."""
+    launching: set[str] = field(default_factory=set)
+    """Executions whose launch is under way."""
     making: set[str] = field(default_factory=set)
     """Jobs of which a Pod is being made."""
     stopping: set[tuple[str, str]] = field(default_factory=set)

@@ -28,6 +28,8 @@ __all__ = ["Attempts"]
 
 log = logging.getLogger(__name__)
 
+LANES = 16
+"""Launches at the same time: a Job's Pod comes before the next one's Job."""
 LIMIT_SECONDS = 1.0
 UNAVAILABLE_SECONDS = 2.0
 QUOTA_SECONDS = (5.0, 60.0)
@@ -58,6 +60,7 @@ class Attempts:
         self._reserved: Counter[str] = Counter()
         """Launches under way, by namespace."""
         self._told_unmanaged = False
+        self._lanes = asyncio.Semaphore(LANES)
         self.launch_after = 0.0
         """Nothing is created before this time (monotonic)."""
 
@@ -122,6 +125,8 @@ class Attempts:
         pods = self._pods_of(run, name)
         if job is not None and job.ended and job.managed_by and not pods:
             return []  # recorded, and let go
+        if execution_id in run.launching and not pods:
+            return []  # its launch says what becomes of it
         now = time.monotonic()
         waiting = next((pod for pod in pods if pod.alive and pod.waiting), None)
         stuck_for = 0.0
@@ -237,15 +242,20 @@ class Attempts:
             return
         self._reserved[namespace] += 1
 
+        run.launching.add(launch.execution_id)
+
         async def make() -> None:
             try:
-                if not run.engine.expects(launch.node, launch.execution_id):
-                    return  # an earlier operator had started it, and it ended meanwhile
-                seen = await self._create(run, launch)
+                async with self._lanes:
+                    if not run.engine.expects(launch.node, launch.execution_id):
+                        return  # an earlier operator had started it, and it ended meanwhile
+                    seen = await self._create(run, launch)
                 if seen.phase is AttemptPhase.LAUNCHED:
                     self._metrics.schedule.observe(time.monotonic() - begin)
             finally:
                 self._reserved[namespace] -= 1
+                run.launching.discard(launch.execution_id)
+                run.dirty.update(run.jobs_of.get(launch.execution_id, ()))
             self._answer(run, seen)
 
         self._spawn(run, make, lambda message: _refused(launch, "Stalled", message, 5.0))

@@ -24,7 +24,9 @@ __all__ = ["JobKeeper", "job_status"]
 log = logging.getLogger(__name__)
 
 STARTED_SECONDS = 2.0
-"""A Job that ends sooner is never said to run: that write is saved."""
+"""A Job whose program ends sooner is never said to run: that write is saved."""
+PENDING_SECONDS = 10.0
+"""A Job whose program has not started is said to be active after so long."""
 BACKOFF_SECONDS = (0.5, 60.0)
 
 
@@ -114,9 +116,9 @@ class JobKeeper:
                 if pod.alive and pod.delete_asked_at is None:
                     self._cache.excuse(pod.uid)
                     await self._gateway.delete_pod(pod.namespace, pod.name, pod.uid)
-        age = time.time() - job.created_at
-        if outcome is None and not job.suspended and age < STARTED_SECONDS:
-            self._queue.add_after(job.uid, STARTED_SECONDS - age)
+        wait = _worth_telling(job, pods) - time.time()
+        if outcome is None and not job.suspended and wait > 0:
+            self._queue.add_after(job.uid, wait)
             return
         status = job_status(job, pods, outcome, time.time())
         if status is not None:
@@ -157,6 +159,16 @@ class JobKeeper:
                 raise
         self._spent.discard(pod.uid)
         self._cache.drop_pod(pod.uid)
+
+
+def _worth_telling(job: JobView, pods: Sequence[PodView]) -> float:
+    """Return from when on (seconds since 1970) a Job is said to run."""
+    if job.start_time:
+        return 0.0
+    started = next((pod.started_at for pod in pods if pod.alive and pod.started_at), None)
+    if started is None:
+        return job.created_at + PENDING_SECONDS
+    return started + STARTED_SECONDS
 
 
 def job_status(

@@ -746,7 +746,6 @@ class Engine:
         state.disruptions = 0
         state.started_at = state.completed_at = state.duration_seconds = state.deadline = None
         state.error = None
-        self._emit(EventType.NORMAL, "NodeStarted", seen.execution_id, seen.node)
 
     def _waiting(self, seen: Observation, state: NodeState) -> None:
         if state.started_at is not None:
