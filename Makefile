@@ -15,7 +15,7 @@ export KUBECONFIG ?= $(CLUSTER_KUBECONFIG)
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test unit e2e cluster cluster-down image crds lint type bench format
+.PHONY: help setup demo test unit e2e cluster cluster-down image crds lint type bench crash-soak format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -85,3 +85,7 @@ bench: setup cluster ## Print the benchmarks, each as a ratio against its floor
 	@$(BIN)/python -m benchmarks.events
 	@$(BIN)/python -m benchmarks.laptop
 	@$(BIN)/python -m benchmarks.cluster --quick
+
+KILLS ?= 500
+crash-soak: setup cluster ## Kill the operator KILLS times (500) at random points, on fake machines
+	@$(BIN)/python -m tests.crash.soak --kills $(KILLS)

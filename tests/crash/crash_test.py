@@ -25,6 +25,7 @@ UNUSED = {
 AFTER = {
     "get_job": "after:create_job",
     "get_pod": "after:create_pod",
+    "get_revision": "after:patch_run_status",
 }
 """Methods that are needed only after another crash: that one."""
 UNMANAGED = {"set_job_ttl"}
