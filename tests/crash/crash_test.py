@@ -50,7 +50,6 @@ MORE = [
         ("patch_run", 2),
         ("patch_run_status", 4),
         ("patch_run_status", 8),
-        ("watch", 10),
     )
     for when in victim.WHEN
 ]
@@ -87,7 +86,7 @@ def results(request, tmp_path_factory):
     return asyncio.run(_all(tmp_path_factory.mktemp("crash"), chosen))
 
 
-@pytest.mark.parametrize("point", POINTS + MORE)
+@pytest.mark.parametrize("point", [*POINTS, *MORE, "after:watch:20", "after:watch:40"])
 def test_a_kill_changes_nothing(point, results):
     found, undisturbed = results[point], results[True]
     assert not isinstance(undisturbed, str), undisturbed
