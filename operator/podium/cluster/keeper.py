@@ -23,9 +23,10 @@ __all__ = ["JobKeeper", "job_status"]
 
 log = logging.getLogger(__name__)
 
-STARTED_SECONDS = 2.0
-"""A Job whose program ends sooner is never said to run: that write is saved."""
-PENDING_SECONDS = 10.0
+STARTED_SECONDS = 3.0
+"""A Job whose program ends sooner is never said to run: that write is saved. Kubernetes writes
+whole seconds, so it is at least two."""
+PENDING_SECONDS = 30.0
 """A Job whose program has not started is said to be active after so long."""
 BACKOFF_SECONDS = (0.5, 60.0)
 
@@ -163,12 +164,10 @@ class JobKeeper:
 
 def _worth_telling(job: JobView, pods: Sequence[PodView]) -> float:
     """Return from when on (seconds since 1970) a Job is said to run."""
-    if job.start_time:
-        return 0.0
     started = next((pod.started_at for pod in pods if pod.alive and pod.started_at), None)
-    if started is None:
-        return job.created_at + PENDING_SECONDS
-    return started + STARTED_SECONDS
+    if started is not None:
+        return started + STARTED_SECONDS
+    return 0.0 if job.start_time else job.created_at + PENDING_SECONDS
 
 
 def job_status(
