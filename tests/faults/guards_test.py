@@ -1,0 +1,197 @@
+"""Each guard against a view that is out of date: with it all is well, without it something is not.
+
+A guard that could be taken out without a test that fails would be taken out some day.
+"""
+
+import pytest
+
+from podium.api.names import LABEL_RECORDED
+from podium.cluster import attempts as attempts_module
+from podium.cluster import cache as cache_module
+from podium.cluster import status as status_module
+from podium.cluster.cache import Cache
+from podium.cluster.status import ConflictError
+from podium.cluster.views import pod_view
+from podium.cluster.watches import Reflector
+from podium.engine.engine import Engine
+from podium.engine.model import Control, Launch
+from tests.unit.cluster import attempts_test, status_test, support, watches_test
+from tests.unit.cluster.support import JOB_UID, terminated
+from tests.unit.engine.support import Run, node
+
+guarded = pytest.mark.parametrize("guard", [True, False], ids=["guarded", "unguarded"])
+
+
+class Believing(Reflector):
+    """Believes any list, however old."""
+
+    @property
+    def _newest(self):
+        return 0
+
+    @_newest.setter
+    def _newest(self, value):
+        pass
+
+
+@guarded
+async def test_a_stale_list_does_not_say_that_a_new_pod_is_lost(guard):
+    source = watches_test.Source(
+        ("list", watches_test.page(10, "old")),
+        ("watch", watches_test.event("ADDED", "new", 20), watches_test.TOO_OLD),
+        ("list", watches_test.page(15, "old")),
+        ("list", watches_test.page(20, "old", "new")),
+    )
+    told = []
+    reflector = (Reflector if guard else Believing)(
+        source,
+        "pods",
+        "team",
+        "podium.dev/run",
+        lambda kind, body: told.append((kind, body["metadata"]["uid"])),
+    )
+    with pytest.raises((watches_test.Done, AssertionError)):
+        await reflector.run()
+    assert (("LOST", "new") not in told) is guard
+
+
+@guarded
+def test_an_older_copy_does_not_bring_an_ended_job_back(guard, monkeypatch):
+    if not guard:
+        monkeypatch.setattr(cache_module, "_older", lambda *_: False)
+    cache = Cache()
+    done = {"type": "Complete", "status": "True"}
+    cache.put_job(support.job(metadata={"resourceVersion": "200"}, status={"conditions": [done]}))
+    cache.put_job(support.job(metadata={"resourceVersion": "150"}))
+    assert cache.job(JOB_UID).ended is guard
+    assert (cache.live["team"] == 0) is guard
+
+
+@guarded
+def test_an_older_copy_does_not_bring_a_run_back(guard, monkeypatch):
+    if not guard:
+        monkeypatch.setattr(cache_module, "_older", lambda *_: False)
+    cache = Cache()
+    cache.put_run(support.run(metadata={"resourceVersion": "200"}))
+    cache.put_run(support.run(metadata={"resourceVersion": "150"}, status={"phase": "Running"}))
+    assert cache.runs["team", "release-x7"].ended is guard
+
+
+@guarded
+async def test_a_status_that_another_operator_wrote_is_not_overwritten(guard, monkeypatch):
+    clock = status_test.Clock()
+    monkeypatch.setattr(status_module, "time", clock)
+    world = status_test.World(clock)
+    world.paper.step()
+    await world.write()
+    if not guard:
+        real = status_module.at_version
+        monkeypatch.setattr(
+            status_module,
+            "at_version",
+            lambda _: real(world.server.body["metadata"]["resourceVersion"]),
+        )
+    theirs = {"nodes": {"a": {"status": "Completed", "executionId": "a-1", "output": {"v": 1}}}}
+    world.server.change(status=theirs)
+    world.paper.fail("a-1")
+    if guard:
+        with pytest.raises(ConflictError):
+            await world.write()
+    else:
+        await world.write()
+    assert (world.server.status["nodes"]["a"]["status"] == "Completed") is guard
+
+
+@pytest.fixture
+def world(monkeypatch):
+    monkeypatch.setattr(attempts_module, "time", attempts_test.Clock())
+    return attempts_test.World()
+
+
+def _crash_before_the_launch_was_written(world):
+    """Begin anew with a status that knows nothing of what runs."""
+    world.paper = Run(node("a"))
+    world.begin()
+    world.tell()
+    world.attempts.adopt(world.run)
+
+
+def _end(world):
+    """Let the Pod succeed."""
+    ended = {"phase": "Succeeded", "containerStatuses": [
+        {"name": "node", "state": terminated(0, "Completed")}
+    ]}  # fmt: skip
+    world.change(world.pod, status=ended)
+
+
+async def _record(world):
+    """Do what a flush does, and the keeper after it: a Pod whose outcome is recorded may go."""
+    ended = dict(world.run.ended)
+    await world.written()
+    for name in ended:
+        uid = world.server.jobs[name]["metadata"]["uid"]
+        for body in world.server.pods.values():
+            if body["metadata"]["ownerReferences"][0]["uid"] == uid:
+                body["metadata"]["labels"][LABEL_RECORDED] = "true"
+                body["metadata"]["finalizers"] = []
+                world.cache.drop_pod(body["metadata"]["uid"])
+
+
+@guarded
+async def test_a_pod_of_that_name_is_adopted_only_by_its_jobs_uid(world, guard, monkeypatch):
+    await world.start()
+    world.server.pods = {
+        name: attempts_test.others(body) for name, body in world.server.pods.items()
+    }
+    if not guard:
+        uid = world.job["metadata"]["uid"]
+        monkeypatch.setattr(attempts_module, "pod_view", lambda body: _owned(pod_view(body), uid))
+    world.paper = Run(node("a"))
+    world.begin()
+    await world.start()
+    assert (world.paper.state("a").status.value == "Failed") is guard
+
+
+def _owned(view, uid):
+    return attempts_module.replace(view, job_uid=uid)
+
+
+@guarded
+async def test_a_pod_that_ended_before_its_launch_was_written_is_kept_for_it(
+    world, guard, monkeypatch
+):
+    """The engine passes over the end of what it has not launched: the Pod must stay until then."""
+    if not guard:
+        monkeypatch.setattr(Engine, "knows", lambda *_: True)
+    await world.start()
+    _end(world)
+    _crash_before_the_launch_was_written(world)
+    world.run.answers += await world.attempts.look(world.run)
+    await _record(world)
+    await world.start()
+    await world.turn()
+    assert (len(world.server.pods) == 1) is guard
+    assert (world.paper.state("a").status.value == "Completed") is guard
+
+
+@guarded
+async def test_a_launch_that_waited_finds_that_its_execution_is_over(world, guard):
+    """A new leader waits before it launches; what its predecessor launched ends meanwhile."""
+    await world.start()
+    _crash_before_the_launch_was_written(world)
+    engine = world.paper.engine
+    (launch,) = [
+        action
+        for action in engine.step(world.paper.now, control=Control())
+        if isinstance(action, Launch)
+    ]
+    _end(world)
+    seen = await world.attempts.look(world.run)
+    engine.step(world.paper.now, observations=seen, control=Control())
+    assert world.paper.state("a").status.value == "Completed"
+    await _record(world)
+    if not guard:
+        engine.expects = lambda *_: True
+    world.attempts.launch(world.run, launch)
+    await attempts_module.asyncio.wait(world.run.tasks)
+    assert (len(world.server.pods) == 1) is guard
