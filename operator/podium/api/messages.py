@@ -185,6 +185,8 @@ def _hint(kind: str, value: Any, written: str | None) -> str:
         return f': write "{written or str(value).lower()}" in quotes'
     if kind == "list_type" and isinstance(value, str | int | float):
         shown = written if written is not None else value
+        if isinstance(value, bool):
+            shown = f'"{written or str(value).lower()}"'
         return f": write [{_plain(str(shown))}]" if len(str(shown)) < 60 else ""
     if isinstance(value, str) and kind.startswith(("int", "float")):
         stripped = value.strip().replace(".", "", 1).removeprefix("-")
