@@ -299,8 +299,12 @@ def test_secrets_reach_the_node_and_nothing_else(k):
     node["config"]["env"] = [
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}}
     ]
-    k.apply(workflow_run("secret", node))
-    k.wait("secret")
+    loud = {**node, "id": "loud", "config": {**node["config"], "script": "echo $TOKEN; exit 3"}}
+    k.apply(workflow_run("secret", node, loud))
+    k.wait("secret", "Failed")
+    nodes = k.nodes("secret")
+    assert nodes["a"]["status"] == "Completed"
+    assert "exit code 3" in nodes["loud"]["message"]
     for kind in ("workflowruns", "events", "jobs", "pods"):
         assert canary not in k("get", kind, "-o", "json").stdout, kind
     log = Kubectl(SYSTEM)("logs", "-l", "app.kubernetes.io/name=podium", "--tail=-1").stdout
