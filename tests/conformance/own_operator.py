@@ -5,6 +5,7 @@ admission policy keeps the service accounts of others from changing anything in 
 """
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -132,9 +133,15 @@ class OwnOperator:
 
 @contextmanager
 def own_operator(
-    namespace: str, folder: Path, settings: Mapping[str, Any] | None = None
+    namespace: str,
+    folder: Path,
+    settings: Mapping[str, Any] | None = None,
+    kubeconfig: Path | None = None,
 ) -> Iterator[OwnOperator]:
-    """Run `podium operator` for one namespace; `settings` go before the usual ones."""
+    """Run `podium operator` for one namespace; `settings` go before the usual ones.
+
+    Without a kubeconfig it takes that of KUBECONFIG.
+    """
     config, log = folder / "operator.yaml", folder / "operator.log"
     usual = {
         "namespaces": [namespace],
@@ -144,9 +151,14 @@ def own_operator(
     }
     config.write_text(yaml.safe_dump({**usual, **(settings or {})}))
     podium = Path(sys.executable).with_name("podium")
-    with log.open("wb") as out:
+    environment = {**os.environ, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
+    with log.open("ab") as out:
         process = subprocess.Popen(
-            [podium, "operator", "--config", config], stdout=out, stderr=out, cwd=folder
+            [podium, "operator", "--config", config],
+            stdout=out,
+            stderr=out,
+            cwd=folder,
+            env=environment,
         )
     operator = OwnOperator(process.pid, log, process)
     try:
