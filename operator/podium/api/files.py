@@ -56,6 +56,10 @@ class Document:
     refused: list[Path] = field(default_factory=list)
     """Where the resource has what is refused."""
 
+    def overlaps(self, path: Path) -> bool:
+        """Tell whether a path leads to, or into, something that is refused."""
+        return any(path[: len(other)] == other[: len(path)] for other in self.refused)
+
     @property
     def kind(self) -> str:
         """Kind of the object; a file of the seed's format holds a Workflow."""
@@ -225,13 +229,22 @@ def _parse(document: Document) -> list[Problem]:
         problems = translate(error, model, wording, style)
         document.refused = [problem.path for problem in problems]
         document.remainder = _without(data, document.refused, model)
+        if document.remainder is not None:
+            more = _checked(document.remainder)
+            problems += [each for each in more if not document.overlaps(each.path)]
         return found + problems
-    found += checks.check_workflow(made) if isinstance(made, Workflow) else checks.check_run(made)
+    found += _checked(made)
     if errors(found):
         document.remainder = made
     else:
         document.resource = made
     return found
+
+
+def _checked(resource: Resource) -> list[Problem]:
+    if isinstance(resource, Workflow):
+        return checks.check_workflow(resource)
+    return checks.check_run(resource)
 
 
 def _without(
@@ -240,6 +253,8 @@ def _without(
     """Return what is left of an object; None where it makes no sense without what is refused."""
     left = orjson.loads(orjson.dumps(data))
     for path in refused:
+        if _stand_in(left, path):
+            continue
         *parents, last = path or ("",)
         while isinstance(last, int) and parents:  # positions in lists must stay as they are
             *parents, last = parents
@@ -254,6 +269,25 @@ def _without(
         return _validate(left, model)
     except ValidationError:
         return None
+
+
+def _stand_in(left: Any, path: Path) -> bool:
+    """Put another node where one is refused as a whole: the positions of the rest must stay."""
+    place = next((i for i, part in enumerate(path) if part == "nodes"), None)
+    if place is None or len(path) < place + 2 or path[place + 2 :] not in ((), ("id",)):
+        return False
+    where = left
+    for part in path[: place + 1]:
+        where = _at(where, part)
+    position = path[place + 1]
+    if not isinstance(where, list) or not isinstance(position, int) or position >= len(where):
+        return False
+    name = f"refused_{position}"
+    if isinstance(where[position], dict) and path[place + 2 :]:
+        where[position]["id"] = name
+    else:
+        where[position] = {"id": name, "executor": "script", "config": {"script": ":"}}
+    return True
 
 
 def _at(value: Any, part: str | int) -> Any:

@@ -9,7 +9,6 @@ import click
 
 from podium.api.files import Document, File, Resource, read_file
 from podium.api.problems import InvalidError, Problem, errors
-from podium.api.problems import Path as FieldPath
 from podium.api.resources import Workflow
 from podium.api.run import NodeState
 from podium.api.workflow import WorkflowSpec
@@ -110,19 +109,9 @@ def graph_problems(file: File) -> list[Problem]:
         else:
             continue
         if document.resource is None:
-            problems = [
-                problem
-                for problem in errors(problems)
-                if not any(_overlap(problem.path, path) for path in document.refused)
-            ]
+            problems = [each for each in errors(problems) if not document.overlaps(each.path)]
         found += [document.located(problem) for problem in problems]
     return found
-
-
-def _overlap(path: FieldPath, other: FieldPath) -> bool:
-    """Tell whether one of two paths leads to a part of what the other leads to."""
-    short = min(len(path), len(other))
-    return path[:short] == other[:short]
 
 
 def sound_file(name: str) -> File:

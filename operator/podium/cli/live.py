@@ -103,12 +103,16 @@ class _Lines:
                 self._say(event.reason, event.message)
             elif event.node is not None and event.reason in ("NodeRetrying", "NodeDisrupted"):
                 self._say(event.node, event.reason.removeprefix("Node"), event.message)
-        # In the definition's order, whatever the order in which they were seen.
-        for node in sorted(changes.nodes, key=lambda name: self._places.get(name, 0)):
+                self._told.pop(event.node, None)  # when it runs again, that is news
+        # Ends first: what they let start comes after. Else in the definition's order.
+        for node in sorted(changes.nodes, key=self._rank):
             state = self._status.nodes.get(node)
             if state is None:  # a newer definition no longer has it
                 continue
             key = self._key(state)
+            again = state.status is NodeStatus.RUNNING and state.next_attempt_at is not None
+            if again:  # disrupted, and not started anew yet
+                continue
             if self._told.get(node) != key and state.status in _TOLD:
                 ended = took(state, 0.0) if state.status.ended else ""
                 self._say(node, state.status.value, ended, _why(state))
@@ -119,6 +123,10 @@ class _Lines:
 
     def close(self) -> None:
         return
+
+    def _rank(self, node: str) -> tuple[bool, int]:
+        state = self._status.nodes.get(node)
+        return state is not None and not state.status.ended, self._places.get(node, 0)
 
     def _key(self, state: NodeState) -> tuple[str, ...]:
         return state.status.value, state.execution_id or ""
@@ -170,15 +178,23 @@ class _Screen:
         nodes = self._status.nodes
         shown = _interesting(self._status, max(5, self._console.height - 4))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=False)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        for node in shown:
-            state = nodes[node]
-            style = _STYLES.get(state.status, "dim")
-            words = Text(state.status.value, style=style)
-            table.add_row(Text(node), words, Text(took(state, now)), Text(_why(state)))
+        rows = [(node, nodes[node].status, took(nodes[node], now)) for node in shown]
+        # Only the last column gives way where the terminal is narrow.
+        wide = [
+            min(40, max((len(row[0]) for row in rows), default=1)),
+            max((len(row[1].value) for row in rows), default=1),
+            max((len(row[2]) for row in rows), default=1),
+        ]
+        room = max(8, self._console.width - sum(wide) - 2 * len(wide) - 1)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=40, min_width=wide[0])
+        table.add_column(no_wrap=True, min_width=wide[1])
+        table.add_column(no_wrap=True, justify="right", min_width=wide[2])
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for node, state, time_taken in rows:
+            why = Text(_why(nodes[node]))
+            why.truncate(room, overflow="ellipsis")
+            words = Text(state.value, style=_STYLES.get(state, "dim"))
+            table.add_row(Text(node), words, Text(time_taken), why)
         return Group(table, Text(self._sum(now), style="bold"))
 
     def _sum(self, now: float) -> str:

@@ -95,6 +95,8 @@ class Recorder:
                 await self._gateway.create_event(namespace, body)
             except ApiError as error:
                 log.debug("event not posted: %s", error)
+            except Exception:  # such as half a character that a program printed
+                log.exception("event not posted")
 
     def _token(self, uid: str) -> bool:
         now = time.monotonic()

@@ -892,7 +892,7 @@ class Engine:
         state = self._touch(seen.node)
         state.disruptions += 1
         most = self.plan.nodes[seen.node].definition.max_disruptions
-        if state.disruptions > most:
+        if state.disruptions > most and not seen.own:
             message = f"disrupted {state.disruptions} times (maxDisruptions: {most}), at last:"
             at = self._now if seen.at is None else min(seen.at, self._now)
             self._stop(seen.node, seen.execution_id, "TooManyDisruptions")
@@ -901,7 +901,8 @@ class Engine:
         state.started_at = state.deadline = None
         state.reason = seen.reason or "Disrupted"
         state.message = _short(seen.message)
-        state.next_attempt_at = round(self._now + min(60.0, 2.0 ** (state.disruptions - 1)), 3)
+        wait = 0.0 if seen.own else min(60.0, 2.0 ** (state.disruptions - 1))
+        state.next_attempt_at = round(self._now + wait, 3)
         self._enqueue(seen.node, state)
         self._emit(EventType.WARNING, "NodeDisrupted", f"{state.reason}: {seen.message}", seen.node)
 

@@ -95,6 +95,8 @@ class Observation:
     retry_after: float = 5.0
     """Seconds until a refused creation is tried again."""
     details: Mapping[str, Any] = field(default_factory=dict)
+    own: bool = False
+    """Whether a disruption was the shell's own doing: it neither counts nor waits."""
 
 
 @dataclass(frozen=True, slots=True)

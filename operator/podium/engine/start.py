@@ -78,7 +78,7 @@ def check_context(
         return []
     uses = "; ".join(f"{key} (named by {_some(users)})" for key, users in missing.items())
     give = " ".join(f"-c {key}=…" for key in missing)
-    return [Problem(base, f"missing context keys: {uses}; add {give}")]
+    return [Problem(base, f"missing context keys: {uses}; add them to spec.context, or {give}")]
 
 
 def required_keys(plan: Plan) -> dict[str, list[str]]:

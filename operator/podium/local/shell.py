@@ -347,6 +347,7 @@ class LocalRun:
                 message="it was stopped with podium"
                 if told
                 else "its process ended while podium was not there",
+                own=told,
             )
         seen = Observation(
             node,

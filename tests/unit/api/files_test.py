@@ -143,6 +143,7 @@ def test_every_problem_of_a_file_is_told_with_path_and_line():
             "f.yaml:21: spec.edges[0].type: must be one of depends_on, produces_for, triggers, not the"
             " text 'dependsOn'; did you mean depends_on?"
         ),
+        "f.yaml:23: metadata.name: is missing: write a name, such as my-workflow",
         "f.yaml:26: spec.maxParallel: must be at least 1, not 0",
         'f.yaml:27: spec.max_parallell: unknown field "max_parallell"; did you mean "maxParallel"?',
         (
@@ -529,3 +530,24 @@ def fits(raw):
     except TypeError:  # whole numbers of more than 64 bits, halves of characters
         return False
     return True
+
+
+def test_what_is_sound_beside_what_is_refused_is_looked_at_too():
+    text = WORKFLOW + (
+        "  inputs: {type: object, properties: {pw: {type: string, format: password}}}\n"
+        "  nodes:\n"
+        "  - 7\n"
+        "  - {executor: script, config: {script: x}}\n"
+        "  - {id: a/b, executor: script, config: {script: x}}\n"
+        "  - {id: c, executor: script, config: {script: x}, pod: {hostNetwork: true,\n"
+        "      labels: {podium.dev/run: x}}}\n"
+    )
+    places = [line.split(": ")[1] for line in said(text)]
+    assert places == [
+        "spec.inputs.properties.pw.format",
+        "spec.nodes[0]",
+        "spec.nodes[1].id",
+        "spec.nodes[2].id",
+        "spec.nodes[3].pod.hostNetwork",
+        'spec.nodes[3].pod.labels["podium.dev/run"]',
+    ]

@@ -33,8 +33,8 @@ def test_a_run_piped_is_lines_and_a_summary(here):
         ["run", "one", "of", "w:", "3", "nodes"],
         ["a", "Running"],
         ["a", "Completed"],
-        ["b", "Running"],
         ["c", "Skipped", "ConditionFalse:", "context.a.n", "==", "2"],
+        ["b", "Running"],
         ["b", "Completed"],
     ]
     assert "Succeeded in" in said
