@@ -530,24 +530,3 @@ def fits(raw):
     except TypeError:  # whole numbers of more than 64 bits, halves of characters
         return False
     return True
-
-
-def test_what_is_sound_beside_what_is_refused_is_looked_at_too():
-    text = WORKFLOW + (
-        "  inputs: {type: object, properties: {pw: {type: string, format: password}}}\n"
-        "  nodes:\n"
-        "  - 7\n"
-        "  - {executor: script, config: {script: x}}\n"
-        "  - {id: a/b, executor: script, config: {script: x}}\n"
-        "  - {id: c, executor: script, config: {script: x}, pod: {hostNetwork: true,\n"
-        "      labels: {podium.dev/run: x}}}\n"
-    )
-    places = [line.split(": ")[1] for line in said(text)]
-    assert places == [
-        "spec.inputs.properties.pw.format",
-        "spec.nodes[0]",
-        "spec.nodes[1].id",
-        "spec.nodes[2].id",
-        "spec.nodes[3].pod.hostNetwork",
-        'spec.nodes[3].pod.labels["podium.dev/run"]',
-    ]

@@ -520,3 +520,27 @@ def test_no_graph_is_drawn_of_a_cycle(here):
     done = podium("graph", file)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "cycle: a → b → a" in done.stderr
+
+
+def test_what_is_sound_beside_what_is_refused_is_looked_at_too(here):
+    file = write(
+        "f.yaml",
+        "apiVersion: podium.dev/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec:\n"
+        "  inputs: {type: object, properties: {pw: {type: string, format: password}}}\n"
+        "  nodes:\n"
+        "  - 7\n"
+        "  - {executor: script, config: {script: x}}\n"
+        "  - {id: a/b, executor: script, config: {script: x}}\n"
+        "  - {id: c, executor: script, config: {script: x}, dependsOn: [nope], pod: {\n"
+        "      hostNetwork: true, labels: {podium.dev/run: x}}}\n",
+    )
+    places = {line.split(": ")[1] for line in podium("validate", file).stderr.splitlines()}
+    assert places == {
+        "spec.inputs.properties.pw.format",
+        "spec.nodes[0]",
+        "spec.nodes[1].id",
+        "spec.nodes[2].id",
+        "spec.nodes[3].dependsOn[0]",
+        "spec.nodes[3].pod.hostNetwork",
+        'spec.nodes[3].pod.labels["podium.dev/run"]',
+    }
