@@ -148,7 +148,7 @@ class Proxy:
         async with self._session.request(
             request.method,
             self._server + request.raw_path,
-            data=await request.read(),
+            data=await request.read() or None,
             headers=headers,
             timeout=timeout,
         ) as answer:
