@@ -8,6 +8,7 @@ number, and what may wait leaves room for what must not. What goes wrong is an `
 import asyncio
 import os
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,8 +29,11 @@ CHANGE_SECONDS = 10
 """What changes something must arrive sooner: another operator may lead by then."""
 CONNECTIONS = 32
 """Requests under way at the same time."""
-UNHURRIED = 8
-"""How many of them may be of those that can wait."""
+UNHURRIED = 2
+"""How many of them may be of those that can wait: many a second while the server is idle, and few
+while it is busy."""
+KEEP_SECONDS = 300
+"""A connection that nobody uses stays so long."""
 PAGE = 500
 WATCH_SECONDS = 290
 """After this long the server ends a watch, which is then begun anew where it ended."""
@@ -105,9 +109,15 @@ async def connect(
     else:
         await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     async with client.ApiClient(configuration) as api:
-        connector = aiohttp.TCPConnector(limit=0, ssl=api.rest_client.ssl_context)
+        # Connections are kept while nothing happens: making one takes longer than a request.
+        connector = aiohttp.TCPConnector(
+            limit=0, ssl=api.rest_client.ssl_context, keepalive_timeout=KEEP_SECONDS
+        )
         async with aiohttp.ClientSession(
-            connector=connector, trust_env=True, trace_configs=[_fenced(fence)]
+            # With it, aiohttp reads a file in a thread for each request, for a proxy only.
+            connector=connector,
+            trust_env=bool(urllib.request.getproxies()),
+            trace_configs=[_fenced(fence)],
         ) as session:
             yield Gateway(api, session, fence, told)
 
@@ -245,7 +255,8 @@ class Gateway:
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Post an Event."""
-        await self._call("POST", _path("/api/v1", namespace, "events"), event)
+        async with self._unhurried:
+            await self._call("POST", _path("/api/v1", namespace, "events"), event)
 
     async def list_events(self, namespace: str, uid: str) -> list[dict[str, Any]]:
         """Return the Events of an object."""

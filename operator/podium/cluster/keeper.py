@@ -28,6 +28,8 @@ STARTED_SECONDS = 3.0
 whole seconds, so it is at least two."""
 PENDING_SECONDS = 30.0
 """A Job whose program has not started is said to be active after so long."""
+BACKLOG = 20
+"""With so many Jobs waiting, none is said to run."""
 BACKOFF_SECONDS = (0.5, 60.0)
 
 
@@ -118,6 +120,8 @@ class JobKeeper:
                     self._cache.excuse(pod.uid)
                     await self._gateway.delete_pod(pod.namespace, pod.name, pod.uid)
         wait = _worth_telling(job, pods) - time.time()
+        if len(self._queue) > BACKLOG:  # what ended matters more
+            wait = max(wait, STARTED_SECONDS)
         if outcome is None and not job.suspended and wait > 0:
             self._queue.add_after(job.uid, wait)
             return

@@ -29,7 +29,7 @@ __all__ = ["run"]
 log = logging.getLogger(__name__)
 
 WORKERS = 16
-KEEPERS = 8
+KEEPERS = 4
 DRAIN_SECONDS = 5.0
 BACKOFF_SECONDS = (0.5, 60.0)
 COUNT_SECONDS = 10.0
