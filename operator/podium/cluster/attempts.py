@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from podium.api.run import NodeStatus
@@ -36,6 +36,16 @@ QUOTA_SECONDS = (5.0, 60.0)
 PODS_OF_JOB = 50
 """Names that are tried for a Pod, at most."""
 _POD_REFUSED = "PodRefused"
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a look found."""
+
+    observations: list[Observation] = field(default_factory=list)
+    ended: dict[str, bool] = field(default_factory=dict)
+    spent: list[PodView] = field(default_factory=list)
+    remove: set[str] = field(default_factory=set)
 
 
 class Attempts:
@@ -83,21 +93,33 @@ class Attempts:
                 run.dirty.add(name)
 
     async def look(self, run: ActiveRun) -> list[Observation]:
-        """Look at what changed, and at what is being stopped."""
+        """Look at what changed, at what is being stopped, and at what became of launches.
+
+        The engine gets this before anything else is awaited: what may be done once it is recorded
+        is noted here, and a flush may come between any two awaits.
+        """
         names, run.dirty = run.dirty, set()
         looked: dict[tuple[str, str], None] = {}
         for name in names:
             execution = self._execution(run, name)
             if execution is not None:
                 looked[execution.node, execution.id] = None
-        found: list[Observation] = []
+        found = _Found()
         for node, execution_id in looked:
-            found += await self._look_at(run, node, execution_id)
+            found.observations += await self._look_at(run, node, execution_id, found)
         for node, execution_id in list(run.stopping):
             if not self.anything(run, execution_id):
                 run.stopping.discard((node, execution_id))
-                found.append(Observation(node, execution_id, AttemptPhase.GONE))
-        return found
+                found.observations.append(Observation(node, execution_id, AttemptPhase.GONE))
+        run.ended |= found.ended
+        run.spent += found.spent
+        run.remove |= found.remove
+        answers, run.answers = run.answers, []
+        for seen in answers:
+            if seen.phase is AttemptPhase.FAILED:  # perhaps after its Job was made
+                for name in run.jobs_of.get(seen.execution_id, ()):
+                    run.ended.setdefault(name, False)
+        return [*answers, *found.observations]
 
     def _execution(self, run: ActiveRun, name: str) -> Execution | None:
         """Return what a Job runs, if its name says the same as its annotations."""
@@ -113,7 +135,9 @@ class Attempts:
         run.add(name, execution)
         return execution
 
-    async def _look_at(self, run: ActiveRun, node: str, execution_id: str) -> list[Observation]:
+    async def _look_at(
+        self, run: ActiveRun, node: str, execution_id: str, found: "_Found"
+    ) -> list[Observation]:
         names = run.jobs_of.get(execution_id)
         if not names:
             return []
@@ -150,11 +174,11 @@ class Attempts:
         if last.phase in ended and not run.engine.knows(node, execution_id):
             return []  # it will be launched, and looked at again: until then nothing may go
         if seen.remove or last.reason == _POD_REFUSED:
-            run.remove.add(name)
+            found.remove.add(name)
         if last.phase in (AttemptPhase.SUCCEEDED, AttemptPhase.FAILED):
-            run.ended[name] = last.phase is AttemptPhase.SUCCEEDED
+            found.ended[name] = last.phase is AttemptPhase.SUCCEEDED
         elif last.phase is AttemptPhase.DISRUPTED:
-            run.spent += [pod for pod in pods if not pod.alive and not pod.gone]
+            found.spent += [pod for pod in pods if not pod.alive and not pod.gone]
         return list(seen.observations)
 
     def _excuse(self, job: JobView, pods: Iterable[PodView]) -> None:
@@ -315,9 +339,6 @@ class Attempts:
         task.add_done_callback(run.tasks.discard)
 
     def _answer(self, run: ActiveRun, seen: Observation) -> None:
-        if seen.phase is AttemptPhase.FAILED:  # perhaps after its Job was made
-            for name in run.jobs_of.get(seen.execution_id, ()):
-                run.ended.setdefault(name, False)
         run.answers.append(seen)
         self._wake(run)
 

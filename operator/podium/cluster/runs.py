@@ -150,9 +150,10 @@ class RunController:
         self._queue.add_after(("WorkflowRun", *key), CONFLICT_SECONDS)
 
     async def _turn(self, run: ActiveRun, view: RunView) -> None:
-        answers, run.answers = run.answers, []
-        seen = [*answers, *await self._attempts.look(run)]
         asked, refused = await self._requests(run, view)
+        seen = await self._attempts.look(run)
+        if self._runs.get(run.key) is not run:
+            return  # a flush failed meanwhile: whoever takes the run up looks again
         control = Control(view.suspend, view.cancel)
         actions = run.engine.step(time.time(), observations=seen, requests=asked, control=control)
         wake: float | None = None

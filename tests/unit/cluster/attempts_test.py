@@ -182,8 +182,7 @@ class World:
 
     async def turn(self, **control):
         """Do what a turn of the controller does, and let its launches end."""
-        answers, self.run.answers = self.run.answers, []
-        self.seen = [*answers, *await self.attempts.look(self.run)]
+        self.seen = await self.attempts.look(self.run)
         actions = self.paper.engine.step(
             self.paper.now, observations=self.seen, control=Control(**control)
         )
