@@ -15,7 +15,7 @@ export KUBECONFIG ?= $(CLUSTER_KUBECONFIG)
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test unit e2e cluster cluster-down image crds lint type bench crash-soak format
+.PHONY: help setup demo test unit e2e cluster cluster-down image crds lint type bench crash crash-soak format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,8 +52,12 @@ unit: setup ## Run the tests that need no cluster
 # Pods are mostly waited for: more tests at once than there are cores. The cases of the conformance
 # suite run side by side in one process, by themselves.
 e2e: setup cluster image ## Run the tests that need the cluster
-	@$(BIN)/pytest -q -m cluster -n 6 --dist loadgroup --ignore tests/conformance
+	@$(BIN)/pytest -q -m cluster -n 6 --dist loadgroup tests/cluster tests/e2e
 	@$(BIN)/pytest -q -m cluster tests/conformance
+
+crash: setup cluster image ## Kill the operator at each of its requests; put faults before the API server
+	@$(BIN)/pytest -q -m cluster tests/crash
+	@$(BIN)/pytest -q -m cluster tests/faults
 
 cluster: setup ## Bring up the test cluster; the last line is its kubeconfig
 	@$(BIN)/python -m tests.cluster up

@@ -25,13 +25,13 @@ UNUSED = {
 AFTER = {
     "get_job": "after:create_job",
     "get_pod": "after:create_pod",
-    "get_revision": "after:patch_run_status",
 }
 """Methods that are needed only after another crash: that one."""
 UNMANAGED = {"set_job_ttl"}
 """Methods that are needed only where the built-in controller makes the Pods."""
-LATE = {"list_events"}
-"""Methods that are needed only where something takes long: not a point of its own."""
+LATE = {"list_events", "get_revision"}
+"""Methods that are needed only where something takes long, or comes in a certain order: no points of
+their own. The soak comes to them."""
 
 POINTS = [
     f"{when}:{name}"

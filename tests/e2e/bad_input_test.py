@@ -93,7 +93,11 @@ def test_all_missing_context_keys_are_named_before_anything_starts(k):
     k.apply(workflow_run("keys", *nodes))
     k.wait("keys", "Failed")
     message = _condition(k, "workflowrun", "keys", "Succeeded")["message"]
-    for words in ("who (named by a)", "really (named by b)", "spec.context, or -c who=… -c really=…"):
+    for words in (
+        "who (named by a)",
+        "really (named by b)",
+        "spec.context, or -c who=… -c really=…",
+    ):
         assert words in message
     assert not k.items("jobs")
 
