@@ -186,7 +186,7 @@ FAULTS = {
     "nothing": [],
     "403": [Rule("PATCH (workflowruns|jobs)/status|(LIST|WATCH) .*|PATCH pods", 403, share=0.2)],
     "409": [Rule(CHANGES, 409, share=0.3)],
-    "410 to lists and watches": [Rule("(LIST|WATCH) .*", 410, share=0.4)],
+    "410 to lists and watches": [Rule("(LIST|WATCH) (jobs|pods)", 410, share=0.4)],
     "422 to what the keeper writes": [Rule("PATCH (jobs/status|pods)", 422, share=0.4)],
     "429 with Retry-After": [Rule(".* (jobs|pods|workflowruns).*", 429, share=0.3, retry_after=1)],
     "500": [Rule(".* (jobs|pods|workflowruns).*", 500, share=0.3)],
