@@ -34,12 +34,15 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-@click.command()
-@click.option(
+_config = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File with the operator's settings.",
 )
+
+
+@click.command()
+@_config
 @click.option(
     "--feature-gates",
     metavar="NAME=BOOL[,...]",
@@ -72,11 +75,7 @@ def operator(config: Path | None, feature_gates: str) -> None:
 
 
 @click.command()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File with the operator's settings.",
-)
+@_config
 @click.option(
     "--force-finalizers",
     is_flag=True,
