@@ -265,8 +265,13 @@ class Attempts:
             self._answer(run, _refused(launch, "OperatorLimit", message, LIMIT_SECONDS))
             return
         self._reserved[namespace] += 1
-
+        reserved = True
         run.launching.add(launch.execution_id)
+
+        def free(*_: Any) -> None:
+            nonlocal reserved
+            self._reserved[namespace] -= reserved
+            reserved = False
 
         async def make() -> None:
             try:
@@ -277,12 +282,13 @@ class Attempts:
                 if seen.phase is AttemptPhase.LAUNCHED:
                     self._metrics.schedule.observe(time.monotonic() - begin)
             finally:
-                self._reserved[namespace] -= 1
+                free()
                 run.launching.discard(launch.execution_id)
                 run.dirty.update(run.jobs_of.get(launch.execution_id, ()))
             self._answer(run, seen)
 
-        self._spawn(run, make, lambda message: _refused(launch, "Stalled", message, 5.0))
+        task = self._spawn(run, make, lambda message: _refused(launch, "Stalled", message, 5.0))
+        task.add_done_callback(free)  # it may be cancelled before it began
 
     def _supply(self, run: ActiveRun, node: str, execution_id: str, job: JobView) -> None:
         """Begin to make the Pod of a Job that should have one: after a crash, or a suspension."""
@@ -323,7 +329,7 @@ class Attempts:
         run: ActiveRun,
         make: Callable[[], Any],
         broken: Callable[[str], Observation],
-    ) -> None:
+    ) -> asyncio.Task[None]:
         async def work() -> None:
             try:
                 if (wait := self.launch_after - time.monotonic()) > 0:
@@ -337,6 +343,7 @@ class Attempts:
         task = asyncio.get_running_loop().create_task(work())
         run.tasks.add(task)
         task.add_done_callback(run.tasks.discard)
+        return task
 
     def _answer(self, run: ActiveRun, seen: Observation) -> None:
         run.answers.append(seen)
