@@ -6,7 +6,8 @@ from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import own_namespace
 from tests.e2e.support import CHART, IMAGE, TAG, Kubectl, helm, output, script, until, workflow_run
 
-pytestmark = pytest.mark.cluster
+# Releases share what belongs to the whole cluster, the CRDs: one after the other.
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("lifecycle")]
 
 RELEASE = "second"
 
