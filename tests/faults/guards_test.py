@@ -3,6 +3,8 @@
 A guard that could be taken out without a test that fails would be taken out some day.
 """
 
+import asyncio
+
 import pytest
 
 from podium.api.names import LABEL_RECORDED
@@ -10,6 +12,7 @@ from podium.cluster import attempts as attempts_module
 from podium.cluster import cache as cache_module
 from podium.cluster import status as status_module
 from podium.cluster.cache import Cache
+from podium.cluster.gateway import ApiError
 from podium.cluster.status import ConflictError
 from podium.cluster.views import pod_view
 from podium.cluster.watches import Reflector
@@ -156,20 +159,53 @@ def _owned(view, uid):
     return attempts_module.replace(view, job_uid=uid)
 
 
+async def _step(world):
+    """Do a turn up to its launches, which are returned."""
+    seen = await world.attempts.look(world.run)
+    actions = world.paper.engine.step(world.paper.now, observations=seen, control=Control())
+    world.attempts.note(world.run)
+    return [action for action in actions if isinstance(action, Launch)]
+
+
+async def _launch(world, launches):
+    for launch in launches:
+        world.attempts.launch(world.run, launch)
+    await asyncio.gather(*world.run.tasks)
+
+
 @guarded
 async def test_a_pod_that_ended_before_its_launch_was_written_is_kept_for_it(
     world, guard, monkeypatch
 ):
     """The engine passes over the end of what it has not launched: the Pod must stay until then."""
     if not guard:
-        monkeypatch.setattr(Engine, "knows", lambda *_: True)
+        monkeypatch.setattr(Engine, "counts", lambda *_: True)
     await world.start()
     _end(world)
     _crash_before_the_launch_was_written(world)
-    world.run.answers += await world.attempts.look(world.run)
+    launches = await _step(world)
     await _record(world)
+    await _launch(world, launches)
     await world.start()
-    await world.turn()
+    assert (len(world.server.pods) == 1) is guard
+    assert (world.paper.state("a").status.value == "Completed") is guard
+
+
+@guarded
+async def test_a_pod_is_kept_whose_end_is_seen_together_with_a_refusal_of_its_launch(
+    world, guard, monkeypatch
+):
+    if not guard:
+        monkeypatch.setattr(Engine, "counts", lambda *_: True)
+    await world.start()
+    _crash_before_the_launch_was_written(world)
+    world.server.refuse["get", "pod"] = [ApiError(500, "Oops", "not now")]
+    await _launch(world, await _step(world))
+    _end(world)
+    assert not await _step(world)
+    assert world.paper.stands("a").startswith("Ready")
+    await _record(world)
+    await world.again(10)
     assert (len(world.server.pods) == 1) is guard
     assert (world.paper.state("a").status.value == "Completed") is guard
 
@@ -179,19 +215,12 @@ async def test_a_launch_that_waited_finds_that_its_execution_is_over(world, guar
     """A new leader waits before it launches; what its predecessor launched ends meanwhile."""
     await world.start()
     _crash_before_the_launch_was_written(world)
-    engine = world.paper.engine
-    (launch,) = [
-        action
-        for action in engine.step(world.paper.now, control=Control())
-        if isinstance(action, Launch)
-    ]
+    launches = await _step(world)
     _end(world)
-    seen = await world.attempts.look(world.run)
-    engine.step(world.paper.now, observations=seen, control=Control())
+    await _step(world)
     assert world.paper.state("a").status.value == "Completed"
     await _record(world)
     if not guard:
-        engine.expects = lambda *_: True
-    world.attempts.launch(world.run, launch)
-    await attempts_module.asyncio.wait(world.run.tasks)
+        world.paper.engine.expects = lambda *_: True
+    await _launch(world, launches)
     assert (len(world.server.pods) == 1) is guard

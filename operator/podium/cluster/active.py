@@ -11,7 +11,7 @@ from podium.cluster.views import PodView
 from podium.engine.engine import Engine
 from podium.engine.model import Emit, Observation, Stop
 
-__all__ = ["ActiveRun", "Execution"]
+__all__ = ["ActiveRun", "Execution", "Mark"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,21 @@ class Execution:
     restart: int
     uid: str
     """UID of the Job; empty: it was gone before anybody saw it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What may be done with a Job once the engine has taken in what was seen of its execution."""
+
+    node: str
+    execution: str
+    job: str
+    succeeded: bool | None = None
+    """None: it has not ended."""
+    remove: bool = False
+    """Whether it does not end by itself."""
+    spent: tuple[PodView, ...] = ()
+    """Its Pods that were disrupted."""
 
 
 @dataclass(slots=True)
@@ -46,6 +61,8 @@ class ActiveRun:
     """Jobs of which something changed."""
     answers: list[Observation] = field(default_factory=list)
     """What became of launches, for the next turn."""
+    marks: list[Mark] = field(default_factory=list)
+    """What to note once the engine has taken in what was seen."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """Launches under way."""
     launching: set[str] = field(default_factory=set)

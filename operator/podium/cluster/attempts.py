@@ -9,11 +9,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from podium.api.run import NodeStatus
-from podium.cluster.active import ActiveRun, Execution
+from podium.cluster.active import ActiveRun, Execution, Mark
 from podium.cluster.cache import Cache
 from podium.cluster.gateway import ApiError, Gateway
 from podium.cluster.jobs import BuildProblem, build_job, build_pod, job_name
@@ -36,16 +36,6 @@ QUOTA_SECONDS = (5.0, 60.0)
 PODS_OF_JOB = 50
 """Names that are tried for a Pod, at most."""
 _POD_REFUSED = "PodRefused"
-
-
-@dataclass(slots=True)
-class _Found:
-    """What a look found."""
-
-    observations: list[Observation] = field(default_factory=list)
-    ended: dict[str, bool] = field(default_factory=dict)
-    spent: list[PodView] = field(default_factory=list)
-    remove: set[str] = field(default_factory=set)
 
 
 class Attempts:
@@ -95,8 +85,7 @@ class Attempts:
     async def look(self, run: ActiveRun) -> list[Observation]:
         """Look at what changed, at what is being stopped, and at what became of launches.
 
-        The engine gets this before anything else is awaited: what may be done once it is recorded
-        is noted here, and a flush may come between any two awaits.
+        Once the engine has taken this in, `note` follows, before anything else is awaited.
         """
         names, run.dirty = run.dirty, set()
         looked: dict[tuple[str, str], None] = {}
@@ -104,22 +93,30 @@ class Attempts:
             execution = self._execution(run, name)
             if execution is not None:
                 looked[execution.node, execution.id] = None
-        found = _Found()
+        found: list[Observation] = []
         for node, execution_id in looked:
-            found.observations += await self._look_at(run, node, execution_id, found)
+            found += await self._look_at(run, node, execution_id)
         for node, execution_id in list(run.stopping):
             if not self.anything(run, execution_id):
                 run.stopping.discard((node, execution_id))
-                found.observations.append(Observation(node, execution_id, AttemptPhase.GONE))
-        run.ended |= found.ended
-        run.spent += found.spent
-        run.remove |= found.remove
+                found.append(Observation(node, execution_id, AttemptPhase.GONE))
         answers, run.answers = run.answers, []
-        for seen in answers:
-            if seen.phase is AttemptPhase.FAILED:  # perhaps after its Job was made
-                for name in run.jobs_of.get(seen.execution_id, ()):
-                    run.ended.setdefault(name, False)
-        return [*answers, *found.observations]
+        return [*answers, *found]
+
+    def note(self, run: ActiveRun) -> None:
+        """Note what may be done once the status is written, for what the engine has taken in.
+
+        What it has not must stay as it is: it will be launched, and looked at again.
+        """
+        marks, run.marks = run.marks, []
+        for mark in marks:
+            if not run.engine.counts(mark.node, mark.execution):
+                continue
+            if mark.remove:
+                run.remove.add(mark.job)
+            if mark.succeeded is not None:
+                run.ended[mark.job] = mark.succeeded or run.ended.get(mark.job, False)
+            run.spent += mark.spent
 
     def _execution(self, run: ActiveRun, name: str) -> Execution | None:
         """Return what a Job runs, if its name says the same as its annotations."""
@@ -135,9 +132,7 @@ class Attempts:
         run.add(name, execution)
         return execution
 
-    async def _look_at(
-        self, run: ActiveRun, node: str, execution_id: str, found: "_Found"
-    ) -> list[Observation]:
+    async def _look_at(self, run: ActiveRun, node: str, execution_id: str) -> list[Observation]:
         names = run.jobs_of.get(execution_id)
         if not names:
             return []
@@ -170,15 +165,14 @@ class Attempts:
         if seen.look_again is not None:
             self._look_later(run, name, seen.look_again)
         last = seen.observations[-1]
-        ended = (AttemptPhase.SUCCEEDED, AttemptPhase.FAILED, AttemptPhase.DISRUPTED)
-        if last.phase in ended and not run.engine.knows(node, execution_id):
-            return []  # it will be launched, and looked at again: until then nothing may go
-        if seen.remove or last.reason == _POD_REFUSED:
-            found.remove.add(name)
+        remove = seen.remove or last.reason == _POD_REFUSED
+        mark = Mark(node, execution_id, name, remove=remove)
         if last.phase in (AttemptPhase.SUCCEEDED, AttemptPhase.FAILED):
-            found.ended[name] = last.phase is AttemptPhase.SUCCEEDED
+            mark = replace(mark, succeeded=last.phase is AttemptPhase.SUCCEEDED)
         elif last.phase is AttemptPhase.DISRUPTED:
-            found.spent += [pod for pod in pods if not pod.alive and not pod.gone]
+            spent = (pod for pod in pods if not pod.alive and not pod.gone)
+            mark = replace(mark, spent=tuple(spent))
+        run.marks.append(mark)
         return list(seen.observations)
 
     def _excuse(self, job: JobView, pods: Iterable[PodView]) -> None:
@@ -346,6 +340,11 @@ class Attempts:
         return task
 
     def _answer(self, run: ActiveRun, seen: Observation) -> None:
+        if seen.phase is AttemptPhase.FAILED:  # perhaps after its Job was made
+            run.marks += [
+                Mark(seen.node, seen.execution_id, name, succeeded=False)
+                for name in run.jobs_of.get(seen.execution_id, ())
+            ]
         run.answers.append(seen)
         self._wake(run)
 

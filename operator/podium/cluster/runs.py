@@ -156,6 +156,7 @@ class RunController:
             return  # a flush failed meanwhile: whoever takes the run up looks again
         control = Control(view.suspend, view.cancel)
         actions = run.engine.step(time.time(), observations=seen, requests=asked, control=control)
+        self._attempts.note(run)
         wake: float | None = None
         for action in actions:
             match action:

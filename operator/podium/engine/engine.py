@@ -186,16 +186,14 @@ class Engine:
         runs = state.status is NodeStatus.RUNNING and state.execution_id == execution
         return runs or self._launching.get(node) == execution
 
-    def knows(self, node: str, execution: str) -> bool:
-        """Tell whether the end of an execution counts, or has counted.
+    def counts(self, node: str, execution: str) -> bool:
+        """Tell whether the status knows of an execution, so that its end counts, or has counted.
 
-        No: a predecessor launched it and crashed before it could say so. The launch will be given
-        out again, and find it.
+        No: it was launched, and that was not taken in yet, perhaps because a predecessor crashed
+        first. The launch is given out again, and finds it.
         """
         state, number = self.status.nodes.get(node), _number(node, execution)
-        if state is None or number is None or number <= state.execution_count:
-            return True
-        return self.expects(node, execution)
+        return state is None or number is None or number <= state.execution_count
 
     def take_changes(self) -> Changes:
         """Return what changed since the last call, with the run's counters brought up to date."""

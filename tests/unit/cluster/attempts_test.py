@@ -186,6 +186,7 @@ class World:
         actions = self.paper.engine.step(
             self.paper.now, observations=self.seen, control=Control(**control)
         )
+        self.attempts.note(self.run)
         for action in actions:
             if isinstance(action, Launch):
                 self.attempts.launch(self.run, action)
