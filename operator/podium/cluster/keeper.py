@@ -54,6 +54,10 @@ class JobKeeper:
         self._outcomes[job.uid] = succeeded
         self._queue.add(job.uid)
 
+    def owes(self, job: JobView) -> bool:
+        """Tell whether an outcome is recorded that the Job's own status does not show yet."""
+        return job.uid in self._outcomes
+
     def spent(self, pod: PodView) -> None:
         """Note that the disruption of a Pod stands in its run's status."""
         if pod.finalizer is not None:

@@ -240,7 +240,7 @@ class RunController:
     async def _ended(self, view: RunView) -> None:
         """Clean up after a run that ended, perhaps under an earlier operator."""
         for job in list(self._cache.jobs(view.uid).values()):
-            if job.deleting:
+            if job.deleting or self._keeper.owes(job):
                 continue
             pods = self._cache.pods(job.uid)
             if job.ended or any(not pod.alive and not pod.gone for pod in pods):
