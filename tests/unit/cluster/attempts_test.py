@@ -543,6 +543,19 @@ async def test_a_launch_that_failed_is_under_way_no_more(clock):
     assert world.stands() == "Running Scheduling"
 
 
+async def test_a_launch_that_was_cancelled_before_it_began_is_under_way_no_more(clock):
+    """The run is dropped, and whoever takes it up launches again."""
+    world = World(limits=Limits(max_running=1))
+    (launch,) = [action for action in world.paper.engine.step(1000.0) if isinstance(action, Launch)]
+    world.attempts.launch(world.run, launch)
+    (task,) = world.run.tasks
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    world.attempts.launch(world.run, launch)
+    await asyncio.gather(*world.run.tasks)
+    assert [seen.phase for seen in world.run.answers] == [AttemptPhase.LAUNCHED]
+
+
 # After a crash
 
 
