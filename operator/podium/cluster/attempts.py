@@ -20,9 +20,10 @@ from podium.cluster.jobs import BuildProblem, build_job, build_pod, job_name
 from podium.cluster.keeper import JobKeeper
 from podium.cluster.metrics import Metrics
 from podium.cluster.observe import observe
+from podium.cluster.queue import backoff
 from podium.cluster.settings import Settings
 from podium.cluster.views import JobView, PodView, dig, pod_view
-from podium.engine.model import AttemptPhase, Launch, Observation, Stop
+from podium.engine.model import AttemptPhase, Launch, Observation, Stop, not_started
 
 __all__ = ["Attempts"]
 
@@ -366,7 +367,7 @@ class Attempts:
             await self._check_service_account(run, launch)
             job_body = build_job(run.owner, run.engine.plan, launch, self._settings)
         except BuildProblem as problem:
-            return _broken(launch, problem.reason, str(problem))
+            return not_started(launch, problem.reason, str(problem))
         except ApiError as error:
             return self._not_created(run, launch, error)
         name = job_body["metadata"]["name"]
@@ -384,7 +385,7 @@ class Attempts:
         job = self._cache.put_job(body)
         if job is None or job.run_uid != run.owner.uid:
             message = f"a Job {name} is there that this run does not own: delete it"
-            return _broken(launch, "NameTaken", message)
+            return not_started(launch, "NameTaken", message)
         if job.deleting:
             return _refused(launch, "Terminating", "its Job is being deleted", 1.0)
         run.add(name, Execution(launch.node, launch.execution_id, launch.restart, job.uid))
@@ -412,7 +413,7 @@ class Attempts:
                 message = (
                     f"a Pod {pod['metadata']['name']} is there that is not this run's: delete it"
                 )
-                return _broken(launch, "NameTaken", message)
+                return not_started(launch, "NameTaken", message)
             if view.recorded or (
                 not view.alive
                 and (
@@ -427,7 +428,7 @@ class Attempts:
             run.refusals.pop(launch.node, None)
             self._cache.put_pod(made)
             return _launched(launch)
-        return _broken(launch, "TooManyPods", f"its Job had {PODS_OF_JOB} Pods")
+        return not_started(launch, "TooManyPods", f"its Job had {PODS_OF_JOB} Pods")
 
     def _tell_unmanaged(self) -> None:
         if self._settings.manages and not self._told_unmanaged:
@@ -453,13 +454,13 @@ class Attempts:
             return _refused(launch, "Terminating", "the namespace is being deleted", 5.0)
         if error.exceeded_quota:
             times = run.refusals[launch.node] = run.refusals.get(launch.node, 0) + 1
-            wait = min(QUOTA_SECONDS[0] * 2 ** min(times - 1, 10), QUOTA_SECONDS[1])
+            wait = backoff(times, QUOTA_SECONDS)
             return _refused(launch, "QuotaExceeded", error.message, wait)
         if error.transient or error.status == 404:  # 404: taken away between 409 and GET
             wait = error.retry_after if error.retry_after is not None else UNAVAILABLE_SECONDS
             return _refused(launch, "ApiUnavailable", str(error), wait)
         reason = "Forbidden" if error.status == 403 else "Invalid"
-        return _broken(launch, reason, error.message)
+        return not_started(launch, reason, error.message)
 
     async def _check_service_account(self, run: ActiveRun, launch: Launch) -> None:
         pod = run.engine.plan.nodes[launch.node].definition.pod
@@ -533,15 +534,4 @@ def _refused(launch: Launch, reason: str, message: str, wait: float) -> Observat
         reason=reason,
         message=message,
         retry_after=wait,
-    )
-
-
-def _broken(launch: Launch, reason: str, message: str) -> Observation:
-    return Observation(
-        launch.node,
-        launch.execution_id,
-        AttemptPhase.FAILED,
-        reason=reason,
-        message=message,
-        retryable=False,
     )

@@ -206,10 +206,6 @@ class Gateway:
         """Return a Job."""
         return await self._call("GET", _jobs(namespace, name))
 
-    async def list_jobs(self, namespace: str, selector: str) -> list[dict[str, Any]]:
-        """Return the Jobs with these labels."""
-        return await self._list(_jobs(namespace), labelSelector=selector)
-
     async def set_job_ttl(self, namespace: str, name: str, seconds: int) -> None:
         """Let an ended Job be removed after some seconds."""
         change = {"spec": {"ttlSecondsAfterFinished": seconds}}
@@ -227,10 +223,6 @@ class Gateway:
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete a Job and its Pods."""
         await self._delete(_jobs(namespace, name), uid)
-
-    async def list_pods(self, namespace: str, selector: str) -> list[dict[str, Any]]:
-        """Return the Pods with these labels."""
-        return await self._list(_pods(namespace), labelSelector=selector)
 
     async def create_pod(self, pod: Mapping[str, Any]) -> dict[str, Any]:
         """Create a Pod."""

@@ -38,7 +38,7 @@ from podium.engine.model import Launch
 from podium.engine.plan import Plan, PlanNode
 from podium.executors import Runtime, Workload
 
-__all__ = ["BuildProblem", "Owner", "build_job", "build_pod", "job_name"]
+__all__ = ["BuildProblem", "Owner", "build_job", "build_pod", "job_name", "without_finalizer"]
 
 ANNOTATION_INPUT = f"{GROUP}/input"
 ANNOTATION_SCRIPT = f"{GROUP}/script"
@@ -174,6 +174,12 @@ def build_pod(job: Mapping[str, Any], number: int) -> dict[str, Any]:
         },
         "spec": template["spec"],
     }
+
+
+def without_finalizer(position: int) -> list[dict[str, Any]]:
+    """Return the JSON Patch that takes Podium's finalizer off a Pod; 422: it has moved."""
+    at = f"/metadata/finalizers/{position}"
+    return [{"op": "test", "path": at, "value": FINALIZER}, {"op": "remove", "path": at}]
 
 
 def _template(

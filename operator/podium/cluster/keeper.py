@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from podium.api.names import FINALIZER, LABEL_RECORDED
+from podium.api.names import LABEL_RECORDED
 from podium.cluster.cache import Cache
 from podium.cluster.gateway import ApiError, Gateway
-from podium.cluster.queue import KeyQueue
+from podium.cluster.jobs import without_finalizer
+from podium.cluster.queue import KeyQueue, backoff
 from podium.cluster.settings import Settings
 from podium.cluster.views import JobView, PodView
 
@@ -90,8 +91,7 @@ class JobKeeper:
         if error is not None and not error.transient and error.status != 409:
             # Such as 422: the Job's own status must never stop its run.
             log.warning("Job %s: %s", uid, error)
-        first, most = BACKOFF_SECONDS
-        self._queue.add_after(uid, min(first * 2 ** min(times - 1, 10), most))
+        self._queue.add_after(uid, backoff(times, BACKOFF_SECONDS))
 
     async def _reconcile(self, uid: str) -> None:
         job, pods = self._cache.job(uid), self._cache.pods(uid)
@@ -149,11 +149,10 @@ class JobKeeper:
         return not wanted and not pod.alive
 
     async def _let_go(self, pod: PodView) -> None:
-        at = f"/metadata/finalizers/{pod.finalizer}"
+        assert pod.finalizer is not None  # noqa: S101 - for the type checker
         label = "/metadata/labels/" + LABEL_RECORDED.replace("/", "~1")
         operations = [
-            {"op": "test", "path": at, "value": FINALIZER},
-            {"op": "remove", "path": at},
+            *without_finalizer(pod.finalizer),
             # Nobody watches it from now on: it costs nothing any more.
             {"op": "add", "path": label, "value": "true"},
         ]

@@ -16,7 +16,7 @@ from podium.cluster.housekeeping import Housekeeping
 from podium.cluster.keeper import JobKeeper
 from podium.cluster.leader import Leader, Timing
 from podium.cluster.metrics import Metrics
-from podium.cluster.queue import KeyQueue
+from podium.cluster.queue import KeyQueue, backoff
 from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.runs import QueueKey, RunController
 from podium.cluster.settings import Settings
@@ -222,7 +222,7 @@ class Operator:
         if key[0] == "Status":  # the run was dropped: it is read and taken up again
             key = ("WorkflowRun", key[1], key[2])
         times = self._failures[key] = self._failures.get(key, 0) + 1
-        wait = min(BACKOFF_SECONDS[0] * 2 ** min(times - 1, 10), BACKOFF_SECONDS[1])
+        wait = backoff(times, BACKOFF_SECONDS)
         self.queue.add_after(key, wait)
         view = self.cache.runs.get((key[1], key[2])) if key[0] == "WorkflowRun" else None
         if error is not None and view is not None and times in (1, 5):

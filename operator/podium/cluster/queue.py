@@ -9,9 +9,16 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-__all__ = ["KeyQueue"]
+__all__ = ["KeyQueue", "backoff"]
 
 K = TypeVar("K", bound=Hashable)
+
+
+def backoff(times: int, bounds: tuple[float, float]) -> float:
+    """Return the seconds to wait after so many failures in a row: twice as long each time."""
+    first, most = bounds
+    # The exponent is bounded too: of a day's failures the power would be no float any more.
+    return min(first * 2 ** min(times - 1, 10), most)
 
 
 class KeyQueue(Generic[K]):

@@ -5,8 +5,9 @@ import logging
 import time
 from typing import Any
 
-from podium.api.names import FINALIZER, LABEL_RUN
+from podium.api.names import LABEL_RUN
 from podium.cluster.gateway import ApiError, Gateway
+from podium.cluster.jobs import without_finalizer
 from podium.cluster.settings import Settings
 from podium.cluster.views import finalizer_of
 
@@ -53,13 +54,8 @@ async def _release(gateway: Gateway, body: dict[str, Any]) -> None:
         position = finalizer_of(body)
         if position is None:
             return
-        at = f"/metadata/finalizers/{position}"
-        operations = [
-            {"op": "test", "path": at, "value": FINALIZER},
-            {"op": "remove", "path": at},
-        ]
         try:
-            await gateway.patch_pod(namespace, name, operations)
+            await gateway.patch_pod(namespace, name, without_finalizer(position))
         except ApiError as error:
             if error.status != 422 or last:
                 raise

@@ -11,6 +11,7 @@ import random
 from typing import Any, Protocol
 
 from podium.cluster.gateway import ApiError
+from podium.cluster.queue import backoff
 from podium.cluster.views import dig, text
 
 __all__ = ["Reflector", "Sink", "Source"]
@@ -84,8 +85,7 @@ class Reflector:
                         continue
                 level = logging.WARNING if failures in (1, 10) else logging.DEBUG
                 log.log(level, "%s: %s; asked again", self._resource, error)
-                first, most = BACKOFF_SECONDS
-                wait = min(first * 2 ** min(failures, 10), most)
+                wait = backoff(failures + 1, BACKOFF_SECONDS)
                 # Jitter: many operators come back at once when a server does.
                 await asyncio.sleep(error.retry_after or wait * random.uniform(0.5, 1.0))  # noqa: S311
 

@@ -22,6 +22,7 @@ __all__ = [
     "RunInfo",
     "Stop",
     "WakeAt",
+    "not_started",
 ]
 
 
@@ -173,3 +174,15 @@ class WakeAt:
 
 
 Action = Launch | Stop | Emit | WakeAt
+
+
+def not_started(launch: Launch, reason: str, message: str) -> Observation:
+    """Say that an execution cannot be started, now or later."""
+    return Observation(
+        launch.node,
+        launch.execution_id,
+        AttemptPhase.FAILED,
+        reason=reason,
+        message=message,
+        retryable=False,
+    )

@@ -26,6 +26,7 @@ from podium.engine.model import (
     RunInfo,
     Stop,
     WakeAt,
+    not_started,
 )
 from podium.engine.plan import Plan
 from podium.engine.start import initial_context
@@ -244,9 +245,9 @@ class LocalRun:
             workdir = Path(self.record.workdir)
             process = await processes.start(folder, argv, env, workdir, launch.restart)
         except InputTooLarge as problem:
-            return _not_started(launch, "InputTooLarge", str(problem))
+            return not_started(launch, "InputTooLarge", str(problem))
         except (EnvironmentProblem, OSError, ValueError) as problem:
-            return _not_started(launch, "Config", str(problem))
+            return not_started(launch, "Config", str(problem))
         self._watch_process(launch.node, launch.execution_id, process)
         return _running(launch.node, launch.execution_id, process)
 
@@ -395,17 +396,6 @@ class LocalRun:
 
 class InputTooLarge(Exception):  # noqa: N818 - of the user's data, not a fault of podium
     """The input does not fit into the environment of a container."""
-
-
-def _not_started(launch: Launch, reason: str, message: str) -> Observation:
-    return Observation(
-        launch.node,
-        launch.execution_id,
-        AttemptPhase.FAILED,
-        reason=reason,
-        message=message,
-        retryable=False,
-    )
 
 
 def _running(node: str, execution: str, process: processes.Process) -> Observation:
