@@ -18,7 +18,7 @@ def backoff(times: int, bounds: tuple[float, float]) -> float:
     """Return the seconds to wait after so many failures in a row: twice as long each time."""
     first, most = bounds
     # The exponent is bounded too: of a day's failures the power would be no float any more.
-    return min(first * 2 ** min(times - 1, 10), most)
+    return min(first * 2.0 ** min(times - 1, 10), most)
 
 
 class KeyQueue(Generic[K]):
