@@ -23,7 +23,7 @@ UNUSED = {
 AFTER = {
     "get_job": "after:create_job",
     "get_pod": "after:create_pod",
-    "list_run_nodes": "after:patch_run_status:2",
+    "list_run_nodes": "after:patch_run_status:6",
 }
 """Methods that are needed only after another crash: that one."""
 UNMANAGED = {"set_job_ttl"}

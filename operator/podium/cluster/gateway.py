@@ -55,13 +55,15 @@ class ApiError(Exception):
         message: str,
         retry_after: float | None = None,
         causes: Sequence[str] = (),
+        request: str = "",
     ) -> None:
         self.status = status
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
         self.causes = tuple(causes)
-        super().__init__(f"{status} {reason}: {message}")
+        asked = f"{request}: " if request else ""
+        super().__init__(f"{asked}{status} {reason}: {message}")
 
     @property
     def transient(self) -> bool:
@@ -432,13 +434,14 @@ class Gateway:
                     received = await response.read()
                     retry_after = response.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError, OSError, ApiException) as error:
-                raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
+                what = f"{type(error).__name__}: {error}"
+                raise ApiError(0, "NoAnswer", what, request=_verb(method, path)) from None
             finally:
                 self._changing -= changes
                 self._told(_verb(method, path), status, time.monotonic() - begin)
         answer = _json(received)
         if status >= 400:
-            raise _error(status, retry_after, answer)
+            raise _error(status, retry_after, answer, _verb(method, path))
         return answer, len(received)
 
 
@@ -460,7 +463,7 @@ def _verb(method: str, path: str) -> str:
     return f"{method} {inner[0]}" + (f"/{inner[2]}" if len(inner) > 2 else "")
 
 
-def _error(status: int, retry_after: str | None, answer: Any) -> ApiError:
+def _error(status: int, retry_after: str | None, answer: Any, request: str = "") -> ApiError:
     answer = answer if isinstance(answer, dict) else {}
     details = answer.get("details")
     causes = details.get("causes") if isinstance(details, dict) else None
@@ -475,6 +478,7 @@ def _error(status: int, retry_after: str | None, answer: Any) -> ApiError:
             for cause in (causes if isinstance(causes, list) else [])
             if isinstance(cause, dict)
         ],
+        request,
     )
 
 

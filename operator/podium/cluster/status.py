@@ -90,6 +90,8 @@ class StatusWriter:
                     await self._catch_up(run)
                     continue
                 if not _too_large(error):
+                    if error.status == 422:  # such as a field to remove that is not there
+                        await self._catch_up(run)
                     raise
                 if patch.forced:
                     await self._give_up(run, error)

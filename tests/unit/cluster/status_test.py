@@ -196,6 +196,22 @@ async def test_somebody_else_wrote_the_status(world):
     assert len(world.server.writes) == 1
 
 
+async def test_somebody_else_wrote_the_status_and_the_patch_does_not_fit(world):
+    """The server applies it before it compares versions."""
+    world.server.change(status={"phase": "Succeeded"})
+    world.server.refuse = [ApiError(422, "Invalid", "the server rejected our request")]
+    world.paper.ok("a-1")
+    with pytest.raises(ConflictError):
+        await world.write()
+
+
+async def test_a_patch_that_does_not_fit_for_no_known_reason_is_told(world):
+    world.server.refuse = [ApiError(422, "Invalid", "the server rejected our request")]
+    world.paper.ok("a-1")
+    with pytest.raises(ApiError):
+        await world.write()
+
+
 async def test_somebody_writes_all_the_time(world):
     tries = []
 
