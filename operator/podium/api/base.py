@@ -30,15 +30,19 @@ __all__ = [
 
 
 class ApiModel(BaseModel):
-    """A part of a resource: camelCase outside, unknown fields refused, docstrings published."""
+    """A part of a resource: camelCase outside, unknown fields refused.
+
+    The docstrings of its fields are what `kubectl explain` shows (`podium.api.crd`).
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         extra="forbid",
-        use_attribute_docstrings=True,
         validate_default=False,
         ser_json_inf_nan="constants",
+        # Podium starts often: a model is made ready when it is first used.
+        defer_build=True,
     )
 
 

@@ -102,7 +102,7 @@ class _Group(click.Group):
 @click.group(
     cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(podium.__version__, message="podium %(version)s")
+@click.version_option(package_name="podium", message="podium %(version)s")
 def main() -> None:
     """Run DAG workflows: on this machine, and on Kubernetes with the same files.
 
@@ -113,4 +113,4 @@ def main() -> None:
 @click.command()
 def version() -> None:
     """Print the version."""
-    click.echo(f"podium {podium.__version__}")
+    click.echo(f"podium {podium.version()}")
