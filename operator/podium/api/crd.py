@@ -13,7 +13,6 @@ import ast
 import inspect
 import sys
 from collections.abc import Mapping
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -217,9 +216,7 @@ def structural(model: type[BaseModel]) -> dict[str, Any]:
 
     References are put in, `X or null` becomes X, what structural schemas know not is left out.
     """
-    schema = model.model_json_schema(
-        by_alias=True, mode="validation", schema_generator=_Described
-    )
+    schema = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_Described)
     made = _structural(schema, schema.get("$defs", {}))
     _defaults_as_words(made, schema, schema.get("$defs", {}))
     return made
@@ -240,7 +237,6 @@ class _Described(GenerateJsonSchema):
         return made
 
 
-@cache
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
     """Return what stands below each field of a model."""
     (body,) = ast.parse(inspect.getsource(model)).body
