@@ -23,6 +23,7 @@ UNUSED = {
 AFTER = {
     "get_job": "after:create_job",
     "get_pod": "after:create_pod",
+    "list_run_nodes": "after:patch_run_status:2",
 }
 """Methods that are needed only after another crash: that one."""
 UNMANAGED = {"set_job_ttl"}
@@ -43,6 +44,7 @@ MORE = [
     for name, number in (
         ("create_job", 4),
         ("create_pod", 4),
+        ("create_run_nodes", 4),
         ("patch_job_status", 4),
         ("patch_pod", 4),
         ("patch_run", 2),

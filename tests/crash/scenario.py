@@ -57,6 +57,7 @@ class Scenario:
     def __init__(self, api, namespace):
         self._api = api
         self._runs = f"/apis/{API_VERSION}/namespaces/{namespace}/workflowruns"
+        self._shards = f"/apis/{API_VERSION}/namespaces/{namespace}/workflowrunnodes"
         self._workflows = f"/apis/{API_VERSION}/namespaces/{namespace}/workflows"
         self._core = f"/api/v1/namespaces/{namespace}"
         self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
@@ -144,7 +145,23 @@ class Scenario:
         return await self._api.call("GET", f"{self._runs}/{name}")
 
     async def _nodes(self, name):
-        return (await self._run(name)).get("status", {}).get("nodes", {})
+        return (await self._whole(name)).get("status", {}).get("nodes", {})
+
+    async def _whole(self, name):
+        """Return a run with all its nodes, those in shards too."""
+        while True:
+            run = await self._run(name)
+            named = [each["name"] for each in run.get("status", {}).get("shards", ())]
+            if not named:
+                return run
+            listed = await self._api.call(
+                "GET", self._shards, labelSelector=f"podium.dev/run={name}"
+            )
+            found = {each["metadata"]["name"]: each["nodes"] for each in listed["items"]}
+            if found.keys() >= set(named):  # else they were made anew meanwhile
+                for shard in reversed(named):
+                    run["status"]["nodes"] = {**found[shard], **run["status"]["nodes"]}
+                return run
 
     def _ended(self, name):
         async def ended():
@@ -209,7 +226,7 @@ class Scenario:
 
     async def end(self):
         """Return the end states, without what differs from time to time."""
-        return {name: _end(await self._run(name)) for name in ("main", "stopped")}
+        return {name: _end(await self._whole(name)) for name in ("main", "stopped")}
 
     async def violations(self):
         """Say what was executed twice, or never."""

@@ -14,9 +14,12 @@ import threading
 from collections import Counter
 
 from podium.cli.operator import operator
+from podium.cluster import shards
 from podium.cluster.gateway import ApiError, Gateway
 
 WHEN = ("before", "after")
+SHARDS = {"INLINE_NODES": 4, "SHARD_NODES": 3, "RECENT_NODES": 2}
+"""A run of a few nodes counts as large."""
 
 
 def methods():
@@ -89,6 +92,8 @@ def main(arguments=None):
     crash = Crash(given.crash, trace)
     for name in methods():
         setattr(Gateway, name, crash.wrap(name, getattr(Gateway, name)))
+    for name, value in SHARDS.items():
+        setattr(shards, name, value)
     operator.main(["--config", given.config], standalone_mode=False)
 
 

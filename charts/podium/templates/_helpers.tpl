@@ -82,6 +82,10 @@ logFormat: {{ .Values.logFormat }}
 - apiGroups: [podium.dev]
   resources: [workflows/status, workflowruns/status]
   verbs: [patch]
+# The node states of large runs; they never change.
+- apiGroups: [podium.dev]
+  resources: [workflowrunnodes]
+  verbs: [list, create, delete]
 # ownerReferences with blockOwnerDeletion, where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [podium.dev]
   resources: [workflowruns/finalizers]

@@ -23,7 +23,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from podium.api import names
-from podium.api.resources import Workflow, WorkflowRun
+from podium.api.resources import Workflow, WorkflowRun, WorkflowRunNodes
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
 from podium.api.workflow import WorkflowSpec
 
@@ -39,7 +39,7 @@ _MUTABLE = ("suspend", "cancel", "ttlSecondsAfterFinished")
 
 def crds() -> list[dict[str, Any]]:
     """Return the CRDs, as plain data."""
-    return [_workflows(), _runs()]
+    return [_workflows(), _runs(), _run_nodes()]
 
 
 def files(root: Path) -> dict[Path, str]:
@@ -63,8 +63,7 @@ def _workflows() -> dict[str, Any]:
     return _crd(
         Workflow,
         short="wfl",
-        spec=spec,
-        status=structural(WorkflowStatus),
+        fields=_spec_and_status(Workflow, spec, structural(WorkflowStatus)),
         columns=[
             ("Version", "string", ".spec.version", "The author's version of it"),
             ("Nodes", "integer", ".status.nodes", "How many nodes it has"),
@@ -112,8 +111,7 @@ def _runs() -> dict[str, Any]:
     return _crd(
         WorkflowRun,
         short="wfr",
-        spec=spec,
-        status=status,
+        fields=_spec_and_status(WorkflowRun, spec, status),
         columns=[
             ("Workflow", "string", ".spec.workflowRef.name", "The Workflow that it executes"),
             ("Phase", "string", ".status.phase", "Where it stands"),
@@ -122,6 +120,18 @@ def _runs() -> dict[str, Any]:
             ("Duration", "string", ".status.duration", "From start to end"),
         ],
         selectable=[".status.phase"],
+    )
+
+
+def _run_nodes() -> dict[str, Any]:
+    nodes = structural(WorkflowRunNodes)["properties"]["nodes"]
+    nodes["x-kubernetes-map-type"] = "atomic"
+    run = '.metadata.ownerReferences[?(@.kind=="WorkflowRun")].name'
+    return _crd(
+        WorkflowRunNodes,
+        short="wfrn",
+        fields={"nodes": nodes},
+        columns=[("Run", "string", run, "The run whose nodes it holds")],
     )
 
 
@@ -143,27 +153,32 @@ def _graph(spec: dict[str, Any]) -> None:
     ]
 
 
-def _crd(
-    model: type[Workflow | WorkflowRun],
-    *,
-    short: str,
-    spec: dict[str, Any],
-    status: dict[str, Any],
-    columns: list[tuple[str, str, str, str]],
-    selectable: list[str] | None = None,
+def _spec_and_status(
+    model: type[Workflow | WorkflowRun], spec: dict[str, Any], status: dict[str, Any]
 ) -> dict[str, Any]:
-    kind = model.KIND
-    plural = kind.lower() + "s"
     for part, owner in ((spec, "spec"), (status, "status")):
         part["description"] = _words(_docstrings(model)[owner])
     status["properties"]["conditions"].update(
         {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
+    return {"spec": spec, "status": status}
+
+
+def _crd(
+    model: type[Workflow | WorkflowRun | WorkflowRunNodes],
+    *,
+    short: str,
+    fields: dict[str, Any],
+    columns: list[tuple[str, str, str, str]],
+    selectable: list[str] | None = None,
+) -> dict[str, Any]:
+    kind = model.KIND
+    plural = kind.lower().removesuffix("s") + "s"
     version: dict[str, Any] = {
         "name": names.VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
+        **({"subresources": {"status": {}}} if "status" in fields else {}),
         "additionalPrinterColumns": [
             {"name": name, "type": kind_, "jsonPath": path, "description": text}
             for name, kind_, path, text in [
@@ -178,13 +193,12 @@ def _crd(
         "openAPIV3Schema": {
             "type": "object",
             "description": _words(inspect.getdoc(model) or ""),
-            "required": ["spec"],
+            **({"required": ["spec"]} if "spec" in fields else {}),
             "properties": {
                 "apiVersion": {"type": "string", "description": f"{names.API_VERSION}."},
                 "kind": {"type": "string", "description": f"{kind}."},
                 "metadata": {"type": "object"},
-                "spec": spec,
-                "status": status,
+                **fields,
             },
         }
     }

@@ -4,11 +4,11 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from podium.api.base import ApiModel
-from podium.api.run import WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
+from podium.api.base import ApiModel, Id
+from podium.api.run import NodeState, WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
 from podium.api.workflow import WorkflowSpec
 
-__all__ = ["ObjectMeta", "Workflow", "WorkflowRun"]
+__all__ = ["ObjectMeta", "Workflow", "WorkflowRun", "WorkflowRunNodes"]
 
 
 class ObjectMeta(ApiModel):
@@ -56,3 +56,18 @@ class WorkflowRun(ApiModel):
     """What is asked of the run."""
     status: WorkflowRunStatus | None = None
     """Everything that happened."""
+
+
+class WorkflowRunNodes(ApiModel):
+    """Where some nodes of a large WorkflowRun stood when this was made; the run's status names it.
+
+    It never changes: states that changed since stand in the status, and a newer one replaces it.
+    """
+
+    KIND: ClassVar[str] = "WorkflowRunNodes"
+
+    api_version: Literal["podium.dev/v1alpha1"]
+    kind: Literal["WorkflowRunNodes"]
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=250)
+    """Where each node stood."""

@@ -17,6 +17,7 @@ __all__ = [
     "NodeStatus",
     "RecordedAnswers",
     "RunPhase",
+    "ShardReference",
     "WorkflowReference",
     "WorkflowRunSpec",
     "WorkflowRunStatus",
@@ -223,6 +224,15 @@ class ContextEdit(ApiModel):
     """The version that a restore went back to; left out for a re-run with edits."""
 
 
+class ShardReference(ApiModel):
+    """Where the states of some nodes of a large run stand."""
+
+    name: Text
+    """Name of a WorkflowRunNodes in the run's namespace."""
+    nodes: int
+    """How many nodes it holds."""
+
+
 class WorkflowRunStatus(ApiModel):
     """Everything that happened in a run."""
 
@@ -253,7 +263,13 @@ class WorkflowRunStatus(ApiModel):
     handled_requests: list[Text] = Field(default_factory=list, max_length=20)
     """Ids of the last requests that were carried out."""
     nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=5000)
-    """Where each node stands."""
+    """Where each node stands; of a run with shards, the nodes that changed since they were made."""
+    shards: list[ShardReference] = Field(default_factory=list, max_length=5000)
+    """Large runs only (over 500 nodes or 400 KB of states): where the other nodes stand."""
+    node_counts: dict[NodeStatus, int] = Field(default_factory=dict)
+    """Large runs only: how many nodes stand where."""
+    failed_nodes: list[Id] = Field(default_factory=list, max_length=50)
+    """Large runs only: the first nodes that failed."""
     removed_nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=500)
     """Nodes that a newer definition no longer has, as they last stood."""
 

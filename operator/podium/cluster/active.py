@@ -7,6 +7,7 @@ from typing import Any
 from podium.cluster.cache import RunKey
 from podium.cluster.jobs import Owner
 from podium.cluster.recorder import Subject
+from podium.cluster.shards import Shards
 from podium.cluster.views import PodView
 from podium.engine.engine import Engine
 from podium.engine.model import Emit, Observation, Stop
@@ -53,6 +54,7 @@ class ActiveRun:
     """resourceVersion of the run as the server has it."""
     generation: int
     """Generation of the spec that the status on the server has seen."""
+    shards: Shards = field(default_factory=Shards)
     executions: dict[str, Execution] = field(default_factory=dict)
     """By name of the Job."""
     jobs_of: dict[str, list[str]] = field(default_factory=dict)

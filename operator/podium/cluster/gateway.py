@@ -185,6 +185,19 @@ class Gateway:
         """Delete a WorkflowRun and what belongs to it."""
         await self._delete(_own(namespace, "workflowruns", name), uid)
 
+    async def create_run_nodes(self, shard: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+        """Create a WorkflowRunNodes; return it and its bytes."""
+        path = _own(shard["metadata"]["namespace"], "workflowrunnodes")
+        return await self._exchange("POST", path, shard)
+
+    async def list_run_nodes(self, namespace: str, selector: str) -> list[dict[str, Any]]:
+        """Return the WorkflowRunNodes with these labels."""
+        return await self._list(_own(namespace, "workflowrunnodes"), labelSelector=selector)
+
+    async def delete_run_nodes(self, namespace: str, name: str, uid: str) -> None:
+        """Delete a WorkflowRunNodes."""
+        await self._delete(_own(namespace, "workflowrunnodes", name), uid)
+
     async def get_workflow(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a Workflow."""
         return await self._call("GET", _own(namespace, "workflows", name))

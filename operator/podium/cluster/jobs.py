@@ -74,6 +74,17 @@ class Owner:
     workflow: str
     recorded: RecordedAnswers | None
 
+    def reference(self) -> dict[str, Any]:
+        """Return the ownerReference of what belongs to the run."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "WorkflowRun",
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
 
 def job_name(run_name: str, run_uid: str, execution: str, restart: int) -> str:
     """Name the Job of an execution; a restart after a disruption that ended the Job has its own."""
@@ -112,16 +123,7 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
                 ANNOTATION_EXECUTION: launch.execution_id,
                 **({ANNOTATION_RESTART: str(launch.restart)} if launch.restart else {}),
             },
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": "WorkflowRun",
-                    "name": owner.name,
-                    "uid": owner.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [owner.reference()],
         },
         "spec": {
             # A server that does not know the field drops it: then the built-in controller acts.

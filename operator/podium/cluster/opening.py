@@ -15,8 +15,9 @@ from podium.cluster.gateway import ApiError, Gateway
 from podium.cluster.jobs import Owner
 from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.settings import Settings
-from podium.cluster.status import StatusWriter, bare_status
-from podium.cluster.views import RunView, dig
+from podium.cluster.shards import LostError, begun, read_nodes
+from podium.cluster.status import ConflictError, StatusWriter, bare_status
+from podium.cluster.views import RunView, dig, run_view
 from podium.engine.codec import load_status
 from podium.engine.conditions import set_condition
 from podium.engine.engine import Changes, Engine
@@ -70,7 +71,7 @@ class Opener:
             return None
         known = dig(body, "status")
         known = known if isinstance(known, dict) else {}
-        if view.ended and not known.get("nodes"):
+        if view.ended and not begun(known):
             await self._refuse_all(view, "the run never started: make a new one")
             return None
         try:
@@ -79,7 +80,14 @@ class Opener:
             await self._fail_unstarted(body, "InvalidRun", words(problem), known)
             return None
         assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
-        status = load_status(known) if known.get("nodes") else None
+        try:
+            nodes, shards = await read_nodes(
+                self._gateway, view.namespace, view.name, view.uid, known
+            )
+        except LostError as lost:
+            await self._fail_lost(body, known, lost)
+            return None
+        status = load_status({**known, "nodes": nodes}) if begun(known) else None
         plan = await self._plan(body, resource, status, known)
         if plan is None:
             return None
@@ -92,6 +100,7 @@ class Opener:
                 return None
             status = initial_status(plan, round(time.time(), 3))
         run = self._active(view, body, resource, plan, status, known)
+        run.shards = shards
         if fresh:
             set_condition(status, round(time.time(), 3), "Valid", ConditionStatus.TRUE, "Valid")
             # Written before anything is launched: from now on the run is pinned, and a run
@@ -199,16 +208,34 @@ class Opener:
         known: dict[str, Any],
         phase: RunPhase = RunPhase.FAILED,
     ) -> None:
-        """End a run that cannot run."""
+        """End a run that cannot run; one that has ended already is only told why."""
+        view = run_view(body)
+        if view is not None and view.ended:
+            await self._refuse_all(view, message)
+            return
         now = round(time.time(), 3)
         status = bare_status(known, phase)
         status.completed_at = now
         message = message[:MESSAGE_CHARACTERS]
-        if phase is RunPhase.FAILED:
+        if phase is RunPhase.FAILED and reason != "NodeStatesLost":
             set_condition(status, now, "Valid", ConditionStatus.FALSE, reason, message)
         set_condition(status, now, "Succeeded", ConditionStatus.FALSE, reason, message)
         await self._writer.write_bare(body, status, known)
         self._recorder.warn(_subject(body), reason, message)
+
+    async def _fail_lost(
+        self, body: dict[str, Any], known: dict[str, Any], lost: LostError
+    ) -> None:
+        """End a run of whose nodes nobody knows any more whether they ran."""
+        meta = body["metadata"]
+        live = await self._gateway.get_run(meta["namespace"], meta["name"])
+        if dig(live, "metadata", "resourceVersion") != meta["resourceVersion"]:
+            raise ConflictError  # another status, which names other shards
+        message = (
+            f"the WorkflowRunNodes {lost} of the run, which hold the states of its nodes, are gone:"
+            " make a new run"
+        )
+        await self._fail_unstarted(body, "NodeStatesLost", message, known)
 
     async def _refuse_all(self, view: RunView, message: str) -> None:
         subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)

@@ -1,12 +1,17 @@
 """A run's status on the server: the one module that writes it, in patches of what changed."""
 
+import asyncio
+import logging
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
 from podium.cluster.active import ActiveRun
 from podium.cluster.cache import Cache
 from podium.cluster.gateway import ApiError, Gateway
+from podium.cluster.shards import Fold, build_shard
 from podium.cluster.views import dig
 from podium.engine.codec import dump_node, dump_status, load_status
 from podium.engine.conditions import set_condition
@@ -23,12 +28,34 @@ BYTES_PER_SECOND = 4_000_000
 """What the server may have to store for writes that can wait, of all runs together."""
 
 
+_WHERE = ("nodes", "shards", "nodeCounts", "failedNodes")
+"""Fields of a status that say where its nodes stand."""
+_NOWHERE: dict[str, Any] = {"nodes": {}, "shards": [], "node_counts": {}, "failed_nodes": []}
+
+log = logging.getLogger(__name__)
+
+
 class ConflictError(Exception):
     """The status on the server is not the one that this operator wrote last."""
 
 
 class TooLargeError(Exception):
     """The server does not take a status of this size; the run has failed for it."""
+
+
+@dataclass(slots=True)
+class _Patch:
+    """One write of a status, and the shards that were made for it."""
+
+    states: dict[str, Any]
+    """Of each changed node; None: it is no more."""
+    fold: Fold | None
+    forced: bool
+    """Whether no smaller status is possible."""
+    uids: dict[str, str] = field(default_factory=dict)
+    size: int = 0
+    """Bytes of the shards."""
+    operations: list[dict[str, Any]] = field(default_factory=list)
 
 
 class StatusWriter:
@@ -44,17 +71,17 @@ class StatusWriter:
         return max(run.write_at, self._free_at)
 
     async def write(self, run: ActiveRun, generation: int, changes: Changes) -> None:
-        """Write what changed, in one patch.
+        """Write what changed, in one patch. Of a large run, the shards first that it names.
 
         Raises `ConflictError`, `TooLargeError`, `ApiError`.
         """
         _observed(run.engine.status, generation)
-        operations = _operations(run.known, run.engine.status, changes)
+        begin = time.monotonic()
+        patch = await self._prepare(run, changes)
         for _ in range(CONFLICTS):
-            begin = time.monotonic()
             try:
                 body, size = await self._gateway.patch_run_status(
-                    *run.key, [at_version(run.version), *operations]
+                    *run.key, [at_version(run.version), *patch.operations]
                 )
             except ApiError as error:
                 if error.status == 404:
@@ -62,19 +89,61 @@ class StatusWriter:
                 if error.status == 409:
                     await self._catch_up(run)
                     continue
-                if _too_large(error):
+                if not _too_large(error):
+                    raise
+                if patch.forced:
                     await self._give_up(run, error)
                     raise TooLargeError(error.message) from None
-                raise
+                patch = await self._prepare(run, changes, force=True)
+                continue
             run.known = body.get("status") or {}
             run.version = str(dig(body, "metadata", "resourceVersion"))
             run.generation = generation
+            run.shards.written(patch.states, patch.fold, patch.uids)
             self._cache.put_run(body)
             end = time.monotonic()
             run.write_at = end + max(SPACING_SECONDS, (end - begin) * (1 / SHARE - 1))
+            size += patch.size
             self._free_at = max(self._free_at, end) + size / BYTES_PER_SECOND
+            await self._delete_spent(run)
             return
         raise ConflictError
+
+    async def _prepare(self, run: ActiveRun, changes: Changes, *, force: bool = False) -> "_Patch":
+        """Make the shards that the next status names, and the patch that writes it."""
+        status = run.engine.status
+        states = {
+            node: dump_node(status.nodes[node]) if node in status.nodes else None
+            for node in sorted(changes.nodes)
+        }
+        fold = run.shards.fold(
+            run.owner.name, run.known.get("nodes") or {}, status, states, force=force
+        )
+        patch = _Patch(states, fold, forced=force)
+        if fold is not None:
+            bodies = [build_shard(run.owner, name, nodes) for name, nodes in fold.made.items()]
+            made = map(self._gateway.create_run_nodes, bodies)
+            for answer in await asyncio.gather(*made, return_exceptions=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+                body, size = answer
+                patch.uids[body["metadata"]["name"]] = body["metadata"]["uid"]
+                patch.size += size
+        fields = dump_status(status.model_copy(update=_NOWHERE))
+        fields.update(run.shards.summary(status, states, fold))
+        patch.operations = _operations(run.known, fields, states, fold)
+        return patch
+
+    async def _delete_spent(self, run: ActiveRun) -> None:
+        """Delete shards that the status names no more."""
+        spent, run.shards.spent = run.shards.spent, []
+        namespace = run.owner.namespace
+        deletions = [self._gateway.delete_run_nodes(namespace, s.name, s.uid) for s in spent]
+        for error in await asyncio.gather(*deletions, return_exceptions=True):
+            if isinstance(error, ApiError):  # they go with their run at the latest
+                log.info("%s/%s: a shard is left behind: %s", *run.key, error)
+            elif error is not None:
+                raise error
 
     async def write_bare(
         self, body: dict[str, Any], status: WorkflowRunStatus, known: dict[str, Any]
@@ -83,8 +152,7 @@ class StatusWriter:
         meta = body["metadata"]
         _observed(status, int(meta.get("generation") or 0))
         document = dump_status(status)
-        if "nodes" in known:
-            document["nodes"] = known["nodes"]
+        document.update({name: known[name] for name in _WHERE if name in known})
         operations = [
             at_version(str(meta["resourceVersion"])),
             {"op": "add", "path": "/status", "value": document},
@@ -137,15 +205,18 @@ def at_version(version: str) -> dict[str, Any]:
 
 
 def _operations(
-    known: dict[str, Any], status: WorkflowRunStatus, changes: Changes
+    known: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    states: Mapping[str, Any],
+    fold: Fold | None,
 ) -> list[dict[str, Any]]:
     """Return the JSON Patch from the status on the server to the engine's.
 
     A changed node is replaced whole: a merge would mix the outputs of two executions.
     """
     if "nodes" not in known:
-        return [{"op": "add", "path": "/status", "value": dump_status(status)}]
-    fields = dump_status(status.model_copy(update={"nodes": {}}))
+        nodes = states if fold is None else fold.recent
+        return [{"op": "add", "path": "/status", "value": {**fields, "nodes": nodes}}]
     operations: list[dict[str, Any]] = [
         {"op": "add", "path": f"/status/{name}", "value": value}
         for name, value in fields.items()
@@ -156,11 +227,11 @@ def _operations(
         for name in known
         if name not in fields and name != "nodes"
     ]
-    for node in sorted(changes.nodes):
-        state = status.nodes.get(node)
+    if fold is not None:
+        return [*operations, {"op": "add", "path": "/status/nodes", "value": fold.recent}]
+    for node, state in states.items():
         if state is not None:
-            path = f"/status/nodes/{node}"
-            operations.append({"op": "add", "path": path, "value": dump_node(state)})
+            operations.append({"op": "add", "path": f"/status/nodes/{node}", "value": state})
         elif node in known["nodes"]:
             operations.append({"op": "remove", "path": f"/status/nodes/{node}"})
     return operations

@@ -351,7 +351,7 @@ def run_view(body: Any) -> RunView | None:
         ttl=ttl if isinstance(ttl, int) and not isinstance(ttl, bool) else None,
         deleting=meta.get("deletionTimestamp") is not None,
         phase=text(status.get("phase")),
-        started=bool(status.get("nodes")),
+        started=bool(status.get("nodes") or status.get("shards")),
         completed_at=when(status.get("completedAt")),
         revision=text(status.get("workflowRevision")),
     )

@@ -234,6 +234,24 @@ REQUESTS = [
         ("DELETE", f"{APPS}/controllerrevisions/x", OPTIONS),
         "DELETE controllerrevisions",
     ),
+    (
+        "create_run_nodes",
+        (thing("WorkflowRunNodes"),),
+        ("POST", f"{OWN}/workflowrunnodes", thing("WorkflowRunNodes")),
+        "POST workflowrunnodes",
+    ),
+    (
+        "list_run_nodes",
+        ("team", "a=b"),
+        ("GET", f"{OWN}/workflowrunnodes", None),
+        "GET workflowrunnodes",
+    ),
+    (
+        "delete_run_nodes",
+        ("team", "x", "u"),
+        ("DELETE", f"{OWN}/workflowrunnodes/x", OPTIONS),
+        "DELETE workflowrunnodes",
+    ),
     ("get_lease", ("team", "x"), ("GET", f"{LEASES}/x", None), "GET leases"),
     ("create_lease", (thing("Lease"),), ("POST", LEASES, thing("Lease")), "POST leases"),
     ("replace_lease", (thing("Lease"),), ("PUT", f"{LEASES}/x", thing("Lease")), "PUT leases"),
@@ -428,7 +446,9 @@ async def test_an_answer_that_never_comes(server, gateway, monkeypatch):
     assert await gateway.drain(0)
 
 
-@pytest.mark.parametrize("name", ["delete_run", "delete_job", "delete_pod", "delete_revision"])
+@pytest.mark.parametrize(
+    "name", ["delete_run", "delete_job", "delete_pod", "delete_revision", "delete_run_nodes"]
+)
 async def test_what_is_gone_need_not_be_deleted(server, gateway, name):
     server.replies(
         status(404), status(409, "the UID in the precondition does not match"), status(403)
@@ -447,7 +467,7 @@ def page(items, more="", version="7"):
     return web.json_response({"metadata": meta, "items": items})
 
 
-@pytest.mark.parametrize("name", ["list_events", "list_revisions"])
+@pytest.mark.parametrize("name", ["list_events", "list_revisions", "list_run_nodes"])
 async def test_lists_come_in_pages(server, gateway, name):
     server.replies(page([{"n": 1}], "two"), page([{"n": 2}]))
     assert await getattr(gateway, name)("team", "what") == [{"n": 1}, {"n": 2}]

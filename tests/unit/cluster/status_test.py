@@ -51,6 +51,9 @@ class Server:
             raise ApiError(404, "NotFound", "gone")
         return copy.deepcopy(self.body)
 
+    async def create_run_nodes(self, shard):
+        return {"metadata": {**shard["metadata"], "uid": "made"}}, 100
+
     async def patch_run_status(self, namespace, name, operations):
         assert (namespace, name) == ("team", "release-x7")
         self.before()
@@ -240,7 +243,7 @@ async def test_what_the_server_cannot_do_now_is_its_callers_to_try_again(world):
 )
 async def test_a_status_that_is_too_large_fails_the_run_in_words(world, error):
     world.paper.ok("a-1", {"v": "x" * 100})
-    world.server.refuse = [error]
+    world.server.refuse = [error, error]  # in shards, too
     with pytest.raises(TooLargeError):
         await world.write()
     status = world.server.status
@@ -255,7 +258,7 @@ async def test_a_status_that_is_too_large_fails_the_run_in_words(world, error):
 
 async def test_a_first_status_that_is_too_large(clock):
     world = World(clock)
-    world.server.refuse = [ApiError(413, "RequestEntityTooLarge", "limit is 3145728")]
+    world.server.refuse = [ApiError(413, "RequestEntityTooLarge", "limit is 3145728")] * 2
     with pytest.raises(TooLargeError):
         await world.write()
     assert (world.server.status["phase"], world.server.status["nodes"]) == ("Failed", {})
