@@ -82,6 +82,7 @@ class LocalRun:
         self._requests: list[Request] = []
         self._interrupted = False
         self._processes: dict[str, processes.Process] = {}
+        self._programs = processes.Programs()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: asyncio.Queue[Observation | BaseException | None] = asyncio.Queue()
         """None: look at what is asked. An exception: the run cannot go on."""
@@ -132,6 +133,7 @@ class LocalRun:
                 *(self._end(execution, each) for execution, each in self._processes.items())
             )
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._programs.close()
 
     async def _turn(self, seen: list[Observation]) -> float | None:
         """Step until nothing more is to be launched; return when to look again."""
@@ -143,18 +145,17 @@ class LocalRun:
             )
             handled = self.status.handled_requests
             self._requests = [asked for asked in self._requests if asked.id not in handled]
-            seen = []
+            launches = [action for action in actions if isinstance(action, Launch)]
             for action in actions:
-                if isinstance(action, Launch):
-                    seen.append(await self._launch(action))
-                elif isinstance(action, Stop):
+                if isinstance(action, Stop):
                     self._go(self._stop(action))
                 elif isinstance(action, Emit):
                     events.append(action)
                 elif isinstance(action, WakeAt):
                     wake = action.at
-            if not seen:
+            if not launches:
                 break
+            seen = await asyncio.gather(*map(self._launch, launches))
         changes = self.engine.take_changes()
         if changes:
             self.folder.save(self.status, changes, self._migrated())
@@ -243,7 +244,7 @@ class LocalRun:
             self._link_artifacts(folder, launch.input)
             argv = self._program(launch, node, workload, folder, env)
             workdir = Path(self.record.workdir)
-            process = await processes.start(folder, argv, env, workdir, launch.restart)
+            process = await self._programs.start(folder, argv, env, workdir, launch.restart)
         except InputTooLarge as problem:
             return not_started(launch, "InputTooLarge", str(problem))
         except (EnvironmentProblem, OSError, ValueError) as problem:
@@ -260,12 +261,13 @@ class LocalRun:
                 script = folder / "script"
                 script.write_text(workload.script or "")
                 interpreter = workload.interpreter or "bash"
-                if shutil.which(interpreter, path=env["PATH"]) is None:
+                program = shutil.which(interpreter, path=env["PATH"])
+                if program is None:
                     raise EnvironmentProblem(
                         f"config.interpreter: there is no program {interpreter!r} in PATH: install"
                         " it, or name another, such as bash or python3"
                     )
-                return [interpreter, str(script)]
+                return [program, str(script)]
             case Runtime.RUNNER:
                 recorded = self.record.spec.recorded_answers
                 if recorded is None or recorded.file is None:
@@ -355,7 +357,7 @@ class LocalRun:
             execution,
             AttemptPhase.SUCCEEDED,
             attempt=process.attempt,
-            at=_changed(folder / "exit"),
+            at=process.ended_at or _changed(folder / "exit"),
             output=_written(folder),
             output_limit=OUTPUT_LIMIT,
         )
@@ -404,7 +406,7 @@ def _running(node: str, execution: str, process: processes.Process) -> Observati
         execution,
         AttemptPhase.RUNNING,
         attempt=process.attempt,
-        started_at=_changed(process.folder / "pid") or time.time(),
+        started_at=process.started_at or _changed(process.folder / "pid") or time.time(),
     )
 
 
