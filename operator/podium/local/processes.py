@@ -187,7 +187,8 @@ class _Answers(asyncio.Protocol):
 
     def close(self) -> None:
         """Ask for nothing more."""
-        if self._transport is not None:
+        if self._transport is not None and not self.lost:
+            self._transport.write_eof()  # at once; to close it takes another turn of the loop
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
