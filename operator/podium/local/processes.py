@@ -39,19 +39,30 @@ class Process:
     """Process group of the program; 0: it was never started."""
     restart: int = 0
     """0 for the first start of the execution, n after n disruptions."""
+    begun: asyncio.Future[None] | None = None
+    """Done when it has been started, or could not be; None: an earlier podium started it."""
     end: asyncio.Future[int | None] | None = None
-    """Its exit code, once it has ended; None: an earlier podium started it."""
+    """Its exit code, once it has ended."""
     started_at: float | None = None
     ended_at: float | None = None
     was_alive: bool = False
     """Whether this podium saw it run: only then the pid can mean no other group."""
     stopping: bool = False
     """Whether it was asked to end and has its grace."""
+    killed: bool = False
+    """Whether it has no grace."""
 
     @property
     def attempt(self) -> str:
         """Return what tells this start from every other one of the run."""
         return f"{self.folder.name}/{self.restart}/{self.pid}"
+
+    async def is_begun(self) -> bool:
+        """Wait for its start; False: it could not be started."""
+        if self.begun is not None:
+            await asyncio.wait([self.begun])
+            return self.begun.exception() is None
+        return True
 
     async def wait(self) -> int | None:
         """Wait for its end; return its exit code, None if nobody knows it.
@@ -67,7 +78,9 @@ class Process:
     async def stop(self) -> None:
         """End it with all it started: SIGTERM, after a grace SIGKILL. Returns when it is gone."""
         self.stopping = True
-        self._signal(signal.SIGTERM)
+        if not await self.is_begun():
+            return
+        self._signal(signal.SIGKILL if self.killed else signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE_SECONDS):
                 await self._ended()
@@ -78,6 +91,7 @@ class Process:
 
     def kill(self) -> None:
         """End it at once."""
+        self.killed = True
         self._signal(signal.SIGKILL)
 
     async def _ended(self) -> int | None:
@@ -115,18 +129,16 @@ class Programs:
     def __init__(self) -> None:
         self._answers: _Answers | None = None
         self._starter: subprocess.Popen[bytes] | None = None
-        self._connecting = asyncio.Lock()
 
-    async def start(
+    def start(
         self, folder: Path, argv: Sequence[str], env: Mapping[str, str], cwd: Path, restart: int = 0
     ) -> Process:
-        """Start a program; the first argument is its path.
+        """Have a program started; the first argument is its path. `ready` comes first.
 
-        Raises `OSError` if it cannot be started, or runs already; `ValueError` if a text has a
-        null byte.
+        Raises `ValueError` if a text has a null byte. If it cannot be started, or runs already,
+        `begun` of the process says so, with an `OSError`.
         """
-        async with self._connecting:
-            answers = await self._connected()
+        assert self._answers is not None  # noqa: S101 - for the type checker
         process = Process(folder, restart=restart)
         key = folder.name
         variables = [f"{name}={value}" for name, value in env.items()]
@@ -134,10 +146,11 @@ class Programs:
         request = os.fsencode("\0".join(words))
         if request.count(b"\0") != len(words) - 1:
             raise ValueError("an argument or a variable has a null byte")
-        await answers.ask(key, process, len(request).to_bytes(4, "big") + request)
+        self._answers.ask(key, process, len(request).to_bytes(4, "big") + request)
         return process
 
-    async def _connected(self) -> "_Answers":
+    async def ready(self) -> None:
+        """Start the starter, if there is none."""
         if self._answers is None or self._answers.lost:
             self.close()
             ours, theirs = socket.socketpair()
@@ -152,7 +165,6 @@ class Programs:
             ours.setblocking(False)
             loop = asyncio.get_running_loop()
             _, self._answers = await loop.create_unix_connection(_Answers, sock=ours)
-        return self._answers
 
     def close(self) -> None:
         """Let the starter go: it ends with the last program."""
@@ -172,18 +184,17 @@ class _Answers(asyncio.Protocol):
         self.lost = False
         self._transport: asyncio.WriteTransport | None = None
         self._begun = b""
-        self._asked: dict[str, tuple[Process, asyncio.Future[None]]] = {}
+        self._asked: dict[str, Process] = {}
         self._running: dict[str, Process] = {}
 
-    async def ask(self, key: str, process: Process, request: bytes) -> None:
-        """Ask for a start, and wait for it. Raises `OSError` if it is refused."""
+    def ask(self, key: str, process: Process, request: bytes) -> None:
+        """Ask for a start."""
         assert self._transport is not None  # noqa: S101 - for the type checker
         loop = asyncio.get_running_loop()
+        process.begun = loop.create_future()
         process.end = loop.create_future()
-        started = loop.create_future()
-        self._asked[key] = process, started
+        self._asked[key] = process
         self._transport.write(request)
-        await started
 
     def close(self) -> None:
         """Ask for nothing more."""
@@ -206,28 +217,31 @@ class _Answers(asyncio.Protocol):
                 process.ended_at = float(rest)
                 _settle(process.end, int(number))
                 continue
-            process, started = self._asked.pop(key)
+            process = self._asked.pop(key)
             if said == "started":
                 process.pid, process.started_at = int(number), float(rest)
                 process.was_alive = True
                 self._running[key] = process
-                _settle(started, None)
-            elif not started.done():
-                started.set_exception(OSError(int(number), rest))
+                _settle(process.begun, None)
+            else:
+                _settle(process.begun, OSError(int(number), rest))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up: the starter was killed. What it had started is ended by those who wait."""
         del exc
         self.lost = True
-        for _, started in self._asked.values():
-            if not started.done():
-                started.set_exception(OSError(0, "the process that starts programs was killed"))
+        for process in self._asked.values():
+            _settle(process.begun, OSError(0, "the process that starts programs was killed"))
         for process in self._running.values():
             _settle(process.end, None)
 
 
 def _settle(future: "asyncio.Future[Any] | None", result: Any) -> None:
-    if future is not None and not future.done():
+    if future is None or future.done():
+        return
+    if isinstance(result, OSError):
+        future.set_exception(result)
+    else:
         future.set_result(result)
 
 
@@ -236,7 +250,7 @@ async def find(folder: Path) -> Process | None:
     while True:
         runs = alive(folder)
         try:
-            pid, restart = map(int, (folder / "pid").read_text().split())
+            pid, restart = map(int, (folder / "process").read_text().split("\n")[0].split())
         except (OSError, ValueError):
             if not runs:
                 return None
@@ -248,15 +262,15 @@ async def find(folder: Path) -> Process | None:
 def exit_code(folder: Path) -> int | None:
     """Return the recorded exit code, None if there is none."""
     try:
-        return int((folder / "exit").read_text())
-    except (OSError, ValueError):
+        return int((folder / "process").read_text().split("\n")[1])
+    except (OSError, ValueError, IndexError):
         return None
 
 
 def alive(folder: Path) -> bool:
     """Tell whether the program of an execution runs."""
     try:
-        with (folder / "pid").open("rb") as lock:
+        with (folder / "process").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -1,9 +1,10 @@
 """The starter: starts the programs of a run, and sees them end, for a podium that may be killed.
 
 A process of its own, run by the path of this file so that it loads next to nothing: one beside each
-podium that runs something, instead of a shell around each program. It holds a lock on the file
-`pid` of an execution's folder while the program runs, and writes the exit code to the file `exit`.
-When its podium is gone it starts nothing more, and stays until the last program has ended.
+podium that runs something, instead of a shell around each program. In an execution's folder it
+writes the file `process`: `PID RESTART`, and below it the exit code. It holds a lock on that file
+while the program runs. When its podium is gone it starts nothing more, and stays until the last
+program has ended.
 
 Requests come by standard input, which is a socket: four bytes of length, then texts with a null
 byte between them: key, folder, restart, working folder, number of arguments, the arguments, and
@@ -63,12 +64,11 @@ class Starter:
         argv, variables = rest[: int(number)], rest[int(number) :]
         lock = None
         try:
-            lock = os.open(folder + b"/pid", os.O_RDWR | os.O_CREAT, 0o644)
+            lock = os.open(folder + b"/process", os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(lock, 0)
-            for left in (b"/exit", b"/interrupted"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(folder + left)  # noqa: PTH108 - pathlib is slow to load
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(folder + b"/interrupted")  # noqa: PTH108 - pathlib is slow to load
             os.chdir(cwd)
             if os.getppid() != self._podium:
                 raise ProcessLookupError(0, "podium is gone")
@@ -108,16 +108,9 @@ class Starter:
                 code = 128 - code
             # What podium ended because it was told to end itself is to run again.
             if not os.path.exists(folder + b"/interrupted"):  # noqa: PTH110
-                _write(folder + b"/exit", b"%d\n" % code)
+                os.write(lock, b"%d\n" % code)
             os.close(lock)
             _tell(b"ended %s %d %f" % (key, code, time.time()))
-
-
-def _write(path: bytes, text: bytes) -> None:
-    with contextlib.suppress(OSError):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        os.write(file, text)
-        os.close(file)
 
 
 def _tell(line: bytes) -> None:
