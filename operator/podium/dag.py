@@ -7,7 +7,6 @@ networkx is loaded when one of its algorithms is asked for: that takes longer th
 most definitions, which need only an order of the nodes.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -544,14 +543,16 @@ def nearest_ancestors(
     sources: Mapping[str, tuple[str, ...]], node: str, most: int = NEAREST
 ) -> list[str]:
     """Return up to `most` ancestors along `sources` (direct ones by node), the nearest first."""
-    waiting = deque(sources[node])
-    found: dict[str, None] = {}
-    while waiting and len(found) < most:
-        source = waiting.popleft()
-        if source not in found:
-            found[source] = None
-            waiting.extend(sources[source])
-    return list(found)
+    found = list(dict.fromkeys(sources[node]))
+    seen = set(found)
+    for ancestor in found:  # grows meanwhile
+        if len(found) >= most:
+            break
+        for source in sources[ancestor]:
+            if source not in seen:
+                seen.add(source)
+                found.append(source)
+    return found[:most]
 
 
 def _declared(node: Node) -> _Declared:
