@@ -83,6 +83,8 @@ class LocalRun:
         self._interrupted = False
         self._processes: dict[str, processes.Process] = {}
         self._programs = processes.Programs()
+        self._found: dict[tuple[str, str], str] = {}
+        """Interpreters, by name and PATH."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: asyncio.Queue[Observation | BaseException | None] = asyncio.Queue()
         """None: look at what is asked. An exception: the run cannot go on."""
@@ -275,13 +277,7 @@ class LocalRun:
                 script = folder / "script"
                 script.write_text(workload.script or "")
                 interpreter = workload.interpreter or "bash"
-                program = shutil.which(interpreter, path=env["PATH"])
-                if program is None:
-                    raise EnvironmentProblem(
-                        f"config.interpreter: there is no program {interpreter!r} in PATH: install"
-                        " it, or name another, such as bash or python3"
-                    )
-                return [program, str(script)]
+                return [self._interpreter(interpreter, env["PATH"]), str(script)]
             case Runtime.RUNNER:
                 recorded = self.record.spec.recorded_answers
                 if recorded is None or recorded.file is None:
@@ -311,6 +307,16 @@ class LocalRun:
                 if launch.restart:
                     tool.remove(name)  # its client died, it may not have
                 return tool.argv(name, workload, folder, shown, as_file=as_file)
+
+    def _interpreter(self, name: str, path: str) -> str:
+        program = self._found.get((name, path)) or shutil.which(name, path=path)
+        if program is None:
+            raise EnvironmentProblem(
+                f"config.interpreter: there is no program {name!r} in PATH: install it, or name"
+                " another, such as bash or python3"
+            )
+        self._found[name, path] = program
+        return program
 
     def _container(self, execution: str) -> str:
         return child_name(self.record.name, self.record.uid, execution)
