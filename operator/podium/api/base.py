@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -60,6 +61,7 @@ def parse_time(value: object) -> float:
     raise ValueError("must be an RFC 3339 time such as 2026-01-31T12:00:00Z")
 
 
+@lru_cache(maxsize=4096)  # a status says the same moments over and over
 def format_time(seconds: float) -> str:
     """Write seconds since 1970 as RFC 3339 in UTC, with milliseconds where there are some."""
     moment = datetime.fromtimestamp(round(seconds, 3), UTC)
