@@ -1,7 +1,10 @@
 """Podium: DAG workflows on Kubernetes, and the same files on a laptop."""
 
-from importlib.metadata import version
+__all__ = ["version"]
 
-__all__ = ["__version__"]
 
-__version__ = version("podium")
+def version() -> str:
+    """Return the version that is installed."""
+    from importlib import metadata  # noqa: PLC0415 - slow to load, and seldom asked for
+
+    return metadata.version("podium")

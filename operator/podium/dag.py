@@ -2,21 +2,21 @@
 
 Built once per definition, on networkx; the engine keeps what it needs of it as plain maps
 (`podium.engine.plan`). All problems of a definition are reported in one go, each with its path.
+
+networkx is loaded when one of its algorithms is asked for: that takes longer than all checks of
+most definitions, which need only an order of the nodes.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-import networkx as nx
-
-from podium import executors, expressions
+from podium import contracts, executors, expressions
 from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem, Severity
 from podium.api.workflow import MAX_EDGES, Edge, EdgeType, Node, WorkflowSpec
-from podium.contracts import schema_problems
 
 __all__ = ["NEAREST", "DagEdge", "WorkflowDAG", "nearest_ancestors"]
 
@@ -68,7 +68,6 @@ class WorkflowDAG:
         self.spec = spec
         self.nodes: dict[str, Node] = {}
         self.edges: list[DagEdge] = []
-        self._graph: nx.DiGraph[str] = nx.DiGraph()
         self._node_paths: dict[str, Path] = {}
         self._structure: list[Problem] = []
         self._edge_keys: dict[tuple[str, str, str], Path] = {}
@@ -110,7 +109,7 @@ class WorkflowDAG:
             return
         self.nodes[node.id] = node
         self._node_paths[node.id] = path
-        self._graph.add_node(node.id)
+        self._forget()
 
     def add_edge(self, edge: Edge, *, path: Path | None = None) -> None:
         """Add an edge between nodes that are there. What is wrong with it is a problem."""
@@ -134,7 +133,7 @@ class WorkflowDAG:
         if sound:
             self._edge_keys[key] = path
             self.edges.append(DagEdge(len(self.edges), edge, path))
-            self._graph.add_edge(edge.from_, edge.to)
+            self._forget()
         else:
             self._refused.append(DagEdge(-1, edge, path))
 
@@ -162,9 +161,30 @@ class WorkflowDAG:
 
     # Questions about the graph
 
+    def _forget(self) -> None:
+        """Drop what was derived before the graph grew."""
+        for derived in ("_graph", "_position", "_visible"):
+            self.__dict__.pop(derived, None)
+
+    @cached_property
+    def _graph(self) -> Any:
+        """The graph for networkx: a `DiGraph`."""
+        graph = _networkx().DiGraph()
+        graph.add_nodes_from(self.nodes)
+        graph.add_edges_from((edge.source, edge.target) for edge in self.edges)
+        return graph
+
+    def _order(self) -> list[str]:
+        """Return the nodes, each after those before it. Raises `CycleError`."""
+        sources: dict[str, list[str]] = {node: [] for node in self.nodes}
+        for edge in self.edges:
+            sources[edge.target].append(edge.source)
+        return list(TopologicalSorter(sources).static_order())
+
     def entry_points(self) -> list[str]:
         """Return the ids of the nodes without incoming edges."""
-        return [node for node in self.nodes if self._graph.in_degree(node) == 0]
+        targets = {edge.target for edge in self.edges}
+        return [node for node in self.nodes if node not in targets]
 
     def levels(self) -> list[list[str]]:
         """Return the nodes by their longest distance from an entry point.
@@ -173,7 +193,7 @@ class WorkflowDAG:
         Raises `networkx.NetworkXUnfeasible` on a graph with a cycle.
         """
         order = {node: position for position, node in enumerate(self.nodes)}
-        generations = nx.topological_generations(self._graph)
+        generations = _networkx().topological_generations(self._graph)
         return [sorted(level, key=order.__getitem__) for level in generations]
 
     def dependencies(self, node: str) -> list[str]:
@@ -186,14 +206,22 @@ class WorkflowDAG:
 
     def ancestors(self, node: str) -> set[str]:
         """Return the ids of all nodes before this one."""
-        return set(nx.ancestors(self._graph, node))
+        return set(_networkx().ancestors(self._graph, node))
 
     def descendants(self, node: str) -> set[str]:
         """Return the ids of all nodes after this one."""
-        return set(nx.descendants(self._graph, node))
+        return set(_networkx().descendants(self._graph, node))
 
     def cycles(self) -> list[list[str]]:
         """Return one cycle of each knot of the graph, as `[a, b, c]` for a → b → c → a."""
+        try:
+            self._order()
+        except CycleError:
+            return self._knots()
+        return []
+
+    def _knots(self) -> list[list[str]]:
+        nx = _networkx()
         order = {node: position for position, node in enumerate(self.nodes)}
         found = []
         for knot in nx.strongly_connected_components(self._graph):
@@ -221,7 +249,7 @@ class WorkflowDAG:
             if dag_edge.edge.type is EdgeType.DEPENDS_ON:
                 sources[dag_edge.target].append(dag_edge.source)
         visible: dict[str, int] = {}
-        for node in nx.topological_sort(self._graph):
+        for node in self._order():
             bits = 0
             for source in sources[node]:
                 bits |= visible[source] | 1 << self._position[source]
@@ -264,8 +292,9 @@ class WorkflowDAG:
                 f"cycle: {way}; a workflow has none: remove one of these edges",
             )
         if self.edges:
+            joined = {end for edge in self.edges for end in (edge.source, edge.target)}
             for node in self.nodes:
-                if self._graph.degree(node) == 0:
+                if node not in joined:
                     yield Problem(
                         self._node_paths[node],
                         f"node {node!r} is isolated: no edge leads to it or from it",
@@ -313,7 +342,7 @@ class _Checks:
         self.found.append(Problem(path, message, Severity.WARNING))
 
     def _schema(self, path: Path, schema: Mapping[str, Any]) -> None:
-        for problem in schema_problems(schema):
+        for problem in contracts.schema_problems(schema):
             place = f" (at {problem.path})" if problem.path else ""
             self._error(path, f"no valid JSON Schema: {problem.message}{place}")
 
@@ -504,18 +533,26 @@ class _Checks:
                 self._error(here, f"{name!r} is no input name: use one word without dots")
 
 
+def _networkx() -> Any:
+    import networkx as nx  # noqa: PLC0415 - see the module's docstring
+
+    return nx
+
+
 def nearest_ancestors(
     sources: Mapping[str, tuple[str, ...]], node: str, most: int = NEAREST
 ) -> list[str]:
     """Return up to `most` ancestors along `sources` (direct ones by node), the nearest first."""
-    waiting = deque(sources[node])
-    found: dict[str, None] = {}
-    while waiting and len(found) < most:
-        source = waiting.popleft()
-        if source not in found:
-            found[source] = None
-            waiting.extend(sources[source])
-    return list(found)
+    found = list(dict.fromkeys(sources[node]))
+    seen = set(found)
+    for ancestor in found:  # grows meanwhile
+        if len(found) >= most:
+            break
+        for source in sources[ancestor]:
+            if source not in seen:
+                seen.add(source)
+                found.append(source)
+    return found[:most]
 
 
 def _declared(node: Node) -> _Declared:

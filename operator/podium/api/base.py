@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -30,15 +31,19 @@ __all__ = [
 
 
 class ApiModel(BaseModel):
-    """A part of a resource: camelCase outside, unknown fields refused, docstrings published."""
+    """A part of a resource: camelCase outside, unknown fields refused.
+
+    The docstrings of its fields are what `kubectl explain` shows (`podium.api.crd`).
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         extra="forbid",
-        use_attribute_docstrings=True,
         validate_default=False,
         ser_json_inf_nan="constants",
+        # Podium starts often: a model is made ready when it is first used.
+        defer_build=True,
     )
 
 
@@ -56,6 +61,7 @@ def parse_time(value: object) -> float:
     raise ValueError("must be an RFC 3339 time such as 2026-01-31T12:00:00Z")
 
 
+@lru_cache(maxsize=4096)  # a status says the same moments over and over
 def format_time(seconds: float) -> str:
     """Write seconds since 1970 as RFC 3339 in UTC, with milliseconds where there are some."""
     moment = datetime.fromtimestamp(round(seconds, 3), UTC)

@@ -9,14 +9,18 @@ node: field by field, managedFields would grow as large as the graph itself. Nod
 all the same, so the server refuses two of one id.
 """
 
+import ast
 import inspect
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from podium.api import names
 from podium.api.resources import Workflow, WorkflowRun, WorkflowRunNodes
@@ -153,7 +157,7 @@ def _spec_and_status(
     model: type[Workflow | WorkflowRun], spec: dict[str, Any], status: dict[str, Any]
 ) -> dict[str, Any]:
     for part, owner in ((spec, "spec"), (status, "status")):
-        part["description"] = _words(model.model_fields[owner].description or "")
+        part["description"] = _words(_docstrings(model)[owner])
     status["properties"]["conditions"].update(
         {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
@@ -226,10 +230,39 @@ def structural(model: type[BaseModel]) -> dict[str, Any]:
 
     References are put in, `X or null` becomes X, what structural schemas know not is left out.
     """
-    schema = model.model_json_schema(by_alias=True, mode="validation")
+    schema = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_Described)
     made = _structural(schema, schema.get("$defs", {}))
     _defaults_as_words(made, schema, schema.get("$defs", {}))
     return made
+
+
+class _Described(GenerateJsonSchema):
+    """Describes each field by its docstring.
+
+    pydantic could (`use_attribute_docstrings`), but would read the source of every model whenever
+    podium starts.
+    """
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        made = super().model_schema(schema)
+        model = schema["cls"]
+        for name, text in _docstrings(model).items():
+            made["properties"][model.model_fields[name].alias]["description"] = text
+        return made
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Return what stands below each field of a model."""
+    (body,) = ast.parse(inspect.getsource(model)).body
+    found = {}
+    for field, below in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = inspect.cleandoc(text)
+    return found
 
 
 _KEPT = (

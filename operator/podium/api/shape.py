@@ -1,6 +1,5 @@
 """What the models say of their fields: for hints, for the seed's format, for the CRDs."""
 
-import difflib
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -79,6 +78,8 @@ def typed(model: Model, path: Path) -> Model | None:
 
 def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     """Return what someone probably meant: the same but for case and underscores, or similar."""
+    import difflib  # noqa: PLC0415 - only on the way to an error
+
     names = list(known)
     bare = {_bare(name): name for name in reversed(names)}
     if _bare(word) in bare:

@@ -1,7 +1,7 @@
 """`podium`: the command line. Each verb is loaded when it is used, so that the start is quick."""
 
-import difflib
 import importlib
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -12,6 +12,9 @@ import podium
 from podium.cli.output import CliError, ExitCode, guarded
 
 __all__ = ["main"]
+
+# Podium uses no plugins of pydantic, which would look for some in every installed package.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 _COMMANDS = {
     "run": ("podium.cli.runs:run", "Run a workflow on this machine."),
@@ -78,6 +81,8 @@ class _Group(click.Group):
         """Find the command; an unknown one gets a hint."""
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
+            import difflib  # noqa: PLC0415 - only on the way to an error
+
             close = difflib.get_close_matches(name.lower(), _COMMANDS, n=1)
             hint = f". Did you mean {close[0]}?" if close else ""
             ctx.fail(f"there is no command {name!r:.60}{hint}")
@@ -102,7 +107,7 @@ class _Group(click.Group):
 @click.group(
     cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(podium.__version__, message="podium %(version)s")
+@click.version_option(package_name="podium", message="podium %(version)s")
 def main() -> None:
     """Run DAG workflows: on this machine, and on Kubernetes with the same files.
 
@@ -113,4 +118,4 @@ def main() -> None:
 @click.command()
 def version() -> None:
     """Print the version."""
-    click.echo(f"podium {podium.__version__}")
+    click.echo(f"podium {podium.version()}")

@@ -1,35 +1,19 @@
 """How a run is watched: a table that changes on a terminal, lines everywhere else."""
 
-import asyncio
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Protocol, TextIO
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from podium.api.base import format_duration
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.output import plain
 from podium.engine.engine import Changes
-from podium.engine.model import Emit, EventType
+from podium.engine.model import Emit
 
-__all__ = ["View", "stream_for", "took", "view_on"]
+__all__ = ["RUN_EVENTS", "View", "stream_for", "took", "view_on", "why"]
 
-TICK_SECONDS = 0.25
-_STYLES = {
-    NodeStatus.RUNNING: "cyan",
-    NodeStatus.COMPLETED: "green",
-    NodeStatus.FAILED: "bold red",
-    NodeStatus.CANCELLED: "yellow",
-    NodeStatus.READY: "magenta",
-}
 _TOLD = (
     NodeStatus.RUNNING,
     NodeStatus.COMPLETED,
@@ -37,7 +21,8 @@ _TOLD = (
     NodeStatus.SKIPPED,
     NodeStatus.CANCELLED,
 )
-_RUN_EVENTS = ("Rerun", "RerunRefused", "Restored", "RestoreRefused", "RunPaused")
+RUN_EVENTS = ("Rerun", "RerunRefused", "Restored", "RestoreRefused", "RunPaused")
+"""Events that are shown although they are of no node."""
 
 
 class View(Protocol):
@@ -62,10 +47,12 @@ class View(Protocol):
 
 def view_on(stream: TextIO) -> View:
     """Return the view for a stream: a table on a terminal, else lines."""
-    console = Console(file=stream, highlight=False)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return _Screen(console)
-    return _Lines(stream)
+    if not stream.isatty():
+        return _Lines(stream)
+    from podium.cli.screen import Screen, console_on  # noqa: PLC0415 - slow to load
+
+    console = console_on(stream)
+    return _Lines(stream) if console.is_dumb_terminal else Screen(console)
 
 
 def took(state: NodeState, now: float) -> str:
@@ -77,7 +64,8 @@ def took(state: NodeState, now: float) -> str:
     return ""
 
 
-def _why(state: NodeState) -> str:
+def why(state: NodeState) -> str:
+    """Return why a node stands where it does, in a line."""
     words = f"{state.reason}: {state.message}" if state.message else state.reason
     return plain(" ".join(words.split()))
 
@@ -99,7 +87,7 @@ class _Lines:
 
     def update(self, events: Iterable[Emit], changes: Changes) -> None:
         for event in events:
-            if event.reason in _RUN_EVENTS:
+            if event.reason in RUN_EVENTS:
                 self._say(event.reason, event.message)
             elif event.node is not None and event.reason in ("NodeRetrying", "NodeDisrupted"):
                 self._say(event.node, event.reason.removeprefix("Node"), event.message)
@@ -115,7 +103,7 @@ class _Lines:
                 continue
             if self._told.get(node) != key and state.status in _TOLD:
                 ended = took(state, 0.0) if state.status.ended else ""
-                self._say(node, state.status.value, ended, _why(state))
+                self._say(node, state.status.value, ended, why(state))
             self._told[node] = key
 
     async def tick(self) -> None:
@@ -141,88 +129,6 @@ class _Lines:
         except BrokenPipeError:
             # The reader has left; the run goes on.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-
-
-class _Screen:
-    """A table that follows the run: a node a line, as many as the terminal has room for."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
-
-    def begin(self, status: WorkflowRunStatus) -> None:
-        self._status = status
-        self._live.start()
-        self._draw()
-
-    def update(self, events: Iterable[Emit], changes: Changes) -> None:
-        del changes
-        for event in events:
-            if event.reason in _RUN_EVENTS and event.type is EventType.WARNING:
-                self._live.console.print(Text(plain(f"{event.reason}: {event.message}")))
-
-    async def tick(self) -> None:
-        while True:
-            self._draw()
-            await asyncio.sleep(TICK_SECONDS)
-
-    def close(self) -> None:
-        self._draw()
-        self._live.stop()
-
-    def _draw(self) -> None:
-        with suppress(BrokenPipeError):
-            self._live.update(self._render(time.time()), refresh=True)
-
-    def _render(self, now: float) -> Group:
-        nodes = self._status.nodes
-        shown = _interesting(self._status, max(5, self._console.height - 4))
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=False)
-        rows = [(node, nodes[node].status, took(nodes[node], now)) for node in shown]
-        # Only the last column gives way where the terminal is narrow.
-        wide = [
-            min(40, max((len(row[0]) for row in rows), default=1)),
-            max((len(row[1].value) for row in rows), default=1),
-            max((len(row[2]) for row in rows), default=1),
-        ]
-        room = max(8, self._console.width - sum(wide) - 2 * len(wide) - 1)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=40, min_width=wide[0])
-        table.add_column(no_wrap=True, min_width=wide[1])
-        table.add_column(no_wrap=True, justify="right", min_width=wide[2])
-        table.add_column(no_wrap=True, overflow="ellipsis")
-        for node, state, time_taken in rows:
-            why = Text(_why(nodes[node]))
-            why.truncate(room, overflow="ellipsis")
-            words = Text(state.value, style=_STYLES.get(state, "dim"))
-            table.add_row(Text(node), words, Text(time_taken), why)
-        return Group(table, Text(self._sum(now), style="bold"))
-
-    def _sum(self, now: float) -> str:
-        status = self._status
-        counts = Counter(state.status for state in status.nodes.values())
-        ended = sum(number for state, number in counts.items() if state.ended)
-        parts = [f"{ended}/{len(status.nodes)}"]
-        parts += [f"{counts[state]} {state.value}" for state in NodeStatus if counts[state]]
-        if status.started_at is not None:
-            parts.append(
-                format_duration(max(0.0, (status.completed_at or now) - status.started_at))
-            )
-        return "  ".join(parts)
-
-
-def _interesting(status: WorkflowRunStatus, room: int) -> list[str]:
-    """Return the nodes to show, in the definition's order: all, or where something happens."""
-    nodes = status.nodes
-    if len(nodes) <= room:
-        return list(nodes)
-    urgency = {NodeStatus.FAILED: 0, NodeStatus.RUNNING: 1, NodeStatus.READY: 2}
-
-    def rank(node: str) -> tuple[int, float]:
-        state = nodes[node]
-        return urgency.get(state.status, 3), -(state.completed_at or 0.0)
-
-    chosen = set(sorted(nodes, key=rank)[:room])
-    return [node for node in nodes if node in chosen]
 
 
 def stream_for(output: str | None) -> TextIO:

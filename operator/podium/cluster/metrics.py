@@ -23,7 +23,7 @@ class Metrics:
         info = Gauge(
             "podium_build_info", "The version that runs.", ["version"], registry=self.registry
         )
-        info.labels(podium.__version__).set(1)
+        info.labels(podium.version()).set(1)
         self.schedule = Histogram(
             "podium_node_schedule_seconds",
             "From a node's being ready to its Pod's being created.",

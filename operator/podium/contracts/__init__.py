@@ -12,7 +12,6 @@ from podium.contracts.check import (
 )
 from podium.contracts.schema import (
     Breach,
-    Schema,
     SchemaProblem,
     compile_schema,
     schema_problems,
@@ -33,7 +32,6 @@ __all__ = [
     "InputVerdict",
     "OutputNotJSONError",
     "OutputVerdict",
-    "Schema",
     "SchemaProblem",
     "ValueNotJSONError",
     "canonical",

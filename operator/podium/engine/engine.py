@@ -218,6 +218,8 @@ class Engine:
         self._running: set[str] = set()
         self._bad: set[str] = set()
         self._cancelled: set[str] = set()
+        self._outputs: dict[str, Any] = {}
+        """Of the nodes that are Completed."""
         self._open = 0
         for node in self.plan.nodes.values():
             state = self.status.nodes.get(node.id)
@@ -247,6 +249,11 @@ class Engine:
             self._open += by
         if state.status is NodeStatus.RUNNING:
             _add(self._running, node, by)
+        elif state.status is NodeStatus.COMPLETED:
+            if by > 0:
+                self._outputs[node] = state.output
+            else:
+                del self._outputs[node]
         elif (
             state.status is NodeStatus.FAILED and not self.plan.nodes[node].definition.allow_failure
         ) or (state.status is NodeStatus.SKIPPED and state.reason == UPSTREAM_FAILED):
@@ -266,7 +273,10 @@ class Engine:
         return state
 
     def _move(self, node: str, status: NodeStatus, reason: str = "", message: str = "") -> None:
-        """Move a node to another state. The one place where a node's status is set."""
+        """Move a node to another state. The one place where a node's status is set.
+
+        One that completes has its output already.
+        """
         state = self._touch(node)
         if status not in MOVES[state.status]:
             raise AssertionError(f"{node}: {state.status.value} → {status.value} is no move")
@@ -587,7 +597,13 @@ class Engine:
         execution = self._next_execution(node.id)
         try:
             given = node_input(
-                self.plan, self.info, node, execution, self.status.nodes, self._context
+                self.plan,
+                self.info,
+                node,
+                execution,
+                self.status.nodes,
+                self._outputs,
+                self._context,
             )
         except InputProblem as problem:
             self._fail_unstarted(node.id, "InputContract", str(problem))
@@ -827,10 +843,10 @@ class Engine:
         self._complete(seen.node, output, at)
 
     def _complete(self, node: str, output: dict[str, Any], at: float) -> None:
-        self._move(node, NodeStatus.COMPLETED)
         state = self.status.nodes[node]
-        self._end_execution(state, at)
         state.output = output
+        self._move(node, NodeStatus.COMPLETED)
+        self._end_execution(state, at)
         self.status.context_version += 1
         state.context_version = self.status.context_version
         took = format_duration(state.duration_seconds or 0)
@@ -1181,9 +1197,9 @@ class Engine:
         _clear(state)
         for index in self.plan.nodes[node].outgoing:
             self._undecide_edge(self.plan.edges[index])
+        state.output = record.output
         self._move(node, NodeStatus.COMPLETED)
         state.execution_id = record.execution_id
-        state.output = record.output
         state.context_version = record.context_version
         state.started_at, state.completed_at = record.started_at, record.completed_at
 

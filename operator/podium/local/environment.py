@@ -54,6 +54,8 @@ def prepare(
 ) -> dict[str, str]:
     """Write the input into an execution's folder and return the program's environment.
 
+    Where it finds artifacts is not in it yet.
+
     Raises `EnvironmentProblem` if a variable has no value.
     """
     text = orjson.dumps(given)
@@ -64,7 +66,6 @@ def prepare(
     own = {
         "PODIUM_INPUT": str(folder / "input.json"),
         "PODIUM_OUTPUT": str(folder / "output.json"),
-        "PODIUM_ARTIFACTS_IN": str(folder / "artifacts-in"),
         "PODIUM_ARTIFACTS_OUT": str(folder / "artifacts"),
         "PODIUM_NODE": str(given["nodeId"]),
         "PODIUM_EXECUTION": str(given["executionId"]),

@@ -82,6 +82,9 @@ class LocalRun:
         self._requests: list[Request] = []
         self._interrupted = False
         self._processes: dict[str, processes.Process] = {}
+        self._programs = processes.Programs()
+        self._found: dict[tuple[str, str], str] = {}
+        """Interpreters, by name and PATH."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: asyncio.Queue[Observation | BaseException | None] = asyncio.Queue()
         """None: look at what is asked. An exception: the run cannot go on."""
@@ -126,12 +129,11 @@ class LocalRun:
                     return
                 seen = await self._next(wake)
         finally:
-            for each in self._processes.values():
-                (each.folder / processes.INTERRUPTED).touch()
             await asyncio.gather(
-                *(self._end(execution, each) for execution, each in self._processes.items())
+                *(self._halt(execution, each) for execution, each in self._processes.items())
             )
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._programs.close()
 
     async def _turn(self, seen: list[Observation]) -> float | None:
         """Step until nothing more is to be launched; return when to look again."""
@@ -143,16 +145,17 @@ class LocalRun:
             )
             handled = self.status.handled_requests
             self._requests = [asked for asked in self._requests if asked.id not in handled]
-            seen = []
+            launches = [action for action in actions if isinstance(action, Launch)]
             for action in actions:
-                if isinstance(action, Launch):
-                    seen.append(await self._launch(action))
-                elif isinstance(action, Stop):
+                if isinstance(action, Stop):
                     self._go(self._stop(action))
                 elif isinstance(action, Emit):
                     events.append(action)
                 elif isinstance(action, WakeAt):
                     wake = action.at
+            if launches:
+                await self._programs.ready()
+            seen = [told for each in launches if (told := await self._launch(each)) is not None]
             if not seen:
                 break
         changes = self.engine.take_changes()
@@ -191,7 +194,9 @@ class LocalRun:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._seen.put_nowait(None if task.cancelled() else task.exception())
+        problem = None if task.cancelled() else task.exception()
+        if problem is not None or not self._tasks:
+            self._seen.put_nowait(problem)
 
     async def _adopt(self) -> list[Observation]:
         """Say what became of the programs that an earlier podium started.
@@ -218,12 +223,13 @@ class LocalRun:
                 seen.append(self._ended(node, execution, process, code))
         return seen
 
-    async def _launch(self, launch: Launch) -> Observation:
-        """Start an execution, and say what became of it."""
+    async def _launch(self, launch: Launch) -> Observation | None:
+        """Have an execution started; say what is known of it already."""
         node = self.engine.plan.nodes[launch.node].definition
         executor = executors.get(node.executor or "")
         folder = self.folder.execution(launch.execution_id)
-        process = await processes.find(folder)
+        is_new = _made(folder)
+        process = None if is_new else await processes.find(folder)
         if process is not None and process.restart == launch.restart:
             # A podium that was killed before it wrote so has started it.
             code = processes.exit_code(folder)
@@ -232,24 +238,35 @@ class LocalRun:
                     self._watch_process(launch.node, launch.execution_id, process)
                 return _running(launch.node, launch.execution_id, process)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for left in ("output.json", "container/output.json"):
+            for left in () if is_new else ("output.json", "container/output.json"):
                 (folder / left).unlink(missing_ok=True)
             if executor is None:
                 raise EnvironmentProblem(f"unknown executor {node.executor!r}")
             workload = executor.workload(node, launch.config)
             variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
             env = prepare(folder, self.record.name, launch.input, variables, self.secrets)
-            self._link_artifacts(folder, launch.input)
+            env["PODIUM_ARTIFACTS_IN"] = str(self._artifacts(folder, launch.input))
             argv = self._program(launch, node, workload, folder, env)
             workdir = Path(self.record.workdir)
-            process = await processes.start(folder, argv, env, workdir, launch.restart)
+            process = self._programs.start(folder, argv, env, workdir, launch.restart)
         except InputTooLarge as problem:
             return not_started(launch, "InputTooLarge", str(problem))
         except (EnvironmentProblem, OSError, ValueError) as problem:
             return not_started(launch, "Config", str(problem))
-        self._watch_process(launch.node, launch.execution_id, process)
-        return _running(launch.node, launch.execution_id, process)
+        self._processes[launch.execution_id] = process
+        self._go(self._follow(launch, process))
+        return None
+
+    async def _follow(self, launch: Launch, process: processes.Process) -> None:
+        """Tell of a program's start and of its end."""
+        if await process.is_begun():
+            self._seen.put_nowait(_running(launch.node, launch.execution_id, process))
+            await self._wait(launch.node, launch.execution_id, process)
+        else:
+            self._processes.pop(launch.execution_id, None)
+            assert process.begun is not None  # noqa: S101 - for the type checker
+            problem = str(process.begun.exception())
+            self._seen.put_nowait(not_started(launch, "Config", problem))
 
     def _program(
         self, launch: Launch, node: Node, workload: Workload, folder: Path, env: dict[str, str]
@@ -260,12 +277,7 @@ class LocalRun:
                 script = folder / "script"
                 script.write_text(workload.script or "")
                 interpreter = workload.interpreter or "bash"
-                if shutil.which(interpreter, path=env["PATH"]) is None:
-                    raise EnvironmentProblem(
-                        f"config.interpreter: there is no program {interpreter!r} in PATH: install"
-                        " it, or name another, such as bash or python3"
-                    )
-                return [interpreter, str(script)]
+                return [self._interpreter(interpreter, env["PATH"]), str(script)]
             case Runtime.RUNNER:
                 recorded = self.record.spec.recorded_answers
                 if recorded is None or recorded.file is None:
@@ -296,24 +308,43 @@ class LocalRun:
                     tool.remove(name)  # its client died, it may not have
                 return tool.argv(name, workload, folder, shown, as_file=as_file)
 
+    def _interpreter(self, name: str, path: str) -> str:
+        program = self._found.get((name, path)) or shutil.which(name, path=path)
+        if program is None:
+            raise EnvironmentProblem(
+                f"config.interpreter: there is no program {name!r} in PATH: install it, or name"
+                " another, such as bash or python3"
+            )
+        self._found[name, path] = program
+        return program
+
     def _container(self, execution: str) -> str:
         return child_name(self.record.name, self.record.uid, execution)
 
-    def _link_artifacts(self, folder: Path, given: Mapping[str, object]) -> None:
-        """Let a node find the artifacts of what is before it, by node id."""
+    def _artifacts(self, folder: Path, given: Mapping[str, object]) -> Path:
+        """Return where a node finds the artifacts of what is before it, by node id."""
+        outputs = given["dependencyOutputs"]
+        if not isinstance(outputs, Mapping) or not outputs:
+            return self.folder.nothing
         found = folder / "artifacts-in"
         found.mkdir(exist_ok=True)
-        outputs = given["dependencyOutputs"]
-        for name in outputs if isinstance(outputs, Mapping) else ():
+        for name in outputs:
             execution = self.status.nodes[name].execution_id
             link = found / name
             link.unlink(missing_ok=True)
             if execution is not None:
                 link.symlink_to(self.folder.execution(execution) / "artifacts")
+        return found
 
     def _watch_process(self, node: str, execution: str, process: processes.Process) -> None:
         self._processes[execution] = process
         self._go(self._wait(node, execution, process))
+
+    async def _halt(self, execution: str, process: processes.Process) -> None:
+        """End a program that is to go on with the run."""
+        if await process.is_begun():
+            (process.folder / processes.INTERRUPTED).touch()
+        await self._end(execution, process)
 
     async def _end(self, execution: str, process: processes.Process) -> None:
         await process.stop()
@@ -355,7 +386,7 @@ class LocalRun:
             execution,
             AttemptPhase.SUCCEEDED,
             attempt=process.attempt,
-            at=_changed(folder / "exit"),
+            at=process.ended_at or _changed(folder / "process"),
             output=_written(folder),
             output_limit=OUTPUT_LIMIT,
         )
@@ -404,8 +435,17 @@ def _running(node: str, execution: str, process: processes.Process) -> Observati
         execution,
         AttemptPhase.RUNNING,
         attempt=process.attempt,
-        started_at=_changed(process.folder / "pid") or time.time(),
+        started_at=process.started_at or _changed(process.folder / "process") or time.time(),
     )
+
+
+def _made(folder: Path) -> bool:
+    """Make the folder of an execution; False: it is there."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _changed(path: Path) -> float | None:

@@ -4,7 +4,8 @@
   run.json          the WorkflowRun as it began, with its definition
   log.jsonl         one line for each change of the status; a torn last line is passed over
   lock              held by the podium that works on the run
-  executions/ID/    input.json, output.json, log, exit, artifacts/
+  executions/ID/    input.json, output.json, log, process, artifacts/
+  nothing/          the artifacts that nodes find which have nothing before them
 """
 
 import fcntl
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,13 @@ class RunFolder:
     def execution(self, execution_id: str) -> Path:
         """Return the folder of an execution."""
         return self.path / "executions" / execution_id
+
+    @cached_property
+    def nothing(self) -> Path:
+        """An empty folder, the same for all executions."""
+        path = self.path / "nothing"
+        path.mkdir(mode=0o555, exist_ok=True)
+        return path
 
     def executions(self) -> list[str]:
         """Return the ids of all executions that were ever started."""

@@ -1,5 +1,6 @@
 """The command line's base: verbs, exit codes, text that is safe on a terminal."""
 
+import json
 import os
 import subprocess
 import sys
@@ -32,21 +33,46 @@ def test_the_installed_command_starts():
     assert installed("--version").stdout == "podium 0.1.0\n"
 
 
-def test_the_version_loads_nothing_heavy():
-    heavy = ["networkx", "jsonschema", "kopf", "kubernetes", "pydantic", "yaml", "rich"]
+def loaded(*arguments):
+    """Run a verb in a process of its own; return what it loaded of what is slow to load."""
+    heavy = [
+        *("networkx", "jsonschema", "regex", "rich", "importlib.metadata", "difflib"),
+        *("kopf", "kubernetes", "aiohttp", "pydantic", "yaml"),
+    ]
     program = f"""
 import sys
 import podium.cli
 try:
-    podium.cli.main(["version"])
+    podium.cli.main({list(map(str, arguments))})
 except SystemExit as end:
-    assert end.code == 0
-print([name for name in {heavy} if name in sys.modules])
+    assert end.code == 0, end.code
+print(*(name for name in {heavy} if name in sys.modules))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout == "podium 0.1.0\n[]\n"
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_and_version_load_nothing_heavy():
+    assert loaded("--help") == set()
+    assert loaded("version") == {"importlib.metadata"}
+
+
+def test_a_run_loads_only_what_its_workflow_needs(tmp_path):
+    file = tmp_path / "w.yaml"
+    nodes = [{"id": i, "executor": "script", "config": {"script": "true"}} for i in "ab"]
+    nodes[1]["dependsOn"] = ["a"]
+    workflow = {
+        "apiVersion": "podium.dev/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": "w"},
+        "spec": {"nodes": nodes},
+    }
+    file.write_text(json.dumps(workflow))
+    needed = {"pydantic", "yaml", "importlib.metadata"}  # the last by pydantic itself
+    assert loaded("validate", file) == needed
+    assert loaded("run", file, "--state-dir", tmp_path / "state") == needed
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

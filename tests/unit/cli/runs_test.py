@@ -11,7 +11,7 @@ import pytest
 
 from podium.api.resources import WorkflowRun
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
-from podium.cli.live import _interesting
+from podium.cli.screen import _interesting
 from tests.unit.cli.support import ENV, PODIUM, Folder, exists, script
 
 HELLO = (

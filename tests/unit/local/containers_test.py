@@ -12,7 +12,7 @@ from podium.api.problems import UserError
 from podium.api.workflow import WorkflowSpec
 from podium.engine.plan import Plan
 from podium.local import containers
-from tests.unit.local.shell_test import again, begin, stands, until
+from tests.unit.local.shell_test import again, begin, stands, started, until
 
 DOCKER = """#!{python}
 import json, os, subprocess, sys
@@ -137,9 +137,7 @@ async def test_a_cancelled_container_is_removed_by_its_name(tmp_path, docker):
 
 async def test_a_container_whose_podium_was_killed_is_found_again(tmp_path, docker):
     run = begin(tmp_path, box("a", "sleep 0.5; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"))
-    await run._turn([])
-    for task in run._tasks:
-        task.cancel()
+    await started(run)
     other = again(run)
     await other.run()
     assert other.status.nodes["a"].output == {"ok": 1}

@@ -47,6 +47,14 @@ def stands(run):
     return {name: f"{s.status.value} {s.reason}".strip() for name, s in run.status.nodes.items()}
 
 
+async def started(run):
+    """Have the run start what it starts with, and then do nothing more: its podium is gone."""
+    await run._turn([])
+    await run._turn(await run._next(None))
+    for task in run._tasks:
+        task.cancel()
+
+
 async def until(true):
     while not true():  # noqa: ASYNC110 - pytest bounds it
         await asyncio.sleep(0.01)
@@ -94,9 +102,7 @@ async def test_a_time_out_ends_a_program_that_ignores_sigterm(tmp_path, monkeypa
 async def test_a_run_goes_on_with_a_program_that_outlived_its_podium(tmp_path):
     text = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; sleep 1; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
     run = begin(tmp_path, script("a", text))
-    await run._turn([])  # started, and podium is gone
-    for task in run._tasks:
-        task.cancel()
+    await started(run)
     other = again(run)
     await other.run()
     assert other.status.nodes["a"].output == {"ok": 1}
@@ -109,10 +115,9 @@ async def test_a_program_that_died_with_podium_is_started_again_as_the_same_exec
         " [ $(wc -l <$PODIUM_ARTIFACTS_OUT/starts) = 2 ] || sleep 60"
     )
     run = begin(tmp_path, script("a", text))
-    await run._turn([])
-    await asyncio.sleep(0.3)
-    for task in run._tasks:
-        task.cancel()
+    await started(run)
+    await until((run.folder.execution("a-1") / "artifacts/starts").exists)
+    run._programs._starter.kill()
     os.killpg((await processes.find(run.folder.execution("a-1"))).pid, signal.SIGKILL)
     await asyncio.sleep(0.1)
     other = again(run)
@@ -123,6 +128,83 @@ async def test_a_program_that_died_with_podium_is_started_again_as_the_same_exec
         "a-1",
         1,
     )
+
+
+async def test_a_program_that_is_killed_while_podium_is_away_has_failed(tmp_path):
+    run = begin(tmp_path, script("a", "sleep 60"))
+    await started(run)
+    os.killpg((await processes.find(run.folder.execution("a-1"))).pid, signal.SIGKILL)
+    other = again(run)
+    await other.run()
+    assert stands(other) == {"a": "Failed Signal"}
+
+
+async def test_what_runs_when_the_starter_is_killed_is_ended_and_started_again(tmp_path):
+    """One program may be killed for want of memory; nothing must run twice at a time then."""
+    text = (
+        "echo $$ >>$PODIUM_ARTIFACTS_OUT/starts;"
+        " [ $(wc -l <$PODIUM_ARTIFACTS_OUT/starts) = 2 ] || exec sleep 60"
+    )
+    run = begin(tmp_path, script("a", text))
+    task = asyncio.create_task(run.run())
+    starts = run.folder.execution("a-1") / "artifacts/starts"
+    await until(lambda: starts.exists() and starts.read_text())
+    run._programs._starter.kill()
+    await task
+    assert stands(run) == {"a": "Completed"}
+    first, second = map(int, starts.read_text().split())
+    assert not processes._has_more_than_zombies(first)
+    assert not processes._has_more_than_zombies(second)
+
+
+async def test_a_program_is_not_started_while_it_runs(tmp_path):
+    programs = processes.Programs()
+    await programs.ready()
+    await programs.start(tmp_path, ["/bin/sleep", "60"], {}, tmp_path).begun
+    other = processes.Programs()
+    await other.ready()
+    with pytest.raises(BlockingIOError):
+        await other.start(tmp_path, ["/bin/sleep", "60"], {}, tmp_path).begun
+    await (await processes.find(tmp_path)).stop()
+    programs.close()
+    other.close()
+
+
+async def test_a_starter_starts_nothing_for_a_podium_that_is_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes.os, "getpid", lambda: 1)  # not the starter's parent
+    programs = processes.Programs()
+    await programs.ready()
+    with pytest.raises(OSError, match="podium is gone"):
+        await programs.start(tmp_path, ["/bin/sleep", "60"], {}, tmp_path).begun
+    programs.close()
+    assert not processes.alive(tmp_path)
+
+
+async def test_a_program_gets_what_it_is_handed_and_nothing_else(tmp_path):
+    programs = processes.Programs()
+    await programs.ready()
+    text = 'printf "%s|" "$@" "$X"; env; ls /proc/$$/fd; cat'
+    argv = ["/bin/sh", "-c", text, "sh", "two words", "", "é\n"]
+    process = programs.start(tmp_path, argv, {"X": "a=b\n"}, tmp_path)
+    assert await process.wait() == 0
+    programs.close()
+    said = (tmp_path / "log").read_text()
+    assert said.startswith("two words||é\n|a=b\n|")
+    assert set(said.split()[-3:]) == {"0", "1", "2"}
+    assert "PATH=" not in said
+
+
+async def test_a_null_byte_and_a_missing_program_are_refused(tmp_path):
+    programs = processes.Programs()
+    await programs.ready()
+    with pytest.raises(ValueError, match="null byte"):
+        programs.start(tmp_path, ["/bin/true", "a\0b"], {}, tmp_path)
+    with pytest.raises(FileNotFoundError):
+        await programs.start(tmp_path, ["/nosuch"], {}, tmp_path).begun
+    with pytest.raises(FileNotFoundError):
+        await programs.start(tmp_path, ["/bin/true"], {}, tmp_path / "nosuch").begun
+    programs.close()
+    assert not processes.alive(tmp_path)
 
 
 def test_a_name_is_taken_once_and_a_torn_line_is_passed_over(tmp_path):
@@ -140,9 +222,7 @@ async def test_what_was_started_but_not_written_down_is_found_not_started_again(
     text = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; sleep 0.5; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
     run = begin(tmp_path, script("a", text))
     monkeypatch.setattr(run.folder, "save", lambda *_: None)  # killed before it wrote
-    await run._turn([])
-    for task in run._tasks:
-        task.cancel()
+    await started(run)
     other = again(run)
     assert other.status.nodes["a"].status.value == "Pending"
     await other.run()
@@ -152,9 +232,7 @@ async def test_what_was_started_but_not_written_down_is_found_not_started_again(
 
 async def test_a_program_that_ended_while_podium_was_away_has_not_timed_out(tmp_path):
     run = begin(tmp_path, script("a", "sleep 0.1; echo '{}' >$PODIUM_OUTPUT", timeoutSeconds=0.6))
-    await run._turn([])
-    for task in run._tasks:
-        task.cancel()
+    await started(run)
     await asyncio.sleep(0.8)
     other = again(run)
     await other.run()

@@ -1,0 +1,122 @@
+"""The table that follows a run on a terminal."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from podium.api.base import format_duration
+from podium.api.run import NodeStatus, WorkflowRunStatus
+from podium.cli.live import RUN_EVENTS, took, why
+from podium.cli.output import plain
+from podium.engine.engine import Changes
+from podium.engine.model import Emit, EventType
+
+__all__ = ["Screen", "console_on"]
+
+TICK_SECONDS = 0.25
+_STYLES = {
+    NodeStatus.RUNNING: "cyan",
+    NodeStatus.COMPLETED: "green",
+    NodeStatus.FAILED: "bold red",
+    NodeStatus.CANCELLED: "yellow",
+    NodeStatus.READY: "magenta",
+}
+
+
+def console_on(stream: TextIO) -> Console:
+    """Return the terminal that a stream is."""
+    return Console(file=stream, highlight=False)
+
+
+class Screen:
+    """A table that follows the run: a node a line, as many as the terminal has room for."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+
+    def begin(self, status: WorkflowRunStatus) -> None:
+        """Draw the run as it stands."""
+        self._status = status
+        self._live.start()
+        self._draw()
+
+    def update(self, events: Iterable[Emit], changes: Changes) -> None:
+        """Print what the table does not show; the table itself follows with the next tick."""
+        del changes
+        for event in events:
+            if event.reason in RUN_EVENTS and event.type is EventType.WARNING:
+                self._live.console.print(Text(plain(f"{event.reason}: {event.message}")))
+
+    async def tick(self) -> None:
+        """Draw now and then, until cancelled."""
+        while True:
+            self._draw()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def close(self) -> None:
+        """Draw the end, and leave it there."""
+        self._draw()
+        self._live.stop()
+
+    def _draw(self) -> None:
+        with suppress(BrokenPipeError):
+            self._live.update(self._render(time.time()), refresh=True)
+
+    def _render(self, now: float) -> Group:
+        nodes = self._status.nodes
+        shown = _interesting(self._status, max(5, self._console.height - 4))
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=False)
+        rows = [(node, nodes[node].status, took(nodes[node], now)) for node in shown]
+        # Only the last column gives way where the terminal is narrow.
+        wide = [
+            min(40, max((len(row[0]) for row in rows), default=1)),
+            max((len(row[1].value) for row in rows), default=1),
+            max((len(row[2]) for row in rows), default=1),
+        ]
+        room = max(8, self._console.width - sum(wide) - 2 * len(wide) - 1)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=40, min_width=wide[0])
+        table.add_column(no_wrap=True, min_width=wide[1])
+        table.add_column(no_wrap=True, justify="right", min_width=wide[2])
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for node, state, time_taken in rows:
+            reason = Text(why(nodes[node]))
+            reason.truncate(room, overflow="ellipsis")
+            words = Text(state.value, style=_STYLES.get(state, "dim"))
+            table.add_row(Text(node), words, Text(time_taken), reason)
+        return Group(table, Text(self._sum(now), style="bold"))
+
+    def _sum(self, now: float) -> str:
+        status = self._status
+        counts = Counter(state.status for state in status.nodes.values())
+        ended = sum(number for state, number in counts.items() if state.ended)
+        parts = [f"{ended}/{len(status.nodes)}"]
+        parts += [f"{counts[state]} {state.value}" for state in NodeStatus if counts[state]]
+        if status.started_at is not None:
+            parts.append(
+                format_duration(max(0.0, (status.completed_at or now) - status.started_at))
+            )
+        return "  ".join(parts)
+
+
+def _interesting(status: WorkflowRunStatus, room: int) -> list[str]:
+    """Return the nodes to show, in the definition's order: all, or where something happens."""
+    nodes = status.nodes
+    if len(nodes) <= room:
+        return list(nodes)
+    urgency = {NodeStatus.FAILED: 0, NodeStatus.RUNNING: 1, NodeStatus.READY: 2}
+
+    def rank(node: str) -> tuple[int, float]:
+        state = nodes[node]
+        return urgency.get(state.status, 3), -(state.completed_at or 0.0)
+
+    chosen = set(sorted(nodes, key=rank)[:room])
+    return [node for node in nodes if node in chosen]
