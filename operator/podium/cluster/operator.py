@@ -60,6 +60,8 @@ class Operator:
             settings,
             metrics,
         )
+        for kind, count in {**self.cache.counts(), "active": self.runs.active}.items():
+            metrics.kept.labels(kind).set_function(count)
         self.workflows = WorkflowController(gateway, self.cache, self.recorder)
         self.watching = asyncio.Event()
         """Set once runs and Workflows are listed."""
