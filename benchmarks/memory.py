@@ -68,16 +68,15 @@ async def until_running(place: Stand, count: int) -> None:
         await asyncio.sleep(1)
 
 
-async def let_go(api: Api, place: Stand, count: int) -> None:
-    """Let all runs end, and wait until they have."""
+async def cancel(api: Api, place: Stand, count: int) -> None:
+    """End all runs, and wait until they have ended."""
     slots = asyncio.Semaphore(CREATES_AT_A_TIME)
 
-    async def one(name: str) -> None:
+    async def one(index: int) -> None:
         async with slots:
-            await api.patch(f"{place.pods}/{name}", {"metadata": {"annotations": {HOLD: None}}})
+            await api.patch(f"{place.runs}/run-{index}", {"spec": {"cancel": True}})
 
-    listed = await api.call("GET", place.pods, labelSelector="podium.dev/node=n0")
-    await asyncio.gather(*(one(pod["metadata"]["name"]) for pod in listed["items"]))
+    await asyncio.gather(*map(one, range(count)))
     while True:
         place.operator()
         ended = [
@@ -116,7 +115,7 @@ async def measure(place: Stand, count: int, own: int) -> float:
         await until_running(place, count)
         say("all are running")
         active = await look(f"{count} active runs")
-        await let_go(api, place, count)
+        await cancel(api, place, count)
         say("all have ended")
         await look("all ended, their objects there")
         await clean(api, place.namespace)
