@@ -90,6 +90,11 @@ class Operator:
         if (before is None or before.ended) != (after is None or after.ended):
             self._count((after or before).workflow if after or before else "", key[0])  # type: ignore[union-attr]
 
+    def run_gone(self, view: RunView) -> None:
+        """Take in that a run is not there any more, although nobody told of its deletion."""
+        meta = {"namespace": view.namespace, "name": view.name, "uid": view.uid}
+        self.run_event("DELETED", {"metadata": meta})
+
     def workflow_event(self, kind: str | None, body: Any) -> None:
         """Take in a Workflow."""
         meta = body["metadata"]
@@ -300,7 +305,7 @@ async def _work(
             ("pods", f"{LABEL_RUN},!{LABEL_RECORDED}", operator.pod_event),
         )
     ]
-    housekeeping = Housekeeping(gateway, operator.cache, settings)
+    housekeeping = Housekeeping(gateway, operator.cache, settings, operator.run_gone)
     start = asyncio.create_task(operator.start(reflectors, leader), name="start")
     tasks = [
         *(asyncio.create_task(each.run(), name="reflector") for each in reflectors),

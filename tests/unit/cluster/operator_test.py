@@ -69,3 +69,11 @@ async def test_a_crowd_of_events_does_not_keep_a_new_run_from_beginning(operator
         operator.queue.add(("WorkflowRun", "team", f"other-{number}"))
     operator.run_event("ADDED", run(1))
     assert "run-1" in (await order(operator))[:20]
+
+
+async def test_nothing_is_kept_of_a_run_whose_deletion_nobody_saw(operator):
+    operator.run_event("ADDED", run(1))
+    operator.run_gone(operator.cache.runs["team", "run-1"])
+    assert operator.cache.runs == {}
+    assert operator.cache.keys == {}
+    assert await order(operator) == ["run-1"], "whoever works on it has to hear of it"
