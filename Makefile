@@ -15,7 +15,7 @@ export KUBECONFIG ?= $(CLUSTER_KUBECONFIG)
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test unit e2e cluster cluster-down image crds lint type bench crash crash-soak format
+.PHONY: help setup demo test unit e2e cluster cluster-down image crds lint type bench crash crash-soak soak format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -93,3 +93,7 @@ bench: setup cluster ## Print the benchmarks, each as a ratio against its floor
 KILLS ?= 500
 crash-soak: setup cluster ## Kill the operator KILLS times (500) at random points, on fake machines
 	@$(BIN)/python -m tests.crash.soak --kills $(KILLS)
+
+MINUTES ?= 60
+soak: setup cluster ## Put mixed runs and faults on one operator for MINUTES (60): it must not grow
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)

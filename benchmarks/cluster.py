@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from kubernetes import client
 from benchmarks import floor, operator_run
 from benchmarks.api import Api, connect
 from benchmarks.graphs import Graph, chain, fan, sdlc
+from benchmarks.stand import free_port
 from tests.cluster.kwok import Kwok, kwok
 from tests.conformance.cluster_shell import connect as connect_models
 from tests.conformance.own_operator import OwnOperator, apply_crds, own_namespace, own_operator
@@ -200,13 +200,6 @@ def print_writes(found: list[Measured]) -> None:
                 title = ""
         known = f"{own.total() / nodes:.2f}" if own else "-"
         print(form.format(title, "all", known, f"{everybody.total() / nodes:.2f}"))
-
-
-def free_port() -> int:
-    """Find a port for the operator's metrics."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def warn_of_others(models: client.ApiClient) -> None:

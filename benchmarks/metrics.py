@@ -86,6 +86,18 @@ class Operator:
         return None
 
 
+async def gauges(port: int) -> dict[str, float]:
+    """Return the operator's metrics by name and labels; none while it does not answer yet."""
+    async with aiohttp.ClientSession() as session:
+        try:
+            answer = await session.get(f"http://127.0.0.1:{port}/metrics")
+        except aiohttp.ClientConnectorError:
+            return {}
+        lines = (await answer.text()).splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
+
+
 async def count_writes(api: Api) -> Counter[str]:
     """Count the requests so far that change something, by whomever: `PATCH pods/status`."""
     found: Counter[str] = Counter()

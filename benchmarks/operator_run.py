@@ -77,7 +77,7 @@ async def run(
     try:
         async with asyncio.timeout(patience):
             await api.call("POST", f"{base}/workflows", workflow(own, graph))
-            await _until_valid(api, f"{base}/workflows/{own}")
+            await until_valid(api, f"{base}/workflows/{own}")
             return await _run(api, f"{base}/workflowruns", own, pid, port, graph, times)
     finally:
         await clean(api, namespace)
@@ -129,7 +129,7 @@ async def _run(
     )
 
 
-async def _until_valid(api: Api, path: str) -> None:
+async def until_valid(api: Api, path: str) -> None:
     """Wait until the operator took a Workflow in: so it runs, and has nothing else to do."""
     while True:
         found = await api.call("GET", path)

@@ -101,6 +101,10 @@ class Proxy:
     def leave(self):
         """Be gone, with all watches."""
         self.gone = True
+        self.cut_watches()
+
+    def cut_watches(self):
+        """Break off all watches of now."""
         self._loop.call_soon_threadsafe(self._break_watches)
 
     def _break_watches(self):

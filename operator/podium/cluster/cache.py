@@ -4,6 +4,7 @@ A hint: before anything is decided by what is missing here, the server is asked.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -193,6 +194,15 @@ class Cache:
             for job, pods in self._pods.items()
             if any(pod.finalizer is not None and not pod.gone for pod in pods.values())
         ]
+
+    def counts(self) -> dict[str, Callable[[], int]]:
+        """Return, by kind, what counts the objects that are kept."""
+        return {
+            "runs": lambda: len(self.runs),
+            "workflows": lambda: len(self.workflows),
+            "jobs": lambda: len(self._job_of),
+            "pods": lambda: len(self._job_of_pod),
+        }
 
     def _there(self, job: JobView) -> bool:
         known = self._jobs.get(job.run_uid, {}).get(job.name)

@@ -41,6 +41,9 @@ SILENCE_SECONDS = 90
 """A watch without even a bookmark for so long is dead: the server sends one each minute."""
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""A list without what the objects hold."""
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -199,6 +202,13 @@ class Gateway:
     async def delete_run_nodes(self, namespace: str, name: str, uid: str) -> None:
         """Delete a WorkflowRunNodes."""
         await self._delete(_own(namespace, "workflowrunnodes", name), uid)
+
+    async def list_run_uids(self, namespace: str) -> set[str]:
+        """Return the UIDs of the WorkflowRuns of one namespace or (empty) of all."""
+        path = f"/apis/{GROUP}/{VERSION}/workflowruns"
+        path = _own(namespace, "workflowruns") if namespace else path
+        bodies = await self._list(path, METADATA)
+        return {str((body.get("metadata") or {}).get("uid")) for body in bodies}
 
     async def get_workflow(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a Workflow."""
@@ -380,23 +390,25 @@ class Gateway:
             if error.status not in (404, 409):  # gone, or another object of that name
                 raise
 
-    async def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
+    async def _list(self, path: str, accept: str = JSON, **query: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         more = ""
         while True:
             page = {**query, "limit": str(PAGE), **({"continue": more} if more else {})}
-            answer = await self._call("GET", f"{path}?{urlencode(page)}")
+            answer, _ = await self._exchange("GET", f"{path}?{urlencode(page)}", accept=accept)
             found += answer.get("items") or []
             more = (answer.get("metadata") or {}).get("continue") or ""
             if not more:
                 return found
 
-    async def _address(self, method: str, path: str, content: str) -> tuple[str, dict[str, str]]:
+    async def _address(
+        self, method: str, path: str, content: str, accept: str = JSON
+    ) -> tuple[str, dict[str, str]]:
         """Return the URL of a path, and headers that say who asks."""
         _, url, headers, _, _ = await self._api.param_serialize(
             method,
             path,
-            header_params={"Accept": "application/json", "Content-Type": content},
+            header_params={"Accept": accept, "Content-Type": content},
             auth_settings=["BearerToken"],
         )
         return url, headers
@@ -407,11 +419,11 @@ class Gateway:
         return (await self._exchange(method, path, body, content))[0]
 
     async def _exchange(
-        self, method: str, path: str, body: Any = None, content: str = "application/json"
+        self, method: str, path: str, body: Any = None, content: str = JSON, accept: str = JSON
     ) -> tuple[dict[str, Any], int]:
         data = None if body is None else orjson.dumps(body)
         async with self._slots:
-            url, headers = await self._address(method, path, content)
+            url, headers = await self._address(method, path, content, accept)
             # After whatever was waited for: nothing may change once this process is not the leader.
             changes = method != "GET"
             if changes:

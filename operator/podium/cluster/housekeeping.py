@@ -1,15 +1,16 @@
-"""What is done now and then: ended Jobs beyond the limit, definitions that nobody refers to."""
+"""What is done now and then: Jobs, definitions and runs that are over are removed or forgotten."""
 
 import asyncio
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 from podium.api.names import GROUP, LABEL_WORKFLOW
 from podium.cluster.cache import Cache
 from podium.cluster.gateway import ApiError, Gateway
 from podium.cluster.settings import Settings
-from podium.cluster.views import JobView, dig
+from podium.cluster.views import JobView, RunView, dig
 
 __all__ = ["Housekeeping"]
 
@@ -24,13 +25,21 @@ KEPT_REVISIONS = 10
 class Housekeeping:
     """Removes what is no longer needed."""
 
-    def __init__(self, gateway: Gateway, cache: Cache, settings: Settings) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        cache: Cache,
+        settings: Settings,
+        gone: Callable[[RunView], None],
+    ) -> None:
+        """`gone` takes in that a run is not there any more."""
         self._gateway = gateway
         self._cache = cache
         self._settings = settings
+        self._gone = gone
 
     async def run(self) -> None:
-        """Look after Jobs and revisions, for ever."""
+        """Look after Jobs, revisions and runs, for ever."""
         rounds = 0
         while True:
             await asyncio.sleep(JOBS_SECONDS)
@@ -39,6 +48,7 @@ class Housekeeping:
                 await self.remove_jobs()
                 if rounds % int(REVISIONS_SECONDS / JOBS_SECONDS) == 0:
                     await self.remove_revisions()
+                    await self.forget_runs()
             except ApiError as error:
                 log.warning("housekeeping: %s", error)
             except Exception:  # nothing here is worth ending the operator for
@@ -81,3 +91,18 @@ class Housekeeping:
                     name, uid = dig(body, "metadata", "name"), dig(body, "metadata", "uid")
                     if (namespace, name) not in used:
                         await self._gateway.delete_revision(namespace, str(name), str(uid))
+
+    async def forget_runs(self) -> None:
+        """Forget runs whose deletion nobody saw.
+
+        After a watch that broke kopf lists anew, and does not tell what that list no longer has.
+        """
+        for namespace in self._settings.namespaces or [""]:
+            known = [
+                run for run in self._cache.runs.values() if namespace in ("", run.namespace)
+            ]  # before the list: what is made meanwhile may not stand in it
+            there = await self._gateway.list_run_uids(namespace)
+            for run in known:
+                if run.uid not in there:
+                    log.info("%s/%s was deleted, unseen", run.namespace, run.name)
+                    self._gone(run)

@@ -71,6 +71,12 @@ class Metrics:
         self.running = Gauge(
             "podium_nodes_running", "Jobs that have not ended.", registry=self.registry
         )
+        self.kept = Gauge(
+            "podium_objects_kept",
+            "Objects of which the operator keeps something; active: runs that are worked on.",
+            ["kind"],
+            registry=self.registry,
+        )
         self.leading = Gauge(
             "podium_leading", "Whether this operator is the one that works.", registry=self.registry
         )

@@ -16,11 +16,11 @@ from podium.cluster.housekeeping import Housekeeping
 from podium.cluster.keeper import JobKeeper
 from podium.cluster.leader import Leader, Timing
 from podium.cluster.metrics import Metrics
-from podium.cluster.queue import KeyQueue, backoff
+from podium.cluster.queue import KeyQueue, Rank, backoff
 from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.runs import QueueKey, RunController
 from podium.cluster.settings import Settings
-from podium.cluster.views import job_view
+from podium.cluster.views import RunView, job_view
 from podium.cluster.watches import Reflector
 from podium.cluster.workflows import WorkflowController
 
@@ -60,6 +60,8 @@ class Operator:
             settings,
             metrics,
         )
+        for kind, count in {**self.cache.counts(), "active": self.runs.active}.items():
+            metrics.kept.labels(kind).set_function(count)
         self.workflows = WorkflowController(gateway, self.cache, self.recorder)
         self.watching = asyncio.Event()
         """Set once runs and Workflows are listed."""
@@ -83,10 +85,15 @@ class Operator:
             view = self.cache.put_run(body)
             if view is before and view is not None:
                 return
-        self.queue.add(("WorkflowRun", *key), listed=kind is None)
         after = self.cache.runs.get(key)
+        self.queue.add(("WorkflowRun", *key), _rank(kind, before, after))
         if (before is None or before.ended) != (after is None or after.ended):
             self._count((after or before).workflow if after or before else "", key[0])  # type: ignore[union-attr]
+
+    def run_gone(self, view: RunView) -> None:
+        """Take in that a run is not there any more, although nobody told of its deletion."""
+        meta = {"namespace": view.namespace, "name": view.name, "uid": view.uid}
+        self.run_event("DELETED", {"metadata": meta})
 
     def workflow_event(self, kind: str | None, body: Any) -> None:
         """Take in a Workflow."""
@@ -99,7 +106,7 @@ class Operator:
         if view is None:
             return
         if view.generation != view.observed_generation:
-            self.queue.add(("Workflow", *key), listed=kind is None)
+            self.queue.add(("Workflow", *key), Rank.LATER if kind is None else Rank.USUAL)
         self.runs.workflow_appeared(key[0])
 
     def job_event(self, kind: str, body: Any) -> None:
@@ -243,6 +250,14 @@ class Operator:
         return "" if self.ready.is_set() else "the watches have not begun"
 
 
+def _rank(kind: str | None, before: RunView | None, after: RunView | None) -> Rank:
+    """Say how soon a run comes: `kind` is None for one that was listed."""
+    if before is not None and after is not None:
+        same = (after.generation, after.annotations) == (before.generation, before.annotations)
+        return Rank.USUAL if same else Rank.ASKED  # such as a cancel, which must not wait
+    return Rank.LATER if kind is None or before is None else Rank.USUAL
+
+
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT, or until a part of it fails for good."""
     # The election has connections of its own, so that nothing holds it up.
@@ -290,7 +305,7 @@ async def _work(
             ("pods", f"{LABEL_RUN},!{LABEL_RECORDED}", operator.pod_event),
         )
     ]
-    housekeeping = Housekeeping(gateway, operator.cache, settings)
+    housekeeping = Housekeeping(gateway, operator.cache, settings, operator.run_gone)
     start = asyncio.create_task(operator.start(reflectors, leader), name="start")
     tasks = [
         *(asyncio.create_task(each.run(), name="reflector") for each in reflectors),

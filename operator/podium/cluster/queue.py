@@ -7,11 +7,25 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Hashable
+from enum import IntEnum
 from typing import Generic, TypeVar
 
-__all__ = ["KeyQueue", "backoff"]
+__all__ = ["KeyQueue", "Rank", "backoff"]
 
 K = TypeVar("K", bound=Hashable)
+
+PATIENCE = 8
+"""After so many keys in a row that came before others, one of those comes."""
+
+
+class Rank(IntEnum):
+    """How soon a key comes."""
+
+    ASKED = 0
+    """A user waits for it."""
+    USUAL = 1
+    LATER = 2
+    """It begins something: what is begun comes to its end first."""
 
 
 def backoff(times: int, bounds: tuple[float, float]) -> float:
@@ -22,17 +36,19 @@ def backoff(times: int, bounds: tuple[float, float]) -> float:
 
 
 class KeyQueue(Generic[K]):
-    """Keys to be worked on. A key added while it is worked on comes again afterwards.
+    """Keys to be worked on, in the order of their ranks, of one rank first come first served.
 
-    Keys that were listed at start-up wait behind those of live events.
+    A key added while it is worked on comes again afterwards.
     """
 
     def __init__(self) -> None:
-        self._live: deque[K] = deque()
-        self._listed: deque[K] = deque()
-        self._waiting: set[K] = set()
+        self._lines: dict[Rank, deque[K]] = {rank: deque() for rank in Rank}
+        """A key that got a better rank since stands in its earlier line, too."""
+        self._waiting: dict[K, Rank] = {}
         self._busy: set[K] = set()
-        self._again: set[K] = set()
+        self._again: dict[K, Rank] = {}
+        self._passed = 0
+        """How often those of the last line were passed over."""
         self._delayed: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}
         self._order = itertools.count()
@@ -41,15 +57,15 @@ class KeyQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, key: K, *, listed: bool = False) -> None:
-        """Add a key, unless it waits already."""
+    def add(self, key: K, rank: Rank = Rank.USUAL) -> None:
+        """Add a key; of one that waits already the better rank counts."""
         if key in self._busy:
-            self._again.add(key)
+            self._again[key] = min(rank, self._again.get(key, rank))
             return
-        if key in self._waiting:
+        if self._waiting.get(key, Rank.LATER + 1) <= rank:
             return
-        self._waiting.add(key)
-        (self._listed if listed else self._live).append(key)
+        self._waiting[key] = rank
+        self._lines[rank].append(key)
         self._changed.set()
 
     def add_at(self, key: K, moment: float) -> None:
@@ -68,23 +84,36 @@ class KeyQueue(Generic[K]):
         """Take the next key; `done` must follow."""
         while True:
             wait = self._ripen()
-            for waiting in (self._live, self._listed):
-                if waiting:
-                    key = waiting.popleft()
-                    self._waiting.discard(key)
-                    self._busy.add(key)
-                    return key
+            if self._waiting:
+                key = self._next()
+                self._busy.add(key)
+                return key
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
 
+    def _next(self) -> K:
+        heads = {rank: line for rank, line in self._lines.items() if self._head(rank)}
+        rank = max(heads) if self._passed >= PATIENCE else min(heads)
+        self._passed = self._passed + 1 if rank < max(heads) else 0
+        key = heads[rank].popleft()
+        del self._waiting[key]
+        return key
+
+    def _head(self, rank: Rank) -> bool:
+        """Drop what is void from the head of a line; tell whether somebody stands there."""
+        line = self._lines[rank]
+        while line and self._waiting.get(line[0]) is not rank:
+            line.popleft()
+        return bool(line)
+
     def done(self, key: K) -> None:
         """Give a key back."""
         self._busy.discard(key)
-        if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+        rank = self._again.pop(key, None)
+        if rank is not None:
+            self.add(key, rank)
 
     def _ripen(self) -> float | None:
         """Move what is due to the waiting keys; return the seconds until the next one."""

@@ -96,6 +96,10 @@ class RunController:
         for key in self._opener.waiting.pop(namespace, ()):
             self._queue.add(("WorkflowRun", *key))
 
+    def active(self) -> int:
+        """Count the runs that are worked on."""
+        return len(self._runs)
+
     def forget(self, key: RunKey) -> None:
         """Drop what is kept of a run."""
         run = self._runs.pop(key, None)

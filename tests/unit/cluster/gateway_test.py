@@ -234,6 +234,7 @@ REQUESTS = [
         ("DELETE", f"{APPS}/controllerrevisions/x", OPTIONS),
         "DELETE controllerrevisions",
     ),
+    ("list_run_uids", ("team",), ("GET", f"{OWN}/workflowruns", None), "GET workflowruns"),
     (
         "create_run_nodes",
         (thing("WorkflowRunNodes"),),
@@ -283,6 +284,18 @@ async def test_requests(server, gateway, fence, told, name, arguments, sent, nam
 async def test_every_request_is_in_the_table(gateway):
     public = {name for name in dir(gateway) if not name.startswith("_")}
     assert public - {each[0] for each in REQUESTS} == {"drain", "list_all", "watch"}
+
+
+async def test_uids_of_runs_come_without_what_the_runs_hold(server, gateway):
+    server.answer = lambda request: (
+        accepted.append(request.headers["Accept"]),
+        web.json_response({"items": [{"metadata": {"uid": "a"}}, {"metadata": {"uid": "b"}}]}),
+    )[1]
+    accepted = []
+    assert await gateway.list_run_uids("") == {"a", "b"}
+    (only,) = server.asked
+    assert only.path == "/apis/podium.dev/v1alpha1/workflowruns"
+    assert accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"]
 
 
 async def test_a_status_comes_with_its_size(server, gateway):

@@ -18,6 +18,11 @@ class Server:
     def __init__(self):
         self.deleted = []
         self.refuse = None
+        self.runs = set()
+
+    async def list_run_uids(self, namespace):
+        assert namespace == ""
+        return self.runs
 
     async def delete_job(self, namespace, name, uid):
         if self.refuse is not None:
@@ -44,8 +49,12 @@ class World:
     def __init__(self, **jobs):
         self.server, self.cache = Server(), Cache()
         self.cache.put_run(support.run())
+        self.gone = []
         self.housekeeping = Housekeeping(
-            self.server, self.cache, Settings.model_validate({"jobs": {**TTL, **jobs}})
+            self.server,
+            self.cache,
+            Settings.model_validate({"jobs": {**TTL, **jobs}}),
+            self.gone.append,
         )
 
     def job(self, name, *conditions, namespace="team", created=1, spec=MANAGED, **meta):
@@ -137,3 +146,24 @@ async def test_a_refusal_is_the_callers_to_log(clock):
     world.server.refuse = ApiError(503, "Unavailable", "later")
     with pytest.raises(ApiError):
         await world.removed()
+
+
+async def test_a_run_that_is_not_there_any_more_is_forgotten():
+    world = World()
+    world.cache.put_run(support.run(metadata={"name": "other", "uid": "uid-other"}))
+    world.server.runs = {support.RUN_UID}
+    await world.housekeeping.forget_runs()
+    assert [run.name for run in world.gone] == ["other"]
+
+
+async def test_a_run_that_is_made_while_the_list_is_on_its_way_stays():
+    world = World()
+    world.server.runs = {support.RUN_UID}
+
+    async def list_run_uids(_):
+        world.cache.put_run(support.run(metadata={"name": "new", "uid": "uid-new"}))
+        return world.server.runs
+
+    world.server.list_run_uids = list_run_uids
+    await world.housekeeping.forget_runs()
+    assert world.gone == []

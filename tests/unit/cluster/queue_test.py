@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.cluster import queue as queue_module
-from podium.cluster.queue import KeyQueue
+from podium.cluster.queue import KeyQueue, Rank
 
 
 @pytest.fixture
@@ -61,13 +61,48 @@ async def test_a_key_added_while_it_is_worked_on_comes_again_afterwards():
     assert await ready(queue) == []
 
 
-async def test_live_keys_come_before_listed_ones():
+async def test_keys_come_by_rank_and_of_one_rank_first_come_first_served():
     queue = KeyQueue()
-    queue.add("old", listed=True)
-    queue.add("older", listed=True)
-    queue.add("new")
-    queue.add("new", listed=True)
-    assert await ready(queue) == ["new", "old", "older"]
+    for key, rank in (("new", Rank.LATER), ("newer", Rank.LATER), ("c", Rank.USUAL),
+                      ("d", Rank.USUAL), ("cancel", Rank.ASKED)):  # fmt: skip
+        queue.add(key, rank)
+    assert await ready(queue) == ["cancel", "c", "d", "new", "newer"]
+
+
+async def test_the_better_rank_of_a_key_counts_and_it_comes_once():
+    queue = KeyQueue()
+    queue.add("a", Rank.LATER)
+    queue.add("b", Rank.LATER)
+    queue.add("c", Rank.USUAL)
+    queue.add("b", Rank.ASKED)
+    queue.add("b", Rank.LATER)
+    assert len(queue) == 3
+    assert await ready(queue) == ["b", "c", "a"]
+    assert len(queue) == 0
+
+
+async def test_a_key_keeps_its_rank_while_it_is_worked_on():
+    queue = KeyQueue()
+    queue.add("a")
+    assert await ready(queue) == ["a"]
+    queue.add("a", Rank.LATER)
+    queue.add("a", Rank.ASKED)
+    queue.add("b")
+    queue.done("a")
+    assert await ready(queue) == ["a", "b"]
+
+
+async def test_what_comes_later_comes_although_there_is_always_something_before_it():
+    queue = KeyQueue()
+    queue.add("new", Rank.LATER)
+    for number in range(100):
+        queue.add(number)
+        key = await queue.get()
+        if key == "new":
+            break
+        queue.done(key)
+        queue.add("more")
+    assert key == "new"
 
 
 async def test_a_key_is_put_off(clock):
@@ -127,7 +162,7 @@ async def test_those_who_wait_are_woken():
     getting = [asyncio.ensure_future(queue.get()) for _ in range(3)]
     await asyncio.sleep(0)
     queue.add("a")
-    queue.add("b", listed=True)
+    queue.add("b", Rank.LATER)
     queue.add_after("c", 0)
     assert sorted(await asyncio.gather(*getting)) == ["a", "b", "c"]
 
@@ -144,7 +179,7 @@ async def test_a_worker_that_is_cancelled_takes_nothing_along():
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["add", "listed", "get", "done"]), st.sampled_from("abc")),
+        st.tuples(st.sampled_from([*Rank, "get", "done"]), st.sampled_from("abc")),
         max_size=30,
     )
 )
@@ -152,8 +187,8 @@ def test_no_key_is_lost_and_none_is_worked_on_twice_at_a_time(steps):
     async def scene():
         queue, busy, dirty = KeyQueue(), set(), set()
         for step, key in steps:
-            if step in ("add", "listed"):
-                queue.add(key, listed=step == "listed")
+            if isinstance(step, Rank):
+                queue.add(key, step)
                 dirty.add(key)
             elif step == "done" and key in busy:
                 busy.discard(key)

@@ -1,0 +1,75 @@
+"""What load is put on: fake machines, a namespace, and an operator of this source tree in it."""
+
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.operator_run import GROUP
+from tests.cluster.kwok import Kwok, kwok
+from tests.conformance.cluster_shell import connect as connect_models
+from tests.conformance.own_operator import OwnOperator, apply_crds, own_namespace, own_operator
+
+
+@dataclass(frozen=True)
+class Stand:
+    """An operator at work in a namespace of its own."""
+
+    namespace: str
+    operator: OwnOperator
+    port: int
+    """Of its metrics."""
+    machines: Kwok
+
+    @property
+    def runs(self) -> str:
+        """The path of the namespace's WorkflowRuns."""
+        return f"/apis/{GROUP}/namespaces/{self.namespace}/workflowruns"
+
+    @property
+    def workflows(self) -> str:
+        """The path of its Workflows."""
+        return f"/apis/{GROUP}/namespaces/{self.namespace}/workflows"
+
+    @property
+    def jobs(self) -> str:
+        """The path of its Jobs."""
+        return f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
+
+    @property
+    def pods(self) -> str:
+        """The path of its Pods."""
+        return f"/api/v1/namespaces/{self.namespace}/pods"
+
+
+@contextmanager
+def stand(
+    settings: Mapping[str, Any] | None = None, kubeconfig: Path | None = None
+) -> Iterator[Stand]:
+    """Bring it up, and remove all again; `settings` of the operator go before the usual ones."""
+    with ExitStack() as stack:
+        models = connect_models()
+        apply_crds(models)
+        namespace = stack.enter_context(own_namespace(models))
+        machines = stack.enter_context(kwok(api=models))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-load-")))
+        port = free_port()
+        usual = {
+            "podDefaults": machines.pod_defaults,
+            "logLevel": "warning",
+            "livenessPort": port,
+        }
+        operator = stack.enter_context(
+            own_operator(namespace, folder, {**usual, **(settings or {})}, kubeconfig)
+        )
+        yield Stand(namespace, operator, port, machines)
+
+
+def free_port() -> int:
+    """Find a port for the operator's metrics."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]

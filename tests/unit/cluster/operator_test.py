@@ -1,0 +1,79 @@
+"""What the operator works on first."""
+
+import pytest
+
+from podium.cluster.metrics import Metrics
+from podium.cluster.operator import Operator
+from podium.cluster.settings import Settings
+
+
+@pytest.fixture
+def operator():
+    return Operator(None, Settings(), Metrics())
+
+
+def run(number, version=1, generation=1, *, status=None, annotations=None, **spec):
+    return {
+        "metadata": {
+            "namespace": "team",
+            "name": f"run-{number}",
+            "uid": f"uid-{number}",
+            "resourceVersion": str(version),
+            "generation": generation,
+            "annotations": annotations or {},
+        },
+        "spec": {"workflowRef": {"name": "build"}, **spec},
+        "status": status or {},
+    }
+
+
+async def order(operator):
+    found = []
+    while len(operator.queue):
+        key = await operator.queue.get()
+        operator.queue.done(key)
+        found.append(key[2])
+    return found
+
+
+async def test_runs_begin_in_the_order_in_which_they_were_made(operator):
+    for number in range(100):
+        operator.run_event("ADDED", run(number))
+    assert await order(operator) == [f"run-{number}" for number in range(100)]
+
+
+async def test_what_has_begun_comes_before_what_has_not(operator):
+    operator.run_event("ADDED", run(0))
+    await order(operator)
+    for number in range(1, 100):
+        operator.run_event("ADDED", run(number))
+    operator.run_event("MODIFIED", run(0, 2, status={"phase": "Running"}))
+    assert (await order(operator))[0] == "run-0"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"generation": 2, "cancel": True}, {"annotations": {"podium.dev/rerun": "test"}}],
+    ids=["cancel", "rerun"],
+)
+async def test_what_a_user_asks_of_a_run_comes_before_all_else(operator, asked):
+    for number in range(100):
+        operator.run_event("ADDED", run(number))
+        operator.queue.add(("WorkflowRun", "team", f"other-{number}"))
+    operator.run_event("MODIFIED", run(50, 2, **asked))
+    assert (await order(operator))[0] == "run-50"
+
+
+async def test_a_crowd_of_events_does_not_keep_a_new_run_from_beginning(operator):
+    for number in range(100):
+        operator.queue.add(("WorkflowRun", "team", f"other-{number}"))
+    operator.run_event("ADDED", run(1))
+    assert "run-1" in (await order(operator))[:20]
+
+
+async def test_nothing_is_kept_of_a_run_whose_deletion_nobody_saw(operator):
+    operator.run_event("ADDED", run(1))
+    operator.run_gone(operator.cache.runs["team", "run-1"])
+    assert operator.cache.runs == {}
+    assert operator.cache.keys == {}
+    assert await order(operator) == ["run-1"], "whoever works on it has to hear of it"
