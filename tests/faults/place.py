@@ -247,4 +247,5 @@ def once(place, nodes=TEN):
     wanted = {each["id"]: ("Completed", 2 if each["id"] == "c" else 1) for each in nodes}
     assert (status["phase"], found) == ("Succeeded", wanted), json.dumps(status, indent=1)
     executions = {f"{name}-{n}" for name, (_, count) in wanted.items() for n in range(1, count + 1)}
-    assert started(place) == dict.fromkeys(executions, 1)
+    pods = started(place)
+    assert pods == dict.fromkeys(executions, 1), pods
