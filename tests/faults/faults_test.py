@@ -8,10 +8,10 @@ import pytest
 
 from tests.cluster.kwok import HOLD
 from tests.e2e.support import until
-from tests.faults.place import ALONE, ELECTION, HELD, PATIENCE, TEN, node, once, started
+from tests.faults.place import ALONE, HELD, PATIENCE, TEN, node, once, started
 from tests.faults.proxy import Rule
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 DOWN_SECONDS = float(os.environ.get("PODIUM_DOWN_SECONDS", "20"))
 """How long the server is gone: 120 for the whole test."""
@@ -107,17 +107,23 @@ def test_a_creation_that_is_refused_for_good_fails_its_execution_at_once(place, 
     assert not place.pods()
 
 
-def test_a_server_that_is_gone_for_some_time_finds_no_storm_when_it_is_back(place):
+@pytest.mark.parametrize("how", ["gone", "503"])
+def test_a_server_that_is_away_for_some_time_finds_no_storm_when_it_is_back(place, how):
     place.start(election=ALONE)
     begun = time.monotonic()
     place.run([*TEN[:5], node("hold", "a", notes={HOLD: "true"}), node("last", "hold")])
     place.held()
-    place.proxy.leave()
+    if how == "gone":
+        place.proxy.leave()
+    else:  # a balancer that stands before it says so
+        place.proxy.rules.append(Rule(".*", 503))
+        place.proxy.break_watches()
     left = time.monotonic()
     place.let_go()
     time.sleep(DOWN_SECONDS)
     back = time.monotonic()
     place.proxy.gone = False
+    place.proxy.rules.clear()
     status = place.wait()
     time.sleep(max(0.0, back + 10 - time.monotonic()))
     before, down, after = (
@@ -135,26 +141,26 @@ def test_a_server_that_is_gone_for_some_time_finds_no_storm_when_it_is_back(plac
 
 def test_an_operator_whose_list_of_runs_expired_ends_and_the_next_one_goes_on(place):
     """kopf reads on at a version that the server forgot, and cannot begin again."""
-    first = place.start(election=ELECTION)
+    first = place.start()
     place.run(HELD)
     place.held()
     first.proxy.rules += [Rule("WATCH workflowruns", expire=0), Rule("LIST workflowruns", 410)]
     first.proxy.break_watches()
     assert first.ended() == 1
     assert place.lease().holder_identity is None, "it gives the lease back: nobody has to wait"
-    place.start(election=ELECTION)
+    place.start()
     place.let_go()
     once(place, HELD)
 
 
 def test_a_job_whose_end_is_refused_is_ended_by_the_next_operator_and_keeps_its_pod(place):
-    first = place.start(Rule("PATCH jobs/status", 422), election=ELECTION)
+    first = place.start(Rule("PATCH jobs/status", 422))
     place.run(PAIR)
     assert place.wait()["phase"] == "Succeeded"
     until(lambda: not any(pod.metadata.finalizers for pod in place.pods()), PATIENCE)
     first.kill()
     assert not any(job.status.conditions for job in place.jobs())
-    place.start(election=ELECTION)
+    place.start()
     once(place, PAIR)
     assert [job.status.conditions[-1].type for job in place.jobs()] == ["Complete"] * 2
 
@@ -202,7 +208,7 @@ def test_a_pod_that_somebody_deletes_by_force_fails_its_execution_once(place):
 
 
 def test_a_pod_whose_run_is_deleted_meanwhile_is_let_go_at_the_next_start(place):
-    place.start(election=ELECTION)
+    place.start()
     place.run(HELD)
     place.held()
     place.operator.kill()
@@ -217,5 +223,5 @@ def test_a_pod_whose_run_is_deleted_meanwhile_is_let_go_at_the_next_start(place)
         )
 
     until(only_the_finalizer, PATIENCE)
-    place.start(election=ELECTION)
+    place.start()
     until(lambda: not place.pods(), PATIENCE)

@@ -7,13 +7,14 @@ from datetime import timedelta
 
 import pytest
 
+from podium.cluster.settings import LeaderElection
 from tests.e2e.support import until
-from tests.faults.place import ELECTION, HELD, PATIENCE, node, once
+from tests.faults.place import HELD, PATIENCE, node, once
 from tests.faults.proxy import Rule
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-LEASE_SECONDS = ELECTION["leaseDurationSeconds"]
+LEASE_SECONDS = LeaderElection().lease_duration_seconds
 BURST = [node(f"n{i}") for i in range(60)]
 """All at once: more than are launched at the same time."""
 STREAM = [node(f"n{i}_{j}", *([f"n{i - 1}_{j}"] if i else [])) for i in range(20) for j in range(3)]
@@ -27,9 +28,9 @@ def slowly():
 
 def under_load(place, nodes):
     """Start a leader and one who waits; return both once the leader is amid its work."""
-    first = place.start(slowly(), election=ELECTION)
+    first = place.start(slowly())
     leader = place.leader().holder_identity
-    second = place.start(slowly(), election=ELECTION)
+    second = place.start(slowly())
     until(lambda: second.proxy.times_of("GET leases"), PATIENCE)
     place.run(nodes)
     until(lambda: len(place.pods()) >= 10, PATIENCE)
@@ -50,7 +51,7 @@ def taken_over(place, second, leader):
 
 
 def test_a_leader_goes_on_renewing_while_everything_else_gets_429(place):
-    place.start(election=ELECTION)
+    place.start()
     before = place.leader()
     place.run(HELD)
     place.held()

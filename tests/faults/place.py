@@ -19,13 +19,6 @@ API = "podium.dev", "v1alpha1"
 PATIENCE = 180
 FINALIZER = "podium.dev/result"
 LEASE = "podium-podium"
-ELECTION = {
-    "leaseDurationSeconds": 6,
-    "renewDeadlineSeconds": 4,
-    "retryPeriodSeconds": 0.8,
-    "requestTimeoutSeconds": 1.8,
-}
-"""Shorter than the usual one, where an operator is to be taken over from."""
 ALONE = {"enabled": False}
 """For operators that must not end when they cannot renew."""
 
