@@ -11,7 +11,7 @@ from tests.e2e.support import until
 from tests.faults.place import ALONE, HELD, PATIENCE, TEN, node, once, started
 from tests.faults.proxy import Rule
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 DOWN_SECONDS = float(os.environ.get("PODIUM_DOWN_SECONDS", "20"))
 """How long the server is gone: 120 for the whole test."""

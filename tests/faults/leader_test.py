@@ -12,14 +12,14 @@ from tests.e2e.support import until
 from tests.faults.place import HELD, PATIENCE, node, once
 from tests.faults.proxy import Rule
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 LEASE_SECONDS = LeaderElection().lease_duration_seconds
 BURST = [node(f"n{i}") for i in range(60)]
 """All at once: more than are launched at the same time."""
-STREAM = [node(f"n{i}_{j}", *([f"n{i - 1}_{j}"] if i else [])) for i in range(20) for j in range(3)]
-"""Some all the time."""
-SLOWLY = Rule("POST (jobs|pods)", delay=0.3)
+STREAM = [node(f"n{i}_{j}", *([f"n{i - 1}_{j}"] if i else [])) for i in range(10) for j in range(6)]
+"""Some all the time, for ten seconds at least: longer than a leader goes on that cannot renew."""
+SLOWLY = Rule("POST (jobs|pods)", delay=0.5)
 
 
 def slowly():

@@ -16,7 +16,7 @@ from tests.e2e.support import ENDED, require_cluster, until
 from tests.faults.proxy import Proxy
 
 API = "podium.dev", "v1alpha1"
-PATIENCE = 180
+PATIENCE = 400
 FINALIZER = "podium.dev/result"
 LEASE = "podium-podium"
 ALONE = {"enabled": False}
