@@ -57,7 +57,7 @@ e2e: setup cluster image ## Run the tests that need the cluster
 
 crash: setup cluster image ## Kill the operator at each of its requests; put faults before the API server
 	@$(BIN)/pytest -q -m cluster tests/crash
-	@$(BIN)/pytest -q -m cluster tests/faults
+	@$(BIN)/pytest -q -m cluster -n 3 tests/faults
 
 cluster: setup ## Bring up the test cluster; the last line is its kubeconfig
 	@$(BIN)/python -m tests.cluster up

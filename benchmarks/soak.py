@@ -378,7 +378,7 @@ class Faults:
             self.done[name] += 1
             self._proxy.rules = [Rule(**rule) for rule in rules]
             if name in ("cut watches", "410"):
-                self._proxy.cut_watches()
+                self._proxy.break_watches()
             if name == "gone":
                 self._proxy.leave()
             try:

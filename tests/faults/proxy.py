@@ -35,12 +35,17 @@ class Rule:
     share: float = 1.0
     """Of these, so many by chance."""
     retry_after: int | None = None
+    message: str = "the proxy says so"
+    causes: tuple[str, ...] = ()
+    """Reasons of the refusal's causes, as the server gives them."""
     delay: float = 0.0
     """Seconds before anything else is done."""
     lose: bool = False
     """The server's answer never arrives."""
     cut: int | None = None
     """A watch breaks off after so many events, in the middle of the next one."""
+    expire: int | None = None
+    """A watch says after so many events that its version is too old, as the server does."""
     stale: bool = False
     """A list is answered as it was the first time."""
     hits: int = 0
@@ -101,19 +106,24 @@ class Proxy:
     def leave(self):
         """Be gone, with all watches."""
         self.gone = True
-        self.cut_watches()
+        self.break_watches()
 
-    def cut_watches(self):
-        """Break off all watches of now."""
-        self._loop.call_soon_threadsafe(self._break_watches)
+    def break_watches(self):
+        """Break the connections of all watches off."""
 
-    def _break_watches(self):
-        for transport in self._watches:
-            transport.abort()
+        def abort():
+            for transport in self._watches:
+                transport.abort()
+
+        self._loop.call_soon_threadsafe(abort)
 
     def count(self, since, until):
         """Count the requests of a time (monotonic)."""
         return Counter(what for at, what in self.requests if since <= at < until)
+
+    def times_of(self, what):
+        """Return when (monotonic) this was asked for."""
+        return [at for at, each in self.requests if each == what]
 
     def _live(self):
         asyncio.set_event_loop(self._loop)
@@ -158,7 +168,8 @@ class Proxy:
         ) as answer:
             if what.startswith("WATCH"):
                 cut = min((r.cut for r in rules if r.cut is not None), default=None)
-                return await self._watch(request, answer, cut)
+                expire = min((r.expire for r in rules if r.expire is not None), default=None)
+                return await self._watch(request, answer, cut, expire)
             data = await answer.read()
         if any(rule.lose for rule in rules) or self.gone:
             return _broken(request)
@@ -170,19 +181,25 @@ class Proxy:
             self._lists.setdefault(request.path_qs, made)
         return made.copy()
 
-    async def _watch(self, request, answer, cut):
+    async def _watch(self, request, answer, cut, expire):
         response = web.StreamResponse(status=answer.status)
         response.content_type = "application/json"
         if "gzip" in answer.headers.get("Content-Encoding", ""):
             response.headers["Content-Encoding"] = "gzip"
-            cut = None
+            cut = expire = None
         await response.prepare(request)
         transport = request.transport
         self._watches.add(transport)
         try:
             events = 0
+            if expire == 0:
+                await response.write(TOO_OLD)
+                return response
             async for line in answer.content:
                 events += 1
+                if expire is not None and events > expire:
+                    await response.write(TOO_OLD)
+                    return response
                 if cut is not None and events > cut:
                     await response.write(line[: len(line) // 2])
                     return _broken(request, response)
@@ -217,20 +234,32 @@ def name(method, path, watch):
     return f"{method} {kind}" + (f"/{rest[2]}" if len(rest) > 2 else "")
 
 
-def _refusal(rule):
+def _status(code, message, causes=()):
     reasons = {403: "Forbidden", 409: "Conflict", 410: "Expired", 422: "Invalid"}
-    headers = {"Retry-After": str(rule.retry_after)} if rule.retry_after is not None else {}
-    body = {
+    reasons[429] = "TooManyRequests"
+    details = {"details": {"causes": [{"reason": cause} for cause in causes]}} if causes else {}
+    return {
         "kind": "Status",
         "apiVersion": "v1",
+        "metadata": {},
         "status": "Failure",
-        "code": rule.answer,
-        "reason": reasons.get(rule.answer, "ServerTimeout"),
-        "message": "the proxy says so",
+        "code": code,
+        "reason": reasons.get(code, "ServerTimeout"),
+        "message": message,
+        **details,
     }
+
+
+TOO_OLD = (
+    json.dumps({"type": "ERROR", "object": _status(410, "too old resource version: 1 (2)")}) + "\n"
+).encode()
+
+
+def _refusal(rule):
+    headers = {"Retry-After": str(rule.retry_after)} if rule.retry_after is not None else {}
     return web.Response(
         status=rule.answer,
-        text=json.dumps(body),
+        text=json.dumps(_status(rule.answer, rule.message, rule.causes)),
         content_type="application/json",
         headers=headers,
     )

@@ -8,11 +8,11 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from podium.api.run import NodeStatus
+from podium.api.run import NodeState, NodeStatus
 from podium.cluster.active import ActiveRun, Execution, Mark
 from podium.cluster.cache import Cache
 from podium.cluster.gateway import ApiError, Gateway
@@ -23,6 +23,7 @@ from podium.cluster.observe import observe
 from podium.cluster.queue import backoff
 from podium.cluster.settings import Settings
 from podium.cluster.views import JobView, PodView, dig, pod_view
+from podium.engine.engine import recorded_end
 from podium.engine.model import AttemptPhase, Launch, Observation, Stop, not_started
 
 __all__ = ["Attempts"]
@@ -82,6 +83,23 @@ class Attempts:
                 name = job_name(run.owner.name, run.owner.uid, state.execution_id, 0)
                 run.add(name, Execution(node, state.execution_id, 0, ""))
                 run.dirty.add(name)
+        for job in list(self._cache.jobs(run.owner.uid).values()):
+            self.recall(job, run.engine.status.nodes)
+
+    def recall(self, job: JobView, states: Mapping[str, NodeState]) -> bool:
+        """Take up again what a Job is owed: its end, when the run's status and its Pod have theirs.
+
+        An operator that ends before the server took that write leaves no other trace. Tell whether
+        it was so.
+        """
+        state = states.get(job.node)
+        if state is None or not job.managed_by or job.ended or job.deleting:
+            return False
+        succeeded = recorded_end(state, job.execution)
+        if succeeded is None or any(pod.alive for pod in self._cache.pods(job.uid)):
+            return False
+        self._keeper.recorded(job, succeeded=succeeded)
+        return True
 
     async def look(self, run: ActiveRun) -> list[Observation]:
         """Look at what changed, at what is being stopped, and at what became of launches.

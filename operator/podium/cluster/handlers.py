@@ -5,8 +5,9 @@ handlers do no I/O and raise nothing, for a handler that breaks its worker would
 """
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import kopf
@@ -43,6 +44,17 @@ async def watch(sink: Sink, namespaces: list[str], ready: asyncio.Event) -> None
     ):
         kopf.on.event(*resource, registry=registry)(_handler(take, resource[2]))
     kopf.on.login(registry=registry)(_login)
+    await kopf.operator(
+        registry=registry,
+        settings=_settings(),
+        standalone=True,
+        namespaces=namespaces,
+        clusterwide=not namespaces,
+        ready_flag=ready,
+    )
+
+
+def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
@@ -53,15 +65,18 @@ async def watch(sink: Sink, namespaces: list[str], ready: asyncio.Event) -> None
     settings.watching.reconnect_backoff = 1.0
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30
+    # The list of a server that is away for long, behind a balancer that answers 503 for it, must
+    # not end the operator: kubelets wait minutes before they start one again that ends often.
+    settings.networking.error_backoffs = _ForEver()
     settings.persistence.finalizer = f"{GROUP}/kopf"
-    await kopf.operator(
-        registry=registry,
-        settings=settings,
-        standalone=True,
-        namespaces=namespaces,
-        clusterwide=not namespaces,
-        ready_flag=ready,
-    )
+    return settings
+
+
+class _ForEver:
+    """Pauses between tries, in seconds: kopf gives up when there are no more."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1, 1, 2, 3, 5, 8, 13), itertools.repeat(20))
 
 
 def _handler(take: Callable[[str | None, Any], None], what: str) -> Callable[..., Any]:

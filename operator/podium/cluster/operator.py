@@ -266,12 +266,15 @@ async def run(settings: Settings) -> None:
         metrics = Metrics()
         async with connect(fence, metrics.request) as gateway:
             operator = Operator(gateway, settings, metrics)
-            async with health.serve(
-                settings.liveness_port, operator.unhealthy, operator.unready, metrics.text
-            ):
-                await _work(operator, gateway, settings, leader)
-            if leader is not None and await gateway.drain(DRAIN_SECONDS):
-                await leader.release()
+            try:
+                async with health.serve(
+                    settings.liveness_port, operator.unhealthy, operator.unready, metrics.text
+                ):
+                    await _work(operator, gateway, settings, leader)
+            finally:
+                # Also when a part of it failed: another one, or the next process, goes on at once.
+                if leader is not None and await gateway.drain(DRAIN_SECONDS):
+                    await leader.release()
 
 
 def _open_fence() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from podium.api.files import parse
 from podium.api.problems import InvalidError
 from podium.api.resources import WorkflowRun
+from podium.api.run import NodeState
 from podium.cluster import requests
 from podium.cluster.active import ActiveRun
 from podium.cluster.attempts import Attempts
@@ -27,6 +28,7 @@ from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.settings import Settings
 from podium.cluster.status import ConflictError, StatusWriter, TooLargeError
 from podium.cluster.views import JobView, RunView, dig
+from podium.engine.codec import load_status
 from podium.engine.model import (
     Control,
     Emit,
@@ -253,7 +255,9 @@ class RunController:
             elif self._attempts.may_run(job):
                 # The view may be older than a re-run: ask before anything is deleted.
                 live = await self._gateway.get_run(view.namespace, view.name)
-                if dig(live, "metadata", "resourceVersion") == view.version:
+                if dig(live, "metadata", "resourceVersion") != view.version:
+                    continue
+                if not self._attempts.recall(job, _states(live)):
                     await self._gateway.delete_job(job.namespace, job.name, job.uid)
         if view.ttl is not None and view.completed_at is not None:
             left = view.completed_at + view.ttl - time.time()
@@ -352,3 +356,10 @@ class RunController:
             self._recorder.warn(run.subject, "RerunRefused", message)
         if len(left) < len(accepted):
             await self._patch_metadata(view, requests.remove(view.annotations, run.version, left))
+
+
+def _states(body: dict[str, Any]) -> dict[str, NodeState]:
+    try:
+        return load_status(body.get("status") or {}).nodes
+    except ValueError:  # somebody wrote into it
+        return {}

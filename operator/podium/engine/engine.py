@@ -52,7 +52,7 @@ from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.engine.start import check_context
 from podium.engine.versions import HISTORY, VersionGoneError, edited_context, record_at
 
-__all__ = ["Changes", "Engine"]
+__all__ = ["Changes", "Engine", "recorded_end"]
 
 HANDLED_REQUESTS = 20
 """Ids of requests that the status remembers."""
@@ -712,7 +712,7 @@ class Engine:
         if state is not None and seen.node in self.plan.nodes and number is not None:
             if number > state.execution_count:
                 return False
-            if _ended_by_itself(state, seen.execution_id):
+            if recorded_end(state, seen.execution_id) is not None:
                 return True  # late news of something that was seen to end
         self._stop_seen(seen)
         return True
@@ -1223,19 +1223,22 @@ def _clear(state: NodeState) -> None:
     state.stale = False
 
 
-def _ended_by_itself(state: NodeState, execution: str) -> bool:
-    """Tell whether this execution's program was seen to end, rather than being told to."""
+def recorded_end(state: NodeState, execution: str) -> bool | None:
+    """Tell whether an execution succeeded whose program was seen to end.
+
+    None: it has not ended, or was told to.
+    """
     if state.execution_id == execution and state.status.ended:
         status = state.status
         reason = state.error.reason if state.error is not None else state.reason
     else:
         record = next((r for r in state.history if r.execution_id == execution), None)
         if record is None:
-            return False
+            return None
         status, reason = record.status, record.reason
     if status is NodeStatus.FAILED:
-        return reason not in _STOPPED
-    return status is NodeStatus.COMPLETED
+        return None if reason in _STOPPED else False
+    return True if status is NodeStatus.COMPLETED else None
 
 
 def _expand(value: Any, scope: Mapping[str, Any]) -> Any:

@@ -811,6 +811,34 @@ async def test_the_end_of_a_pod_is_the_end_of_its_node_before_that_of_its_job(wo
     assert world.keeper.outcomes == {NAME: True}
 
 
+@pytest.mark.parametrize(
+    ("phase", "code", "succeeded"), [("Succeeded", 0, True), ("Failed", 1, False)]
+)
+async def test_a_job_whose_end_was_not_written_before_a_crash_is_owed_it(
+    world, phase, code, succeeded
+):
+    """The server refused that write, and the Pod was let go."""
+    await world.start()
+    done = support.pod(SCHEDULED, phase=phase, state=terminated(code))
+    world.change(world.pod, status=done["status"], metadata={"labels": {LABEL_RECORDED: "true"}})
+    world.cache.put_pod(world.pod)
+    await world.turn()
+    await world.crash()
+    assert world.keeper.outcomes == {NAME: succeeded}
+    assert world.attempts.recall(world.cache.jobs(RUN_UID)[NAME], world.paper.engine.status.nodes)
+
+
+async def test_a_job_is_owed_nothing_while_its_execution_goes_on_or_was_told_to_end(world):
+    await world.start()
+    await world.crash()
+    assert world.keeper.outcomes == {}
+    await world.turn(cancel=True)
+    world.server.pods = {}
+    await world.crash()
+    assert world.stands() == "Cancelled RunCancelled"
+    assert world.keeper.outcomes == {}
+
+
 async def test_a_pod_that_waits_for_its_image_too_long_is_removed_once_that_is_recorded(
     world, clock
 ):
