@@ -89,7 +89,8 @@ def _without_pod(node: str, execution: str, job: JobView | None, age: float) -> 
         message = f"its Pod was deleted: {job.failure}".rstrip(": ")
         return Seen((_failed(node, execution, "PodDeleted", message),))
     if job.suspended:
-        return Seen((_waiting(node, execution, "Queued", "the Job is suspended"),))
+        queued = _waiting(node, execution, "Queued", "the Job is suspended")
+        return Seen((replace(queued, idle=True),))
     if job.managed_by:
         return Seen((_live(node, execution),), needs_pod=not job.ended)
     if age < NO_POD_SECONDS:
