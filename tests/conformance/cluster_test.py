@@ -15,44 +15,83 @@ from tests.e2e.support import require_cluster
 
 pytestmark = pytest.mark.cluster
 
-AT_A_TIME = 8
+AT_A_TIME = 12
 """Cases; a Pod is mostly waited for."""
+LAPTOP, MANAGED, UNMANAGED = "laptop", "managed", "unmanaged"
+"""Ways to carry a case out: who makes the Pods is nothing that its end may show."""
 
 
 @pytest.fixture(scope="session")
 def ends(request, tmp_path_factory):
-    """Run the chosen cases side by side; gives a function from a name to both ends."""
+    """Run the chosen cases side by side; gives a function from a shell and a name to the end."""
     require_cluster()
     folder = tmp_path_factory.mktemp("conformance")
 
-    async def run(name):
-        case = harness.load(name)
-        on_cluster = await harness.drive(case, ClusterShell(connect(), namespace))
-        return on_cluster, await harness.drive(case, LaptopShell(folder / name))
-
-    def both(name):
-        check_operator()
-        return asyncio.run(run(name))
+    def drive(name, shell):
+        return asyncio.run(harness.drive(harness.load(name), shell))
 
     with ExitStack() as stack:
         api = connect()
         apply_crds(api)
-        namespace = stack.enter_context(own_namespace(api))
-        check_operator = stack.enter_context(own_operator(namespace, folder))
+        operators = {}
+
+        def operator(way):
+            """Start an operator of that way, once."""
+            if way not in operators:
+                own = folder / way
+                own.mkdir()
+                namespace = stack.enter_context(own_namespace(api))
+                settings = {"featureGates": {"ManagedJobs": way == MANAGED}}
+                check = stack.enter_context(own_operator(namespace, own, settings))
+                operators[way] = namespace, check
+            return operators[way]
+
+        def submit(way, name):
+            if way == LAPTOP:
+                return pool.submit(drive, name, LaptopShell(folder / name))
+            namespace, check = operator(way)
+
+            def on_cluster():
+                check()
+                return drive(name, ClusterShell(connect(), namespace))
+
+            return pool.submit(on_cluster)
+
         pool = stack.enter_context(ThreadPoolExecutor(AT_A_TIME))
-        stack.callback(pool.shutdown, cancel_futures=True)
-        begun: dict[str, Future] = {}
+        begun: dict[tuple[str, str], Future] = {}
+
+        def begin(way, name):
+            if (way, name) not in begun:
+                begun[way, name] = submit(way, name)
+            return begun[way, name]
+
         if "PYTEST_XDIST_WORKER" not in os.environ:  # whose workers share the cases among them
             for item in request.session.items:
-                if item.function is test_cluster:
-                    name = item.callspec.params["name"]
-                    begun[name] = pool.submit(both, name)
-        yield lambda name: (begun.get(name) or pool.submit(both, name)).result()
+                if item.function in WAYS:
+                    for way in (WAYS[item.function], LAPTOP):
+                        begin(way, item.callspec.params["name"])
+        try:
+            yield lambda way, name: begin(way, name).result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # before the operators end
+
+
+def _check(name, way, ends):
+    case = harness.load(name)
+    on_cluster, on_laptop = ends(way, name), ends(LAPTOP, name)
+    assert not harness.differences(case.expect, on_cluster), case.rule
+    assert harness.normalised(on_cluster) == harness.normalised(on_laptop), case.rule
 
 
 @pytest.mark.parametrize("name", harness.names())
 def test_cluster(name, ends):
-    case = harness.load(name)
-    on_cluster, on_laptop = ends(name)
-    assert not harness.differences(case.expect, on_cluster), case.rule
-    assert harness.normalised(on_cluster) == harness.normalised(on_laptop), case.rule
+    _check(name, MANAGED, ends)
+
+
+@pytest.mark.parametrize("name", harness.names())
+def test_cluster_unmanaged(name, ends):
+    """The built-in controller makes the Pods, as where the cluster does not know managedBy."""
+    _check(name, UNMANAGED, ends)
+
+
+WAYS = {test_cluster: MANAGED, test_cluster_unmanaged: UNMANAGED}

@@ -19,6 +19,8 @@ from typing import Any
 import yaml
 from kubernetes import client
 
+from tests.e2e.support import FEATURE_GATES
+
 ROOT = Path(__file__).parents[2]
 LABEL = "podium-conformance"
 PROBE = "is-the-policy-in-force"
@@ -148,6 +150,7 @@ def own_operator(
         "runnerImage": "docker.io/library/podium:dev",
         "livenessPort": 0,
         "logFormat": "text",
+        "featureGates": FEATURE_GATES,
     }
     config.write_text(yaml.safe_dump({**usual, **(settings or {})}))
     podium = Path(sys.executable).with_name("podium")

@@ -4,7 +4,18 @@ import pytest
 
 from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import own_namespace
-from tests.e2e.support import CHART, IMAGE, TAG, Kubectl, helm, output, script, until, workflow_run
+from tests.e2e.support import (
+    CHART,
+    IMAGE,
+    TAG,
+    Kubectl,
+    gate_options,
+    helm,
+    output,
+    script,
+    until,
+    workflow_run,
+)
 
 # Releases share what belongs to the whole cluster, the CRDs: one after the other.
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("lifecycle")]
@@ -27,7 +38,7 @@ def install(namespace, *options):
     helm(
         "upgrade", "--install", RELEASE, str(CHART), "-n", namespace, "--take-ownership",
         "--set", f"image.repository={IMAGE},image.tag={TAG},watchNamespaces={{{namespace}}}",
-        "--wait", "--timeout=120s", *options,
+        "--wait", "--timeout=120s", *gate_options(), *options,
     )  # fmt: skip
 
 

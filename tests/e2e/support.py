@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from podium.cluster.gates import parse_gates
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "podium"
 IMAGE = "docker.io/library/podium"
@@ -19,6 +21,21 @@ TAG = "dev"
 SYSTEM = "podium-system"
 
 ENDED = ("Succeeded", "Failed", "Cancelled")
+
+
+FEATURE_GATES = {
+    gate.value: on for gate, on in parse_gates(os.environ.get("PODIUM_FEATURE_GATES", "")).items()
+}
+"""Of the operators under test; PODIUM_FEATURE_GATES=ManagedJobs=false has Jobs as of old."""
+
+
+def gate_options():
+    """Return the feature gates of this session as options of helm."""
+    return [
+        word
+        for gate, on in FEATURE_GATES.items()
+        for word in ("--set", f"featureGates.{gate}={str(on).lower()}")
+    ]
 
 
 def run(*command, stdin=None):
@@ -177,7 +194,7 @@ def install(*options):
         "upgrade", "--install", "podium", str(CHART), "-n", SYSTEM, "--create-namespace",
         "--set", f"image.repository={IMAGE},image.tag={TAG}",
         # The CRDs may be there already, by `kubectl apply` of another test.
-        "--take-ownership", "--wait", "--timeout=120s", *options,
+        "--take-ownership", "--wait", "--timeout=120s", *gate_options(), *options,
     )  # fmt: skip
 
 
@@ -188,7 +205,8 @@ def install_once(session):
     with Path(tempfile.gettempdir(), "podium-e2e.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not mark.exists():
-            install()
+            # The image has the same name after every build: another annotation, another Pod.
+            install("--set-string", f"podAnnotations.test-session={session}")
             mark.touch()
 
 

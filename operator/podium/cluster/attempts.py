@@ -183,6 +183,8 @@ class Attempts:
             self._supply(run, node, execution_id, job)
         if seen.look_again is not None:
             self._look_later(run, name, seen.look_again)
+        if seen.lost_since is not None:
+            await self._give_up(run, node, name, seen.lost_since)
         last = seen.observations[-1]
         remove = seen.remove or last.reason == _POD_REFUSED
         mark = Mark(node, execution_id, name, remove=remove)
@@ -193,6 +195,20 @@ class Attempts:
             mark = replace(mark, spent=tuple(spent))
         run.marks.append(mark)
         return list(seen.observations)
+
+    async def _give_up(self, run: ActiveRun, node: str, name: str, since: float) -> None:
+        """Delete Pods on a machine that does not answer, if their node says so, after a while."""
+        planned = run.engine.plan.nodes.get(node)
+        after = planned.definition.force_restart_after_seconds if planned is not None else None
+        if after is None:
+            return
+        if (left := since + after - time.time()) > 0:
+            self._look_later(run, name, left)
+            return
+        for pod in self._pods_of(run, name):
+            if pod.alive:
+                log.warning("%s/%s: %s is given up: its machine is lost", *run.key, pod.name)
+                await self._gateway.delete_pod(pod.namespace, pod.name, pod.uid, force=True)
 
     def _excuse(self, job: JobView, pods: Iterable[PodView]) -> None:
         """Excuse Pods deleted because their Job is suspended, perhaps by an earlier operator."""

@@ -17,6 +17,7 @@ from podium.cluster.views import (
     job_view,
     pod_view,
     run_view,
+    text,
     workflow_view,
 )
 
@@ -124,7 +125,7 @@ class Cache:
 
         A Pod that was orphaned stays with the Job that it was made for.
         """
-        view = pod_view(body)
+        view = pod_view(body, self._job_of_pod.get(text(dig(body, "metadata", "uid"))))
         if view is None:
             return None
         pods = self._pods.setdefault(view.job_uid, {})

@@ -264,9 +264,10 @@ class Gateway:
         async with self._unhurried:
             return await self._call("PATCH", _pods(namespace, name), operations, content=JSON_PATCH)
 
-    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
-        """Delete a Pod, with its grace period."""
-        await self._delete(_pods(namespace, name), uid)
+    async def delete_pod(self, namespace: str, name: str, uid: str, *, force: bool = False) -> None:
+        """Delete a Pod, with its grace period; by force: without waiting for its machine."""
+        grace = {"gracePeriodSeconds": 0} if force else {}
+        await self._delete(_pods(namespace, name), uid, **grace)
 
     # What stands around them
 
@@ -381,9 +382,9 @@ class Gateway:
 
     # How
 
-    async def _delete(self, path: str, uid: str) -> None:
+    async def _delete(self, path: str, uid: str, **more: Any) -> None:
         """Delete this very object, and what it owns in the background (OPERATOR.md I 1)."""
-        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}, **more}
         try:
             await self._call("DELETE", path, options)
         except ApiError as error:

@@ -49,6 +49,8 @@ class Seen:
     """Whether the Job's Events must be read: it has no Pod."""
     needs_pod: bool = False
     """Whether Podium has to make its Pod."""
+    lost_since: float | None = None
+    """Since when (seconds since 1970) its machine does not answer."""
 
 
 def observe(
@@ -89,7 +91,8 @@ def _without_pod(node: str, execution: str, job: JobView | None, age: float) -> 
         message = f"its Pod was deleted: {job.failure}".rstrip(": ")
         return Seen((_failed(node, execution, "PodDeleted", message),))
     if job.suspended:
-        return Seen((_waiting(node, execution, "Queued", "the Job is suspended"),))
+        queued = _waiting(node, execution, "Queued", "the Job is suspended")
+        return Seen((replace(queued, idle=True),))
     if job.managed_by:
         return Seen((_live(node, execution),), needs_pod=not job.ended)
     if age < NO_POD_SECONDS:
@@ -116,7 +119,7 @@ def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Seen:
         reason = "NodeLost" if lost else ""
         message = "its machine does not answer; it may still run there" if lost else ""
         running = replace(base, phase=AttemptPhase.RUNNING, reason=reason, message=message)
-        return Seen((running,))
+        return Seen((running,), lost_since=pod.delete_asked_at if lost else None)
     if pod.delete_asked_at is not None:
         return Seen((_live(node, execution),))
     for reasons, bound in ((_HOPELESS, HOPELESS_SECONDS), (_PULLING, PULL_SECONDS)):
@@ -191,6 +194,9 @@ def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) ->
     By its podFailurePolicy the Job replaces a Pod that was disrupted; a Pod that the kubelet
     refused ends the Job, and so may a disruption in a race: then the execution needs a new one.
     """
+    message = pod.disruption or pod.message or pod.reason or "the platform ended its Pod"
+    if pod.forced and pod.phase not in ("Succeeded", "Failed"):
+        message += "; what it ran may still run there, and is done twice then"
     ended = job is None or job.ended or job.deleting
     if not ended and job is not None and job.managed_by:
         ended = True  # the next Pod is Podium's to make
@@ -203,7 +209,7 @@ def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) ->
         attempt=f"{pod.uid}/ended" if pod.disruption is not None and ended else pod.uid,
         at=pod.finished_at,
         reason=(pod.disruption or pod.reason).split(":")[0] or "Disrupted",
-        message=pod.disruption or pod.message or pod.reason or "the platform ended its Pod",
+        message=message,
     )
 
 

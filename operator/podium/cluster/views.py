@@ -32,6 +32,7 @@ __all__ = [
 
 ANNOTATION_NODE = f"{GROUP}/node"
 ANNOTATION_EXECUTION = f"{GROUP}/execution"
+LABEL_JOB_UID = "batch.kubernetes.io/controller-uid"
 ANNOTATION_RESTART = f"{GROUP}/restart"
 
 CONTAINER = "node"
@@ -230,9 +231,15 @@ def container_status(body: Any) -> Mapping[str, Any]:
     return {}
 
 
-def pod_view(body: Any) -> PodView | None:
-    """Read a Pod; None if no Job controls it."""
-    job_uid = controller_of(body, "Job", "batch/v1")
+def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
+    """Read a Pod; None if no Job controls it.
+
+    `made_for`: the UID of the Job that is known to have controlled it. Of a Pod that still waits
+    to be let go, the label that every Pod of a Job has says it, too.
+    """
+    job_uid = controller_of(body, "Job", "batch/v1") or made_for
+    if job_uid is None and finalizer_of(body) is not None:
+        job_uid = text(dig(body, "metadata", "labels", LABEL_JOB_UID)) or None
     meta, status = mapping(dig(body, "metadata")), mapping(dig(body, "status"))
     uid, name = text(meta.get("uid")), text(meta.get("name"))
     if job_uid is None or not uid:

@@ -763,7 +763,11 @@ class Engine:
 
     def _waiting(self, seen: Observation, state: NodeState) -> None:
         if state.started_at is not None:
-            return  # late
+            if not seen.idle:
+                return  # late
+            state = self._touch(seen.node)
+            state.started_at = None
+            self._set_deadline(seen.node, state, None)
         self._say(seen, state)
         node = self.plan.nodes[seen.node]
         since = seen.created_at if node.start_timeout_own else seen.scheduled_at

@@ -96,6 +96,8 @@ class Observation:
     retry_after: float = 5.0
     """Seconds until a refused creation is tried again."""
     details: Mapping[str, Any] = field(default_factory=dict)
+    idle: bool = False
+    """Of one that waits: whether nothing of it runs any more, though it may have started before."""
     own: bool = False
     """Whether a disruption was the shell's own doing: it neither counts nor waits."""
 

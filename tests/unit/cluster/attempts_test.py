@@ -86,12 +86,12 @@ class Server:
             assert self.jobs[name]["metadata"]["uid"] == uid
             self.jobs[name]["metadata"]["deletionTimestamp"] = support.at(40)
 
-    async def delete_pod(self, namespace, name, uid):
+    async def delete_pod(self, namespace, name, uid, *, force=False):
         self.take("delete", "pod")
         assert self.pods[name]["metadata"]["uid"] == uid
         self.pods[name]["metadata"] |= {
             "deletionTimestamp": support.at(45),
-            "deletionGracePeriodSeconds": 5,
+            "deletionGracePeriodSeconds": 0 if force else 5,
         }
 
     async def list_events(self, namespace, uid):
@@ -670,6 +670,40 @@ async def test_a_disrupted_pod_is_replaced_within_its_job(world):
     second = next(m for m in (p["metadata"] for p in world.server.pods.values()) if m != first)
     assert second["name"] != first["name"]
     assert world.stands().startswith("Running")
+
+
+async def lose_machine(world):
+    """A Pod runs on a machine that does not answer; the cluster asks it to end from 12:00:25 on."""
+    await world.start()
+    taint = condition("DisruptionTarget", reason="DeletionByTaintManager", message="lost")
+    runs = support.pod(SCHEDULED, taint, phase="Running", state=running())
+    world.change(world.pod, metadata=GOING, status=runs["status"])
+    await world.turn()
+    assert world.stands() == "Running NodeLost"
+
+
+async def test_a_pod_on_a_lost_machine_is_given_up_when_its_node_says_so(clock):
+    world = World(node("a", forceRestartAfterSeconds=100))
+    await lose_machine(world)
+    assert "delete pod" not in world.server.calls
+    ((_, seconds),) = world.later
+    clock.now += seconds
+    await world.tell().turn()
+    assert world.pod["metadata"]["deletionGracePeriodSeconds"] == 0
+    await world.tell().turn()
+    assert world.paper.state("a").disruptions == 1
+    assert "done twice" in world.paper.state("a").message
+    await world.again(5)
+    assert len(world.server.pods) == 2
+    assert world.paper.state("a").execution_count == 1
+
+
+async def test_a_pod_on_a_lost_machine_is_waited_for_else(world, clock):
+    await lose_machine(world)
+    clock.now += 1_000_000
+    await world.tell().turn()
+    assert "delete pod" not in world.server.calls
+    assert world.stands() == "Running NodeLost"
 
 
 async def test_no_pod_is_supplied_while_a_restart_waits(world):

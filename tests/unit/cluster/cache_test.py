@@ -160,6 +160,18 @@ def test_a_pod_that_outlives_its_job_is_known_until_it_goes():
     assert cache.lose_pod(POD_UID) is None
 
 
+def test_a_pod_that_was_orphaned_still_speaks_for_its_job():
+    """As `kubectl delete job --cascade=orphan` leaves it."""
+    cache = Cache()
+    view = cache.put_job(job())
+    cache.put_pod(pod(state=running()))
+    cache.drop_job(view)
+    orphan = pod(103, phase="Succeeded", state=terminated(0), ownerReferences=[])
+    assert cache.put_pod(orphan)[0].phase == "Succeeded"
+    assert cache.lose_pod(POD_UID) == view
+    assert Cache().put_pod(orphan) is None, "whose it was is not known any more"
+
+
 def test_pods_of_foreign_jobs_leave_nothing_behind():
     cache = Cache()
     cache.put_pod(pod())

@@ -116,6 +116,7 @@ def test_a_job_without_a_pod():
     assert (early.look_again, early.ask_why) == (5, False)
     assert (late.look_again, late.ask_why) == (15, True)
     assert told(SUSPENDED) == ("Waiting", "Queued", "the Job is suspended")
+    assert look(SUSPENDED).observations[0].idle, "what ran of it is gone"
 
 
 MANAGED = support.job(spec={"managedBy": "podium.dev/podium"})

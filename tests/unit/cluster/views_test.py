@@ -254,6 +254,18 @@ def test_labels_without_a_controller_are_nothing(change):
     assert pod_view(support.pod(metadata=forged)) is None
 
 
+def test_an_orphaned_pod_that_waits_to_be_let_go_says_whose_it_was():
+    """Else its finalizer would stay for ever: nobody else takes it off."""
+    labels = {"batch.kubernetes.io/controller-uid": JOB_UID}
+    orphan = {"ownerReferences": [], "labels": labels}
+    assert pod_view(support.pod(metadata=orphan)) is None
+    held = pod_view(support.pod(metadata={**orphan, "finalizers": [FINALIZER]}))
+    assert held.job_uid == JOB_UID
+    assert (
+        pod_view(support.pod(metadata={**orphan, "labels": {}, "finalizers": [FINALIZER]})) is None
+    )
+
+
 def test_no_kind_passes_for_another():
     assert job_view(support.job(metadata={"ownerReferences": None})) is None
     assert pod_view(support.pod(metadata={"ownerReferences": [RUN_OWNER]})) is None

@@ -226,6 +226,21 @@ def test_the_reason_why_nothing_runs_is_shown():
     assert run.stands("a") == "Running"
 
 
+def test_the_time_of_a_program_that_is_set_aside_counts_from_its_next_start():
+    """As when its Job is suspended: nothing of it runs meanwhile."""
+    run = Run(node("a", timeoutSeconds=60)).step()
+    run.step(run.see("a-1", P.RUNNING, started_at=1000.0))
+    run.now += 30
+    run.step(run.see("a-1", P.WAITING, reason="Queued", idle=True))
+    assert (run.stands("a"), run.state("a").started_at) == ("Running Queued", None)
+    run.later(1000)
+    assert run.stands("a") == "Running Queued"
+    run.step(run.see("a-1", P.RUNNING, started_at=run.now))
+    assert run.later(59).stands("a") == "Running"
+    assert run.later(1).stands("a") == "Failed Timeout"
+    assert run.state("a").execution_count == 1
+
+
 def test_a_refused_launch_stays_ready_and_is_not_counted():
     run = Run(node("a"))
     run.engine.step(run.now)

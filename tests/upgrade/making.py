@@ -1,0 +1,124 @@
+"""The runs that are saved: nodes in every state, and an operator that ended in the middle of it."""
+
+import tempfile
+from pathlib import Path
+
+from tests.cluster.kwok import FAIL, HOLD, SAY, kwok
+from tests.conformance.cluster_shell import connect
+from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
+from tests.e2e.support import Kubectl, until, workflow, workflow_run
+
+KINDS = ("workflows", "controllerrevisions", "workflowruns", "jobs", "pods")
+
+
+def _node(id, *after, notes=None, **fields):  # noqa: A002
+    return {
+        "id": id,
+        "executor": "container",
+        "config": {"image": "fake", "command": ["true"]},
+        "dependsOn": list(after),
+        "pod": {"annotations": notes or {}},
+        **fields,
+    }
+
+
+HELD = {HOLD: "true"}
+MAIN = [
+    _node("first", notes={SAY: '{"n": 1}'}),
+    _node("retried", "first", notes={FAIL: "retried-1"}, retryPolicy={"maxAttempts": 2}),
+    _node("failed", "first", notes={FAIL: "failed-1"}, allowFailure=True),
+    _node("skipped", "first", condition="context.first.n > 1"),
+    # Two run, one waits for their places; which ones, nobody cares.
+    *(_node(f"held{i}", "retried", "failed", notes=HELD, timeoutSeconds=36_000,
+            triggerRule="AllDone") for i in (1, 2, 3)),
+    _node("last", "held1", "held2", "held3", notes={SAY: '{"done": true}'}),
+]  # fmt: skip
+PAUSED = [_node("before", notes=HELD), _node("after", "before")]
+ENDED = [_node("only", notes={SAY: '{"text": "é ☃"}'})]
+
+
+def make():
+    """Make the runs and the moment; return their objects as the server has them."""
+    api = connect()
+    apply_crds(api)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        own_namespace(api) as namespace,
+        kwok(api=api) as machines,
+    ):
+        k = Kubectl(namespace)
+        with own_operator(namespace, Path(folder), {"podDefaults": machines.pod_defaults}):
+            _begin(k)
+        # The operator has ended; one Pod ends after it.
+        ending = k.nodes("main")["held1"]["executionId"]
+        _let_go(k, f"podium.dev/run=main,podium.dev/execution={ending}")
+
+        def ended():
+            """a Pod has ended that no operator has seen"""
+            (pod,) = k.items("pods", f"-lpodium.dev/execution={ending}")
+            return pod["status"]["phase"] == "Succeeded"
+
+        until(ended)
+        return [item for kind in KINDS for item in k.items(kind)]
+
+
+def _begin(k):
+    k.apply(workflow("flow", *MAIN))
+    k.apply(workflow_run("main", workflow="flow", maxParallel=2, context={"who": "first"}))
+    k.apply(workflow_run("paused", *PAUSED), workflow_run("ended", *ENDED))
+    k.wait_node("paused", "before", "Running")
+    k("patch", "workflowrun", "paused", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+
+    def started():
+        """a Pod is there to be let go"""
+        return k.items("pods", "-lpodium.dev/run=paused")
+
+    until(started)
+    _let_go(k, "podium.dev/run=paused")
+    k.wait("ended")
+    until(lambda: k.status("paused").get("phase") == "Paused")
+
+    def halfway():
+        """two of main's nodes run, and one waits"""
+        found = [k.nodes("main").get(f"held{i}", {}) for i in (1, 2, 3)]
+        return sorted(
+            (state.get("status"), "startedAt" in state) for state in found
+        ) == [("Ready", False), ("Running", True), ("Running", True)]  # fmt: skip
+
+    until(halfway)
+    k("annotate", "workflowrun", "main",
+      'podium.dev/rerun={"nodes": ["skipped"], "context": {"who": "second"}}')  # fmt: skip
+
+    def carried_out():
+        """the re-run is recorded"""
+        return k.status("main").get("handledRequests")
+
+    until(carried_out)
+    until(halfway)
+
+    def settled():
+        """the operator has nothing left to do"""
+        recorded = [
+            pod
+            for pod in k.items("pods")
+            if ("podium.dev/recorded" in pod["metadata"]["labels"])
+            != (pod["status"]["phase"] in ("Succeeded", "Failed"))
+        ]
+        asked = [
+            note
+            for run in k.items("workflowruns")
+            for note in run["metadata"].get("annotations", {})
+            if note.startswith("podium.dev/")
+        ]
+        active = [
+            job
+            for job in k.items("jobs")
+            if not job["status"].get("active") and not job["status"].get("conditions")
+        ]
+        return not (recorded or asked or active)
+
+    until(settled)
+
+
+def _let_go(k, selector):
+    k("annotate", "pods", "-l", selector, f"{HOLD}-")

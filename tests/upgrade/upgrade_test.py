@@ -1,0 +1,68 @@
+"""This operator takes over the runs that each released one began: nothing runs twice, all end."""
+
+from collections import Counter
+
+import pytest
+
+from tests.cluster.kwok import HOLD, kwok
+from tests.conformance.cluster_shell import connect
+from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
+from tests.e2e.support import Kubectl, require_cluster, until
+from tests.upgrade import states
+
+pytestmark = pytest.mark.cluster
+
+NODE_ENDED = ("Completed", "Failed", "Skipped", "Cancelled")
+
+
+def _executions(k):
+    """Return how many Pods each execution has."""
+    labels = [pod["metadata"]["labels"] for pod in k.items("pods")]
+    return Counter((each["podium.dev/run"], each["podium.dev/execution"]) for each in labels)
+
+
+@pytest.mark.parametrize("version", states.versions())
+def test_runs_of_an_older_version_go_on_and_nothing_runs_twice(version, tmp_path):
+    require_cluster()
+    state = states.load(version)
+    api = connect()
+    apply_crds(api)
+    with own_namespace(api) as namespace, kwok(2, api=api) as machines:
+        k = Kubectl(namespace)
+        states.restore(state, k, machines)
+        before = {run["metadata"]["name"]: run["status"] for run in k.items("workflowruns")}
+        pods = {pod["metadata"]["uid"] for pod in k.items("pods")}
+        jobs = {job["metadata"]["uid"] for job in k.items("jobs")}
+        with own_operator(namespace, tmp_path, {"podDefaults": machines.pod_defaults}):
+            k("patch", "workflowrun", "paused", "--type=merge", "-p", '{"spec":{"suspend":false}}')
+            k("annotate", "workflowrun", "ended", "podium.dev/rerun=only")
+
+            def again():
+                """the run that had ended was carried out again"""
+                return k.nodes("ended")["only"].get("executionCount") == 2
+
+            until(again)
+
+            def over():
+                """main ends; what holds is let go"""
+                for pod in k.items("pods"):
+                    if HOLD in pod["metadata"].get("annotations", {}):
+                        k("annotate", "pod", pod["metadata"]["name"], f"{HOLD}-")
+                return k.status("main").get("phase") not in ("Running", "Pending")
+
+            until(over, 120)
+            ends = {name: k.wait(name) for name in before}
+
+        assert not (executions := {e: n for e, n in _executions(k).items() if n > 1}), executions
+        assert pods <= {pod["metadata"]["uid"] for pod in k.items("pods")}
+        assert jobs <= {job["metadata"]["uid"] for job in k.items("jobs")}
+        for name in ("main", "paused"):
+            for node, was in before[name]["nodes"].items():
+                now = ends[name]["nodes"][node]
+                if was["status"] in NODE_ENDED:
+                    assert now == was, node
+                else:
+                    assert now["status"] in NODE_ENDED, node
+                    first = was.get("executionId", f"{node}-1")
+                    assert now["executionId"] == first, node
+                    assert now["executionCount"] == 1, node
