@@ -58,12 +58,20 @@ async def floor(command: list[str], nodes: int, at_a_time: int) -> None:
         await asyncio.gather(*(one() for _ in range(nodes)))
 
 
-def podium(nodes: int, at_a_time: int) -> None:
-    """Run them as a workflow."""
+def bare(command: list[str], nodes: int, at_a_time: int) -> float:
+    """Return the seconds of the floor."""
+    begin = time.perf_counter()
+    asyncio.run(floor(command, nodes, at_a_time))
+    return time.perf_counter() - begin
+
+
+def podium(nodes: int, at_a_time: int) -> float:
+    """Run them as a workflow; return the seconds, without those of removing what it left."""
     with tempfile.TemporaryDirectory(prefix="podium-bench-") as folder:
         file = Path(folder) / "workflow.yaml"
         file.write_text(workflow(nodes, at_a_time))
         command = [Path(sys.executable).with_name("podium"), "run", file]
+        begin = time.perf_counter()
         done = subprocess.run(
             [*command, "--state-dir", Path(folder) / "state"],
             capture_output=True,
@@ -71,8 +79,10 @@ def podium(nodes: int, at_a_time: int) -> None:
             timeout=SIDE_SECONDS,
             check=False,
         )
+        took = time.perf_counter() - begin
         if done.returncode:
             sys.exit(f"podium run ended with {done.returncode}: {done.stderr[-2000:]}")
+    return took
 
 
 def main() -> None:
@@ -85,18 +95,14 @@ def main() -> None:
     options = parser.parse_args()
     taken: dict[str, list[float]] = {"true": [], "bash": [], "one": [], "podium": []}
     work = {
-        "true": lambda: asyncio.run(floor(["true"], options.nodes, options.at_a_time)),
-        "bash": lambda: asyncio.run(
-            floor(["bash", "-c", "true"], options.nodes, options.at_a_time)
-        ),
+        "true": lambda: bare(["true"], options.nodes, options.at_a_time),
+        "bash": lambda: bare(["bash", "-c", "true"], options.nodes, options.at_a_time),
         "one": lambda: podium(1, options.at_a_time),
         "podium": lambda: podium(options.nodes, options.at_a_time),
     }
     for pair in range(options.pairs):
         for name, act in work.items():
-            begin = time.perf_counter()
-            act()
-            taken[name].append(time.perf_counter() - begin)
+            taken[name].append(act())
             said = f"pair {pair + 1} of {options.pairs}: {name} {taken[name][-1]:.2f} s"
             print(said, file=sys.stderr, flush=True)
     seconds = {name: median(values) for name, values in taken.items()}

@@ -90,7 +90,8 @@ class Starter:
         except OSError as error:
             if lock is not None:
                 os.close(lock)
-            said = f"{error.errno or 0} {error.strerror or error}: {os.fsdecode(argv[0])}"
+            what = os.fsdecode(error.filename or argv[0])
+            said = f"{error.errno or 0} {error.strerror or error}: {what}"
             _tell(b"refused %s %s" % (key, os.fsencode(said.replace("\n", " "))))
             return
         os.write(lock, b"%d %s\n" % (pid, restart))

@@ -199,10 +199,10 @@ async def test_a_null_byte_and_a_missing_program_are_refused(tmp_path):
     await programs.ready()
     with pytest.raises(ValueError, match="null byte"):
         programs.start(tmp_path, ["/bin/true", "a\0b"], {}, tmp_path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"/nosuch$"):
         await programs.start(tmp_path, ["/nosuch"], {}, tmp_path).begun
-    with pytest.raises(FileNotFoundError):
-        await programs.start(tmp_path, ["/bin/true"], {}, tmp_path / "nosuch").begun
+    with pytest.raises(FileNotFoundError, match=r"/missing$"):
+        await programs.start(tmp_path, ["/bin/true"], {}, tmp_path / "missing").begun
     programs.close()
     assert not processes.alive(tmp_path)
 
