@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
 
-from benchmarks.api import Api
+from benchmarks.api import Api, Refused
 from benchmarks.graphs import Graph
 
 LABEL = "podium.dev/bench"
@@ -88,7 +88,7 @@ async def run(
         async with asyncio.timeout(patience):
             return await _run(api, path, own, graph, times, pod_defaults or {})
     finally:
-        await api.text("DELETE", path, b'{"gracePeriodSeconds": 0}', labelSelector=selector)
+        await remove(api, path, b'{"gracePeriodSeconds": 0}', selector)
         await until_gone(api, path, selector)
 
 
@@ -136,6 +136,18 @@ async def _run(
                     tasks.create_task(create(child))
     await events.aclose()
     return Result(len(name), time.perf_counter() - begin, created)
+
+
+async def remove(api: Api, path: str, options: bytes = b"", selector: str = "") -> None:
+    """Delete a collection, in as many requests as a busy server needs for it."""
+    while True:
+        try:
+            await api.text("DELETE", path, options or None, labelSelector=selector)
+        except Refused as error:
+            if error.status != 504:
+                raise
+        else:
+            return
 
 
 async def until_gone(api: Api, path: str, selector: str = "", patience: float = 120) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import metrics
 from benchmarks.api import Api
-from benchmarks.floor import CREATES_AT_A_TIME, IMAGE, until_gone
+from benchmarks.floor import CREATES_AT_A_TIME, IMAGE, remove, until_gone
 from benchmarks.graphs import Graph
 
 GROUP = "podium.dev/v1alpha1"
@@ -148,9 +148,9 @@ async def clean(api: Api, namespace: str) -> None:
         f"/apis/batch/v1/namespaces/{namespace}/jobs",
         f"/api/v1/namespaces/{namespace}/pods",
     )
-    await api.text("DELETE", f"{base}/workflowruns")
-    await api.text("DELETE", f"{base}/workflows")
-    await api.text("DELETE", jobs, b'{"propagationPolicy": "Background"}')
-    await api.text("DELETE", pods, b'{"gracePeriodSeconds": 0}')
+    await remove(api, f"{base}/workflowruns")
+    await remove(api, f"{base}/workflows")
+    await remove(api, jobs, b'{"propagationPolicy": "Background"}')
+    await remove(api, pods, b'{"gracePeriodSeconds": 0}')
     for path in (pods, jobs, f"{base}/workflowruns"):
         await until_gone(api, path)

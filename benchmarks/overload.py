@@ -215,7 +215,7 @@ def verdict(
     for what, number in sorted(used.writes.items()):
         if number / count >= 0.05:
             print(f"    {what:<40} {number / count:.2f}")
-    row("ends", dict(seen.phases), "", ok=seen.phases["Failed"] == 0)
+    row("ends", str(dict(seen.phases)), "", ok=seen.phases["Failed"] == 0)
     most = min(MOST_OVERTAKEN, max(50, count // 10))
     overtaken = seen.overtaken()
     row("later runs that overtook one, at most", overtaken, f"<= {most}", ok=overtaken <= most)

@@ -604,8 +604,6 @@ def main() -> None:
     settings = {
         # What is done is removed soon, so that the same number is there all the time.
         "jobs": {"succeededTTLSeconds": STAY_SECONDS, "failedTTLSeconds": STAY_SECONDS},
-        # It must outlive the faults: memory is that of one process.
-        "leaderElection": {"leaseDurationSeconds": 60, "renewDeadlineSeconds": 45},
     }
     with (
         tempfile.TemporaryDirectory(prefix="podium-soak-") as folder,

@@ -61,6 +61,8 @@ def stand(
             "podDefaults": machines.pod_defaults,
             "logLevel": "warning",
             "livenessPort": port,
+            # A machine that is too busy for it for some seconds would end the measurement.
+            "leaderElection": {"leaseDurationSeconds": 60, "renewDeadlineSeconds": 45},
         }
         operator = stack.enter_context(
             own_operator(namespace, folder, {**usual, **(settings or {})}, kubeconfig)

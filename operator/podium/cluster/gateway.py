@@ -39,6 +39,9 @@ WATCH_SECONDS = 290
 """After this long the server ends a watch, which is then begun anew where it ended."""
 SILENCE_SECONDS = 90
 """A watch without even a bookmark for so long is dead: the server sends one each minute."""
+CATCHING_UP = 6
+"""So many more while what can wait has waited for long: a server that is slow for an hour must not
+leave an hour's work behind."""
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 JSON = "application/json"
@@ -156,6 +159,8 @@ class Gateway:
         self._told = told
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._unhurried = asyncio.Semaphore(UNHURRIED)
+        self._catching_up = asyncio.Semaphore(CATCHING_UP)
+        self._behind: Callable[[], bool] = lambda: False
         self._changing = 0
         """Requests under way that change something."""
 
@@ -165,6 +170,15 @@ class Gateway:
         while self._changing and time.monotonic() < end:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.05)
         return not self._changing
+
+    def when_behind(self, behind: Callable[[], bool]) -> None:
+        """Let more of what can wait through while `behind` says that it has waited for long."""
+        self._behind = behind
+
+    def _lane(self) -> asyncio.Semaphore:
+        """Return what a request that can wait waits for."""
+        more = self._behind() and not self._catching_up.locked()
+        return self._catching_up if more else self._unhurried
 
     # Runs and Workflows
 
@@ -234,7 +248,7 @@ class Gateway:
     async def set_job_ttl(self, namespace: str, name: str, seconds: int) -> None:
         """Let an ended Job be removed after some seconds."""
         change = {"spec": {"ttlSecondsAfterFinished": seconds}}
-        async with self._unhurried:
+        async with self._lane():
             await self._call("PATCH", _jobs(namespace, name), change, content=MERGE_PATCH)
 
     async def patch_job_status(
@@ -242,7 +256,7 @@ class Gateway:
     ) -> dict[str, Any]:
         """Change fields of the status of a Job that Podium manages."""
         path = _jobs(namespace, name, "status")
-        async with self._unhurried:
+        async with self._lane():
             return await self._call("PATCH", path, {"status": status}, content=MERGE_PATCH)
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
@@ -261,7 +275,7 @@ class Gateway:
         self, namespace: str, name: str, operations: list[dict[str, Any]]
     ) -> dict[str, Any]:
         """Change metadata of a Pod by JSON Patch."""
-        async with self._unhurried:
+        async with self._lane():
             return await self._call("PATCH", _pods(namespace, name), operations, content=JSON_PATCH)
 
     async def delete_pod(self, namespace: str, name: str, uid: str, *, force: bool = False) -> None:
@@ -273,7 +287,7 @@ class Gateway:
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Post an Event."""
-        async with self._unhurried:
+        async with self._lane():
             await self._call("POST", _path("/api/v1", namespace, "events"), event)
 
     async def list_events(self, namespace: str, uid: str) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ outcome stands in the run's status, for it must not vanish before (I 7). Nothing
 from one node to the next.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -31,6 +32,10 @@ PENDING_SECONDS = 30.0
 """A Job whose program has not started is said to be active after so long."""
 BACKLOG = 20
 """With so many Jobs waiting, none is said to run."""
+BEHIND_SECONDS = 15.0
+"""When a Job waits for so long, the keeper is behind: longer than any burst."""
+PAUSE_SECONDS = 0.5
+"""While the server does not answer, there is no use in trying one Job after the other."""
 BACKOFF_SECONDS = (0.5, 60.0)
 
 
@@ -65,6 +70,10 @@ class JobKeeper:
             self._spent.add(pod.uid)
             self._queue.add(pod.job_uid)
 
+    def behind(self) -> bool:
+        """Tell whether Jobs wait for long."""
+        return self._queue.age() > BEHIND_SECONDS
+
     def changed(self, job_uid: str) -> None:
         """Note that something of a Job, or of a Pod of it, changed."""
         self._queue.add(job_uid)
@@ -78,6 +87,8 @@ class JobKeeper:
                 self._failures.pop(uid, None)
             except ApiError as error:
                 self._failed(uid, error)
+                if not error.status:
+                    await asyncio.sleep(PAUSE_SECONDS)
             except Exception:
                 log.exception("Job %s is set aside for a while", uid)
                 self._failed(uid, None)

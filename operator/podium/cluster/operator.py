@@ -29,7 +29,7 @@ __all__ = ["run"]
 log = logging.getLogger(__name__)
 
 WORKERS = 16
-KEEPERS = 4
+KEEPERS = 8
 DRAIN_SECONDS = 5.0
 BACKOFF_SECONDS = (0.5, 60.0)
 COUNT_SECONDS = 10.0
@@ -308,6 +308,7 @@ async def _work(
             ("pods", f"{LABEL_RUN},!{LABEL_RECORDED}", operator.pod_event),
         )
     ]
+    gateway.when_behind(operator.keeper.behind)
     housekeeping = Housekeeping(gateway, operator.cache, settings, operator.run_gone)
     start = asyncio.create_task(operator.start(reflectors, leader), name="start")
     tasks = [

@@ -45,6 +45,8 @@ class KeyQueue(Generic[K]):
         self._lines: dict[Rank, deque[K]] = {rank: deque() for rank in Rank}
         """A key that got a better rank since stands in its earlier line, too."""
         self._waiting: dict[K, Rank] = {}
+        self._since: dict[K, float] = {}
+        """Since when (monotonic) they wait, the first ones first."""
         self._busy: set[K] = set()
         self._again: dict[K, Rank] = {}
         self._passed = 0
@@ -57,6 +59,11 @@ class KeyQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def age(self) -> float:
+        """Return the seconds that the key which waits longest has waited."""
+        now = time.monotonic()
+        return now - next(iter(self._since.values()), now)
+
     def add(self, key: K, rank: Rank = Rank.USUAL) -> None:
         """Add a key; of one that waits already the better rank counts."""
         if key in self._busy:
@@ -65,6 +72,7 @@ class KeyQueue(Generic[K]):
         if self._waiting.get(key, Rank.LATER + 1) <= rank:
             return
         self._waiting[key] = rank
+        self._since.setdefault(key, time.monotonic())
         self._lines[rank].append(key)
         self._changed.set()
 
@@ -98,7 +106,7 @@ class KeyQueue(Generic[K]):
         rank = max(heads) if self._passed >= PATIENCE else min(heads)
         self._passed = self._passed + 1 if rank < max(heads) else 0
         key = heads[rank].popleft()
-        del self._waiting[key]
+        del self._waiting[key], self._since[key]
         return key
 
     def _head(self, rank: Rank) -> bool:

@@ -10,7 +10,7 @@ from aiohttp import web
 from kubernetes.aio.config import kube_config
 
 from podium.cluster import gateway as gateway_module
-from podium.cluster.gateway import CONNECTIONS, UNHURRIED, ApiError, connect
+from podium.cluster.gateway import CATCHING_UP, CONNECTIONS, UNHURRIED, ApiError, connect
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 PLAIN = "application/json"
@@ -283,7 +283,9 @@ async def test_requests(server, gateway, fence, told, name, arguments, sent, nam
 
 async def test_every_request_is_in_the_table(gateway):
     public = {name for name in dir(gateway) if not name.startswith("_")}
-    assert public - {each[0] for each in REQUESTS} == {"drain", "list_all", "watch"}
+    assert public - {each[0] for each in REQUESTS} == {
+        *("drain", "list_all", "watch", "when_behind")
+    }
 
 
 async def test_uids_of_runs_come_without_what_the_runs_hold(server, gateway):
@@ -366,6 +368,20 @@ async def test_what_may_wait_leaves_room(server, gateway):
     server.gate.set()
     await asyncio.gather(urgent, *waiting)
     assert len(server.asked) == 3 * CONNECTIONS + 1
+
+
+async def test_more_of_what_may_wait_goes_once_it_has_waited_for_long(server, gateway):
+    server.gate.clear()
+    behind = False
+    gateway.when_behind(lambda: behind)
+    calls = [asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(UNHURRIED)]
+    await server.until(UNHURRIED)
+    behind = True
+    calls += [asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(CONNECTIONS)]
+    await server.until(UNHURRIED + CATCHING_UP + 1)
+    assert len(server.asked) == UNHURRIED + CATCHING_UP
+    server.gate.set()
+    await asyncio.gather(*calls)
 
 
 # Errors

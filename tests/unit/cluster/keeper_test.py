@@ -592,3 +592,19 @@ async def test_a_job_suspended_after_its_outcome_is_recorded_ends(world):
     await world.settle()
     assert kinds(world.status) == {"SuccessCriteriaMet", "Complete"}
     assert not world.held
+
+
+async def test_while_the_server_does_not_answer_one_job_is_not_tried_after_the_other(world):
+    world.job(job())
+    world.pod(RUNNING)
+    world.keeper.changed("another")
+    world.server.refuse["status", "Job"] = [ApiError(0, "NoAnswer", "none")]
+    assert await world.settle() == [("status", "Job")]
+    assert len(world.keeper._queue) == 1, "it pauses"
+
+
+async def test_the_keeper_is_behind_when_a_job_waits_for_long(world, monkeypatch):
+    world.keeper.changed(JOB_UID)
+    assert not world.keeper.behind()
+    monkeypatch.setattr(world.keeper._queue, "age", lambda: 20.0)
+    assert world.keeper.behind()

@@ -105,6 +105,21 @@ async def test_what_comes_later_comes_although_there_is_always_something_before_
     assert key == "new"
 
 
+async def test_the_age_is_that_of_the_key_that_waits_longest(clock):
+    queue = KeyQueue()
+    assert queue.age() == 0
+    queue.add("a")
+    clock.now += 2
+    queue.add("b")
+    queue.add("a", Rank.ASKED)
+    clock.now += 3
+    assert queue.age() == 5
+    assert await queue.get() == "a"
+    assert queue.age() == 3
+    assert await queue.get() == "b"
+    assert queue.age() == 0
+
+
 async def test_a_key_is_put_off(clock):
     queue = KeyQueue()
     queue.add_after("a", 5)
