@@ -19,6 +19,8 @@ API = "podium.dev", "v1alpha1"
 PATIENCE = 400
 FINALIZER = "podium.dev/result"
 LEASE = "podium-podium"
+LEASE_LOST = ("the process ends before it changes anything", "RuntimeError: lease ended")
+MOST_STARTS = 4
 ALONE = {"enabled": False}
 """For operators that must not end when they cannot renew."""
 
@@ -46,19 +48,27 @@ HELD = [node("a"), node("hold", "a", notes={HOLD: "true"}, retryPolicy={"maxAtte
 
 
 class Candidate:
-    """An operator and the proxy that it is behind."""
+    """An operator and the proxy that it is behind; started again where it lost its lease.
+
+    So does a Deployment, and a busy machine may well make it lose the lease.
+    """
 
     def __init__(self, namespace, folder, settings, rules):
         self._stack = ExitStack()
         self.proxy = self._stack.enter_context(Proxy(os.environ["KUBECONFIG"], rules))
+        kubeconfig = self.proxy.kubeconfig(folder)
+        self._again = lambda: own_operator(namespace, folder, settings, kubeconfig)
+        self._starts = 0
         try:
-            self._operator = own_operator(
-                namespace, folder, settings, self.proxy.kubeconfig(folder)
-            )
-            self.running = self._operator.__enter__()
+            self._start()
         except BaseException:
             self._stack.close()
             raise
+
+    def _start(self):
+        self._starts += 1
+        self._operator = self._again()
+        self.running = self._operator.__enter__()
         self.process, self.pid = self.running.process, self.running.pid
 
     def log(self):
@@ -76,9 +86,12 @@ class Candidate:
         return code
 
     def check(self):
-        """Raise if it ended and was not to."""
-        if self._operator is not None:
-            self.running()
+        """Start it again if it lost its lease; raise if it ended otherwise."""
+        if self._operator is None or self.process.poll() is None:
+            return
+        if self._starts < MOST_STARTS and any(each in self.log()[-2000:] for each in LEASE_LOST):
+            self._start()
+        self.running()
 
     def changes(self, since=0.0):
         """Return when (monotonic) it asked for a change of anything but its lease, and which."""
@@ -90,6 +103,7 @@ class Candidate:
 
     def close(self):
         try:
+            self.check()
             if self._operator is not None:
                 self._operator.__exit__(None, None, None)
         finally:
