@@ -7,17 +7,9 @@ import json
 
 import pytest
 
-from tests.e2e.support import output, script, until, workflow_run
+from tests.e2e.support import HELD, let_go, output, script, started, until, workflow_run
 
 pytestmark = pytest.mark.cluster
-
-
-HOLD = "trap 'exit 7' TERM; until [ -e /dev/shm/go ]; do sleep 0.2; done; "
-"""A program that works until it is told to go on."""
-
-
-def _go(k, pod):
-    k("exec", pod, "--", "touch", "/dev/shm/go")
 
 
 def _job(k, node):
@@ -34,16 +26,6 @@ def _pods(k, node):
     return k.items("pods", "-l", f"podium.dev/node={node}")
 
 
-def _started(k, node):
-    """Wait until a node's program runs, and return its Pod."""
-
-    def runs():
-        return next((pod for pod in _pods(k, node) if pod["status"]["phase"] == "Running"), None)
-
-    runs.__doc__ = f"{node} has a Pod that runs"
-    return until(runs, 120)
-
-
 def _row(k, name):
     """Return what `kubectl get job` shows: status, completions, duration (empty: none yet)."""
     columns = k("get", "job", name, "--no-headers").stdout.split()
@@ -54,7 +36,7 @@ def test_kubectl_shows_waits_for_and_describes_them_as_it_does_any(both):
     k = both
     k.apply(
         workflow_run(
-            "shown", script("good", f"{HOLD} echo words; {output(v=1)}"), script("bad", "exit 3")
+            "shown", script("good", f"{HELD} echo words; {output(v=1)}"), script("bad", "exit 3")
         )
     )
     good, bad = (_job(k, node)["metadata"]["name"] for node in ("good", "bad"))
@@ -66,7 +48,7 @@ def test_kubectl_shows_waits_for_and_describes_them_as_it_does_any(both):
 
     until(running)
     assert "1 Active" in k("describe", "job", good).stdout
-    _go(k, _started(k, "good")["metadata"]["name"])
+    let_go(k, started(k, "good"))
     k("wait", "--for=condition=complete", f"job/{good}", "--timeout=60s")
     k("wait", "--for=condition=failed", f"job/{bad}", "--timeout=60s")
     status, completions, duration = _row(k, good)
@@ -84,11 +66,11 @@ def test_kubectl_shows_waits_for_and_describes_them_as_it_does_any(both):
 
 def test_a_ttl_set_by_a_user_takes_no_result_along(both):
     k = both
-    k.apply(workflow_run("ttl", script("a", f"{HOLD} {output(v=1)}"), script("b", "true", "a")))
-    pod = _started(k, "a")["metadata"]["name"]
+    k.apply(workflow_run("ttl", script("a", f"{HELD} {output(v=1)}"), script("b", "true", "a")))
+    pod = started(k, "a")
     name = _job(k, "a")["metadata"]["name"]
     k("patch", "job", name, "--type=merge", "-p", '{"spec": {"ttlSecondsAfterFinished": 0}}')
-    _go(k, pod)
+    let_go(k, pod)
     nodes = k.wait("ttl")["nodes"]
     assert nodes["a"]["output"] == {"v": 1}
     assert {node: state["executionCount"] for node, state in nodes.items()} == {"a": 1, "b": 1}
@@ -101,26 +83,26 @@ def test_a_job_deleted_without_its_pod_is_waited_for_and_nothing_hangs(both):
     k.apply(
         workflow_run(
             "orphan",
-            script("a", f"{HOLD} {output(v=1)}", retryPolicy={"maxAttempts": 2}),
+            script("a", f"{HELD} {output(v=1)}", retryPolicy={"maxAttempts": 2}),
             script("b", "true", "a"),
         )
     )
-    pod = _started(k, "a")["metadata"]
+    pod = started(k, "a")
     k.wait_node("orphan", "a", "Running")
     k("delete", "job", _job(k, "a")["metadata"]["name"], "--cascade=orphan")
-    until(lambda: not k.get("pod", pod["name"])["metadata"].get("ownerReferences"))
-    _go(k, pod["name"])
+    until(lambda: not k.get("pod", pod["metadata"]["name"])["metadata"].get("ownerReferences"))
+    let_go(k, pod)
     nodes = k.wait("orphan")["nodes"]
     assert (nodes["a"]["output"], nodes["a"]["executionCount"]) == ({"v": 1}, 1)
 
-    def let_go():
+    def unheld():
         """the Pod that nobody owns has no finalizer of Podium's any more"""
-        return "podium.dev/result" not in k.get("pod", pod["name"])["metadata"].get(
+        return "podium.dev/result" not in k.get("pod", pod["metadata"]["name"])["metadata"].get(
             "finalizers", []
         )
 
-    until(let_go)
-    k("delete", "pod", pod["name"], "--timeout=60s")
+    until(unheld)
+    k("delete", "pod", pod["metadata"]["name"], "--timeout=60s")
 
 
 @pytest.mark.parametrize("cascade", ["background", "foreground", "orphan"])
@@ -128,11 +110,11 @@ def test_a_run_deleted_while_it_works_leaves_nothing_that_hangs(both, cascade):
     k = both
     k.apply(
         workflow_run(
-            "gone", script("done", "true"), script("works", HOLD, "done"),
+            "gone", script("done", "true"), script("works", HELD, "done"),
             script("never", "true", "works"),
         )
     )  # fmt: skip
-    _started(k, "works")
+    started(k, "works")
     k("delete", "workflowrun", "gone", f"--cascade={cascade}", "--timeout=120s")
     if cascade == "orphan":  # they were to stay: then they are taken away by hand
         assert len(k.items("jobs")) == 2
@@ -143,8 +125,8 @@ def test_a_run_deleted_while_it_works_leaves_nothing_that_hangs(both, cascade):
 def test_a_suspended_job_gives_its_place_up_and_goes_on_where_it_is_told_to(both):
     k = both
     """As Kueue does it: suspend, choose machines in the template, resume."""
-    k.apply(workflow_run("queue", script("a", f"{HOLD} {output(v=1)}"), script("b", "true", "a")))
-    first = _started(k, "a")["metadata"]
+    k.apply(workflow_run("queue", script("a", f"{HELD} {output(v=1)}"), script("b", "true", "a")))
+    first = started(k, "a")["metadata"]
     job = _job(k, "a")["metadata"]["name"]
     k("patch", "job", job, "--type=merge", "-p", '{"spec": {"suspend": true}}')
     state = k.wait_node("queue", "a", "Queued")
@@ -158,10 +140,10 @@ def test_a_suspended_job_gives_its_place_up_and_goes_on_where_it_is_told_to(both
     choice = {"template": {"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}}}}
     k("patch", "job", job, "--type=strategic", "-p", json.dumps({"spec": choice}))
     k("patch", "job", job, "--type=merge", "-p", '{"spec": {"suspend": false}}')
-    second = _started(k, "a")
+    second = started(k, "a")
     assert second["metadata"]["uid"] != first["uid"]
     assert second["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
-    _go(k, second["metadata"]["name"])
+    let_go(k, second)
     nodes = k.wait("queue")["nodes"]
     assert nodes["a"]["output"] == {"v": 1}
     assert (nodes["a"]["executionCount"], nodes["a"]["executionId"]) == (1, "a-1")
@@ -171,8 +153,9 @@ def test_a_suspended_job_gives_its_place_up_and_goes_on_where_it_is_told_to(both
 
 def test_a_disruption_budget_keeps_a_pod_where_it_is(both):
     k = both
-    k.apply(workflow_run("budget", script("a", f"{HOLD} {output(v=1)}")))
-    pod = _started(k, "a")["metadata"]["name"]
+    k.apply(workflow_run("budget", script("a", f"{HELD} {output(v=1)}")))
+    held = started(k, "a")
+    pod = held["metadata"]["name"]
     k("create", "pdb", "all", "--min-available=1", "--selector=podium.dev/run=budget")
 
     def counted():
@@ -188,7 +171,7 @@ def test_a_disruption_budget_keeps_a_pod_where_it_is(both):
     path = f"/api/v1/namespaces/{k.namespace}/pods/{pod}/eviction"
     refused = k("create", "--raw", path, "-f", "-", stdin=eviction, ok=False)
     assert "disruption budget" in refused.stderr
-    _go(k, pod)
+    let_go(k, held)
     assert "disruptions" not in k.wait("budget")["nodes"]["a"]
 
 

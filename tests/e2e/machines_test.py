@@ -7,7 +7,17 @@ import pytest
 from tests.cluster.kwok import HOLD, LABEL, kwok
 from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
-from tests.e2e.support import Kubectl, output, require_cluster, script, until, workflow_run
+from tests.e2e.support import (
+    HELD,
+    Kubectl,
+    let_go,
+    output,
+    require_cluster,
+    script,
+    started,
+    until,
+    workflow_run,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -18,16 +28,6 @@ def _pods(k, node):
     return k.items("pods", "-l", f"podium.dev/node={node}")
 
 
-def _started(k, node):
-    """Wait until a node's program runs, and return its Pod."""
-
-    def runs():
-        return next((pod for pod in _pods(k, node) if pod["status"]["phase"] == "Running"), None)
-
-    runs.__doc__ = f"{node} has a Pod that runs"
-    return until(runs)
-
-
 # The real kubelet
 
 
@@ -35,8 +35,8 @@ def _started(k, node):
 @pytest.mark.xdist_group("lifecycle")
 def test_a_drain_moves_the_work_and_counts_no_try(both):
     k = both
-    k.apply(workflow_run("drained", script("a", f"sleep 8; {output(v=1)}")))
-    pod = _started(k, "a")
+    k.apply(workflow_run("drained", script("a", f"{HELD} {output(v=1)}")))
+    pod = started(k, "a")
     machine = pod["spec"]["nodeName"]
     try:
         k(
@@ -47,6 +47,7 @@ def test_a_drain_moves_the_work_and_counts_no_try(both):
         assert (state["status"], state["executionCount"]) == ("Running", 1)
     finally:
         k("uncordon", machine)
+    let_go(k, started(k, "a"))
     state = k.wait("drained")["nodes"]["a"]
     assert (state["output"], state["executionId"]) == ({"v": 1}, "a-1")
     assert (state["executionCount"], state["disruptions"]) == (1, 1)
@@ -56,7 +57,7 @@ def test_a_pod_deleted_by_force_fails_its_try(both):
     k = both
     once = f"[ $PODIUM_EXECUTION != a-1 ] || sleep 100; {output(v=1)}"
     k.apply(workflow_run("forced", script("a", once, retryPolicy={"maxAttempts": 2})))
-    name = _started(k, "a")["metadata"]["name"]
+    name = started(k, "a")["metadata"]["name"]
     k("delete", "pod", name, "--grace-period=0", "--force", "--timeout=60s")
     state = k.wait("forced")["nodes"]["a"]
     assert (state["output"], state["executionCount"]) == ({"v": 1}, 2)
@@ -147,7 +148,7 @@ def test_what_runs_on_an_unreachable_machine_is_not_started_elsewhere_before_it_
     gone, fenced, evicting = machines[:3]
     nodes = [_on(gone, "gone"), _on(fenced, "fenced"), _on(evicting, "evicted")]
     k.apply(workflow_run("lost", *nodes))
-    first = {node: _started(k, node) for node in ("gone", "fenced", "evicted")}
+    first = {node: started(k, node) for node in ("gone", "fenced", "evicted")}
     assert [pod["spec"]["nodeName"] for pod in first.values()] == [gone, fenced, evicting]
 
     # As a kubelet whose disk is full.
@@ -184,7 +185,11 @@ def test_what_runs_on_an_unreachable_machine_is_not_started_elsewhere_before_it_
                     and pod["status"]["phase"] == "Running"
                 ]
 
-            (second,) = until(moved, 180)
+            try:
+                (second,) = until(moved, 240)
+            except AssertionError:
+                print(k("get", "workflowruns,jobs,pods,nodes", "-o", "yaml").stdout)
+                raise
             assert second["spec"]["nodeName"] not in (gone, fenced)
             _let_go(k, node)
     finally:
