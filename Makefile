@@ -12,10 +12,13 @@ PYTHON ?= python3
 CLUSTER_KUBECONFIG := /tmp/podium-cluster/kubeconfig
 export KUBECONFIG ?= $(CLUSTER_KUBECONFIG)
 
+# The operators of the tests leave Pods to the built-in Job controller.
+UNMANAGED := PODIUM_FEATURE_GATES=ManagedJobs=false
+
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test unit e2e cluster cluster-down image crds lint type bench crash crash-soak soak format
+.PHONY: help setup demo test unit e2e e2e-unmanaged cluster cluster-down image crds lint type bench crash crash-soak soak format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,7 +56,13 @@ unit: setup ## Run the tests that need no cluster
 # suite run side by side in one process, by themselves.
 e2e: setup cluster image ## Run the tests that need the cluster
 	@$(BIN)/pytest -q -m cluster -n 6 --dist loadgroup tests/cluster tests/e2e
-	@$(BIN)/pytest -q -m cluster tests/conformance
+	@$(BIN)/pytest -q -m cluster tests/conformance tests/upgrade
+	@$(UNMANAGED) $(BIN)/pytest -q -m cluster -n 6 --dist loadgroup tests/e2e/runs_test.py
+
+# What `e2e` does not do this way: everything that users and machines do to Jobs and Pods.
+e2e-unmanaged: setup cluster image ## Run the end-to-end tests with the built-in Job controller
+	@$(UNMANAGED) $(BIN)/pytest -q -m cluster -n 6 --dist loadgroup tests/e2e
+	@$(BIN)/pytest -q -m cluster tests/conformance -k unmanaged
 
 crash: setup cluster image ## Kill the operator at each of its requests; put faults before the API server
 	@$(BIN)/pytest -q -m cluster tests/crash

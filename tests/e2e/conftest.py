@@ -3,6 +3,8 @@ import uuid
 
 import pytest
 
+from tests.conformance.cluster_shell import connect
+from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
 from tests.e2e.support import Kubectl, install_once, require_cluster
 
 
@@ -20,3 +22,17 @@ def k(podium, request):
     kubectl("create", "namespace", kubectl.namespace)
     yield kubectl
     kubectl("delete", "namespace", kubectl.namespace, "--wait=false", ok=False)
+
+
+@pytest.fixture(params=["managed", "unmanaged"])
+def both(request, tmp_path):
+    """kubectl in a namespace with an operator of its own, of these sources, in both ways.
+
+    Who makes the Pods, Podium or the built-in Job controller, is nothing that users may notice.
+    """
+    require_cluster()
+    api = connect()
+    apply_crds(api)
+    settings = {"featureGates": {"ManagedJobs": request.param == "managed"}}
+    with own_namespace(api) as namespace, own_operator(namespace, tmp_path, settings):
+        yield Kubectl(namespace)

@@ -179,6 +179,29 @@ def output(**values):
     return f"printf '%s' '{text}' >$PODIUM_OUTPUT"
 
 
+HELD = "trap 'exit 7' TERM; until [ -e /dev/shm/go ]; do sleep 0.2; done; "
+"""A program that works until `let_go`, however slow the machine of the tests is."""
+
+
+def let_go(k, pod):
+    k("exec", pod["metadata"]["name"], "--", "touch", "/dev/shm/go")
+
+
+def started(k, node):
+    """Wait until a node's program runs, and return its Pod."""
+
+    def runs():
+        pods = k.items("pods", "-l", f"podium.dev/node={node}")
+        return next((pod for pod in pods if pod["status"]["phase"] == "Running"), None)
+
+    runs.__doc__ = f"{node} has a Pod that runs"
+    try:
+        return until(runs, 120)
+    except AssertionError:
+        print(k("get", "workflowruns,jobs,pods", "-o", "yaml").stdout)
+        raise
+
+
 def require_cluster():
     """Fail where there is no cluster."""
     if not os.environ.get("KUBECONFIG"):
