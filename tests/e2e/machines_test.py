@@ -43,7 +43,7 @@ def test_a_drain_moves_the_work_and_counts_no_try(both):
             "drain", machine, "--pod-selector=podium.dev/run=drained", "--delete-emptydir-data",
             "--timeout=60s",
         )  # fmt: skip
-        state = k.wait_node("drained", "a", "Unschedulable")
+        state = k.wait_node("drained", "a", "Unschedulable", seconds=120)
         assert (state["status"], state["executionCount"]) == ("Running", 1)
     finally:
         k("uncordon", machine)

@@ -115,7 +115,11 @@ class Kubectl:
             return state if {state.get("status"), state.get("reason")} & set(wanted) else None
 
         there.__doc__ = f"{name}/{node} is {wanted}"
-        return until(there, seconds)
+        try:
+            return until(there, seconds)
+        except AssertionError:
+            print(self("get", "workflowruns,jobs,pods", "-o", "yaml").stdout)
+            raise
 
     def wait(self, name, phase="Succeeded", seconds=120):
         """Wait for the end of a run, and return its status."""
