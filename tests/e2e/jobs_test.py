@@ -187,5 +187,5 @@ def test_a_quota_for_one_pod_lets_one_node_run_after_the_other(both):
         return any(state.get("reason") == "QuotaExceeded" for state in k.nodes("narrow").values())
 
     until(waits)
-    ended = k.wait("narrow", seconds=180)["nodes"]
+    ended = k.wait("narrow")["nodes"]
     assert {node: state["executionCount"] for node, state in ended.items()} == {"a": 1, "b": 1}

@@ -33,7 +33,7 @@ def test_hello_moves_and_ends_with_its_outputs(k):
         seen.add(row[2])
         return row[2] in ("Succeeded", "Failed")
 
-    until(ended, 90, every=0.1)
+    until(ended, 180, every=0.1)
     assert "Running" in seen
     status = k.wait(name)
     outputs = {node: state.get("output") for node, state in status["nodes"].items()}
@@ -48,7 +48,7 @@ def test_hello_moves_and_ends_with_its_outputs(k):
 def test_sdlc_with_recorded_answers(k):
     k("create", "-f", str(ROOT / "examples/sdlc/cluster.yaml"))
     (run,) = k.items("workflowruns")
-    status = k.wait(run["metadata"]["name"], seconds=180)
+    status = k.wait(run["metadata"]["name"])
     for node, state in status["nodes"].items():
         assert state["status"] == "Completed", node
         assert any("recorded" in warning for warning in state["warnings"]), node
@@ -184,7 +184,7 @@ def test_jobs_are_restricted_and_belong_to_the_run(k):
     assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert k("logs", f"job/{job['metadata']['name']}").stdout == "65532\n"
 
-    k("wait", "--for=condition=complete", "job", "--all", "--timeout=30s")
+    k("wait", "--for=condition=complete", "job", "--all", "--timeout=60s")
     (job,) = k.items("jobs")
     assert (job["status"]["succeeded"], job["status"].get("active", 0)) == (1, 0)
     assert k("get", "jobs", "--no-headers").stdout.split()[2] == "1/1"
@@ -281,7 +281,7 @@ def test_a_restart_of_the_operator_loses_nothing_and_starts_nothing_twice(k):
     k.apply(workflow_run("chain", *chain))
     system = Kubectl(SYSTEM)
     for node in ("n0", "n3"):
-        k.wait_node("chain", node, "Running")
+        k.wait_node("chain", node, "Running", seconds=150)
         system("delete", "pod", "-l", "app.kubernetes.io/name=podium", "--wait=false",
                "--grace-period=0", "--force")  # fmt: skip
     status = k.wait("chain")

@@ -121,7 +121,7 @@ class Kubectl:
             print(self("get", "workflowruns,jobs,pods", "-o", "yaml").stdout)
             raise
 
-    def wait(self, name, phase="Succeeded", seconds=120):
+    def wait(self, name, phase="Succeeded", seconds=240):
         """Wait for the end of a run, and return its status."""
 
         def ended():
