@@ -26,6 +26,7 @@ from podium.cluster.opening import Opener, words
 from podium.cluster.queue import KeyQueue
 from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.settings import Settings
+from podium.cluster.shards import LostError, read_nodes
 from podium.cluster.status import ConflictError, StatusWriter, TooLargeError
 from podium.cluster.views import JobView, RunView, dig
 from podium.engine.codec import load_status
@@ -253,7 +254,7 @@ class RunController:
                 live = await self._gateway.get_run(view.namespace, view.name)
                 if dig(live, "metadata", "resourceVersion") != view.version:
                     continue
-                if not self._attempts.recall(job, _states(live)):
+                if not self._attempts.recall(job, await self._states(view, live)):
                     await self._gateway.delete_job(job.namespace, job.name, job.uid)
         if view.ttl is not None and view.completed_at is not None:
             left = view.completed_at + view.ttl - time.time()
@@ -261,6 +262,15 @@ class RunController:
                 await self._gateway.delete_run(view.namespace, view.name, view.uid)
             else:
                 self._queue.add_after(("WorkflowRun", view.namespace, view.name), left)
+
+    async def _states(self, view: RunView, body: dict[str, Any]) -> dict[str, NodeState]:
+        """Return the states of a run's nodes, none where they are not as they were written."""
+        known = body.get("status") or {}
+        try:
+            nodes, _ = await read_nodes(self._gateway, view.namespace, view.name, view.uid, known)
+            return load_status({**known, "nodes": nodes}).nodes
+        except (LostError, ValueError):
+            return {}
 
     # Requests
 
@@ -352,10 +362,3 @@ class RunController:
             self._recorder.warn(run.subject, "RerunRefused", message)
         if len(left) < len(accepted):
             await self._patch_metadata(view, requests.remove(view.annotations, run.version, left))
-
-
-def _states(body: dict[str, Any]) -> dict[str, NodeState]:
-    try:
-        return load_status(body.get("status") or {}).nodes
-    except ValueError:  # somebody wrote into it
-        return {}
