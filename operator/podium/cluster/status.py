@@ -96,6 +96,9 @@ class StatusWriter:
                 if patch.forced:
                     await self._give_up(run, error)
                     raise TooLargeError(error.message) from None
+                # With what has changed since: the fields are those of now.
+                since = run.engine.take_changes()
+                changes = Changes(changes.nodes | since.nodes, changes.run or since.run)
                 patch = await self._prepare(run, changes, force=True)
                 continue
             run.known = body.get("status") or {}
@@ -121,6 +124,10 @@ class StatusWriter:
         fold = run.shards.fold(
             run.owner.name, run.known.get("nodes") or {}, status, states, force=force
         )
+        # Before anything is awaited: the engine goes on meanwhile, and a status that counts more
+        # than its nodes show would be believed after a crash.
+        fields = dump_status(status.model_copy(update=_NOWHERE))
+        fields.update(run.shards.summary(status, states, fold))
         patch = _Patch(states, fold, forced=force)
         if fold is not None:
             bodies = [build_shard(run.owner, name, nodes) for name, nodes in fold.made.items()]
@@ -131,8 +138,6 @@ class StatusWriter:
                 body, size = answer
                 patch.uids[body["metadata"]["name"]] = body["metadata"]["uid"]
                 patch.size += size
-        fields = dump_status(status.model_copy(update=_NOWHERE))
-        fields.update(run.shards.summary(status, states, fold))
         patch.operations = _operations(run.known, fields, states, fold)
         return patch
 

@@ -125,6 +125,8 @@ class World:
     def __init__(self, nodes):
         self.server = Server()
         self.writer = StatusWriter(self.server, Cache())
+        self.since = set()
+        """Nodes that changed while a write was under way."""
         status = WorkflowRunStatus(
             phase=RunPhase.RUNNING,
             nodes={f"n{i}": NodeState(status=NodeStatus.PENDING) for i in range(nodes)},
@@ -133,11 +135,21 @@ class World:
         self.written = None
         """The states that stand on the server."""
 
+    def _since(self):
+        changed, self.since = self.since, set()
+        return Changes(frozenset(changed), run=bool(changed))
+
+    def complete(self, node, version):
+        """Go on while a write is under way."""
+        self.nodes[node] = NodeState(status=NodeStatus.COMPLETED, context_version=version)
+        self.run.engine.status.context_version = version
+        self.since.add(node)
+
     def _active(self, status, shards):
         return ActiveRun(
             owner=OWNER,
             subject=Subject("WorkflowRun", "team", "release-x7", RUN_UID),
-            engine=SimpleNamespace(status=status),
+            engine=SimpleNamespace(status=status, take_changes=self._since),
             known=copy.deepcopy(self.server.status),
             version=self.server.body["metadata"]["resourceVersion"],
             generation=2,
@@ -281,6 +293,45 @@ async def test_what_the_server_takes_in_no_form_fails_the_run(small):
     assert world.server.status["phase"] == "Failed"
     nodes, _ = await world.read()
     assert nodes == world.written
+
+
+async def test_a_status_counts_no_more_than_its_nodes_show(small, monkeypatch):
+    """A node that completes while shards are made waits for the next write, with all it changed."""
+    world = World(10)
+    make = world.server.create_run_nodes
+
+    async def slowly(shard):
+        world.complete("n3", version=1)
+        return await make(shard)
+
+    monkeypatch.setattr(world.server, "create_run_nodes", slowly)
+    await world.write()
+    nodes, _ = await world.read()
+    assert nodes["n3"]["status"] == "Pending"
+    assert world.server.status["nodeCounts"] == {"Pending": 10}
+    assert "contextVersion" not in world.server.status
+
+
+async def test_what_completes_before_a_status_is_made_smaller_is_in_it(small, monkeypatch):
+    world = World(10)
+    await world.write()
+    made = world.server.made
+    world.server.most = len(json.dumps(world.server.status)) + 200
+    world.nodes["n9"].message = "x" * 250
+    patch = world.server.patch_run_status
+
+    async def slowly(*given):
+        if world.server.made == made:  # the first one, which is refused
+            world.complete("n3", version=1)
+        return await patch(*given)
+
+    monkeypatch.setattr(world.server, "patch_run_status", slowly)
+    await world.write({"n9"})
+    assert world.server.made > made
+    nodes, _ = await world.read()
+    assert nodes["n3"]["status"] == "Completed"
+    assert world.server.status["contextVersion"] == 1
+    await world.check()
 
 
 async def test_a_node_that_is_no_more_does_not_come_back(small):
