@@ -30,7 +30,7 @@ __all__ = ["Attempts"]
 
 log = logging.getLogger(__name__)
 
-LANES = 16
+LANES = 32
 """Launches at the same time: a Job's Pod comes before the next one's Job."""
 LIMIT_SECONDS = 1.0
 UNAVAILABLE_SECONDS = 2.0

@@ -27,11 +27,13 @@ __all__ = ["ApiError", "Gateway", "connect", "in_cluster", "own_namespace"]
 TIMEOUT_SECONDS = 30
 CHANGE_SECONDS = 10
 """What changes something must arrive sooner: another operator may lead by then."""
-CONNECTIONS = 32
+CONNECTIONS = 40
 """Requests under way at the same time."""
 UNHURRIED = 2
-"""How many of them may be of those that can wait: many a second while the server is idle, and few
-while it is busy."""
+"""How many of them may be of those that can wait."""
+PAUSE = 4
+"""After each of these its lane rests so many times as long as it took: many a second go while the
+server is idle, and few while it is busy with what somebody waits for."""
 KEEP_SECONDS = 300
 """A connection that nobody uses stays so long."""
 PAGE = 500
@@ -158,7 +160,7 @@ class Gateway:
         self._fence = fence
         self._told = told
         self._slots = asyncio.Semaphore(CONNECTIONS)
-        self._unhurried = asyncio.Semaphore(UNHURRIED)
+        self._patient = asyncio.Semaphore(UNHURRIED)
         self._catching_up = asyncio.Semaphore(CATCHING_UP)
         self._behind: Callable[[], bool] = lambda: False
         self._changing = 0
@@ -175,10 +177,18 @@ class Gateway:
         """Let more of what can wait through while `behind` says that it has waited for long."""
         self._behind = behind
 
-    def _lane(self) -> asyncio.Semaphore:
-        """Return what a request that can wait waits for."""
+    @asynccontextmanager
+    async def _unhurried(self) -> AsyncIterator[None]:
+        """Let a request that can wait through; the next one waits longer the longer this takes."""
         more = self._behind() and not self._catching_up.locked()
-        return self._catching_up if more else self._unhurried
+        lane = self._catching_up if more else self._patient
+        await lane.acquire()
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            pause = 0.0 if more else PAUSE * (time.monotonic() - begin)
+            asyncio.get_running_loop().call_later(pause, lane.release)
 
     # Runs and Workflows
 
@@ -248,7 +258,7 @@ class Gateway:
     async def set_job_ttl(self, namespace: str, name: str, seconds: int) -> None:
         """Let an ended Job be removed after some seconds."""
         change = {"spec": {"ttlSecondsAfterFinished": seconds}}
-        async with self._lane():
+        async with self._unhurried():
             await self._call("PATCH", _jobs(namespace, name), change, content=MERGE_PATCH)
 
     async def patch_job_status(
@@ -256,7 +266,7 @@ class Gateway:
     ) -> dict[str, Any]:
         """Change fields of the status of a Job that Podium manages."""
         path = _jobs(namespace, name, "status")
-        async with self._lane():
+        async with self._unhurried():
             return await self._call("PATCH", path, {"status": status}, content=MERGE_PATCH)
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
@@ -275,7 +285,7 @@ class Gateway:
         self, namespace: str, name: str, operations: list[dict[str, Any]]
     ) -> dict[str, Any]:
         """Change metadata of a Pod by JSON Patch."""
-        async with self._lane():
+        async with self._unhurried():
             return await self._call("PATCH", _pods(namespace, name), operations, content=JSON_PATCH)
 
     async def delete_pod(self, namespace: str, name: str, uid: str, *, force: bool = False) -> None:
@@ -287,7 +297,7 @@ class Gateway:
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Post an Event."""
-        async with self._lane():
+        async with self._unhurried():
             await self._call("POST", _path("/api/v1", namespace, "events"), event)
 
     async def list_events(self, namespace: str, uid: str) -> list[dict[str, Any]]:

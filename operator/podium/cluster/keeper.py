@@ -32,7 +32,7 @@ PENDING_SECONDS = 30.0
 """A Job whose program has not started is said to be active after so long."""
 BACKLOG = 20
 """With so many Jobs waiting, none is said to run."""
-BEHIND_SECONDS = 15.0
+BEHIND_SECONDS = 60.0
 """When a Job waits for so long, the keeper is behind: longer than any burst."""
 PAUSE_SECONDS = 0.5
 """While the server does not answer, there is no use in trying one Job after the other."""

@@ -26,6 +26,8 @@ SPACING_SECONDS = 0.1
 """At least this long between two of them."""
 BYTES_PER_SECOND = 4_000_000
 """What the server may have to store for writes that can wait, of all runs together."""
+WRITE_BYTES = 100_000
+"""A write costs the server as much as so many bytes, however small it is."""
 
 
 _WHERE = ("nodes", "shards", "nodeCounts", "failedNodes")
@@ -108,8 +110,8 @@ class StatusWriter:
             self._cache.put_run(body)
             end = time.monotonic()
             run.write_at = end + max(SPACING_SECONDS, (end - begin) * (1 / SHARE - 1))
-            size += patch.size
-            self._free_at = max(self._free_at, end) + size / BYTES_PER_SECOND
+            cost = size + patch.size + WRITE_BYTES
+            self._free_at = max(self._free_at, end) + cost / BYTES_PER_SECOND
             await self._delete_spent(run)
             return
         raise ConflictError

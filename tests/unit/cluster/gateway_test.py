@@ -370,6 +370,19 @@ async def test_what_may_wait_leaves_room(server, gateway):
     assert len(server.asked) == 3 * CONNECTIONS + 1
 
 
+async def test_what_may_wait_comes_the_later_the_longer_the_server_takes(server, gateway):
+    server.gate.clear()
+    first = [asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(UNHURRIED)]
+    await server.until(UNHURRIED)
+    next_one = asyncio.create_task(gateway.patch_pod("team", "x", []))
+    await asyncio.sleep(0.5)  # the server is busy
+    server.gate.set()
+    await asyncio.gather(*first)
+    await gateway.create_pod(thing("Pod"))  # meanwhile others go
+    assert [request.method for request in server.asked].count("PATCH") == UNHURRIED
+    await next_one
+
+
 async def test_more_of_what_may_wait_goes_once_it_has_waited_for_long(server, gateway):
     server.gate.clear()
     behind = False

@@ -606,5 +606,5 @@ async def test_while_the_server_does_not_answer_one_job_is_not_tried_after_the_o
 async def test_the_keeper_is_behind_when_a_job_waits_for_long(world, monkeypatch):
     world.keeper.changed(JOB_UID)
     assert not world.keeper.behind()
-    monkeypatch.setattr(world.keeper._queue, "age", lambda: 20.0)
+    monkeypatch.setattr(world.keeper._queue, "age", lambda: 90.0)
     assert world.keeper.behind()
