@@ -229,6 +229,7 @@ def test_the_operators_rights_are_these_and_no_more(render):
         ("podium.dev", "workflowruns"): {"get", "list", "watch", "patch", "delete"},
         ("podium.dev", "workflows/status"): {"patch"},
         ("podium.dev", "workflowruns/status"): {"patch"},
+        ("podium.dev", "workflowrunnodes"): {"list", "create", "delete"},
         ("podium.dev", "workflowruns/finalizers"): {"update"},
         ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
         ("batch", "jobs/status"): {"patch"},

@@ -179,7 +179,7 @@ def test_a_quota_for_one_pod_lets_one_node_run_after_the_other(both):
     k = both
     k("create", "quota", "q", "--hard=pods=1")
     until(lambda: k.get("quota", "q")["status"].get("hard"))
-    nodes = [script(name, output(name=name)) for name in ("a", "b")]
+    nodes = [script(name, f"{HELD} {output(name=name)}") for name in ("a", "b")]
     k.apply(workflow_run("narrow", *nodes))
 
     def waits():
@@ -187,5 +187,8 @@ def test_a_quota_for_one_pod_lets_one_node_run_after_the_other(both):
         return any(state.get("reason") == "QuotaExceeded" for state in k.nodes("narrow").values())
 
     until(waits)
+    first = next(node for node in ("a", "b") if _pods(k, node))
+    for node in (first, "b" if first == "a" else "a"):
+        let_go(k, started(k, node))
     ended = k.wait("narrow")["nodes"]
     assert {node: state["executionCount"] for node, state in ended.items()} == {"a": 1, "b": 1}
