@@ -17,6 +17,7 @@ UNUSED = {
     "delete_revision": "housekeeping, after ten minutes; the next round repeats it",
     "get_deployment": "uninstall",
     "list_revisions": "housekeeping, after ten minutes",
+    "list_run_uids": "housekeeping, after ten minutes",
     "scale_deployment": "uninstall",
 }
 """Methods of the gateway that no run needs: who does."""
