@@ -161,6 +161,8 @@ class Gateway:
         self._told = told
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._patient = asyncio.Semaphore(UNHURRIED)
+        self._events = asyncio.Semaphore(UNHURRIED)
+        """Few as well, but they do not rest: an Event may be the answer to what a user asked."""
         self._catching_up = asyncio.Semaphore(CATCHING_UP)
         self._behind: Callable[[], bool] = lambda: False
         self._changing = 0
@@ -297,7 +299,7 @@ class Gateway:
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Post an Event."""
-        async with self._unhurried():
+        async with self._events:
             await self._call("POST", _path("/api/v1", namespace, "events"), event)
 
     async def list_events(self, namespace: str, uid: str) -> list[dict[str, Any]]:
