@@ -4,6 +4,7 @@ The name of a revision holds a hash of its definition, which is checked whenever
 revision that somebody else made under that name is not trusted.
 """
 
+import time
 from collections import OrderedDict
 from typing import Any
 
@@ -21,6 +22,8 @@ from podium.engine.plan import Plan, definition_digest
 __all__ = ["Definitions", "WorkflowNotFoundError", "revision_name"]
 
 KEPT_PLANS = 100
+PINNED_SECONDS = 10.0
+"""A revision that was there is not asked about again for so long: many runs begin at once."""
 DIGITS = 32
 """Hexadecimal digits of the hash in a revision's name: 128 bits."""
 
@@ -36,6 +39,8 @@ class Definitions:
         self._gateway = gateway
         self._cache = cache
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        self._pinned_at: dict[tuple[str, str], float] = {}
+        """When (monotonic) a revision of these plans was last seen or made."""
 
     async def latest(self, namespace: str, reference: str) -> Plan:
         """Compile the Workflow that a run names, as it is now; its revision is pinned.
@@ -50,7 +55,10 @@ class Definitions:
             plan = Plan.build(
                 workflow.spec, workflow_id=workflow.spec.id or name, revision=revision
             )
-        await self._pin(namespace, name, plan)
+        known = self._pinned_at.get((namespace, revision))
+        if known is None or time.monotonic() - known > PINNED_SECONDS:
+            await self._pin(namespace, name, plan)
+            self._pinned_at[namespace, revision] = time.monotonic()
         self._keep(namespace, plan)
         return plan
 
@@ -121,7 +129,8 @@ class Definitions:
     def _keep(self, namespace: str, plan: Plan) -> None:
         self._plans[namespace, plan.revision] = plan
         while len(self._plans) > KEPT_PLANS:
-            self._plans.popitem(last=False)
+            key, _ = self._plans.popitem(last=False)
+            self._pinned_at.pop(key, None)
 
 
 def revision_name(workflow: str, spec: WorkflowSpec) -> str:

@@ -26,6 +26,9 @@ MESSAGE_CHARACTERS = 1000
 MOST_WAITING = 2000
 
 
+_Queue = asyncio.Queue[tuple[str, Mapping[str, Any]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The object that Events are about."""
@@ -44,7 +47,9 @@ class Recorder:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._buckets: dict[str, tuple[float, float]] = {}
-        self._waiting: asyncio.Queue[tuple[str, Mapping[str, Any]]] = asyncio.Queue(MOST_WAITING)
+        self._words: _Queue = asyncio.Queue(MOST_WAITING)
+        self._news: _Queue = asyncio.Queue(MOST_WAITING)
+        """That a node began, or ended well: it waits while the server is busy."""
 
     def record(self, subject: Subject, event: Emit) -> None:
         """Queue an Event, unless there were too many of this object."""
@@ -76,8 +81,9 @@ class Recorder:
             "lastTimestamp": now,
             "count": 1,
         }
+        news = event.node is not None and event.type is EventType.NORMAL
         with contextlib.suppress(asyncio.QueueFull):
-            self._waiting.put_nowait((subject.namespace, body))
+            (self._news if news else self._words).put_nowait((subject.namespace, body))
 
     def warn(self, subject: Subject, reason: str, message: str) -> None:
         """Queue a warning."""
@@ -89,10 +95,13 @@ class Recorder:
 
     async def run(self) -> None:
         """Post what is queued, for ever. An Event that is refused is lost: it is only news."""
+        await asyncio.gather(self._post(self._words), self._post(self._news, patient=True))
+
+    async def _post(self, queue: _Queue, *, patient: bool = False) -> None:
         while True:
-            namespace, body = await self._waiting.get()
+            namespace, body = await queue.get()
             try:
-                await self._gateway.create_event(namespace, body)
+                await self._gateway.create_event(namespace, body, patient=patient)
             except ApiError as error:
                 log.debug("event not posted: %s", error)
             except Exception:  # such as half a character that a program printed

@@ -111,7 +111,9 @@ class StatusWriter:
             end = time.monotonic()
             run.write_at = end + max(SPACING_SECONDS, (end - begin) * (1 / SHARE - 1))
             cost = size + patch.size + WRITE_BYTES
-            self._free_at = max(self._free_at, end) + cost / BYTES_PER_SECOND
+            # A busy server, which takes long, gets fewer of them.
+            pause = max(cost / BYTES_PER_SECOND, end - begin)
+            self._free_at = max(self._free_at, end) + pause
             await self._delete_spent(run)
             return
         raise ConflictError
