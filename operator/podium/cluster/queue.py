@@ -1,7 +1,6 @@
 """A queue of keys: each waits once, is worked on by one worker at a time, and may be put off."""
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 import time
@@ -54,7 +53,10 @@ class KeyQueue(Generic[K]):
         self._delayed: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}
         self._order = itertools.count()
-        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        """Rings when the next delayed key is due."""
+        self._tokens = asyncio.Semaphore(0)
+        """One for each waiting key, so that each wakes one worker."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -69,12 +71,14 @@ class KeyQueue(Generic[K]):
         if key in self._busy:
             self._again[key] = min(rank, self._again.get(key, rank))
             return
-        if self._waiting.get(key, Rank.LATER + 1) <= rank:
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            self._tokens.release()
+        elif waiting <= rank:
             return
         self._waiting[key] = rank
         self._since.setdefault(key, time.monotonic())
         self._lines[rank].append(key)
-        self._changed.set()
 
     def add_at(self, key: K, moment: float) -> None:
         """Add a key at a time (of `time.monotonic`); the earliest of several counts."""
@@ -82,7 +86,8 @@ class KeyQueue(Generic[K]):
             return
         self._due[key] = moment
         heapq.heappush(self._delayed, (moment, next(self._order), key))
-        self._changed.set()
+        if self._delayed[0][0] == moment:
+            self._set_timer(moment)
 
     def add_after(self, key: K, seconds: float) -> None:
         """Add a key after some seconds."""
@@ -90,16 +95,11 @@ class KeyQueue(Generic[K]):
 
     async def get(self) -> K:
         """Take the next key; `done` must follow."""
-        while True:
-            wait = self._ripen()
-            if self._waiting:
-                key = self._next()
-                self._busy.add(key)
-                return key
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._changed.wait()
+        self._ripen()
+        await self._tokens.acquire()
+        key = self._next()
+        self._busy.add(key)
+        return key
 
     def _next(self) -> K:
         heads = {rank: line for rank, line in self._lines.items() if self._head(rank)}
@@ -123,17 +123,28 @@ class KeyQueue(Generic[K]):
         if rank is not None:
             self.add(key, rank)
 
-    def _ripen(self) -> float | None:
-        """Move what is due to the waiting keys; return the seconds until the next one."""
+    def _set_timer(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        wait = max(0.0, moment - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None  # set again even when it rang a moment too soon
+        self._ripen()
+
+    def _ripen(self) -> None:
+        """Move what is due to the waiting keys."""
         now = time.monotonic()
-        while self._delayed:
-            moment, _, key = self._delayed[0]
-            if self._due.get(key) != moment:
-                heapq.heappop(self._delayed)
-            elif moment <= now:
-                heapq.heappop(self._delayed)
+        while self._delayed and (
+            self._delayed[0][0] <= now or self._due.get(self._delayed[0][2]) != self._delayed[0][0]
+        ):
+            moment, _, key = heapq.heappop(self._delayed)
+            if self._due.get(key) == moment:
                 del self._due[key]
                 self.add(key)
-            else:
-                return moment - now
-        return None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        if self._delayed and self._timer is None:
+            self._set_timer(self._delayed[0][0])
