@@ -67,10 +67,12 @@ async def run(
     *,
     times: int = 1,
     patience: float = 600,
+    pause: float = 0,
 ) -> Result:
-    """Submit so many runs of a graph at once, wait for their ends, and remove all again.
+    """Submit so many runs of a graph, wait for their ends, and remove all again.
 
-    `pid` is the operator's process, `port` that of its metrics.
+    They come at once, or with a pause (seconds) between two of them. `pid` is the operator's
+    process, `port` that of its metrics.
     """
     own = f"bench-{uuid.uuid4().hex[:8]}"
     base = f"/apis/{GROUP}/namespaces/{namespace}"
@@ -78,17 +80,18 @@ async def run(
         async with asyncio.timeout(patience):
             await api.call("POST", f"{base}/workflows", workflow(own, graph))
             await until_valid(api, f"{base}/workflows/{own}")
-            return await _run(api, f"{base}/workflowruns", own, pid, port, graph, times)
+            return await _run(api, f"{base}/workflowruns", own, pid, port, graph, times, pause)
     finally:
         await clean(api, namespace)
 
 
 async def _run(
-    api: Api, path: str, own: str, pid: int, port: int, graph: Graph, times: int
+    api: Api, path: str, own: str, pid: int, port: int, graph: Graph, times: int, pause: float
 ) -> Result:
     slots = asyncio.Semaphore(CREATES_AT_A_TIME)
 
     async def submit(index: int) -> None:
+        await asyncio.sleep(index * pause)
         async with slots:
             await api.call(
                 "POST",

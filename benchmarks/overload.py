@@ -7,7 +7,6 @@ is held against raw Pods that one client makes in the same run.
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -236,7 +235,6 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5000)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    say(f"load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with stand() as place:
         try:
             wrong = asyncio.run(measure(place, options.runs))

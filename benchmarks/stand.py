@@ -1,12 +1,16 @@
 """What load is put on: fake machines, a namespace, and an operator of this source tree in it."""
 
+import os
 import socket
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from kubernetes import client
 
 from benchmarks.operator_run import GROUP
 from tests.cluster.kwok import Kwok, kwok
@@ -52,8 +56,9 @@ def stand(
     """Bring it up, and remove all again; `settings` of the operator go before the usual ones."""
     with ExitStack() as stack:
         models = connect_models()
+        others = warn_of_others(models, lambda text: print(text, file=sys.stderr, flush=True))
         apply_crds(models)
-        namespace = stack.enter_context(own_namespace(models))
+        namespace = stack.enter_context(own_namespace(models, guarded=others))
         machines = stack.enter_context(kwok(api=models))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-load-")))
         port = free_port()
@@ -68,6 +73,21 @@ def stand(
             own_operator(namespace, folder, {**usual, **(settings or {})}, kubeconfig)
         )
         yield Stand(namespace, operator, port, machines)
+
+
+def warn_of_others(models: client.ApiClient, say: Callable[[str], None]) -> bool:
+    """Say what else disturbs the figures; tell whether there are other operators.
+
+    They try the same runs and are refused, for which every write is looked at by a policy.
+    """
+    others = client.AppsV1Api(models).list_deployment_for_all_namespaces(
+        label_selector="app.kubernetes.io/name=podium"
+    )
+    for other in others.items:
+        if other.status.ready_replicas:
+            say(f"also at work: {other.metadata.namespace}/{other.metadata.name}")
+    say(f"load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    return any(other.status.ready_replicas for other in others.items)
 
 
 def free_port() -> int:

@@ -20,13 +20,17 @@ class Server:
     def __init__(self):
         self.events = []
         self.refuse = 0
+        self.patient = []
+        """Messages that may wait."""
 
-    async def create_event(self, namespace, event):
+    async def create_event(self, namespace, event, *, patient=False):
         assert event["metadata"]["namespace"] == namespace
         if self.refuse:
             self.refuse -= 1
             raise ApiError(403, "Forbidden", "exceeded quota")
         self.events.append(event)
+        if patient:
+            self.patient.append(event["message"])
 
 
 class Clock:
@@ -67,7 +71,7 @@ async def test_an_event_is_about_its_object(server, clock):
     recorder = Recorder(server)
     recorder.record(RUN, event("works", node="build"))
     recorder.warn(RUN, "Failed", "why")
-    first, second = await posted(recorder, server)
+    first, second = sorted(await posted(recorder, server), key=lambda made: made["type"])
     assert first["involvedObject"] == {
         "apiVersion": "podium.dev/v1alpha1",
         "kind": "WorkflowRun",
@@ -82,6 +86,16 @@ async def test_an_event_is_about_its_object(server, clock):
     )
     assert first["metadata"]["generateName"] == "release-x7."
     assert (second["type"], second["reason"], second["message"]) == ("Warning", "Failed", "why")
+
+
+async def test_only_good_news_of_nodes_wait(server, clock):
+    recorder = Recorder(server)
+    recorder.record(RUN, event("began", node="build"))
+    recorder.record(RUN, Emit(EventType.WARNING, "NodeFailed", "broke", "build"))
+    recorder.record(RUN, event("of the run"))
+    recorder.warn(RUN, "RerunRefused", "why")
+    assert len(await posted(recorder, server)) == 4
+    assert server.patient == ["build: began"]
 
 
 async def test_an_object_has_a_burst_and_then_a_trickle(server, clock):
