@@ -42,7 +42,8 @@ class ApiModel(BaseModel):
         extra="forbid",
         validate_default=False,
         ser_json_inf_nan="constants",
-        # Podium starts often: a model is made ready when it is first used.
+        # Podium starts often: a model is made ready when it is first used. Those that all commands
+        # use as parts of several others are not deferred: each of these would make them anew.
         defer_build=True,
     )
 

@@ -160,7 +160,7 @@ class ExecutionRecord(ApiModel):
     """The context version that its output made."""
 
 
-class NodeState(ApiModel):
+class NodeState(ApiModel, defer_build=False):
     """Where one node stands. Fields at their default are left out."""
 
     status: NodeStatus

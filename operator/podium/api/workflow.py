@@ -190,7 +190,7 @@ class Volume(ApiModel):
     """Several of these in one directory; service account tokens are refused."""
 
 
-class PodOverrides(ApiModel):
+class PodOverrides(ApiModel, defer_build=False):
     """What a node may say about its Pod: a closed list, the rest belongs to the platform."""
 
     env: list[EnvVar] = Field(default_factory=list, max_length=200)
@@ -230,7 +230,7 @@ class Defaults(ApiModel):
     """Pod settings of nodes that have none."""
 
 
-class Node(ApiModel):
+class Node(ApiModel, defer_build=False):
     """One phase of the work."""
 
     id: Id
@@ -293,7 +293,7 @@ class Edge(ApiModel):
     """Whatever else you want to say about the edge."""
 
 
-class WorkflowSpec(ApiModel):
+class WorkflowSpec(ApiModel, defer_build=False):
     """The graph and what belongs to it."""
 
     id: Name | None = None

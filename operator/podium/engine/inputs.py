@@ -7,7 +7,6 @@ from typing import Any
 from podium import contracts
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import EdgeType
-from podium.dag import nearest_ancestors
 from podium.engine.model import RunInfo
 from podium.engine.plan import Plan, PlanEdge, PlanNode
 
@@ -121,7 +120,7 @@ def node_input(
     over, and to look each state up would cost more than all the rest. Raises `InputProblem` if the
     contract is not met.
     """
-    visible = nearest_ancestors(plan.data_sources, node.id)
+    visible = plan.nearest(node.id)
     if node.wanted:
         near = set(visible)
         visible += [

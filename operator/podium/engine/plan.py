@@ -22,7 +22,7 @@ from podium.api.workflow import (
     TriggerRule,
     WorkflowSpec,
 )
-from podium.dag import WorkflowDAG
+from podium.dag import WorkflowDAG, nearest_ancestors
 
 __all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode", "definition_digest"]
 
@@ -107,6 +107,8 @@ class Plan:
             for node, edges in incoming.items()
         }
         """Direct ancestors along depends_on edges: what a node sees flows along these."""
+        self._nearest: tuple[tuple[str, ...], list[str]] = ((), [])
+        """The last answer of `nearest`, and the direct ancestors that it was for."""
 
     @classmethod
     def build(
@@ -169,6 +171,16 @@ class Plan:
             required_fields=tuple(contract.required_fields) if contract else (),
             wanted=tuple(dict.fromkeys(wanted)),
         )
+
+    def nearest(self, node: str) -> list[str]:
+        """Return the ancestors whose outputs a node is handed without naming them, nearest first.
+
+        Nodes after the same ones start together, and share one search.
+        """
+        sources = self.data_sources[node]
+        if self._nearest[0] != sources:
+            self._nearest = (sources, nearest_ancestors(self.data_sources, node))
+        return list(self._nearest[1])
 
     def uses_personas(self) -> list[str]:
         """Return the ids of the nodes that ask personas."""

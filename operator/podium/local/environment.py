@@ -16,6 +16,7 @@ __all__ = [
     "MAX_INPUT_BYTES",
     "EnvironmentProblem",
     "hidden",
+    "inherited",
     "load_secrets",
     "prepare",
     "secret_values",
@@ -45,39 +46,47 @@ def load_secrets(path: Path) -> dict[str, dict[str, str]]:
     return {str(k): {str(n): str(x) for n, x in v.items()} for k, v in data.items()}
 
 
+def inherited() -> dict[str, str]:
+    """Return what programs get of podium's own environment."""
+    env = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    env["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    return env
+
+
 def prepare(
     folder: Path,
     run: str,
     given: Mapping[str, Any],
     variables: Iterable[EnvVar],
     secrets: Mapping[str, Mapping[str, str]],
+    env: Mapping[str, str],
 ) -> dict[str, str]:
     """Write the input into an execution's folder and return the program's environment.
 
-    Where it finds artifacts is not in it yet.
+    It begins with `env`. Where the program finds artifacts is not in it yet.
 
     Raises `EnvironmentProblem` if a variable has no value.
     """
     text = orjson.dumps(given)
-    (folder / "input.json").write_bytes(text)
-    (folder / "artifacts").mkdir(exist_ok=True)
-    env = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    env["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    source, artifacts = folder / "input.json", folder / "artifacts"
+    source.write_bytes(text)
+    artifacts.mkdir(exist_ok=True)
     own = {
-        "PODIUM_INPUT": str(folder / "input.json"),
-        "PODIUM_OUTPUT": str(folder / "output.json"),
-        "PODIUM_ARTIFACTS_OUT": str(folder / "artifacts"),
+        "PODIUM_INPUT": str(source),
+        "PODIUM_OUTPUT": f"{folder}/output.json",
+        "PODIUM_ARTIFACTS_OUT": str(artifacts),
         "PODIUM_NODE": str(given["nodeId"]),
         "PODIUM_EXECUTION": str(given["executionId"]),
         "PODIUM_RUN": run,
     }
     if len(text) <= MAX_INPUT_BYTES:
         own["PODIUM_INPUT_JSON"] = text.decode()
+    found = dict(env)
     for variable in variables:
         value = _value(variable, secrets)
         if value is not None:
-            env[variable.name] = value
-    return {**env, **own}
+            found[variable.name] = value
+    return {**found, **own}
 
 
 def secret_values(

@@ -60,7 +60,8 @@ class Process:
     async def is_begun(self) -> bool:
         """Wait for its start; False: it could not be started."""
         if self.begun is not None:
-            await asyncio.wait([self.begun])
+            if not self.begun.done():
+                await asyncio.wait([self.begun])
             return self.begun.exception() is None
         return True
 

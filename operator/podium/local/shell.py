@@ -38,6 +38,7 @@ from podium.local.environment import (
     MAX_INPUT_BYTES,
     EnvironmentProblem,
     hidden,
+    inherited,
     prepare,
     secret_values,
 )
@@ -83,6 +84,7 @@ class LocalRun:
         self._interrupted = False
         self._processes: dict[str, processes.Process] = {}
         self._programs = processes.Programs()
+        self._inherited = inherited()
         self._found: dict[tuple[str, str], str] = {}
         """Interpreters, by name and PATH."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -244,7 +246,9 @@ class LocalRun:
                 raise EnvironmentProblem(f"unknown executor {node.executor!r}")
             workload = executor.workload(node, launch.config)
             variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
-            env = prepare(folder, self.record.name, launch.input, variables, self.secrets)
+            env = prepare(
+                folder, self.record.name, launch.input, variables, self.secrets, self._inherited
+            )
             env["PODIUM_ARTIFACTS_IN"] = str(self._artifacts(folder, launch.input))
             argv = self._program(launch, node, workload, folder, env)
             workdir = Path(self.record.workdir)

@@ -30,6 +30,8 @@ class Starter:
         self._podium = podium
         self._running: dict[int, tuple[bytes, bytes, int]] = {}
         """Key, folder, and the open lock."""
+        self._told = b""
+        """Answers to be sent."""
 
     def serve(self) -> None:
         """Start what is asked for, until nobody asks and nothing runs."""
@@ -58,6 +60,7 @@ class Starter:
                 self._start(waiting[4 : 4 + size].split(b"\0"))
                 waiting = waiting[4 + size :]
             self._reap()
+            self._tell()
 
     def _start(self, request: list[bytes]) -> None:
         key, folder, restart, cwd, number, *rest = request
@@ -66,7 +69,8 @@ class Starter:
         try:
             lock = os.open(folder + b"/process", os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(lock, 0)
+            if os.fstat(lock).st_size:
+                os.ftruncate(lock, 0)  # of a new file, too, ext4 would write to the disk
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder + b"/interrupted")  # noqa: PTH108 - pathlib is slow to load
             os.chdir(cwd)
@@ -92,11 +96,11 @@ class Starter:
                 os.close(lock)
             what = os.fsdecode(error.filename or argv[0])
             said = f"{error.errno or 0} {error.strerror or error}: {what}"
-            _tell(b"refused %s %s" % (key, os.fsencode(said.replace("\n", " "))))
+            self._told += b"refused %s %s\n" % (key, os.fsencode(said.replace("\n", " ")))
             return
         os.write(lock, b"%d %s\n" % (pid, restart))
         self._running[pid] = (key, folder, lock)
-        _tell(b"started %s %d %f" % (key, pid, time.time()))
+        self._told += b"started %s %d %f\n" % (key, pid, time.time())
 
     def _reap(self) -> None:
         while self._running:
@@ -111,13 +115,16 @@ class Starter:
             if not os.path.exists(folder + b"/interrupted"):  # noqa: PTH110
                 os.write(lock, b"%d\n" % code)
             os.close(lock)
-            _tell(b"ended %s %d %f" % (key, code, time.time()))
+            self._told += b"ended %s %d %f\n" % (key, code, time.time())
 
-
-def _tell(line: bytes) -> None:
-    with contextlib.suppress(OSError):  # podium is gone
-        os.write(CONTROL, line + b"\n")
+    def _tell(self) -> None:
+        """Send the answers, those of one turn at once."""
+        with contextlib.suppress(OSError):  # podium is gone
+            while self._told:
+                self._told = self._told[os.write(CONTROL, self._told) :]
+        self._told = b""
 
 
 if __name__ == "__main__":
     Starter(int(sys.argv[1])).serve()
+    os._exit(0)  # podium waits for the end: there is nothing to tidy up

@@ -297,6 +297,7 @@ async def test_a_request_while_it_runs(tmp_path):
     run = begin(tmp_path, script("a", text))
     task = asyncio.create_task(run.run())
     await until((tmp_path / "starts").exists)
+    await until(lambda: run.status.nodes["a"].status.value == "Running")
     run.request(RerunRequest("q", ("a",)))
     await task
     assert run.status.nodes["a"].execution_id == "a-2"
