@@ -6,8 +6,9 @@ command itself (what a run of one node takes is shown beside it), checking the w
 all that a run leaves behind. Scripts are run by bash, so the floor is shown with bash, too.
 
 Podium is compiled first, as its installation does. What the runs left is removed at the very end:
-ext4 passes over the inodes of files that were removed in the last minutes, which takes the next run
-longer than all else that it writes.
+ext4 passes over the inodes of files that were removed in the last five minutes, which takes the
+next run longer than all else that it writes. A benchmark soon after another suffers, too:
+TMPDIR=/dev/shm helps.
 """
 
 import argparse
