@@ -96,6 +96,7 @@ type: setup ## Check types, strictly
 bench: setup cluster ## Print the benchmarks, each as a ratio against its floor
 	@$(BIN)/python -m benchmarks.engine
 	@$(BIN)/python -m benchmarks.events
+	@$(BIN)/python -m benchmarks.shards
 	@$(BIN)/python -m benchmarks.laptop
 	@$(BIN)/python -m benchmarks.cluster --quick
 
