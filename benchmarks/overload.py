@@ -20,8 +20,9 @@ from benchmarks.api import Api, connect
 from benchmarks.floor import CREATES_AT_A_TIME
 from benchmarks.graphs import chain, fan
 from benchmarks.operator_run import ENDED, GROUP, clean, until_valid, workflow
-from benchmarks.stand import Stand, stand
+from benchmarks.stand import Stand, stand, warn_of_others
 from tests.cluster.kwok import HOLD
+from tests.conformance.cluster_shell import connect as connect_models
 
 MOST_OVERTAKEN = 500
 """No run waits while so many that were made later have ended; a tenth of all, if that is less."""
@@ -235,7 +236,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5000)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with stand() as place:
+    with stand(guarded=warn_of_others(connect_models(), say)) as place:
         try:
             wrong = asyncio.run(measure(place, options.runs))
         except BaseException:

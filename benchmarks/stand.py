@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -51,14 +50,19 @@ class Stand:
 
 @contextmanager
 def stand(
-    settings: Mapping[str, Any] | None = None, kubeconfig: Path | None = None
+    settings: Mapping[str, Any] | None = None,
+    kubeconfig: Path | None = None,
+    *,
+    guarded: bool = True,
 ) -> Iterator[Stand]:
-    """Bring it up, and remove all again; `settings` of the operator go before the usual ones."""
+    """Bring it up, and remove all again; `settings` of the operator go before the usual ones.
+
+    Guarded, no operator that somebody installs meanwhile takes part.
+    """
     with ExitStack() as stack:
         models = connect_models()
-        others = warn_of_others(models, lambda text: print(text, file=sys.stderr, flush=True))
         apply_crds(models)
-        namespace = stack.enter_context(own_namespace(models, guarded=others))
+        namespace = stack.enter_context(own_namespace(models, guarded=guarded))
         machines = stack.enter_context(kwok(api=models))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-load-")))
         port = free_port()
