@@ -47,6 +47,7 @@ class Recorder:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._buckets: dict[str, tuple[float, float]] = {}
+        self._warnings: _Queue = asyncio.Queue(MOST_WAITING)
         self._words: _Queue = asyncio.Queue(MOST_WAITING)
         self._news: _Queue = asyncio.Queue(MOST_WAITING)
         """That a node began, or ended well: it waits while the server is busy."""
@@ -81,9 +82,11 @@ class Recorder:
             "lastTimestamp": now,
             "count": 1,
         }
-        news = event.node is not None and event.type is EventType.NORMAL
+        queue = self._words if event.node is None else self._news
+        if event.type is EventType.WARNING:  # the ends of a thousand runs must not crowd it out
+            queue = self._warnings
         with contextlib.suppress(asyncio.QueueFull):
-            (self._news if news else self._words).put_nowait((subject.namespace, body))
+            queue.put_nowait((subject.namespace, body))
 
     def warn(self, subject: Subject, reason: str, message: str) -> None:
         """Queue a warning."""
@@ -95,7 +98,11 @@ class Recorder:
 
     async def run(self) -> None:
         """Post what is queued, for ever. An Event that is refused is lost: it is only news."""
-        await asyncio.gather(self._post(self._words), self._post(self._news, patient=True))
+        await asyncio.gather(
+            self._post(self._warnings),
+            self._post(self._words),
+            self._post(self._news, patient=True),
+        )
 
     async def _post(self, queue: _Queue, *, patient: bool = False) -> None:
         while True:

@@ -98,6 +98,15 @@ async def test_only_good_news_of_nodes_wait(server, clock):
     assert server.patient == ["build: began"]
 
 
+async def test_a_warning_is_not_crowded_out(server, clock):
+    recorder = Recorder(server)
+    for number in range(MOST_WAITING + 1):
+        recorder.record(replace(RUN, uid=str(number)), event("ended"))
+    recorder.warn(RUN, "RerunRefused", "why")
+    first, *_ = await posted(recorder, server)
+    assert first["reason"] == "RerunRefused"
+
+
 async def test_an_object_has_a_burst_and_then_a_trickle(server, clock):
     recorder = Recorder(server)
     for number in range(BURST + 10):
