@@ -226,6 +226,8 @@ class RunController:
         changes = run.engine.take_changes()
         if changes or view.generation != run.generation:
             await self._writer.write(run, view.generation, changes)
+            # As it is now: a request may have been accepted meanwhile, which must stay.
+            view = self._cache.runs.get(run.key, view)
         for event in events:
             self._recorder.record(run.subject, event)
         await self._clear_requests(run, view, refused)
@@ -365,4 +367,4 @@ class RunController:
         for message in refused.values():
             self._recorder.warn(run.subject, "RerunRefused", message)
         if len(left) < len(accepted):
-            await self._patch_metadata(view, requests.remove(view.annotations, run.version, left))
+            await self._patch_metadata(view, requests.remove(view.annotations, view.version, left))
