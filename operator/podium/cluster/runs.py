@@ -187,7 +187,7 @@ class RunController:
 
     def _plan_flush(self, run: ActiveRun) -> None:
         """Say when the next write is due."""
-        if not (run.urgent or run.owes):
+        if not run.owes:
             return
         key = ("Status", *run.key)
         if run.urgent or run.engine.status.phase.ended:
@@ -321,6 +321,7 @@ class RunController:
         refused: dict[str, str] = {}
         for request in requests.load_accepted(view.annotations) or []:
             if request.id in run.engine.status.handled_requests or request.id in run.refused:
+                run.urgent = True  # it is to be taken out, which a crash may have prevented
                 continue
             if request.kind == "restore":
                 made.append(RestoreRequest(request.id, request.version))

@@ -153,3 +153,15 @@ async def test_a_request_accepted_while_a_status_is_written_stays(world):
     world.server.during = during
     await world.runs.flush(KEY)
     assert [request["nodes"] for request in world.server.accepted] == [["b"]]
+
+
+async def test_a_request_that_a_crash_left_behind_is_taken_out(world):
+    """It was carried out, as the status says: nothing is left to be done but that."""
+    world.engine.status.handled_requests = ["q"]
+    world.server.body["status"] = dump_status(world.engine.status)
+    world.server.body["metadata"]["annotations"][ACCEPTED] = '[{"id": "q", "nodes": ["a"]}]'
+    world.cache.put_run(copy.deepcopy(world.server.body))
+    world.take_up()
+    await world.runs.reconcile(KEY)
+    await world.runs.flush(KEY)
+    assert world.server.accepted == []
