@@ -192,6 +192,8 @@ class StatusWriter:
             conditions=list(run.engine.status.conditions),
             started_at=run.engine.status.started_at,
             completed_at=now,
+            # What made it too large must not be carried out again.
+            handled_requests=run.engine.status.handled_requests,
         )
         set_condition(status, now, "Succeeded", ConditionStatus.FALSE, "StatusTooLarge", message)
         document = {**run.known, **dump_status(status), "nodes": run.known.get("nodes", {})}

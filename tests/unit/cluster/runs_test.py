@@ -165,3 +165,18 @@ async def test_a_request_that_a_crash_left_behind_is_taken_out(world):
     await world.runs.reconcile(KEY)
     await world.runs.flush(KEY)
     assert world.server.accepted == []
+
+
+async def test_a_request_that_makes_the_status_too_large_is_carried_out_once(world):
+    await world.ask(rerun="a")
+    world.take_up()
+    await world.turn()
+    (request,) = world.server.accepted
+    world.server.refuse = [ApiError(413, "RequestEntityTooLarge", "limit is 3145728")] * 2
+    await world.runs.flush(KEY)
+    assert world.server.body["status"]["phase"] == "Failed"
+    assert world.server.body["status"]["handledRequests"] == [request["id"]]
+    await world.runs.reconcile(KEY)
+    await world.runs.flush(KEY)
+    assert world.server.body["status"]["phase"] == "Failed"
+    assert world.server.accepted == []
