@@ -1137,8 +1137,11 @@ class Engine:
             for node in plan.nodes.values()
             if node.id not in old.nodes or old.nodes[node.id].digest != node.digest
         ]
+        removed = self.status.removed_nodes
         self.status.nodes = {
+            # One that comes back goes on counting: an id of an execution is given once.
             node: states.get(node)
+            or removed.pop(node, None)
             or NodeState(status=NodeStatus.PENDING, created_at=self._now, updated_at=self._now)
             for node in plan.nodes
         }

@@ -194,3 +194,23 @@ def test_an_old_version_answers_with_a_clear_error_once_history_forgot_it():
     assert len(run.state("a").history) == 10
     with pytest.raises(VersionGoneError, match="no longer kept"):
         context_at(run.engine.status, {}, 1)
+
+
+def test_a_node_that_comes_back_goes_on_counting():
+    """Its first execution has a Job, which a second one of that id would be taken for."""
+    with_b = Run(node("a"), node("b"), node("c", "b"))
+    run = Run(node("a"), node("b"), node("c", "b")).step()
+    run.ok("a-1").ok("b-1", {"v": 1})
+    run.plan = Run(node("a")).plan
+    run.step(requests=[RerunRequest("q1", (), plan=run.plan)])
+    run.step(requests=[RerunRequest("q2", (), plan=with_b.plan)])
+    run.plan = with_b.plan
+    assert run.launched == ["b-2"]
+    assert [record.output for record in run.state("b").history] == [{"v": 1}]
+    run.ok("b-2")
+    assert run.launched == [], "what was stopped may still run"
+    run.step(run.see("c-1", P.GONE))
+    assert run.launched == ["c-2"]
+    run.ok("c-2")
+    assert run.phase == "Succeeded"
+    assert run.engine.status.removed_nodes == {}
