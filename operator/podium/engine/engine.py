@@ -164,7 +164,7 @@ class Engine:
             self._halt(RUN_CANCELLED, "the run was cancelled")
         self._expire()
         unknown = [seen for seen in unexpected if not self._stop_former(seen)]
-        if not control.suspend:
+        if not control.suspend and not self.status.phase.ended:
             self._launch()
         for seen in unknown:
             self._stop_unknown(seen)

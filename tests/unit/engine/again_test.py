@@ -2,6 +2,7 @@
 
 import pytest
 
+from podium.api.run import NodeStatus, RunPhase
 from podium.api.workflow import WorkflowSpec
 from podium.engine.model import AttemptPhase, Control, RerunRequest, RestoreRequest
 from podium.engine.plan import Plan
@@ -214,3 +215,15 @@ def test_a_node_that_comes_back_goes_on_counting():
     run.ok("c-2")
     assert run.phase == "Succeeded"
     assert run.engine.status.removed_nodes == {}
+
+
+def test_a_run_that_was_ended_from_outside_launches_nothing():
+    """Such as one whose status was too large; a re-run of it that is refused changes nothing."""
+    run = Run(node("a"), node("b", "a")).step().ok("a-1")
+    run.engine.status.phase = RunPhase.FAILED
+    run.state("b").status = NodeStatus.READY
+    run.crash().rerun("unknown")
+    assert run.launched == []
+    assert run.phase == "Failed"
+    assert run.rerun("b", id="q2").launched == ["b-2"]
+    assert run.phase == "Running"
