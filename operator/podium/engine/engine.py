@@ -56,6 +56,8 @@ __all__ = ["Changes", "Engine", "recorded_end"]
 
 HANDLED_REQUESTS = 20
 """Ids of requests that the status remembers."""
+CONTEXT_EDITS = 50
+"""Changes of the context that the status has room for."""
 MESSAGE_CHARACTERS = 1000
 RECORD_OUTPUT_BYTES = 16_384
 """Bytes of outputs that one node's history keeps; beyond it the oldest records lose theirs."""
@@ -1006,6 +1008,7 @@ class Engine:
             problems = check_context(plan, context)
             if problems:
                 raise _RefusedError("; ".join(str(problem) for problem in problems))
+            self._check_edits()
             self.status.context_version += 1
             self.status.context_edits.append(
                 ContextEdit(
@@ -1161,6 +1164,7 @@ class Engine:
             raise _RefusedError(
                 f"there is no context version {version}: versions are 0 to {status.context_version}"
             )
+        self._check_edits()
         try:
             kept = {
                 node: record_at(status, node, state, version)
@@ -1190,6 +1194,13 @@ class Engine:
             self._put_back(node, kept[node])
         self._reset(undone, "Restore")
         self._emit(EventType.NORMAL, "Restored", f"to context version {version}")
+
+    def _check_edits(self) -> None:
+        if len(self.status.context_edits) >= CONTEXT_EDITS:
+            raise _RefusedError(
+                f"the context was changed {CONTEXT_EDITS} times, which is the most: re-run without"
+                " a context, or make a new run"
+            )
 
     def _put_back(self, node: str, record: ExecutionRecord | None) -> None:
         """Put an earlier execution's result in place."""

@@ -227,3 +227,16 @@ def test_a_run_that_was_ended_from_outside_launches_nothing():
     assert run.phase == "Failed"
     assert run.rerun("b", id="q2").launched == ["b-2"]
     assert run.phase == "Running"
+
+
+def test_the_context_is_changed_no_more_often_than_the_status_has_room_for():
+    run = Run(node("a"), context={"x": 0}).step().ok("a-1")
+    for i in range(50):
+        run.rerun("a", id=f"q{i}", context={"x": i + 1}).ok(f"a-{i + 2}")
+    run.rerun("a", id="one-more", context={"x": -1})
+    assert any("changed 50 times" in event for event in run.events)
+    run.step(requests=[RestoreRequest("restore", 0)])
+    assert any("changed 50 times" in event for event in run.events)
+    assert run.crash().engine.status.context_edits[-1].context == {"x": 50}
+    run.rerun("a", id="without")
+    assert run.launches["a-52"].input["globalContext"] == {"x": 50}
