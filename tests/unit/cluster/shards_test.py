@@ -269,6 +269,19 @@ async def test_a_small_run_with_large_states_gets_shards(small):
     await world.check()
 
 
+async def test_a_shard_has_room_for_what_the_server_makes_of_it(small):
+    """It escapes what HTML knows: a state of such text is six times as large there."""
+    world = World(7)
+    for state in world.nodes.values():
+        state.message = "<b>&" * 50
+    await world.write()
+    for shard in world.server.shards.values():
+        stored = json.dumps(shard["nodes"])
+        for character in "<>&":
+            stored = stored.replace(character, f"\\u{ord(character):04x}")
+        assert len(stored) <= 1.1 * shards_module.SHARD_BYTES
+
+
 async def test_what_the_server_does_not_take_goes_into_shards(small, monkeypatch):
     monkeypatch.setattr(shards_module, "INLINE_BYTES", 10**6)
     world = World(5)
