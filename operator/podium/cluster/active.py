@@ -102,7 +102,8 @@ class ActiveRun:
     def owes(self) -> bool:
         """Whether something waits for the next write."""
         return bool(
-            self.stops
+            self.urgent
+            or self.stops
             or self.events
             or self.ended
             or self.spent

@@ -187,7 +187,7 @@ class RunController:
 
     def _plan_flush(self, run: ActiveRun) -> None:
         """Say when the next write is due."""
-        if not (run.urgent or run.owes):
+        if not run.owes:
             return
         key = ("Status", *run.key)
         if run.urgent or run.engine.status.phase.ended:
@@ -226,6 +226,8 @@ class RunController:
         changes = run.engine.take_changes()
         if changes or view.generation != run.generation:
             await self._writer.write(run, view.generation, changes)
+            # As it is now: a request may have been accepted meanwhile, which must stay.
+            view = self._cache.runs.get(run.key, view)
         for event in events:
             self._recorder.record(run.subject, event)
         await self._clear_requests(run, view, refused)
@@ -319,6 +321,7 @@ class RunController:
         refused: dict[str, str] = {}
         for request in requests.load_accepted(view.annotations) or []:
             if request.id in run.engine.status.handled_requests or request.id in run.refused:
+                run.urgent = True  # it is to be taken out, which a crash may have prevented
                 continue
             if request.kind == "restore":
                 made.append(RestoreRequest(request.id, request.version))
@@ -365,4 +368,4 @@ class RunController:
         for message in refused.values():
             self._recorder.warn(run.subject, "RerunRefused", message)
         if len(left) < len(accepted):
-            await self._patch_metadata(view, requests.remove(view.annotations, run.version, left))
+            await self._patch_metadata(view, requests.remove(view.annotations, view.version, left))

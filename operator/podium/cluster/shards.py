@@ -8,7 +8,7 @@ So one write of the status is what counts, and a crash leaves the state before i
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,8 @@ class Shards:
 
     all: dict[str, Shard] = field(default_factory=dict)
     """By name, in the order of the graph."""
+    made: list[Shard] = field(default_factory=list)
+    """Those that no status names yet."""
     spent: list[Shard] = field(default_factory=list)
     """Those that no status names any more and that are to be deleted."""
     _home: dict[str, str] = field(default_factory=dict)
@@ -140,6 +142,7 @@ class Shards:
         """Note that a write succeeded; `uids` are those of the shards that were made for it."""
         for node, state in changed.items():
             self._sizes[node] = _size(state) if state else 0
+        self.refused(fold.made if fold is not None else ())
         if fold is None:
             return
         self._sizes = {node: self._sizes[node] for node in fold.recent}
@@ -149,6 +152,11 @@ class Shards:
         for name in fold.order:
             made = fold.made.get(name)
             self._add(kept[name] if made is None else Shard(name, uids[name], tuple(made)))
+
+    def refused(self, but: Container[str] = ()) -> None:
+        """Note that no status will ever name those that were made, but these."""
+        self.spent += [shard for shard in self.made if shard.name not in but]
+        self.made = []
 
     def summary(
         self, status: WorkflowRunStatus, changed: Iterable[str], fold: Fold | None
@@ -261,7 +269,9 @@ def _cut(status: WorkflowRunStatus, nodes: Iterable[str]) -> Iterator[dict[str, 
 
 
 def _size(state: Any) -> int:
-    return len(orjson.dumps(state))
+    """Return the bytes that the server stores: it writes <, > and & as six each."""
+    data = orjson.dumps(state)
+    return len(data) + 5 * sum(map(data.count, (b"<", b">", b"&")))
 
 
 def _name(run: str) -> str:

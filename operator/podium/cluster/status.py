@@ -11,7 +11,7 @@ from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
 from podium.cluster.active import ActiveRun
 from podium.cluster.cache import Cache
 from podium.cluster.gateway import ApiError, Gateway
-from podium.cluster.shards import Fold, build_shard
+from podium.cluster.shards import Fold, Shard, build_shard
 from podium.cluster.views import dig
 from podium.engine.codec import dump_node, dump_status, load_status
 from podium.engine.conditions import set_condition
@@ -77,6 +77,17 @@ class StatusWriter:
 
         Raises `ConflictError`, `TooLargeError`, `ApiError`.
         """
+        try:
+            await self._write(run, generation, changes)
+        except (TooLargeError, ApiError) as error:
+            # Without a clear answer (a conflict is none: perhaps a proxy sent the patch twice)
+            # the status may name what was made for it.
+            if not isinstance(error, ApiError) or not error.transient:
+                run.shards.refused()
+                await self._delete_spent(run)
+            raise
+
+    async def _write(self, run: ActiveRun, generation: int, changes: Changes) -> None:
         _observed(run.engine.status, generation)
         begin = time.monotonic()
         patch = await self._prepare(run, changes)
@@ -136,12 +147,18 @@ class StatusWriter:
         if fold is not None:
             bodies = [build_shard(run.owner, name, nodes) for name, nodes in fold.made.items()]
             made = map(self._gateway.create_run_nodes, bodies)
-            for answer in await asyncio.gather(*made, return_exceptions=True):
+            answers = await asyncio.gather(*made, return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    continue
+                body, size = answer
+                name, uid = body["metadata"]["name"], body["metadata"]["uid"]
+                patch.uids[name] = uid
+                run.shards.made.append(Shard(name, uid, ()))
+                patch.size += size
+            for answer in answers:
                 if isinstance(answer, BaseException):
                     raise answer
-                body, size = answer
-                patch.uids[body["metadata"]["name"]] = body["metadata"]["uid"]
-                patch.size += size
         patch.operations = _operations(run.known, fields, states, fold)
         return patch
 
@@ -192,6 +209,8 @@ class StatusWriter:
             conditions=list(run.engine.status.conditions),
             started_at=run.engine.status.started_at,
             completed_at=now,
+            # What made it too large must not be carried out again.
+            handled_requests=run.engine.status.handled_requests,
         )
         set_condition(status, now, "Succeeded", ConditionStatus.FALSE, "StatusTooLarge", message)
         document = {**run.known, **dump_status(status), "nodes": run.known.get("nodes", {})}

@@ -56,6 +56,8 @@ __all__ = ["Changes", "Engine", "recorded_end"]
 
 HANDLED_REQUESTS = 20
 """Ids of requests that the status remembers."""
+CONTEXT_EDITS = 50
+"""Changes of the context that the status has room for."""
 MESSAGE_CHARACTERS = 1000
 RECORD_OUTPUT_BYTES = 16_384
 """Bytes of outputs that one node's history keeps; beyond it the oldest records lose theirs."""
@@ -164,7 +166,7 @@ class Engine:
             self._halt(RUN_CANCELLED, "the run was cancelled")
         self._expire()
         unknown = [seen for seen in unexpected if not self._stop_former(seen)]
-        if not control.suspend:
+        if not control.suspend and not self.status.phase.ended:
             self._launch()
         for seen in unknown:
             self._stop_unknown(seen)
@@ -1006,6 +1008,7 @@ class Engine:
             problems = check_context(plan, context)
             if problems:
                 raise _RefusedError("; ".join(str(problem) for problem in problems))
+            self._check_edits()
             self.status.context_version += 1
             self.status.context_edits.append(
                 ContextEdit(
@@ -1137,8 +1140,11 @@ class Engine:
             for node in plan.nodes.values()
             if node.id not in old.nodes or old.nodes[node.id].digest != node.digest
         ]
+        removed = self.status.removed_nodes
         self.status.nodes = {
+            # One that comes back goes on counting: an id of an execution is given once.
             node: states.get(node)
+            or removed.pop(node, None)
             or NodeState(status=NodeStatus.PENDING, created_at=self._now, updated_at=self._now)
             for node in plan.nodes
         }
@@ -1158,6 +1164,7 @@ class Engine:
             raise _RefusedError(
                 f"there is no context version {version}: versions are 0 to {status.context_version}"
             )
+        self._check_edits()
         try:
             kept = {
                 node: record_at(status, node, state, version)
@@ -1187,6 +1194,13 @@ class Engine:
             self._put_back(node, kept[node])
         self._reset(undone, "Restore")
         self._emit(EventType.NORMAL, "Restored", f"to context version {version}")
+
+    def _check_edits(self) -> None:
+        if len(self.status.context_edits) >= CONTEXT_EDITS:
+            raise _RefusedError(
+                f"the context was changed {CONTEXT_EDITS} times, which is the most: re-run without"
+                " a context, or make a new run"
+            )
 
     def _put_back(self, node: str, record: ExecutionRecord | None) -> None:
         """Put an earlier execution's result in place."""

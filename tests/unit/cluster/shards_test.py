@@ -269,6 +269,19 @@ async def test_a_small_run_with_large_states_gets_shards(small):
     await world.check()
 
 
+async def test_a_shard_has_room_for_what_the_server_makes_of_it(small):
+    """It escapes what HTML knows: a state of such text is six times as large there."""
+    world = World(7)
+    for state in world.nodes.values():
+        state.message = "<b>&" * 50
+    await world.write()
+    for shard in world.server.shards.values():
+        stored = json.dumps(shard["nodes"])
+        for character in "<>&":
+            stored = stored.replace(character, f"\\u{ord(character):04x}")
+        assert len(stored) <= 1.1 * shards_module.SHARD_BYTES
+
+
 async def test_what_the_server_does_not_take_goes_into_shards(small, monkeypatch):
     monkeypatch.setattr(shards_module, "INLINE_BYTES", 10**6)
     world = World(5)
@@ -383,6 +396,77 @@ async def test_what_a_crash_left_is_deleted_once_nobody_can_name_it(small):
     world.server.shards.update(stray=stray, young=young)
     await world.open()
     assert set(world.server.shards) == {*world.server.named(), "young"}
+
+
+async def test_a_status_that_is_refused_leaves_no_shards_behind(small, monkeypatch):
+    """Its write is tried again and again, and makes new ones each time."""
+    world = World(10)
+
+    async def refuse(*given):
+        raise ApiError(422, "Invalid", "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.server, "patch_run_status", refuse)
+        with pytest.raises(ApiError):
+            await world.write()
+    assert world.server.made == 3
+    assert not world.server.shards
+
+
+async def test_a_shard_that_is_refused_leaves_the_others_not_behind(small, monkeypatch):
+    world = World(10)
+    make = world.server.create_run_nodes
+
+    async def refuse(shard):
+        if "n0" in shard["nodes"]:
+            raise ApiError(403, "Forbidden", "exceeded quota")
+        return await make(shard)
+
+    monkeypatch.setattr(world.server, "create_run_nodes", refuse)
+    with pytest.raises(ApiError):
+        await world.write()
+    assert world.server.made == 2
+    assert not world.server.shards
+
+
+async def test_a_status_of_which_nobody_knows_whether_it_was_taken_keeps_its_shards(small):
+    world = World(10)
+    world.server.fail = (3, True)
+    with pytest.raises(ApiError):
+        await world.write()
+    world.written = world.states()
+    await world.check()
+
+
+async def test_a_status_that_was_sent_twice_keeps_its_shards(small, monkeypatch):
+    """The second one conflicts with the first."""
+    world = World(10)
+    send = world.server.patch_run_status
+
+    async def twice(*given):
+        await send(*given)
+        return await send(*given)
+
+    monkeypatch.setattr(world.server, "patch_run_status", twice)
+    with pytest.raises(ConflictError):
+        await world.write()
+    world.written = world.states()
+    await world.check()
+
+
+async def test_shards_of_a_status_that_was_too_large_are_deleted(small):
+    world = World(12)
+    await world.write()
+    world.server.most = len(json.dumps(world.server.status)) + 200
+    for node in ("n0", "n1", "n2", "n3", "n9"):
+        world.nodes[node].message = "x" * 120
+    await world.write({"n0", "n1", "n2", "n3", "n9"})
+    assert set(world.server.shards) == set(world.server.named())
+    world.server.most = 10
+    world.nodes["n9"].message = "y"
+    with pytest.raises(ApiError):
+        await world.write({"n9"})
+    assert set(world.server.shards) == set(world.server.named())
 
 
 async def test_a_run_that_cannot_go_on_keeps_its_shards(small):

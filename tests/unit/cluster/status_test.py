@@ -55,6 +55,9 @@ class Server:
     async def create_run_nodes(self, shard):
         return {"metadata": {**shard["metadata"], "uid": "made"}}, 100
 
+    async def delete_run_nodes(self, namespace, name, uid):
+        assert uid == "made"
+
     async def patch_run_status(self, namespace, name, operations):
         assert (namespace, name) == ("team", "release-x7")
         self.before()

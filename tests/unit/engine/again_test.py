@@ -2,6 +2,7 @@
 
 import pytest
 
+from podium.api.run import NodeStatus, RunPhase
 from podium.api.workflow import WorkflowSpec
 from podium.engine.model import AttemptPhase, Control, RerunRequest, RestoreRequest
 from podium.engine.plan import Plan
@@ -194,3 +195,48 @@ def test_an_old_version_answers_with_a_clear_error_once_history_forgot_it():
     assert len(run.state("a").history) == 10
     with pytest.raises(VersionGoneError, match="no longer kept"):
         context_at(run.engine.status, {}, 1)
+
+
+def test_a_node_that_comes_back_goes_on_counting():
+    """Its first execution has a Job, which a second one of that id would be taken for."""
+    with_b = Run(node("a"), node("b"), node("c", "b"))
+    run = Run(node("a"), node("b"), node("c", "b")).step()
+    run.ok("a-1").ok("b-1", {"v": 1})
+    run.plan = Run(node("a")).plan
+    run.step(requests=[RerunRequest("q1", (), plan=run.plan)])
+    run.step(requests=[RerunRequest("q2", (), plan=with_b.plan)])
+    run.plan = with_b.plan
+    assert run.launched == ["b-2"]
+    assert [record.output for record in run.state("b").history] == [{"v": 1}]
+    run.ok("b-2")
+    assert run.launched == [], "what was stopped may still run"
+    run.step(run.see("c-1", P.GONE))
+    assert run.launched == ["c-2"]
+    run.ok("c-2")
+    assert run.phase == "Succeeded"
+    assert run.engine.status.removed_nodes == {}
+
+
+def test_a_run_that_was_ended_from_outside_launches_nothing():
+    """Such as one whose status was too large; a re-run of it that is refused changes nothing."""
+    run = Run(node("a"), node("b", "a")).step().ok("a-1")
+    run.engine.status.phase = RunPhase.FAILED
+    run.state("b").status = NodeStatus.READY
+    run.crash().rerun("unknown")
+    assert run.launched == []
+    assert run.phase == "Failed"
+    assert run.rerun("b", id="q2").launched == ["b-2"]
+    assert run.phase == "Running"
+
+
+def test_the_context_is_changed_no_more_often_than_the_status_has_room_for():
+    run = Run(node("a"), context={"x": 0}).step().ok("a-1")
+    for i in range(50):
+        run.rerun("a", id=f"q{i}", context={"x": i + 1}).ok(f"a-{i + 2}")
+    run.rerun("a", id="one-more", context={"x": -1})
+    assert any("changed 50 times" in event for event in run.events)
+    run.step(requests=[RestoreRequest("restore", 0)])
+    assert any("changed 50 times" in event for event in run.events)
+    assert run.crash().engine.status.context_edits[-1].context == {"x": 50}
+    run.rerun("a", id="without")
+    assert run.launches["a-52"].input["globalContext"] == {"x": 50}

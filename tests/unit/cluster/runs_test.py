@@ -1,0 +1,182 @@
+"""The loop of runs, where turns and flushes meet users, against a server that has one run."""
+
+import copy
+import json
+
+import pytest
+
+from podium.cluster.active import ActiveRun
+from podium.cluster.cache import Cache
+from podium.cluster.gateway import ApiError
+from podium.cluster.jobs import Owner
+from podium.cluster.keeper import JobKeeper
+from podium.cluster.metrics import Metrics
+from podium.cluster.queue import KeyQueue
+from podium.cluster.recorder import Recorder, Subject
+from podium.cluster.requests import ACCEPTED, RERUN
+from podium.cluster.runs import RunController
+from podium.cluster.settings import Settings
+from podium.engine.codec import dump_status
+from tests.unit.cluster import support
+from tests.unit.cluster.requests_test import patched
+from tests.unit.cluster.support import RUN_UID
+from tests.unit.engine.support import Run, node
+
+KEY = ("team", "release-x7")
+
+
+class Server:
+    def __init__(self, status, **spec):
+        self.body = support.run(
+            metadata={"annotations": None},
+            spec={"workflowRef": None, "ttlSecondsAfterFinished": None, **spec},
+            status=None,
+        )
+        self.body["metadata"]["annotations"] = {}
+        self.body["status"] = status
+        self.during = None
+        """What happens while a status is on its way."""
+        self.refuse = []
+
+    def change(self, operations):
+        version, *rest = json.loads(json.dumps(operations))
+        if version["value"] != self.body["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", "the object has been modified")
+        body = patched(self.body, rest)
+        body["metadata"]["resourceVersion"] = str(int(version["value"]) + 1)
+        self.body = body
+        return copy.deepcopy(body)
+
+    def annotate(self, **notes):
+        """Be the user."""
+        self.body["metadata"]["annotations"].update(
+            {f"podium.dev/{name}": text for name, text in notes.items()}
+        )
+        version = int(self.body["metadata"]["resourceVersion"])
+        self.body["metadata"]["resourceVersion"] = str(version + 1)
+
+    async def get_run(self, namespace, name):
+        return copy.deepcopy(self.body)
+
+    async def patch_run(self, namespace, name, operations):
+        return self.change(operations)
+
+    async def patch_run_status(self, namespace, name, operations):
+        during, self.during = self.during, None
+        if during is not None:
+            await during()
+        if self.refuse:
+            raise self.refuse.pop(0)
+        return self.change(operations), 100
+
+    async def create_run_nodes(self, shard):
+        return {"metadata": {**shard["metadata"], "uid": "made"}}, 100
+
+    async def delete_run_nodes(self, namespace, name, uid):
+        pass
+
+    @property
+    def accepted(self):
+        return json.loads(self.body["metadata"]["annotations"].get(ACCEPTED, "[]"))
+
+
+class World:
+    """A run of one node that ended well, and is taken up for a re-run."""
+
+    def __init__(self):
+        paper = Run(node("a"), node("b"))
+        paper.step().ok("a-1").ok("b-1")
+        paper.engine.take_changes()
+        self.engine = paper.engine
+        spec = {"workflowSpec": paper.spec.model_dump(mode="json", by_alias=True)}
+        self.server = Server(dump_status(paper.engine.status), **spec)
+        self.cache, self.queue = Cache(), KeyQueue()
+        self.recorder = Recorder(self.server)
+        settings, metrics = Settings(), Metrics()
+        keeper = JobKeeper(self.server, self.cache, settings)
+        self.runs = RunController(
+            self.server, self.cache, self.queue, self.recorder, None, keeper, settings, metrics
+        )
+        self.cache.put_run(self.server.body)
+        self.take_up()
+
+    def take_up(self):
+        meta = self.server.body["metadata"]
+        self.run = ActiveRun(
+            owner=Owner(*KEY, RUN_UID, "release", None),
+            subject=Subject("WorkflowRun", *KEY, RUN_UID),
+            engine=self.engine,
+            known=copy.deepcopy(self.server.body["status"]),
+            version=meta["resourceVersion"],
+            generation=2,
+        )
+        self.runs._runs[KEY] = self.run
+
+    async def ask(self, **notes):
+        """Let a user ask for something, and accept it, as a turn does first."""
+        self.server.annotate(**notes)
+        self.cache.put_run(copy.deepcopy(self.server.body))
+        await self.runs._accept(self.cache.runs[KEY])
+
+    async def turn(self):
+        view = self.cache.runs[KEY]
+        asked, _ = await self.runs._requests(self.run, view)
+        self.engine.step(2000.0, requests=asked)
+        self.run.urgent = True
+
+
+@pytest.fixture
+async def world():
+    return World()
+
+
+async def test_a_request_is_taken_out_once_its_status_is_written(world):
+    await world.ask(rerun="a")
+    world.take_up()
+    (request,) = world.server.accepted
+    await world.turn()
+    await world.runs.flush(KEY)
+    assert world.server.body["status"]["handledRequests"] == [request["id"]]
+    assert world.server.accepted == []
+    assert RERUN not in world.server.body["metadata"]["annotations"]
+    assert world.run.version == world.server.body["metadata"]["resourceVersion"]
+
+
+async def test_a_request_accepted_while_a_status_is_written_stays(world):
+    await world.ask(rerun="a")
+    world.take_up()
+    await world.turn()
+
+    async def during():
+        await world.ask(rerun="b")
+
+    world.server.during = during
+    await world.runs.flush(KEY)
+    assert [request["nodes"] for request in world.server.accepted] == [["b"]]
+
+
+async def test_a_request_that_a_crash_left_behind_is_taken_out(world):
+    """It was carried out, as the status says: nothing is left to be done but that."""
+    world.engine.status.handled_requests = ["q"]
+    world.server.body["status"] = dump_status(world.engine.status)
+    world.server.body["metadata"]["annotations"][ACCEPTED] = '[{"id": "q", "nodes": ["a"]}]'
+    world.cache.put_run(copy.deepcopy(world.server.body))
+    world.take_up()
+    await world.runs.reconcile(KEY)
+    await world.runs.flush(KEY)
+    assert world.server.accepted == []
+
+
+async def test_a_request_that_makes_the_status_too_large_is_carried_out_once(world):
+    await world.ask(rerun="a")
+    world.take_up()
+    await world.turn()
+    (request,) = world.server.accepted
+    world.server.refuse = [ApiError(413, "RequestEntityTooLarge", "limit is 3145728")] * 2
+    await world.runs.flush(KEY)
+    assert world.server.body["status"]["phase"] == "Failed"
+    assert world.server.body["status"]["handledRequests"] == [request["id"]]
+    await world.runs.reconcile(KEY)
+    await world.runs.flush(KEY)
+    assert world.server.body["status"]["phase"] == "Failed"
+    assert world.server.accepted == []
