@@ -14,8 +14,9 @@ import orjson
 
 from podium.api.names import GROUP, is_id
 from podium.contracts import normalise
+from podium.engine.engine import HANDLED_REQUESTS
 
-__all__ = ["ACCEPTED", "Accepted", "Asked", "asked", "load_accepted", "remove", "take"]
+__all__ = ["ACCEPTED", "Accepted", "Asked", "asked", "fit", "load_accepted", "remove", "take"]
 
 RERUN = f"{GROUP}/rerun"
 CASCADE = f"{GROUP}/rerun-cascade"
@@ -23,6 +24,10 @@ RESTORE = f"{GROUP}/restore"
 ACCEPTED = f"{GROUP}/accepted"
 
 MAX_CHARACTERS = 65_536
+MOST = HANDLED_REQUESTS
+"""Requests that wait, at most: the id of an earlier one would be forgotten too soon."""
+MOST_BYTES = 160_000
+"""Bytes of them, of the 256 KiB that all annotations of an object may have."""
 
 _HOW = (
     'write node ids separated by commas, or JSON such as {"nodes": ["build"], "cascade": true,'
@@ -178,6 +183,11 @@ def load_accepted(annotations: Mapping[str, str]) -> list[Accepted] | None:
     return found
 
 
+def fit(accepted: list[Accepted]) -> bool:
+    """Tell whether so many requests may wait."""
+    return len(accepted) <= MOST and len(_dump(accepted)) <= MOST_BYTES
+
+
 def take(
     annotations: Mapping[str, str], resource_version: str, accepted: list[Accepted]
 ) -> list[dict[str, Any]]:
@@ -203,11 +213,14 @@ def remove(
 
 def _write(annotations: Mapping[str, str], accepted: list[Accepted]) -> list[dict[str, Any]]:
     if accepted:
-        text = orjson.dumps([request.dump() for request in accepted]).decode()
-        return [{"op": "add", "path": _pointer(ACCEPTED), "value": text}]
+        return [{"op": "add", "path": _pointer(ACCEPTED), "value": _dump(accepted).decode()}]
     if ACCEPTED in annotations:
         return [{"op": "remove", "path": _pointer(ACCEPTED)}]
     return []
+
+
+def _dump(accepted: list[Accepted]) -> bytes:
+    return orjson.dumps([request.dump() for request in accepted])
 
 
 def _pointer(annotation: str) -> str:

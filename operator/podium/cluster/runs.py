@@ -300,8 +300,18 @@ class RunController:
             return view
         for refusal in new.refusals:
             self._recorder.warn(subject, "RerunRefused", refusal)
-        ids = {request.id for request in accepted}
-        accepted += [request for request in new.requests if request.id not in ids]
+        for request in new.requests:
+            if any(request.id == each.id for each in accepted):
+                continue
+            if not requests.fit([*accepted, request]):
+                message = (
+                    f"{len(accepted)} requests wait already, with this one they are too many or too"
+                    f" long (at most {requests.MOST}, of {requests.MOST_BYTES} bytes): ask again"
+                    " when they are carried out"
+                )
+                self._recorder.warn(subject, "RerunRefused", message)
+                continue
+            accepted.append(request)
         return await self._patch_metadata(
             view, requests.take(view.annotations, view.version, accepted)
         )

@@ -52,7 +52,7 @@ from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.engine.start import check_context
 from podium.engine.versions import HISTORY, VersionGoneError, edited_context, record_at
 
-__all__ = ["Changes", "Engine", "recorded_end"]
+__all__ = ["HANDLED_REQUESTS", "Changes", "Engine", "recorded_end"]
 
 HANDLED_REQUESTS = 20
 """Ids of requests that the status remembers."""

@@ -92,6 +92,8 @@ class World:
         self.server = Server(dump_status(paper.engine.status), **spec)
         self.cache, self.queue = Cache(), KeyQueue()
         self.recorder = Recorder(self.server)
+        self.warnings = []
+        self.recorder.warn = lambda _subject, *words: self.warnings.append(words)
         settings, metrics = Settings(), Metrics()
         keeper = JobKeeper(self.server, self.cache, settings)
         self.runs = RunController(
@@ -180,3 +182,25 @@ async def test_a_request_that_makes_the_status_too_large_is_carried_out_once(wor
     await world.runs.flush(KEY)
     assert world.server.body["status"]["phase"] == "Failed"
     assert world.server.accepted == []
+
+
+async def test_no_more_requests_wait_than_the_status_remembers(world):
+    """The first of more would be carried out again: its id is forgotten before it is taken out."""
+    for _ in range(25):
+        await world.ask(rerun="a")
+    world.take_up()
+    assert len(world.server.accepted) == 20
+    await world.turn()
+    await world.runs.flush(KEY)
+    assert world.server.accepted == []
+    assert RERUN not in world.server.body["metadata"]["annotations"]
+    assert {reason for reason, _ in world.warnings} == {"RerunRefused"}
+    assert [message[:11] for _, message in world.warnings] == ["20 requests"] * 5
+
+
+async def test_requests_that_wait_leave_room_for_other_annotations(world):
+    long = ",".join(f"node{i}" for i in range(7000))
+    for _ in range(4):
+        await world.ask(rerun=long)
+    notes = world.server.body["metadata"]["annotations"]
+    assert 100_000 < sum(map(len, notes.values())) < 200_000
