@@ -248,6 +248,7 @@ class RunController:
 
     async def _ended(self, view: RunView) -> None:
         """Clean up after a run that ended, perhaps under an earlier operator."""
+        states: dict[str, NodeState] | None = None
         for job in list(self._cache.jobs(view.uid).values()):
             if job.deleting or self._keeper.owes(job):
                 continue
@@ -260,7 +261,9 @@ class RunController:
                 live = await self._gateway.get_run(view.namespace, view.name)
                 if dig(live, "metadata", "resourceVersion") != view.version:
                     continue
-                if not self._attempts.recall(job, await self._states(live)):
+                if states is None:
+                    states = await self._states(live)
+                if not self._attempts.recall(job, states):
                     await self._gateway.delete_job(job.namespace, job.name, job.uid)
         if view.ttl is not None and view.completed_at is not None:
             left = view.completed_at + view.ttl - time.time()

@@ -204,3 +204,24 @@ async def test_requests_that_wait_leave_room_for_other_annotations(world):
         await world.ask(rerun=long)
     notes = world.server.body["metadata"]["annotations"]
     assert 100_000 < sum(map(len, notes.values())) < 200_000
+
+
+async def test_the_states_of_an_ended_run_are_read_once_for_all_its_jobs(world, monkeypatch):
+    """Of a large run they are megabytes."""
+    reads, deleted = [], []
+
+    async def read(body):
+        reads.append(body)
+        return {}
+
+    async def delete(namespace, name, uid):
+        deleted.append(name)
+
+    monkeypatch.setattr(world.runs, "_states", read)
+    monkeypatch.setattr(world.server, "delete_job", delete, raising=False)
+    names = [f"release-x7-build-{i}" for i in range(3)]
+    for name in names:
+        world.cache.put_job(support.job(metadata={"name": name, "uid": f"uid-of-{name}"}))
+    world.runs.forget(KEY)
+    await world.runs.reconcile(KEY)
+    assert (len(reads), sorted(deleted)) == (1, names)
