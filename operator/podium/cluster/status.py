@@ -214,6 +214,7 @@ class StatusWriter:
         )
         set_condition(status, now, "Succeeded", ConditionStatus.FALSE, "StatusTooLarge", message)
         document = {**run.known, **dump_status(status), "nodes": run.known.get("nodes", {})}
+        document.pop("current", None)  # nothing of it runs any more
         body, _ = await self._gateway.patch_run_status(
             *run.key,
             [at_version(run.version), {"op": "add", "path": "/status", "value": document}],
@@ -224,7 +225,7 @@ class StatusWriter:
 def bare_status(known: dict[str, Any], phase: RunPhase) -> WorkflowRunStatus:
     """Return the status of a run without its nodes, in this phase."""
     try:
-        return load_status({**known, "phase": phase.value, "nodes": {}})
+        return load_status({**known, "phase": phase.value, "nodes": {}, "current": ""})
     except ValueError:  # somebody wrote into it
         return WorkflowRunStatus(phase=phase)
 

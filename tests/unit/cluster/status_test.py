@@ -276,6 +276,16 @@ async def test_a_status_that_is_too_large_fails_the_run_in_words(world, error):
     assert view.ended, "nobody goes on with it"
 
 
+async def test_a_run_that_failed_for_its_size_says_of_no_node_that_it_runs(world):
+    """`kubectl get wfr` shows it."""
+    assert world.server.status["current"] == "a, b"
+    world.paper.ok("a-1")
+    world.server.refuse = [ApiError(413, "RequestEntityTooLarge", "limit is 3145728")] * 2
+    with pytest.raises(TooLargeError):
+        await world.write()
+    assert "current" not in world.server.status
+
+
 async def test_a_first_status_that_is_too_large(clock):
     world = World(clock)
     world.server.refuse = [ApiError(413, "RequestEntityTooLarge", "limit is 3145728")] * 2
@@ -322,12 +332,13 @@ async def test_what_failed_puts_nothing_off(world, clock):
 
 async def test_a_run_that_cannot_start_keeps_the_nodes_it_has(clock):
     world = World(clock)
-    known = {"phase": "Running", "nodes": {"a": {"status": "Completed"}}}
+    known = {"phase": "Running", "nodes": {"a": {"status": "Completed"}}, "current": "b"}
     world.server.change(status=known)
     status = bare_status(known, RunPhase.FAILED)
     await world.writer.write_bare(copy.deepcopy(world.server.body), status, known)
     assert world.server.status["phase"] == "Failed"
     assert world.server.status["nodes"] == known["nodes"]
+    assert "current" not in world.server.status
     assert world.server.status["observedGeneration"] == 2
     assert world.cache.runs["team", "release-x7"].ended
 
