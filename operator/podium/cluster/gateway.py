@@ -163,6 +163,8 @@ class Gateway:
         self._patient = asyncio.Semaphore(UNHURRIED)
         self._events = asyncio.Semaphore(UNHURRIED)
         """Few as well, but they do not rest: an Event may be the answer to what a user asked."""
+        self._news = asyncio.Semaphore(1)
+        """For Events that rest, so that they hold up no finalizer."""
         self._catching_up = asyncio.Semaphore(CATCHING_UP)
         self._behind: Callable[[], bool] = lambda: False
         self._changing = 0
@@ -182,14 +184,22 @@ class Gateway:
     @asynccontextmanager
     async def _unhurried(self) -> AsyncIterator[None]:
         """Let a request that can wait through; the next one waits longer the longer this takes."""
-        more = self._behind() and not self._catching_up.locked()
-        lane = self._catching_up if more else self._patient
+        if self._behind() and not self._catching_up.locked():
+            async with self._catching_up:
+                yield
+        else:
+            async with self._resting(self._patient):
+                yield
+
+    @asynccontextmanager
+    async def _resting(self, lane: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Take a lane, and give it back after a pause in proportion to what was done."""
         await lane.acquire()
         begin = time.monotonic()
         try:
             yield
         finally:
-            pause = 0.0 if more else PAUSE * (time.monotonic() - begin)
+            pause = PAUSE * (time.monotonic() - begin)
             asyncio.get_running_loop().call_later(pause, lane.release)
 
     # Runs and Workflows
@@ -301,7 +311,7 @@ class Gateway:
         self, namespace: str, event: Mapping[str, Any], *, patient: bool = False
     ) -> None:
         """Post an Event; a patient one goes when the server has time."""
-        async with self._unhurried() if patient else self._events:
+        async with self._resting(self._news) if patient else self._events:
             await self._call("POST", _path("/api/v1", namespace, "events"), event)
 
     async def list_events(self, namespace: str, uid: str) -> list[dict[str, Any]]:
