@@ -397,6 +397,23 @@ async def test_more_of_what_may_wait_goes_once_it_has_waited_for_long(server, ga
     await asyncio.gather(*calls)
 
 
+async def test_events_that_may_wait_hold_up_neither_finalizers_nor_other_events(server, gateway):
+    server.gate.clear()
+    news = [
+        asyncio.create_task(gateway.create_event("team", {"news": True}, patient=True))
+        for _ in range(CONNECTIONS)
+    ]
+    await server.until(2)
+    assert len(server.asked) == 1
+    others = [asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(UNHURRIED)]
+    others.append(asyncio.create_task(gateway.create_event("team", {"news": False})))
+    await server.until(UNHURRIED + 2)
+    assert [request.method for request in server.asked].count("PATCH") == UNHURRIED
+    assert len(server.asked) == UNHURRIED + 2
+    server.gate.set()
+    await asyncio.gather(*others, *news)
+
+
 # Errors
 
 
