@@ -8,6 +8,8 @@ from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text, Time
 from podium.api.workflow import KeySelector, WorkflowSpec
 
 __all__ = [
+    "CONTEXT_EDITS",
+    "HANDLED_REQUESTS",
     "Condition",
     "ConditionStatus",
     "ContextEdit",
@@ -23,6 +25,11 @@ __all__ = [
     "WorkflowRunStatus",
     "WorkflowStatus",
 ]
+
+CONTEXT_EDITS = 50
+"""Changes of the context that the status has room for."""
+HANDLED_REQUESTS = 20
+"""Ids of requests that the status remembers."""
 
 
 class RunPhase(StrEnum):
@@ -258,9 +265,9 @@ class WorkflowRunStatus(ApiModel):
     """The definition that the run is pinned to: a ControllerRevision of this name."""
     context_version: int = 0
     """The latest context version; 0 is the initial context."""
-    context_edits: list[ContextEdit] = Field(default_factory=list, max_length=50)
+    context_edits: list[ContextEdit] = Field(default_factory=list, max_length=CONTEXT_EDITS)
     """Changes of the context by re-runs, in order."""
-    handled_requests: list[Text] = Field(default_factory=list, max_length=20)
+    handled_requests: list[Text] = Field(default_factory=list, max_length=HANDLED_REQUESTS)
     """Ids of the last requests that were carried out."""
     nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=5000)
     """Where each node stands; of a run with shards, the nodes that changed since they were made."""

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from podium.api.names import GROUP, is_id
+from podium.api.run import HANDLED_REQUESTS
 from podium.contracts import normalise
-from podium.engine.engine import HANDLED_REQUESTS
 
 __all__ = ["ACCEPTED", "Accepted", "Asked", "asked", "fit", "load_accepted", "remove", "take"]
 

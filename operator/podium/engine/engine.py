@@ -20,6 +20,8 @@ from podium import contracts, executors, expressions
 from podium.api.base import format_duration
 from podium.api.names import execution_id
 from podium.api.run import (
+    CONTEXT_EDITS,
+    HANDLED_REQUESTS,
     ConditionStatus,
     ContextEdit,
     ExecutionRecord,
@@ -52,12 +54,8 @@ from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.engine.start import check_context
 from podium.engine.versions import HISTORY, VersionGoneError, edited_context, record_at
 
-__all__ = ["HANDLED_REQUESTS", "Changes", "Engine", "recorded_end"]
+__all__ = ["Changes", "Engine", "recorded_end"]
 
-HANDLED_REQUESTS = 20
-"""Ids of requests that the status remembers."""
-CONTEXT_EDITS = 50
-"""Changes of the context that the status has room for."""
 MESSAGE_CHARACTERS = 1000
 RECORD_OUTPUT_BYTES = 16_384
 """Bytes of outputs that one node's history keeps; beyond it the oldest records lose theirs."""
