@@ -100,14 +100,13 @@ class Cache:
         latest = self._job_of.get(view.uid)
         if latest is not None and _older(view.version, latest.version):
             return latest
-        jobs = self._jobs.setdefault(view.run_uid, {})
-        known = jobs.get(view.name)
+        known = self.jobs(view.run_uid).get(view.name)
         if known is not None and known.uid != view.uid:  # deleted and made again, unseen
             self.drop_job(known)
         elif known is not None:
             self._count(known, -1)
         self._count(view, +1)
-        jobs[view.name] = view
+        self._jobs.setdefault(view.run_uid, {})[view.name] = view
         self._job_of[view.uid] = view
         return view
 
@@ -118,6 +117,8 @@ class Cache:
         if known is not None and known.uid == view.uid:
             self._count(known, -1)
             del jobs[view.name]
+            if not jobs:  # also when its run went first: nothing else drops it then
+                del self._jobs[view.run_uid]
         self._tidy(view.uid)
 
     def put_pod(self, body: Any) -> tuple[PodView, JobView | None] | None:

@@ -101,6 +101,7 @@ class Operator:
         key = (meta["namespace"], meta["name"])
         if kind == "DELETED":
             self.cache.workflows.pop(key, None)
+            self.recorder.forget(meta["uid"])
             return
         view = self.cache.put_workflow(body)
         if view is None:

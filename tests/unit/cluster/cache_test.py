@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.cluster.cache import Cache
+from podium.cluster.views import job_view
 from tests.unit.cluster import support
 from tests.unit.cluster.support import JOB_UID, POD_UID, RUN_UID, condition, running, terminated
 
@@ -74,6 +75,21 @@ def test_a_deleted_run_goes_with_its_jobs():
     assert (cache.runs, cache.keys, dict(cache.jobs(RUN_UID))) == ({}, {}, {})
     assert cache.live.total() == 0
     cache.drop_run(KEY, RUN_UID)
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["seen while it goes", "unseen"])
+def test_nothing_is_kept_of_what_is_gone(seen):
+    cache = Cache()
+    cache.put_run(run(10))
+    cache.put_job(job(11))
+    cache.put_pod(pod(12))
+    cache.drop_run(KEY, RUN_UID)
+    if seen:  # the server removes a run's Jobs after the run
+        cache.put_job(job(13))
+        cache.put_pod(pod(14, "Succeeded"))
+    cache.drop_job(cache.job(JOB_UID) or job_view(job(13)))
+    cache.lose_pod(POD_UID)
+    assert {name: kept for name, kept in vars(cache).items() if kept} == {"live": {"team": 0}}
 
 
 def test_a_workflow_is_found_by_name_and_by_id():

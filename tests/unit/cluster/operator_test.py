@@ -4,6 +4,7 @@ import pytest
 
 from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
+from podium.cluster.recorder import Subject
 from podium.cluster.settings import Settings
 
 
@@ -77,3 +78,11 @@ async def test_nothing_is_kept_of_a_run_whose_deletion_nobody_saw(operator):
     assert operator.cache.runs == {}
     assert operator.cache.keys == {}
     assert await order(operator) == ["run-1"], "whoever works on it has to hear of it"
+
+
+async def test_nothing_is_kept_of_the_events_of_a_deleted_workflow(operator):
+    body = {"metadata": {"namespace": "team", "name": "build", "uid": "w", "generation": 1}}
+    operator.workflow_event("ADDED", body)
+    operator.recorder.warn(Subject("Workflow", "team", "build", "w"), "InvalidWorkflow", "a cycle")
+    operator.workflow_event("DELETED", body)
+    assert operator.recorder._buckets == {}
