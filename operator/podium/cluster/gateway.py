@@ -37,6 +37,9 @@ server is idle, and few while it is busy with what somebody waits for."""
 KEEP_SECONDS = 300
 """A connection that nobody uses stays so long."""
 PAGE = 500
+LARGE_PAGE = 50
+"""Jobs and Pods to a page: read, each takes some 35 KB until it is a view, and what a process
+took once it keeps."""
 WATCH_SECONDS = 290
 """After this long the server ends a watch, which is then begun anew where it ended."""
 SILENCE_SECONDS = 90
@@ -355,8 +358,8 @@ class Gateway:
         return await self._call("POST", _revisions(namespace), revision)
 
     async def list_revisions(self, namespace: str, selector: str) -> list[dict[str, Any]]:
-        """Return the ControllerRevisions with these labels."""
-        return await self._list(_revisions(namespace), labelSelector=selector)
+        """Return the ControllerRevisions with these labels, without what they hold."""
+        return await self._list(_revisions(namespace), METADATA, labelSelector=selector)
 
     async def delete_revision(self, namespace: str, name: str, uid: str) -> None:
         """Delete a ControllerRevision."""
@@ -370,7 +373,7 @@ class Gateway:
         """List `jobs` or `pods`, of one namespace or (empty) of all: pages and their version."""
         more = ""
         while True:
-            query = {"limit": str(PAGE), "labelSelector": selector}
+            query = {"limit": str(LARGE_PAGE), "labelSelector": selector}
             if more:
                 query["continue"] = more
             answer = await self._call(

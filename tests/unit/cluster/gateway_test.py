@@ -288,7 +288,7 @@ async def test_every_request_is_in_the_table(gateway):
     }
 
 
-async def test_uids_of_runs_come_without_what_the_runs_hold(server, gateway):
+async def test_runs_and_revisions_are_listed_without_what_they_hold(server, gateway):
     server.answer = lambda request: (
         accepted.append(request.headers["Accept"]),
         web.json_response({"items": [{"metadata": {"uid": "a"}}, {"metadata": {"uid": "b"}}]}),
@@ -297,7 +297,8 @@ async def test_uids_of_runs_come_without_what_the_runs_hold(server, gateway):
     assert await gateway.list_run_uids("") == {"a", "b"}
     (only,) = server.asked
     assert only.path == "/apis/podium.dev/v1alpha1/workflowruns"
-    assert accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"]
+    await gateway.list_revisions("team", "")
+    assert accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"] * 2
 
 
 async def test_a_status_comes_with_its_size(server, gateway):
@@ -552,6 +553,7 @@ async def test_all_of_a_kind(server, gateway, told, resource, namespace, path):
     assert found == [([{"n": 1}], "7"), ([{"n": 2}], "7")]
     assert {each.path for each in server.asked} == {path}
     assert [each.query.get("continue") for each in server.asked] == [None, "two"]
+    assert {each.query["limit"] for each in server.asked} == {"50"}
     assert {each.query["labelSelector"] for each in server.asked} == {"a,!b"}
     assert [each async for each in gateway.list_all(resource, namespace, "")] == [([], "")]
     assert {each[0] for each in told} == {f"GET {resource}"}
