@@ -417,6 +417,8 @@ class Attempts:
         except ApiError as error:
             return self._not_created(run, launch, error)
         job = self._cache.put_job(body)
+        if self._cache.buried(body):  # whoever deleted it was quicker than this answer
+            return _refused(launch, "Terminating", "its Job was deleted", 1.0)
         if job is None or job.run_uid != run.owner.uid:
             message = f"a Job {name} is there that this run does not own: delete it"
             return not_started(launch, "NameTaken", message)

@@ -1,8 +1,11 @@
 """What the watches said last, by run.
 
-A hint: before anything is decided by what is missing here, the server is asked.
+A hint: before anything is decided by what is missing here, the server is asked. Answers to
+requests are taken in, too, and one may come after the watch has told of the object's end: what is
+known to be gone stays gone.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +29,9 @@ __all__ = ["Cache", "RunKey"]
 RunKey = tuple[str, str]
 """Namespace and name."""
 
+BURIED_SECONDS = 60.0
+"""Longer than any request takes."""
+
 
 class Cache:
     """Runs, Workflows, and the Jobs and Pods of runs."""
@@ -46,13 +52,27 @@ class Cache:
         """Pods that end because their Job is suspended."""
         self.live: Counter[str] = Counter()
         """Jobs that have not ended, by namespace."""
+        self._buried: dict[str, float] = {}
+        """When (monotonic) objects went, by UID, the first ones first."""
+
+    def bury(self, body: Any) -> None:
+        """Note that an object is gone for good: a copy of it that still comes is passed over."""
+        uid, now = text(dig(body, "metadata", "uid")), time.monotonic()
+        self._buried.pop(uid, None)
+        self._buried[uid] = now
+        while now - self._buried[oldest := next(iter(self._buried))] > BURIED_SECONDS:
+            del self._buried[oldest]
+
+    def buried(self, body: Any) -> bool:
+        """Tell whether this is a copy of an object that went a moment ago."""
+        return text(dig(body, "metadata", "uid")) in self._buried
 
     # Runs and Workflows
 
     def put_run(self, body: Any) -> RunView | None:
         """Take in a run; an older copy than the one known is passed over."""
         view = run_view(body)
-        if view is None:
+        if view is None or view.uid in self._buried:
             return None
         key = (view.namespace, view.name)
         known = self.runs.get(key)
@@ -95,7 +115,7 @@ class Cache:
     def put_job(self, body: Any) -> JobView | None:
         """Take in a Job of a run; None if it is none. An older copy is passed over."""
         view = job_view(body)
-        if view is None:
+        if view is None or view.uid in self._buried:
             return None
         latest = self._job_of.get(view.uid)
         if latest is not None and _older(view.version, latest.version):
@@ -127,7 +147,7 @@ class Cache:
         A Pod that was orphaned stays with the Job that it was made for.
         """
         view = pod_view(body, self._job_of_pod.get(text(dig(body, "metadata", "uid"))))
-        if view is None:
+        if view is None or view.uid in self._buried:
             return None
         pods = self._pods.setdefault(view.job_uid, {})
         known = pods.get(view.uid)

@@ -80,6 +80,7 @@ class Operator:
         before = self.cache.runs.get(key)
         if kind == "DELETED":
             self.cache.drop_run(key, meta["uid"])
+            self.cache.bury(body)
             self.recorder.forget(meta["uid"])
         else:
             view = self.cache.put_run(body)
@@ -120,6 +121,8 @@ class Operator:
                 self.cache.drop_job(view)
         else:
             view = self.cache.put_job(body)
+        if kind in ("LOST", "DELETED"):
+            self.cache.bury(body)
         if view is not None:
             self.runs.job_changed(view)
             self.keeper.changed(view.uid)
@@ -138,6 +141,8 @@ class Operator:
             job = known[1]
             if known[0].finalizer is not None:
                 self.keeper.changed(known[0].job_uid)
+        if kind in ("LOST", "DELETED"):
+            self.cache.bury(body)
         if job is not None:
             self.runs.job_changed(job)
 

@@ -328,6 +328,19 @@ async def test_a_job_that_is_being_deleted_is_waited_for(world):
     assert world.stands() == "Ready Terminating"
 
 
+async def test_a_job_that_was_deleted_before_the_answer_that_it_is_made_is_made_again(world):
+    def deleted(job):
+        job["metadata"]["uid"] = "first"
+        world.cache.bury(job)
+        return job
+
+    world.server.admit = deleted
+    await world.start()
+    assert world.stands() == "Ready Terminating"
+    assert world.cache.jobs(RUN_UID) == {}
+    assert world.server.pods == {}
+
+
 # Where the server does not know managedBy
 
 

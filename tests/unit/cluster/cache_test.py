@@ -1,12 +1,14 @@
 """The cache: what the watches said last, and what it does when they say it late, twice, or never."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podium.cluster.cache import Cache
+from podium.cluster import cache as cache_module
+from podium.cluster.cache import BURIED_SECONDS, Cache
 from podium.cluster.views import job_view
 from tests.unit.cluster import support
 from tests.unit.cluster.support import JOB_UID, POD_UID, RUN_UID, condition, running, terminated
@@ -90,6 +92,28 @@ def test_nothing_is_kept_of_what_is_gone(seen):
     cache.drop_job(cache.job(JOB_UID) or job_view(job(13)))
     cache.lose_pod(POD_UID)
     assert {name: kept for name, kept in vars(cache).items() if kept} == {"live": {"team": 0}}
+
+
+def test_what_is_gone_stays_gone_although_an_answer_comes_late(monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=1000.0)
+    monkeypatch.setattr(cache_module, "time", clock)
+    cache = Cache()
+    late = run(10), job(11), pod(12)
+    for body in late:
+        cache.bury(body)
+    clock.now += BURIED_SECONDS
+    cache.bury({"metadata": {"uid": "another"}})
+    assert [put(body) for put, body in zip(puts(cache), late, strict=True)] == [None] * 3
+    assert all(map(cache.buried, late))
+    assert {name for name, kept in vars(cache).items() if kept} == {"_buried"}
+    clock.now += 1
+    cache.bury({"metadata": {"uid": "a third"}})
+    assert len(cache._buried) == 2, "nobody remembers for ever"
+    assert None not in [put(body) for put, body in zip(puts(cache), late, strict=True)]
+
+
+def puts(cache):
+    return cache.put_run, cache.put_job, cache.put_pod
 
 
 def test_a_workflow_is_found_by_name_and_by_id():

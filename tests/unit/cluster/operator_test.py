@@ -6,6 +6,7 @@ from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
 from podium.cluster.recorder import Subject
 from podium.cluster.settings import Settings
+from tests.unit.cluster import support
 
 
 @pytest.fixture
@@ -86,3 +87,31 @@ async def test_nothing_is_kept_of_the_events_of_a_deleted_workflow(operator):
     operator.recorder.warn(Subject("Workflow", "team", "build", "w"), "InvalidWorkflow", "a cycle")
     operator.workflow_event("DELETED", body)
     assert operator.recorder._buckets == {}
+
+
+@pytest.mark.parametrize("kind", ["DELETED", "LOST"])
+async def test_an_answer_that_comes_after_the_end_brings_nothing_back(operator, kind):
+    bodies = support.run(), support.job(), support.pod()
+    takes = operator.run_event, operator.job_event, operator.pod_event
+    for take, body in zip(takes, bodies, strict=True):
+        take("ADDED", body)
+    for take, body in zip(takes, bodies, strict=True):
+        take("DELETED" if take == operator.run_event else kind, body)
+    for put, body in zip(
+        (operator.cache.put_run, operator.cache.put_job, operator.cache.put_pod),
+        bodies,
+        strict=True,
+    ):
+        put(body)
+    assert {name: count() for name, count in operator.cache.counts().items()} == {
+        "runs": 0,
+        "workflows": 0,
+        "jobs": 0,
+        "pods": 0,
+    }
+
+
+async def test_the_answer_to_the_making_of_a_pod_that_was_let_go_already(operator):
+    operator.pod_event("DELETED", support.pod())
+    operator.cache.put_pod(support.pod())
+    assert operator.cache.counts()["pods"]() == 0
