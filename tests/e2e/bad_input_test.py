@@ -20,7 +20,7 @@ def _condition(k, kind, name, wanted):
         return next((c for c in found if c["type"] == wanted and c["status"] != "Unknown"), None)
 
     there.__doc__ = f"{kind} {name} has the condition {wanted}"
-    return until(there, 30)
+    return until(there)
 
 
 def _event(k, name, reason, *words):
@@ -30,7 +30,7 @@ def _event(k, name, reason, *words):
         return [m for m in k.events(name, reason) if all(word in m for word in words)]
 
     there.__doc__ = f"{name} has an Event {reason} with {words}"
-    return until(there, 30)
+    return until(there)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_an_image_that_cannot_be_pulled_fails_within_a_minute_or_so(k):
     }
     assert "nowhere" in nodes["a"]["message"]
     assert "InvalidImageName" in nodes["b"]["message"]
-    until(lambda: not k.items("pods"), 30)
+    until(lambda: not k.items("pods"))
 
 
 def test_what_admission_refuses_fails_at_once_in_the_servers_words(k):

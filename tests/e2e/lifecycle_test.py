@@ -31,7 +31,8 @@ def own(podium):
     """
     with own_namespace(connect(), f"{{}}:{RELEASE}-podium") as namespace:
         yield Kubectl(namespace)
-        helm("uninstall", RELEASE, "-n", namespace, "--ignore-not-found", ok=False)
+        # Until all of it is gone: the next test installs what is the whole cluster's again.
+        helm("uninstall", RELEASE, "-n", namespace, "--ignore-not-found", "--wait", ok=False)
 
 
 def install(namespace, *options):
@@ -41,8 +42,8 @@ def install(namespace, *options):
         "--wait", "--timeout=120s", *gate_options(), *options,
     ]  # fmt: skip
     done = helm(*arguments, ok=False)
-    if "no ClusterRole with the name" in done.stderr:
-        # Seen once: while Helm adopts, it finds one that was not there a moment before.
+    if "with the name" in done.stderr:
+        # While Helm adopts, what it finds may go: seen with a ClusterRole and with a policy.
         done = helm(*arguments, ok=False)
     assert done.returncode == 0, done.stderr
 

@@ -42,7 +42,7 @@ def run(*command, stdin=None):
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
 
-def until(check, seconds=60, every=0.3):
+def until(check, seconds=120, every=0.3):
     """Wait until check() returns something true, and return that."""
     end = time.monotonic() + seconds
     while not (found := check()):
@@ -107,7 +107,7 @@ class Kubectl:
             for node, state in self.nodes(name).items()
         }
 
-    def wait_node(self, name, node, *wanted, seconds=60):
+    def wait_node(self, name, node, *wanted, seconds=120):
         """Wait until a node has one of these statuses or reasons."""
 
         def there():
