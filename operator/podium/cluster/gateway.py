@@ -38,8 +38,8 @@ KEEP_SECONDS = 300
 """A connection that nobody uses stays so long."""
 PAGE = 500
 LARGE_PAGE = 50
-"""Jobs and Pods to a page: read, each takes some 35 KB until it is a view, and what a process
-took once it keeps."""
+"""Jobs and Pods to a page: read, they take far more room than their views, and a process keeps
+what it once took."""
 WATCH_SECONDS = 290
 """After this long the server ends a watch, which is then begun anew where it ended."""
 SILENCE_SECONDS = 90
