@@ -10,15 +10,24 @@ import pytest
 from podium.api.names import LABEL_RECORDED
 from podium.cluster import attempts as attempts_module
 from podium.cluster import cache as cache_module
+from podium.cluster import runs as runs_module
 from podium.cluster import status as status_module
 from podium.cluster.cache import Cache
 from podium.cluster.gateway import ApiError
+from podium.cluster.keeper import JobKeeper
 from podium.cluster.status import ConflictError
 from podium.cluster.views import pod_view
 from podium.cluster.watches import Reflector
 from podium.engine.engine import Engine
 from podium.engine.model import Control, Launch
-from tests.unit.cluster import attempts_test, status_test, support, watches_test
+from tests.unit.cluster import (
+    attempts_test,
+    keeper_test,
+    runs_test,
+    status_test,
+    support,
+    watches_test,
+)
 from tests.unit.cluster.support import JOB_UID, terminated
 from tests.unit.engine.support import Run, node
 
@@ -224,3 +233,64 @@ async def test_a_launch_that_waited_finds_that_its_execution_is_over(world, guar
         world.paper.engine.expects = lambda *_: True
     await _launch(world, launches)
     assert (len(world.server.pods) == 1) is guard
+
+
+@guarded
+async def test_the_result_of_a_job_that_the_watch_does_not_show_yet_is_held(guard, monkeypatch):
+    if not guard:
+
+        async def nowhere(*_):
+            return None
+
+        monkeypatch.setattr(JobKeeper, "_ask", nowhere)
+    world = keeper_test.World()
+    world.server.put(keeper_test.job())
+    world.pod(keeper_test.DONE)
+    await world.settle()
+    assert world.held is guard
+
+
+@guarded
+@pytest.mark.parametrize("phase", ["Succeeded", "Running"])
+async def test_jobs_of_a_run_that_was_run_again_unseen_are_let_be(guard, phase, monkeypatch):
+    world = runs_test.World()
+    deleted = []
+
+    async def delete(namespace, name, uid):
+        deleted.append(name)
+
+    monkeypatch.setattr(world.server, "delete_job", delete, raising=False)
+    if not guard:
+        monkeypatch.setattr(runs_module, "dig", lambda *_: world.cache.runs[runs_test.KEY].version)
+    world.runs.forget(runs_test.KEY)
+    job = world.cache.put_job(support.job(spec={"managedBy": "podium.dev/operator"}))
+    world.cache.put_pod(support.pod(phase=phase))
+    world.server.annotate(rerun="a")
+    await world.runs.reconcile(runs_test.KEY)
+    assert (not deleted and not world.runs._keeper.owes(job)) is guard
+
+
+@guarded
+async def test_a_run_that_was_run_again_unseen_is_not_deleted_when_its_time_is_over(
+    guard, monkeypatch
+):
+    world = runs_test.World()
+    there = world.server.body["metadata"]
+
+    async def delete(namespace, name, uid, version):
+        if guard and version != there["resourceVersion"]:
+            raise ApiError(409, "Conflict", "it changed")
+        there["deletionTimestamp"] = "now"
+
+    monkeypatch.setattr(world.server, "delete_run", delete, raising=False)
+    world.server.body["spec"]["ttlSecondsAfterFinished"] = 0
+    world.server.annotate(note="x")
+    world.cache.put_run(world.server.body)
+    world.runs.forget(runs_test.KEY)
+    world.server.annotate(rerun="a")
+    if guard:
+        with pytest.raises(ApiError):
+            await world.runs.reconcile(runs_test.KEY)
+    else:
+        await world.runs.reconcile(runs_test.KEY)
+    assert ("deletionTimestamp" not in there) is guard

@@ -22,7 +22,7 @@ from podium.cluster.metrics import Metrics
 from podium.cluster.observe import observe
 from podium.cluster.queue import backoff
 from podium.cluster.settings import Settings
-from podium.cluster.views import JobView, PodView, dig, pod_view
+from podium.cluster.views import JobView, PodView, dig, pod_view, text
 from podium.engine.engine import recorded_end
 from podium.engine.model import AttemptPhase, Launch, Observation, Stop, not_started
 
@@ -160,6 +160,7 @@ class Attempts:
         if job is None and not run.executions[name].uid:
             # Missing in what the watches said: only the server can say that it is gone.
             job = await self._ask(run, name)
+            name = names[-1]
         pods = self._pods_of(run, name)
         if job is not None and job.ended and job.managed_by and not pods:
             return []  # recorded, and let go
@@ -173,7 +174,7 @@ class Attempts:
         age = time.time() - job.created_at if job is not None else 0.0
         if job is not None and job.suspended:
             self._excuse(job, pods)
-        pods = [pod for pod in pods if not self._cache.excused(pod.uid) or pod.alive]
+        pods = [pod for pod in pods if not self._cache.excused(pod) or pod.alive]
         seen = observe(node, execution_id, job, pods, stuck_for=stuck_for, age=age)
         if seen.ask_why and job is not None:
             seen = replace(
@@ -213,23 +214,39 @@ class Attempts:
     def _excuse(self, job: JobView, pods: Iterable[PodView]) -> None:
         """Excuse Pods deleted because their Job is suspended, perhaps by an earlier operator."""
         for pod in pods:
-            asked, ended = pod.delete_asked_at, pod.finished_at
-            if asked is not None and (ended is None or ended >= asked):
+            if pod.asked_to_end:
                 self._cache.excuse(pod.uid)
                 self._keeper.changed(job.uid)
 
     async def _ask(self, run: ActiveRun, name: str) -> JobView | None:
-        try:
-            body = await self._gateway.get_job(run.owner.namespace, name)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            return None
-        job = self._cache.put_job(body)
-        if job is None or job.run_uid != run.owner.uid:
-            return None
-        run.add(name, Execution(job.node, job.execution, job.restart, job.uid))
-        return job
+        """Ask for the latest Job of an execution that nobody here has seen."""
+        missing = run.executions[name]
+        state = run.engine.status.nodes.get(missing.node)
+        for restart in range(state.disruptions if state is not None else 0, -1, -1):
+            name = job_name(run.owner.name, run.owner.uid, missing.id, restart)
+            try:
+                body = await self._gateway.get_job(run.owner.namespace, name)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                if uid := self._cache.left_by(run.owner.namespace, name):
+                    self._take_up_orphans(run, name, replace(missing, restart=restart, uid=uid))
+                    return None
+                continue
+            job = self._cache.put_job(body)
+            if job is None or job.run_uid != run.owner.uid:
+                return None
+            run.add(name, Execution(job.node, job.execution, job.restart, job.uid))
+            return job
+        return None
+
+    def _take_up_orphans(self, run: ActiveRun, name: str, execution: Execution) -> None:
+        """Wait for Pods whose Job is gone, as whoever saw it would."""
+        namespace, uid = run.owner.namespace, run.owner.uid
+        node, id_, restart = execution.node, execution.id, execution.restart
+        gone = JobView(namespace, name, execution.uid, "", uid, node, id_, restart, deleting=True)
+        self._cache.remember(gone)
+        run.add(name, execution)
 
     def _look_later(self, run: ActiveRun, name: str, seconds: float) -> None:
         """Look at a Job again after some seconds although nothing of it changed."""
@@ -417,7 +434,8 @@ class Attempts:
         except ApiError as error:
             return self._not_created(run, launch, error)
         job = self._cache.put_job(body)
-        if self._cache.buried(body):  # whoever deleted it was quicker than this answer
+        uid = text(dig(body, "metadata", "uid"))
+        if self._cache.buried(uid):  # whoever deleted it was quicker than this answer
             return _refused(launch, "Terminating", "its Job was deleted", 1.0)
         if job is None or job.run_uid != run.owner.uid:
             message = f"a Job {name} is there that this run does not own: delete it"
@@ -452,11 +470,7 @@ class Attempts:
                 return not_started(launch, "NameTaken", message)
             if view.recorded or (
                 not view.alive
-                and (
-                    number > launch.restart
-                    or view.finalizer is None
-                    or self._cache.excused(view.uid)
-                )
+                and (number > launch.restart or view.finalizer is None or self._cache.excused(view))
             ):
                 if not run.engine.expects(launch.node, launch.execution_id):
                     return _launched(launch)  # it was found, and has ended since

@@ -63,9 +63,9 @@ class Cache:
         while now - self._buried[oldest := next(iter(self._buried))] > BURIED_SECONDS:
             del self._buried[oldest]
 
-    def buried(self, body: Any) -> bool:
-        """Tell whether this is a copy of an object that went a moment ago."""
-        return text(dig(body, "metadata", "uid")) in self._buried
+    def buried(self, uid: str) -> bool:
+        """Tell whether an object went a moment ago."""
+        return uid in self._buried
 
     # Runs and Workflows
 
@@ -205,9 +205,25 @@ class Cache:
         """Note that a Pod is deleted because its Job is suspended: its end is no outcome."""
         self._excused.add(pod_uid)
 
-    def excused(self, pod_uid: str) -> bool:
-        """Tell whether a Pod's end is no outcome."""
-        return pod_uid in self._excused
+    def excused(self, pod: PodView) -> bool:
+        """Tell whether a Pod's end is no outcome.
+
+        One that had ended before its deletion reached the server has an outcome, and so has one
+        whose deletion never did.
+        """
+        went = pod.asked_to_end or (pod.gone and not pod.ran_out)
+        return went and pod.uid in self._excused
+
+    def remember(self, job: JobView) -> None:
+        """Note whose Pods those of a Job are that was gone before anybody here saw it."""
+        self._job_of.setdefault(job.uid, job)
+
+    def left_by(self, namespace: str, name: str) -> str:
+        """Return the UID of a Job of that name of which Pods are there, empty if there are none."""
+        for job_uid, pods in self._pods.items():
+            if any((pod.namespace, pod.job_name) == (namespace, name) for pod in pods.values()):
+                return job_uid
+        return ""
 
     def bound(self) -> list[str]:
         """Return the UIDs of the Jobs of Pods that carry Podium's finalizer."""

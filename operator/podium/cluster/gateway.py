@@ -225,9 +225,9 @@ class Gateway:
         path = _own(namespace, "workflowruns", name, "status")
         return await self._exchange("PATCH", path, operations, content=JSON_PATCH)
 
-    async def delete_run(self, namespace: str, name: str, uid: str) -> None:
-        """Delete a WorkflowRun and what belongs to it."""
-        await self._delete(_own(namespace, "workflowruns", name), uid)
+    async def delete_run(self, namespace: str, name: str, uid: str, version: str) -> None:
+        """Delete a WorkflowRun of this version, and what belongs to it; 409: it changed since."""
+        await self._delete(_own(namespace, "workflowruns", name), uid, version)
 
     async def create_run_nodes(self, shard: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         """Create a WorkflowRunNodes; return it and its bytes."""
@@ -303,10 +303,15 @@ class Gateway:
         async with self._unhurried():
             return await self._call("PATCH", _pods(namespace, name), operations, content=JSON_PATCH)
 
-    async def delete_pod(self, namespace: str, name: str, uid: str, *, force: bool = False) -> None:
-        """Delete a Pod, with its grace period; by force: without waiting for its machine."""
+    async def delete_pod(
+        self, namespace: str, name: str, uid: str, *, version: str = "", force: bool = False
+    ) -> None:
+        """Delete a Pod, with its grace period; by force: without waiting for its machine.
+
+        Of this version only, if one is named; 409: it changed since.
+        """
         grace = {"gracePeriodSeconds": 0} if force else {}
-        await self._delete(_pods(namespace, name), uid, **grace)
+        await self._delete(_pods(namespace, name), uid, version, **grace)
 
     # What stands around them
 
@@ -423,13 +428,15 @@ class Gateway:
 
     # How
 
-    async def _delete(self, path: str, uid: str, **more: Any) -> None:
+    async def _delete(self, path: str, uid: str, version: str = "", **more: Any) -> None:
         """Delete this very object, and what it owns in the background (OPERATOR.md I 1)."""
-        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}, **more}
+        same = {"uid": uid, **({"resourceVersion": version} if version else {})}
+        options = {"propagationPolicy": "Background", "preconditions": same, **more}
         try:
             await self._call("DELETE", path, options)
         except ApiError as error:
-            if error.status not in (404, 409):  # gone, or another object of that name
+            another = error.status == 409 and not version  # object of that name
+            if error.status != 404 and not another:
                 raise
 
     async def _list(self, path: str, accept: str = JSON, **query: str) -> list[dict[str, Any]]:

@@ -55,10 +55,15 @@ class JobKeeper:
 
     def recorded(self, job: JobView, *, succeeded: bool) -> None:
         """Note that the outcome of a Job stands in its run's status."""
-        if job.ended and (job.managed_by or job.has_ttl) and not self._cache.pods(job.uid):
+        if self.done(job):
             return
         self._outcomes[job.uid] = succeeded
         self._queue.add(job.uid)
+
+    def done(self, job: JobView) -> bool:
+        """Tell whether all is done that the end of a Job asks for."""
+        kept = job.ended and (job.managed_by or job.has_ttl)
+        return bool(kept) and not self._cache.pods(job.uid)
 
     def owes(self, job: JobView) -> bool:
         """Tell whether an outcome is recorded that the Job's own status does not show yet."""
@@ -107,6 +112,8 @@ class JobKeeper:
     async def _reconcile(self, uid: str) -> None:
         job, pods = self._cache.job(uid), self._cache.pods(uid)
         outcome = self._outcomes.get(uid)
+        if job is None and outcome is None and not self._cache.buried(uid):
+            job = await self._ask(uid, pods)
         refused: ApiError | None = None
         if job is not None and not job.deleting:
             if job.managed_by == self._settings.manager:
@@ -128,12 +135,30 @@ class JobKeeper:
         if refused is not None:
             raise refused
 
+    async def _ask(self, uid: str, pods: Sequence[PodView]) -> JobView | None:
+        """Ask for the Job of ended Pods that the watches do not know: only the server is sure."""
+        held = (p for p in pods if p.finalizer is not None and not p.gone and not p.alive)
+        pod = next(held, None)
+        if pod is None or not pod.job_name:
+            return None
+        try:
+            body = await self._gateway.get_job(pod.namespace, pod.job_name)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+        job = self._cache.put_job(body)
+        return job if job is not None and job.uid == uid else None
+
     async def _keep(self, job: JobView, pods: Sequence[PodView], outcome: bool | None) -> None:
         if job.suspended and outcome is None:
             for pod in pods:
                 if pod.alive and pod.delete_asked_at is None:
                     self._cache.excuse(pod.uid)
-                    await self._gateway.delete_pod(pod.namespace, pod.name, pod.uid)
+                    # One that has ended since has an outcome, which must stay.
+                    await self._gateway.delete_pod(
+                        pod.namespace, pod.name, pod.uid, version=pod.version
+                    )
         wait = _worth_telling(job, pods) - time.time()
         if len(self._queue) > BACKLOG:  # what ended matters more
             wait = max(wait, STARTED_SECONDS)
@@ -155,7 +180,7 @@ class JobKeeper:
             and not job.ended
             and outcome is None
             and pod.uid not in self._spent
-            and not self._cache.excused(pod.uid)
+            and not self._cache.excused(pod)
         )
         return not wanted and not pod.alive
 

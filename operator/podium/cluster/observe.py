@@ -141,11 +141,7 @@ def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Seen:
 
 def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Observation:
     """Say how a Pod ended that did not succeed, or vanished."""
-    by_itself = pod.phase == "Failed" and (
-        pod.delete_asked_at is None
-        or (pod.finished_at is not None and pod.finished_at < pod.delete_asked_at)
-    )
-    if not by_itself:
+    if pod.phase != "Failed" or pod.asked_to_end:
         if job is None or job.deleting:
             return _failed(node, execution, "JobDeleted", "its Job was deleted", pod=pod)
         return _failed(node, execution, "PodDeleted", f"its Pod {pod.name} was deleted", pod=pod)

@@ -20,6 +20,7 @@ from podium.cluster.queue import KeyQueue, Rank, backoff
 from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.runs import QueueKey, RunController
 from podium.cluster.settings import Settings
+from podium.cluster.status import ConflictError
 from podium.cluster.views import RunView, job_view
 from podium.cluster.watches import Reflector
 from podium.cluster.workflows import WorkflowController
@@ -32,6 +33,7 @@ WORKERS = 16
 KEEPERS = 8
 DRAIN_SECONDS = 5.0
 BACKOFF_SECONDS = (0.5, 60.0)
+CONFLICT_SECONDS = (0.1, 60.0)
 COUNT_SECONDS = 10.0
 """A Workflow's count of runs is written at most this often."""
 STUCK_SECONDS = 300.0
@@ -215,27 +217,44 @@ class Operator:
             if error.namespace_terminating:
                 log.info("%s %s/%s: the namespace is being deleted", *key)
             elif error.status == 409:
-                self.queue.add_after(("WorkflowRun", namespace, name), 0.2)
+                self._again(key, None, CONFLICT_SECONDS)
             elif error.status == 404 and kind != "Workflow":
                 log.info("%s %s/%s: %s", *key, error)
                 self._again(key, None)
             else:
                 log.warning("%s %s/%s: %s", *key, error)
                 self._again(key, None if error.transient else error)
+        except ConflictError:
+            log.info("%s %s/%s: the status changed under us: read again", *key)
+            self._again(key, None, CONFLICT_SECONDS)
         except Exception as error:
             log.exception("%s %s/%s is set aside for a while", *key)
             self._again(key, error)
         else:
-            self._failures.pop(key, None)
+            self._went_well(key)
             return "success"
         return "error"
 
-    def _again(self, key: QueueKey, error: Exception | None) -> None:
+    def _went_well(self, key: QueueKey) -> None:
+        """Forget the failures of a key; those of a run only when what it owes could be written."""
+        kind, namespace, name = key
+        owes = self.runs.owes((namespace, name)) if kind != "Workflow" else None
+        if kind == "Status" and owes is not None:
+            self._failures.pop(("WorkflowRun", namespace, name), None)
+        elif kind != "Status" and not owes:
+            self._failures.pop(key, None)
+
+    def _again(
+        self,
+        key: QueueKey,
+        error: Exception | None,
+        bounds: tuple[float, float] = BACKOFF_SECONDS,
+    ) -> None:
         """Try a key again later; say so on the object when it is not the server's fault."""
         if key[0] == "Status":  # the run was dropped: it is read and taken up again
             key = ("WorkflowRun", key[1], key[2])
         times = self._failures[key] = self._failures.get(key, 0) + 1
-        wait = backoff(times, BACKOFF_SECONDS)
+        wait = backoff(times, bounds)
         self.queue.add_after(key, wait)
         view = self.cache.runs.get((key[1], key[2])) if key[0] == "WorkflowRun" else None
         if error is not None and view is not None and times in (1, 5):

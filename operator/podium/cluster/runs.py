@@ -27,7 +27,7 @@ from podium.cluster.queue import KeyQueue
 from podium.cluster.recorder import Recorder, Subject
 from podium.cluster.settings import Settings
 from podium.cluster.shards import LostError, read_nodes
-from podium.cluster.status import ConflictError, StatusWriter, TooLargeError
+from podium.cluster.status import StatusWriter, TooLargeError
 from podium.cluster.views import JobView, RunView, dig
 from podium.engine.codec import load_status
 from podium.engine.model import (
@@ -50,7 +50,6 @@ log = logging.getLogger(__name__)
 QueueKey = tuple[str, str, str]
 """Kind, namespace and name. Of the kind Status: the status of that run is to be written."""
 
-CONFLICT_SECONDS = 0.1
 LAUNCH_SECONDS = 0.2
 """A write that can wait waits for launches, at most this long."""
 
@@ -103,6 +102,11 @@ class RunController:
         """Count the runs that are worked on."""
         return len(self._runs)
 
+    def owes(self, key: RunKey) -> bool | None:
+        """Tell whether something of a run waits to be written; None: it is not worked on."""
+        run = self._runs.get(key)
+        return run.owes if run is not None else None
+
     def forget(self, key: RunKey) -> None:
         """Drop what is kept of a run."""
         run = self._runs.pop(key, None)
@@ -123,7 +127,7 @@ class RunController:
     # The work on one run
 
     async def reconcile(self, key: RunKey) -> None:
-        """Do what there is to do for a run."""
+        """Do what there is to do for a run. Raises `ApiError`, `ConflictError`."""
         view = self._cache.runs.get(key)
         if view is None or view.deleting:
             self.forget(key)
@@ -144,17 +148,10 @@ class RunController:
                 self._runs[key] = run
                 self._attempts.adopt(run)
             await self._turn(run, view)
-        except ConflictError:
-            self._conflict(key)
         except BaseException:
             # The engine may be ahead of the status: what is read next time is the truth.
             self.forget(key)
             raise
-
-    def _conflict(self, key: RunKey) -> None:
-        log.info("%s/%s: the status changed under us: read again", *key)
-        self.forget(key)
-        self._queue.add_after(("WorkflowRun", *key), CONFLICT_SECONDS)
 
     async def _turn(self, run: ActiveRun, view: RunView) -> None:
         asked, refused = await self._requests(run, view)
@@ -199,14 +196,15 @@ class RunController:
         self._queue.add_at(key, due)
 
     async def flush(self, key: RunKey) -> None:
-        """Write what changed of a run, then do what had to wait for it."""
+        """Write what changed of a run, then do what had to wait for it.
+
+        Raises `ApiError`, `ConflictError`.
+        """
         run, view = self._runs.get(key), self._cache.runs.get(key)
         if run is None or view is None or view.uid != run.owner.uid:
             return
         try:
             await self._flush(run, view)
-        except ConflictError:
-            self._conflict(key)
         except TooLargeError as error:
             self.forget(key)
             self._recorder.warn(run.subject, "StatusTooLarge", str(error))
@@ -248,27 +246,32 @@ class RunController:
 
     async def _ended(self, view: RunView) -> None:
         """Clean up after a run that ended, perhaps under an earlier operator."""
+        live: dict[str, Any] | None = None
         states: dict[str, NodeState] | None = None
         for job in list(self._cache.jobs(view.uid).values()):
             if job.deleting or self._keeper.owes(job):
                 continue
             pods = self._cache.pods(job.uid)
-            if job.ended or any(not pod.alive and not pod.gone for pod in pods):
-                succeeded = job.complete or any(pod.phase == "Succeeded" for pod in pods)
-                self._keeper.recorded(job, succeeded=succeeded)
-            elif self._attempts.may_run(job):
-                # The view may be older than a re-run: ask before anything is deleted.
+            over = job.ended or any(not pod.alive and not pod.gone for pod in pods)
+            if self._keeper.done(job) or not (over or self._attempts.may_run(job)):
+                continue
+            if live is None:
+                # The view may be older than a re-run: ask before anything is let go or deleted.
                 live = await self._gateway.get_run(view.namespace, view.name)
                 if dig(live, "metadata", "resourceVersion") != view.version:
-                    continue
-                if states is None:
-                    states = await self._states(live)
-                if not self._attempts.recall(job, states):
-                    await self._gateway.delete_job(job.namespace, job.name, job.uid)
+                    return  # it comes again, as it is now
+            if over:
+                succeeded = job.complete or any(pod.phase == "Succeeded" for pod in pods)
+                self._keeper.recorded(job, succeeded=succeeded)
+                continue
+            if states is None:
+                states = await self._states(live)
+            if not self._attempts.recall(job, states):
+                await self._gateway.delete_job(job.namespace, job.name, job.uid)
         if view.ttl is not None and view.completed_at is not None:
             left = view.completed_at + view.ttl - time.time()
             if left <= 0:
-                await self._gateway.delete_run(view.namespace, view.name, view.uid)
+                await self._gateway.delete_run(view.namespace, view.name, view.uid, view.version)
             else:
                 self._queue.add_after(("WorkflowRun", view.namespace, view.name), left)
 

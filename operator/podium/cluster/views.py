@@ -33,6 +33,7 @@ __all__ = [
 ANNOTATION_NODE = f"{GROUP}/node"
 ANNOTATION_EXECUTION = f"{GROUP}/execution"
 LABEL_JOB_UID = "batch.kubernetes.io/controller-uid"
+LABEL_JOB_NAME = "batch.kubernetes.io/job-name"
 ANNOTATION_RESTART = f"{GROUP}/restart"
 
 CONTAINER = "node"
@@ -112,23 +113,23 @@ class JobView:
     """From an annotation: to be verified against the name."""
     execution: str
     restart: int
-    created_at: float
-    deleting: bool
-    suspended: bool
-    complete: bool
-    failed: bool
-    failure: str
+    created_at: float = 0.0
+    deleting: bool = False
+    suspended: bool = False
+    complete: bool = False
+    failed: bool = False
+    failure: str = ""
     """The words of the condition Failed."""
-    has_ttl: bool
-    managed_by: str
+    has_ttl: bool = False
+    managed_by: str = ""
     """Who makes its Pods and keeps its status; empty: the built-in controller."""
-    start_time: str
+    start_time: str = ""
     """As its status says; empty: none yet."""
-    active: int
-    ready: int
-    suspension_told: bool
+    active: int = 0
+    ready: int = 0
+    suspension_told: bool = False
     """Whether its status says that it is suspended."""
-    ended_at: float | None
+    ended_at: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -184,6 +185,7 @@ class PodView:
     version: str
     """resourceVersion."""
     job_uid: str
+    job_name: str
     phase: str
     reason: str
     message: str
@@ -220,7 +222,18 @@ class PodView:
     @property
     def alive(self) -> bool:
         """Whether something of it may still run."""
-        return not (self.gone or self.forced) and self.phase not in ("Succeeded", "Failed")
+        return not (self.gone or self.forced or self.ran_out)
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether its programs have ended."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether its deletion was asked for before it ended, as far as whole seconds tell."""
+        asked, ended = self.delete_asked_at, self.finished_at
+        return asked is not None and (ended is None or ended >= asked)
 
 
 def container_status(body: Any) -> Mapping[str, Any]:
@@ -258,6 +271,7 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         uid=uid,
         version=text(meta.get("resourceVersion")),
         job_uid=job_uid,
+        job_name=text(dig(body, "metadata", "labels", LABEL_JOB_NAME)),
         phase=text(status.get("phase")) or "Pending",
         reason=text(status.get("reason")),
         message=text(status.get("message")),

@@ -844,6 +844,49 @@ async def test_a_resumed_job_gets_no_second_pod_while_the_first_may_run(world):
     assert len(world.server.pods) == 2
 
 
+def orphan(world):
+    """Do what `kubectl delete job --cascade=orphan` does."""
+    meta = world.job["metadata"]
+    labels = {f"batch.kubernetes.io/{name}": meta[of] for name, of in
+              [("job-name", "name"), ("controller-uid", "uid")]}  # fmt: skip
+    world.server.jobs.clear()
+    world.change(world.pod, metadata={"ownerReferences": [], "labels": labels})
+
+
+async def test_an_orphaned_pod_is_waited_for_also_by_the_next_operator(world):
+    await world.start()
+    orphan(world)
+    await world.crash()
+    await world.turn()
+    assert world.stands() == "Running Scheduling"
+    ended = support.pod(SCHEDULED, phase="Succeeded", state=terminated(0, message='{"v": 1}'))
+    done = {"status": ended["status"]}
+    _, gone = world.cache.put_pod(
+        world.server.put(world.server.pods, support.changed(world.pod, done))
+    )
+    assert (gone.name, gone.run_uid) == (NAME, RUN_UID), "that run is told of it"
+    world.run.dirty.add(gone.name)
+    await world.turn()
+    assert world.stands() == "Completed"
+
+
+async def test_the_next_operator_asks_for_the_job_of_the_last_restart(world):
+    """The watch does not show it yet, and the one before it is gone."""
+    await world.start()
+    state = world.paper.state("a")
+    state.disruptions = 1
+    body = world.server.jobs.pop(NAME)
+    name = job_name("release-x7", RUN_UID, state.execution_id, 1)
+    notes = {"podium.dev/restart": "1"}
+    body = support.changed(body, {"metadata": {"name": name, "annotations": notes}})
+    world.server.jobs[name] = body
+    world.begin()
+    world.attempts.adopt(world.run)
+    await world.turn()
+    assert world.stands() == "Running Scheduling"
+    assert world.run.jobs_of[state.execution_id][-1] == name
+
+
 # Ends, and stops
 
 

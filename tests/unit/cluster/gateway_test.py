@@ -141,6 +141,7 @@ CORE = "/api/v1/namespaces/team"
 APPS = "/apis/apps/v1/namespaces/team"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/team/leases"
 OPTIONS = {"propagationPolicy": "Background", "preconditions": {"uid": "u"}}
+OF_VERSION = {**OPTIONS, "preconditions": {"uid": "u", "resourceVersion": "7"}}
 WORDS = [{"op": "remove", "path": "/x"}]
 
 # Method, arguments, what is sent, and its name in the metrics.
@@ -160,8 +161,8 @@ REQUESTS = [
     ),
     (
         "delete_run",
-        ("team", "x", "u"),
-        ("DELETE", f"{OWN}/workflowruns/x", OPTIONS),
+        ("team", "x", "u", "7"),
+        ("DELETE", f"{OWN}/workflowruns/x", OF_VERSION),
         "DELETE workflowruns",
     ),
     ("get_workflow", ("team", "x"), ("GET", f"{OWN}/workflows/x", None), "GET workflows"),
@@ -507,7 +508,7 @@ async def test_an_answer_that_never_comes(server, gateway, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["delete_run", "delete_job", "delete_pod", "delete_revision", "delete_run_nodes"]
+    "name", ["delete_job", "delete_pod", "delete_revision", "delete_run_nodes"]
 )
 async def test_what_is_gone_need_not_be_deleted(server, gateway, name):
     server.replies(
@@ -517,6 +518,19 @@ async def test_what_is_gone_need_not_be_deleted(server, gateway, name):
         await getattr(gateway, name)("team", "x", "u")
     with pytest.raises(ApiError):
         await getattr(gateway, name)("team", "x", "u")
+
+
+async def test_what_changed_since_it_was_seen_is_not_deleted(server, gateway):
+    for delete in (
+        lambda: gateway.delete_run("team", "x", "u", "7"),
+        lambda: gateway.delete_pod("team", "x", "u", version="7"),
+    ):
+        server.replies(status(404), status(409, "the resourceVersion does not match"))
+        await delete()
+        with pytest.raises(ApiError) as refusal:
+            await delete()
+        assert refusal.value.status == 409
+        assert server.last.body == OF_VERSION
 
 
 # Lists

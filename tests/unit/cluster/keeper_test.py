@@ -19,7 +19,7 @@ from podium.cluster.keeper import STARTED_SECONDS, JobKeeper, job_status
 from podium.cluster.settings import Settings
 from podium.cluster.views import job_view, pod_view
 from tests.unit.cluster import support
-from tests.unit.cluster.support import JOB_UID, NOON, POD_UID, condition, running, terminated
+from tests.unit.cluster.support import JOB_UID, NOON, condition, running, terminated
 
 SETTINGS = Settings()
 READY = condition("Ready")
@@ -254,6 +254,9 @@ class Server:
     async def get_pod(self, namespace, name):
         return copy.deepcopy(self.take("get", "Pod", name))
 
+    async def get_job(self, namespace, name):
+        return copy.deepcopy(self.take("get", "Job", name))
+
     async def patch_pod(self, namespace, name, operations):
         body = copy.deepcopy(self.take("patch", "Pod", name))
         test, remove, add = operations
@@ -271,9 +274,11 @@ class Server:
             return body
         return self.put(body)
 
-    async def delete_pod(self, namespace, name, uid):
+    async def delete_pod(self, namespace, name, uid, *, version):
         body = self.take("delete", "Pod", name)
         assert body["metadata"]["uid"] == uid
+        if body["metadata"]["resourceVersion"] != version:
+            raise ApiError(409, "Conflict", "the resourceVersion does not match")
         meta = {"deletionTimestamp": support.at(40), "deletionGracePeriodSeconds": 5}
         self.put(support.changed(body, {"metadata": meta}))
 
@@ -557,18 +562,70 @@ async def test_a_suspended_jobs_pod_is_deleted_and_no_failure(world):
     world.job(job(spec={"suspend": True}, status=STARTED))
     world.pod(RUNNING)
     assert await world.settle() == [("delete", "Pod")]
-    assert world.cache.excused(POD_UID)
     assert "Suspended" not in kinds(world.status), "something still runs"
     assert world.held
-    ended = support.changed(
-        world.server.objects["Pod", RUNNING["metadata"]["name"]],
-        {"status": BROKEN["status"]},
-    )
-    world.pod(ended)
+    killed = pod(SCHEDULED, phase="Failed", state=terminated(143, until=41))["status"]
+    deleted = world.server.objects["Pod", RUNNING["metadata"]["name"]]
+    ended = support.changed(deleted, {"status": killed})
+    assert world.cache.excused(world.pod(ended))
     assert await world.settle() == [("status", "Job"), ("patch", "Pod")]
     assert kinds(world.status) == {"Suspended"}
     assert "startTime" not in world.status
     assert not world.held
+
+
+async def test_a_result_that_came_before_its_suspension_is_kept(world):
+    """It is on its way to the keeper while that deletes the Pod."""
+    world.job(job(spec={"suspend": True}, status=STARTED))
+    world.pod(RUNNING)
+    done = world.server.put(DONE)
+    assert await world.settle() == [("delete", "Pod")]
+    assert (
+        "deletionTimestamp" not in world.server.objects["Pod", DONE["metadata"]["name"]]["metadata"]
+    )
+    view, _ = world.cache.put_pod(done)
+    world.keeper.changed(JOB_UID)
+    await world.settle()
+    assert not world.cache.excused(view)
+    assert world.held
+
+
+async def test_a_pod_that_was_not_deleted_because_its_job_was_resumed_has_an_outcome(world):
+    world.job(job(spec={"suspend": True}, status=STARTED))
+    world.pod(RUNNING)
+    world.server.refuse["delete", "Pod"] = [ApiError(503, "Unavailable", "not now")]
+    assert await world.settle() == [("delete", "Pod")]
+    world.job(job(status=STARTED))
+    view = world.pod(DONE)
+    await world.settle()
+    assert not world.cache.excused(view)
+    assert world.held
+
+
+async def test_a_pod_whose_job_the_watch_does_not_show_is_held_while_the_server_has_it(world):
+    """A new leader may see the Pods first."""
+    world.server.put(job())
+    world.pod(DONE)
+    assert await world.settle() == [("get", "Job")]
+    assert world.held
+    world.keeper.recorded(world.cache.job(JOB_UID), succeeded=True)
+    await world.settle()
+    assert not world.held
+
+
+@pytest.mark.parametrize("other", [False, True])
+async def test_a_pod_whose_job_the_server_does_not_have_is_let_go(world, other):
+    if other:
+        world.server.put(job(metadata={"uid": "of-another"}))
+    world.pod(DONE)
+    assert await world.settle() == [("get", "Job"), ("patch", "Pod")]
+    assert not world.held
+
+
+async def test_a_job_that_is_known_to_be_gone_is_not_asked_for(world):
+    world.pod(DONE)
+    world.cache.bury(job())
+    assert await world.settle() == [("patch", "Pod")]
 
 
 async def test_a_suspended_job_without_a_pod_says_so_at_once(world, clock):

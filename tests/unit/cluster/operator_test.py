@@ -2,10 +2,12 @@
 
 import pytest
 
+from podium.cluster.gateway import ApiError
 from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
 from podium.cluster.recorder import Subject
 from podium.cluster.settings import Settings
+from podium.cluster.status import ConflictError
 from tests.unit.cluster import support
 
 
@@ -115,3 +117,50 @@ async def test_the_answer_to_the_making_of_a_pod_that_was_let_go_already(operato
     operator.pod_event("DELETED", support.pod())
     operator.cache.put_pod(support.pod())
     assert operator.cache.counts()["pods"]() == 0
+
+
+# What fails
+
+
+@pytest.mark.parametrize(
+    ("problem", "first", "told"),
+    [(ApiError(403, "Forbidden", "no"), 0.5, 2), (ApiError(503, "Unavailable", "no"), 0.5, 0),
+     (ApiError(409, "Conflict", "no"), 0.1, 0), (ConflictError(), 0.1, 0)],
+    ids=["for good", "for now", "conflict", "another version"],
+)  # fmt: skip
+async def test_a_status_that_cannot_be_written_is_tried_less_and_less_often(
+    operator, monkeypatch, problem, first, told
+):
+    """Although the run can be read and worked on each time."""
+    waits, warnings, problems = [], [], [problem] * 6
+    monkeypatch.setattr(operator.queue, "add_after", lambda *call: waits.append(call))
+    monkeypatch.setattr(operator.recorder, "warn", lambda *words: warnings.append(words))
+
+    async def reconcile(key):
+        monkeypatch.setattr(operator.runs, "owes", lambda _: True)
+
+    async def flush(key):
+        if problems:
+            raise problems.pop()
+
+    monkeypatch.setattr(operator.runs, "reconcile", reconcile)
+    monkeypatch.setattr(operator.runs, "flush", flush)
+    operator.run_event("ADDED", run(1))
+    key = ("WorkflowRun", "team", "run-1")
+    for _ in range(7):
+        await operator._one(key)
+        await operator._one(("Status", "team", "run-1"))
+    assert waits == [(key, pytest.approx(first * 2**times)) for times in range(6)]
+    assert len(warnings) == told
+    assert operator._failures == {}, "it could be written at last"
+
+
+async def test_failures_of_a_run_that_is_gone_are_forgotten(operator, monkeypatch):
+    async def flush(key):
+        raise ApiError(503, "Unavailable", "no")
+
+    monkeypatch.setattr(operator.runs, "flush", flush)
+    await operator._one(("Status", "team", "run-1"))
+    assert len(operator._failures) == 1
+    await operator._one(("WorkflowRun", "team", "run-1"))
+    assert operator._failures == {}

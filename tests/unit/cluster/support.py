@@ -99,7 +99,10 @@ def pod(*conditions, state=None, phase="Pending", containers=1, status=None, **c
                 "uid": POD_UID,
                 "resourceVersion": "102",
                 "creationTimestamp": at(2),
-                "labels": {"podium.dev/run": "release-x7"},
+                "labels": {
+                    "podium.dev/run": "release-x7",
+                    "batch.kubernetes.io/job-name": "release-x7-build-1-0hash",
+                },
                 "ownerReferences": [
                     {"apiVersion": "batch/v1", "kind": "Job", "uid": JOB_UID, "controller": True}
                 ],
