@@ -18,7 +18,7 @@ UNMANAGED := PODIUM_FEATURE_GATES=ManagedJobs=false
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test unit e2e e2e-unmanaged cluster cluster-down image crds lint type bench crash crash-soak soak format
+.PHONY: help setup demo test unit e2e e2e-unmanaged outage cluster cluster-down image crds lint type bench crash crash-soak soak format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,9 @@ e2e-unmanaged: setup cluster image ## Run the end-to-end tests with the built-in
 crash: setup cluster image ## Kill the operator at each of its requests; put faults before the API server
 	@$(BIN)/pytest -q -m cluster tests/crash
 	@$(BIN)/pytest -q -m cluster -n 3 tests/faults
+
+outage: setup cluster image ## Take the API server away for two minutes
+	@PODIUM_DOWN_SECONDS=120 $(BIN)/pytest -q -s -m cluster tests/faults/faults_test.py -k away_for_some_time
 
 cluster: setup ## Bring up the test cluster; the last line is its kubeconfig
 	@$(BIN)/python -m tests.cluster up

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import string
 import time
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -97,6 +99,36 @@ def up() -> None:
     _start(components.proxy(), components.coredns())
     _until_ready()
     READY.write_text(f"{KUBECONFIG}\n")
+
+
+def restart_apiserver(by: signal.Signals) -> None:
+    """End the API server by a signal, and start it again. Raises `ClusterError`."""
+    if kind.MARK.exists():
+        kind.end_apiserver(by.name)
+        _await(lambda: _kubectl("get", "--raw=/readyz") is None)
+        _await(lambda: _kubectl("get", "--raw=/readyz") == "ok")
+        return
+    apiserver = components.apiserver()
+    if processes.recorded(apiserver.name) is None:
+        raise ClusterError("this API server was not started by `make cluster`")
+    processes.stop(apiserver.name, by=by)
+    processes.ensure(apiserver)
+    processes.wait(apiserver)
+    # They would find it again by themselves, but some only after a minute.
+    others = components.controller_manager(), components.scheduler()
+    for component in others:
+        processes.stop(component.name)
+        processes.ensure(component)
+    for component in others:
+        processes.wait(component)
+
+
+def _await(holds: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise ClusterError(f"the API server did not restart within {seconds:.0f} s")
+        time.sleep(0.2)
 
 
 def _forget_before_boot() -> None:

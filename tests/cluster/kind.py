@@ -51,6 +51,11 @@ def down() -> None:
     shutil.rmtree(STATE)
 
 
+def end_apiserver(by: str) -> None:
+    """Signal the API server; its kubelet starts it again."""
+    run(["docker", "exec", f"{NAME}-control-plane", "pkill", f"-{by}", "kube-apiserver"])
+
+
 def load(archive: Path) -> None:
     """Hand an image to the node."""
     run([_kind(), "load", "image-archive", archive, "--name", NAME])

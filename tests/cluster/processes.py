@@ -53,9 +53,11 @@ def start_time(pid: int) -> str | None:
     try:
         # The name in parentheses may hold anything, blanks and parentheses too.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # The first thread of one that is killed may be a zombie while others still hold its port.
+        over = fields[0] in {"Z", "X"} and len(list(Path(f"/proc/{pid}/task").iterdir())) < 2
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in {"Z", "X"} else fields[19]
+    return None if over else fields[19]
 
 
 def recorded(name: str) -> dict[str, str] | None:
@@ -114,13 +116,13 @@ def _signal(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def stop(name: str, patience: float = 20) -> None:
+def stop(name: str, patience: float = 20, *, by: signal.Signals = signal.SIGTERM) -> None:
     """End a component and wait for it: a successor started meanwhile would find its port taken."""
     record = recorded(name)
     if record:
         pid, started = int(record["pid"]), record["started"]
         end = time.monotonic() + patience
-        _signal(pid, signal.SIGTERM)
+        _signal(pid, by)
         while start_time(pid) == started:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)  # ours only when this very command started it

@@ -31,7 +31,7 @@ UNMANAGED = {"set_job_ttl"}
 """Methods that are needed only where the built-in controller makes the Pods."""
 LATE = {"list_events", "get_revision"}
 """Methods that are needed only where something takes long, or comes in a certain order: no points of
-their own. The soak comes to them."""
+their own. They only read: a kill there is one before the next request."""
 
 POINTS = [
     f"{when}:{name}"

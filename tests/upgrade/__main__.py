@@ -4,19 +4,20 @@ import importlib.metadata
 import sys
 
 from tests.cluster.say import ClusterError, say
-from tests.upgrade.making import make
-from tests.upgrade.states import STATES, write
+from tests.upgrade.making import make, make_large
+from tests.upgrade.states import LARGE, STATES, write
 
 
 def main() -> None:
     """Make the runs on the cluster of KUBECONFIG, and write them down."""
     version = importlib.metadata.version("podium")
-    path = STATES / f"{version}.yaml"
-    try:
-        write(path, version, make())
-    except ClusterError as error:
-        sys.exit(str(error))
-    say(str(path))
+    for folder, made in ((STATES, make), (LARGE, make_large)):
+        path = folder / f"{version}.yaml"
+        try:
+            write(path, version, made())
+        except ClusterError as error:
+            sys.exit(str(error))
+        say(str(path))
 
 
 if __name__ == "__main__":

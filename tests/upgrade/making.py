@@ -8,7 +8,14 @@ from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
 from tests.e2e.support import Kubectl, until, workflow, workflow_run
 
-KINDS = ("workflows", "controllerrevisions", "workflowruns", "jobs", "pods")
+KINDS = (
+    "workflows",
+    "controllerrevisions",
+    "workflowruns",
+    "workflowrunnodes",
+    "jobs",
+    "pods",
+)
 
 
 def _node(id, *after, notes=None, **fields):  # noqa: A002
@@ -35,10 +42,27 @@ MAIN = [
 ]  # fmt: skip
 PAUSED = [_node("before", notes=HELD), _node("after", "before")]
 ENDED = [_node("only", notes={SAY: '{"text": "é ☃"}'})]
+LARGE = [
+    _node("first", notes={SAY: '{"n": 1}'}),
+    *(_node(f"skipped{i}", "first", condition="context.first.n > 1") for i in range(510)),
+    _node("held", "first", notes=HELD),
+    _node("last", "held", notes={SAY: '{"done": true}'}),
+]
+"""States of so many nodes stand in shards."""
 
 
 def make():
-    """Make the runs and the moment; return their objects as the server has them."""
+    """Make runs in every state; return their objects as the server has them."""
+    return _make(_begin, "main", "held1")
+
+
+def make_large():
+    """Make a run of which nearly all nodes stand in shards; return its objects."""
+    return _make(_begin_large, "large", "held")
+
+
+def _make(begin, run, node):
+    """Let an operator begin, and one Pod of this node end after the operator has ended."""
     api = connect()
     apply_crds(api)
     with (
@@ -48,10 +72,9 @@ def make():
     ):
         k = Kubectl(namespace)
         with own_operator(namespace, Path(folder), {"podDefaults": machines.pod_defaults}):
-            _begin(k)
-        # The operator has ended; one Pod ends after it.
-        ending = k.nodes("main")["held1"]["executionId"]
-        _let_go(k, f"podium.dev/run=main,podium.dev/execution={ending}")
+            begin(k)
+        ending = k.nodes(run)[node]["executionId"]
+        _let_go(k, f"podium.dev/run={run},podium.dev/execution={ending}")
 
         def ended():
             """a Pod has ended that no operator has seen"""
@@ -118,6 +141,20 @@ def _begin(k):
         return not (recorded or asked or active)
 
     until(settled)
+
+
+def _begin_large(k):
+    k.apply(workflow_run("large", *LARGE))
+    k.wait_node("large", "held", "Running")
+
+    def in_shards():
+        """all that was skipped stands in shards"""
+        shards = k.items("workflowrunnodes")
+        nodes = {**{n: s for each in shards for n, s in each["nodes"].items()}, **k.nodes("large")}
+        skipped = sum(state["status"] == "Skipped" for state in nodes.values())
+        return shards and skipped == 510 and k.status("large")["nodeCounts"]["Running"] == 1
+
+    until(in_shards)
 
 
 def _let_go(k, selector):

@@ -13,6 +13,8 @@ from podium.cluster.jobs import build_pod, job_name
 from tests.cluster.kwok import LABEL
 
 STATES = Path(__file__).parent / "states"
+LARGE = STATES / "large"
+"""Of runs whose nodes stand in shards."""
 PODS = 20
 """Of one Job, at most."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -35,8 +37,8 @@ def versions():
     return sorted(path.stem for path in STATES.glob("*.yaml"))
 
 
-def load(version):
-    data = yaml.safe_load((STATES / f"{version}.yaml").read_text())
+def load(version, folder=STATES):
+    data = yaml.safe_load((folder / f"{version}.yaml").read_text())
     return State(version, datetime.fromisoformat(data["savedAt"]).timestamp(), data["items"])
 
 
@@ -89,7 +91,7 @@ def restore(state, k, machines):
         names[machine] = machines.nodes[0]
     for pod in pods:
         names[pod["spec"]["nodeSelector"][LABEL]] = own
-    for kind in ("Workflow", "ControllerRevision", "WorkflowRun"):
+    for kind in ("Workflow", "ControllerRevision", "WorkflowRun", "WorkflowRunNodes"):
         for item in state.of(kind):
             make(item)
     runs = {run["metadata"]["uid"]: run["metadata"]["name"] for run in state.of("WorkflowRun")}

@@ -18,7 +18,9 @@ SAVED = {version: states.load(version) for version in states.versions()}
 
 def test_this_version_is_saved():
     """Until the next one is made: `python -m tests.upgrade`."""
-    assert importlib.metadata.version("podium") in SAVED
+    version = importlib.metadata.version("podium")
+    assert version in SAVED
+    assert states.load(version, states.LARGE).of("WorkflowRunNodes")
 
 
 @pytest.mark.parametrize("version", SAVED)

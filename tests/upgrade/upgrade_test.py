@@ -66,3 +66,27 @@ def test_runs_of_an_older_version_go_on_and_nothing_runs_twice(version, tmp_path
                     first = was.get("executionId", f"{node}-1")
                     assert now["executionId"] == first, node
                     assert now["executionCount"] == 1, node
+
+
+@pytest.mark.parametrize("version", states.versions())
+def test_a_run_in_shards_of_an_older_version_goes_on(version, tmp_path):
+    require_cluster()
+    state = states.load(version, states.LARGE)
+    api = connect()
+    apply_crds(api)
+    with own_namespace(api) as namespace, kwok(1, api=api) as machines:
+        k = Kubectl(namespace)
+        states.restore(state, k, machines)
+        assert len(before := _nodes(k)) > 500
+        with own_operator(namespace, tmp_path, {"podDefaults": machines.pod_defaults}):
+            k.wait("large")
+        after = _nodes(k)
+        assert {n for n, now in after.items() if now != before[n]} == {"held", "last"}
+        assert (after["held"]["executionId"], after["last"]["output"]) == ("held-1", {"done": True})
+        assert set(_executions(k).values()) == {1}
+
+
+def _nodes(k):
+    """Return the states of all nodes of the large run."""
+    shards = [each["nodes"] for each in k.items("workflowrunnodes")]
+    return {node: state for each in [*shards, k.nodes("large")] for node, state in each.items()}
