@@ -154,6 +154,9 @@ class Cache:
         if known is not None and _older(view.version, known.version):
             view = known
         else:
+            if known is not None and known.delete_asked_at is not None:
+                # Its machine deletes it once more at its end, and the server then says when.
+                view = replace(view, delete_asked_at=known.delete_asked_at)
             pods[view.uid] = view
             self._job_of_pod[view.uid] = view.job_uid
         return view, self._job_of.get(view.job_uid)

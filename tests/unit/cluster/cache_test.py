@@ -200,6 +200,20 @@ def test_a_pod_that_outlives_its_job_is_known_until_it_goes():
     assert cache.lose_pod(POD_UID) is None
 
 
+def test_the_first_word_about_when_a_pods_deletion_was_asked_for_holds():
+    """At its end the kubelet deletes it again, without grace: that moves the time."""
+    cache = Cache()
+    cache.put_job(job())
+    going = {"deletionTimestamp": support.at(50), "deletionGracePeriodSeconds": 30}
+    cache.put_pod(pod(103, **going))
+    over = {"deletionTimestamp": support.at(22), "deletionGracePeriodSeconds": 0}
+    state = terminated(7, until=21)
+    view, _ = cache.put_pod(pod(104, phase="Failed", state=state, **over))
+    assert view.asked_to_end
+    cache.excuse(view.uid)
+    assert cache.excused(view)
+
+
 def test_a_pod_that_was_orphaned_still_speaks_for_its_job():
     """As `kubectl delete job --cascade=orphan` leaves it."""
     cache = Cache()
