@@ -101,26 +101,23 @@ def up() -> None:
     READY.write_text(f"{KUBECONFIG}\n")
 
 
-def restart_apiserver(by: signal.Signals) -> None:
-    """End the API server by a signal, and start it again. Raises `ClusterError`."""
+def restart_apiserver() -> None:
+    """Kill the API server, and start it again. Raises `ClusterError`."""
     if kind.MARK.exists():
-        kind.end_apiserver(by.name)
+        kind.kill_apiserver()
         _await(lambda: _kubectl("get", "--raw=/readyz") is None)
         _await(lambda: _kubectl("get", "--raw=/readyz") == "ok")
         return
     apiserver = components.apiserver()
     if processes.recorded(apiserver.name) is None:
         raise ClusterError("this API server was not started by `make cluster`")
-    processes.stop(apiserver.name, by=by)
-    processes.ensure(apiserver)
-    processes.wait(apiserver)
+    processes.stop(apiserver.name, by=signal.SIGKILL)
+    _start(apiserver)
     # They would find it again by themselves, but some only after a minute.
     others = components.controller_manager(), components.scheduler()
     for component in others:
         processes.stop(component.name)
-        processes.ensure(component)
-    for component in others:
-        processes.wait(component)
+    _start(*others)
 
 
 def _await(holds: Callable[[], bool], seconds: float = 120) -> None:

@@ -51,9 +51,9 @@ def down() -> None:
     shutil.rmtree(STATE)
 
 
-def end_apiserver(by: str) -> None:
-    """Signal the API server; its kubelet starts it again."""
-    run(["docker", "exec", f"{NAME}-control-plane", "pkill", f"-{by}", "kube-apiserver"])
+def kill_apiserver() -> None:
+    """Kill the API server; its kubelet starts it again."""
+    run(["docker", "exec", f"{NAME}-control-plane", "pkill", "-KILL", "kube-apiserver"])
 
 
 def load(archive: Path) -> None:

@@ -1,6 +1,5 @@
 """The real API server is killed, and starts again, while runs are under way."""
 
-import signal
 from collections import Counter
 
 import pytest
@@ -46,7 +45,7 @@ def test_runs_go_on_when_the_api_server_was_killed_and_started_again(tmp_path):
             k.apply(*(workflow_run(name, *chain()) for name in names[:-1]))
             for name in names[:-1]:
                 k.wait_node(name, "n1", "Running")
-            cluster.restart_apiserver(signal.SIGKILL)
+            cluster.restart_apiserver()
             k.apply(workflow_run(names[-1], *chain()))
             going = set()
 

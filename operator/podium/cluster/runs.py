@@ -6,7 +6,6 @@ next turn: names are derived, so nothing starts twice, and a run that is taken u
 that is alive.
 """
 
-import logging
 import time
 from typing import Any
 
@@ -44,8 +43,6 @@ from podium.engine.plan import Plan
 from podium.engine.start import initial_context
 
 __all__ = ["QueueKey", "RunController"]
-
-log = logging.getLogger(__name__)
 
 QueueKey = tuple[str, str, str]
 """Kind, namespace and name. Of the kind Status: the status of that run is to be written."""
