@@ -5,7 +5,16 @@ import time
 
 import pytest
 
-from tests.e2e.support import output, script, until, workflow, workflow_run
+from tests.e2e.support import (
+    HELD,
+    let_go,
+    output,
+    script,
+    started,
+    until,
+    workflow,
+    workflow_run,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -108,9 +117,10 @@ def test_a_run_waits_for_its_workflow_and_outlives_it(k):
     assert condition["reason"] == "WorkflowNotFound"
     assert "starts when it is applied" in condition["message"]
     assert k.status("early")["phase"] == "Pending"
-    k.apply(workflow("late", script("a", "sleep 3"), script("b", output(v=1), "a")))
+    k.apply(workflow("late", script("a", HELD), script("b", output(v=1), "a")))
     k.wait_node("early", "a", "Running")
     k("delete", "workflow", "late")
+    let_go(k, started(k, "a"))
     assert k.wait("early")["nodes"]["b"]["output"] == {"v": 1}
 
 
@@ -152,15 +162,8 @@ def test_a_job_and_a_pod_deleted_by_hand_fail_their_nodes(k):
 
 
 def test_an_evicted_pod_is_replaced_and_not_counted(k):
-    k.apply(workflow_run("evict", script("a", "sleep 6")))
-    k.wait_node("evict", "a", "Running")
-
-    def running():
-        """its program runs"""
-        pods = k.items("pods", "-l", "podium.dev/node=a")
-        return pods and pods[0]["status"]["phase"] == "Running" and pods[0]["metadata"]
-
-    pod = until(running)
+    k.apply(workflow_run("evict", script("a", HELD)))
+    pod = started(k, "a")["metadata"]
     eviction = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
@@ -168,6 +171,13 @@ def test_an_evicted_pod_is_replaced_and_not_counted(k):
     }
     path = f"/api/v1/namespaces/{k.namespace}/pods/{pod['name']}/eviction"
     k("create", "--raw", path, "-f", "-", stdin=eviction)
+
+    def another():
+        """another Pod runs"""
+        found = started(k, "a")
+        return found if found["metadata"]["uid"] != pod["uid"] else None
+
+    let_go(k, until(another))
     status = k.wait("evict")
     assert status["nodes"]["a"]["executionCount"] == 1
     assert status["nodes"]["a"]["executionId"] == "a-1"
@@ -269,7 +279,8 @@ def test_what_admission_refuses_fails_at_once_in_the_servers_words(k):
 
 
 def test_forged_labels_change_nothing(k):
-    k.apply(workflow_run("real", script("a", "sleep 5"), script("b", "true", "a")))
+    k.apply(workflow_run("real", script("a", HELD), script("b", "true", "a")))
+    mine = started(k, "a")
     k.wait_node("real", "a", "Running")
     (job,) = k.items("jobs")
     labels = {
@@ -294,6 +305,7 @@ def test_forged_labels_change_nothing(k):
     }
     k.apply(forged, alone)
     until(lambda: k.get("pod", "forged")["status"]["phase"] == "Failed")
+    let_go(k, mine)
     nodes = k.wait("real")["nodes"]
     assert {node: state["executionCount"] for node, state in nodes.items()} == {"a": 1, "b": 1}
     assert k.get("job", "forged") is not None, "what is not ours is left alone"
@@ -326,7 +338,7 @@ def test_garbage_in_annotations_is_refused_with_what_would_be_right(k):
 
 def test_a_damaged_status_harms_nobody_else(k):
     """An administrator may write what a person may not; the operator goes on with the others."""
-    k.apply(workflow_run("damaged", script("a", "sleep 4")))
+    k.apply(workflow_run("damaged", script("a", "sleep 300")))
     k.wait_node("damaged", "a", "Running")
     rubbish = {"status": {"nodes": {"a": {"status": "Completed", "executionId": "☃" * 50}}}}
     k("patch", "workflowrun", "damaged", "--subresource=status", "--type=merge",

@@ -34,7 +34,7 @@ def must(*command, stdin=None):
     return done.stdout
 
 
-def until(check, seconds=30):
+def until(check, seconds=120):
     """Wait until check() returns something true, and return that."""
     end = time.monotonic() + seconds
     while not (found := check()):
@@ -294,7 +294,7 @@ def crds(kubectl, render):
         name = document["metadata"]["name"]
         if kubectl("get", "crd", name, ok=False).returncode:
             kubectl("apply", "--server-side", "-f", "-", stdin=document)
-        kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{name}")
+        kubectl("wait", "--for=condition=Established", "--timeout=120s", f"crd/{name}")
 
 
 class Release:
@@ -776,7 +776,7 @@ def test_uninstall_leaves_the_resources_and_nothing_else(helm, kubectl, release)
     try:
         second.apply()
         assert second.create(workflow_run()).returncode == 0
-        helm("uninstall", second.name, "-n", second.namespace, "--wait", "--timeout=60s")
+        helm("uninstall", second.name, "-n", second.namespace, "--wait", "--timeout=200s")
         kinds = (
             "clusterroles,clusterrolebindings,validatingadmissionpolicies,"
             "validatingadmissionpolicybindings,roles,rolebindings,deployments,configmaps,serviceaccounts"
@@ -787,4 +787,4 @@ def test_uninstall_leaves_the_resources_and_nothing_else(helm, kubectl, release)
         kubectl("get", "workflowrun", "r", "-n", second.namespace)
     finally:
         helm("uninstall", second.name, "-n", second.namespace, "--ignore-not-found", ok=False)
-        kubectl("delete", "namespace", second.namespace, "--timeout=60s")
+        kubectl("delete", "namespace", second.namespace, "--timeout=200s")

@@ -49,8 +49,8 @@ def test_kubectl_shows_waits_for_and_describes_them_as_it_does_any(both):
     until(running)
     assert "1 Active" in k("describe", "job", good).stdout
     let_go(k, started(k, "good"))
-    k("wait", "--for=condition=complete", f"job/{good}", "--timeout=60s")
-    k("wait", "--for=condition=failed", f"job/{bad}", "--timeout=60s")
+    k("wait", "--for=condition=complete", f"job/{good}", "--timeout=120s")
+    k("wait", "--for=condition=failed", f"job/{bad}", "--timeout=120s")
     status, completions, duration = _row(k, good)
     assert (status, completions) == ("Complete", "1/1")
     assert duration.endswith("s")
@@ -102,7 +102,7 @@ def test_a_job_deleted_without_its_pod_is_waited_for_and_nothing_hangs(both):
         )
 
     until(unheld)
-    k("delete", "pod", pod["metadata"]["name"], "--timeout=60s")
+    k("delete", "pod", pod["metadata"]["name"], "--timeout=120s")
 
 
 @pytest.mark.parametrize("cascade", ["background", "foreground", "orphan"])
@@ -132,7 +132,7 @@ def test_a_suspended_job_gives_its_place_up_and_goes_on_where_it_is_told_to(both
     state = k.wait_node("queue", "a", "Queued")
     assert (state["status"], state["executionCount"]) == ("Running", 1)
     until(lambda: not _pods(k, "a"))
-    k("wait", "--for=condition=Suspended", f"job/{job}", "--timeout=30s")
+    k("wait", "--for=condition=Suspended", f"job/{job}", "--timeout=120s")
     assert _row(k, job)[:2] == ["Suspended", "0/1"]
     # Which Podium does by itself.
     no_start = '{"status": {"startTime": null}}'
@@ -148,7 +148,7 @@ def test_a_suspended_job_gives_its_place_up_and_goes_on_where_it_is_told_to(both
     assert nodes["a"]["output"] == {"v": 1}
     assert (nodes["a"]["executionCount"], nodes["a"]["executionId"]) == (1, "a-1")
     assert not nodes["a"].get("history")
-    k("wait", "--for=condition=complete", f"job/{job}", "--timeout=30s")
+    k("wait", "--for=condition=complete", f"job/{job}", "--timeout=120s")
 
 
 def test_a_disruption_budget_keeps_a_pod_where_it_is(both):

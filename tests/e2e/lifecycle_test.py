@@ -6,13 +6,16 @@ from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import own_namespace
 from tests.e2e.support import (
     CHART,
+    HELD,
     IMAGE,
     TAG,
     Kubectl,
     gate_options,
     helm,
+    let_go,
     output,
     script,
+    started,
     until,
     workflow_run,
 )
@@ -51,10 +54,11 @@ def install(namespace, *options):
 def test_an_upgrade_and_an_uninstall_mid_run(own):
     install(own.namespace)
     own.apply(
-        workflow_run("up", script("a", "sleep 8"), script("b", output(v=1), "a")),
+        workflow_run("up", script("a", HELD), script("b", output(v=1), "a")),
     )
     own.wait_node("up", "a", "Running")
     install(own.namespace, "--set", "logLevel=debug")
+    let_go(own, started(own, "a"))
     assert own.wait("up")["nodes"]["b"]["output"] == {"v": 1}
     assert own.nodes("up")["a"]["executionCount"] == 1
     own.apply(workflow_run("left", script("a", "sleep 300"), script("b", "true", "a")))
@@ -63,20 +67,22 @@ def test_an_upgrade_and_an_uninstall_mid_run(own):
     helm("uninstall", RELEASE, "-n", own.namespace, "--wait", "--timeout=150s")
     assert own.nodes("left")["a"]["status"] == "Running", "runs and their Jobs are kept"
     # Nobody is there who could take anything off: the namespace must end all the same.
-    own("delete", "namespace", own.namespace, "--timeout=60s")
+    own("delete", "namespace", own.namespace, "--timeout=200s")
 
 
 def test_a_namespace_deleted_mid_run_ends(k):
     k.apply(workflow_run("gone", script("a", "sleep 300"), script("b", "true", "a")))
     k.wait_node("gone", "a", "Running")
     until(lambda: k.items("pods", "-l", "podium.dev/node=a"))
-    k("delete", "namespace", k.namespace, "--timeout=60s")
+    k("delete", "namespace", k.namespace, "--timeout=200s")
 
 
 def test_another_operator_takes_over_from_one_that_died(own):
     install(own.namespace, "--set", "replicas=2")
-    chain = [script("n0", "sleep 3")]
-    chain += [script(f"n{i}", f"sleep 1; {output(i=i)}", f"n{i - 1}") for i in range(1, 6)]
+    chain = [script("n0", "true")]
+    chain += [
+        script(f"n{i}", (HELD if i == 1 else "") + output(i=i), f"n{i - 1}") for i in range(1, 6)
+    ]
     own.apply(workflow_run("chain", *chain))
     own.wait_node("chain", "n1", "Running")
 
@@ -88,6 +94,7 @@ def test_another_operator_takes_over_from_one_that_died(own):
     first = until(holder)
     # The identity begins with the name of the Pod.
     own("delete", "pod", first.partition("_")[0], "--grace-period=0", "--force")
+    let_go(own, started(own, "n1"))
     status = own.wait("chain")
     assert {n: s["executionCount"] for n, s in status["nodes"].items()} == dict.fromkeys(
         [f"n{i}" for i in range(6)], 1

@@ -41,7 +41,7 @@ def test_a_drain_moves_the_work_and_counts_no_try(both):
     try:
         k(
             "drain", machine, "--pod-selector=podium.dev/run=drained", "--delete-emptydir-data",
-            "--timeout=60s",
+            "--timeout=120s",
         )  # fmt: skip
         state = k.wait_node("drained", "a", "Unschedulable", seconds=120)
         assert (state["status"], state["executionCount"]) == ("Running", 1)
@@ -58,7 +58,7 @@ def test_a_pod_deleted_by_force_fails_its_try(both):
     once = f"[ $PODIUM_EXECUTION != a-1 ] || sleep 100; {output(v=1)}"
     k.apply(workflow_run("forced", script("a", once, retryPolicy={"maxAttempts": 2})))
     name = started(k, "a")["metadata"]["name"]
-    k("delete", "pod", name, "--grace-period=0", "--force", "--timeout=60s")
+    k("delete", "pod", name, "--grace-period=0", "--force", "--timeout=120s")
     state = k.wait("forced")["nodes"]["a"]
     assert (state["output"], state["executionCount"]) == ({"v": 1}, 2)
     assert state["history"][0]["reason"] == "PodDeleted"

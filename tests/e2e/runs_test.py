@@ -6,11 +6,14 @@ import time
 import pytest
 
 from tests.e2e.support import (
+    HELD,
     ROOT,
     SYSTEM,
     Kubectl,
+    let_go,
     output,
     script,
+    started,
     until,
     workflow,
     workflow_run,
@@ -184,7 +187,7 @@ def test_jobs_are_restricted_and_belong_to_the_run(k):
     assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert k("logs", f"job/{job['metadata']['name']}").stdout == "65532\n"
 
-    k("wait", "--for=condition=complete", "job", "--all", "--timeout=60s")
+    k("wait", "--for=condition=complete", "job", "--all", "--timeout=120s")
     (job,) = k.items("jobs")
     assert (job["status"]["succeeded"], job["status"].get("active", 0)) == (1, 0)
     assert k("get", "jobs", "--no-headers").stdout.split()[2] == "1/1"
@@ -260,12 +263,13 @@ def test_edited_context_and_restore(k):
 
 
 def test_suspend_resume_and_cancel(k):
-    k.apply(workflow_run("stop", script("a", "sleep 3"), script("b", "sleep 300", "a")))
+    k.apply(workflow_run("stop", script("a", HELD), script("b", "sleep 300", "a")))
     k.wait_node("stop", "a", "Running")
     k("patch", "workflowrun", "stop", "--type=merge", "-p", '{"spec":{"suspend":true}}')
-    k.wait_node("stop", "a", "Completed")
     until(lambda: k.status("stop")["phase"] == "Paused")
-    assert k.nodes("stop")["b"]["status"] == "Ready"
+    let_go(k, started(k, "a"))
+    k.wait_node("stop", "a", "Completed")
+    until(lambda: k.nodes("stop")["b"]["status"] == "Ready")
     k("patch", "workflowrun", "stop", "--type=merge", "-p", '{"spec":{"suspend":false}}')
     k.wait_node("stop", "b", "Running")
     until(lambda: k.items("pods", "-l", "podium.dev/node=b"))
@@ -276,14 +280,19 @@ def test_suspend_resume_and_cancel(k):
 
 
 def test_a_restart_of_the_operator_loses_nothing_and_starts_nothing_twice(k):
-    chain = [script("n0", "sleep 2")]
-    chain += [script(f"n{i}", f"sleep 1; {output(i=i)}", f"n{i - 1}") for i in range(1, 6)]
+    held = ("n0", "n3")
+    chain = [script("n0", HELD)]
+    chain += [
+        script(f"n{i}", (HELD if f"n{i}" in held else "") + output(i=i), f"n{i - 1}")
+        for i in range(1, 6)
+    ]
     k.apply(workflow_run("chain", *chain))
     system = Kubectl(SYSTEM)
-    for node in ("n0", "n3"):
+    for node in held:
         k.wait_node("chain", node, "Running", seconds=150)
         system("delete", "pod", "-l", "app.kubernetes.io/name=podium", "--wait=false",
                "--grace-period=0", "--force")  # fmt: skip
+        let_go(k, started(k, node))
     status = k.wait("chain")
     assert {n: s["executionCount"] for n, s in status["nodes"].items()} == dict.fromkeys(
         [f"n{i}" for i in range(6)], 1
