@@ -43,7 +43,7 @@ def test_a_drain_moves_the_work_and_counts_no_try(both):
             "drain", machine, "--pod-selector=podium.dev/run=drained", "--delete-emptydir-data",
             "--timeout=120s",
         )  # fmt: skip
-        state = k.wait_node("drained", "a", "Unschedulable", seconds=120)
+        state = k.wait_node("drained", "a", "Unschedulable")
         assert (state["status"], state["executionCount"]) == ("Running", 1)
     finally:
         k("uncordon", machine)
