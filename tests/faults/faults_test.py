@@ -177,33 +177,23 @@ def test_an_operator_that_stood_still_goes_on(place):
     once(place)
 
 
-def test_a_job_that_somebody_deletes_fails_its_execution_once(place):
+@pytest.mark.parametrize("kind", ["Job", "Pod"])
+def test_what_somebody_deletes_fails_its_execution_once(place, kind):
     place.start()
     place.run(HELD)
-    job = place.held().metadata.owner_references[0].name
-    place.batch.delete_namespaced_job(job, place.name, propagation_policy="Background")
+    pod = place.held().metadata
+    if kind == "Job":
+        job = pod.owner_references[0].name
+        place.batch.delete_namespaced_job(job, place.name, propagation_policy="Background")
+    else:  # by force
+        place.core.delete_namespaced_pod(pod.name, place.name, grace_period_seconds=0)
     place.held("hold-2")
     place.let_go("hold-2")
     status = place.wait()
     place.settled()
     hold = status["nodes"]["hold"]
     assert (status["phase"], hold["executionCount"]) == ("Succeeded", 2)
-    assert hold["history"][0]["reason"] == "JobDeleted"
-    assert not place.pods("hold-1")
-
-
-def test_a_pod_that_somebody_deletes_by_force_fails_its_execution_once(place):
-    place.start()
-    place.run(HELD)
-    pod = place.held().metadata.name
-    place.core.delete_namespaced_pod(pod, place.name, grace_period_seconds=0)
-    place.held("hold-2")
-    place.let_go("hold-2")
-    status = place.wait()
-    place.settled()
-    hold = status["nodes"]["hold"]
-    assert (status["phase"], hold["executionCount"]) == ("Succeeded", 2)
-    assert hold["history"][0]["reason"] == "PodDeleted"
+    assert hold["history"][0]["reason"] == f"{kind}Deleted"
     assert not place.pods("hold-1")
 
 
