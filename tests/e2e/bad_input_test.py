@@ -264,7 +264,8 @@ def test_what_admission_refuses_fails_at_once_in_the_servers_words(k):
 
     def denies():
         """the server knows the policy"""
-        return k("create", "--dry-run=server", "-f", "-", stdin=probe, ok=False).returncode
+        answer = k("create", "--dry-run=server", "-f", "-", stdin=probe, ok=False)
+        return "no such Pod here" in answer.stderr
 
     try:
         k.apply(policy, binding)

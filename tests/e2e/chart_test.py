@@ -6,69 +6,28 @@ operator, so it stands beside any other. The CRDs belong to the cluster, not to 
 
 import copy
 import json
-import os
 import shutil
-import subprocess
-import time
 import uuid
-from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.e2e.support import CHART, helm, kubectl_path, require_cluster, run, until
+
 # One release serves all of them: they stay on one worker.
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("chart")]
 
-CHART = Path(__file__).parents[2] / "charts" / "podium"
 # `helm template` asks no server, and a helm built from its module thinks of 1.20.
 KUBE = ("--kube-version", "1.35.0")
 
 
-def run(*command, stdin=None):
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-
-
-def must(*command, stdin=None):
-    done = run(*command, stdin=stdin)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def until(check, seconds=120):
-    """Wait until check() returns something true, and return that."""
-    end = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < end, f"not within {seconds} s: {check.__doc__ or check}"
-        time.sleep(0.2)
-    return found
-
-
-@pytest.fixture(scope="module")
-def helm():
-    cached = sorted(Path.home().glob(".cache/podium/helm-*/helm"))
-    found = os.environ.get("HELM") or shutil.which("helm") or (str(cached[-1]) if cached else None)
-    if not found:
-        pytest.fail("no helm: set HELM, put it in PATH, or run `make cluster`")
-
-    def call(*arguments, ok=True):
-        done = run(found, *arguments)
-        assert not ok or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def kubectl():
-    if not os.environ.get("KUBECONFIG"):
-        pytest.fail("no cluster: set KUBECONFIG, `make cluster` prints it")
-    answer = run("kubectl", "get", "--raw=/readyz", "--request-timeout=10s")
-    if answer.returncode:
-        pytest.fail(f"the cluster of KUBECONFIG does not answer: {answer.stderr}")
+    require_cluster()
 
     def call(*arguments, stdin=None, ok=True):
         text = stdin if isinstance(stdin, str | None) else json.dumps(stdin)
-        done = run("kubectl", *arguments, stdin=text)
+        done = run(kubectl_path(), *arguments, stdin=text)
         assert not ok or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done
 
@@ -76,7 +35,7 @@ def kubectl():
 
 
 @pytest.fixture(scope="module")
-def render(helm):
+def render():
     def call(*options, release="podium", namespace="podium-system"):
         text = helm("template", release, str(CHART), "-n", namespace, *KUBE, *options).stdout
         return [document for document in yaml.safe_load_all(text) if document]
@@ -97,7 +56,7 @@ def config_of(documents):
 # --- without an install -------------------------------------------------------------------------
 
 
-def test_lint_is_clean(helm):
+def test_lint_is_clean():
     assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART)).stdout
 
 
@@ -115,7 +74,7 @@ def test_lint_is_clean(helm):
         ("image.digest=latest", ["/image/digest", "latest"]),
     ],
 )
-def test_unknown_and_wrong_values_are_refused_by_name(helm, option, words):
+def test_unknown_and_wrong_values_are_refused_by_name(option, words):
     done = helm("template", "podium", str(CHART), *KUBE, "--set", option, ok=False)
     assert done.returncode != 0
     for word in words:
@@ -300,14 +259,14 @@ def crds(kubectl, render):
 class Release:
     """An install of the chart in a namespace of its own, watching only that, with no operator."""
 
-    def __init__(self, helm, kubectl, chart):
-        self.helm, self.kubectl, self.chart = helm, kubectl, chart
+    def __init__(self, kubectl, chart):
+        self.kubectl, self.chart = kubectl, chart
         self.namespace = f"podium-chart-{uuid.uuid4().hex[:8]}"
         self.name = self.namespace
         self.user = f"system:serviceaccount:{self.namespace}:{self.name}"
 
     def apply(self, *options):
-        self.helm(
+        helm(
             "upgrade", "--install", self.name, str(self.chart), "-n", self.namespace,
             "--set", "replicas=0", "--set", f"watchNamespaces={{{self.namespace}}}",
             "--set", "image.repository=docker.io/library/podium,image.tag=dev", *options,
@@ -325,10 +284,10 @@ class Release:
 
 
 @pytest.fixture(scope="module")
-def release(helm, kubectl, crds, tmp_path_factory):
+def release(kubectl, crds, tmp_path_factory):
     chart = tmp_path_factory.mktemp("chart") / "podium"
     shutil.copytree(CHART, chart, ignore=shutil.ignore_patterns("crds"))
-    made = Release(helm, kubectl, chart)
+    made = Release(kubectl, chart)
     kubectl("create", "namespace", made.namespace)
     try:
         made.apply()
@@ -761,7 +720,7 @@ def test_upgrade_switches_inline_workflows_off_and_pod_defaults_on(release, kube
 
 
 @pytest.mark.parametrize("options", [(), ("--set", "watchNamespaces={default}")])
-def test_the_server_accepts_the_whole_chart(helm, kubectl, release, crds, options):
+def test_the_server_accepts_the_whole_chart(kubectl, release, crds, options):
     text = helm("template", f"{release.name}-x", str(CHART), "-n", release.namespace, *KUBE, "--set",
                 "networkPolicy.enabled=true,allowInlineWorkflows=false", *options).stdout  # fmt: skip
     kubectl(
@@ -769,9 +728,9 @@ def test_the_server_accepts_the_whole_chart(helm, kubectl, release, crds, option
     )
 
 
-def test_uninstall_leaves_the_resources_and_nothing_else(helm, kubectl, release):
+def test_uninstall_leaves_the_resources_and_nothing_else(kubectl, release):
     """On a second release, so that the order of tests does not matter."""
-    second = Release(helm, kubectl, release.chart)
+    second = Release(kubectl, release.chart)
     kubectl("create", "namespace", second.namespace)
     try:
         second.apply()

@@ -111,7 +111,7 @@ def test_a_large_run_from_its_first_write_to_its_deletion(kubectl):
         events = get(kubectl, "events")["items"]
         return [e for e in events if e["reason"] == "RerunRefused" and lost in e["message"]]
 
-    until(refused, 120)
+    until(refused)
     assert status(kubectl)["phase"] == "Succeeded"
 
     # All of it goes with the run.
@@ -121,4 +121,4 @@ def test_a_large_run_from_its_first_write_to_its_deletion(kubectl):
         """the shards go with their run"""
         return not get(kubectl, "wfrn")["items"]
 
-    until(gone, 120)
+    until(gone)

@@ -5,13 +5,11 @@ import pytest
 from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import own_namespace
 from tests.e2e.support import (
-    CHART,
     HELD,
-    IMAGE,
-    TAG,
     Kubectl,
-    gate_options,
+    chain,
     helm,
+    install,
     let_go,
     output,
     script,
@@ -38,26 +36,18 @@ def own(podium):
         helm("uninstall", RELEASE, "-n", namespace, "--ignore-not-found", "--wait", ok=False)
 
 
-def install(namespace, *options):
-    arguments = [
-        "upgrade", "--install", RELEASE, str(CHART), "-n", namespace, "--take-ownership",
-        "--set", f"image.repository={IMAGE},image.tag={TAG},watchNamespaces={{{namespace}}}",
-        "--wait", "--timeout=120s", *gate_options(), *options,
-    ]  # fmt: skip
-    done = helm(*arguments, ok=False)
-    if "with the name" in done.stderr:
-        # While Helm adopts, what it finds may go: seen with a ClusterRole and with a policy.
-        done = helm(*arguments, ok=False)
-    assert done.returncode == 0, done.stderr
+def install_second(namespace, *options):
+    watched = ("--set", f"watchNamespaces={{{namespace}}}")
+    install(*watched, *options, release=RELEASE, namespace=namespace)
 
 
 def test_an_upgrade_and_an_uninstall_mid_run(own):
-    install(own.namespace)
+    install_second(own.namespace)
     own.apply(
         workflow_run("up", script("a", HELD), script("b", output(v=1), "a")),
     )
     own.wait_node("up", "a", "Running")
-    install(own.namespace, "--set", "logLevel=debug")
+    install_second(own.namespace, "--set", "logLevel=debug")
     let_go(own, started(own, "a"))
     assert own.wait("up")["nodes"]["b"]["output"] == {"v": 1}
     assert own.nodes("up")["a"]["executionCount"] == 1
@@ -78,12 +68,8 @@ def test_a_namespace_deleted_mid_run_ends(k):
 
 
 def test_another_operator_takes_over_from_one_that_died(own):
-    install(own.namespace, "--set", "replicas=2")
-    chain = [script("n0", "true")]
-    chain += [
-        script(f"n{i}", (HELD if i == 1 else "") + output(i=i), f"n{i - 1}") for i in range(1, 6)
-    ]
-    own.apply(workflow_run("chain", *chain))
+    install_second(own.namespace, "--set", "replicas=2")
+    own.apply(workflow_run("chain", *chain("n1")))
     own.wait_node("chain", "n1", "Running")
 
     def holder():

@@ -10,6 +10,7 @@ from tests.e2e.support import (
     ROOT,
     SYSTEM,
     Kubectl,
+    chain,
     let_go,
     output,
     script,
@@ -269,7 +270,8 @@ def test_suspend_resume_and_cancel(k):
     until(lambda: k.status("stop")["phase"] == "Paused")
     let_go(k, started(k, "a"))
     k.wait_node("stop", "a", "Completed")
-    until(lambda: k.nodes("stop")["b"]["status"] == "Ready")
+    assert k.status("stop")["phase"] == "Paused"
+    assert k.nodes("stop")["b"]["status"] == "Ready"
     k("patch", "workflowrun", "stop", "--type=merge", "-p", '{"spec":{"suspend":false}}')
     k.wait_node("stop", "b", "Running")
     until(lambda: k.items("pods", "-l", "podium.dev/node=b"))
@@ -281,12 +283,7 @@ def test_suspend_resume_and_cancel(k):
 
 def test_a_restart_of_the_operator_loses_nothing_and_starts_nothing_twice(k):
     held = ("n0", "n3")
-    chain = [script("n0", HELD)]
-    chain += [
-        script(f"n{i}", (HELD if f"n{i}" in held else "") + output(i=i), f"n{i - 1}")
-        for i in range(1, 6)
-    ]
-    k.apply(workflow_run("chain", *chain))
+    k.apply(workflow_run("chain", *chain(*held)))
     system = Kubectl(SYSTEM)
     for node in held:
         k.wait_node("chain", node, "Running", seconds=150)
