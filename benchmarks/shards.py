@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
-from podium.cluster.shards import INLINE_NODES, Shards
+from podium.cluster.runs.shards import INLINE_NODES, Shards
 from podium.engine.codec import dump_node
 
 SIZES = (INLINE_NODES + 100, 1000, 2000, 5000)

@@ -1,1 +1,1 @@
-"""Rules of SEMANTICS.md as YAML cases that both shells run and end equal."""
+"""Rules of semantics.md as YAML cases that both shells run and end equal."""

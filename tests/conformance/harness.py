@@ -30,7 +30,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from podium.api.files import load_text
+from podium.api.source.files import load_text
 
 CASES = Path(__file__).parent / "cases"
 ENDED = ("Succeeded", "Failed", "Cancelled")

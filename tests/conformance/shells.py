@@ -5,10 +5,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from podium.api.files import parse
 from podium.api.problems import InvalidError, errors
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.run import RecordedAnswers, WorkflowRunSpec
+from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
 from podium.engine.codec import dump_status
 from podium.engine.model import Emit, Request, RerunRequest, RestoreRequest

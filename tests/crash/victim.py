@@ -14,8 +14,8 @@ import threading
 from collections import Counter
 
 from podium.cli.operator import operator
-from podium.cluster import shards
-from podium.cluster.gateway import ApiError, Gateway
+from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.runs import shards
 
 WHEN = ("before", "after")
 SHARDS = {"INLINE_NODES": 4, "SHARD_NODES": 3, "RECENT_NODES": 2}

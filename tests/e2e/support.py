@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from podium.cluster.gates import parse_gates
+from podium.cluster.feature_gates import parse_gates
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "podium"

@@ -8,16 +8,16 @@ import asyncio
 import pytest
 
 from podium.api.names import LABEL_RECORDED
-from podium.cluster import attempts as attempts_module
-from podium.cluster import cache as cache_module
-from podium.cluster import runs as runs_module
-from podium.cluster import status as status_module
-from podium.cluster.cache import Cache
-from podium.cluster.gateway import ApiError
-from podium.cluster.keeper import JobKeeper
-from podium.cluster.status import ConflictError
-from podium.cluster.views import pod_view
-from podium.cluster.watches import Reflector
+from podium.cluster.jobs.controller import JobKeeper
+from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.views import pod_view
+from podium.cluster.runs import attempts as attempts_module
+from podium.cluster.runs import controller as runs_module
+from podium.cluster.runs import status_writer as status_module
+from podium.cluster.runs.status_writer import ConflictError
+from podium.cluster.watch import store as cache_module
+from podium.cluster.watch.reflector import Reflector
+from podium.cluster.watch.store import Cache
 from podium.engine.engine import Engine
 from podium.engine.model import Control, Launch
 from tests.unit.cluster import (

@@ -2,7 +2,7 @@
 
 Observations come lost, doubled, late, stale and out of order; the engine is thrown away and
 rebuilt from what was last written at any moment. Whatever happens, the end state is the one that
-a few lines straight from SEMANTICS.md compute (`expected`).
+a few lines straight from semantics.md compute (`expected`).
 """
 
 import json
@@ -83,7 +83,7 @@ def cases(draw, most=7):
 
 
 def expected(case, numbers=None):
-    """Compute each node's end straight from the tables of SEMANTICS.md 3 and 4."""
+    """Compute each node's end straight from the tables of semantics.md 3 and 4."""
     ends = {}
     for node in case.spec.nodes:
         edges = []

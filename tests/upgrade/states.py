@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from podium.cluster.jobs import build_pod, job_name
+from podium.cluster.jobs.builder import build_pod, job_name
 from tests.cluster.kwok import LABEL
 
 STATES = Path(__file__).parent / "states"

@@ -4,11 +4,11 @@ import importlib.metadata
 
 import pytest
 
-from podium.api.files import parse
+from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
-from podium.cluster.definitions import revision_name
-from podium.cluster.jobs import job_name
-from podium.cluster.views import job_view, pod_view, run_view
+from podium.cluster.jobs.builder import job_name
+from podium.cluster.kube.views import job_view, pod_view, run_view
+from podium.cluster.runs.revisions import revision_name
 from podium.engine.codec import dump_status, load_status
 from podium.engine.plan import Plan
 from tests.upgrade import states

@@ -120,7 +120,7 @@ logFormat: {{ .Values.logFormat }}
 {{- end -}}
 
 {{/*
-SECURITY.md 3 and 4, said once more to the API server: what a Pod may be that Podium makes. The
+docs/security.md, said once more to the API server: what a Pod may be that Podium makes. The
 argument is the path of the Pod's spec in the object. Nothing here lists what is forbidden where what
 is allowed can be listed. Several rules may be broken at once, the API server tells the first.
 */}}

@@ -22,16 +22,25 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 atexit.register(gc.freeze)
 
 _COMMANDS = {
-    "run": ("podium.cli.runs:run", "Run a workflow on this machine."),
-    "resume": ("podium.cli.runs:resume", "Go on with a run that was interrupted."),
-    "rerun": ("podium.cli.runs:rerun", "Run nodes of a run again, and what comes after them."),
-    "restore": ("podium.cli.runs:restore", "Take a run back to a context version."),
-    "get": ("podium.cli.runs:get", "List runs, or show one."),
-    "logs": ("podium.cli.runs:logs", "Print what the programs of a run wrote."),
-    "context": ("podium.cli.runs:context", "Print the context of a run, also as it once was."),
-    "validate": ("podium.cli.definitions:validate", "Check definition files."),
-    "convert": ("podium.cli.definitions:convert", "Print a definition as a Workflow resource."),
-    "graph": ("podium.cli.definitions:graph", "Draw the graph of a file or a run."),
+    "run": ("podium.cli.commands.runs:run", "Run a workflow on this machine."),
+    "resume": ("podium.cli.commands.runs:resume", "Go on with a run that was interrupted."),
+    "rerun": (
+        "podium.cli.commands.runs:rerun",
+        "Run nodes of a run again, and what comes after them.",
+    ),
+    "restore": ("podium.cli.commands.runs:restore", "Take a run back to a context version."),
+    "get": ("podium.cli.commands.runs:get", "List runs, or show one."),
+    "logs": ("podium.cli.commands.runs:logs", "Print what the programs of a run wrote."),
+    "context": (
+        "podium.cli.commands.runs:context",
+        "Print the context of a run, also as it once was.",
+    ),
+    "validate": ("podium.cli.commands.definitions:validate", "Check definition files."),
+    "convert": (
+        "podium.cli.commands.definitions:convert",
+        "Print a definition as a Workflow resource.",
+    ),
+    "graph": ("podium.cli.commands.definitions:graph", "Draw the graph of a file or a run."),
     "operator": ("podium.cli.operator:operator", "Run the operator of a cluster."),
     "uninstall": (
         "podium.cli.operator:uninstall",

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import yaml
 
-from podium.api import marked
+from podium.api.source import source_map as marked
 from podium.cli.output import is_safe, plain
 
 __all__ = ["to_json", "to_yaml"]

@@ -10,8 +10,8 @@ import click
 
 from podium.cli.output import CliError
 from podium.cluster import operator as cluster_operator
-from podium.cluster.gates import GATES, parse_gates
-from podium.cluster.gateway import ApiError, connect
+from podium.cluster.feature_gates import GATES, parse_gates
+from podium.cluster.kube.client import ApiError, connect
 from podium.cluster.settings import Settings, load_settings
 from podium.cluster.uninstall import release_pods, stop_operator
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from podium import contracts
-from podium.api import marked
+from podium.api.source import source_map as marked
 from podium.cli.output import CliError
 
 __all__ = ["context_of", "load_context", "parse_value"]

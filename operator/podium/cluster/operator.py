@@ -8,22 +8,23 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from podium.api.names import LABEL_RECORDED, LABEL_RUN
-from podium.cluster import handlers, health
-from podium.cluster.cache import Cache
-from podium.cluster.definitions import Definitions
-from podium.cluster.gateway import ApiError, Gateway, connect, own_namespace
-from podium.cluster.housekeeping import Housekeeping
-from podium.cluster.keeper import JobKeeper
-from podium.cluster.leader import Leader, Timing
+from podium.cluster import health
+from podium.cluster.garbage_collector import Housekeeping
+from podium.cluster.jobs.controller import JobKeeper
+from podium.cluster.kube.client import ApiError, Gateway, connect, own_namespace
+from podium.cluster.kube.events import Recorder, Subject
+from podium.cluster.kube.leader_election import Leader, Timing
+from podium.cluster.kube.views import RunView, job_view
 from podium.cluster.metrics import Metrics
-from podium.cluster.queue import KeyQueue, Rank, backoff
-from podium.cluster.recorder import Recorder, Subject
-from podium.cluster.runs import QueueKey, RunController
+from podium.cluster.runs.controller import QueueKey, RunController
+from podium.cluster.runs.revisions import Definitions
+from podium.cluster.runs.status_writer import ConflictError
 from podium.cluster.settings import Settings
-from podium.cluster.status import ConflictError
-from podium.cluster.views import RunView, job_view
-from podium.cluster.watches import Reflector
-from podium.cluster.workflows import WorkflowController
+from podium.cluster.watch import kopf_source as handlers
+from podium.cluster.watch.reflector import Reflector
+from podium.cluster.watch.store import Cache
+from podium.cluster.workflow_controller import WorkflowController
+from podium.cluster.workqueue import KeyQueue, Rank, backoff
 
 __all__ = ["run"]
 

@@ -11,7 +11,7 @@ from podium.api.base import ApiModel
 from podium.api.messages import translate
 from podium.api.names import GROUP
 from podium.api.problems import InvalidError, Problem
-from podium.cluster.gates import GATES, Gate
+from podium.cluster.feature_gates import GATES, Gate
 
 __all__ = ["JobSettings", "LeaderElection", "Limits", "Settings", "load_settings"]
 

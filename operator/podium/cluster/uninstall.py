@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 from podium.api.names import LABEL_RUN
-from podium.cluster.gateway import ApiError, Gateway
-from podium.cluster.jobs import without_finalizer
+from podium.cluster.jobs.builder import without_finalizer
+from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.views import finalizer_of
 from podium.cluster.settings import Settings
-from podium.cluster.views import finalizer_of
 
 __all__ = ["release_pods", "stop_operator"]
 

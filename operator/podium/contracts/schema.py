@@ -1,7 +1,7 @@
 """Schemas for those who use them, and what is found wrong with them or with values.
 
-What does the work (`podium.contracts.draft`) takes longer to load than most workflows to check, so
-it is loaded with the first schema.
+What does the work (`podium.contracts.json_schema`) takes longer to load than most workflows take
+to check, so it is loaded with the first schema.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from podium.contracts.draft import Schema
+    from podium.contracts.json_schema import Schema
 
 __all__ = ["Breach", "SchemaProblem", "compile_schema", "schema_problems", "with_defaults"]
 
@@ -48,16 +48,16 @@ def compile_schema(schema: Mapping[str, Any]) -> "Schema":
 
 @lru_cache(maxsize=512)
 def _compiled(text: bytes) -> "Schema":
-    from podium.contracts.draft import Schema  # noqa: PLC0415 - see the module's docstring
+    from podium.contracts.json_schema import Schema  # noqa: PLC0415 - see the module's docstring
 
     return Schema(orjson.loads(text))
 
 
 def schema_problems(schema: Mapping[str, Any]) -> list[SchemaProblem]:
     """Return everything wrong with a schema: keywords, patterns, references."""
-    from podium.contracts import draft  # noqa: PLC0415 - see the module's docstring
+    from podium.contracts import json_schema  # noqa: PLC0415 - see the module's docstring
 
-    return draft.schema_problems(schema)
+    return json_schema.schema_problems(schema)
 
 
 def with_defaults(schema: Mapping[str, Any], instance: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """JSON values: read strictly, made canonical, so that laptop, status and archive agree.
 
-The rules are those of SEMANTICS.md 7: integral floats become integers, integers fit in 64 bits,
+The rules are those of semantics.md 7: integral floats become integers, integers fit in 64 bits,
 NaN and infinities and duplicate keys are refused, the digest is over the canonical form.
 """
 

@@ -33,7 +33,8 @@ from podium.api.run import (
 )
 from podium.api.workflow import TriggerRule
 from podium.engine.conditions import set_condition
-from podium.engine.inputs import InputProblem, edge_scope, node_input, node_scope
+from podium.engine.context import InputProblem, edge_scope, node_input, node_scope
+from podium.engine.history import HISTORY, VersionGoneError, edited_context, record_at
 from podium.engine.model import (
     Action,
     AttemptPhase,
@@ -49,10 +50,9 @@ from podium.engine.model import (
     Stop,
     WakeAt,
 )
-from podium.engine.moves import MOVES
 from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.engine.start import check_context
-from podium.engine.versions import HISTORY, VersionGoneError, edited_context, record_at
+from podium.engine.transitions import MOVES
 
 __all__ = ["Changes", "Engine", "recorded_end"]
 
@@ -408,7 +408,7 @@ class Engine:
         return True
 
     def _edge_state(self, edge: PlanEdge, source: NodeState) -> _EdgeState:
-        """Return what an edge says, by the table of SEMANTICS.md 3."""
+        """Return what an edge says, by the table of semantics.md 3."""
         match source.status:
             case NodeStatus.COMPLETED:
                 if edge.condition is None:
@@ -496,7 +496,7 @@ class Engine:
             self._emit(EventType.NORMAL, "NodeSkipped", f"{reason}: {message}", name)
 
     def _join(self, node: PlanNode) -> tuple[NodeStatus, str, str]:
-        """Return what the incoming edges make of a node, by the table of SEMANTICS.md 3.
+        """Return what the incoming edges make of a node, by the table of semantics.md 3.
 
         The answer must not depend on the order in which sources end: a failed edge skips a node
         at once, but not while an undecided edge's condition could still break (which fails it).

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podium.api import files
 from podium.api.base import format_duration, format_time, parse_time
 from podium.api.problems import InvalidError, format_path
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
+from podium.api.source import files
 
 HEAD = {"apiVersion": "podium.dev/v1alpha1", "kind": "WorkflowRun", "metadata": {"name": "r"}}
 BY_NAME = {"workflowRef": {"name": "hello"}}

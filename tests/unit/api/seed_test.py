@@ -5,7 +5,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from podium.api import files, seed
+from podium.api import seed
+from podium.api.source import files
 from podium.dag import WorkflowDAG
 
 SDLC = Path(__file__).parents[3] / "examples" / "sdlc" / "sdlc_complete_workflow.yaml"

@@ -2,8 +2,9 @@
 
 import pytest
 
-from podium.api import checks, files
+from podium.api import checks
 from podium.api.problems import InvalidError, format_path
+from podium.api.source import files
 from podium.api.workflow import WorkflowSpec
 
 HEAD = {"apiVersion": "podium.dev/v1alpha1", "kind": "Workflow", "metadata": {"name": "w"}}

@@ -2,12 +2,12 @@
 
 import pytest
 
-from podium.cluster.gateway import ApiError
+from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.events import Subject
 from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
-from podium.cluster.recorder import Subject
+from podium.cluster.runs.status_writer import ConflictError
 from podium.cluster.settings import Settings
-from podium.cluster.status import ConflictError
 from tests.unit.cluster import support
 
 

@@ -1,4 +1,4 @@
-"""What a run does, rule by rule (SEMANTICS.md 3 to 6), without retries and re-runs."""
+"""What a run does, rule by rule (semantics.md 3 to 6), without retries and re-runs."""
 
 import pytest
 

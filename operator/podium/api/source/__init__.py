@@ -1,0 +1,1 @@
+"""Definition files: YAML and JSON, read with the position of every value."""

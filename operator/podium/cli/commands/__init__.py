@@ -1,0 +1,1 @@
+"""The verbs of `podium`; `podium.cli` says which module has which."""

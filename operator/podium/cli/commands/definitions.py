@@ -1,0 +1,222 @@
+"""Verbs on definition files: validate, convert, graph."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from podium.api.problems import InvalidError, Problem, errors
+from podium.api.resources import Workflow
+from podium.api.run import NodeState
+from podium.api.source.files import Document, File, Resource, read_file
+from podium.api.workflow import WorkflowSpec
+from podium.cli import graphs
+from podium.cli.documents import to_json, to_yaml
+from podium.cli.output import CliError, ExitCode, plain, say_problems
+from podium.dag import WorkflowDAG
+from podium.engine.plan import Plan
+from podium.engine.start import check_context, initial_context
+from podium.local.store import RunFolder
+
+__all__ = [
+    "choose_workflow",
+    "convert",
+    "graph",
+    "graph_problems",
+    "sound_file",
+    "validate",
+]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+def validate(files: tuple[str, ...], *, strict: bool) -> None:
+    """Check definition files, - for standard input: all problems, each with its line."""
+    sound = True
+    for name in files:
+        file = read_file(name)
+        problems = [*file.problems, *graph_problems(file)]
+        if not errors(problems):
+            problems += _context_problems(file)
+        problems.sort(key=lambda problem: problem.line or 0)
+        say_problems(problems)
+        bad = problems if strict else errors(problems)
+        sound = sound and not bad
+        if bad:
+            click.echo(plain(f"{file.name}: invalid: {_count(len(bad), 'problem')}"))
+            continue
+        verdict = f"valid, {_count(len(problems), 'warning')}" if problems else "valid"
+        for document in file.documents:
+            if document.resource is None:
+                click.echo(plain(f"{file.name}: {document.kind}: of another kind, not checked"))
+            else:
+                click.echo(plain(f"{file.name}: {_summary(document.resource)}: {verdict}"))
+    if not sound:
+        raise click.exceptions.Exit(ExitCode.USAGE)
+
+
+def _context_problems(file: File) -> list[Problem]:
+    """Check the contexts of runs against what their workflows want, where the file has these."""
+    known: dict[str, WorkflowSpec] = {}
+    for _, workflow in file.workflows:
+        known[workflow.metadata.name] = workflow.spec
+        known.setdefault(workflow.spec.id or "", workflow.spec)
+    found = []
+    for document, run in file.runs:
+        reference = run.spec.workflow_ref
+        spec = run.spec.workflow_spec if reference is None else known.get(reference.name)
+        if spec is not None:
+            plan = Plan.build(spec, workflow_id="")
+            problems = check_context(plan, initial_context(plan, run.spec))
+            found += [document.located(problem) for problem in problems]
+    return found
+
+
+def _summary(resource: Resource) -> str:
+    if isinstance(resource, Workflow):
+        return f"Workflow {resource.metadata.name}: {_size(resource.spec)}"
+    name = resource.metadata.name or f"{resource.metadata.generate_name}…"
+    if resource.spec.workflow_spec is not None:
+        return f"WorkflowRun {name}: {_size(resource.spec.workflow_spec)}"
+    assert resource.spec.workflow_ref is not None  # noqa: S101 - for the type checker
+    return f"WorkflowRun {name} of the Workflow {resource.spec.workflow_ref.name}"
+
+
+def _size(spec: WorkflowSpec) -> str:
+    nodes, edges = len(spec.nodes), len(WorkflowDAG(spec).edges)
+    return f"{_count(nodes, 'node')}, {_count(edges, 'edge')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def graph_problems(file: File) -> list[Problem]:
+    """Return what is wrong with the graphs of a file, errors and warnings.
+
+    Of a definition that has other problems too, what is left is looked at: all errors come at once.
+    """
+    found = []
+    for document in file.documents:
+        resource = document.resource or document.remainder
+        if isinstance(resource, Workflow):
+            problems = WorkflowDAG(resource.spec).problems()
+        elif resource is not None and resource.spec.workflow_spec is not None:
+            problems = WorkflowDAG(resource.spec.workflow_spec).problems(("spec", "workflowSpec"))
+        else:
+            continue
+        if document.resource is None:
+            problems = [each for each in errors(problems) if not document.overlaps(each.path)]
+        found += [document.located(problem) for problem in problems]
+    return found
+
+
+def sound_file(name: str) -> File:
+    """Read a file. Raises `InvalidError` with all its problems, those of its graphs too."""
+    file = read_file(name)
+    problems = [*file.problems, *graph_problems(file)]
+    if errors(problems):
+        raise InvalidError(sorted(problems, key=lambda problem: problem.line or 0))
+    return file
+
+
+def choose_workflow(file: File, name: str | None) -> tuple[Document, Workflow]:
+    """Return the file's one Workflow, or the one that is named. Raises `CliError`."""
+    there = file.workflows
+    if name is not None:
+        there = [
+            (document, workflow)
+            for document, workflow in there
+            if name in (workflow.metadata.name, workflow.spec.id)
+        ]
+    if len(there) == 1:
+        return there[0]
+    known = ", ".join(workflow.metadata.name for _, workflow in file.workflows) or "none"
+    if name is not None:
+        raise CliError(f"{file.name} has no Workflow {name!r}; it has {known}")
+    if there:
+        raise CliError(f"{file.name} has several Workflows: choose with --name, one of {known}")
+    raise CliError(f"{file.name} holds no Workflow")
+
+
+_name = click.option(
+    "--name", metavar="WORKFLOW", help="Which Workflow, where the file has several."
+)
+
+
+@click.command()
+@click.argument("file")
+@_name
+@click.option(
+    "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True
+)
+def convert(file: str, name: str | None, output: str) -> None:
+    """Print a definition, in the seed's format too, as a Workflow resource."""
+    _, workflow = choose_workflow(sound_file(file), name)
+    document = workflow.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if output == "json":
+        click.echo(to_json(document))
+    else:
+        click.echo(to_yaml(document), nl=False)
+
+
+@click.command()
+@click.argument("file_or_run")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["ascii", "mermaid", "dot"]),
+    default="ascii",
+    show_default=True,
+    help="For the terminal, for Markdown pages, for Graphviz.",
+)
+@_name
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".podium"),
+    show_default=True,
+    help="Where runs are kept.",
+)
+def graph(file_or_run: str, output: str, name: str | None, state_dir: Path) -> None:
+    """Draw the graph of a file, or of a run on this machine with the states of its nodes.
+
+    A line shows a node and what comes before it; nodes of one number can run side by side.
+    """
+    states: dict[str, NodeState] = {}
+    folder = RunFolder(state_dir, file_or_run)
+    path = Path(file_or_run)
+    if file_or_run != "-" and folder.exists and (path.is_dir() or not path.exists()):
+        record, status = folder.load()
+        spec, states = record.workflow, status.nodes
+    elif file_or_run == "-" or path.exists():
+        spec = _spec_of(sound_file(file_or_run), name)
+    else:
+        raise CliError(f"{file_or_run}: is neither a file nor a run in {state_dir}")
+    dag = WorkflowDAG(spec)
+    match output:
+        case "mermaid":
+            lines = graphs.mermaid(dag, states)
+        case "dot":
+            lines = graphs.dot(dag, states)
+        case _:
+            lines = graphs.ascii_levels(dag, states, _columns())
+    click.echo("\n".join(lines))
+
+
+def _columns() -> int | None:
+    """Return the width of the terminal; None where the output goes elsewhere."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def _spec_of(file: File, name: str | None) -> WorkflowSpec:
+    """Return the graph of a file: its Workflow's, else its one inline run's."""
+    inline = [run.spec.workflow_spec for _, run in file.runs if run.spec.workflow_spec is not None]
+    if not file.workflows and len(inline) == 1 and name is None:
+        return inline[0]
+    return choose_workflow(file, name)[1].spec

@@ -1,0 +1,238 @@
+"""What a Job and its Pods say of an execution (semantics.md 6). Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from podium.cluster.kube.views import JobView, PodView
+from podium.engine.model import AttemptPhase, Observation
+from podium.executors.outcome import failed_program, is_retryable
+
+__all__ = ["MESSAGE_LIMIT", "Seen", "observe"]
+
+MESSAGE_LIMIT = 4096
+"""Bytes of a container's termination message that the kubelet keeps."""
+POD_MESSAGE_LIMIT = 12_288
+"""Bytes of all termination messages of a Pod, shared out evenly among its containers."""
+
+HOPELESS_SECONDS = 10.0
+PULL_SECONDS = 60.0
+NO_POD_SECONDS = 15.0
+"""After this long without a Pod, the Job's Events say why."""
+
+_HOPELESS = {
+    "InvalidImageName": "ImagePull",
+    "ErrImageNeverPull": "ImagePull",
+    "CreateContainerConfigError": "Config",
+    "CreateContainerError": "Config",
+    "RunContainerError": "Config",
+}
+_PULLING = {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"}
+_REFUSED_BY_KUBELET = (
+    "OutOf",
+    "NodeAffinity",
+    "UnexpectedAdmissionError",
+    "NodeShutdown",
+    "Preempting",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The observations of one execution, and what the shell has to do beside."""
+
+    observations: tuple[Observation, ...]
+    look_again: float | None = None
+    """Seconds after which time alone may change the answer."""
+    remove: bool = False
+    """Whether the Job must be deleted once the observation is recorded: it does not end alone."""
+    ask_why: bool = False
+    """Whether the Job's Events must be read: it has no Pod."""
+    needs_pod: bool = False
+    """Whether Podium has to make its Pod."""
+    lost_since: float | None = None
+    """Since when (seconds since 1970) its machine does not answer."""
+
+
+def observe(
+    node: str,
+    execution: str,
+    job: JobView | None,
+    pods: Sequence[PodView],
+    *,
+    stuck_for: float,
+    age: float,
+) -> Seen:
+    """Say what is known of an execution.
+
+    `job` is None once it is gone; `pods` are all Pods it ever had, vanished ones included.
+    `stuck_for`: seconds since the newest Pod began to wait for an image or its configuration.
+    `age`: seconds since the Job was made.
+    """
+    ordered = sorted(pods, key=lambda pod: (pod.created_at, pod.uid))
+    succeeded = next((pod for pod in ordered if pod.phase == "Succeeded"), None)
+    if succeeded is not None:
+        return Seen((_succeeded(node, execution, succeeded),))
+    if not ordered:
+        return _without_pod(node, execution, job, age)
+    latest = ordered[-1]
+    if latest.alive:
+        return _alive(node, execution, latest, stuck_for)
+    if any(pod.alive for pod in ordered):
+        return Seen((_live(node, execution),))
+    if _is_disruption(latest):
+        return Seen((_disruption(node, execution, job, latest),))
+    return Seen((_ended(node, execution, job, latest),))
+
+
+def _without_pod(node: str, execution: str, job: JobView | None, age: float) -> Seen:
+    if job is None or job.deleting:
+        return Seen((_failed(node, execution, "JobDeleted", "its Job was deleted"),))
+    if job.failed:
+        message = f"its Pod was deleted: {job.failure}".rstrip(": ")
+        return Seen((_failed(node, execution, "PodDeleted", message),))
+    if job.suspended:
+        queued = _waiting(node, execution, "Queued", "the Job is suspended")
+        return Seen((replace(queued, idle=True),))
+    if job.managed_by:
+        return Seen((_live(node, execution),), needs_pod=not job.ended)
+    if age < NO_POD_SECONDS:
+        return Seen((_live(node, execution),), look_again=NO_POD_SECONDS - age)
+    return Seen((_live(node, execution),), look_again=NO_POD_SECONDS, ask_why=True)
+
+
+def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Seen:
+    base = Observation(
+        node,
+        execution,
+        AttemptPhase.WAITING,
+        attempt=pod.uid,
+        created_at=pod.created_at,
+        scheduled_at=pod.scheduled_at,
+        started_at=pod.started_at,
+    )
+    if pod.started_at is not None:
+        lost = pod.reason == "NodeLost" or (
+            pod.delete_asked_at is not None
+            and pod.disruption is not None
+            and pod.disruption.startswith("DeletionByTaintManager")
+        )
+        reason = "NodeLost" if lost else ""
+        message = "its machine does not answer; it may still run there" if lost else ""
+        running = replace(base, phase=AttemptPhase.RUNNING, reason=reason, message=message)
+        return Seen((running,), lost_since=pod.delete_asked_at if lost else None)
+    if pod.delete_asked_at is not None:
+        return Seen((_live(node, execution),))
+    for reasons, bound in ((_HOPELESS, HOPELESS_SECONDS), (_PULLING, PULL_SECONDS)):
+        if pod.waiting in reasons:
+            if stuck_for >= bound:
+                reason = _HOPELESS.get(pod.waiting, "ImagePull")
+                message = f"{pod.waiting}: {pod.waiting_message}"
+                return Seen((_failed(node, execution, reason, message, pod=pod),), remove=True)
+            waiting = replace(base, reason=pod.waiting, message=pod.waiting_message)
+            return Seen((waiting,), look_again=bound - stuck_for)
+    if pod.unschedulable is not None:
+        reason, message = "Unschedulable", pod.unschedulable
+    elif pod.scheduled_at is None:
+        reason, message = "Scheduling", ""
+    else:
+        reason, message = ("PullingImage" if pod.sandbox else "Starting"), ""
+    return Seen((replace(base, reason=reason, message=message),))
+
+
+def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Observation:
+    """Say how a Pod ended that did not succeed, or vanished."""
+    if pod.phase != "Failed" or pod.asked_to_end:
+        if job is None or job.deleting:
+            return _failed(node, execution, "JobDeleted", "its Job was deleted", pod=pod)
+        return _failed(node, execution, "PodDeleted", f"its Pod {pod.name} was deleted", pod=pod)
+    if pod.reason or pod.exit_code is None:  # such as Evicted: the kubelet says more than the code
+        message = pod.message or pod.waiting_message or "the Pod failed without running the program"
+        return _failed(node, execution, pod.reason or "PodFailed", message, pod=pod)
+    if pod.exit_code == 0:  # another container failed, whose word does not count
+        return _succeeded(node, execution, pod)
+    if pod.ended == "OOMKilled":
+        return _failed(node, execution, "OOMKilled", "it used more memory than its limit", pod=pod)
+    # By FallbackToLogsOnError the message is the log's end where the program wrote no output.
+    written = pod.written or ""
+    reason, message, details = failed_program(pod.exit_code, written, written)
+    return replace(
+        _failed(node, execution, reason, message, pod=pod),
+        retryable=is_retryable(reason),
+        details=details,
+    )
+
+
+def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
+    limit = min(MESSAGE_LIMIT, POD_MESSAGE_LIMIT // pod.containers)
+    return Observation(
+        node,
+        execution,
+        AttemptPhase.SUCCEEDED,
+        attempt=pod.uid,
+        at=pod.finished_at,
+        created_at=pod.created_at,
+        started_at=pod.started_at,
+        output=None if pod.written is None else pod.written.encode("utf-8", "surrogatepass"),
+        output_limit=limit,
+    )
+
+
+def _is_disruption(pod: PodView) -> bool:
+    if pod.disruption is not None:
+        return True
+    never_started = pod.started_at is None and pod.phase == "Failed"
+    return never_started and pod.reason.startswith(_REFUSED_BY_KUBELET)
+
+
+def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) -> Observation:
+    """Report a disruption, once the Job says what it makes of it.
+
+    By its podFailurePolicy the Job replaces a Pod that was disrupted; a Pod that the kubelet
+    refused ends the Job, and so may a disruption in a race: then the execution needs a new one.
+    """
+    message = pod.disruption or pod.message or pod.reason or "the platform ended its Pod"
+    if pod.forced and pod.phase not in ("Succeeded", "Failed"):
+        message += "; what it ran may still run there, and is done twice then"
+    ended = job is None or job.ended or job.deleting
+    if not ended and job is not None and job.managed_by:
+        ended = True  # the next Pod is Podium's to make
+    if pod.disruption is None and not ended:
+        return _live(node, execution)
+    return Observation(
+        node,
+        execution,
+        AttemptPhase.DISRUPTED,
+        attempt=f"{pod.uid}/ended" if pod.disruption is not None and ended else pod.uid,
+        at=pod.finished_at,
+        reason=(pod.disruption or pod.reason).split(":")[0] or "Disrupted",
+        message=message,
+    )
+
+
+def _failed(
+    node: str,
+    execution: str,
+    reason: str,
+    message: str,
+    *,
+    pod: PodView | None = None,
+) -> Observation:
+    return Observation(
+        node,
+        execution,
+        AttemptPhase.FAILED,
+        attempt=pod.uid if pod is not None else "",
+        at=pod.finished_at if pod is not None else None,
+        started_at=pod.started_at if pod is not None else None,
+        reason=reason,
+        message=message,
+        exit_code=pod.exit_code if pod is not None else None,
+    )
+
+
+def _waiting(node: str, execution: str, reason: str, message: str) -> Observation:
+    return Observation(node, execution, AttemptPhase.WAITING, reason=reason, message=message)
+
+
+def _live(node: str, execution: str) -> Observation:
+    return Observation(node, execution, AttemptPhase.LAUNCHED)

@@ -1,0 +1,1 @@
+"""The Kubernetes API: client, views of its objects, Events, leader election."""

@@ -1,0 +1,257 @@
+"""Taking a run up: its definition, its first status, or why it cannot run."""
+
+import time
+from typing import Any
+
+from podium.api.problems import InvalidError, Problem
+from podium.api.resources import WorkflowRun
+from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
+from podium.api.source.files import parse
+from podium.cluster.jobs.builder import Owner
+from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.events import Recorder, Subject
+from podium.cluster.kube.views import RunView, dig, run_view
+from podium.cluster.runs import requests
+from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError
+from podium.cluster.runs.shards import LostError, begun, read_nodes
+from podium.cluster.runs.status_writer import ConflictError, StatusWriter, bare_status
+from podium.cluster.settings import Settings
+from podium.cluster.watch.store import Cache, RunKey
+from podium.engine.codec import load_status
+from podium.engine.conditions import set_condition
+from podium.engine.engine import Changes, Engine
+from podium.engine.model import RunInfo
+from podium.engine.plan import Plan
+from podium.engine.start import check_start, initial_context, initial_status
+
+__all__ = ["Opener", "words"]
+
+MESSAGE_CHARACTERS = 8000
+
+
+class Opener:
+    """Makes an `ActiveRun` of what the server has, or says on the run why not."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        cache: Cache,
+        recorder: Recorder,
+        definitions: Definitions,
+        writer: StatusWriter,
+        settings: Settings,
+    ) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._recorder = recorder
+        self._definitions = definitions
+        self._writer = writer
+        self._settings = settings
+        self.waiting: dict[str, set[RunKey]] = {}
+        """Runs whose Workflow does not exist, by namespace."""
+
+    def forget(self, key: RunKey) -> None:
+        """Drop what is kept of a run."""
+        for names in self.waiting.values():
+            names.discard(key)
+
+    async def open(self, view: RunView) -> ActiveRun | None:
+        """Build a run's engine from what the server has; None: it cannot go on for now.
+
+        Raises `ApiError`, `ConflictError`.
+        """
+        try:
+            body = await self._gateway.get_run(view.namespace, view.name)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        if dig(body, "metadata", "uid") != view.uid:
+            return None
+        known = dig(body, "status")
+        known = known if isinstance(known, dict) else {}
+        if view.ended and not begun(known):
+            await self._refuse_all(view, "the run never started: make a new one")
+            return None
+        try:
+            resource = parse(body)
+        except InvalidError as problem:
+            await self._fail_unstarted(body, "InvalidRun", words(problem), known)
+            return None
+        assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
+        try:
+            nodes, shards = await read_nodes(
+                self._gateway, view.namespace, view.name, view.uid, known
+            )
+        except LostError as lost:
+            await self._fail_lost(body, known, lost)
+            return None
+        status = load_status({**known, "nodes": nodes}) if begun(known) else None
+        plan = await self._plan(body, resource, status, known)
+        if plan is None:
+            return None
+        fresh = status is None
+        if status is None:
+            problems = check_start(plan, resource.spec)
+            if problems:
+                text = "; ".join(str(problem) for problem in problems)
+                await self._fail_unstarted(body, "InvalidContext", text, known)
+                return None
+            status = initial_status(plan, round(time.time(), 3))
+        run = self._active(view, body, resource, plan, status, known)
+        run.shards = shards
+        if fresh:
+            set_condition(status, round(time.time(), 3), "Valid", ConditionStatus.TRUE, "Valid")
+            # Written before anything is launched: from now on the run is pinned, and a run
+            # without node states never had a Job.
+            await self._writer.write(run, run.generation, Changes(frozenset(plan.nodes), run=True))
+            run.write_at = 0.0
+        return run
+
+    def _active(
+        self,
+        view: RunView,
+        body: dict[str, Any],
+        resource: WorkflowRun,
+        plan: Plan,
+        status: WorkflowRunStatus,
+        known: dict[str, Any],
+    ) -> ActiveRun:
+        spec, meta = resource.spec, body["metadata"]
+        recorded = spec.recorded_answers
+        workflow = view.workflow or plan.workflow_id
+        return ActiveRun(
+            owner=Owner(view.namespace, view.name, view.uid, workflow, recorded),
+            subject=Subject("WorkflowRun", view.namespace, view.name, view.uid, len(plan.nodes)),
+            engine=Engine(
+                plan,
+                RunInfo(
+                    view.name, view.uid, spec.max_parallel, spec.fail_fast, recorded is not None
+                ),
+                initial_context(plan, spec),
+                status,
+            ),
+            known=known,
+            version=str(meta.get("resourceVersion")),
+            generation=int(meta.get("generation") or 0),
+        )
+
+    async def _plan(
+        self,
+        body: dict[str, Any],
+        resource: WorkflowRun,
+        status: WorkflowRunStatus | None,
+        known: dict[str, Any],
+    ) -> Plan | None:
+        """Return the definition of a run; None: it has no valid one, which its status says now."""
+        namespace, name = resource.metadata.namespace, resource.metadata.name
+        spec = resource.spec
+        try:
+            if status is not None and status.workflow_revision:
+                return await self._pinned(namespace, status.workflow_revision)
+            if spec.workflow_spec is not None:
+                if not self._settings.allow_inline_workflows and status is None:
+                    message = (
+                        "spec.workflowSpec: graphs inside runs are switched off in this cluster:"
+                        " name a Workflow in spec.workflowRef"
+                    )
+                    await self._fail_unstarted(body, "InlineNotAllowed", message, known)
+                    return None
+                return Plan.build(
+                    spec.workflow_spec,
+                    workflow_id=spec.workflow_spec.id or name,
+                    base=("spec", "workflowSpec"),
+                )
+            assert spec.workflow_ref is not None  # noqa: S101 - parse() saw to it
+            return await self._definitions.latest(namespace, spec.workflow_ref.name)
+        except WorkflowNotFoundError as missing:
+            if spec.cancel:
+                await self._fail_unstarted(
+                    body, "Cancelled", "the run was cancelled", known, RunPhase.CANCELLED
+                )
+                return None
+            self.waiting.setdefault(namespace, set()).add((namespace, name))
+            message = (
+                f"spec.workflowRef.name: there is no Workflow {str(missing)!r} in the namespace"
+                f" {namespace}: the run starts when it is applied"
+            )
+            await self._say_pending(body, "WorkflowNotFound", message, known)
+        except InvalidError as problem:
+            await self._fail_unstarted(body, "InvalidWorkflow", words(problem), known)
+        return None
+
+    async def _pinned(self, namespace: str, revision: str) -> Plan:
+        try:
+            return await self._definitions.pinned(namespace, revision)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            message = f"the ControllerRevision {revision}, which the run is pinned to, is gone"
+            raise InvalidError([Problem(("status", "workflowRevision"), message)]) from None
+
+    async def _say_pending(
+        self, body: dict[str, Any], reason: str, message: str, known: dict[str, Any]
+    ) -> None:
+        status = bare_status(known, RunPhase.PENDING)
+        now = round(time.time(), 3)
+        changed = set_condition(status, now, "Valid", ConditionStatus.FALSE, reason, message)
+        if changed or not known:
+            await self._writer.write_bare(body, status, known)
+            self._recorder.warn(_subject(body), reason, message)
+
+    async def _fail_unstarted(
+        self,
+        body: dict[str, Any],
+        reason: str,
+        message: str,
+        known: dict[str, Any],
+        phase: RunPhase = RunPhase.FAILED,
+    ) -> None:
+        """End a run that cannot run; one that has ended already is only told why."""
+        view = run_view(body)
+        if view is not None and view.ended:
+            await self._refuse_all(view, message)
+            return
+        now = round(time.time(), 3)
+        status = bare_status(known, phase)
+        status.completed_at = now
+        message = message[:MESSAGE_CHARACTERS]
+        if phase is RunPhase.FAILED and reason != "NodeStatesLost":
+            set_condition(status, now, "Valid", ConditionStatus.FALSE, reason, message)
+        set_condition(status, now, "Succeeded", ConditionStatus.FALSE, reason, message)
+        await self._writer.write_bare(body, status, known)
+        self._recorder.warn(_subject(body), reason, message)
+
+    async def _fail_lost(
+        self, body: dict[str, Any], known: dict[str, Any], lost: LostError
+    ) -> None:
+        """End a run of whose nodes nobody knows any more whether they ran."""
+        meta = body["metadata"]
+        live = await self._gateway.get_run(meta["namespace"], meta["name"])
+        if dig(live, "metadata", "resourceVersion") != meta["resourceVersion"]:
+            raise ConflictError  # another status, which names other shards
+        message = (
+            f"the WorkflowRunNodes {lost} of the run, which hold the states of its nodes, are gone:"
+            " make a new run"
+        )
+        await self._fail_unstarted(body, "NodeStatesLost", message, known)
+
+    async def _refuse_all(self, view: RunView, message: str) -> None:
+        subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)
+        self._recorder.warn(subject, "RerunRefused", message)
+        operations = requests.remove(view.annotations, view.version, [])
+        self._cache.put_run(await self._gateway.patch_run(view.namespace, view.name, operations))
+
+
+def words(problem: Exception) -> str:
+    """Say in words what keeps a run from its definition."""
+    if isinstance(problem, WorkflowNotFoundError):
+        name = str(problem)
+        return f"there is no Workflow {name!r}" if name else "the run has a graph of its own"
+    return str(problem)
+
+
+def _subject(body: dict[str, Any]) -> Subject:
+    meta = body["metadata"]
+    return Subject("WorkflowRun", meta["namespace"], meta["name"], meta["uid"])

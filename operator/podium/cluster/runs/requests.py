@@ -1,0 +1,227 @@
+"""Requests by annotation, carried out exactly once (semantics.md 8).
+
+`podium.dev/rerun` and `podium.dev/restore` are turned into `podium.dev/accepted`, a list of
+requests with ids, by one patch; the status write that carries a request out names its id; then it
+is taken out of the list.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from podium.api.names import GROUP, is_id
+from podium.api.run import HANDLED_REQUESTS
+from podium.contracts import normalise
+
+__all__ = ["ACCEPTED", "Accepted", "Asked", "asked", "fit", "load_accepted", "remove", "take"]
+
+RERUN = f"{GROUP}/rerun"
+CASCADE = f"{GROUP}/rerun-cascade"
+RESTORE = f"{GROUP}/restore"
+ACCEPTED = f"{GROUP}/accepted"
+
+MAX_CHARACTERS = 65_536
+MOST = HANDLED_REQUESTS
+"""Requests that wait, at most: the id of an earlier one would be forgotten too soon."""
+MOST_BYTES = 160_000
+"""Bytes of them, of the 256 KiB that all annotations of an object may have."""
+
+_HOW = (
+    'write node ids separated by commas, or JSON such as {"nodes": ["build"], "cascade": true,'
+    ' "context": {…}, "revision": "latest"}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One accepted request, as it stands in the annotation."""
+
+    id: str
+    kind: str
+    """rerun or restore."""
+    nodes: tuple[str, ...] = ()
+    cascade: bool = True
+    context: Mapping[str, Any] | None = None
+    latest: bool = False
+    version: int = 0
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        if self.kind == "restore":
+            return {"id": self.id, "restore": self.version}
+        made: dict[str, Any] = {"id": self.id, "nodes": list(self.nodes)}
+        if not self.cascade:
+            made["cascade"] = False
+        if self.context:
+            made["context"] = dict(self.context)
+        if self.latest:
+            made["revision"] = "latest"
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the annotations of a run ask for, not accepted yet."""
+
+    requests: tuple[Accepted, ...]
+    refusals: tuple[str, ...]
+    """What cannot be understood: what is wrong, and what would be right."""
+
+
+def asked(annotations: Mapping[str, str], uid: str, resource_version: str) -> Asked | None:
+    """Read the requests in a run's annotations; None: there are none.
+
+    The id follows from the run, its version and the text: a second look at the same object makes
+    the same id.
+    """
+    requests: list[Accepted] = []
+    refusals: list[str] = []
+    if RERUN not in annotations and RESTORE not in annotations and CASCADE not in annotations:
+        return None
+    for key, read in ((RESTORE, _restore), (RERUN, _rerun)):
+        text = annotations.get(key)
+        if text is None:
+            continue
+        digest = hashlib.sha256(f"{uid}/{resource_version}/{key}/{text}".encode("utf-8", "replace"))
+        try:
+            if len(text) > MAX_CHARACTERS:
+                raise ValueError(f"is longer than {MAX_CHARACTERS} characters")
+            requests.append(read(digest.hexdigest()[:32], text, annotations))
+        except ValueError as error:
+            refusals.append(f"annotation {key}: {error}")
+    if RERUN not in annotations and CASCADE in annotations:
+        refusals.append(f"annotation {CASCADE} stands alone: set {RERUN} in the same command")
+    return Asked(tuple(requests), tuple(refusals))
+
+
+def _rerun(identity: str, text: str, annotations: Mapping[str, str]) -> Accepted:
+    cascade = _cascade(annotations.get(CASCADE))
+    if not text.lstrip().startswith("{"):
+        nodes = (part.strip() for part in text.split(",") if part.strip())
+        return Accepted(identity, "rerun", _ids(nodes), cascade)
+    try:
+        data = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"is no JSON ({error}): {_HOW}") from None
+    return _from_json(identity, data, cascade)
+
+
+def _from_json(identity: str, data: Mapping[str, Any], cascade: bool) -> Accepted:
+    unknown = set(data) - {"nodes", "cascade", "context", "revision"}
+    if unknown:
+        raise ValueError(f"unknown field {min(unknown)!r:.80}: {_HOW}")
+    nodes = data.get("nodes", [])
+    if isinstance(nodes, str):
+        nodes = [nodes]
+    if not isinstance(nodes, list) or not all(isinstance(node, str) for node in nodes):
+        raise ValueError(f"nodes must be a list of node ids: {_HOW}")
+    cascade = data.get("cascade", cascade)
+    if not isinstance(cascade, bool):
+        raise ValueError("cascade must be true or false")  # noqa: TRY004 - said to the user
+    context = data.get("context")
+    if context is not None and not isinstance(context, dict):
+        raise ValueError("context must be an object of context keys")
+    try:
+        context = normalise(context)
+    except ValueError as error:
+        raise ValueError(f"context {error}") from None
+    revision = data.get("revision")
+    if revision not in (None, "latest"):
+        raise ValueError('revision must be "latest", or be left out')
+    latest = revision is not None
+    return Accepted(identity, "rerun", _ids(nodes, none=latest), cascade, context, latest)
+
+
+def _ids(nodes: Iterable[str], *, none: bool = False) -> tuple[str, ...]:
+    """Check what names nodes; whether the run has them is the engine's question."""
+    found = tuple(dict.fromkeys(nodes))
+    wrong = next((node for node in found if not is_id(node)), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong!r:.80} is no node id: {_HOW}")
+    if not found and not none:
+        raise ValueError(f"names no node: {_HOW}")
+    return found
+
+
+def _cascade(text: str | None) -> bool:
+    if text is None:
+        return True
+    if text.strip().lower() not in ("true", "false"):
+        raise ValueError(f'{CASCADE} must be "true" or "false", not {text!r:.80}')
+    return text.strip().lower() == "true"
+
+
+def _restore(identity: str, text: str, annotations: Mapping[str, str]) -> Accepted:
+    del annotations
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        raise ValueError(f'must be a context version such as "3", not {text!r:.80}')
+    return Accepted(identity, "restore", version=int(digits))
+
+
+def load_accepted(annotations: Mapping[str, str]) -> list[Accepted] | None:
+    """Read the accepted requests; None: the annotation is damaged."""
+    text = annotations.get(ACCEPTED)
+    if text is None:
+        return []
+    try:
+        rows = orjson.loads(text)
+        found = []
+        for row in rows:
+            identity = row.pop("id")
+            if not isinstance(identity, str) or not identity or len(identity) > 100:
+                return None
+            if "restore" in row:
+                found.append(_restore(identity, str(row["restore"]), {}))
+            else:
+                found.append(_from_json(identity, row, cascade=True))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return found
+
+
+def fit(accepted: list[Accepted]) -> bool:
+    """Tell whether so many requests may wait."""
+    return len(accepted) <= MOST and len(_dump(accepted)) <= MOST_BYTES
+
+
+def take(
+    annotations: Mapping[str, str], resource_version: str, accepted: list[Accepted]
+) -> list[dict[str, Any]]:
+    """Return the JSON Patch that turns what is asked into `accepted`."""
+    operations: list[dict[str, Any]] = [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version}
+    ]
+    operations += [
+        {"op": "remove", "path": _pointer(key)}
+        for key in (RERUN, CASCADE, RESTORE)
+        if key in annotations
+    ]
+    return [*operations, *_write(annotations, accepted)]
+
+
+def remove(
+    annotations: Mapping[str, str], resource_version: str, left: list[Accepted]
+) -> list[dict[str, Any]]:
+    """Return the JSON Patch that leaves only these requests in `accepted`."""
+    version = {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version}
+    return [version, *_write(annotations, left)]
+
+
+def _write(annotations: Mapping[str, str], accepted: list[Accepted]) -> list[dict[str, Any]]:
+    if accepted:
+        return [{"op": "add", "path": _pointer(ACCEPTED), "value": _dump(accepted).decode()}]
+    if ACCEPTED in annotations:
+        return [{"op": "remove", "path": _pointer(ACCEPTED)}]
+    return []
+
+
+def _dump(accepted: list[Accepted]) -> bytes:
+    return orjson.dumps([request.dump() for request in accepted])
+
+
+def _pointer(annotation: str) -> str:
+    return "/metadata/annotations/" + annotation.replace("~", "~0").replace("/", "~1")

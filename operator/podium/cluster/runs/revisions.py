@@ -1,0 +1,138 @@
+"""Definitions of runs: found once, then pinned by a ControllerRevision.
+
+The name of a revision holds a hash of its definition, which is checked whenever it is read: a
+revision that somebody else made under that name is not trusted.
+"""
+
+import time
+from collections import OrderedDict
+from typing import Any
+
+from pydantic import ValidationError
+
+from podium.api.names import GROUP, LABEL_WORKFLOW, label_value, object_name
+from podium.api.problems import InvalidError, Problem
+from podium.api.resources import Workflow
+from podium.api.source.files import parse
+from podium.api.workflow import WorkflowSpec
+from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.watch.store import Cache
+from podium.engine.plan import Plan, definition_digest
+
+__all__ = ["Definitions", "WorkflowNotFoundError", "revision_name"]
+
+KEPT_PLANS = 100
+PINNED_SECONDS = 10.0
+"""A revision that was there is not asked about again for so long: many runs begin at once."""
+DIGITS = 32
+"""Hexadecimal digits of the hash in a revision's name: 128 bits."""
+
+
+class WorkflowNotFoundError(Exception):
+    """The run names a Workflow that does not exist (yet)."""
+
+
+class Definitions:
+    """Finds, pins and compiles definitions."""
+
+    def __init__(self, gateway: Gateway, cache: Cache) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        self._pinned_at: dict[tuple[str, str], float] = {}
+        """When (monotonic) a revision of these plans was last seen or made."""
+
+    async def latest(self, namespace: str, reference: str) -> Plan:
+        """Compile the Workflow that a run names, as it is now; its revision is pinned.
+
+        Raises `WorkflowNotFoundError`, `InvalidError`, `ApiError`.
+        """
+        workflow = await self._find(namespace, reference)
+        name = workflow.metadata.name
+        revision = revision_name(name, workflow.spec)
+        plan = self._remember(namespace, revision)
+        if plan is None:
+            plan = Plan.build(
+                workflow.spec, workflow_id=workflow.spec.id or name, revision=revision
+            )
+        known = self._pinned_at.get((namespace, revision))
+        if known is None or time.monotonic() - known > PINNED_SECONDS:
+            await self._pin(namespace, name, plan)
+            self._pinned_at[namespace, revision] = time.monotonic()
+        self._keep(namespace, plan)
+        return plan
+
+    async def pinned(self, namespace: str, revision: str) -> Plan:
+        """Compile the definition that a run is pinned to. Raises `InvalidError`, `ApiError`."""
+        plan = self._remember(namespace, revision)
+        if plan is not None:
+            return plan
+        body = await self._gateway.get_revision(namespace, revision)
+        data = body.get("data")
+        data = data if isinstance(data, dict) else {}
+        try:
+            spec = WorkflowSpec.model_validate(data.get("spec"))
+        except ValidationError as error:
+            problem = Problem(("data",), f"the ControllerRevision is damaged: {error!s:.200}")
+            raise InvalidError([problem]) from None
+        if not revision.endswith(f"-{definition_digest(spec)[:DIGITS]}"):
+            message = f"the ControllerRevision {revision} does not hold what its name says"
+            raise InvalidError([Problem(("data",), message)])
+        plan = Plan.build(spec, workflow_id=str(data.get("workflowId")), revision=revision)
+        self._keep(namespace, plan)
+        return plan
+
+    async def _find(self, namespace: str, reference: str) -> Workflow:
+        name = self._cache.find_workflow(namespace, reference) or reference
+        try:
+            body = await self._gateway.get_workflow(namespace, name)
+        except ApiError as error:
+            if error.status == 404:
+                raise WorkflowNotFoundError(reference) from None
+            raise
+        resource = parse(body)
+        if not isinstance(resource, Workflow):
+            raise WorkflowNotFoundError(reference)
+        return resource
+
+    async def _pin(self, namespace: str, name: str, plan: Plan) -> None:
+        body: dict[str, Any] = {
+            "apiVersion": "apps/v1",
+            "kind": "ControllerRevision",
+            "metadata": {
+                "name": plan.revision,
+                "namespace": namespace,
+                "labels": {
+                    "app.kubernetes.io/managed-by": "podium",
+                    LABEL_WORKFLOW: label_value(name),
+                    f"{GROUP}/pinned": "true",
+                },
+            },
+            "revision": 1,
+            "data": {
+                "workflowId": plan.workflow_id,
+                "spec": plan.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            },
+        }
+        try:
+            await self._gateway.create_revision(namespace, body)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+
+    def _remember(self, namespace: str, revision: str) -> Plan | None:
+        plan = self._plans.get((namespace, revision))
+        if plan is not None:
+            self._plans.move_to_end((namespace, revision))
+        return plan
+
+    def _keep(self, namespace: str, plan: Plan) -> None:
+        self._plans[namespace, plan.revision] = plan
+        while len(self._plans) > KEPT_PLANS:
+            key, _ = self._plans.popitem(last=False)
+            self._pinned_at.pop(key, None)
+
+
+def revision_name(workflow: str, spec: WorkflowSpec) -> str:
+    """Name the revision of a definition."""
+    return f"{object_name(workflow)[:40].rstrip('-')}-{definition_digest(spec)[:DIGITS]}"

@@ -1,0 +1,278 @@
+"""Node states of large runs: objects of their own (`WorkflowRunNodes`), which the status names.
+
+A shard never changes. What changed since it was made stands in the status, which stays small: when
+there is too much of it, the shards that it touches are made anew and the status names the new ones.
+So one write of the status is what counts, and a crash leaves the state before it or after it.
+"""
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from podium.api.names import API_VERSION, LABEL_RUN, LABEL_WORKFLOW, label_value, object_name
+from podium.api.run import NodeStatus, WorkflowRunStatus
+from podium.cluster.jobs.builder import Owner
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.views import controller_of, dig, items, mapping, text, when
+from podium.engine.codec import dump_node
+
+__all__ = ["Fold", "LostError", "Shard", "Shards", "begun", "build_shard", "read_nodes"]
+
+INLINE_NODES = 500
+"""A run of more nodes has shards."""
+INLINE_BYTES = 400_000
+"""So has one whose node states are larger."""
+SHARD_NODES = 250
+SHARD_BYTES = 400_000
+RECENT_NODES = 100
+"""Nodes in the status beside shards, at most."""
+RECENT_BYTES = 100_000
+FAILED_NODES = 50
+"""Failed nodes that the status names, at most."""
+STRAY_SECONDS = 300.0
+"""What no status names is deleted when it is so old: no write that would name it is under way."""
+
+
+class LostError(Exception):
+    """Shards that the status names do not exist; the message names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard, and the nodes whose states it holds."""
+
+    name: str
+    uid: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How the next status is to be written."""
+
+    recent: dict[str, Any]
+    """States of nodes that stand in it."""
+    made: dict[str, dict[str, Any]]
+    """Node states of shards to make first, by name."""
+    order: list[str]
+    """Names of all shards, those to make included."""
+
+
+@dataclass(slots=True)
+class Shards:
+    """Where the states of one run's nodes stand."""
+
+    all: dict[str, Shard] = field(default_factory=dict)
+    """By name, in the order of the graph."""
+    made: list[Shard] = field(default_factory=list)
+    """Those that no status names yet."""
+    spent: list[Shard] = field(default_factory=list)
+    """Those that no status names any more and that are to be deleted."""
+    _home: dict[str, str] = field(default_factory=dict)
+    """Names of shards by node."""
+    _sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of the states in the status."""
+    _statuses: dict[str, NodeStatus] = field(default_factory=dict)
+    _counts: Counter[NodeStatus] = field(default_factory=Counter)
+    _failed: dict[str, None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, shards: Iterable[Shard], known: Mapping[str, Any]) -> "Shards":
+        """Return those of a run; `known` are the states that stand in its status."""
+        made = cls()
+        for shard in shards:
+            made._add(shard)
+        made._sizes = {node: _size(state) for node, state in known.items()}
+        return made
+
+    def fold(
+        self,
+        run: str,
+        known: Mapping[str, Any],
+        status: WorkflowRunStatus,
+        changed: Mapping[str, Any],
+        *,
+        force: bool = False,
+    ) -> Fold | None:
+        """Say how the changed states are to be written; None: each into the status.
+
+        `known` are those that stand there; a state of None is of a node that is no more. With
+        `force` all that is there goes into shards.
+        """
+        sizes = {**self._sizes, **{n: _size(s) if s else 0 for n, s in changed.items()}}
+        large = self.all or len(status.nodes) > INLINE_NODES or sum(sizes.values()) > INLINE_BYTES
+        if not (large or force):
+            return None
+        recent = {n: s for n, s in {**known, **changed}.items() if s and n in status.nodes}
+        # A node that is no more must not come back from its shard.
+        again = {self._home[n] for n, s in changed.items() if s is None and n in self._home}
+        left = {n for n in recent if n in self._home and self._home[n] not in again}
+        most, most_bytes = (0, 0) if force else (RECENT_NODES, RECENT_BYTES)
+        if len(left) > most or sum(sizes[n] for n in left) > most_bytes:
+            for name, _ in Counter(self._home[n] for n in left).most_common():
+                again.add(name)
+                left.difference_update(self.all[name].nodes)
+                if len(left) <= most / 2 and sum(sizes[n] for n in left) <= most_bytes / 2:
+                    break
+        homeless = [n for n in (recent if self.all else status.nodes) if n not in self._home]
+        if not again and not homeless:
+            return None
+        made: dict[str, dict[str, Any]] = {}
+        order: list[str] = []
+        for name, shard in self.all.items():
+            if name in again:
+                for part in _cut(status, (n for n in shard.nodes if n in status.nodes)):
+                    order.append(_name(run))
+                    made[order[-1]] = part
+            else:
+                order.append(name)
+        for part in _cut(status, homeless):
+            order.append(_name(run))
+            made[order[-1]] = part
+        return Fold({n: state for n, state in recent.items() if n in left}, made, order)
+
+    def written(
+        self, changed: Mapping[str, Any], fold: Fold | None, uids: Mapping[str, str]
+    ) -> None:
+        """Note that a write succeeded; `uids` are those of the shards that were made for it."""
+        for node, state in changed.items():
+            self._sizes[node] = _size(state) if state else 0
+        self.refused(fold.made if fold is not None else ())
+        if fold is None:
+            return
+        self._sizes = {node: self._sizes[node] for node in fold.recent}
+        self.spent += [shard for name, shard in self.all.items() if name not in fold.order]
+        kept = self.all
+        self.all, self._home = {}, {}
+        for name in fold.order:
+            made = fold.made.get(name)
+            self._add(kept[name] if made is None else Shard(name, uids[name], tuple(made)))
+
+    def refused(self, but: Container[str] = ()) -> None:
+        """Note that no status will ever name those that were made, but these."""
+        self.spent += [shard for shard in self.made if shard.name not in but]
+        self.made = []
+
+    def summary(
+        self, status: WorkflowRunStatus, changed: Iterable[str], fold: Fold | None
+    ) -> dict[str, Any]:
+        """Return what a status with shards says of them and of all nodes; else nothing."""
+        if fold is None and not self.all:
+            return {}
+        for node in changed if self._statuses else status.nodes:
+            self._count(node, status.nodes[node].status if node in status.nodes else None)
+        sizes = {name: len(shard.nodes) for name, shard in self.all.items()}
+        if fold is not None:
+            sizes.update((name, len(nodes)) for name, nodes in fold.made.items())
+        return {
+            "shards": [
+                {"name": name, "nodes": sizes[name]}
+                for name in (self.all if fold is None else fold.order)
+            ],
+            "nodeCounts": {
+                each.value: self._counts[each] for each in NodeStatus if self._counts[each]
+            },
+            "failedNodes": list(self._failed)[:FAILED_NODES],
+        }
+
+    def _count(self, node: str, now: NodeStatus | None) -> None:
+        before = self._statuses.pop(node, None)
+        if before is not None:
+            self._counts[before] -= 1
+            self._failed.pop(node, None)
+        if now is not None:
+            self._statuses[node] = now
+            self._counts[now] += 1
+            if now is NodeStatus.FAILED:
+                self._failed[node] = None
+
+    def _add(self, shard: Shard) -> None:
+        self.all[shard.name] = shard
+        self._home.update(dict.fromkeys(shard.nodes, shard.name))
+
+
+def begun(known: Mapping[str, Any]) -> bool:
+    """Tell whether the nodes of a run stand in its status, or in shards that it names."""
+    return bool(known.get("nodes") or known.get("shards"))
+
+
+def build_shard(owner: Owner, name: str, nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """Build a WorkflowRunNodes."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "WorkflowRunNodes",
+        "metadata": {
+            "name": name,
+            "namespace": owner.namespace,
+            "labels": {
+                "app.kubernetes.io/managed-by": "podium",
+                LABEL_WORKFLOW: label_value(owner.workflow),
+                LABEL_RUN: label_value(owner.name),
+            },
+            "ownerReferences": [owner.reference()],
+        },
+        "nodes": nodes,
+    }
+
+
+async def read_nodes(
+    gateway: Gateway, namespace: str, run: str, uid: str, known: Mapping[str, Any]
+) -> tuple[dict[str, Any], Shards]:
+    """Return the states of a run's nodes, and where they stand; `known` is its status.
+
+    Shards that no status names, which a crash left behind, are deleted. Raises `LostError`,
+    `ApiError`.
+    """
+    recent = dict(mapping(known.get("nodes")))
+    names = [text(each.get("name")) for each in items(known.get("shards"))]
+    if not names:
+        return recent, Shards.of((), recent)
+    found: dict[str, dict[str, Any]] = {}
+    for body in await gateway.list_run_nodes(namespace, f"{LABEL_RUN}={label_value(run)}"):
+        if controller_of(body, "WorkflowRun", API_VERSION) != uid:
+            continue
+        name = text(dig(body, "metadata", "name"))
+        if name in names:
+            found[name] = body
+        elif (when(dig(body, "metadata", "creationTimestamp")) or 0) < time.time() - STRAY_SECONDS:
+            await gateway.delete_run_nodes(namespace, name, text(dig(body, "metadata", "uid")))
+    if missing := [name for name in names if name not in found]:
+        raise LostError(", ".join(missing))
+    states: dict[str, Any] = {}
+    shards = []
+    for name in names:
+        nodes = mapping(found[name].get("nodes"))
+        states.update(nodes)
+        shards.append(Shard(name, text(dig(found[name], "metadata", "uid")), tuple(nodes)))
+    return {**states, **recent}, Shards.of(shards, recent)
+
+
+def _cut(status: WorkflowRunStatus, nodes: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Give the states of nodes in parts that one object can hold."""
+    part: dict[str, Any] = {}
+    room = SHARD_BYTES
+    for node in nodes:
+        state = dump_node(status.nodes[node])
+        size = _size(state)
+        if part and (len(part) == SHARD_NODES or size > room):
+            yield part
+            part, room = {}, SHARD_BYTES
+        part[node] = state
+        room -= size
+    if part:
+        yield part
+
+
+def _size(state: Any) -> int:
+    """Return the bytes that the server stores: it writes <, > and & as six each."""
+    data = orjson.dumps(state)
+    return len(data) + 5 * sum(map(data.count, (b"<", b">", b"&")))
+
+
+def _name(run: str) -> str:
+    return f"{object_name(run)[:40].rstrip('-')}-{uuid.uuid4().hex[:12]}"

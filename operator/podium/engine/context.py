@@ -1,0 +1,185 @@
+"""What a node sees: scopes for its expressions, its resolved input, the document it reads."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from podium import contracts
+from podium.api.run import NodeState, NodeStatus
+from podium.api.workflow import EdgeType
+from podium.engine.model import RunInfo
+from podium.engine.plan import Plan, PlanEdge, PlanNode
+
+__all__ = ["InputProblem", "NodeInput", "edge_scope", "node_input", "node_scope"]
+
+_UNDONE = (NodeStatus.SKIPPED, NodeStatus.FAILED, NodeStatus.CANCELLED)
+
+
+class InputProblem(ValueError):  # noqa: N818 - a result of user data, not a fault of the program
+    """The input of a node does not meet its contract; the message lists all that is wrong."""
+
+
+class _Context(Mapping[str, Any]):
+    """`context` of an expression: looked up on demand, in the order of semantics.md 2."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        states: Mapping[str, NodeState],
+        context: Mapping[str, Any],
+        viewer: str,
+        first: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._states = states
+        self._context = context
+        self._viewer = viewer
+        self._first = first if first is not None else {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._first:
+            return self._first[name]
+        if name in self._plan.nodes:
+            source_of_edge = name == self._viewer
+            if source_of_edge or self._plan.dag.sees(self._viewer, name):
+                state = self._states[name]
+                if state.status is NodeStatus.COMPLETED and state.output is not None:
+                    return state.output
+            raise KeyError(name)
+        return self._context[name]
+
+    def __iter__(self) -> Iterator[str]:
+        names = dict.fromkeys([*self._first, *self._plan.nodes, *self._context])
+        return (name for name in names if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _scope(plan: Plan, info: RunInfo, node: str, execution: str, context: _Context) -> Any:
+    return {
+        "context": context,
+        "run": {"name": info.name, "id": info.uid},
+        "workflow": {
+            "id": plan.workflow_id,
+            "version": plan.spec.version,
+            "metadata": plan.spec.metadata,
+        },
+        "node": {"id": node, "executionId": execution},
+    }
+
+
+def node_scope(
+    plan: Plan,
+    info: RunInfo,
+    node: str,
+    execution: str,
+    states: Mapping[str, NodeState],
+    context: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Return the names that a node's own expressions know."""
+    return _scope(plan, info, node, execution, _Context(plan, states, context, node))  # type: ignore[no-any-return]
+
+
+def edge_scope(
+    plan: Plan,
+    info: RunInfo,
+    edge: PlanEdge,
+    states: Mapping[str, NodeState],
+    context: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Return the names that an edge's condition knows: its source's output comes first."""
+    source = states[edge.source]
+    seen = _Context(plan, states, context, edge.source, source.output)
+    execution = source.execution_id or ""
+    return _scope(plan, info, edge.source, execution, seen)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInput:
+    """A node's input, checked."""
+
+    document: dict[str, Any]
+    """What PODIUM_INPUT holds."""
+    waived: list[str]
+    """Required fields that nothing can provide because their node did not complete."""
+
+
+def node_input(
+    plan: Plan,
+    info: RunInfo,
+    node: PlanNode,
+    execution: str,
+    states: Mapping[str, NodeState],
+    completed: Mapping[str, Any],
+    context: Mapping[str, Any],
+) -> NodeInput:
+    """Resolve a node's input and check it against its contract.
+
+    `completed` holds the outputs of the Completed nodes of `states`: hundreds of them may be handed
+    over, and to look each state up would cost more than all the rest. Raises `InputProblem` if the
+    contract is not met.
+    """
+    visible = plan.nearest(node.id)
+    if node.wanted:
+        near = set(visible)
+        visible += [
+            name
+            for name in node.wanted
+            if name not in near and name in plan.nodes and plan.dag.sees(node.id, name)
+        ]
+    outputs = {name: completed[name] for name in visible if name in completed}
+    mapped = _mapped(plan, node, states)
+    contract = node.definition.input_contract
+    waived: list[str] = []
+    if contract is not None:
+        resolved = {**context, **outputs, **mapped}
+        # Skipped, Failed or Cancelled and let pass by the join, or (AnyCompleted) not there yet:
+        # what nothing can provide is not demanded (semantics.md 3).
+        undone = set(visible) - outputs.keys()
+        verdict = contracts.check_input(
+            resolved,
+            required_fields=node.required_fields,
+            schema=contract.schema_,
+            waived=undone,
+        )
+        if not verdict.ok:
+            raise InputProblem("; ".join(str(breach) for breach in verdict.breaches))
+        waived = [
+            f"{field}: not demanded, because {field.split('.')[0]} is"
+            f" {states[field.split('.')[0]].status.value}"
+            for field in verdict.waived
+            if field.split(".")[0] in states
+        ]
+    document = {
+        "workflowId": plan.workflow_id,
+        "runId": info.uid,
+        "executionId": execution,
+        "nodeId": node.id,
+        "globalContext": dict(context),
+        "dependencyOutputs": outputs,
+        "inputs": mapped,
+        "artifacts": {},
+        "metadata": plan.spec.metadata,
+    }
+    return NodeInput(document, waived)
+
+
+def _mapped(plan: Plan, node: PlanNode, states: Mapping[str, NodeState]) -> dict[str, Any]:
+    mapped: dict[str, Any] = {}
+    for index in node.incoming:
+        edge = plan.edges[index]
+        state = states[edge.source]
+        if not edge.mapping or edge.type is EdgeType.TRIGGERS:
+            continue
+        if state.status is not NodeStatus.COMPLETED or state.output is None:
+            continue
+        for path, name in edge.mapping.items():
+            try:
+                mapped[name] = contracts.get_path(state.output, path)
+            except KeyError:
+                raise InputProblem(
+                    f"dataMapping of the edge {edge.source} → {edge.target}: the output of"
+                    f" {edge.source} has no {path!r}"
+                ) from None
+    return mapped

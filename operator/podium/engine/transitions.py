@@ -1,0 +1,21 @@
+"""Which states a node may move between (semantics.md 4)."""
+
+from typing import Final
+
+from podium.api.run import NodeStatus as S
+
+__all__ = ["MOVES"]
+
+MOVES: Final[dict[S, frozenset[S]]] = {
+    # Completed: only a restore, which puts an earlier result in place.
+    S.PENDING: frozenset({S.WAITING, S.READY, S.SKIPPED, S.FAILED, S.CANCELLED, S.COMPLETED}),
+    S.WAITING: frozenset({S.READY, S.SKIPPED, S.FAILED, S.CANCELLED, S.PENDING}),
+    S.READY: frozenset({S.RUNNING, S.FAILED, S.CANCELLED, S.PENDING}),
+    # Ready: the execution failed and is tried again.
+    S.RUNNING: frozenset({S.COMPLETED, S.FAILED, S.CANCELLED, S.READY, S.PENDING}),
+    # What has ended leaves only by a re-run or a restore.
+    S.COMPLETED: frozenset({S.PENDING}),
+    S.FAILED: frozenset({S.PENDING}),
+    S.SKIPPED: frozenset({S.PENDING}),
+    S.CANCELLED: frozenset({S.PENDING}),
+}

@@ -1,0 +1,227 @@
+"""The loop of runs, where turns and flushes meet users, against a server that has one run."""
+
+import copy
+import json
+
+import pytest
+
+from podium.cluster.jobs.builder import Owner
+from podium.cluster.jobs.controller import JobKeeper
+from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.events import Recorder, Subject
+from podium.cluster.metrics import Metrics
+from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.controller import RunController
+from podium.cluster.runs.requests import ACCEPTED, RERUN
+from podium.cluster.settings import Settings
+from podium.cluster.watch.store import Cache
+from podium.cluster.workqueue import KeyQueue
+from podium.engine.codec import dump_status
+from tests.unit.cluster import support
+from tests.unit.cluster.runs.requests_test import patched
+from tests.unit.cluster.support import RUN_UID
+from tests.unit.engine.support import Run, node
+
+KEY = ("team", "release-x7")
+
+
+class Server:
+    def __init__(self, status, **spec):
+        self.body = support.run(
+            metadata={"annotations": None},
+            spec={"workflowRef": None, "ttlSecondsAfterFinished": None, **spec},
+            status=None,
+        )
+        self.body["metadata"]["annotations"] = {}
+        self.body["status"] = status
+        self.during = None
+        """What happens while a status is on its way."""
+        self.refuse = []
+
+    def change(self, operations):
+        version, *rest = json.loads(json.dumps(operations))
+        if version["value"] != self.body["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", "the object has been modified")
+        body = patched(self.body, rest)
+        body["metadata"]["resourceVersion"] = str(int(version["value"]) + 1)
+        self.body = body
+        return copy.deepcopy(body)
+
+    def annotate(self, **notes):
+        """Be the user."""
+        self.body["metadata"]["annotations"].update(
+            {f"podium.dev/{name}": text for name, text in notes.items()}
+        )
+        version = int(self.body["metadata"]["resourceVersion"])
+        self.body["metadata"]["resourceVersion"] = str(version + 1)
+
+    async def get_run(self, namespace, name):
+        return copy.deepcopy(self.body)
+
+    async def patch_run(self, namespace, name, operations):
+        return self.change(operations)
+
+    async def patch_run_status(self, namespace, name, operations):
+        during, self.during = self.during, None
+        if during is not None:
+            await during()
+        if self.refuse:
+            raise self.refuse.pop(0)
+        return self.change(operations), 100
+
+    async def create_run_nodes(self, shard):
+        return {"metadata": {**shard["metadata"], "uid": "made"}}, 100
+
+    async def delete_run_nodes(self, namespace, name, uid):
+        pass
+
+    @property
+    def accepted(self):
+        return json.loads(self.body["metadata"]["annotations"].get(ACCEPTED, "[]"))
+
+
+class World:
+    """A run of one node that ended well, and is taken up for a re-run."""
+
+    def __init__(self):
+        paper = Run(node("a"), node("b"))
+        paper.step().ok("a-1").ok("b-1")
+        paper.engine.take_changes()
+        self.engine = paper.engine
+        spec = {"workflowSpec": paper.spec.model_dump(mode="json", by_alias=True)}
+        self.server = Server(dump_status(paper.engine.status), **spec)
+        self.cache, self.queue = Cache(), KeyQueue()
+        self.recorder = Recorder(self.server)
+        self.warnings = []
+        self.recorder.warn = lambda _subject, *words: self.warnings.append(words)
+        settings, metrics = Settings(), Metrics()
+        keeper = JobKeeper(self.server, self.cache, settings)
+        self.runs = RunController(
+            self.server, self.cache, self.queue, self.recorder, None, keeper, settings, metrics
+        )
+        self.cache.put_run(self.server.body)
+        self.take_up()
+
+    def take_up(self):
+        meta = self.server.body["metadata"]
+        self.run = ActiveRun(
+            owner=Owner(*KEY, RUN_UID, "release", None),
+            subject=Subject("WorkflowRun", *KEY, RUN_UID),
+            engine=self.engine,
+            known=copy.deepcopy(self.server.body["status"]),
+            version=meta["resourceVersion"],
+            generation=2,
+        )
+        self.runs._runs[KEY] = self.run
+
+    async def ask(self, **notes):
+        """Let a user ask for something, and accept it, as a turn does first."""
+        self.server.annotate(**notes)
+        self.cache.put_run(copy.deepcopy(self.server.body))
+        await self.runs._accept(self.cache.runs[KEY])
+
+    async def turn(self):
+        view = self.cache.runs[KEY]
+        asked, _ = await self.runs._requests(self.run, view)
+        self.engine.step(2000.0, requests=asked)
+        self.run.urgent = True
+
+
+@pytest.fixture
+async def world():
+    return World()
+
+
+async def test_a_request_is_taken_out_once_its_status_is_written(world):
+    await world.ask(rerun="a")
+    world.take_up()
+    (request,) = world.server.accepted
+    await world.turn()
+    await world.runs.flush(KEY)
+    assert world.server.body["status"]["handledRequests"] == [request["id"]]
+    assert world.server.accepted == []
+    assert RERUN not in world.server.body["metadata"]["annotations"]
+    assert world.run.version == world.server.body["metadata"]["resourceVersion"]
+
+
+async def test_a_request_accepted_while_a_status_is_written_stays(world):
+    await world.ask(rerun="a")
+    world.take_up()
+    await world.turn()
+
+    async def during():
+        await world.ask(rerun="b")
+
+    world.server.during = during
+    await world.runs.flush(KEY)
+    assert [request["nodes"] for request in world.server.accepted] == [["b"]]
+
+
+async def test_a_request_that_a_crash_left_behind_is_taken_out(world):
+    """It was carried out, as the status says: nothing is left to be done but that."""
+    world.engine.status.handled_requests = ["q"]
+    world.server.body["status"] = dump_status(world.engine.status)
+    world.server.body["metadata"]["annotations"][ACCEPTED] = '[{"id": "q", "nodes": ["a"]}]'
+    world.cache.put_run(copy.deepcopy(world.server.body))
+    world.take_up()
+    await world.runs.reconcile(KEY)
+    await world.runs.flush(KEY)
+    assert world.server.accepted == []
+
+
+async def test_a_request_that_makes_the_status_too_large_is_carried_out_once(world):
+    await world.ask(rerun="a")
+    world.take_up()
+    await world.turn()
+    (request,) = world.server.accepted
+    world.server.refuse = [ApiError(413, "RequestEntityTooLarge", "limit is 3145728")] * 2
+    await world.runs.flush(KEY)
+    assert world.server.body["status"]["phase"] == "Failed"
+    assert world.server.body["status"]["handledRequests"] == [request["id"]]
+    await world.runs.reconcile(KEY)
+    await world.runs.flush(KEY)
+    assert world.server.body["status"]["phase"] == "Failed"
+    assert world.server.accepted == []
+
+
+async def test_no_more_requests_wait_than_the_status_remembers(world):
+    """The first of more would be carried out again: its id is forgotten before it is taken out."""
+    for _ in range(25):
+        await world.ask(rerun="a")
+    world.take_up()
+    assert len(world.server.accepted) == 20
+    await world.turn()
+    await world.runs.flush(KEY)
+    assert world.server.accepted == []
+    assert RERUN not in world.server.body["metadata"]["annotations"]
+    assert {reason for reason, _ in world.warnings} == {"RerunRefused"}
+    assert [message[:11] for _, message in world.warnings] == ["20 requests"] * 5
+
+
+async def test_requests_that_wait_leave_room_for_other_annotations(world):
+    long = ",".join(f"node{i}" for i in range(7000))
+    for _ in range(4):
+        await world.ask(rerun=long)
+    notes = world.server.body["metadata"]["annotations"]
+    assert 100_000 < sum(map(len, notes.values())) < 200_000
+
+
+async def test_the_states_of_an_ended_run_are_read_once_for_all_its_jobs(world, monkeypatch):
+    """Of a large run they are megabytes."""
+    reads, deleted = [], []
+
+    async def read(body):
+        reads.append(body)
+        return {}
+
+    async def delete(namespace, name, uid):
+        deleted.append(name)
+
+    monkeypatch.setattr(world.runs, "_states", read)
+    monkeypatch.setattr(world.server, "delete_job", delete, raising=False)
+    names = [f"release-x7-build-{i}" for i in range(3)]
+    for name in names:
+        world.cache.put_job(support.job(metadata={"name": name, "uid": f"uid-of-{name}"}))
+    world.runs.forget(KEY)
+    await world.runs.reconcile(KEY)
+    assert (len(reads), sorted(deleted)) == (1, names)

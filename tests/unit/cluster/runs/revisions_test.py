@@ -1,0 +1,114 @@
+"""Definitions: pinned once for many runs, and never taken from a revision that is not theirs."""
+
+import pytest
+
+from podium.api.problems import InvalidError
+from podium.cluster.kube.client import ApiError
+from podium.cluster.runs import revisions as definitions_module
+from podium.cluster.runs.revisions import PINNED_SECONDS, Definitions, WorkflowNotFoundError
+from podium.cluster.watch.store import Cache
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+class Server:
+    """Has one Workflow, and takes revisions in."""
+
+    def __init__(self):
+        self.image = "busybox"
+        self.revisions = {}
+        self.asked = 0
+
+    async def get_workflow(self, namespace, name):
+        if name != "release":
+            raise ApiError(404, "NotFound", "none")
+        return {
+            "apiVersion": "podium.dev/v1alpha1",
+            "kind": "Workflow",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "nodes": [{"id": "build", "executor": "container", "config": {"image": self.image}}]
+            },
+        }
+
+    async def create_revision(self, namespace, revision):
+        self.asked += 1
+        name = revision["metadata"]["name"]
+        if (namespace, name) in self.revisions:
+            raise ApiError(409, "AlreadyExists", "there is one")
+        self.revisions[namespace, name] = revision
+
+    async def get_revision(self, namespace, name):
+        return self.revisions[namespace, name]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(definitions_module, "time", clock)
+    return clock
+
+
+async def test_runs_that_begin_together_pin_their_definition_once(clock):
+    server = Server()
+    definitions = Definitions(server, Cache())
+    plans = [await definitions.latest("team", "release") for _ in range(3)]
+    assert server.asked == 1
+    assert plans[0] is plans[2]
+    clock.now += PINNED_SECONDS + 1
+    await definitions.latest("team", "release")
+    assert server.asked == 2, "somebody may have deleted it meanwhile"
+    assert len(server.revisions) == 1
+
+
+async def test_a_new_definition_and_another_namespace_are_pinned_at_once(clock):
+    server = Server()
+    definitions = Definitions(server, Cache())
+    first = await definitions.latest("team", "release")
+    await definitions.latest("others", "release")
+    server.image = "alpine"
+    second = await definitions.latest("team", "release")
+    assert first.revision != second.revision
+    assert set(server.revisions) == {
+        ("team", first.revision),
+        ("others", first.revision),
+        ("team", second.revision),
+    }
+
+
+async def test_a_revision_that_was_refused_is_asked_for_again(clock):
+    server = Server()
+    definitions = Definitions(server, Cache())
+    taken, server.create_revision = server.create_revision, refuse
+    with pytest.raises(ApiError):
+        await definitions.latest("team", "release")
+    server.create_revision = taken
+    plan = await definitions.latest("team", "release")
+    assert list(server.revisions) == [("team", plan.revision)]
+
+
+async def refuse(namespace, revision):
+    raise ApiError(500, "InternalError", "no")
+
+
+async def test_a_revision_must_hold_what_its_name_says():
+    server = Server()
+    plan = await Definitions(server, Cache()).latest("team", "release")
+    held = server.revisions["team", plan.revision]
+    assert (await Definitions(server, Cache()).pinned("team", plan.revision)).spec == plan.spec
+    held["data"]["spec"]["nodes"][0]["config"]["image"] = "alpine"
+    with pytest.raises(InvalidError, match="does not hold what its name says"):
+        await Definitions(server, Cache()).pinned("team", plan.revision)
+    held["data"] = "no"
+    with pytest.raises(InvalidError, match="damaged"):
+        await Definitions(server, Cache()).pinned("team", plan.revision)
+
+
+async def test_a_workflow_that_is_not_there():
+    with pytest.raises(WorkflowNotFoundError, match="other"):
+        await Definitions(Server(), Cache()).latest("team", "other")
