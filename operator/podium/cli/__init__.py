@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 import podium
-from podium.cli.output import CliError, ExitCode, guarded
+from podium.cli.output import CliError, ExitCode, exit_on_error
 
 __all__ = ["main"]
 
@@ -22,18 +22,18 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 atexit.register(gc.freeze)
 
 _COMMANDS = {
-    "run": ("podium.cli.commands.runs:run", "Run a workflow on this machine."),
-    "resume": ("podium.cli.commands.runs:resume", "Go on with a run that was interrupted."),
+    "run": ("podium.cli.commands.run:run", "Run a workflow on this machine."),
+    "resume": ("podium.cli.commands.resume:resume", "Resume an interrupted run."),
     "rerun": (
-        "podium.cli.commands.runs:rerun",
-        "Run nodes of a run again, and what comes after them.",
+        "podium.cli.commands.rerun:rerun",
+        "Run nodes of a run again, by default with all downstream nodes.",
     ),
-    "restore": ("podium.cli.commands.runs:restore", "Take a run back to a context version."),
-    "get": ("podium.cli.commands.runs:get", "List runs, or show one."),
-    "logs": ("podium.cli.commands.runs:logs", "Print what the programs of a run wrote."),
+    "restore": ("podium.cli.commands.restore:restore", "Take a run back to a context version."),
+    "get": ("podium.cli.commands.get:get", "List runs, or show one."),
+    "logs": ("podium.cli.commands.logs:logs", "Print what the programs of a run wrote."),
     "context": (
-        "podium.cli.commands.runs:context",
-        "Print the context of a run, also as it once was.",
+        "podium.cli.commands.context:context",
+        "Print the context of a run, at any version.",
     ),
     "validate": ("podium.cli.commands.definitions:validate", "Check definition files."),
     "convert": (
@@ -56,7 +56,7 @@ class _Group(click.Group):
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run the command line; ends the process with its exit code."""
         extra |= {"prog_name": "podium", "standalone_mode": False}
-        with guarded():
+        with exit_on_error():
             code = super().main(*args, **extra)
             sys.exit(code if isinstance(code, int) else ExitCode.OK)
 

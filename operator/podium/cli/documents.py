@@ -7,7 +7,7 @@ import orjson
 import yaml
 
 from podium.api.source import source_map as marked
-from podium.cli.output import is_safe, plain
+from podium.cli.output import escape_control, is_safe
 
 __all__ = ["to_json", "to_yaml"]
 
@@ -55,4 +55,4 @@ _Dumper.add_representer(str, _text)
 def to_yaml(document: Any) -> str:
     """Write JSON as YAML, in its own order, safe to print; `kubectl` reads the same."""
     text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
-    return "\n".join(plain(line) for line in text.split("\n"))
+    return "\n".join(escape_control(line) for line in text.split("\n"))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import EdgeType
-from podium.cli.output import plain
+from podium.cli.output import escape_control
 from podium.dag import DagEdge, WorkflowDAG
 
 __all__ = ["ascii_levels", "dot", "mermaid"]
@@ -41,8 +41,8 @@ def ascii_levels(
                 start += f"  {_word(states.get(node)):<{words}}"
             condition = dag.nodes[node].condition
             pieces = [*_before(incoming[node]), *([f"if {condition}"] if condition else [])]
-            for line in _broken(start, [plain(piece) for piece in pieces], width):
-                yield plain(line.rstrip())
+            for line in _broken(start, [escape_control(piece) for piece in pieces], width):
+                yield escape_control(line.rstrip())
 
 
 def _broken(start: str, pieces: Iterable[str], width: int | None) -> Iterator[str]:
@@ -102,7 +102,7 @@ _KEPT = re.compile(r"(?<=[^\W_])[-._]+(?=[^\W_])|[^\W_]|[ ,:/=()]")
 
 def _entities(text: str) -> str:
     """Write a text so that Mermaid shows it as it is, in one line."""
-    text = plain(" ".join(text.split()))
+    text = escape_control(" ".join(text.split()))
     found, end = "", 0
     for kept in _KEPT.finditer(text):
         found += "".join(f"#{ord(each)};" for each in text[end : kept.start()]) + kept.group()
@@ -134,7 +134,7 @@ def dot(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
 
 def _quoted(text: str) -> str:
     """Quote a text for Graphviz, which in labels also reads backslashes and HTML's entities."""
-    lines = [plain(line.replace("\t", " ")) for line in text.split("\n")]
+    lines = [escape_control(line.replace("\t", " ")) for line in text.split("\n")]
     for special, written in (("\\", "\\\\"), ('"', '\\"'), ("&", "&amp;")):
         lines = [line.replace(special, written) for line in lines]
     return '"' + "\\n".join(lines) + '"'

@@ -6,23 +6,21 @@ import time
 from collections.abc import Iterable
 from typing import Protocol, TextIO
 
-from podium.api.base import format_duration
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
-from podium.cli.output import plain
+from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
+from podium.cli.output import escape_control
 from podium.engine.engine import Changes
 from podium.engine.model import Emit
 
-__all__ = ["RUN_EVENTS", "View", "stream_for", "took", "view_on", "why"]
+__all__ = ["View", "stream_for", "view_on"]
 
-_TOLD = (
+_ANNOUNCED = (
     NodeStatus.RUNNING,
     NodeStatus.COMPLETED,
     NodeStatus.FAILED,
     NodeStatus.SKIPPED,
     NodeStatus.CANCELLED,
 )
-RUN_EVENTS = ("Rerun", "RerunRefused", "Restored", "RestoreRefused", "RunPaused")
-"""Events that are shown although they are of no node."""
 
 
 class View(Protocol):
@@ -55,21 +53,6 @@ def view_on(stream: TextIO) -> View:
     return _Lines(stream) if console.is_dumb_terminal else Screen(console)
 
 
-def took(state: NodeState, now: float) -> str:
-    """Return how long a node's latest execution took, or takes so far; empty: it never began."""
-    if state.duration_seconds is not None:
-        return format_duration(state.duration_seconds)
-    if state.status is NodeStatus.RUNNING and state.started_at is not None:
-        return format_duration(max(0.0, now - state.started_at))
-    return ""
-
-
-def why(state: NodeState) -> str:
-    """Return why a node stands where it does, in a line."""
-    words = f"{state.reason}: {state.message}" if state.message else state.reason
-    return plain(" ".join(words.split()))
-
-
 class _Lines:
     """A line for each change: for pipes and files."""
 
@@ -99,11 +82,11 @@ class _Lines:
                 continue
             key = self._key(state)
             again = state.status is NodeStatus.RUNNING and state.next_attempt_at is not None
-            if again:  # disrupted, and not started anew yet
+            if again:  # disrupted, and not started again yet
                 continue
-            if self._told.get(node) != key and state.status in _TOLD:
-                ended = took(state, 0.0) if state.status.ended else ""
-                self._say(node, state.status.value, ended, why(state))
+            if self._told.get(node) != key and state.status in _ANNOUNCED:
+                ended = elapsed(state, 0.0) if state.status.ended else ""
+                self._say(node, state.status.value, ended, reason_text(state))
             self._told[node] = key
 
     async def tick(self) -> None:
@@ -121,10 +104,12 @@ class _Lines:
 
     def _say(self, subject: str, *words: str) -> None:
         clock = time.strftime("%H:%M:%S")
-        rest = "  ".join(plain(word) for word in words if word)
+        rest = "  ".join(escape_control(word) for word in words if word)
         try:
             print(
-                f"{clock}  {plain(subject):<{self._width}}  {rest}", file=self._stream, flush=True
+                f"{clock}  {escape_control(subject):<{self._width}}  {rest}",
+                file=self._stream,
+                flush=True,
             )
         except BrokenPipeError:
             # The reader has left; the run goes on.

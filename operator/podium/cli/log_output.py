@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-from podium.cli.output import plain
+from podium.cli.output import escape_control
 from podium.local.store import RunFolder
 
 __all__ = ["print_logs"]
@@ -43,7 +43,7 @@ class _Tail:
 def _write(line: bytes) -> None:
     if sys.stdout.isatty():
         text = line.decode(errors="replace").removesuffix("\n")
-        print(plain(text))
+        print(escape_control(text))
         return
     sys.stdout.buffer.write(line if line.endswith(b"\n") else line + b"\n")
     sys.stdout.buffer.flush()

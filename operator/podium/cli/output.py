@@ -13,7 +13,15 @@ import click
 
 from podium.api.problems import InvalidError, Problem, UserError
 
-__all__ = ["CliError", "ExitCode", "guarded", "is_safe", "plain", "say_problems", "warn"]
+__all__ = [
+    "CliError",
+    "ExitCode",
+    "escape_control",
+    "exit_on_error",
+    "is_safe",
+    "say_problems",
+    "warn",
+]
 
 
 class ExitCode(IntEnum):
@@ -39,7 +47,7 @@ class CliError(UserError):
         super().__init__(message)
 
 
-def plain(text: str) -> str:
+def escape_control(text: str) -> str:
     """Make text safe to print: no control characters of somebody else reach the terminal."""
     if text.isprintable():
         return text
@@ -64,7 +72,7 @@ def _escaped(character: str) -> str:
 
 def warn(message: str) -> None:
     """Print a line on standard error."""
-    click.echo(plain(message), err=True)
+    click.echo(escape_control(message), err=True)
 
 
 def say_problems(problems: Iterable[Problem]) -> None:
@@ -74,7 +82,7 @@ def say_problems(problems: Iterable[Problem]) -> None:
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Turn everything that a user can cause into a line and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from podium.api.base import format_duration
 from podium.api.run import NodeStatus, WorkflowRunStatus
-from podium.cli.live import RUN_EVENTS, took, why
-from podium.cli.output import plain
+from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
+from podium.cli.output import escape_control
 from podium.engine.engine import Changes
 from podium.engine.model import Emit, EventType
 
@@ -54,7 +54,7 @@ class Screen:
         del changes
         for event in events:
             if event.reason in RUN_EVENTS and event.type is EventType.WARNING:
-                self._live.console.print(Text(plain(f"{event.reason}: {event.message}")))
+                self._live.console.print(Text(escape_control(f"{event.reason}: {event.message}")))
 
     async def tick(self) -> None:
         """Draw now and then, until cancelled."""
@@ -75,7 +75,7 @@ class Screen:
         nodes = self._status.nodes
         shown = _interesting(self._status, max(5, self._console.height - 4))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=False)
-        rows = [(node, nodes[node].status, took(nodes[node], now)) for node in shown]
+        rows = [(node, nodes[node].status, elapsed(nodes[node], now)) for node in shown]
         # Only the last column gives way where the terminal is narrow.
         wide = [
             min(40, max((len(row[0]) for row in rows), default=1)),
@@ -88,7 +88,7 @@ class Screen:
         table.add_column(no_wrap=True, justify="right", min_width=wide[2])
         table.add_column(no_wrap=True, overflow="ellipsis")
         for node, state, time_taken in rows:
-            reason = Text(why(nodes[node]))
+            reason = Text(reason_text(nodes[node]))
             reason.truncate(room, overflow="ellipsis")
             words = Text(state.value, style=_STYLES.get(state, "dim"))
             table.add_row(Text(node), words, Text(time_taken), reason)

@@ -11,11 +11,11 @@ from podium.api.workflow import WorkflowSpec
 from podium.cli.commands.definitions import choose_workflow
 from podium.cli.output import CliError
 
-__all__ = ["Chosen", "choose"]
+__all__ = ["RunSelection", "directory_of", "select_run"]
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class RunSelection:
     """A run that a file asks for."""
 
     name: str
@@ -28,7 +28,7 @@ class Chosen:
     """Recorded answers from a ConfigMap of the same file."""
 
 
-def choose(file: File, name: str | None) -> Chosen:
+def select_run(file: File, name: str | None) -> RunSelection:
     """Return what to run of a file. `name` is that of a Workflow or a WorkflowRun.
 
     Raises `CliError` if the file leaves it open.
@@ -58,13 +58,13 @@ def _refers(run: WorkflowRun, workflow: Workflow) -> bool:
     return reference is not None and reference.name in known
 
 
-def _of_workflow(workflow: Workflow) -> Chosen:
+def _of_workflow(workflow: Workflow) -> RunSelection:
     name = workflow.metadata.name
     spec = WorkflowRunSpec(workflow_ref=WorkflowReference(name=name))
-    return Chosen("", f"{name}-", workflow.spec.id or name, workflow.spec, spec)
+    return RunSelection("", f"{name}-", workflow.spec.id or name, workflow.spec, spec)
 
 
-def _of_run(file: File, run: WorkflowRun) -> Chosen:
+def _of_run(file: File, run: WorkflowRun) -> RunSelection:
     name, prefix = run.metadata.name, run.metadata.generate_name
     what = f"the WorkflowRun {name or prefix}"
     for field in ("suspend", "cancel"):
@@ -77,7 +77,7 @@ def _of_run(file: File, run: WorkflowRun) -> Chosen:
     if run.spec.workflow_spec is not None:
         workflow = run.spec.workflow_spec
         identity = workflow.id or name or prefix.rstrip("-") or "run"
-        return Chosen(name, prefix or "run-", identity, workflow, run.spec, answers)
+        return RunSelection(name, prefix or "run-", identity, workflow, run.spec, answers)
     found = [workflow for _, workflow in file.workflows if _refers(run, workflow)]
     if len(found) != 1:
         reference = run.spec.workflow_ref
@@ -89,7 +89,7 @@ def _of_run(file: File, run: WorkflowRun) -> Chosen:
         )
     base = found[0].metadata.name
     identity = found[0].spec.id or base
-    return Chosen(name, prefix or f"{base}-", identity, found[0].spec, run.spec, answers)
+    return RunSelection(name, prefix or f"{base}-", identity, found[0].spec, run.spec, answers)
 
 
 def _answers(file: File, run: WorkflowRun, what: str) -> str | None:
@@ -115,6 +115,6 @@ def _answers(file: File, run: WorkflowRun, what: str) -> str | None:
     )
 
 
-def folder_of(file: str) -> Path:
-    """Return the folder of a definition file; standard input: the current one."""
+def directory_of(file: str) -> Path:
+    """Return the directory of a definition file; standard input: the current one."""
     return Path.cwd() if file == "-" else Path(file).resolve().parent

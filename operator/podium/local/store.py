@@ -132,9 +132,12 @@ class RunFolder:
             )
             return record, load_status(status)
         except FileNotFoundError:
-            raise StoreError(f"there is no run named {self.name!r} in {self.path.parent}") from None
+            raise self._missing() from None
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"the state in {self.path} is damaged: {error!s:.200}") from None
+
+    def _missing(self) -> StoreError:
+        return StoreError(f"there is no run named {self.name!r} in {self.path.parent}")
 
     def _replay(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Return the status, and the definition that a re-run moved the run to."""
@@ -190,7 +193,9 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run. Raises `StoreError` if another podium works on it."""
+        """Hold the run. Raises `StoreError` if there is none, or another podium works on it."""
+        if not self.exists:
+            raise self._missing()
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if not _lock(handle):

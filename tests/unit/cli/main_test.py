@@ -235,4 +235,4 @@ def test_a_terminal_without_unicode_gets_escapes(tmp_path):
     ],
 )
 def test_plain_text_moves_no_cursor(text, shown):
-    assert output.plain(text) == shown
+    assert output.escape_control(text) == shown

@@ -14,7 +14,7 @@ from podium.api.source.files import Document, File, Resource, read_file
 from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs
 from podium.cli.documents import to_json, to_yaml
-from podium.cli.output import CliError, ExitCode, plain, say_problems
+from podium.cli.output import CliError, ExitCode, escape_control, say_problems
 from podium.dag import WorkflowDAG
 from podium.engine.plan import Plan
 from podium.engine.start import check_context, initial_context
@@ -46,14 +46,16 @@ def validate(files: tuple[str, ...], *, strict: bool) -> None:
         bad = problems if strict else errors(problems)
         sound = sound and not bad
         if bad:
-            click.echo(plain(f"{file.name}: invalid: {_count(len(bad), 'problem')}"))
+            click.echo(escape_control(f"{file.name}: invalid: {_count(len(bad), 'problem')}"))
             continue
         verdict = f"valid, {_count(len(problems), 'warning')}" if problems else "valid"
         for document in file.documents:
             if document.resource is None:
-                click.echo(plain(f"{file.name}: {document.kind}: of another kind, not checked"))
+                click.echo(
+                    escape_control(f"{file.name}: {document.kind}: of another kind, not checked")
+                )
             else:
-                click.echo(plain(f"{file.name}: {_summary(document.resource)}: {verdict}"))
+                click.echo(escape_control(f"{file.name}: {_summary(document.resource)}: {verdict}"))
     if not sound:
         raise click.exceptions.Exit(ExitCode.USAGE)
 

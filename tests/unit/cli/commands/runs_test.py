@@ -158,9 +158,9 @@ def test_the_run_of_a_file_is_taken_with_its_workflow(here):
 @pytest.mark.parametrize("name", ["../x", "a/b", "A", "", "x" * 300, "-x", "."])
 def test_names_that_are_none_are_refused(here, name):
     file = here.workflow(script("a", "true"))
-    assert "is no name of a run" in here.podium("run", file, "--run-name", name, code=2).stderr
+    assert "is not a name of a run" in here.podium("run", file, "--run-name", name, code=2).stderr
     if not name.startswith("-"):
-        assert "is no name of a run" in here.podium("resume", name, code=2).stderr
+        assert "is not a name of a run" in here.podium("resume", name, code=2).stderr
 
 
 def test_a_run_that_takes_too_long_ends_with_3(here):

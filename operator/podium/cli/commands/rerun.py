@@ -1,0 +1,135 @@
+"""podium rerun."""
+
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from podium.api.run import WorkflowRunStatus
+from podium.cli.commands.definitions import sound_file
+from podium.cli.execution import carry_on, require_accepted, require_startable, run_code
+from podium.cli.live import stream_for
+from podium.cli.options import context_options, result_option, secrets_option, state_dir_option
+from podium.cli.output import CliError, ExitCode, escape_control
+from podium.cli.selection import select_run
+from podium.cli.session import OpenRun, hold_run
+from podium.cli.values import context_of
+from podium.engine.history import context_at
+from podium.engine.model import RerunRequest
+from podium.engine.plan import Plan
+from podium.engine.start import initial_context
+from podium.local import containers
+from podium.local.store import RunRecord
+
+__all__ = ["rerun"]
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.option("--node", "nodes", multiple=True, metavar="N[,M]", help="Nodes to run again.")
+@click.option("--no-cascade", is_flag=True, help="Leave what comes after as it is, marked stale.")
+@click.option("--latest", is_flag=True, help="Move to the definition as its file has it now.")
+@click.option("--dry-run", is_flag=True, help="Only print what would run again.")
+@context_options
+@result_option
+@secrets_option
+@state_dir_option
+def rerun(
+    name: str,
+    nodes: tuple[str, ...],
+    no_cascade: bool,
+    latest: bool,
+    dry_run: bool,
+    values: tuple[str, ...],
+    strings: tuple[str, ...],
+    context_file: str | None,
+    output: str | None,
+    secrets: Path | None,
+    state_dir: Path,
+) -> int:
+    """Run nodes of a run again and, by default, all downstream nodes."""
+    targets = tuple(dict.fromkeys(n.strip() for text in nodes for n in text.split(",")))
+    targets = tuple(target for target in targets if target)
+    if not targets and not latest:
+        raise CliError("say what to run again: --node N, or --latest for what changed in the file")
+    if latest and no_cascade:
+        raise CliError("--latest runs what changed and all after it: leave out --no-cascade")
+    with hold_run(state_dir, name) as held:
+        run = held.with_secrets(secrets)
+        newer = _latest(run.record) if latest else None
+        request = RerunRequest(
+            id=str(uuid.uuid4()),
+            nodes=targets,
+            cascade=not no_cascade,
+            context=_edits(run, newer or run.plan, context_file, values, strings),
+            plan=newer,
+            initial_context=None if newer is None else initial_context(newer, run.record.spec),
+        )
+        require_accepted(run, request)
+        if dry_run:
+            for line in _preview(run.plan, run.status, request):
+                click.echo(escape_control(line))
+            return ExitCode.OK
+        if newer is not None and newer.digest == run.plan.digest and not targets:
+            print(f"{run.record.source} has not changed", file=stream_for(output))
+            return run_code(run.status)
+        containers.check(newer or run.plan)
+        return carry_on(run, output, [request])
+
+
+def _edits(
+    run: OpenRun,
+    plan: Plan,
+    context_file: str | None,
+    values: tuple[str, ...],
+    strings: tuple[str, ...],
+) -> dict[str, object] | None:
+    """Return the keys of the context that the options change, None if they change none."""
+    current = context_at(run.status, initial_context(plan, run.record.spec))["context"]
+    edited = context_of(current, context_file, values, strings)
+    changed = {k: v for k, v in edited.items() if k not in current or current[k] != v}
+    return changed or None
+
+
+def _latest(record: RunRecord) -> Plan:
+    """Compile the definition as its file has it now."""
+    if record.source is None:
+        raise CliError("--latest: this run's definition came from standard input, not from a file")
+    selection = select_run(sound_file(record.source), record.choice)
+    if selection.workflow_id != record.workflow_id:
+        raise CliError(
+            f"--latest: {record.source} now has the workflow {selection.workflow_id}, not"
+            f" {record.workflow_id}: start a new run of it"
+        )
+    plan = Plan.build(selection.workflow, workflow_id=record.workflow_id)
+    require_startable(plan, record.spec)
+    return plan
+
+
+def _affected(plan: Plan, request: RerunRequest) -> list[str]:
+    """Return the nodes that a re-run takes back, in the definition's order."""
+    after = request.plan or plan
+    again = set(request.nodes)
+    if request.plan is not None:
+        again |= {
+            node.id
+            for node in after.nodes.values()
+            if node.id not in plan.nodes or plan.nodes[node.id].digest != node.digest
+        }
+    if request.cascade:
+        again |= {below for node in again for below in after.dag.descendants(node)}
+    return [node for node in after.nodes if node in again]
+
+
+def _preview(plan: Plan, status: WorkflowRunStatus, request: RerunRequest) -> Iterable[str]:
+    affected = _affected(plan, request)
+    width = max((len(node) for node in affected), default=0)
+    yield f"{len(affected)} of {len((request.plan or plan).nodes)} nodes would be run again:"
+    for node in affected:
+        state = status.nodes.get(node)
+        yield f"  {node:<{width}}  {'new' if state is None else state.status.value}"
+    if request.plan is not None:
+        for node in plan.nodes:
+            if node not in request.plan.nodes:
+                yield f"  {node}  would be removed"

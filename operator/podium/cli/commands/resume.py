@@ -1,0 +1,32 @@
+"""podium resume."""
+
+from pathlib import Path
+
+import click
+
+from podium.cli.execution import carry_on, run_code
+from podium.cli.live import stream_for
+from podium.cli.options import result_option, state_dir_option
+from podium.cli.session import document_text, hold_run
+from podium.local import containers
+
+__all__ = ["resume"]
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@result_option
+@state_dir_option
+def resume(name: str, output: str | None, state_dir: Path) -> int:
+    """Resume a run that was interrupted or killed; what still runs is found again."""
+    with hold_run(state_dir, name) as run:
+        if not run.status.phase.ended:
+            containers.check(run.plan)
+            return carry_on(run, output)
+        print(
+            f"run {name} has ended: {run.status.phase.value}; run nodes again with podium rerun",
+            file=stream_for(output),
+        )
+        if output is not None:
+            click.echo(document_text(run, output), nl=False)
+        return run_code(run.status)

@@ -1,0 +1,123 @@
+"""podium run."""
+
+import random
+import string
+import time
+import uuid
+from pathlib import Path
+
+import click
+
+from podium.api.run import RecordedAnswers, WorkflowRunSpec
+from podium.cli.commands.definitions import sound_file
+from podium.cli.execution import carry_on, require_startable, secrets_of
+from podium.cli.options import context_options, result_option, secrets_option, state_dir_option
+from podium.cli.output import CliError
+from podium.cli.selection import directory_of, select_run
+from podium.cli.session import OpenRun, run_directory
+from podium.cli.values import context_of
+from podium.engine.plan import Plan
+from podium.engine.start import initial_status
+from podium.local import containers
+from podium.local.store import RunRecord
+from podium.runner import personas
+
+__all__ = ["run"]
+
+
+@click.command()
+@click.argument("file")
+@context_options
+@result_option
+@click.option(
+    "--recorded",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File of recorded answers: personas take them instead of asking a model.",
+)
+@secrets_option
+@click.option("--name", metavar="WORKFLOW", help="What to run, where the file has several.")
+@click.option("--run-name", metavar="NAME", help="Name of the run; default: made of the workflow's")
+@click.option(
+    "--workdir",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Directory in which scripts run; default: the file's.",
+)
+@state_dir_option
+@click.option("--max-parallel", type=click.IntRange(1, 10_000), help="Nodes at the same time.")
+@click.option("--fail-fast", is_flag=True, help="Let the first failure stop everything else.")
+def run(
+    file: str,
+    values: tuple[str, ...],
+    strings: tuple[str, ...],
+    context_file: str | None,
+    output: str | None,
+    recorded: Path | None,
+    secrets: Path | None,
+    name: str | None,
+    run_name: str | None,
+    workdir: Path | None,
+    state_dir: Path,
+    max_parallel: int | None,
+    fail_fast: bool,
+) -> int:
+    """Run a workflow on this machine, - for standard input."""
+    selection = select_run(sound_file(file), name)
+    spec = selection.spec.model_copy(
+        update={
+            "context": context_of(selection.spec.context, context_file, values, strings),
+            "max_parallel": max_parallel or selection.spec.max_parallel,
+            "fail_fast": fail_fast or selection.spec.fail_fast,
+        }
+    )
+    folder = run_directory(state_dir, _run_name(run_name, selection.name, selection.prefix))
+    answers = _recorded_file(spec, recorded, file)
+    if answers is not None:
+        spec.recorded_answers = RecordedAnswers(file=str(answers))
+    elif selection.answers is not None:
+        spec.recorded_answers = RecordedAnswers(file=str(folder.path / "recorded.yaml"))
+    plan = Plan.build(selection.workflow, workflow_id=selection.workflow_id)
+    require_startable(plan, spec)
+    if answers is not None and plan.uses_personas():
+        _check_answers(answers)
+    containers.check(plan)
+    record = RunRecord(
+        name=folder.name,
+        uid=str(uuid.uuid4()),
+        created_at=round(time.time(), 3),
+        workflow_id=selection.workflow_id,
+        workdir=str((workdir or directory_of(file)).resolve()),
+        workflow=selection.workflow,
+        spec=spec,
+        secrets=None if secrets is None else str(secrets.resolve()),
+        source=None if file == "-" else str(Path(file).resolve()),
+        choice=name,
+    )
+    secrets_of(record)
+    status = initial_status(plan, record.created_at)
+    folder.create(record, status)
+    if answers is None and selection.answers is not None:
+        (folder.path / "recorded.yaml").write_text(selection.answers)
+    with folder.locked():
+        return carry_on(OpenRun(folder, record, status, plan), output)
+
+
+def _run_name(option: str | None, name: str, prefix: str) -> str:
+    if option is not None:
+        return option
+    ending = "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311 - only to be another
+    return name or f"{prefix[:240]}{ending}"
+
+
+def _recorded_file(spec: WorkflowRunSpec, option: Path | None, file: str) -> Path | None:
+    if option is not None:
+        return option.resolve()
+    if spec.recorded_answers is not None and spec.recorded_answers.file is not None:
+        return (directory_of(file) / spec.recorded_answers.file).resolve()
+    return None
+
+
+def _check_answers(path: Path) -> None:
+    try:
+        personas.RecordedAnswers.load(path)
+    except personas.PersonaError as error:
+        raise CliError(f"--recorded: {error}") from None

@@ -1,0 +1,30 @@
+"""Runs and nodes in words: for the views of a run, its summary and the tables."""
+
+from podium.api.base import format_duration
+from podium.api.run import NodeState, NodeStatus
+from podium.cli.output import escape_control
+
+__all__ = ["RUN_EVENTS", "counted", "elapsed", "reason_text"]
+
+RUN_EVENTS = ("Rerun", "RerunRefused", "Restored", "RestoreRefused", "RunPaused")
+"""Events that are shown although they belong to no node."""
+
+
+def elapsed(state: NodeState, now: float) -> str:
+    """Return how long a node's latest execution took, or takes so far; empty: it never began."""
+    if state.duration_seconds is not None:
+        return format_duration(state.duration_seconds)
+    if state.status is NodeStatus.RUNNING and state.started_at is not None:
+        return format_duration(max(0.0, now - state.started_at))
+    return ""
+
+
+def reason_text(state: NodeState) -> str:
+    """Return a node's reason and message, in a line."""
+    words = f"{state.reason}: {state.message}" if state.message else state.reason
+    return escape_control(" ".join(words.split()))
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun: `1 node`, `2 nodes`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,105 @@
+"""A run carried on to its end, as the verbs that run something do."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from podium.api.problems import errors
+from podium.api.run import RunPhase, WorkflowRunSpec, WorkflowRunStatus
+from podium.cli.describe import counted
+from podium.cli.live import stream_for, view_on
+from podium.cli.output import CliError, ExitCode, escape_control, say_problems, warn
+from podium.cli.session import OpenRun, document_text
+from podium.cli.summary import summary
+from podium.engine.engine import Engine
+from podium.engine.model import Emit, Request, RunInfo
+from podium.engine.plan import Plan
+from podium.engine.start import check_start, initial_context
+from podium.local.environment import load_secrets
+from podium.local.shell import LocalRun
+from podium.local.store import RunRecord
+
+__all__ = ["carry_on", "require_accepted", "require_startable", "run_code", "secrets_of"]
+
+
+def secrets_of(record: RunRecord) -> dict[str, dict[str, str]]:
+    """Return the secrets of the file that --secrets named."""
+    return {} if record.secrets is None else load_secrets(Path(record.secrets))
+
+
+def require_startable(plan: Plan, spec: WorkflowRunSpec) -> None:
+    """Refuse a run that cannot start, with everything that is wrong."""
+    problems = check_start(plan, spec)
+    if not errors(problems):
+        return
+    say_problems(problems)
+    if plan.spec.inputs is not None:
+        given = initial_context(plan, spec)
+        required = plan.spec.inputs.get("required")
+        missing = [str(key) for key in required or () if key not in given]
+        if missing:
+            warn(f"podium: add {' '.join(f'-c {key}=…' for key in missing)}")
+    raise click.exceptions.Exit(ExitCode.USAGE)
+
+
+def require_accepted(run: OpenRun, request: Request) -> None:
+    """Raise `CliError` if a request would be refused: an engine is asked, on a copy."""
+    info = RunInfo(run.record.name, run.record.uid)
+    status = run.status.model_copy(deep=True)
+    engine = Engine(run.plan, info, initial_context(run.plan, run.record.spec), status)
+    for action in engine.step(time.time(), requests=[request]):
+        if isinstance(action, Emit) and action.reason in ("RerunRefused", "RestoreRefused"):
+            raise CliError(action.message)
+
+
+def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ()) -> ExitCode:
+    """Run to the end, show it, and return the exit code."""
+    record, status = run.record, run.status
+    local = LocalRun(run.folder, record, run.plan, status, secrets=secrets_of(record))
+    stream = stream_for(output)
+    view = view_on(stream)
+
+    def say(text: str) -> None:
+        with suppress(BrokenPipeError):
+            print(escape_control(text), file=stream, flush=True)
+
+    say(f"run {record.name} of {record.workflow_id}: {counted(len(status.nodes), 'node')}")
+    view.begin(status)
+    local.watch = view.update
+
+    async def until_end() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, local.interrupt)
+        ticking = loop.create_task(view.tick())
+        try:
+            await local.run(requests)
+        finally:
+            ticking.cancel()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    try:
+        asyncio.run(until_end())
+    finally:
+        view.close()
+    for line in summary(local):
+        say(line)
+    if output is not None:
+        click.echo(document_text(OpenRun(local.folder, local.record, status), output), nl=False)
+    if local.interrupted and not status.phase.ended:
+        return ExitCode.INTERRUPTED
+    return run_code(status)
+
+
+def run_code(status: WorkflowRunStatus) -> ExitCode:
+    """Return the exit code of a run that has ended."""
+    if status.phase is RunPhase.SUCCEEDED:
+        return ExitCode.OK
+    timed_out = any(c.type == "Succeeded" and c.reason == "Timeout" for c in status.conditions)
+    return ExitCode.TIMEOUT if timed_out else ExitCode.FAILED

@@ -1,0 +1,91 @@
+"""A run of this machine as verbs have it: read to look at it, or held to work on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from podium.api.base import format_time
+from podium.api.names import API_VERSION, is_object_name
+from podium.api.run import WorkflowRunStatus
+from podium.cli.documents import to_json, to_yaml
+from podium.cli.output import CliError
+from podium.engine.codec import dump_status
+from podium.engine.plan import Plan
+from podium.local.store import RunFolder, RunRecord
+
+__all__ = ["OpenRun", "document_text", "hold_run", "open_run", "run_directory", "text_of"]
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that was read."""
+
+    folder: RunFolder
+    record: RunRecord
+    status: WorkflowRunStatus
+    compiled: Plan | None = None
+    """Its definition, where it is compiled already."""
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The definition that the run is pinned to, compiled."""
+        return self.compiled or Plan.build(self.record.workflow, workflow_id=self.record.workflow_id)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The run as an API server shows runs."""
+        record = self.record
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "WorkflowRun",
+            "metadata": {
+                "name": record.name,
+                "uid": record.uid,
+                "creationTimestamp": format_time(int(record.created_at)),
+            },
+            "spec": record.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            "status": dump_status(self.status),
+        }
+
+    def with_secrets(self, path: Path | None) -> "OpenRun":
+        """Return the run with another file of secrets; None: as it is."""
+        if path is None:
+            return self
+        return replace(self, record=replace(self.record, secrets=str(path.resolve())))
+
+
+def run_directory(state_dir: Path, name: str) -> RunFolder:
+    """Return the directory of a run, which may not exist. Raises `CliError` for a bad name."""
+    if not is_object_name(name):
+        raise CliError(
+            f"{name!r:.80} is not a name of a run: lower-case letters, digits, - and . between"
+            " them, 253 characters at most"
+        )
+    return RunFolder(state_dir, name)
+
+
+def open_run(state_dir: Path, name: str) -> OpenRun:
+    """Read a run to look at it. Raises `CliError`, `StoreError`."""
+    folder = run_directory(state_dir, name)
+    return OpenRun(folder, *folder.load())
+
+
+@contextmanager
+def hold_run(state_dir: Path, name: str) -> Iterator[OpenRun]:
+    """Read a run to work on it: no other podium does meanwhile. Raises `CliError`, `StoreError`."""
+    folder = run_directory(state_dir, name)
+    with folder.locked():
+        yield OpenRun(folder, *folder.load())
+
+
+def document_text(run: OpenRun, output: str) -> str:
+    """Write a run as `output` asks for it: json or yaml."""
+    return text_of(run.document, output)
+
+
+def text_of(document: Any, output: str) -> str:
+    """Write a document as `output` asks for it: json or yaml."""
+    return to_yaml(document) if output == "yaml" else to_json(document) + "\n"

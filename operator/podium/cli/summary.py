@@ -1,0 +1,46 @@
+"""What is said at the end of a run: how it went, and which commands show or do more."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from podium.api.run import NodeStatus
+from podium.cli.describe import counted
+from podium.cli.options import DEFAULT_STATE_DIR
+from podium.local.shell import LocalRun
+
+__all__ = ["summary"]
+
+
+def summary(local: LocalRun) -> Iterable[str]:
+    """Return the lines that end the report of a run."""
+    status, name = local.status, local.record.name
+    root = local.folder.path.parent.parent
+    default = root == DEFAULT_STATE_DIR.absolute()
+    option = "" if default else f" --state-dir {shlex.quote(_short(root))}"
+    yield ""
+    if not status.phase.ended:
+        yield f"Interrupted: what ran was stopped. Go on with: podium resume {name}{option}"
+        return
+    message = next((c.message for c in status.conditions if c.type == "Succeeded"), "")
+    yield f"{status.phase.value} in {status.duration}" + (f": {message}" if message else "")
+    failed = [n for n, s in status.nodes.items() if s.status is NodeStatus.FAILED]
+    for node in failed[:10]:
+        state = status.nodes[node]
+        yield f"  {node}: {state.reason}: {' '.join(state.message.split())}"
+    warnings = Counter(text for s in status.nodes.values() for text in s.warnings)
+    for text, number in warnings.most_common(5):
+        yield f"  warning of {counted(number, 'node')}: {text}"
+    yield f"outputs: podium get {name} -o yaml{option}"
+    yield f"logs:    podium logs {name}{f' {failed[0]}' if failed else ''}{option}"
+    yield f"files:   {_short(local.folder.path)}"
+    if failed:
+        yield f"again:   podium rerun {name} --node {','.join(failed[:10])}{option}"
+
+
+def _short(path: Path) -> str:
+    with suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
