@@ -8,10 +8,16 @@ import time
 
 from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import Node, WorkflowSpec
-from podium.engine.engine import Engine
-from podium.engine.model import AttemptPhase, Launch, Observation, RunInfo
-from podium.engine.plan import Plan
-from podium.engine.start import initial_context, initial_status
+from podium.engine import (
+    AttemptPhase,
+    Engine,
+    Launch,
+    Observation,
+    Plan,
+    RunInfo,
+    initial_context,
+    initial_status,
+)
 
 SIZES = (100, 1000, 10_000)
 

@@ -15,11 +15,19 @@ import orjson
 from benchmarks.engine import chains, rows
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import Node, WorkflowSpec
-from podium.engine.codec import dump_node, dump_status
-from podium.engine.engine import Changes, Engine
-from podium.engine.model import AttemptPhase, Launch, Observation, RunInfo
-from podium.engine.plan import Plan
-from podium.engine.start import initial_context, initial_status
+from podium.engine import (
+    AttemptPhase,
+    Changes,
+    Engine,
+    Launch,
+    Observation,
+    Plan,
+    RunInfo,
+    dump_node,
+    dump_status,
+    initial_context,
+    initial_status,
+)
 
 SIZES = (50, 5000)
 EVENTS = 10_000

@@ -14,7 +14,7 @@ import orjson
 
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
 from podium.cluster.runs.shards import INLINE_NODES, Shards
-from podium.engine.codec import dump_node
+from podium.engine import dump_node
 
 SIZES = (INLINE_NODES + 100, 1000, 2000, 5000)
 PARALLEL = (10, 100, 5000)

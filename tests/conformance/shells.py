@@ -10,10 +10,17 @@ from podium.api.resources import Workflow, WorkflowRun
 from podium.api.run import RecordedAnswers, WorkflowRunSpec
 from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
-from podium.engine.codec import dump_status
-from podium.engine.model import Emit, Request, RerunRequest, RestoreRequest
-from podium.engine.plan import Plan
-from podium.engine.start import check_start, initial_context, initial_status
+from podium.engine import (
+    Emit,
+    Plan,
+    Request,
+    RerunRequest,
+    RestoreRequest,
+    check_start,
+    dump_status,
+    initial_context,
+    initial_status,
+)
 from podium.local.shell import LocalRun
 from podium.local.store import RunFolder, RunRecord
 from tests.conformance.harness import Case

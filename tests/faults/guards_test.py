@@ -18,8 +18,7 @@ from podium.cluster.runs.status_writer import ConflictError
 from podium.cluster.watch import store as cache_module
 from podium.cluster.watch.reflector import Reflector
 from podium.cluster.watch.store import Cache
-from podium.engine.engine import Engine
-from podium.engine.model import Control, Launch
+from podium.engine import Control, Engine, Launch
 from tests.unit.cluster import (
     attempts_test,
     keeper_test,
@@ -230,7 +229,7 @@ async def test_a_launch_that_waited_finds_that_its_execution_is_over(world, guar
     assert world.paper.state("a").status.value == "Completed"
     await _record(world)
     if not guard:
-        world.paper.engine.expects = lambda *_: True
+        world.paper.engine.is_execution_current = lambda *_: True
     await _launch(world, launches)
     assert (len(world.server.pods) == 1) is guard
 

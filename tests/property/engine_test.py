@@ -14,20 +14,22 @@ from hypothesis import strategies as st
 
 from podium.api.run import NodeStatus, RunPhase, WorkflowRunSpec
 from podium.api.workflow import WorkflowSpec
-from podium.engine.codec import dump_status, load_status
-from podium.engine.engine import Engine
-from podium.engine.model import (
+from podium.engine import (
     AttemptPhase,
     Control,
+    Engine,
     Launch,
     Observation,
+    Plan,
     RerunRequest,
     RunInfo,
     Stop,
     WakeAt,
+    dump_status,
+    initial_context,
+    initial_status,
+    load_status,
 )
-from podium.engine.plan import Plan
-from podium.engine.start import initial_context, initial_status
 
 RULES = ["NoneFailed", "AllCompleted", "AnyCompleted", "AllDone"]
 EDGE_CONDITIONS = [None, None, None, "context.ok == true", "context.absent == 1"]

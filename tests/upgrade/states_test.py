@@ -9,8 +9,7 @@ from podium.api.workflow import WorkflowSpec
 from podium.cluster.jobs.builder import job_name
 from podium.cluster.kube.views import job_view, pod_view, run_view
 from podium.cluster.runs.revisions import revision_name
-from podium.engine.codec import dump_status, load_status
-from podium.engine.plan import Plan
+from podium.engine import Plan, dump_status, load_status
 from tests.upgrade import states
 
 SAVED = {version: states.load(version) for version in states.versions()}

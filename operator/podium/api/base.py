@@ -27,7 +27,11 @@ __all__ = [
     "format_duration",
     "format_time",
     "parse_time",
+    "shorten",
 ]
+
+MESSAGE_CHARACTERS = 1000
+"""Characters that a status keeps of a message."""
 
 
 class ApiModel(BaseModel):
@@ -110,3 +114,8 @@ Quantity = Annotated[
     WithJsonSchema({"x-kubernetes-int-or-string": True}),
 ]
 """A Kubernetes quantity: `500m`, `1Gi`, `2`."""
+
+
+def shorten(message: str, limit: int = MESSAGE_CHARACTERS) -> str:
+    """Cut a message that is longer than a status keeps."""
+    return message if len(message) <= limit else message[: limit - 1] + "…"

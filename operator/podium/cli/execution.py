@@ -16,10 +16,7 @@ from podium.cli.live import stream_for, view_on
 from podium.cli.output import CliError, ExitCode, escape_control, say_problems, warn
 from podium.cli.session import OpenRun, document_text
 from podium.cli.summary import summary
-from podium.engine.engine import Engine
-from podium.engine.model import Emit, Request, RunInfo
-from podium.engine.plan import Plan
-from podium.engine.start import check_start, initial_context
+from podium.engine import Emit, Engine, Plan, Request, RunInfo, check_start, initial_context
 from podium.local.environment import load_secrets
 from podium.local.shell import LocalRun
 from podium.local.store import RunRecord

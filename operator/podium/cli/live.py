@@ -9,8 +9,7 @@ from typing import Protocol, TextIO
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
 from podium.cli.output import escape_control
-from podium.engine.engine import Changes
-from podium.engine.model import Emit
+from podium.engine import Changes, Emit
 
 __all__ = ["View", "stream_for", "view_on"]
 

@@ -16,8 +16,7 @@ from podium.api.base import format_duration
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
 from podium.cli.output import escape_control
-from podium.engine.engine import Changes
-from podium.engine.model import Emit, EventType
+from podium.engine import Changes, Emit, EventType
 
 __all__ = ["Screen", "console_on"]
 

@@ -12,8 +12,7 @@ from podium.api.names import API_VERSION, is_object_name
 from podium.api.run import WorkflowRunStatus
 from podium.cli.documents import to_json, to_yaml
 from podium.cli.output import CliError
-from podium.engine.codec import dump_status
-from podium.engine.plan import Plan
+from podium.engine import Plan, dump_status
 from podium.local.store import RunFolder, RunRecord
 
 __all__ = ["OpenRun", "document_text", "hold_run", "open_run", "run_directory", "text_of"]
@@ -32,7 +31,9 @@ class OpenRun:
     @cached_property
     def plan(self) -> Plan:
         """The definition that the run is pinned to, compiled."""
-        return self.compiled or Plan.build(self.record.workflow, workflow_id=self.record.workflow_id)
+        return self.compiled or Plan.build(
+            self.record.workflow, workflow_id=self.record.workflow_id
+        )
 
     @property
     def document(self) -> dict[str, Any]:

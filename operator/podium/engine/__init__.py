@@ -2,4 +2,102 @@
 
 `Engine.step` takes what was observed, what was asked for and the time; it changes the run's
 status in place and returns the actions that a shell (cluster or laptop) is to carry out.
+
+The names below are the public API. Each is loaded when it is first used: podium starts often, and
+most commands need few of them.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from podium.engine.codec import dump_node, dump_status, load_status
+    from podium.engine.conditions import set_condition
+    from podium.engine.engine import Engine
+    from podium.engine.history import VersionGoneError, context_at, recorded_outcome
+    from podium.engine.model import (
+        Action,
+        AttemptPhase,
+        Control,
+        Emit,
+        EventType,
+        Launch,
+        Observation,
+        Request,
+        RerunRequest,
+        RestoreRequest,
+        RunInfo,
+        Stop,
+        WakeAt,
+        not_started,
+    )
+    from podium.engine.plan import Plan, PlanEdge, PlanNode, definition_digest
+    from podium.engine.start import (
+        check_context,
+        check_start,
+        initial_context,
+        initial_status,
+        required_keys,
+    )
+    from podium.engine.state import Changes
+
+_HOMES = {
+    "codec": ("dump_node", "dump_status", "load_status"),
+    "conditions": ("set_condition",),
+    "engine": ("Engine",),
+    "history": ("VersionGoneError", "context_at", "recorded_outcome"),
+    "model": (
+        *("Action", "AttemptPhase", "Control", "Emit", "EventType", "Launch", "Observation"),
+        *("Request", "RerunRequest", "RestoreRequest", "RunInfo", "Stop", "WakeAt", "not_started"),
+    ),
+    "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest"),
+    "start": (
+        *("check_context", "check_start", "initial_context", "initial_status", "required_keys"),
+    ),
+    "state": ("Changes",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Action",
+    "AttemptPhase",
+    "Changes",
+    "Control",
+    "Emit",
+    "Engine",
+    "EventType",
+    "Launch",
+    "Observation",
+    "Plan",
+    "PlanEdge",
+    "PlanNode",
+    "Request",
+    "RerunRequest",
+    "RestoreRequest",
+    "RunInfo",
+    "Stop",
+    "VersionGoneError",
+    "WakeAt",
+    "check_context",
+    "check_start",
+    "context_at",
+    "definition_digest",
+    "dump_node",
+    "dump_status",
+    "initial_context",
+    "initial_status",
+    "load_status",
+    "not_started",
+    "recorded_outcome",
+    "required_keys",
+    "set_condition",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"podium.engine has no {name!r}")
+    value = getattr(importlib.import_module(f"podium.engine.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,17 +1,31 @@
-"""Context versions: what the run's context and outputs were at version N (semantics.md 8).
+"""History of nodes, and context versions: what context and outputs were at version N.
 
-No log is kept: version N is, for each node, its latest execution at or below N.
+No log is kept: version N is, for each node, its latest execution at or below N (semantics.md 8).
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from podium import contracts
+from podium.api.base import shorten
 from podium.api.run import ContextEdit, ExecutionRecord, NodeState, NodeStatus, WorkflowRunStatus
 
-__all__ = ["VersionGoneError", "context_at", "edited_context", "record_at"]
+__all__ = [
+    "VersionGoneError",
+    "archive",
+    "context_at",
+    "edited_context",
+    "record_at",
+    "recorded_outcome",
+]
 
 HISTORY = 10
 """Executions of a node that its history keeps."""
+RECORD_OUTPUT_BYTES = 16_384
+"""Bytes of outputs that one node's history keeps; beyond it the oldest records lose theirs."""
+
+_STOPPED = frozenset({"Timeout", "StartTimeout", "TooManyDisruptions"})
+"""Reasons of failures whose program did not end by itself."""
 
 
 class VersionGoneError(LookupError):
@@ -97,3 +111,49 @@ def _records(state: NodeState) -> Iterator[ExecutionRecord]:
             context_version=state.context_version,
         )
     yield from state.history
+
+
+def archive(state: NodeState, status: NodeStatus, reason: str, message: str, now: float) -> None:
+    """Move the latest execution into the node's history, unless it is there."""
+    if state.execution_id is None:
+        return
+    if any(record.execution_id == state.execution_id for record in state.history):
+        return
+    record = ExecutionRecord(
+        execution_id=state.execution_id,
+        status=status,
+        reason=reason,
+        message=shorten(message, 256),
+        started_at=state.started_at,
+        completed_at=state.completed_at or now,
+        output=state.output,
+        context_version=state.context_version,
+    )
+    state.history = [record, *state.history][:HISTORY]
+    room = RECORD_OUTPUT_BYTES
+    for old in state.history:
+        if old.output is not None:
+            room -= len(contracts.canonical(old.output))
+            if room < 0:
+                old.output = None
+    state.output = None
+    state.context_version = None
+    state.quality_score = state.contract_fulfilled = None
+
+
+def recorded_outcome(state: NodeState, execution: str) -> bool | None:
+    """Return whether an execution succeeded whose program was seen to end.
+
+    None: it has not ended, or was told to.
+    """
+    if state.execution_id == execution and state.status.ended:
+        status = state.status
+        reason = state.error.reason if state.error is not None else state.reason
+    else:
+        record = next((r for r in state.history if r.execution_id == execution), None)
+        if record is None:
+            return None
+        status, reason = record.status, record.reason
+    if status is NodeStatus.FAILED:
+        return None if reason in _STOPPED else False
+    return True if status is NodeStatus.COMPLETED else None

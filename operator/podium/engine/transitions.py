@@ -1,12 +1,12 @@
-"""Which states a node may move between (semantics.md 4)."""
+"""Which statuses a node may move between (semantics.md 4)."""
 
 from typing import Final
 
 from podium.api.run import NodeStatus as S
 
-__all__ = ["MOVES"]
+__all__ = ["TRANSITIONS"]
 
-MOVES: Final[dict[S, frozenset[S]]] = {
+TRANSITIONS: Final[dict[S, frozenset[S]]] = {
     # Completed: only a restore, which puts an earlier result in place.
     S.PENDING: frozenset({S.WAITING, S.READY, S.SKIPPED, S.FAILED, S.CANCELLED, S.COMPLETED}),
     S.WAITING: frozenset({S.READY, S.SKIPPED, S.FAILED, S.CANCELLED, S.PENDING}),

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from podium.api.problems import UserError
-from podium.engine.plan import Plan
+from podium.engine import Plan
 from podium.executors import Runtime, Workload, get
 
 __all__ = ["ContainerTool", "check", "container_tool"]

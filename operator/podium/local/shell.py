@@ -15,21 +15,22 @@ from podium import executors
 from podium.api.names import child_name
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.api.workflow import EnvVar, InputAs, Node
-from podium.engine.engine import Changes, Engine
-from podium.engine.model import (
+from podium.engine import (
     AttemptPhase,
+    Changes,
     Control,
     Emit,
+    Engine,
     Launch,
     Observation,
+    Plan,
     Request,
     RunInfo,
     Stop,
     WakeAt,
+    initial_context,
     not_started,
 )
-from podium.engine.plan import Plan
-from podium.engine.start import initial_context
 from podium.executors import Runtime, Workload
 from podium.executors.outcome import failed_program, is_retryable
 from podium.local import processes

@@ -23,8 +23,7 @@ import orjson
 from podium.api.problems import UserError
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
-from podium.engine.codec import dump_node, dump_status, load_status
-from podium.engine.engine import Changes
+from podium.engine import Changes, dump_node, dump_status, load_status
 
 __all__ = ["RunFolder", "RunRecord", "StoreError", "list_runs"]
 

@@ -4,9 +4,15 @@ import pytest
 
 from podium.api.run import NodeStatus, RunPhase
 from podium.api.workflow import WorkflowSpec
-from podium.engine.history import VersionGoneError, context_at
-from podium.engine.model import AttemptPhase, Control, RerunRequest, RestoreRequest
-from podium.engine.plan import Plan
+from podium.engine import (
+    AttemptPhase,
+    Control,
+    Plan,
+    RerunRequest,
+    RestoreRequest,
+    VersionGoneError,
+    context_at,
+)
 from tests.unit.engine.support import Run, node
 
 P = AttemptPhase

@@ -2,8 +2,7 @@
 
 import pytest
 
-from podium.engine.model import AttemptPhase, Control
-from podium.engine.start import check_start
+from podium.engine import AttemptPhase, Control, check_start
 from tests.unit.engine.support import Run, node
 
 P = AttemptPhase

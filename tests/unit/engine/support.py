@@ -4,21 +4,23 @@ import json
 
 from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import WorkflowSpec
-from podium.engine.codec import dump_status, load_status
-from podium.engine.engine import Engine
-from podium.engine.model import (
+from podium.engine import (
     AttemptPhase,
     Control,
     Emit,
+    Engine,
     Launch,
     Observation,
+    Plan,
     RerunRequest,
     RunInfo,
     Stop,
     WakeAt,
+    dump_status,
+    initial_context,
+    initial_status,
+    load_status,
 )
-from podium.engine.plan import Plan
-from podium.engine.start import initial_context, initial_status
 
 
 def node(id, *after, **fields):  # noqa: A002

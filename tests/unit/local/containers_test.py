@@ -10,7 +10,7 @@ import pytest
 from podium.api.names import child_name
 from podium.api.problems import UserError
 from podium.api.workflow import WorkflowSpec
-from podium.engine.plan import Plan
+from podium.engine import Plan
 from podium.local import containers
 from tests.unit.local.shell_test import again, begin, stands, started, until
 

@@ -8,9 +8,7 @@ import pytest
 
 from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import WorkflowSpec
-from podium.engine.model import RerunRequest
-from podium.engine.plan import Plan
-from podium.engine.start import initial_status
+from podium.engine import Plan, RerunRequest, initial_status
 from podium.local import processes
 from podium.local.shell import LocalRun
 from podium.local.store import RunFolder, RunRecord, StoreError

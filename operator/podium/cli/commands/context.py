@@ -7,8 +7,7 @@ import click
 from podium.cli.options import state_dir_option
 from podium.cli.output import CliError
 from podium.cli.session import open_run, text_of
-from podium.engine.history import VersionGoneError, context_at
-from podium.engine.start import initial_context
+from podium.engine import VersionGoneError, context_at, initial_context
 
 __all__ = ["context"]
 

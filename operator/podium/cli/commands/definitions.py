@@ -16,8 +16,7 @@ from podium.cli import graphs
 from podium.cli.documents import to_json, to_yaml
 from podium.cli.output import CliError, ExitCode, escape_control, say_problems
 from podium.dag import WorkflowDAG
-from podium.engine.plan import Plan
-from podium.engine.start import check_context, initial_context
+from podium.engine import Plan, check_context, initial_context
 from podium.local.store import RunFolder
 
 __all__ = [

@@ -15,10 +15,7 @@ from podium.cli.output import CliError, ExitCode, escape_control
 from podium.cli.selection import select_run
 from podium.cli.session import OpenRun, hold_run
 from podium.cli.values import context_of
-from podium.engine.history import context_at
-from podium.engine.model import RerunRequest
-from podium.engine.plan import Plan
-from podium.engine.start import initial_context
+from podium.engine import Plan, RerunRequest, context_at, initial_context
 from podium.local import containers
 from podium.local.store import RunRecord
 

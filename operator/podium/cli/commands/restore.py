@@ -8,7 +8,7 @@ import click
 from podium.cli.execution import carry_on, require_accepted
 from podium.cli.options import result_option, state_dir_option
 from podium.cli.session import hold_run
-from podium.engine.model import RestoreRequest
+from podium.engine import RestoreRequest
 from podium.local import containers
 
 __all__ = ["restore"]

@@ -16,8 +16,7 @@ from podium.cli.output import CliError
 from podium.cli.selection import directory_of, select_run
 from podium.cli.session import OpenRun, run_directory
 from podium.cli.values import context_of
-from podium.engine.plan import Plan
-from podium.engine.start import initial_status
+from podium.engine import Plan, initial_status
 from podium.local import containers
 from podium.local.store import RunRecord
 from podium.runner import personas

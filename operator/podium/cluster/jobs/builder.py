@@ -34,8 +34,7 @@ from podium.cluster.kube.views import (
     CONTAINER,
 )
 from podium.cluster.settings import Settings
-from podium.engine.model import Launch
-from podium.engine.plan import Plan, PlanNode
+from podium.engine import Launch, Plan, PlanNode
 from podium.executors import Runtime, Workload
 
 __all__ = ["BuildProblem", "Owner", "build_job", "build_pod", "job_name", "without_finalizer"]

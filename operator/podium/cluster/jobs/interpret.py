@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from podium.cluster.kube.views import JobView, PodView
-from podium.engine.model import AttemptPhase, Observation
+from podium.engine import AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
 
 __all__ = ["MESSAGE_LIMIT", "Seen", "observe"]

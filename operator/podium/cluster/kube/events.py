@@ -11,7 +11,7 @@ from typing import Any
 
 from podium.api.names import API_VERSION
 from podium.cluster.kube.client import ApiError, Gateway
-from podium.engine.model import Emit, EventType
+from podium.engine import Emit, EventType
 
 __all__ = ["Recorder", "Subject"]
 

@@ -9,8 +9,7 @@ from podium.cluster.kube.events import Subject
 from podium.cluster.kube.views import PodView
 from podium.cluster.runs.shards import Shards
 from podium.cluster.watch.store import RunKey
-from podium.engine.engine import Engine
-from podium.engine.model import Emit, Observation, Stop
+from podium.engine import Emit, Engine, Observation, Stop
 
 __all__ = ["ActiveRun", "Execution", "Mark"]
 

@@ -23,8 +23,7 @@ from podium.cluster.runs.active_run import ActiveRun, Execution, Mark
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 from podium.cluster.workqueue import backoff
-from podium.engine.engine import recorded_end
-from podium.engine.model import AttemptPhase, Launch, Observation, Stop, not_started
+from podium.engine import AttemptPhase, Launch, Observation, Stop, not_started, recorded_outcome
 
 __all__ = ["Attempts"]
 
@@ -95,7 +94,7 @@ class Attempts:
         state = states.get(job.node)
         if state is None or not job.managed_by or job.ended or job.deleting:
             return False
-        succeeded = recorded_end(state, job.execution)
+        succeeded = recorded_outcome(state, job.execution)
         if succeeded is None or any(pod.alive for pod in self._cache.pods(job.uid)):
             return False
         self._keeper.recorded(job, succeeded=succeeded)
@@ -129,7 +128,7 @@ class Attempts:
         """
         marks, run.marks = run.marks, []
         for mark in marks:
-            if not run.engine.counts(mark.node, mark.execution):
+            if not run.engine.has_recorded_execution(mark.node, mark.execution):
                 continue
             if mark.remove:
                 run.remove.add(mark.job)
@@ -322,7 +321,7 @@ class Attempts:
         async def make() -> None:
             try:
                 async with self._lanes:
-                    if not run.engine.expects(launch.node, launch.execution_id):
+                    if not run.engine.is_execution_current(launch.node, launch.execution_id):
                         return  # an earlier operator had started it, and it ended meanwhile
                     seen = await self._create(run, launch)
                 if seen.phase is AttemptPhase.LAUNCHED:
@@ -472,7 +471,7 @@ class Attempts:
                 not view.alive
                 and (number > launch.restart or view.finalizer is None or self._cache.excused(view))
             ):
-                if not run.engine.expects(launch.node, launch.execution_id):
+                if not run.engine.is_execution_current(launch.node, launch.execution_id):
                     return _launched(launch)  # it was found, and has ended since
                 continue  # an earlier one
             run.refusals.pop(launch.node, None)

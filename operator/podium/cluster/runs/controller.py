@@ -28,19 +28,19 @@ from podium.cluster.runs.status_writer import StatusWriter, TooLargeError
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
 from podium.cluster.workqueue import KeyQueue
-from podium.engine.codec import load_status
-from podium.engine.model import (
+from podium.engine import (
     Control,
     Emit,
     Launch,
+    Plan,
     Request,
     RerunRequest,
     RestoreRequest,
     Stop,
     WakeAt,
+    initial_context,
+    load_status,
 )
-from podium.engine.plan import Plan
-from podium.engine.start import initial_context
 
 __all__ = ["QueueKey", "RunController"]
 

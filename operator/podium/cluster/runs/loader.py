@@ -18,12 +18,17 @@ from podium.cluster.runs.shards import LostError, begun, read_nodes
 from podium.cluster.runs.status_writer import ConflictError, StatusWriter, bare_status
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
-from podium.engine.codec import load_status
-from podium.engine.conditions import set_condition
-from podium.engine.engine import Changes, Engine
-from podium.engine.model import RunInfo
-from podium.engine.plan import Plan
-from podium.engine.start import check_start, initial_context, initial_status
+from podium.engine import (
+    Changes,
+    Engine,
+    Plan,
+    RunInfo,
+    check_start,
+    initial_context,
+    initial_status,
+    load_status,
+    set_condition,
+)
 
 __all__ = ["Opener", "words"]
 

@@ -17,7 +17,7 @@ from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
 from podium.cluster.kube.client import ApiError, Gateway
 from podium.cluster.watch.store import Cache
-from podium.engine.plan import Plan, definition_digest
+from podium.engine import Plan, definition_digest
 
 __all__ = ["Definitions", "WorkflowNotFoundError", "revision_name"]
 

@@ -19,7 +19,7 @@ from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.views import controller_of, dig, items, mapping, text, when
-from podium.engine.codec import dump_node
+from podium.engine import dump_node
 
 __all__ = ["Fold", "LostError", "Shard", "Shards", "begun", "build_shard", "read_nodes"]
 

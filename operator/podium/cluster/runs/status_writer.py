@@ -13,9 +13,7 @@ from podium.cluster.kube.views import dig
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.shards import Fold, Shard, build_shard
 from podium.cluster.watch.store import Cache
-from podium.engine.codec import dump_node, dump_status, load_status
-from podium.engine.conditions import set_condition
-from podium.engine.engine import Changes
+from podium.engine import Changes, dump_node, dump_status, load_status, set_condition
 
 __all__ = ["ConflictError", "StatusWriter", "TooLargeError", "bare_status"]
 

@@ -14,8 +14,7 @@ from podium.cluster.jobs.builder import BuildProblem, Owner, build_job, build_po
 from podium.cluster.kube.views import controller_of, job_view, pod_view
 from podium.cluster.settings import Settings
 from podium.dag import WorkflowDAG
-from podium.engine.model import Launch
-from podium.engine.plan import Plan
+from podium.engine import Launch, Plan
 
 RECORDED = RecordedAnswers.model_validate({"configMapKeyRef": {"name": "answers", "key": "k.yaml"}})
 SCRIPT = {"executor": "script", "config": {"script": "echo $HOME $(id) $$"}}

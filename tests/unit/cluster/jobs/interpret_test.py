@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from podium.cluster.jobs.interpret import observe
 from podium.cluster.kube.views import job_view, pod_view
-from podium.engine.model import AttemptPhase
+from podium.engine import AttemptPhase
 from tests.unit.cluster import support
 from tests.unit.cluster.support import NOON, POD_UID, condition, running, terminated, waiting
 from tests.unit.engine.support import Run, node

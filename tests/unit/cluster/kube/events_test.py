@@ -9,7 +9,7 @@ import pytest
 from podium.cluster.kube import events as recorder_module
 from podium.cluster.kube.client import ApiError
 from podium.cluster.kube.events import BURST, MOST_WAITING, Recorder, Subject
-from podium.engine.model import Emit, EventType
+from podium.engine import Emit, EventType
 
 RUN = Subject("WorkflowRun", "team", "release-x7", "uid-1", nodes=50)
 

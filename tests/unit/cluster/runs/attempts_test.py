@@ -18,7 +18,7 @@ from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.attempts import PODS_OF_JOB, Attempts
 from podium.cluster.settings import Limits, Settings
 from podium.cluster.watch.store import Cache
-from podium.engine.model import AttemptPhase, Control, Launch, Stop
+from podium.engine import AttemptPhase, Control, Launch, Stop
 from tests.unit.cluster import support
 from tests.unit.cluster.support import NOON, RUN_UID, condition, running, terminated
 from tests.unit.engine.support import Run, node

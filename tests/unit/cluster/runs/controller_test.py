@@ -16,7 +16,7 @@ from podium.cluster.runs.requests import ACCEPTED, RERUN
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 from podium.cluster.workqueue import KeyQueue
-from podium.engine.codec import dump_status
+from podium.engine import dump_status
 from tests.unit.cluster import support
 from tests.unit.cluster.runs.requests_test import patched
 from tests.unit.cluster.support import RUN_UID

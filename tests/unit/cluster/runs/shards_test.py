@@ -24,8 +24,7 @@ from podium.cluster.runs.status_writer import (
     bare_status,
 )
 from podium.cluster.watch.store import Cache
-from podium.engine.codec import dump_node, dump_status, load_status
-from podium.engine.engine import Changes
+from podium.engine import Changes, dump_node, dump_status, load_status
 from tests.unit.cluster import support
 from tests.unit.cluster.support import RUN_UID
 

@@ -22,7 +22,7 @@ from podium.cluster.runs.status_writer import (
     bare_status,
 )
 from podium.cluster.watch.store import Cache
-from podium.engine.codec import dump_status
+from podium.engine import dump_status
 from tests.unit.cluster import support
 from tests.unit.cluster.support import RUN_UID
 from tests.unit.engine.support import Run, node

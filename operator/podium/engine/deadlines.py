@@ -1,0 +1,42 @@
+"""Deadlines: what is due by the clock, of nodes and of the run."""
+
+from podium.api.run import NodeState, NodeStatus
+from podium.engine.joins import Joins
+from podium.engine.outcomes import cancel_pending, fail
+from podium.engine.plan import PlanNode
+from podium.engine.ready_queue import RUN_TIMER, ReadyQueue
+from podium.engine.state import RUN_TIMEOUT, RunState
+
+__all__ = ["expire"]
+
+
+def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
+    """Carry out whatever is due."""
+    for moment, name in queue.due():
+        if name == RUN_TIMER:
+            if run.status.deadline == moment and not run.status.phase.ended:
+                seconds = run.plan.spec.timeout_seconds
+                cancel_pending(run, RUN_TIMEOUT, f"the run took longer than {seconds} s")
+            continue
+        state = run.known(name)
+        if state is None:
+            continue
+        if state.next_attempt_at == moment:
+            queue.add(name)
+        elif state.deadline == moment and state.status is NodeStatus.RUNNING:
+            _time_out(run, queue, run.plan.nodes[name], state)
+            joins.propagate()
+
+
+def _time_out(run: RunState, queue: ReadyQueue, node: PlanNode, state: NodeState) -> None:
+    if state.started_at is None:
+        reason = "StartTimeout"
+        message = (
+            f"the program did not start within {node.start_timeout:g} s"
+            f" (startTimeoutSeconds): {state.reason} {state.message}".rstrip(": ")
+        )
+    else:
+        reason = "Timeout"
+        message = f"took longer than {node.timeout:g} s (timeoutSeconds)"
+    run.stop(node.id, state.execution_id or "", reason)
+    fail(run, queue, node.id, run.now, reason, message)

@@ -1,0 +1,60 @@
+"""Executions between a decision and its answer: launches given out, restarts, stops."""
+
+from podium.api.run import NodeState, NodeStatus
+
+__all__ = ["Executions", "execution_number"]
+
+
+class Executions:
+    """What was asked of the shell and is not answered yet. Empty after a crash: see `Engine`."""
+
+    def __init__(self) -> None:
+        self.launching: dict[str, str] = {}
+        """Execution by node: its Launch was given out and not answered yet."""
+        self.restarting: set[str] = set()
+        """Running nodes whose Launch after a disruption was not answered yet."""
+        self.disrupted: set[str] = set()
+        """Attempts (Pods, processes) whose disruption was seen."""
+        self._stopping: dict[str, set[str]] = {}
+
+    def is_in_flight(self, node: str) -> bool:
+        """Return whether a Launch or a Stop of the node is unanswered: it must not start."""
+        return node in self.launching or node in self.restarting or node in self._stopping
+
+    def is_stopping(self, node: str, execution: str | None = None) -> bool:
+        """Return whether an execution (default: any of the node) was stopped and may still run."""
+        stopping = self._stopping.get(node)
+        return stopping is not None and (execution is None or execution in stopping)
+
+    def add_stop(self, node: str, execution: str) -> None:
+        """Note that an execution was told to stop."""
+        self._stopping.setdefault(node, set()).add(execution)
+
+    def remove_stop(self, node: str, execution: str) -> bool:
+        """Note that nothing of an execution runs; return whether it was the node's last one."""
+        stopping = self._stopping.get(node)
+        if stopping is None:
+            return False
+        stopping.discard(execution)
+        if stopping:
+            return False
+        del self._stopping[node]
+        return True
+
+    def drop_launch(self, node: str) -> str | None:
+        """Forget an unanswered Launch; return its execution, None for one after a disruption."""
+        self.restarting.discard(node)
+        return self.launching.pop(node, None)
+
+    def is_current(self, node: str, state: NodeState | None, execution: str) -> bool:
+        """Return whether an execution is due or runs, as far as is known: it may be started."""
+        if state is None or self.is_stopping(node, execution):
+            return False
+        runs = state.status is NodeStatus.RUNNING and state.execution_id == execution
+        return runs or self.launching.get(node) == execution
+
+
+def execution_number(node: str, execution: str) -> int | None:
+    """Return n of `node-n`, None where the string is not such an id."""
+    digits = execution.removeprefix(f"{node}-")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None

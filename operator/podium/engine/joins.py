@@ -1,0 +1,217 @@
+"""Joins: what the ends of nodes make of the nodes behind them (semantics.md 3)."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from podium import expressions
+from podium.api.run import NodeState, NodeStatus
+from podium.api.workflow import TriggerRule
+from podium.engine.context import edge_scope
+from podium.engine.outcomes import cancel_pending, finish_without_execution
+from podium.engine.plan import PlanEdge, PlanNode
+from podium.engine.ready_queue import ReadyQueue
+from podium.engine.state import UPSTREAM_FAILED, RunState
+
+__all__ = ["EdgeState", "Joins"]
+
+
+class EdgeState(Enum):
+    """What an edge says once its source has ended. The values are positions in a `_Join`."""
+
+    ACTIVE = 0
+    INACTIVE = 1
+    FAILED = 2
+    BROKEN = 3
+    """Its condition could not be evaluated."""
+
+
+@dataclass(slots=True)
+class _Join:
+    """How the incoming edges of a node stand."""
+
+    counts: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    """By `EdgeState`."""
+    conditional: int = 0
+    """Decided edges that have a condition."""
+
+
+class Joins:
+    """States of the edges of a run, and the decisions that follow from them."""
+
+    def __init__(self, state: RunState, queue: ReadyQueue) -> None:
+        self._run = state
+        self._queue = queue
+        self._edges: list[EdgeState | None] = []
+        self._broken: dict[int, str] = {}
+        self._joins: dict[str, _Join] = {}
+
+    def load(self) -> None:
+        """Rebuild the states of all edges from the plan and the status."""
+        plan = self._run.plan
+        self._edges = [None] * len(plan.edges)
+        self._broken = {}
+        self._joins = {node: _Join() for node in plan.nodes}
+        for edge in plan.edges:
+            self.decide_edge(edge)
+
+    # Edges
+
+    def decide_edge(self, edge: PlanEdge) -> bool:
+        """Decide an edge whose source has ended, for a target that is not decided yet.
+
+        Returns whether it was decided now.
+        """
+        nodes = self._run.status.nodes
+        if nodes[edge.target].status not in (NodeStatus.PENDING, NodeStatus.WAITING):
+            return False
+        if self._edges[edge.index] is not None:
+            return False
+        source = nodes[edge.source]
+        if not source.status.ended:
+            return False
+        state = self._edge_state(edge, source)
+        self._edges[edge.index] = state
+        join = self._joins[edge.target]
+        join.counts[state.value] += 1
+        join.conditional += edge.condition is not None
+        return True
+
+    def undecide_edge(self, edge: PlanEdge) -> None:
+        """Forget what an edge says: its source or its target is reset."""
+        state = self._edges[edge.index]
+        if state is not None:
+            self._edges[edge.index] = None
+            self._broken.pop(edge.index, None)
+            join = self._joins[edge.target]
+            join.counts[state.value] -= 1
+            join.conditional -= edge.condition is not None
+
+    def _edge_state(self, edge: PlanEdge, source: NodeState) -> EdgeState:
+        run = self._run
+        match source.status:
+            case NodeStatus.COMPLETED:
+                if edge.condition is None:
+                    return EdgeState.ACTIVE
+                scope = edge_scope(run.plan, run.info, edge, run.status.nodes, run.context)
+                try:
+                    holds = expressions.evaluate_condition(edge.condition, scope)
+                except expressions.ExpressionError as error:
+                    self._broken[edge.index] = (
+                        f"condition of the edge {edge.source} → {edge.target}: {error}"
+                    )
+                    return EdgeState.BROKEN
+                return EdgeState.ACTIVE if holds else EdgeState.INACTIVE
+            case NodeStatus.FAILED:
+                allowed = run.plan.nodes[edge.source].definition.allow_failure
+                return EdgeState.ACTIVE if allowed else EdgeState.FAILED
+            case NodeStatus.SKIPPED if source.reason != UPSTREAM_FAILED:
+                return EdgeState.INACTIVE
+            case _:
+                return EdgeState.FAILED
+
+    # Decisions
+
+    def propagate(self) -> None:
+        """Decide whatever follows from the nodes that have ended."""
+        ended = self._run.ended
+        while ended:
+            self.decide(self._propagate_end(ended.popleft()))
+
+    def _propagate_end(self, node: str) -> list[str]:
+        """Decide the outgoing edges of a node that has ended; return the targets to decide."""
+        run = self._run
+        planned = run.plan.nodes[node]
+        if (
+            run.info.fail_fast
+            and run.status.nodes[node].status is NodeStatus.FAILED
+            and not planned.definition.allow_failure
+        ):
+            cancel_pending(run, "FailFast", f"{node} failed and failFast is set")
+            return []
+        edges = (run.plan.edges[index] for index in planned.outgoing)
+        return [edge.target for edge in edges if self.decide_edge(edge)]
+
+    def decide(self, nodes: Iterable[str]) -> None:
+        """Decide nodes until nothing more follows; a loop, as chains may be thousands long."""
+        run = self._run
+        waiting = deque(nodes)
+        while waiting:
+            name = waiting.popleft()
+            before = run.status.nodes[name].status
+            if before not in (NodeStatus.PENDING, NodeStatus.WAITING):
+                continue
+            node = run.plan.nodes[name]
+            status, reason, message = self._join(node)
+            if status is NodeStatus.READY and node.condition is not None:
+                status, reason, message = self._own_condition(node)
+            if status is NodeStatus.WAITING:
+                if before is not NodeStatus.WAITING:
+                    run.transition(name, NodeStatus.WAITING)
+            elif status is NodeStatus.READY:
+                run.transition(name, NodeStatus.READY)
+                self._queue.add(name)
+            else:
+                finish_without_execution(run, name, status, reason, message)
+                waiting.extend(self._propagate_end(name))
+
+    def _own_condition(self, node: PlanNode) -> tuple[NodeStatus, str, str]:
+        assert node.condition is not None  # noqa: S101 - for the type checker
+        try:
+            holds = expressions.evaluate_condition(node.condition, self._run.node_scope(node.id))
+        except expressions.ExpressionError as error:
+            return NodeStatus.FAILED, "ConditionError", f"condition: {error}"
+        if holds:
+            return NodeStatus.READY, "", ""
+        return NodeStatus.SKIPPED, "ConditionFalse", node.condition.source
+
+    def _join(self, node: PlanNode) -> tuple[NodeStatus, str, str]:
+        """Return what the incoming edges make of a node.
+
+        The answer must not depend on the order in which sources end: a failed edge skips a node
+        at once, but not while an undecided edge's condition could still break (which fails it).
+        """
+        join = self._joins[node.id]
+        active, inactive, failed, broken = join.counts
+        undecided = len(node.incoming) - active - inactive - failed - broken
+        rule = node.rule
+        if rule in (TriggerRule.NONE_FAILED, TriggerRule.ALL_COMPLETED):
+            if failed or broken:
+                if join.conditional < node.conditional:
+                    return NodeStatus.WAITING, "", ""
+                return self._broken_or_failed(node, broken)
+            if undecided:
+                return NodeStatus.WAITING, "", ""
+            if rule is TriggerRule.ALL_COMPLETED and inactive:
+                return self._skip(node, "EdgeInactive", EdgeState.INACTIVE)
+            if active or not node.incoming:
+                return NodeStatus.READY, "", ""
+            return self._skip(node, "NoActiveEdge", EdgeState.INACTIVE)
+        if rule is TriggerRule.ANY_COMPLETED:
+            if active or not node.incoming:
+                return NodeStatus.READY, "", ""
+            if undecided:
+                return NodeStatus.WAITING, "", ""
+            if failed or broken:
+                return self._broken_or_failed(node, broken)
+            return self._skip(node, "NoActiveEdge", EdgeState.INACTIVE)
+        if undecided:
+            return NodeStatus.WAITING, "", ""
+        if broken:
+            return self._broken_or_failed(node, broken)
+        return NodeStatus.READY, "", ""
+
+    def _broken_or_failed(self, node: PlanNode, broken: int) -> tuple[NodeStatus, str, str]:
+        if broken:
+            message = next(self._broken[e] for e in node.incoming if e in self._broken)
+            return NodeStatus.FAILED, "ConditionError", message
+        return self._skip(node, UPSTREAM_FAILED, EdgeState.FAILED)
+
+    def _skip(self, node: PlanNode, reason: str, state: EdgeState) -> tuple[NodeStatus, str, str]:
+        edges = self._run.plan.edges
+        sources = [edges[index].source for index in node.incoming if self._edges[index] is state]
+        names = ", ".join(sources[:3])
+        if state is EdgeState.FAILED:
+            return NodeStatus.SKIPPED, reason, f"{names} failed or was cancelled"
+        return NodeStatus.SKIPPED, reason, f"inactive edge from {names}"

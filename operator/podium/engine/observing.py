@@ -1,0 +1,219 @@
+"""Observing: what a shell saw of executions, and what it makes of their nodes."""
+
+from podium import contracts
+from podium.api.base import shorten
+from podium.api.run import NodeState, NodeStatus
+from podium.engine.executions import execution_number
+from podium.engine.history import recorded_outcome
+from podium.engine.model import AttemptPhase, EventType, Observation
+from podium.engine.outcomes import complete, disrupt, fail
+from podium.engine.ready_queue import ReadyQueue
+from podium.engine.state import RunState
+
+__all__ = ["observe", "stop_former", "stop_unknown"]
+
+_LIVE = (AttemptPhase.LAUNCHED, AttemptPhase.WAITING, AttemptPhase.RUNNING)
+
+
+def observe(run: RunState, queue: ReadyQueue, seen: Observation) -> bool:
+    """Take in one observation; False: it is of an execution that the run does not expect."""
+    executions = run.executions
+    is_stopping = executions.is_stopping(seen.node, seen.execution_id)
+    if seen.phase is AttemptPhase.GONE or (is_stopping and seen.phase not in _LIVE):
+        _gone(run, queue, seen.node, seen.execution_id)
+        return True
+    if is_stopping:
+        return True
+    state = run.known(seen.node)
+    if state is None or not executions.is_current(seen.node, state, seen.execution_id):
+        return seen.phase not in _LIVE
+    if seen.attempt and seen.attempt in executions.disrupted:
+        return True
+    if seen.phase is AttemptPhase.REFUSED:
+        _refused(run, queue, seen, state)
+        return True
+    _launched(run, seen, state)
+    match seen.phase:
+        case AttemptPhase.WAITING:
+            _waiting(run, queue, seen, state)
+        case AttemptPhase.RUNNING:
+            _started(run, queue, seen, state)
+        case AttemptPhase.SUCCEEDED:
+            _succeeded(run, queue, seen, state)
+        case AttemptPhase.FAILED:
+            _failed(run, queue, seen, state)
+        case AttemptPhase.DISRUPTED:
+            disrupt(run, queue, seen)
+        case _:
+            pass
+    return True
+
+
+# Executions that should not be there
+
+
+def _gone(run: RunState, queue: ReadyQueue, node: str, execution: str) -> None:
+    if not run.executions.remove_stop(node, execution):
+        return
+    state = run.known(node)
+    if state is not None and state.status is NodeStatus.READY:
+        queue.add(node)
+
+
+def stop_former(run: RunState, seen: Observation) -> bool:
+    """Stop a live execution that should have ended; False: it may be one yet to come."""
+    state = run.known(seen.node)
+    number = execution_number(seen.node, seen.execution_id)
+    if state is not None and number is not None:
+        if number > state.execution_count:
+            return False
+        if recorded_outcome(state, seen.execution_id) is not None:
+            return True  # late news of something that was seen to end
+    _stop_seen(run, seen)
+    return True
+
+
+def stop_unknown(run: RunState, seen: Observation) -> None:
+    """Stop a live execution that counts beyond what the status knows, unless it is due.
+
+    A predecessor that crashed before it wrote the status may have launched it: the same decision
+    will be made again and find it.
+    """
+    is_due = run.executions.launching.get(seen.node) == seen.execution_id
+    if run.status.nodes[seen.node].status.ended and not is_due:
+        _stop_seen(run, seen)
+
+
+def _stop_seen(run: RunState, seen: Observation) -> None:
+    if not run.executions.is_stopping(seen.node, seen.execution_id):
+        run.stop(seen.node, seen.execution_id, "Unexpected")
+
+
+# Phases of the current execution
+
+
+def _refused(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    run.executions.drop_launch(seen.node)
+    is_news = (state.reason, state.message) != (seen.reason, shorten(seen.message))
+    state = run.touch(seen.node)
+    state.reason, state.message = seen.reason, shorten(seen.message)
+    state.next_attempt_at = round(run.now + seen.retry_after, 3)
+    queue.add(seen.node)
+    if is_news:
+        run.emit(EventType.WARNING, seen.reason, seen.message, seen.node)
+
+
+def _launched(run: RunState, seen: Observation, state: NodeState) -> None:
+    """Note that the execution exists; true of every observation but REFUSED."""
+    if state.status is NodeStatus.RUNNING:
+        is_restarted = seen.node in run.executions.restarting or seen.attempt != ""
+        if is_restarted and state.next_attempt_at is not None:  # after a disruption
+            run.executions.restarting.discard(seen.node)
+            run.touch(seen.node).next_attempt_at = None
+            state.reason = state.message = ""
+        return
+    if run.executions.launching.pop(seen.node, None) is None:
+        return
+    run.transition(seen.node, NodeStatus.RUNNING)
+    state.execution_id = seen.execution_id
+    state.execution_count += 1
+    state.launched_at = run.now if seen.at is None else min(seen.at, run.now)
+    state.disruptions = 0
+    state.started_at = state.completed_at = state.duration_seconds = state.deadline = None
+    state.error = None
+
+
+def _waiting(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    if state.started_at is not None:
+        if not seen.idle:
+            return  # late
+        run.touch(seen.node).started_at = None
+        queue.set_deadline(seen.node, None)
+    _set_reason(run, seen, state)
+    node = run.plan.nodes[seen.node]
+    since = seen.created_at if node.start_timeout_own else seen.scheduled_at
+    if since is not None:
+        queue.set_deadline(seen.node, since + node.start_timeout)
+
+
+def _set_reason(run: RunState, seen: Observation, state: NodeState) -> None:
+    message = shorten(seen.message)
+    if (state.reason, state.message) != (seen.reason, message):
+        run.touch(seen.node)
+        state.reason, state.message = seen.reason, message
+
+
+def _started(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    _set_reason(run, seen, state)
+    if state.started_at is not None:
+        return
+    started = run.now if seen.started_at is None else min(seen.started_at, run.now)
+    if state.launched_at is not None and 0 < state.launched_at - started < 1:
+        started = state.launched_at  # Kubernetes writes whole seconds
+    run.touch(seen.node).started_at = round(started, 3)
+    timeout = run.plan.nodes[seen.node].timeout
+    queue.set_deadline(seen.node, None if timeout is None else started + timeout)
+
+
+def _failed(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    if seen.started_at is not None:
+        _started(run, queue, seen, state)
+    details = dict(seen.details)
+    if seen.exit_code is not None:
+        details["exitCode"] = seen.exit_code
+    fail(
+        run,
+        queue,
+        seen.node,
+        _ended_at(run, seen),
+        seen.reason or "Error",
+        seen.message,
+        retryable=seen.retryable,
+        details=details,
+    )
+
+
+def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    _started(run, queue, seen, state)
+    at = _ended_at(run, seen)
+    raw = seen.output or b""
+    if seen.output_limit is not None and len(raw) >= seen.output_limit:
+        message = (
+            f"the output has {seen.output_limit} bytes or more, and what carries it takes"
+            f" less than {seen.output_limit}: hand over a smaller output"
+        )
+        fail(run, queue, seen.node, at, "OutputTooLarge", message, retryable=False)
+        return
+    try:
+        output = contracts.parse_output(raw)
+    except contracts.OutputNotJSONError as error:
+        fail(run, queue, seen.node, at, "OutputNotJSON", f"$PODIUM_OUTPUT: {error}")
+        return
+    contract = run.plan.nodes[seen.node].definition.output_contract
+    own = contract is not None and contract.quality_threshold is not None
+    threshold = contract.quality_threshold if contract is not None and own else None
+    if threshold is None:
+        everywhere = run.context.get("quality_threshold")
+        if isinstance(everywhere, int | float) and not isinstance(everywhere, bool):
+            threshold = everywhere
+    verdict = contracts.check_output(
+        output,
+        produces=contract.produces if contract is not None else (),
+        schema=contract.schema_ if contract is not None else None,
+        quality_threshold=threshold,
+        own_threshold=own,
+        quality_field=contract.quality_field if contract is not None else "quality_score",
+    )
+    run.touch(seen.node).quality_score = verdict.quality_score
+    if not verdict.ok:
+        state.contract_fulfilled = False
+        message = "; ".join(str(breach) for breach in verdict.breaches)
+        fail(run, queue, seen.node, at, verdict.reason, message)
+        return
+    if contract is not None:
+        state.contract_fulfilled = True
+    complete(run, seen.node, output, at)
+
+
+def _ended_at(run: RunState, seen: Observation) -> float:
+    return run.now if seen.at is None else min(seen.at, run.now)

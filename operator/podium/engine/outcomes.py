@@ -1,0 +1,137 @@
+"""How a node ends or is tried again. What follows from an end is decided later, by `Joins`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from podium.api.base import format_duration, shorten
+from podium.api.run import NodeError, NodeState, NodeStatus
+from podium.engine.history import archive
+from podium.engine.model import EventType, Observation
+from podium.engine.ready_queue import ReadyQueue
+from podium.engine.state import RunState
+
+__all__ = [
+    "cancel_pending",
+    "complete",
+    "disrupt",
+    "fail",
+    "fail_unstarted",
+    "finish_without_execution",
+]
+
+
+def complete(run: RunState, node: str, output: dict[str, Any], at: float) -> None:
+    """End a node's execution as successful; its output makes a new context version."""
+    run.status.nodes[node].output = output
+    state = run.transition(node, NodeStatus.COMPLETED)
+    _end_execution(state, at)
+    run.status.context_version += 1
+    state.context_version = run.status.context_version
+    took = format_duration(state.duration_seconds or 0)
+    run.emit(EventType.NORMAL, "NodeCompleted", f"in {took}", node)
+    run.ended.append(node)
+
+
+def fail(
+    run: RunState,
+    queue: ReadyQueue,
+    node: str,
+    at: float,
+    reason: str,
+    message: str,
+    *,
+    retryable: bool = True,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """End an execution as failed; the retry policy decides what becomes of the node."""
+    state = run.touch(node)
+    _end_execution(state, at)
+    message = shorten(message)
+    policy = run.plan.nodes[node].retry
+    tried = state.retry_count + 1
+    is_retried = (
+        retryable
+        and tried < policy.max_attempts
+        and (policy.retry_on is None or reason in policy.retry_on)
+    )
+    if not is_retried:
+        run.transition(node, NodeStatus.FAILED, reason, message)
+        state.error = NodeError(reason=reason, message=message, details=dict(details or {}))
+        run.emit(EventType.WARNING, "NodeFailed", f"{reason}: {message}", node)
+        run.ended.append(node)
+        return
+    wait = min(
+        policy.backoff_seconds * policy.backoff_factor**state.retry_count,
+        policy.max_backoff_seconds,
+    )
+    archive(state, NodeStatus.FAILED, reason, message, run.now)
+    told = f"try {tried} of {policy.max_attempts} failed: {message}"
+    run.transition(node, NodeStatus.READY, reason, told)
+    state.retry_count += 1
+    state.next_attempt_at = round(at + wait, 3)
+    run.emit(EventType.WARNING, "NodeRetrying", f"{reason}: {told}", node)
+    queue.add(node)
+
+
+def disrupt(run: RunState, queue: ReadyQueue, seen: Observation) -> None:
+    """Start a disrupted execution again: the same id, not counted as a try."""
+    node = seen.node
+    if seen.attempt:
+        run.executions.disrupted.add(seen.attempt)
+    state = run.touch(node)
+    state.disruptions += 1
+    limit = run.plan.nodes[node].definition.max_disruptions
+    if state.disruptions > limit and not seen.own:
+        message = f"disrupted {state.disruptions} times (maxDisruptions: {limit}), at last:"
+        at = run.now if seen.at is None else min(seen.at, run.now)
+        run.stop(node, seen.execution_id, "TooManyDisruptions")
+        fail(run, queue, node, at, "TooManyDisruptions", f"{message} {seen.message}")
+        return
+    state.started_at = state.deadline = None
+    state.reason = seen.reason or "Disrupted"
+    state.message = shorten(seen.message)
+    wait = 0.0 if seen.own else min(60.0, 2.0 ** (state.disruptions - 1))
+    state.next_attempt_at = round(run.now + wait, 3)
+    queue.add(node)
+    run.emit(EventType.WARNING, "NodeDisrupted", f"{state.reason}: {seen.message}", node)
+
+
+def fail_unstarted(run: RunState, queue: ReadyQueue, node: str, reason: str, message: str) -> None:
+    """Fail a node that cannot be launched; no retry would change that."""
+    if run.status.nodes[node].status is NodeStatus.RUNNING:  # after a disruption
+        fail(run, queue, node, run.now, reason, message, retryable=False)
+        return
+    finish_without_execution(run, node, NodeStatus.FAILED, reason, message)
+    run.ended.append(node)
+
+
+def finish_without_execution(
+    run: RunState, node: str, status: NodeStatus, reason: str, message: str
+) -> None:
+    """End a node that never started, Skipped or Failed. The caller decides what follows."""
+    state = run.transition(node, status, reason, message)
+    state.completed_at = run.now
+    if status is NodeStatus.FAILED:
+        state.error = NodeError(reason=reason, message=shorten(message))
+        run.emit(EventType.WARNING, "NodeFailed", f"{reason}: {message}", node)
+    else:
+        run.emit(EventType.NORMAL, "NodeSkipped", f"{reason}: {message}", node)
+
+
+def cancel_pending(run: RunState, reason: str, message: str) -> None:
+    """Cancel everything that has not ended."""
+    if run.status.phase.ended or not run.open:
+        return
+    for node, state in run.status.nodes.items():
+        if not state.status.ended:
+            run.stop_current(node, reason)
+            if state.status is NodeStatus.RUNNING:
+                state.completed_at = run.now
+            run.transition(node, NodeStatus.CANCELLED, reason, message)
+
+
+def _end_execution(state: NodeState, at: float) -> None:
+    state.completed_at = round(max(at, state.started_at or at), 3)
+    state.deadline = None
+    if state.started_at is not None:
+        state.duration_seconds = round(state.completed_at - state.started_at, 3)

@@ -1,0 +1,97 @@
+"""What waits: nodes for their launch, in the order of the definition, and moments to come."""
+
+import heapq
+from collections.abc import Iterator
+
+from podium.api.run import NodeState, NodeStatus
+from podium.engine.state import RunState
+
+__all__ = ["RUN_TIMER", "ReadyQueue"]
+
+RUN_TIMER = ""
+"""In the place of a node's name: a timer of the run."""
+
+
+class ReadyQueue:
+    """Nodes to launch, and timers. Both may hold what has become stale: it is passed over."""
+
+    def __init__(self, state: RunState) -> None:
+        self._run = state
+        self._queue: list[tuple[int, str]] = []
+        self._timers: list[tuple[float, str]] = []
+
+    def clear(self) -> None:
+        """Forget everything; `podium.engine.rebuild` fills it again."""
+        self._queue.clear()
+        self._timers.clear()
+
+    def add(self, node: str) -> None:
+        """Queue a Ready node, or a Running one that was disrupted, for its launch."""
+        run = self._run
+        state = run.status.nodes[node]
+        if state.next_attempt_at is not None and state.next_attempt_at > run.now:
+            heapq.heappush(self._timers, (state.next_attempt_at, node))
+        elif not run.executions.is_stopping(node):
+            # What was disrupted goes first: it has its place among the running already.
+            first = state.status is NodeStatus.RUNNING
+            heapq.heappush(self._queue, (-1 if first else run.plan.nodes[node].index, node))
+
+    def take(self) -> str | None:
+        """Return the next node to launch; None if there is none, or no room for it."""
+        run = self._run
+        while self._queue:
+            name = self._queue[0][1]
+            state = run.status.nodes[name]
+            is_restart = state.status is NodeStatus.RUNNING
+            busy = len(run.running) + len(run.executions.launching)
+            if not is_restart and busy >= run.info.max_parallel:
+                return None
+            heapq.heappop(self._queue)
+            if run.executions.is_in_flight(name):
+                continue
+            if state.next_attempt_at is not None and state.next_attempt_at > run.now:
+                continue
+            awaits_restart = is_restart and state.next_attempt_at is not None
+            if state.status is NodeStatus.READY or awaits_restart:
+                return name
+        return None
+
+    # Timers
+
+    def set_timers(self, node: str, state: NodeState) -> None:
+        """Have a node looked at when its deadline or its next attempt is due."""
+        for moment in (state.deadline, state.next_attempt_at):
+            if moment is not None:
+                heapq.heappush(self._timers, (moment, node))
+
+    def set_deadline(self, node: str, deadline: float | None) -> None:
+        """Change the deadline of a node's execution; None: it has none."""
+        deadline = None if deadline is None else round(deadline, 3)
+        if self._run.status.nodes[node].deadline != deadline:
+            state = self._run.touch(node)
+            state.deadline = deadline
+            self.set_timers(node, state)
+
+    def set_run_timer(self, moment: float) -> None:
+        """Have the run looked at when its deadline is due."""
+        heapq.heappush(self._timers, (moment, RUN_TIMER))
+
+    def due(self) -> Iterator[tuple[float, str]]:
+        """Return the timers that are due, and forget them; new ones may be set meanwhile."""
+        while self._timers and self._timers[0][0] <= self._run.now:
+            yield heapq.heappop(self._timers)
+
+    def next_wake(self) -> float | None:
+        """Return when something is due at the latest; stale timers are dropped on the way."""
+        status = self._run.status
+        while self._timers:
+            moment, name = self._timers[0]
+            if name == RUN_TIMER:
+                if status.deadline == moment:
+                    return moment
+            else:
+                state = status.nodes.get(name)
+                if state is not None and moment in (state.deadline, state.next_attempt_at):
+                    return moment
+            heapq.heappop(self._timers)
+        return None

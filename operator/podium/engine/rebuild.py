@@ -1,0 +1,29 @@
+"""Rebuilding what is derived from a plan and a status: after a crash, or a newer definition."""
+
+from collections.abc import Container
+
+from podium.api.run import NodeStatus
+from podium.engine.joins import Joins
+from podium.engine.plan import Plan
+from podium.engine.ready_queue import ReadyQueue
+from podium.engine.state import RunState
+
+__all__ = ["rebuild"]
+
+
+def rebuild(
+    run: RunState, queue: ReadyQueue, joins: Joins, plan: Plan, leave: Container[str] = ()
+) -> None:
+    """Derive counters, edges, queue and timers again; nodes of `leave` are about to be reset."""
+    run.load(plan)
+    joins.load()
+    queue.clear()
+    for name, state in run.status.nodes.items():
+        if name in leave:
+            continue
+        if state.status is NodeStatus.READY:
+            queue.add(name)
+        elif state.status is NodeStatus.RUNNING:
+            queue.set_timers(name, state)
+    if run.status.deadline is not None:
+        queue.set_run_timer(run.status.deadline)

@@ -1,0 +1,206 @@
+"""State of a run while the engine steps: its status, and the counters derived from it."""
+
+import heapq
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from podium.api.base import shorten
+from podium.api.names import execution_id
+from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
+from podium.engine.context import node_scope
+from podium.engine.executions import Executions
+from podium.engine.history import edited_context
+from podium.engine.model import Action, Emit, EventType, RunInfo, Stop
+from podium.engine.plan import Plan
+from podium.engine.transitions import TRANSITIONS
+
+__all__ = ["RUN_CANCELLED", "RUN_TIMEOUT", "UPSTREAM_FAILED", "Changes", "RunState"]
+
+UPSTREAM_FAILED = "UpstreamFailed"
+RUN_CANCELLED = "RunCancelled"
+RUN_TIMEOUT = "RunTimeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a shell has to write: nodes whose state changed, and whether run fields did."""
+
+    nodes: frozenset[str]
+    run: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.nodes) or self.run
+
+
+class RunState:
+    """The status of one run, with what a step changes and what it answers.
+
+    Every change of a node's status goes through `transition`, which keeps the counters right.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        info: RunInfo,
+        initial_context: Mapping[str, Any],
+        status: WorkflowRunStatus,
+    ) -> None:
+        self.info = info
+        self.status = status
+        self.initial_context = dict(initial_context)
+        self.now = 0.0
+        self.actions: list[Action] = []
+        """What the shell is to do, in order."""
+        self.ended: deque[str] = deque()
+        """Nodes that have ended and whose outgoing edges are not decided yet."""
+        self.executions = Executions()
+        self.run_changed = False
+        self._changed: set[str] = set()
+        self.load(plan)
+
+    def load(self, plan: Plan) -> None:
+        """Rebuild the counters from a plan and the status."""
+        self.plan = plan
+        self.context = edited_context(self.initial_context, self.status.context_edits)
+        """The run's context with all its edits."""
+        self.open = 0
+        """Number of nodes that have not ended."""
+        self.running: set[str] = set()
+        self.bad: set[str] = set()
+        """Nodes that make the run fail."""
+        self.cancelled: set[str] = set()
+        self.outputs: dict[str, Any] = {}
+        """Of the nodes that are Completed."""
+        for node in plan.nodes:
+            state = self.status.nodes.get(node)
+            if state is None:
+                state = NodeState(status=NodeStatus.PENDING, created_at=self.now or None)
+                self.status.nodes[node] = state
+            self._count(node, state, +1)
+
+    # Nodes
+
+    def transition(
+        self, node: str, status: NodeStatus, reason: str = "", message: str = ""
+    ) -> NodeState:
+        """Move a node to another status. The one place where a node's status is set.
+
+        One that completes has its output already.
+        """
+        state = self.touch(node)
+        if status not in TRANSITIONS[state.status]:
+            raise AssertionError(
+                f"{node}: {state.status.value} → {status.value} is not a transition"
+            )
+        self._count(node, state, -1)
+        state.status = status
+        state.reason = reason
+        state.message = shorten(message)
+        self._count(node, state, +1)
+        if status is not NodeStatus.READY:
+            state.next_attempt_at = None
+        if status.ended:
+            state.deadline = None
+            self.executions.drop_launch(node)
+        return state
+
+    def touch(self, node: str) -> NodeState:
+        """Return the state of a node that is about to be changed: it will be written."""
+        self._changed.add(node)
+        state = self.status.nodes[node]
+        state.updated_at = self.now
+        return state
+
+    def mark_changed(self, node: str) -> None:
+        """Have a node written that is no longer part of the run, or new in it."""
+        self._changed.add(node)
+
+    def known(self, node: str) -> NodeState | None:
+        """Return the state of a node of the present plan, None if it is not one."""
+        return self.status.nodes.get(node) if node in self.plan.nodes else None
+
+    def next_execution(self, node: str) -> str:
+        """Return the id of the execution that a node has, or would be launched with."""
+        state = self.status.nodes[node]
+        if state.status is NodeStatus.RUNNING and state.execution_id is not None:
+            return state.execution_id
+        return execution_id(node, state.execution_count + 1)
+
+    def node_scope(self, node: str) -> Mapping[str, Any]:
+        """Return the names that a node's own expressions know."""
+        execution = self.next_execution(node)
+        return node_scope(self.plan, self.info, node, execution, self.status.nodes, self.context)
+
+    def _count(self, node: str, state: NodeState, by: int) -> None:
+        """Add or take away one node in the counters."""
+        if not state.status.ended:
+            self.open += by
+        if state.status is NodeStatus.RUNNING:
+            _add(self.running, node, by)
+        elif state.status is NodeStatus.COMPLETED:
+            if by > 0:
+                self.outputs[node] = state.output
+            else:
+                del self.outputs[node]
+        elif (
+            state.status is NodeStatus.FAILED and not self.plan.nodes[node].definition.allow_failure
+        ) or (state.status is NodeStatus.SKIPPED and state.reason == UPSTREAM_FAILED):
+            _add(self.bad, node, by)
+        elif state.status is NodeStatus.CANCELLED:
+            _add(self.cancelled, node, by)
+
+    # Actions
+
+    def emit(self, kind: EventType, reason: str, message: str, node: str | None = None) -> None:
+        """Tell people that something happened."""
+        self.actions.append(Emit(kind, reason, shorten(message), node))
+
+    def stop(self, node: str, execution: str, reason: str) -> None:
+        """Stop an execution: its node does not start again before it is gone."""
+        self.executions.add_stop(node, execution)
+        self.actions.append(Stop(node, execution, reason))
+
+    def stop_current(self, node: str, reason: str) -> None:
+        """Stop the execution of a node that runs or is being launched, if there is one."""
+        execution = self.executions.drop_launch(node)
+        state = self.status.nodes[node]
+        if state.status is NodeStatus.RUNNING:
+            execution = state.execution_id
+        if execution is not None:
+            self.stop(node, execution, reason)
+
+    def take_actions(self) -> list[Action]:
+        """Return the actions since the last call."""
+        actions, self.actions = self.actions, []
+        return actions
+
+    # Changes
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to write."""
+        return self.run_changed or bool(self._changed)
+
+    def take_changes(self) -> Changes:
+        """Return what changed since the last call, with the run's counters brought up to date."""
+        changes = Changes(frozenset(self._changed), self.changed)
+        if self._changed:
+            self.status.progress = f"{len(self.status.nodes) - self.open}/{len(self.plan.nodes)}"
+            self.status.current = self._current()
+        self._changed = set()
+        self.run_changed = False
+        return changes
+
+    def _current(self) -> str:
+        first = heapq.nsmallest(3, self.running, key=lambda node: self.plan.nodes[node].index)
+        more = len(self.running) - len(first)
+        return ", ".join(first) + (f" +{more}" if more else "")
+
+
+def _add(nodes: set[str], node: str, by: int) -> None:
+    if by > 0:
+        nodes.add(node)
+    else:
+        nodes.discard(node)
