@@ -162,9 +162,8 @@ def stale_citations(text, file):
         base = name.rpartition("/")[2]
         page = next((at for at in (file.parent / name, ROOT / name) if at.exists()), None)
         page = page or (documents().get(base) if base == name else None)
-        if page is None:
-            if base not in WRITTEN:
-                yield name
+        if page is None and base not in WRITTEN:
+            yield name
         if page is None or not page.is_relative_to(ROOT / "docs"):
             continue
         numbers = set(re.findall(r"^(?:#+ )?(\d+)\. ", page.read_text(), re.MULTILINE))

@@ -2,8 +2,8 @@
 
 The built-in controller leaves a Job alone that names another one in `spec.managedBy`, so everything
 that it would write is written here (kubernetes.md 2, 5 and 6). A Pod carries a finalizer until its
-outcome stands in the run's status, for it must not vanish before (kubernetes.md 7). Nothing here is on the way
-from one node to the next.
+outcome is in the run's status, for it must not vanish before (kubernetes.md 7). Nothing here is on
+the way from one node to the next.
 """
 
 import asyncio
