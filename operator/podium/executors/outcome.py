@@ -7,6 +7,8 @@ __all__ = ["FailedProgram", "failed_program", "is_retryable"]
 
 LAST_LINES = 3
 LAST_CHARACTERS = 500
+LAST_SIGNAL = 64
+"""The highest number of a signal on Linux."""
 
 FailedProgram = tuple[str, str, dict[str, Any]]
 """Reason in one word, message, details."""
@@ -18,7 +20,8 @@ _FINAL = ("Config", "NoRecordedAnswer")
 def failed_program(code: int, written: str, log: str) -> FailedProgram:
     """Say how a program failed. `written` is its output, `log` the end of what it printed.
 
-    The code is that of a shell: 128 and the number of the signal that ended it.
+    The code is that of a shell: 128 and the number of the signal that ended it. A larger one, such
+    as 255, is the program's own.
     """
     own = _own_words(written)
     if own is not None:
@@ -27,7 +30,7 @@ def failed_program(code: int, written: str, log: str) -> FailedProgram:
         line for line in log[-LAST_CHARACTERS:].splitlines()[-LAST_LINES:] if line.strip()
     )
     last = f"; its last words: {words}" if words else ""
-    if code > 128:
+    if 128 < code <= 128 + LAST_SIGNAL:
         return "Signal", f"ended by signal {code - 128}{last}", {"signal": code - 128}
     return "Error", f"exit code {code}{last}", {}
 

@@ -207,7 +207,7 @@ class JobKeeper:
 
 def _worth_telling(job: JobView, pods: Sequence[PodView]) -> float:
     """Return from when on (seconds since 1970) a Job is said to run."""
-    started = next((pod.started_at for pod in pods if pod.alive and pod.started_at), None)
+    started = next((pod.started_at for pod in pods if pod.program_alive and pod.started_at), None)
     if started is not None:
         return started + STARTED_SECONDS
     return 0.0 if job.start_time else job.created_at + PENDING_SECONDS

@@ -7,7 +7,7 @@ from podium.cluster.kube.views import JobView, PodView
 from podium.engine import AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
 
-__all__ = ["MESSAGE_LIMIT", "Seen", "observe"]
+__all__ = ["MESSAGE_LIMIT", "ExecutionReport", "observe"]
 
 MESSAGE_LIMIT = 4096
 """Bytes of a container's termination message that the kubelet keeps."""
@@ -15,6 +15,9 @@ POD_MESSAGE_LIMIT = 12_288
 """Bytes of all termination messages of a Pod, shared out evenly among its containers."""
 
 HOPELESS_SECONDS = 10.0
+OUTLIVED_SECONDS = 7.0
+"""Other containers that run on may end in this time, as at a Pod's eviction: longer than the grace
+period of a Pod, whose phase then says more."""
 PULL_SECONDS = 60.0
 NO_POD_SECONDS = 15.0
 """After this long without a Pod, the Job's Events say why."""
@@ -27,17 +30,37 @@ _HOPELESS = {
     "RunContainerError": "Config",
 }
 _PULLING = {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"}
+_TRANSIENT = frozenset({"CreateContainerError"})
+"""Of the hopeless ones: those that another try may not meet, such as a busy machine."""
 _REFUSED_BY_KUBELET = (
     "OutOf",
     "NodeAffinity",
-    "UnexpectedAdmissionError",
+    "NodeName",
+    "NodePorts",
     "NodeShutdown",
+    "NodeUnschedulable",
+    "InvalidNodeInfo",
     "Preempting",
+    "Shutdown",
+    "TaintToleration",
+    "TopologyAffinityError",
+    "UnexpectedAdmissionError",
+    "UnexpectedPredicateFailureType",
 )
+"""Beginnings of the reasons for which one machine refuses a Pod that another one may take."""
+_REJECTED = "Pod was rejected"
+"""How the kubelet's message begins for any refusal, of later versions too."""
+_NO_MACHINE = frozenset(
+    {"AppArmor", "NoNewPrivs", "PodOSNotSupported", "PodOSSelectorNodeLabelDoesNotMatch"}
+    | {"ProcMount", "SysctlForbidden"}
+)
+"""Refusals for what the Pod asks for: the next machine refuses it as well."""
+_CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
+"""Reasons for the end of a container whose program never began."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ExecutionReport:
     """The observations of one execution, and what the shell has to do beside."""
 
     observations: tuple[Observation, ...]
@@ -45,6 +68,8 @@ class Seen:
     """Seconds after which time alone may change the answer."""
     remove: bool = False
     """Whether the Job must be deleted once the observation is recorded: it does not end alone."""
+    remove_pods: bool = False
+    """Whether its Pods must be: the program has ended, and other containers run on."""
     ask_why: bool = False
     """Whether the Job's Events must be read: it has no Pod."""
     needs_pod: bool = False
@@ -61,46 +86,60 @@ def observe(
     *,
     stuck_for: float,
     age: float,
-) -> Seen:
+) -> ExecutionReport:
     """Say what is known of an execution.
 
     `job` is None once it is gone; `pods` are all Pods it ever had, vanished ones included.
-    `stuck_for`: seconds since the newest Pod began to wait for an image or its configuration.
+    `stuck_for`: seconds since the newest Pod began to wait for an image or its configuration, or
+    since its program was seen to have ended while other containers run on.
     `age`: seconds since the Job was made.
     """
     ordered = sorted(pods, key=lambda pod: (pod.created_at, pod.uid))
     succeeded = next((pod for pod in ordered if pod.phase == "Succeeded"), None)
     if succeeded is not None:
-        return Seen((_succeeded(node, execution, succeeded),))
+        return ExecutionReport((_succeeded(node, execution, succeeded),))
     if not ordered:
         return _without_pod(node, execution, job, age)
     latest = ordered[-1]
     if latest.alive:
+        if latest.outlived and not latest.asked_to_end and stuck_for >= OUTLIVED_SECONDS:
+            return _outlived(node, execution, job, latest)
         return _alive(node, execution, latest, stuck_for)
-    if any(pod.alive for pod in ordered):
-        return Seen((_live(node, execution),))
+    if any(pod.program_alive for pod in ordered):
+        return ExecutionReport((_live(node, execution),))
     if _is_disruption(latest):
-        return Seen((_disruption(node, execution, job, latest),))
-    return Seen((_ended(node, execution, job, latest),))
+        return ExecutionReport((_disruption(node, execution, job, latest),))
+    return ExecutionReport((_ended(node, execution, job, latest),))
 
 
-def _without_pod(node: str, execution: str, job: JobView | None, age: float) -> Seen:
+def _without_pod(node: str, execution: str, job: JobView | None, age: float) -> ExecutionReport:
     if job is None or job.deleting:
-        return Seen((_failed(node, execution, "JobDeleted", "its Job was deleted"),))
+        return ExecutionReport((_failed(node, execution, "JobDeleted", "its Job was deleted"),))
     if job.failed:
         message = f"its Pod was deleted: {job.failure}".rstrip(": ")
-        return Seen((_failed(node, execution, "PodDeleted", message),))
+        return ExecutionReport((_failed(node, execution, "PodDeleted", message),))
     if job.suspended:
         queued = _waiting(node, execution, "Queued", "the Job is suspended")
-        return Seen((replace(queued, idle=True),))
+        return ExecutionReport((replace(queued, idle=True),))
     if job.managed_by:
-        return Seen((_live(node, execution),), needs_pod=not job.ended)
+        return ExecutionReport((_live(node, execution),), needs_pod=not job.ended)
     if age < NO_POD_SECONDS:
-        return Seen((_live(node, execution),), look_again=NO_POD_SECONDS - age)
-    return Seen((_live(node, execution),), look_again=NO_POD_SECONDS, ask_why=True)
+        return ExecutionReport((_live(node, execution),), look_again=NO_POD_SECONDS - age)
+    return ExecutionReport((_live(node, execution),), look_again=NO_POD_SECONDS, ask_why=True)
 
 
-def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Seen:
+def _outlived(node: str, execution: str, job: JobView | None, pod: PodView) -> ExecutionReport:
+    """Report the end of a program that other containers of its Pod outlive.
+
+    The Pod of a managed Job is deleted; the built-in controller would take that for a failure of
+    the Job, so there the Job goes with it.
+    """
+    managed = job is not None and bool(job.managed_by)
+    ended = _ended(node, execution, job, pod)
+    return ExecutionReport((ended,), remove=not managed, remove_pods=managed)
+
+
+def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> ExecutionReport:
     base = Observation(
         node,
         execution,
@@ -119,41 +158,62 @@ def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Seen:
         reason = "NodeLost" if lost else ""
         message = "its machine does not answer; it may still run there" if lost else ""
         running = replace(base, phase=AttemptPhase.RUNNING, reason=reason, message=message)
-        return Seen((running,), lost_since=pod.delete_asked_at if lost else None)
+        return ExecutionReport(
+            (running,),
+            lost_since=pod.delete_asked_at if lost else None,
+            look_again=OUTLIVED_SECONDS - stuck_for if pod.outlived else None,
+        )
     if pod.delete_asked_at is not None:
-        return Seen((_live(node, execution),))
+        return ExecutionReport((_live(node, execution),))
     for reasons, bound in ((_HOPELESS, HOPELESS_SECONDS), (_PULLING, PULL_SECONDS)):
         if pod.waiting in reasons:
             if stuck_for >= bound:
                 reason = _HOPELESS.get(pod.waiting, "ImagePull")
                 message = f"{pod.waiting}: {pod.waiting_message}"
-                return Seen((_failed(node, execution, reason, message, pod=pod),), remove=True)
+                failed = _failed(node, execution, reason, message, pod=pod)
+                final = reason == "Config" and pod.waiting not in _TRANSIENT
+                return ExecutionReport((replace(failed, retryable=not final),), remove=True)
             waiting = replace(base, reason=pod.waiting, message=pod.waiting_message)
-            return Seen((waiting,), look_again=bound - stuck_for)
+            return ExecutionReport((waiting,), look_again=bound - stuck_for)
     if pod.unschedulable is not None:
         reason, message = "Unschedulable", pod.unschedulable
     elif pod.scheduled_at is None:
         reason, message = "Scheduling", ""
     else:
         reason, message = ("PullingImage" if pod.sandbox else "Starting"), ""
-    return Seen((replace(base, reason=reason, message=message),))
+    return ExecutionReport((replace(base, reason=reason, message=message),))
 
 
 def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Observation:
     """Say how a Pod ended that did not succeed, or vanished."""
-    if pod.phase != "Failed" or pod.asked_to_end:
+    known = pod.exit_code is not None or pod.lost
+    if not (known or pod.phase == "Failed") or pod.asked_to_end:
         if job is None or job.deleting:
             return _failed(node, execution, "JobDeleted", "its Job was deleted", pod=pod)
         return _failed(node, execution, "PodDeleted", f"its Pod {pod.name} was deleted", pod=pod)
-    if pod.reason or pod.exit_code is None:  # such as Evicted: the kubelet says more than the code
-        message = pod.message or pod.waiting_message or "the Pod failed without running the program"
-        return _failed(node, execution, pod.reason or "PodFailed", message, pod=pod)
+    reason = pod.reason if pod.ran_out else ""  # else it speaks of what happened since
+    if pod.lost and not reason:
+        words = pod.written or "the kubelet no longer finds its container"
+        message = f"{words}: how its program ended is not known"
+        return _failed(node, execution, "NodeLost", message, pod=pod)
+    if reason or pod.exit_code is None:  # such as Evicted: the kubelet says more than the code
+        message = (
+            pod.message
+            or pod.failed_init
+            or pod.waiting_message
+            or "the Pod failed without running the program"
+        )
+        return _failed(node, execution, reason or "PodFailed", message, pod=pod)
     if pod.exit_code == 0:  # another container failed, whose word does not count
         return _succeeded(node, execution, pod)
-    if pod.ended == "OOMKilled":
-        return _failed(node, execution, "OOMKilled", "it used more memory than its limit", pod=pod)
     # By FallbackToLogsOnError the message is the log's end where the program wrote no output.
     written = pod.written or ""
+    if pod.ended == "OOMKilled" or (pod.ended in _CANNOT_START and "OOM" in written):
+        return _failed(node, execution, "OOMKilled", "it used more memory than its limit", pod=pod)
+    if pod.ended in _CANNOT_START:
+        message = f"its program cannot be started: {written or pod.ended}"
+        failed = _failed(node, execution, "Config", message, pod=pod)
+        return replace(failed, retryable=False, exit_code=None)
     reason, message, details = failed_program(pod.exit_code, written, written)
     return replace(
         _failed(node, execution, reason, message, pod=pod),
@@ -179,9 +239,18 @@ def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
 
 def _is_disruption(pod: PodView) -> bool:
     if pod.disruption is not None:
-        return True
-    never_started = pod.started_at is None and pod.phase == "Failed"
-    return never_started and pod.reason.startswith(_REFUSED_BY_KUBELET)
+        # A program that had ended before its Pod was disrupted ended by itself.
+        before = (
+            pod.exit_code is not None
+            and pod.finished_at is not None
+            and pod.disrupted_at is not None
+            and pod.finished_at < pod.disrupted_at
+        )
+        return not before
+    if pod.started_at is not None or pod.exit_code is not None or pod.phase != "Failed":
+        return False
+    refused = pod.reason.startswith(_REFUSED_BY_KUBELET) or pod.message.startswith(_REJECTED)
+    return refused and pod.reason not in _NO_MACHINE
 
 
 def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) -> Observation:

@@ -38,6 +38,8 @@ ANNOTATION_RESTART = f"{GROUP}/restart"
 
 CONTAINER = "node"
 """Name of the one container whose word counts."""
+UNKNOWN = "ContainerStatusUnknown"
+"""The kubelet's reason for the end of a container that it no longer finds."""
 
 
 def dig(value: Any, *path: str | int) -> Any:
@@ -204,11 +206,17 @@ class PodView:
     """Its termination message."""
     waiting: str
     waiting_message: str
+    failed_init: str
+    """Which init container failed, and how; empty: none."""
     disruption: str | None
     """Words of the condition DisruptionTarget."""
+    disrupted_at: float | None
+    """Since when that condition is true."""
     delete_asked_at: float | None
     """When its deletion was asked for."""
     containers: int
+    others_run: bool
+    """Whether a container other than `node`, such as an injected one, runs or is still to run."""
     ready: bool
     finalizer: int | None
     """Position of Podium's finalizer among its finalizers."""
@@ -223,6 +231,21 @@ class PodView:
     def alive(self) -> bool:
         """Whether something of it may still run."""
         return not (self.gone or self.forced or self.ran_out)
+
+    @property
+    def program_alive(self) -> bool:
+        """Whether the node's own program may still run, or may still start."""
+        return self.alive and self.exit_code is None and not self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether the kubelet no longer knows how the node's own container ended."""
+        return self.ended == UNKNOWN
+
+    @property
+    def outlived(self) -> bool:
+        """Whether other containers run on although the node's own has ended."""
+        return self.alive and not self.program_alive and self.others_run
 
     @property
     def ran_out(self) -> bool:
@@ -244,6 +267,63 @@ def container_status(body: Any) -> Mapping[str, Any]:
     return {}
 
 
+def _terminated(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how a container ended; where the kubelet lost it, as it was last known to end."""
+    ended = mapping(dig(container, "state", "terminated"))
+    last = mapping(dig(container, "lastState", "terminated"))
+    if ended.get("reason") == UNKNOWN and last and last.get("reason") != UNKNOWN:
+        return last
+    return ended
+
+
+def _others_run(body: Any) -> bool:
+    """Return whether a container beside `node` runs, or waits for its start.
+
+    Ephemeral containers count too; of init containers only those that run on (native sidecars).
+    """
+    statuses = [
+        *items(dig(body, "status", "containerStatuses")),
+        *items(dig(body, "status", "initContainerStatuses")),
+        *items(dig(body, "status", "ephemeralContainerStatuses")),
+    ]
+    return any(
+        status.get("name") != CONTAINER
+        and (dig(status, "state", "running") is not None or dig(status, "state", "waiting"))
+        for status in statuses
+    )
+
+
+def _waiting(body: Any, container: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what keeps the program from its start, and the kubelet's words.
+
+    While the container `node` waits for the init containers, what keeps one of them counts.
+    """
+    own = mapping(dig(container, "state", "waiting"))
+    reason, message = text(own.get("reason")), text(own.get("message"))
+    if reason in ("", "PodInitializing", "ContainerCreating") and not dig(
+        container, "state", "terminated"
+    ):
+        for status in items(dig(body, "status", "initContainerStatuses")):
+            init = mapping(dig(status, "state", "waiting"))
+            word = text(init.get("reason"))
+            if word and word not in ("PodInitializing", "ContainerCreating"):
+                named = f"init container {text(status.get('name'))}"
+                return word, f"{named}: {text(init.get('message')) or word}"
+    return reason, message
+
+
+def _failed_init(body: Any) -> str:
+    """Describe the init container that ended a Pod; empty: none did."""
+    for status in items(dig(body, "status", "initContainerStatuses")):
+        ended = mapping(dig(status, "state", "terminated"))
+        code = ended.get("exitCode")
+        if isinstance(code, int) and code != 0:
+            words = text(ended.get("message")).strip() or text(ended.get("reason"))
+            told = f"the init container {text(status.get('name'))} failed with exit code {code}"
+            return f"{told}: {words[-300:]}" if words else told
+    return ""
+
+
 def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
     """Read a Pod; None if no Job controls it.
 
@@ -259,9 +339,10 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         return None
     container = container_status(body)
     state = mapping(container.get("state"))
-    ended = mapping(state.get("terminated"))
-    waiting = mapping(state.get("waiting"))
+    ended = _terminated(container)
+    waiting, waiting_message = _waiting(body, container)
     code = ended.get("exitCode")
+    lost = ended.get("reason") == UNKNOWN
     scheduled = _condition(body, "PodScheduled")
     deleted = when(meta.get("deletionTimestamp"))
     disruption = _condition(body, "DisruptionTarget")
@@ -282,14 +363,19 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         # A program that could not be started is said to have started in 1970.
         started_at=when(dig(state, "running", "startedAt")) or when(ended.get("startedAt")) or None,
         finished_at=when(ended.get("finishedAt")),
-        exit_code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+        # The kubelet says 137 of a container that it lost: that is a guess.
+        exit_code=code
+        if isinstance(code, int) and not isinstance(code, bool) and not lost
+        else None,
         ended=text(ended.get("reason")),
         written=text(ended.get("message")) if "message" in ended else None,
-        waiting=text(waiting.get("reason")),
-        waiting_message=text(waiting.get("message")),
+        waiting=waiting,
+        waiting_message=waiting_message,
+        failed_init=_failed_init(body),
         disruption=None
         if disruption is None
         else ": ".join(filter(None, (text(disruption.get(k)) for k in ("reason", "message")))),
+        disrupted_at=when(disruption.get("lastTransitionTime")) if disruption is not None else None,
         delete_asked_at=None
         if deleted is None
         else deleted - whole(meta.get("deletionGracePeriodSeconds")),
@@ -298,6 +384,7 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
             for kind in ("containers", "initContainers", "ephemeralContainers")
         )
         or 1,
+        others_run=_others_run(body),
         ready=_condition(body, "Ready") is not None,
         finalizer=finalizer_of(body),
         recorded=dig(meta, "labels", LABEL_RECORDED) is not None,

@@ -235,12 +235,9 @@ def test_success_is_success_although_an_injected_container_failed():
             "no persona",
             1,
         ),
-        (
-            ended(128, reason="StartError", message="exec: nope: not found"),
-            "Error",
-            "exit code 128; its last words: exec: nope: not found",
-            128,
-        ),
+        (ended(255), "Error", "exit code 255", 255),
+        (ended(192), "Signal", "ended by signal 64", 192),
+        (ended(193), "Error", "exit code 193", 193),
     ],
 )
 @pytest.mark.parametrize("job", [RUNS, FAILED, None])
@@ -249,6 +246,157 @@ def test_failures(job, pod, reason, message, code):
     assert (seen.phase, seen.reason, seen.message) == (AttemptPhase.FAILED, reason, message)
     assert (seen.exit_code, seen.at, seen.attempt) == (code, NOON + 9, POD_UID)
     assert seen.retryable is (reason != "Config")
+
+
+@pytest.mark.parametrize(
+    ("code", "word"), [(128, "StartError"), (127, "ContainerCannotRun"), (126, "StartError")]
+)
+@pytest.mark.parametrize("job", [MANAGED, RUNS, FAILED])
+def test_a_program_that_cannot_be_started_never_began_and_is_tried_once(job, code, word):
+    state = terminated(code, word, 'exec: "nope": executable file not found in $PATH')
+    state["terminated"]["startedAt"] = "1970-01-01T00:00:00Z"
+    seen = one(job, support.pod(phase="Failed", state=state))
+    assert (seen.phase, seen.reason, seen.retryable) == (AttemptPhase.FAILED, "Config", False)
+    assert (seen.started_at, seen.exit_code) == (None, None)
+    assert "executable file not found" in seen.message
+
+
+def test_a_start_that_the_memory_limit_ended_says_so():
+    message = "container init was OOM-killed (memory limit too low?)"
+    state = terminated(128, "StartError", message)
+    assert one(MANAGED, support.pod(phase="Failed", state=state)).reason == "OOMKilled"
+
+
+@pytest.mark.parametrize(
+    ("word", "retryable"),
+    [
+        ("CreateContainerConfigError", False),
+        ("RunContainerError", False),
+        ("CreateContainerError", True),
+        ("ErrImagePull", True),
+    ],
+)
+def test_a_wrong_configuration_is_tried_once(word, retryable):
+    pod = support.pod(SCHEDULED, SANDBOX, state=waiting(word))
+    assert one(RUNS, pod, stuck_for=60).retryable is retryable
+
+
+def test_an_end_that_the_kubelet_lost_is_no_signal():
+    words = "The container could not be located when the pod was terminated"
+    lost = terminated(137, "ContainerStatusUnknown", words)
+    seen = one(MANAGED, support.pod(phase="Failed", state=lost))
+    assert (seen.phase, seen.reason, seen.exit_code) == (AttemptPhase.FAILED, "NodeLost", None)
+    assert seen.message == f"{words}: how its program ended is not known"
+    assert seen.retryable
+    disrupted = support.pod(EVICTED, phase="Failed", state=lost)
+    assert one(MANAGED, disrupted).phase is AttemptPhase.DISRUPTED
+
+
+def test_an_end_that_was_known_before_the_kubelet_lost_it_counts():
+    last = terminated(0, "Completed", '{"v": 1}')
+    state = {**terminated(137, "ContainerStatusUnknown")}
+    status = {"containerStatuses": [{"name": "node", "state": state, "lastState": last}]}
+    seen = one(MANAGED, support.pod(phase="Failed", status=status))
+    assert (seen.phase, seen.output) == (AttemptPhase.SUCCEEDED, b'{"v": 1}')
+
+
+# Other containers beside the program
+
+ISTIO = {"name": "istio-proxy", "state": running(4)}
+
+
+def beside(state, *others, kind="containerStatuses", phase="Running", conditions=(), **more):
+    """Return a Pod whose program is in a state, with other containers of a kind."""
+    statuses = [{"name": "node", "state": state}]
+    status = {"containerStatuses": statuses}
+    status[kind] = [*(statuses if kind == "containerStatuses" else []), *others]
+    return support.pod(SCHEDULED, *conditions, phase=phase, containers=3, status=status, **more)
+
+
+DONE = terminated(0, "Completed", '{"v": 1}')
+PULLS = {"name": "agent", "state": waiting("ImagePullBackOff")}
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        beside(DONE, ISTIO),
+        beside(DONE, ISTIO, {"name": "agent", "state": running(4)}),
+        beside(DONE, {"name": "agent", "state": terminated(1)}, ISTIO),
+        beside(DONE, PULLS, phase="Pending"),
+        beside(DONE, ISTIO, kind="initContainerStatuses"),  # a native sidecar
+        beside(DONE, ISTIO, kind="ephemeralContainerStatuses"),
+        beside(DONE, ISTIO, phase="Unknown"),
+    ],
+)
+def test_a_node_has_ended_when_its_own_container_has(pod):
+    early = look(MANAGED, pod, stuck_for=1)
+    assert early.observations[0].phase is AttemptPhase.RUNNING, "its Pod may be ending as a whole"
+    assert early.look_again == 6
+    late = look(MANAGED, pod, stuck_for=7)
+    (seen,) = late.observations
+    assert (seen.phase, seen.output, seen.at) == (
+        AttemptPhase.SUCCEEDED,
+        b'{"v": 1}',
+        NOON + 9,
+    )
+    assert (late.remove, late.remove_pods) == (False, True)
+    plain = look(RUNS, pod, stuck_for=7)
+    assert (plain.remove, plain.remove_pods) == (True, False), "its controller would call it failed"
+
+
+def test_a_program_that_failed_beside_a_sidecar_failed():
+    seen = one(MANAGED, beside(terminated(3), ISTIO), stuck_for=7)
+    assert (seen.phase, seen.reason, seen.exit_code) == (AttemptPhase.FAILED, "Error", 3)
+
+
+def test_a_program_of_which_nothing_else_runs_waits_for_its_pods_end():
+    """The kubelet says Running for a moment more, and what it says then may be a disruption."""
+    pod = beside(DONE, {"name": "agent", "state": terminated(0)})
+    seen = look(MANAGED, pod, stuck_for=1e6)
+    assert (seen.observations[0].phase, seen.remove_pods) == (AttemptPhase.RUNNING, False)
+
+
+def test_a_sidecar_that_ends_is_nothing_to_a_program_that_runs():
+    pod = beside(running(6), {"name": "agent", "state": terminated(137, "OOMKilled")})
+    assert one(MANAGED, pod, stuck_for=1e6).phase is AttemptPhase.RUNNING
+
+
+def test_a_pod_deleted_while_a_sidecar_ran_on_keeps_its_programs_end():
+    pod = deleted(beside(DONE, ISTIO))
+    assert one(MANAGED, pod, stuck_for=7).phase is AttemptPhase.SUCCEEDED
+    assert one(MANAGED, pod, gone=True).phase is AttemptPhase.SUCCEEDED
+    ended = beside(DONE, {"name": "istio-proxy", "state": terminated(143)}, phase="Failed")
+    assert one(MANAGED, deleted(ended)).phase is AttemptPhase.SUCCEEDED
+
+
+def test_a_program_that_was_stopped_with_its_pod_did_not_end_by_itself():
+    pod = deleted(beside(terminated(143, until=21), ISTIO), asked=20)
+    assert one(MANAGED, pod, stuck_for=100).phase is AttemptPhase.RUNNING
+    assert told(MANAGED, pod, gone=True)[:2] == ("Failed", "PodDeleted")
+
+
+def test_a_program_that_ended_before_its_pod_was_disrupted_ended_by_itself():
+    late = condition("DisruptionTarget", reason="EvictionByEvictionAPI", since=15)
+    pod = beside(DONE, ISTIO, conditions=(late,))
+    assert one(MANAGED, pod, stuck_for=7).phase is AttemptPhase.SUCCEEDED
+    same = condition("DisruptionTarget", reason="EvictionByEvictionAPI", since=9)
+    pod = support.pod(same, phase="Failed", state=terminated(143))
+    assert one(MANAGED, pod).phase is AttemptPhase.DISRUPTED
+
+
+def test_an_init_container_that_cannot_be_pulled_or_fails_is_named():
+    init = {"name": "istio-init", "state": waiting("ImagePullBackOff", "Back-off")}
+    pod = beside(waiting("PodInitializing", ""), init, kind="initContainerStatuses")
+    assert told(MANAGED, pod, stuck_for=60) == (
+        "Failed",
+        "ImagePull",
+        "ImagePullBackOff: init container istio-init: Back-off",
+    )
+    init = {"name": "istio-init", "state": terminated(1, message="no iptables")}
+    pod = beside(waiting("PodInitializing", ""), init, kind="initContainerStatuses", phase="Failed")
+    words = "the init container istio-init failed with exit code 1: no iptables"
+    assert told(MANAGED, pod) == ("Failed", "PodFailed", words)
 
 
 def test_the_end_of_a_log_is_never_output():
@@ -335,9 +483,14 @@ def test_a_disruption_without_words():
         "OutOfcpu",
         "OutOfmemory",
         "OutOfpods",
+        "InvalidNodeInfo",
         "NodeAffinity",
-        "UnexpectedAdmissionError",
+        "NodePorts",
         "NodeShutdown",
+        "TaintToleration",
+        "TopologyAffinityError",
+        "UnexpectedAdmissionError",
+        "OfALaterKubelet",
     ],
 )
 def test_a_pod_refused_by_the_kubelet_is_made_again_once_the_job_ended(reason):
@@ -345,6 +498,12 @@ def test_a_pod_refused_by_the_kubelet_is_made_again_once_the_job_ended(reason):
     assert told(RUNS, pod) == ("Launched", "", "")
     assert told(FAILED, pod) == ("Disrupted", reason, "Pod was rejected")
     assert one(FAILED, pod).attempt == POD_UID
+
+
+@pytest.mark.parametrize("reason", ["SysctlForbidden", "AppArmor", "PodOSNotSupported"])
+def test_what_no_machine_would_take_is_a_failure(reason):
+    pod = support.pod(phase="Failed", status={"reason": reason, "message": "Pod was rejected: no"})
+    assert told(MANAGED, pod) == ("Failed", reason, "Pod was rejected: no")
 
 
 def test_a_program_that_ran_was_not_refused():
