@@ -105,7 +105,7 @@ def observe(
         if latest.outlived and not latest.asked_to_end and stuck_for >= OUTLIVED_SECONDS:
             return _outlived(node, execution, job, latest)
         return _alive(node, execution, latest, stuck_for)
-    if any(pod.program_alive for pod in ordered):
+    if any(pod.alive and not pod.outlived for pod in ordered):
         return ExecutionReport((_live(node, execution),))
     if _is_disruption(latest):
         return ExecutionReport((_disruption(node, execution, job, latest),))
