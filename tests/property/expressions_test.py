@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from podium import expressions as e
+from podium.expressions import evaluator, limits
 
 EXAMPLES = int(os.environ.get("PODIUM_FUZZ", "0"))
 
@@ -94,7 +95,7 @@ def check_error(error, source):
 
 def run(expression):
     """Return the kind and text of what comes out, and how many steps it took."""
-    walk = e._Walk(SCOPE)
+    walk = evaluator.Evaluation(SCOPE)
     with contextlib.suppress(e.ExpressionError):
         walk.value(expression.tree)
     try:
@@ -114,19 +115,19 @@ def check_made(value):
     """Check a value that is not one of the scope's own: JSON, within the bounds."""
     assert isinstance(value, Trap | dict | list | str | int | float | None.__class__)
     if isinstance(value, int):
-        assert value.bit_length() <= e.MAX_BITS or value in SCOPE["run"]["numbers"]
+        assert value.bit_length() <= limits.MAX_BITS or value in SCOPE["run"]["numbers"]
     if isinstance(value, float):
         assert math.isfinite(value)
     if isinstance(value, str):
-        assert len(value) <= e.MAX_TEXT
+        assert len(value) <= limits.MAX_TEXT
     if isinstance(value, list):
-        assert len(value) <= e.MAX_ITEMS
+        assert len(value) <= limits.MAX_ITEMS
 
 
 def render(text):
     with contextlib.suppress(e.ExpressionError):
         template = e.parse_template(text)
-        assert len(template.render(SCOPE)) <= e.MAX_TEXT + len(text)
+        assert len(template.render(SCOPE)) <= limits.MAX_TEXT + len(text)
 
 
 TOKENS = [

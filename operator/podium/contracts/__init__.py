@@ -3,6 +3,7 @@
 Nothing here knows a resource or the engine: values and schemas come in, verdicts go out.
 """
 
+from podium.contracts.breach import Breach, SchemaProblem
 from podium.contracts.check import (
     InputVerdict,
     OutputVerdict,
@@ -11,8 +12,6 @@ from podium.contracts.check import (
     effective_output_schema,
 )
 from podium.contracts.schema import (
-    Breach,
-    SchemaProblem,
     compile_schema,
     schema_problems,
     with_defaults,

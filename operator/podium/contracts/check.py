@@ -4,7 +4,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from podium.contracts.schema import Breach, compile_schema
+from podium.contracts.breach import Breach
+from podium.contracts.schema import compile_schema
 from podium.contracts.values import get_path
 
 __all__ = [

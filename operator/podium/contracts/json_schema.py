@@ -18,7 +18,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import NoSuchResource, Unresolvable
 
-from podium.contracts.schema import Breach, SchemaProblem
+from podium.contracts.breach import Breach, SchemaProblem
 
 __all__ = ["Schema", "schema_problems"]
 

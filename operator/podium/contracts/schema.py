@@ -1,41 +1,21 @@
-"""Schemas for those who use them, and what is found wrong with them or with values.
+"""Schemas for those who use them.
 
 What does the work (`podium.contracts.json_schema`) takes longer to load than most workflows take
 to check, so it is loaded with the first schema.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from podium.contracts.breach import SchemaProblem
+
 if TYPE_CHECKING:
     from podium.contracts.json_schema import Schema
 
-__all__ = ["Breach", "SchemaProblem", "compile_schema", "schema_problems", "with_defaults"]
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaProblem:
-    """Something wrong with a schema itself."""
-
-    path: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A place where a value does not meet its schema."""
-
-    path: str
-    """Dotted path in the value; empty: the value itself."""
-    message: str
-
-    def __str__(self) -> str:
-        """Return `path: message`."""
-        return f"{self.path}: {self.message}" if self.path else self.message
+__all__ = ["compile_schema", "schema_problems", "with_defaults"]
 
 
 def compile_schema(schema: Mapping[str, Any]) -> "Schema":

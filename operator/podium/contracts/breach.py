@@ -1,0 +1,26 @@
+"""What is found wrong with a schema, or with a value by its schema."""
+
+from dataclasses import dataclass
+
+__all__ = ["Breach", "SchemaProblem"]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaProblem:
+    """Something wrong with a schema itself."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A place where a value does not meet its schema."""
+
+    path: str
+    """Dotted path in the value; empty: the value itself."""
+    message: str
+
+    def __str__(self) -> str:
+        """Return `path: message`."""
+        return f"{self.path}: {self.message}" if self.path else self.message

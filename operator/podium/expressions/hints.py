@@ -1,0 +1,68 @@
+"""What was probably meant by people who know another language."""
+
+import ast
+import keyword
+import re
+
+from podium.expressions.errors import NotInLanguageError
+
+__all__ = ["hint", "meant_as_hyphen"]
+
+_HINTS = [
+    (re.compile(rf"\.\s*({'|'.join(keyword.kwlist)})\b"), "write ['{}'] for a key of that name"),
+    (re.compile(r"\.(\w+(?:-\w+)*-\d\w*)"), "a name with a hyphen is written ['{}']"),
+    (re.compile(r"&&"), "write and"),
+    (re.compile(r"\|\|"), "write or"),
+    (re.compile(r"\b(AND|OR|NOT)\b"), "and, or, not are written small"),
+    (re.compile(r"===|(?<![=!<>:])=(?!=)"), "write == to compare"),
+    (re.compile(r"!(?!=)"), "write not"),
+]
+"""What people write who know another language, with what it is in this one."""
+
+
+def hint(source: str) -> str:
+    """Guess what was meant where the parser says no more than `invalid syntax`."""
+    outside = re.sub(r"'[^']*'|\"[^\"]*\"", "''", source)
+    for pattern, hint in _HINTS:
+        if found := pattern.search(outside):
+            return ": " + hint.format(found.group(found.re.groups))
+    return ""
+
+
+def meant_as_hyphen(node: ast.BinOp) -> None:
+    """`context.my-node` is parsed as a subtraction: say what is meant."""
+    rights: list[ast.expr] = []
+    left: ast.expr = node
+    while isinstance(left, ast.BinOp) and isinstance(left.op, ast.Sub):
+        rights.insert(0, left.right)
+        left = left.left
+    if not isinstance(left, ast.Attribute):
+        return
+    words = [left.attr]
+    before: ast.expr = left
+    for right in rights:
+        word = _first_word(right)
+        tight = before.end_lineno == right.lineno and before.end_col_offset == right.col_offset - 1
+        if word is None or not tight:
+            break
+        words.append(word)
+        before = right
+        if not isinstance(right, ast.Name | ast.Constant):
+            break
+    if all(word.isdecimal() for word in words[1:]):  # context.n-1 is a subtraction
+        return
+    key = ast.Constant(value="-".join(words))
+    meant = ast.unparse(ast.Subscript(value=left.value, slice=key, ctx=ast.Load()))
+    raise NotInLanguageError(
+        f"a name with a hyphen is written in brackets: {meant}; "
+        "a subtraction has a space on each side of the -",
+        node,
+    )
+
+
+def _first_word(node: ast.expr) -> str | None:
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return str(node.value)
+    return node.id if isinstance(node, ast.Name) else None

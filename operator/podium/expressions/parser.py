@@ -1,0 +1,105 @@
+"""From a string to an expression that can be evaluated."""
+
+import ast
+import io
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from podium.expressions.errors import ExpressionSyntaxError, LimitExceededError, NotInLanguageError
+from podium.expressions.evaluator import Evaluation
+from podium.expressions.hints import hint
+from podium.expressions.limits import MAX_CHARACTERS, MAX_DEPTH, finite
+from podium.expressions.references import Reference, references_of
+from podium.expressions.syntax import check
+
+__all__ = ["Expression", "evaluate_condition", "parse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A parsed expression. Evaluating it changes nothing."""
+
+    source: str
+    tree: ast.expr
+    references: tuple[Reference, ...]
+
+    def evaluate(self, scope: Mapping[str, Any]) -> Any:
+        """Return its value over `scope`, the values of the root names.
+
+        Raises `EvaluationError` or one of its kinds.
+        """
+        try:
+            return finite(Evaluation(scope).value(self.tree), "the result")
+        except RecursionError:
+            raise LimitExceededError("the values are nested too deep") from None
+
+
+@lru_cache(maxsize=4096)
+def parse(source: str) -> Expression:
+    """Parse an expression. Raises `ExpressionSyntaxError`."""
+    if len(source) > MAX_CHARACTERS:
+        raise ExpressionSyntaxError(
+            f"the expression has {len(source)} characters, the most is {MAX_CHARACTERS}"
+        )
+    text = source.strip()
+    if not text:
+        raise ExpressionSyntaxError("the expression is empty")
+    _check_nesting(text)
+    before = len(source) - len(source.lstrip())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as "is" with a literal
+            tree = ast.parse(text, mode="eval").body
+        check(tree, 0)
+        references = tuple(dict.fromkeys(references_of(tree, optional=False)))
+    except SyntaxError as error:
+        offset = _syntax_offset(text, error)
+        raise ExpressionSyntaxError(
+            f"no expression: {error.msg}{hint(text)}", None if offset is None else before + offset
+        ) from None
+    except NotInLanguageError as error:
+        offset = _offset(text, error.node.lineno, error.node.col_offset)
+        raise ExpressionSyntaxError(error.message, before + offset) from None
+    except UnicodeEncodeError as error:
+        raise ExpressionSyntaxError(
+            "half a character (a lone surrogate) is no text", before + error.start
+        ) from None
+    except (ValueError, RecursionError, MemoryError, OverflowError, TypeError) as error:
+        raise ExpressionSyntaxError(f"no expression: {error}") from None
+    return Expression(source, tree, references)
+
+
+def evaluate_condition(expression: Expression, scope: Mapping[str, Any]) -> bool:
+    """Return whether a condition holds: its value is true as Python sees it, as in the seed."""
+    return bool(expression.evaluate(scope))
+
+
+def _syntax_offset(source: str, error: SyntaxError) -> int | None:
+    if error.offset is None or error.lineno is None:
+        return None
+    if error.offset < 1:  # the parser's way to say: at the end
+        return len(source)
+    lines = list(io.StringIO(source, newline=""))
+    return min(len(source), sum(map(len, lines[: error.lineno - 1])) + error.offset - 1)
+
+
+def _offset(source: str, line: int, column: int) -> int:
+    """Count characters where the tree counts lines and bytes."""
+    lines = list(io.StringIO(source, newline=""))  # as the parser does: \n, \r and \r\n
+    here = lines[line - 1].encode()[:column].decode(errors="ignore")
+    return sum(map(len, lines[: line - 1])) + len(here)
+
+
+def _check_nesting(source: str) -> None:
+    """Refuse what would take the parser itself too deep."""
+    depth = 0
+    for character in source:
+        if character in "([{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ExpressionSyntaxError(f"nested deeper than {MAX_DEPTH}")
+        elif character in ")]}":
+            depth -= 1

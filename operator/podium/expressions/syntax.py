@@ -1,0 +1,141 @@
+"""What the language has: names, operators, functions. Everything else is refused."""
+
+import ast
+import math
+import re
+
+from podium.expressions.errors import NotInLanguageError
+from podium.expressions.hints import meant_as_hyphen
+from podium.expressions.limits import MAX_BITS, MAX_DEPTH
+
+__all__ = ["BINARY", "COMPARE", "CONSTANTS", "FUNCTIONS", "ROOT_NAMES", "check", "children"]
+
+ROOT_NAMES = frozenset({"context", "run", "workflow", "node", "item", "index"})
+CONSTANTS = {"true": True, "false": False, "null": None}
+BINARY: dict[type[ast.operator], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Pow: "**",
+}
+COMPARE: dict[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+}
+FUNCTIONS: dict[str, tuple[int, int]] = {
+    "len": (1, 1),
+    "min": (1, 20),
+    "max": (1, 20),
+    "sum": (1, 1),
+    "any": (1, 1),
+    "all": (1, 1),
+    "abs": (1, 1),
+    "round": (1, 2),
+    "str": (1, 1),
+    "int": (1, 1),
+    "float": (1, 1),
+    "bool": (1, 1),
+    "default": (2, 2),
+    "exists": (1, 1),
+}
+"""Names of functions with how many arguments they take."""
+
+
+def check(node: ast.expr, depth: int) -> None:
+    """Refuse everything that the language does not have."""
+    if depth > MAX_DEPTH:
+        raise NotInLanguageError(f"nested deeper than {MAX_DEPTH}", node)
+    for child in children(node):
+        check(child, depth + 1)
+
+
+def children(node: ast.expr) -> list[ast.expr]:
+    """Return the parts of an expression that are expressions; refuse what is none of ours."""
+    match node:
+        case ast.Constant(value=value):
+            _check_constant(node, value)
+            return []
+        case ast.Name(id=name):
+            _check_name(node, name)
+            return []
+        case ast.Attribute(value=value, attr=attr):
+            if attr.startswith("__"):
+                raise NotInLanguageError(f"no key {attr}: names do not begin with __", node)
+            return [value]
+        case ast.Subscript(value=value, slice=index):
+            if isinstance(index, ast.Slice | ast.Tuple):
+                raise NotInLanguageError("slices are not part of the language", node)
+            return [value, index]
+        case ast.BoolOp(values=values):
+            return values
+        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd(), operand=operand):
+            return [operand]
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
+            if isinstance(op, ast.Sub):
+                meant_as_hyphen(node)
+            return [left, right]
+        case ast.Compare(left=left, comparators=comparators):
+            return [left, *comparators]
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return [test, body, orelse]
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return items
+        case ast.Dict(keys=keys, values=values) if None not in keys:
+            return [key for key in keys if key is not None] + values
+        case ast.Call():
+            return _check_call(node)
+        case _:
+            what = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).lower()
+            raise NotInLanguageError(f"{what} is not part of the language", node)
+
+
+def _check_constant(node: ast.Constant, value: object) -> None:
+    if value is None or isinstance(value, bool | str | float):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise NotInLanguageError("the number is too large", node)
+        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+            raise NotInLanguageError("half a character (a lone surrogate) is no text", node)
+        return
+    if isinstance(value, int):
+        if value.bit_length() > MAX_BITS:
+            raise NotInLanguageError(f"the number has more than {MAX_BITS} bits", node)
+        return
+    kind = type(value).__name__
+    raise NotInLanguageError(f"{kind} literals are not part of the language", node)
+
+
+def _check_name(node: ast.Name, name: str) -> None:
+    if name in ROOT_NAMES or name in CONSTANTS:
+        return
+    if name in FUNCTIONS:
+        raise NotInLanguageError(f"{name} is a function: write {name}(…)", node)
+    known = ", ".join(sorted(ROOT_NAMES))
+    raise NotInLanguageError(
+        f"unknown name {name}: write context.{name} for a context key or a node; known are {known}",
+        node,
+    )
+
+
+def _check_call(node: ast.Call) -> list[ast.expr]:
+    if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
+        known = ", ".join(FUNCTIONS)
+        raise NotInLanguageError(f"only these functions can be called: {known}", node)
+    name = node.func.id
+    least, most = FUNCTIONS[name]
+    if node.keywords or not least <= len(node.args) <= most:
+        count = str(least) if least == most else f"{least} to {most}"
+        raise NotInLanguageError(f"{name} takes {count} argument(s), by position", node)
+    if name == "exists" and not isinstance(node.args[0], ast.Attribute | ast.Subscript | ast.Name):
+        raise NotInLanguageError("exists takes a path such as context.a.b", node)
+    return node.args
