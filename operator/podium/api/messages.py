@@ -135,7 +135,7 @@ def _message(
     kind, value = detail["type"], detail["input"]
     context: Mapping[str, Any] = detail.get("ctx", {})
     if kind == "extra_forbidden":
-        parent = shape.typed(model, path[:-1])
+        parent = shape.model_at(model, path[:-1])
         return unknown_field(name, parent or model, style)
     if kind == "missing":
         return _missing(name)
@@ -240,7 +240,7 @@ def _missing(name: str) -> str:
 
 def _enum(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
     value = detail["input"]
-    parent = shape.typed(model, path[:-1])
+    parent = shape.model_at(model, path[:-1])
     field = shape.fields(parent).get(str(path[-1])) if parent is not None and path else None
     if field is not None and field.enum is not None:
         known = [str(member.value) for member in field.enum]

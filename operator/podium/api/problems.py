@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from podium.errors import PodiumError
+
 __all__ = [
     "InvalidError",
     "Path",
@@ -48,11 +50,11 @@ class Problem:
         return ": ".join([*words, kind + self.message])
 
 
-class UserError(Exception):
+class UserError(PodiumError):
     """Something that whoever runs the command can mend; the message says how."""
 
 
-class InvalidError(ValueError):
+class InvalidError(PodiumError, ValueError):
     """Something a user wrote is invalid; `problems` lists all that is wrong, at least one."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from podium.api.problems import Path
 
-__all__ = ["FieldShape", "closest", "fields", "typed", "walk"]
+__all__ = ["FieldShape", "closest", "fields", "model_at", "walk"]
 
 Model = type[BaseModel]
 
@@ -58,7 +58,7 @@ def walk(model: Model, path: Path) -> Iterator[tuple[str | int, FieldShape | Non
             here = shape.model if shape is not None else None
 
 
-def typed(model: Model, path: Path) -> Model | None:
+def model_at(model: Model, path: Path) -> Model | None:
     """Return the model at a path; None where there is free-form data or a plain value."""
     here: Model | None = model
     waiting: FieldShape | None = None

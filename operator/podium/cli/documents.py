@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import yaml
 
-from podium.api.source import source_map as marked
+from podium.api.source import source_map
 from podium.cli.output import escape_control, is_safe
 
 __all__ = ["to_json", "to_yaml"]
@@ -44,7 +44,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 def _would_change(text: str) -> bool:
     """Tell whether a text, unquoted, would be read as something else: `y`, `1e3`, `0o7`."""
     try:
-        return bool(marked.resolve_plain(text) != text)
+        return bool(source_map.resolve_plain(text) != text)
     except ValueError:
         return True
 

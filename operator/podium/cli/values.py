@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from podium import contracts
-from podium.api.source import source_map as marked
+from podium.api.source import source_map
 from podium.cli.output import CliError
 
 __all__ = ["context_of", "load_context", "parse_value"]
@@ -83,8 +83,8 @@ def load_context(file: str) -> dict[str, Any]:
     """Read a file of context keys, YAML or JSON. Raises `InvalidError`, `CliError`, `OSError`."""
     path = Path("/dev/stdin" if file == "-" else file)
     with path.open("rb") as stream:
-        text = marked.decode(stream.read(marked.MAX_BYTES + 1), file)
-    documents = [each.data for each in marked.read(text, file) if each.data is not None]
+        text = source_map.decode(stream.read(source_map.MAX_BYTES + 1), file)
+    documents = [each.data for each in source_map.read(text, file) if each.data is not None]
     if not documents:
         return {}
     if len(documents) > 1 or not isinstance(documents[0], dict):

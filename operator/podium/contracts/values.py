@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 import orjson
 import rfc8785
 
+from podium.errors import PodiumError
+
 __all__ = [
     "OutputNotJSONError",
     "ValueNotJSONError",
@@ -27,11 +29,11 @@ MAX_DEPTH = 100
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 
-class ValueNotJSONError(ValueError):
+class ValueNotJSONError(PodiumError, ValueError):
     """A value is none that Podium keeps; the message names its path."""
 
 
-class OutputNotJSONError(ValueError):
+class OutputNotJSONError(PodiumError, ValueError):
     """An output is no JSON object; the message says what it is instead."""
 
 

@@ -20,7 +20,14 @@ from podium.api.messages import Wording, given, translate, unwritten
 from podium.api.problems import InvalidError, Path, Problem, errors
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.shape import closest
-from podium.api.source import source_map as marked
+from podium.api.source.source_map import (
+    MAX_BYTES,
+    ParsedDocument,
+    SourceMap,
+    decode,
+    read,
+    too_large,
+)
 
 __all__ = [
     "Document",
@@ -48,7 +55,7 @@ class Document:
     file: str
     raw: dict[str, Any]
     """The object as it was written; for the seed's format what stands in the file."""
-    mark: marked.Mark
+    source_map: SourceMap
     resource: Resource | None = None
     """None: another kind, or one with problems."""
     is_seed: bool = False
@@ -72,12 +79,12 @@ class Document:
 
     def line_of(self, path: Path) -> int:
         """Return the line of a path of the resource, or of its nearest parent in the file."""
-        return self.mark.find(self.place(path))[0]
+        return self.source_map.find(self.place(path))[0]
 
     def written(self, path: Path) -> str | None:
         """Return how the plain scalar at a path of the resource was written."""
-        mark = self.mark.find(self.place(path))[1]
-        return None if mark is None else mark.text
+        source_map = self.source_map.find(self.place(path))[1]
+        return None if source_map is None else source_map.text
 
     def located(self, problem: Problem) -> Problem:
         """Add file and line to a problem of the resource."""
@@ -123,14 +130,14 @@ def _sound(file: File) -> list[Document]:
 def read_file(path: str | FilePath) -> File:
     """Read a file, `-` for standard input. What is wrong, a missing file too, is in `problems`."""
     if str(path) == "-":
-        return read_text(sys.stdin.buffer.read(marked.MAX_BYTES + 1), "<stdin>")
+        return read_text(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
     name = str(path)
     try:
         with FilePath(path).open("rb") as stream:
             size = FilePath(path).stat().st_size
-            if size > marked.MAX_BYTES:
-                return File(name, problems=[Problem((), marked.too_large(size), file=name)])
-            return read_text(stream.read(marked.MAX_BYTES + 1), name)
+            if size > MAX_BYTES:
+                return File(name, problems=[Problem((), too_large(size), file=name)])
+            return read_text(stream.read(MAX_BYTES + 1), name)
     except FileNotFoundError:
         message = "no such file"
     except IsADirectoryError:
@@ -147,18 +154,18 @@ def read_text(text: str | bytes, name: str = "") -> File:
     file = File(name)
     try:
         if isinstance(text, bytes):
-            text = marked.decode(text, name)
-        found = marked.read(text, name)
+            text = decode(text, name)
+        found = read(text, name)
     except InvalidError as error:
         file.problems = error.problems
         return file
     others = []
-    for data, mark in _objects(found):
+    for data, source_map in _objects(found):
         if not isinstance(data, dict):
             message = f"must be a mapping with apiVersion, kind, metadata, spec, not {given(data)}"
-            file.problems.append(Problem((), message, line=mark.line, file=name))
+            file.problems.append(Problem((), message, line=source_map.line, file=name))
             continue
-        document = Document(name, data, mark, is_seed=seed.is_seed(data))
+        document = Document(name, data, source_map, is_seed=seed.is_seed(data))
         file.documents.append(document)
         problems = _parse(document)
         file.problems += [_by_file(document, problem) for problem in problems]
@@ -173,7 +180,7 @@ def read_text(text: str | bytes, name: str = "") -> File:
 
 def parse(raw: dict[str, Any]) -> Resource:
     """Read an object that comes from no file, its status left out. Raises `InvalidError`."""
-    document = Document("", raw, marked.Mark(0))
+    document = Document("", raw, SourceMap(0))
     try:
         problems = _parse(document)
     except (TypeError, RecursionError):  # what orjson does not take: depth, surrogates, objects
@@ -185,18 +192,18 @@ def parse(raw: dict[str, Any]) -> Resource:
     return document.resource
 
 
-def _objects(found: list[marked.Marked]) -> Iterator[tuple[Any, marked.Mark]]:
+def _objects(found: list[ParsedDocument]) -> Iterator[tuple[Any, SourceMap]]:
     """Give the objects of all documents; `kind: List`, as kubectl prints several, is opened."""
     for each in found:
-        data, mark = each.data, each.mark
+        data, source_map = each.data, each.source_map
         if data is None:
             continue
         if isinstance(data, dict) and data.get("kind") == "List" and data.get("apiVersion") == "v1":
-            items, where = data.get("items"), mark.find(("items",))[1]
+            items, where = data.get("items"), source_map.find(("items",))[1]
             if isinstance(items, list) and where is not None and where.items is not None:
                 yield from zip(items, where.items, strict=True)
                 continue
-        yield data, mark
+        yield data, source_map
 
 
 def _by_file(document: Document, problem: Problem) -> Problem:
@@ -213,7 +220,7 @@ def _parse(document: Document) -> list[Problem]:
     style: Any = "camel"
     if document.is_seed:
         data, unknown = seed.to_resource(data)
-        found += [replace(each, line=document.mark.find(each.path)[0]) for each in unknown]
+        found += [replace(each, line=document.source_map.find(each.path)[0]) for each in unknown]
         style = "snake"
         model: type[Workflow | WorkflowRun] = Workflow
     else:
@@ -223,7 +230,7 @@ def _parse(document: Document) -> list[Problem]:
         model = kind
         # What the operator wrote is no part of what the user asks for.
         data = {key: value for key, value in data.items() if key != "status"}
-    wording: Wording = document.written if document.mark.keys is not None else unwritten
+    wording: Wording = document.written if document.source_map.keys is not None else unwritten
     try:
         made = _validate(data, model)
     except ValidationError as error:

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from podium.api.problems import InvalidError
-from podium.api.source import source_map as marked
+from podium.api.source import source_map
 
 
 @pytest.fixture(params=["libyaml", "PyYAML"], autouse=True)
@@ -23,12 +23,12 @@ def parser(request, monkeypatch):
 
 
 def read(text, name="f.yaml"):
-    return [each.data for each in marked.read(text, name)]
+    return [each.data for each in source_map.read(text, name)]
 
 
 def refused(text, name="f.yaml"):
     with pytest.raises(InvalidError) as caught:
-        marked.read(text, name)
+        source_map.read(text, name)
     (problem,) = caught.value.problems
     assert problem.file == name
     assert "\n" not in problem.message
@@ -134,7 +134,7 @@ def test_what_is_no_json_value_is_refused_on_its_line(written, said):
 
 def test_every_value_knows_its_line_and_how_it_was_written():
     text = "# first\na: yes\nb:\n- 1.0\n-\n  c: 'x'\n"
-    (found,) = marked.read(text, "f")
+    (found,) = source_map.read(text, "f")
     for path, line, written in [
         ((), 1 + 1, None),
         (("a",), 2, "yes"),
@@ -142,21 +142,21 @@ def test_every_value_knows_its_line_and_how_it_was_written():
         (("b", 0), 4, "1.0"),
         (("b", 1, "c"), 6, None),
     ]:
-        at, mark = found.mark.find(path)
+        at, mark = found.source_map.find(path)
         assert (at, mark.text) == (line, written), path
 
 
 def test_what_is_not_there_has_the_line_of_its_nearest_parent():
-    (found,) = marked.read("a:\n  b: [1]\n", "f")
+    (found,) = source_map.read("a:\n  b: [1]\n", "f")
     for path, line in [(("x",), 1), (("a", "x"), 1), (("a", "b", 7), 2), (("a", "b", "c", 0), 2)]:
-        assert found.mark.find(path) == (line, None)
+        assert found.source_map.find(path) == (line, None)
 
 
 def test_json_knows_lines_too():
     text = '\n{"a":\n  [1,\n   {"b": 2.50}]}\n'
-    (found,) = marked.read(text, "f")
+    (found,) = source_map.read(text, "f")
     assert found.data == {"a": [1, {"b": 2.5}]}
-    at, mark = found.mark.find(("a", 1, "b"))
+    at, mark = found.source_map.find(("a", 1, "b"))
     assert (at, mark.text) == (4, "2.50")
 
 
@@ -271,7 +271,7 @@ def test_a_text_of_too_many_characters_is_refused_unread():
 
 
 def test_a_text_of_too_many_values_is_refused(monkeypatch):
-    monkeypatch.setattr(marked, "MAX_VALUES", 10)
+    monkeypatch.setattr(source_map, "MAX_VALUES", 10)
     assert read("[1,2,3,4,5,6,7,8,9]")
     for text in ("[1,2,3,4,5,6,7,8,9,10]", "a: [b, c, d, e, f, g, h, i, j]"):
         assert refused(text)[1] == "holds more than 10 values"
@@ -332,7 +332,7 @@ def test_line_ends_and_marks_of_byte_order_are_no_data():
 )
 def test_bytes_that_are_no_text_are_refused(raw, line, said):
     with pytest.raises(InvalidError) as caught:
-        marked.decode(raw, "f")
+        source_map.decode(raw, "f")
     (problem,) = caught.value.problems
     assert problem.line == line
     assert problem.message.startswith(said)
@@ -465,7 +465,7 @@ def test_any_text_is_data_or_a_problem(loader, text):
         if loader == "PyYAML":
             patch.delattr(yaml, "CSafeLoader", raising=False)
         try:
-            found = marked.read(text, "f")
+            found = source_map.read(text, "f")
         except InvalidError:
             return
     for each in found:
@@ -491,7 +491,7 @@ json_values = st.recursive(
 @given(st.lists(json_values, max_size=3) | st.dictionaries(st.text("abc"), json_values))
 def test_json_is_read_as_it_was_written(value):
     # Escaped: which characters may stand in a file as they are is tested above.
-    (found,) = marked.read(json.dumps(value), "f.json")
+    (found,) = source_map.read(json.dumps(value), "f.json")
     assert orjson.dumps(found.data) == orjson.dumps(value)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunSpec, WorkflowRunStatus
-from podium.api.source import source_map as marked
+from podium.api.source import source_map
 from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs, main
 from podium.cli.documents import to_json, to_yaml
@@ -290,7 +290,7 @@ json_values = st.recursive(
 @given(value=json_values)
 def test_what_is_written_is_read_back_the_same_and_moves_no_cursor(write_, value):
     text = write_({"v": value})
-    (found,) = marked.read(text, "f")
+    (found,) = source_map.read(text, "f")
     assert orjson.dumps(found.data) == orjson.dumps({"v": value})
     assert all(each == "\n" or is_safe(each) for each in text)
 
