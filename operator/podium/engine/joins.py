@@ -7,12 +7,12 @@ from enum import Enum
 
 from podium import expressions
 from podium.api.run import NodeState, NodeStatus
-from podium.api.workflow import TriggerRule
 from podium.engine.context import edge_scope
 from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.plan import PlanEdge, PlanNode
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import UPSTREAM_FAILED, RunState
+from podium.engine.trigger_rules import EdgeCounts, Verdict, verdict
 
 __all__ = ["EdgeState", "Joins"]
 
@@ -167,51 +167,35 @@ class Joins:
         return NodeStatus.SKIPPED, "ConditionFalse", node.condition.source
 
     def _join(self, node: PlanNode) -> tuple[NodeStatus, str, str]:
-        """Return what the incoming edges make of a node.
-
-        The answer must not depend on the order in which sources end: a failed edge skips a node
-        at once, but not while an undecided edge's condition could still break (which fails it).
-        """
+        """Return what the incoming edges make of a node."""
+        if not node.incoming:
+            return NodeStatus.READY, "", ""
         join = self._joins[node.id]
         active, inactive, failed, broken = join.counts
-        undecided = len(node.incoming) - active - inactive - failed - broken
-        rule = node.rule
-        if rule in (TriggerRule.NONE_FAILED, TriggerRule.ALL_COMPLETED):
-            if failed or broken:
-                if join.conditional < node.conditional:
-                    return NodeStatus.WAITING, "", ""
-                return self._broken_or_failed(node, broken)
-            if undecided:
-                return NodeStatus.WAITING, "", ""
-            if rule is TriggerRule.ALL_COMPLETED and inactive:
-                return self._skip(node, "EdgeInactive", EdgeState.INACTIVE)
-            if active or not node.incoming:
+        edges = EdgeCounts(
+            active,
+            inactive,
+            failed,
+            broken,
+            undecided=len(node.incoming) - active - inactive - failed - broken,
+            undecided_conditional=node.conditional - join.conditional,
+        )
+        match decided := verdict(node.rule, edges):
+            case Verdict.START:
                 return NodeStatus.READY, "", ""
-            return self._skip(node, "NoActiveEdge", EdgeState.INACTIVE)
-        if rule is TriggerRule.ANY_COMPLETED:
-            if active or not node.incoming:
-                return NodeStatus.READY, "", ""
-            if undecided:
+            case Verdict.WAIT:
                 return NodeStatus.WAITING, "", ""
-            if failed or broken:
-                return self._broken_or_failed(node, broken)
-            return self._skip(node, "NoActiveEdge", EdgeState.INACTIVE)
-        if undecided:
-            return NodeStatus.WAITING, "", ""
-        if broken:
-            return self._broken_or_failed(node, broken)
-        return NodeStatus.READY, "", ""
+            case Verdict.CONDITION_ERROR:
+                message = next(self._broken[e] for e in node.incoming if e in self._broken)
+                return NodeStatus.FAILED, decided.value, message
+            case Verdict.UPSTREAM_FAILED:
+                names = self._sources(node, EdgeState.FAILED)
+                return NodeStatus.SKIPPED, decided.value, f"{names} failed or was cancelled"
+            case _:
+                names = self._sources(node, EdgeState.INACTIVE)
+                return NodeStatus.SKIPPED, decided.value, f"inactive edge from {names}"
 
-    def _broken_or_failed(self, node: PlanNode, broken: int) -> tuple[NodeStatus, str, str]:
-        if broken:
-            message = next(self._broken[e] for e in node.incoming if e in self._broken)
-            return NodeStatus.FAILED, "ConditionError", message
-        return self._skip(node, UPSTREAM_FAILED, EdgeState.FAILED)
-
-    def _skip(self, node: PlanNode, reason: str, state: EdgeState) -> tuple[NodeStatus, str, str]:
+    def _sources(self, node: PlanNode, state: EdgeState) -> str:
         edges = self._run.plan.edges
         sources = [edges[index].source for index in node.incoming if self._edges[index] is state]
-        names = ", ".join(sources[:3])
-        if state is EdgeState.FAILED:
-            return NodeStatus.SKIPPED, reason, f"{names} failed or was cancelled"
-        return NodeStatus.SKIPPED, reason, f"inactive edge from {names}"
+        return ", ".join(sources[:3])

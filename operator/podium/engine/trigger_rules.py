@@ -1,0 +1,110 @@
+"""When a node starts, by `triggerRule` and the states of its incoming edges (semantics.md 3)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from podium.api.workflow import TriggerRule
+
+__all__ = ["TRIGGER_RULES", "EdgeCounts", "Verdict", "verdict"]
+
+
+class Verdict(Enum):
+    """What becomes of a node. Those below WAIT end it; the values of skips are their reasons."""
+
+    START = "Start"
+    WAIT = "Wait"
+    CONDITION_ERROR = "ConditionError"
+    UPSTREAM_FAILED = "UpstreamFailed"
+    EDGE_INACTIVE = "EdgeInactive"
+    NO_ACTIVE_EDGE = "NoActiveEdge"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeCounts:
+    """How many incoming edges of a node are in which state."""
+
+    active: int
+    inactive: int
+    failed: int
+    broken: int
+    """Their condition could not be evaluated."""
+    undecided: int
+    undecided_conditional: int
+    """Undecided edges with a condition, which may yet break."""
+
+
+Row = tuple[Callable[[EdgeCounts], bool | int], Verdict]
+"""A row applies when its condition holds and that of no row above it does."""
+
+
+def _always(_: EdgeCounts) -> bool:
+    return True
+
+
+def _active(edges: EdgeCounts) -> int:
+    return edges.active
+
+
+def _inactive(edges: EdgeCounts) -> int:
+    return edges.inactive
+
+
+def _failed(edges: EdgeCounts) -> int:
+    return edges.failed
+
+
+def _broken(edges: EdgeCounts) -> int:
+    return edges.broken
+
+
+def _undecided(edges: EdgeCounts) -> int:
+    return edges.undecided
+
+
+def _may_still_break(edges: EdgeCounts) -> bool:
+    """One edge failed, which skips a node at once, unless another's condition may yet fail it.
+
+    Else the answer would depend on the order in which sources end.
+    """
+    return bool((edges.failed or edges.broken) and edges.undecided_conditional)
+
+
+_FAILURE: Final[tuple[Row, ...]] = (
+    (_broken, Verdict.CONDITION_ERROR),
+    (_failed, Verdict.UPSTREAM_FAILED),
+)
+
+TRIGGER_RULES: Final[dict[TriggerRule, tuple[Row, ...]]] = {
+    TriggerRule.NONE_FAILED: (
+        (_may_still_break, Verdict.WAIT),
+        *_FAILURE,
+        (_undecided, Verdict.WAIT),
+        (_active, Verdict.START),
+        (_always, Verdict.NO_ACTIVE_EDGE),
+    ),
+    TriggerRule.ALL_COMPLETED: (
+        (_may_still_break, Verdict.WAIT),
+        *_FAILURE,
+        (_undecided, Verdict.WAIT),
+        (_inactive, Verdict.EDGE_INACTIVE),
+        (_always, Verdict.START),
+    ),
+    TriggerRule.ANY_COMPLETED: (
+        (_active, Verdict.START),
+        (_undecided, Verdict.WAIT),
+        *_FAILURE,
+        (_always, Verdict.NO_ACTIVE_EDGE),
+    ),
+    TriggerRule.ALL_DONE: (
+        (_undecided, Verdict.WAIT),
+        (_broken, Verdict.CONDITION_ERROR),
+        (_always, Verdict.START),
+    ),
+}
+
+
+def verdict(rule: TriggerRule, edges: EdgeCounts) -> Verdict:
+    """Return what the incoming edges make of a node; it has one or more."""
+    return next(then for applies, then in TRIGGER_RULES[rule] if applies(edges))
