@@ -88,12 +88,14 @@ class RetryPolicy(ApiModel):
 class InputContract(ApiModel):
     """What a node demands of its input before it starts."""
 
-    required_fields: list[Text] = Field(default_factory=list, max_length=200)
+    required_fields: list[Text] = Field(default_factory=list, max_length=MAX_NODES)
     """Dotted paths that must be in the input: a context key, or NODE.field of an ancestor."""
     schema_: JsonObject | None = Field(default=None, alias="schema")
     """JSON Schema (Draft 2020-12) that the whole input must meet."""
-    include: list[Id] = Field(default_factory=list, max_length=200)
-    """Ancestors whose outputs are delivered even if they are not among the 200 nearest."""
+    include: list[Id] = Field(default_factory=list, max_length=MAX_NODES)
+    """Farther ancestors whose outputs are delivered even if they are not among the 200 nearest."""
+    context: list[Text] | None = Field(default=None, max_length=MAX_NODES)
+    """Context keys that are delivered; left out: all of them."""
 
 
 class OutputContract(ApiModel):
@@ -287,6 +289,8 @@ class Edge(ApiModel):
     """depends_on brings the source's output, produces_for the mapped fields, triggers nothing."""
     condition: Text | None = None
     """Expression over the source's output; false: the edge is inactive."""
+    allow_failure: bool = False
+    """Whether this follower goes on when the source fails; the run still fails."""
     data_mapping: dict[str, Text] = Field(default_factory=dict, max_length=200)
     """Output path of the source: name under which the target finds it among its inputs."""
     metadata: JsonObject = Field(default_factory=dict)
@@ -314,6 +318,8 @@ class WorkflowSpec(ApiModel, defer_build=False):
     """JSON Schema (Draft 2020-12) of a run's context; its defaults are filled in."""
     global_context: JsonObject = Field(default_factory=dict)
     """Context keys that every run has unless it sets them itself."""
+    constants: JsonObject = Field(default_factory=dict)
+    """Context keys that no run, re-run or schedule can set: read as context.KEY."""
     defaults: Defaults = Field(default_factory=Defaults)
     """What nodes have that do not say otherwise."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=31_536_000)

@@ -22,6 +22,7 @@ from podium.contracts.values import (
     canonical,
     digest,
     get_path,
+    merged,
     normalise,
     parse_output,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "digest",
     "effective_output_schema",
     "get_path",
+    "merged",
     "normalise",
     "parse_output",
     "schema_problems",

@@ -21,6 +21,7 @@ __all__ = [
     "canonical",
     "digest",
     "get_path",
+    "merged",
     "normalise",
     "parse_output",
 ]
@@ -145,6 +146,17 @@ def get_path(data: Any, path: str) -> Any:
         else:
             raise KeyError(path)
     return data
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the keys of `over`, object by object; lists, null and the rest replace."""
+    made = dict(base)
+    for key, value in over.items():
+        below = made.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = merged(below, value)  # noqa: PLW2901 - merged, then set
+        made[key] = value
+    return made
 
 
 def _by_utf16(value: Any) -> Any:

@@ -39,6 +39,7 @@ class DefinitionChecks:
         self.declared_context = {
             **dict.fromkeys(properties if isinstance(properties, Mapping) else {}, "inputs"),
             **dict.fromkeys(spec.global_context, "globalContext"),
+            **dict.fromkeys(spec.constants, "constants"),
         }
         self.context_closed = _is_closed(inputs)
 

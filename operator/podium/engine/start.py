@@ -1,6 +1,6 @@
 """Before anything starts: whether the run's context is complete, and its first status."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from podium import contracts, executors, expressions
@@ -12,11 +12,15 @@ __all__ = ["check_context", "check_start", "initial_context", "initial_status", 
 
 
 def initial_context(plan: Plan, spec: WorkflowRunSpec) -> dict[str, Any]:
-    """Return context version 0: defaults of `inputs`, globalContext, the run's own context."""
-    context: dict[str, Any] = {**plan.spec.global_context, **spec.context}
+    """Return context version 0 (semantics.md 2).
+
+    The defaults of `inputs`, globalContext and the run's own context, merged object by object, the
+    later winning; constants come last.
+    """
+    context = contracts.merged(plan.spec.global_context, spec.context)
     if plan.spec.inputs is not None:
         context = contracts.with_defaults(plan.spec.inputs, context)
-    return context
+    return {**context, **plan.spec.constants}
 
 
 def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
@@ -36,9 +40,10 @@ def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
 def check_start(plan: Plan, spec: WorkflowRunSpec, base: Path = ("spec",)) -> list[Problem]:
     """Return everything that keeps a run from starting, with what to do about it.
 
-    Nobody should pay for two phases before the third finds a key missing.
+    A user should not pay for two phases before the third finds a key missing.
     """
-    problems = check_context(plan, initial_context(plan, spec), (*base, "context"))
+    context = initial_context(plan, spec)
+    problems = check_context(plan, context, (*base, "context"), given=spec.context)
     personas = plan.uses_personas()
     if personas and spec.recorded_answers is None:
         problems.append(
@@ -53,26 +58,42 @@ def check_start(plan: Plan, spec: WorkflowRunSpec, base: Path = ("spec",)) -> li
 
 
 def check_context(
-    plan: Plan, context: Mapping[str, Any], base: Path = ("spec", "context")
+    plan: Plan,
+    context: Mapping[str, Any],
+    base: Path = ("spec", "context"),
+    *,
+    given: Iterable[str] = (),
 ) -> list[Problem]:
     """Check a context against `inputs`, or against what nodes name where there are none.
 
-    `inputs` speaks of what a run is given: what globalContext has beside is not its business, even
-    where further keys are forbidden.
+    `given` are the keys that the run or a re-run set. `inputs` speaks of these: what globalContext
+    has in addition may stand, even where further keys are forbidden, but only as it stands there.
     """
-    if plan.spec.inputs is not None:
-        schema = contracts.compile_schema(plan.spec.inputs)
-        declared = plan.spec.inputs.get("properties")
-        context = {
-            key: value
-            for key, value in context.items()
-            if key not in plan.spec.global_context
-            or (isinstance(declared, Mapping) and key in declared)
-        }
-        return [
-            Problem((*base, breach.path) if breach.path else base, breach.message)
-            for breach in schema.breaches(context)
-        ]
+    set_keys = frozenset(given)
+    constants = plan.spec.constants
+    problems = [
+        Problem((*base, key), "is a constant of the workflow, which a run cannot set: leave it out")
+        for key in constants
+        if key in set_keys
+    ]
+    if plan.spec.inputs is None:
+        return [*problems, *_missing(plan, context, base)]
+    declared = plan.spec.inputs.get("properties")
+    named = declared if isinstance(declared, Mapping) else {}
+    own = plan.spec.global_context
+    checked = {
+        key: value
+        for key, value in context.items()
+        if key not in constants and (key not in own or key in named or key in set_keys)
+    }
+    problems += [
+        Problem((*base, breach.path) if breach.path else base, breach.message)
+        for breach in contracts.compile_schema(plan.spec.inputs).breaches(checked)
+    ]
+    return problems
+
+
+def _missing(plan: Plan, context: Mapping[str, Any], base: Path) -> list[Problem]:
     missing = {key: users for key, users in required_keys(plan).items() if key not in context}
     if not missing:
         return []

@@ -71,7 +71,8 @@ def _context_problems(file: File) -> list[Problem]:
         spec = run.spec.workflow_spec if reference is None else known.get(reference.name)
         if spec is not None:
             plan = Plan.build(spec, workflow_id="")
-            problems = check_context(plan, initial_context(plan, run.spec))
+            context = initial_context(plan, run.spec)
+            problems = check_context(plan, context, given=run.spec.context)
             found += [document.located(problem) for problem in problems]
     return found
 
