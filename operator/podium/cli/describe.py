@@ -1,10 +1,13 @@
 """Runs and nodes in words: for the views of a run, its summary and the tables."""
 
+import os
+import shlex
+
 from podium.api.base import format_duration
 from podium.api.run import NodeState, NodeStatus
 from podium.cli.output import escape_control
 
-__all__ = ["RUN_EVENTS", "counted", "elapsed", "reason_text"]
+__all__ = ["RUN_EVENTS", "counted", "elapsed", "reason_text", "shell_quoted"]
 
 RUN_EVENTS = ("Rerun", "RerunRefused", "Restored", "RestoreRefused", "RunPaused")
 """Events that are shown although they belong to no node."""
@@ -28,3 +31,14 @@ def reason_text(state: NodeState) -> str:
 def counted(number: int, what: str) -> str:
     """Return a number with its noun: `1 node`, `2 nodes`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def shell_quoted(text: str) -> str:
+    """Quote a string so that it can be pasted into a shell, whatever characters it has."""
+    if text.isprintable():
+        return shlex.quote(text)
+    raw = os.fsencode(text)
+    written = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}" for byte in raw
+    )
+    return f"$'{written}'"

@@ -6,16 +6,15 @@ from typing import Any, TypeVar
 
 import click
 
+from podium.local.store import find_state_dir
+
 __all__ = [
-    "DEFAULT_STATE_DIR",
     "context_options",
     "document_option",
     "result_option",
     "secrets_option",
     "state_dir_option",
 ]
-
-DEFAULT_STATE_DIR = Path(".podium")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -32,9 +31,8 @@ def _together(*decorators: Callable[[Any], Any]) -> Callable[[_Command], _Comman
 state_dir_option = click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_STATE_DIR,
-    show_default=True,
-    help="Where runs are kept.",
+    callback=lambda _context, _parameter, value: value or find_state_dir(),
+    help="Where runs are kept; default: $PODIUM_STATE_DIR, else .podium here or above.",
 )
 result_option = click.option(
     "-o",

@@ -36,6 +36,13 @@ class OpenRun:
         )
 
     @property
+    def phase(self) -> str:
+        """The run's phase, or `Interrupted` if it has not ended and no podium works on it."""
+        if not self.status.phase.ended and not self.folder.is_held:
+            return "Interrupted"
+        return self.status.phase.value
+
+    @property
     def document(self) -> dict[str, Any]:
         """The run as an API server shows runs."""
         record = self.record

@@ -1,15 +1,14 @@
 """What is said at the end of a run: how it went, and which commands show or do more."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from podium.api.run import NodeStatus
-from podium.cli.describe import counted
-from podium.cli.options import DEFAULT_STATE_DIR
+from podium.cli.describe import counted, shell_quoted
 from podium.local.shell import LocalRun
+from podium.local.store import find_state_dir
 
 __all__ = ["summary"]
 
@@ -18,8 +17,8 @@ def summary(local: LocalRun) -> Iterable[str]:
     """Return the lines that end the report of a run."""
     status, name = local.status, local.record.name
     root = local.folder.path.parent.parent
-    default = root == DEFAULT_STATE_DIR.absolute()
-    option = "" if default else f" --state-dir {shlex.quote(_short(root))}"
+    default = root == find_state_dir().absolute()
+    option = "" if default else f" --state-dir {shell_quoted(_short(root))}"
     yield ""
     if not status.phase.ended:
         yield f"Interrupted: what ran was stopped. Go on with: podium resume {name}{option}"

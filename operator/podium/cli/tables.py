@@ -1,31 +1,35 @@
 """Tables of runs and nodes, as kubectl prints them."""
 
+import os
+import shutil
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import click
 
 from podium.api.base import format_duration
-from podium.api.run import WorkflowRunStatus
+from podium.api.run import NodeState, WorkflowRunStatus
 from podium.cli.describe import elapsed
 from podium.cli.output import escape_control
 from podium.cli.session import OpenRun
 
-__all__ = ["RUN_HEADER", "node_rows", "print_table", "run_row"]
+__all__ = ["NODE_HEADER", "RUN_HEADER", "Table", "columns", "node_row", "node_rows", "run_row"]
 
 RUN_HEADER = ("NAME", "WORKFLOW", "PHASE", "PROGRESS", "CURRENT", "DURATION", "AGE")
+NODE_HEADER = ("NODE", "STATUS", "REASON", "TRIES", "DURATION")
+_ELASTIC = frozenset({"NAME", "WORKFLOW", "CURRENT", "NODE", "REASON"})
+"""Columns that give way where the terminal is narrow."""
+_NARROWEST = 8
 
 
 def run_row(run: OpenRun) -> tuple[str, ...]:
     """Return the cells of a run, below `RUN_HEADER`."""
     record, status = run.record, run.status
-    phase = status.phase.value
-    if not status.phase.ended and not run.folder.is_held:
-        phase = "Interrupted"
     return (
         record.name,
         record.workflow_id,
-        phase,
+        run.phase,
         status.progress,
         status.current,
         status.duration or "",
@@ -35,17 +39,58 @@ def run_row(run: OpenRun) -> tuple[str, ...]:
 
 def node_rows(status: WorkflowRunStatus) -> Iterable[tuple[str, ...]]:
     """Return a header and the cells of a run's nodes, in the definition's order."""
-    yield "NODE", "STATUS", "REASON", "TRIES", "DURATION"
+    yield NODE_HEADER
     now = time.time()
     for node, state in status.nodes.items():
-        word = f"{state.status.value} (stale)" if state.stale else state.status.value
-        yield node, word, state.reason, str(state.execution_count), elapsed(state, now)
+        yield node_row(node, state, now)
 
 
-def print_table(rows: Iterable[tuple[str, ...]]) -> None:
-    """Print rows of cells in columns."""
-    lines = [[escape_control(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in lines) for column in range(len(lines[0]))]
-    for row in lines:
-        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        click.echo("   ".join(cells).rstrip())
+def node_row(node: str, state: NodeState, now: float) -> tuple[str, ...]:
+    """Return the cells of a node, below `NODE_HEADER`."""
+    word = f"{state.status.value} (stale)" if state.stale else state.status.value
+    return node, word, state.reason, str(state.execution_count), elapsed(state, now)
+
+
+class Table:
+    """Rows in columns whose width is that of what they began with."""
+
+    def __init__(self, rows: Iterable[Sequence[str]]) -> None:
+        self._lines = [[escape_control(cell) for cell in row] for row in rows]
+        heads = self._lines[0]
+        wide = [max(len(row[column]) for row in self._lines) for column in range(len(heads))]
+        # As wide as the terminal, if it is one: whoever reads by a pipe wants names whole.
+        room = columns()
+        gap = "   " if room is None or sum(wide) + 3 * (len(wide) - 1) <= room else "  "
+        excess = 0 if room is None else sum(wide) + len(gap) * (len(wide) - 1) - room
+        elastic = [i for i, head in enumerate(heads) if head in _ELASTIC]
+        while excess > 0 and elastic:
+            widest = max(elastic, key=lambda column: wide[column])
+            if wide[widest] <= max(_NARROWEST, len(heads[widest])):
+                break
+            wide[widest] -= 1
+            excess -= 1
+        self._widths, self._gap = wide, gap
+        self._cut = {i for i in elastic if room is not None}
+
+    def print(self) -> None:
+        """Print it."""
+        for line in self._lines:
+            self._print(line)
+
+    def add(self, row: Sequence[str]) -> None:
+        """Print one more row."""
+        self._print([escape_control(cell) for cell in row])
+
+    def _print(self, line: list[str]) -> None:
+        cells = []
+        for column, (cell, width) in enumerate(zip(line, self._widths, strict=True)):
+            cut = column in self._cut and len(cell) > width
+            cells.append(f"{cell[: width - 1] + '…' if cut else cell:<{width}}")
+        click.echo(self._gap.join(cells).rstrip())
+
+
+def columns() -> int | None:
+    """Return the width of the terminal; None where the output goes elsewhere."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return None
+    return shutil.get_terminal_size().columns

@@ -1,5 +1,6 @@
-"""A run's folder: its pinned definition, an append-only log of its status, its executions.
+"""A run's directory: its pinned definition, an append-only log of its status, its executions.
 
+.podium/            0700, with a .gitignore: it is nothing that belongs into a repository
 .podium/runs/NAME/
   run.json          the WorkflowRun as it began, with its definition
   log.jsonl         one line for each change of the status; a torn last line is passed over
@@ -8,24 +9,38 @@
   nothing/          the artifacts that nodes find which have nothing before them
 """
 
+import errno
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
+from podium.api.names import is_object_name
 from podium.api.problems import UserError
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.engine import Changes, dump_node, dump_status, load_status
 
-__all__ = ["RunFolder", "RunRecord", "StoreError", "list_runs"]
+__all__ = [
+    "STATE_DIR_NAME",
+    "STATE_DIR_VARIABLE",
+    "RunFolder",
+    "RunRecord",
+    "StoreError",
+    "find_state_dir",
+    "list_runs",
+]
+
+STATE_DIR_NAME = ".podium"
+STATE_DIR_VARIABLE = "PODIUM_STATE_DIR"
 
 
 class StoreError(UserError):
@@ -52,7 +67,7 @@ class RunRecord:
 
 
 class RunFolder:
-    """One run's folder."""
+    """One run's directory."""
 
     def __init__(self, state_dir: Path, name: str) -> None:
         self.path = state_dir.absolute() / "runs" / name
@@ -64,12 +79,12 @@ class RunFolder:
         return (self.path / "run.json").exists()
 
     def execution(self, execution_id: str) -> Path:
-        """Return the folder of an execution."""
+        """Return the directory of an execution."""
         return self.path / "executions" / execution_id
 
     @cached_property
     def nothing(self) -> Path:
-        """An empty folder, the same for all executions."""
+        """An empty directory, the same for all executions."""
         path = self.path / "nothing"
         path.mkdir(mode=0o555, exist_ok=True)
         return path
@@ -83,17 +98,27 @@ class RunFolder:
 
     def create(self, record: RunRecord, status: WorkflowRunStatus) -> None:
         """Begin a run. Raises `StoreError` if there is one of this name."""
+        runs = self.path.parent
+        new = RunFolder(runs.parent, f".new-{record.uid}")  # not the name of a run
         try:
-            self.path.mkdir(parents=True)
-        except FileExistsError:
-            raise StoreError(
-                f"a run named {self.name!r} is there already: podium resume {self.name} goes on"
-                " with it, --run-name gives this one another name"
-            ) from None
+            _make_state_dir(runs.parent)
+            runs.mkdir(mode=0o700, exist_ok=True)
+            new.path.mkdir(mode=0o700)
+            (new.path / "executions").mkdir(mode=0o700)
+            new._append({"status": dump_status(status)})
+            new._write_record(record)
+            new.path.rename(self.path)  # whole, or not there at all
         except OSError as error:
+            shutil.rmtree(new.path, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and self.path.is_dir():
+                raise StoreError(
+                    f"there already is a run named {self.name!r}: podium resume {self.name} resumes"
+                    " it, --run-name gives this one another name"
+                ) from None
             raise StoreError(f"cannot write {self.path}: {error.strerror}") from None
-        self._append({"status": dump_status(status)})
-        self._write_record(record)
+        except StoreError:
+            shutil.rmtree(new.path, ignore_errors=True)  # a full disk
+            raise
 
     def _write_record(self, record: RunRecord) -> None:
         document = {
@@ -109,8 +134,12 @@ class RunFolder:
             "spec": _dump(record.spec),
         }
         temporary = self.path / "run.json.new"
-        temporary.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        temporary.replace(self.path / "run.json")
+        try:
+            with _private(temporary, os.O_TRUNC) as file:
+                file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+            temporary.replace(self.path / "run.json")
+        except OSError as error:
+            raise StoreError(f"cannot write {temporary}: {error.strerror}") from None
 
     def load(self) -> tuple[RunRecord, WorkflowRunStatus]:
         """Read a run back. Raises `StoreError` if it cannot be read."""
@@ -130,13 +159,24 @@ class RunFolder:
                 spec=WorkflowRunSpec.model_validate(document["spec"]),
             )
             return record, load_status(status)
-        except FileNotFoundError:
-            raise self._missing() from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"the state in {self.path} is damaged: {error!s:.200}") from None
+        except FileNotFoundError as error:
+            if not self.path.exists():
+                raise self._missing() from None
+            raise self._damaged(f"{Path(error.filename or '').name} is missing") from None
+        except OSError as error:
+            path = error.filename or self.path
+            raise StoreError(f"cannot read {path}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise self._damaged(f"{type(error).__name__}: {error}") from None
 
     def _missing(self) -> StoreError:
         return StoreError(f"there is no run named {self.name!r} in {self.path.parent}")
+
+    def _damaged(self, why: str) -> StoreError:
+        return StoreError(
+            f"the state in {self.path} is damaged ({' '.join(why.split()):.120}):"
+            f" podium delete {self.name} removes the run"
+        )
 
     def _replay(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Return the status, and the definition that a re-run moved the run to."""
@@ -175,8 +215,12 @@ class RunFolder:
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         # A line begins with a new line, so that one after a torn line is whole.
-        with (self.path / "log.jsonl").open("ab") as log:
-            log.write(b"\n" + orjson.dumps(entry))
+        path = self.path / "log.jsonl"
+        try:
+            with _private(path, os.O_APPEND) as log:
+                log.write(b"\n" + orjson.dumps(entry))
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
     @property
     def is_held(self) -> bool:
@@ -184,23 +228,26 @@ class RunFolder:
         try:
             with (self.path / "lock").open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
         except BlockingIOError:
             return True
+        except OSError:  # there is none, or it cannot be read
+            return False
         return False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run. Raises `StoreError` if there is none, or another podium works on it."""
-        if not self.exists:
-            raise self._missing()
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._missing() from None
+        except OSError as error:
+            raise StoreError(f"cannot write {self.path}/lock: {error.strerror}") from None
         try:
             if not _lock(handle):
                 raise StoreError(
                     f"another podium works on the run {self.name!r}: wait for its end, or end it"
-                    " with Ctrl-C"
+                    f" with Ctrl-C there or with podium cancel {self.name}"
                 )
             yield
         finally:
@@ -219,9 +266,68 @@ def _lock(handle: int) -> bool:
 
 
 def list_runs(state_dir: Path) -> list[str]:
-    """Return the names of the runs in a state folder, the oldest first."""
-    found = [path.parent for path in (state_dir / "runs").glob("*/run.json")]
-    return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+    """Return the names of the runs in a state directory, the oldest first; also unreadable ones."""
+    try:
+        names = [entry.name for entry in os.scandir(state_dir / "runs") if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"cannot read {state_dir / 'runs'}: {error.strerror}") from None
+    found = [state_dir / "runs" / name for name in names if is_object_name(name)]
+    return [path.name for path in sorted(found, key=lambda path: (_begun(path), path.name))]
+
+
+def _begun(path: Path) -> float:
+    """Return when a run was begun; of an unreadable one: when its directory last changed."""
+    for place in (path / "run.json", path):
+        with suppress(OSError):
+            return place.stat().st_mtime
+    return 0.0
+
+
+def find_state_dir() -> Path:
+    """Return the state directory that is meant where none is named.
+
+    That of the variable `PODIUM_STATE_DIR`; else the nearest `.podium` with runs in the current
+    directory or one above it, as git looks for `.git`: on the same file system, and not one of
+    another user. Where there is none: `.podium` in the current directory.
+    """
+    if named := os.environ.get(STATE_DIR_VARIABLE):
+        return Path(named)
+    here = Path(STATE_DIR_NAME)
+    if (here / "runs").is_dir():
+        return here
+    with suppress(OSError):
+        current = Path.cwd()
+        device = current.stat().st_dev
+        for directory in current.parents:
+            if directory.stat().st_dev != device:
+                break
+            found = directory / STATE_DIR_NAME
+            if (found / "runs").is_dir() and found.stat().st_uid == os.geteuid():
+                return found
+    return here
+
+
+def _make_state_dir(path: Path) -> None:
+    """Make a state directory that only its user reads and git passes over."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if path.name != STATE_DIR_NAME:
+            return
+    except FileNotFoundError:
+        path.mkdir(mode=0o700, parents=True)
+    with (
+        suppress(FileExistsError),
+        _private(path / ".gitignore", os.O_EXCL) as file,
+    ):
+        file.write(b"# Runs of podium: state, logs and outputs.\n*\n")
+
+
+def _private(path: Path, flags: int) -> BinaryIO:
+    """Open a file for writing that only its user reads."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600), "wb")
 
 
 def _dump(model: WorkflowSpec | WorkflowRunSpec) -> dict[str, Any]:

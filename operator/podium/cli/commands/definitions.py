@@ -1,8 +1,5 @@
 """Verbs on definition files: validate, convert, graph."""
 
-import os
-import shutil
-import sys
 from pathlib import Path
 
 import click
@@ -14,7 +11,9 @@ from podium.api.source.files import Document, File, Resource, read_file
 from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs
 from podium.cli.documents import to_json, to_yaml
+from podium.cli.options import state_dir_option
 from podium.cli.output import CliError, ExitCode, escape_control, say_problems
+from podium.cli.tables import columns
 from podium.dag import WorkflowDAG
 from podium.engine import Plan, check_context, initial_context
 from podium.local.store import RunFolder
@@ -176,13 +175,7 @@ def convert(file: str, name: str | None, output: str) -> None:
     help="For the terminal, for Markdown pages, for Graphviz.",
 )
 @_name
-@click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".podium"),
-    show_default=True,
-    help="Where runs are kept.",
-)
+@state_dir_option
 def graph(file_or_run: str, output: str, name: str | None, state_dir: Path) -> None:
     """Draw the graph of a file, or of a run on this machine with the states of its nodes.
 
@@ -205,15 +198,8 @@ def graph(file_or_run: str, output: str, name: str | None, state_dir: Path) -> N
         case "dot":
             lines = graphs.dot(dag, states)
         case _:
-            lines = graphs.ascii_levels(dag, states, _columns())
+            lines = graphs.ascii_levels(dag, states, columns())
     click.echo("\n".join(lines))
-
-
-def _columns() -> int | None:
-    """Return the width of the terminal; None where the output goes elsewhere."""
-    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
-        return None
-    return shutil.get_terminal_size().columns
 
 
 def _spec_of(file: File, name: str | None) -> WorkflowSpec:

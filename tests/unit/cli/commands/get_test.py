@@ -1,0 +1,109 @@
+"""podium get: runs, one run, one node; as they are and as they change."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from podium.cli.tables import Table
+from tests.unit.cli.support import Folder, script
+
+
+@pytest.fixture
+def here(tmp_path):
+    return Folder(tmp_path)
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(here):
+    file = here.workflow(script("a", "true"))
+    for name in ("one", "two", "three", "four"):
+        here.podium("run", file, "--run-name", name)
+    runs = here.path / ".podium/runs"
+    (runs / "one/run.json").write_text("[]")
+    (runs / "two/log.jsonl").write_text('{"status": []}')
+    (runs / "three/run.json").unlink()
+    done = here.podium("get")
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[1:]}
+    assert {name: rows[name] for name in ("one", "two", "three")} == {
+        "one": ["Unreadable"],
+        "two": ["Unreadable"],
+        "three": ["Unreadable"],
+    }
+    assert rows["four"][:2] == ["w", "Succeeded"]
+    assert done.stderr.count("podium delete") == 3
+    items = json.loads(here.podium("get", "-o", "json").stdout)["items"]
+    assert [item["metadata"]["name"] for item in items] == ["four"]
+
+
+def test_a_node_is_shown_with_its_tries(here):
+    flaky = script("a", "test -e ok || { touch ok; exit 3; }; echo '{\"n\": 1}' >$PODIUM_OUTPUT")
+    file = here.workflow({**flaky, "retryPolicy": {"maxAttempts": 2, "backoffSeconds": 0.1}})
+    here.podium("run", file, "--run-name", "one")
+    shown = here.podium("get", "one", "a").stdout
+    lines = dict(line.split(":", 1) for line in shown.splitlines() if ": " in line)
+    assert lines["status"].strip() == "Completed"
+    assert lines["execution"].strip() == "a-2"
+    assert '"n": 1' in shown
+    assert [line.split()[:3] for line in shown.splitlines()][-1] == ["a-1", "Failed", "Error"]
+    document = json.loads(here.podium("get", "one", "a", "-o", "json").stdout)
+    assert document["id"] == "a"
+    assert document["output"] == {"n": 1}
+    assert "no node 'b': nodes are a" in here.podium("get", "one", "b", code=2).stderr
+
+
+def test_a_run_is_watched_to_its_end(here):
+    file = here.workflow(
+        script("a", "touch started; while ! test -e go; do sleep 0.1; done"),
+        script("b", "true", "a"),
+    )
+    podium = here.start("run", file, "--run-name", "one", stdout=subprocess.DEVNULL)
+    while not (here.path / "started").exists():
+        assert podium.poll() is None
+    watcher = here.start("get", "one", "--watch")
+    assert "NAME" in watcher.stdout.readline()
+    (here.path / "go").touch()
+    lines = [line.split() for line in watcher.communicate(timeout=60)[0].splitlines()]
+    assert watcher.returncode == 0
+    assert ["b", "Completed"] in [line[:2] for line in lines]
+    assert lines[-1][:3] == ["one", "w", "Succeeded"]
+    podium.wait(timeout=60)
+
+
+def test_the_list_is_watched_until_interrupted(here):
+    file = here.workflow(script("a", "true"))
+    here.podium("run", file, "--run-name", "one")
+    watcher = here.start("get", "-w")
+    watcher.stdout.readline()
+    assert watcher.stdout.readline().split()[:3] == ["one", "w", "Succeeded"]
+    here.podium("run", file, "--run-name", "two")
+    while (line := watcher.stdout.readline().split())[:3] != ["two", "w", "Succeeded"]:
+        assert line[0] == "two"
+    watcher.send_signal(signal.SIGINT)
+    watcher.communicate(timeout=60)
+    assert watcher.returncode == 130
+
+
+def test_what_cannot_go_together_is_refused(here):
+    assert "leave out -o and NODE" in here.podium("get", "-w", "-o", "json", code=2).stderr
+
+
+def test_tables_fit_the_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    name, current = "n" * 60, ", ".join(["c" * 60] * 3)
+    Table(
+        [
+            ("NAME", "WORKFLOW", "PHASE", "PROGRESS", "CURRENT", "DURATION", "AGE"),
+            (name, "w" * 63, "Interrupted", "4999/5000", current, "100h59m", "1000h1m"),
+        ]
+    ).print()
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "100h59m" in lines[1]
+    assert "…" in lines[1]
+
+
+def test_in_a_pipe_names_stay_whole(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    Table([("NAME", "PHASE"), ("n" * 250, "Succeeded")]).print()
+    assert "n" * 250 in capsys.readouterr().out
