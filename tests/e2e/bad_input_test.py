@@ -46,7 +46,7 @@ def _event(k, name, reason, *words):
     [
         ({"timeoutSeconds": "soon"}, ["spec.workflowSpec.nodes[0].timeoutSeconds", "number"]),
         ({"timeOut": 3}, ["unknown field", "timeOut", "nodes[0]"]),
-        ({"triggerRule": "Sometimes"}, ["triggerRule", '"Sometimes"', '"NoneFailed"']),
+        ({"triggerRule": "Sometimes"}, ["triggerRule", '"Sometimes"', '"NoneFailedMinOneSuccess"']),
         ({"id": "no spaces"}, ["spec.workflowSpec.nodes[0].id", "no spaces"]),
         ({"id": "x" * 64}, ["spec.workflowSpec.nodes[0].id", "63"]),
         ({"type": "loop"}, ["spec.workflowSpec.nodes[0].type", '"loop"', '"phase"']),

@@ -66,7 +66,7 @@ def test_trigger_rules(k):
         script("bad", "exit 1"),
         script("off", "true", "good", condition="context.good.go == False"),
     ]
-    for rule in ("NoneFailed", "AllCompleted", "AnyCompleted", "AllDone"):
+    for rule in ("NoneFailedMinOneSuccess", "AllSuccess", "OneSuccess", "AllDone"):
         nodes.append(script(f"{rule}_bad", "true", "good", "bad", triggerRule=rule))
         nodes.append(script(f"{rule}_off", "true", "good", "off", triggerRule=rule))
     k.apply(workflow_run("rules", *nodes))
@@ -75,12 +75,12 @@ def test_trigger_rules(k):
         "good": "Completed",
         "bad": "Failed Error",
         "off": "Skipped ConditionFalse",
-        "NoneFailed_bad": "Skipped UpstreamFailed",
-        "NoneFailed_off": "Completed",
-        "AllCompleted_bad": "Skipped UpstreamFailed",
-        "AllCompleted_off": "Skipped EdgeInactive",
-        "AnyCompleted_bad": "Completed",
-        "AnyCompleted_off": "Completed",
+        "NoneFailedMinOneSuccess_bad": "Skipped UpstreamFailed",
+        "NoneFailedMinOneSuccess_off": "Completed",
+        "AllSuccess_bad": "Skipped UpstreamFailed",
+        "AllSuccess_off": "Skipped EdgeInactive",
+        "OneSuccess_bad": "Completed",
+        "OneSuccess_off": "Completed",
         "AllDone_bad": "Completed",
         "AllDone_off": "Completed",
     }

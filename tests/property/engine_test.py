@@ -31,7 +31,7 @@ from podium.engine import (
     load_status,
 )
 
-RULES = ["NoneFailed", "AllCompleted", "AnyCompleted", "AllDone"]
+RULES = ["NoneFailedMinOneSuccess", "AllSuccess", "OneSuccess", "AllDone"]
 EDGE_CONDITIONS = [None, None, None, "context.ok == true", "context.absent == 1"]
 NODE_CONDITIONS = [None, None, None, "1 == 1", "1 == 2", "context.nothing > 1"]
 OUTCOMES = ["ok", "ok", "ok", "no", "fail", "bad-json", "refuse"]
@@ -112,14 +112,14 @@ def expected(case, numbers=None):
 def _node_end(case, node, edges):
     rule = node.trigger_rule.value
     seen = Counter(edges)
-    if rule in ("NoneFailed", "AllCompleted"):
+    if rule in ("NoneFailedMinOneSuccess", "AllSuccess"):
         if seen["Broken"]:
             return ("Failed", "ConditionError", None)
         if seen["Failed"]:
             return ("Skipped", "UpstreamFailed", None)
-        if rule == "AllCompleted" and seen["Inactive"]:
+        if rule == "AllSuccess" and seen["Inactive"]:
             return ("Skipped", "EdgeInactive", None)
-    if rule in ("NoneFailed", "AnyCompleted") and edges and not seen["Active"]:
+    if rule in ("NoneFailedMinOneSuccess", "OneSuccess") and edges and not seen["Active"]:
         if seen["Broken"]:
             return ("Failed", "ConditionError", None)
         if seen["Failed"]:
@@ -277,7 +277,7 @@ class Harness:
         for launch in launches:
             node = next(n for n in self.case.spec.nodes if n.id == launch.node)
             sources = [states[e.from_] for e in self.case.spec.edges if e.to == launch.node]
-            if node.trigger_rule.value != "AnyCompleted":
+            if node.trigger_rule.value != "OneSuccess":
                 assert all(s.status.ended for s in sources)
             elif sources:
                 assert any(s.status in (NodeStatus.COMPLETED, NodeStatus.FAILED) for s in sources)

@@ -4,6 +4,7 @@ A message names what is wrong and what would be right; `Problem` adds where.
 """
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,7 @@ from podium.api.workflow import (
     NodeType,
     OutputContract,
     PodOverrides,
+    TriggerRule,
     WorkflowSpec,
 )
 
@@ -44,6 +46,10 @@ _ELSEWHERE: dict[type[BaseModel], list[tuple[str, type[BaseModel]]]] = {
     ],
     WorkflowRunSpec: [("the Workflow's spec", WorkflowSpec)],
 }
+_RENAMED: dict[type[Enum], dict[str, str]] = {
+    TriggerRule: {"AllCompleted": "AllSuccess", "AnyCompleted": "OneSuccess"},
+}
+"""Words of version 0.1.0, with those of this one."""
 _LATER_TYPES = frozenset({"conditional", "parallel_group", "approval"})
 
 Wording = Callable[[Path], str | None]
@@ -248,6 +254,9 @@ def _enum(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
         known = [str(detail.get("ctx", {}).get("expected", "")).strip("'")]
     if field is not None and field.enum is NodeType and value in _LATER_TYPES:
         return f"{value!r} comes in a later version; this one knows {', '.join(known)}"
+    renamed = _RENAMED.get(field.enum, {}) if field is not None and field.enum is not None else {}
+    if isinstance(value, str) and value in renamed:
+        return f"{value!r} of version 0.1.0 is now {renamed[value]}: write {renamed[value]}"
     wanted = f"one of {', '.join(known)}" if len(known) > 1 else known[0]
     message = f"must be {wanted}, not {given(value)}"
     close = shape.closest(value, known) if isinstance(value, str) and len(known) > 1 else None

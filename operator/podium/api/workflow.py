@@ -57,9 +57,9 @@ class EdgeType(StrEnum):
 class TriggerRule(StrEnum):
     """When a node starts, given its incoming edges."""
 
-    NONE_FAILED = "NoneFailed"
-    ALL_COMPLETED = "AllCompleted"
-    ANY_COMPLETED = "AnyCompleted"
+    NONE_FAILED_MIN_ONE_SUCCESS = "NoneFailedMinOneSuccess"
+    ALL_SUCCESS = "AllSuccess"
+    ONE_SUCCESS = "OneSuccess"
     ALL_DONE = "AllDone"
 
 
@@ -261,7 +261,7 @@ class Node(ApiModel, defer_build=False):
     scheduled counts only if this is set."""
     condition: Text | None = None
     """Expression; false: the node is skipped."""
-    trigger_rule: TriggerRule = TriggerRule.NONE_FAILED
+    trigger_rule: TriggerRule = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
     """When it starts, given its incoming edges."""
     allow_failure: bool = False
     """Whether what follows goes on, and the run may succeed, when this node fails."""

@@ -134,7 +134,7 @@ def node_input(
     waived: list[str] = []
     if contract is not None:
         resolved = {**context, **outputs, **mapped}
-        # Skipped, Failed or Cancelled and let pass by the join, or (AnyCompleted) not there yet:
+        # Skipped, Failed or Cancelled and let pass by the join, or (OneSuccess) not there yet:
         # what nothing can provide is not demanded (semantics.md 3).
         undone = set(visible) - outputs.keys()
         verdict = contracts.check_input(

@@ -77,21 +77,21 @@ _FAILURE: Final[tuple[Row, ...]] = (
 )
 
 TRIGGER_RULES: Final[dict[TriggerRule, tuple[Row, ...]]] = {
-    TriggerRule.NONE_FAILED: (
+    TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS: (
         (_may_still_break, Verdict.WAIT),
         *_FAILURE,
         (_undecided, Verdict.WAIT),
         (_active, Verdict.START),
         (_always, Verdict.NO_ACTIVE_EDGE),
     ),
-    TriggerRule.ALL_COMPLETED: (
+    TriggerRule.ALL_SUCCESS: (
         (_may_still_break, Verdict.WAIT),
         *_FAILURE,
         (_undecided, Verdict.WAIT),
         (_inactive, Verdict.EDGE_INACTIVE),
         (_always, Verdict.START),
     ),
-    TriggerRule.ANY_COMPLETED: (
+    TriggerRule.ONE_SUCCESS: (
         (_active, Verdict.START),
         (_undecided, Verdict.WAIT),
         *_FAILURE,

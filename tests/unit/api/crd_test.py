@@ -185,6 +185,6 @@ def test_kubectl_knows_what_to_show(kind, short, columns):
 
 def test_defaults_are_told_in_words():
     node = schema("Workflow")["properties"]["spec"]["properties"]["nodes"]["items"]["properties"]
-    assert node["triggerRule"]["description"].endswith("Default: NoneFailed.")
+    assert node["triggerRule"]["description"].endswith("Default: NoneFailedMinOneSuccess.")
     attempts = node["retryPolicy"]["properties"]["backoffFactor"]
     assert attempts["description"].endswith("Default: 2.")

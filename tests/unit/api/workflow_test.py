@@ -32,7 +32,11 @@ def of_pod(**fields):
 def test_what_is_left_out_has_its_default():
     spec = WorkflowSpec.model_validate({"nodes": [{"id": "a", "retryPolicy": {}}]})
     (node,) = spec.nodes
-    assert (node.type, node.trigger_rule, node.input_as) == ("phase", "NoneFailed", "Environment")
+    assert (node.type, node.trigger_rule, node.input_as) == (
+        "phase",
+        "NoneFailedMinOneSuccess",
+        "Environment",
+    )
     assert (node.timeout_seconds, node.max_disruptions, spec.edges) == (None, 10, [])
     assert node.retry_policy.model_dump(by_alias=True) == {
         "maxAttempts": 1,
@@ -107,11 +111,19 @@ def test_each_limit_has_its_message(spec, line):
             "type: 'parallel_group' comes in a later version; this one knows phase, custom",
         ),
         (
-            {"triggerRule": "none_failed"},
+            {"triggerRule": "one_success"},
             (
-                "triggerRule: must be one of NoneFailed, AllCompleted, AnyCompleted, AllDone, not"
-                " the text 'none_failed'; did you mean NoneFailed?"
+                "triggerRule: must be one of NoneFailedMinOneSuccess, AllSuccess, OneSuccess, AllDone, not"
+                " the text 'one_success'; did you mean OneSuccess?"
             ),
+        ),
+        (
+            {"triggerRule": "AllCompleted"},
+            "triggerRule: 'AllCompleted' of version 0.1.0 is now AllSuccess: write AllSuccess",
+        ),
+        (
+            {"triggerRule": "AnyCompleted"},
+            "triggerRule: 'AnyCompleted' of version 0.1.0 is now OneSuccess: write OneSuccess",
         ),
         ({"forEach": "x"}, 'forEach: unknown field "forEach": it comes in a later version'),
     ],
