@@ -12,7 +12,7 @@ __all__ = ["ObjectMeta", "Workflow", "WorkflowRun", "WorkflowRunNodes"]
 
 
 class ObjectMeta(ApiModel):
-    """What Podium reads of an object's metadata; the rest is passed over."""
+    """The metadata of an object that Podium reads; the rest is ignored."""
 
     model_config = ConfigDict(**{**ApiModel.model_config, "extra": "allow"})
 
@@ -41,11 +41,11 @@ class Workflow(ApiModel):
     spec: WorkflowSpec
     """The graph and what belongs to it."""
     status: WorkflowStatus | None = None
-    """What the operator knows of it."""
+    """Observed state of the Workflow."""
 
 
 class WorkflowRun(ApiModel):
-    """One execution of a Workflow."""
+    """One run of a Workflow."""
 
     KIND: ClassVar[str] = "WorkflowRun"
 
@@ -53,15 +53,15 @@ class WorkflowRun(ApiModel):
     kind: Literal["WorkflowRun"]
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
     spec: WorkflowRunSpec
-    """What is asked of the run."""
+    """Desired state of the run."""
     status: WorkflowRunStatus | None = None
-    """Everything that happened."""
+    """Observed state of the run."""
 
 
 class WorkflowRunNodes(ApiModel):
-    """Where some nodes of a large WorkflowRun stood when this was made; the run's status names it.
+    """States of some nodes of a large WorkflowRun, whose status refers to this object.
 
-    It never changes: states that changed since stand in the status, and a newer one replaces it.
+    Immutable: states that changed since are in the run's status, and a newer object replaces it.
     """
 
     KIND: ClassVar[str] = "WorkflowRunNodes"
@@ -70,4 +70,4 @@ class WorkflowRunNodes(ApiModel):
     kind: Literal["WorkflowRunNodes"]
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
     nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=250)
-    """Where each node stood."""
+    """State of each node when this object was created."""

@@ -1,4 +1,4 @@
-"""WorkflowRun: one execution of a graph; what is asked of it and everything that happened."""
+"""WorkflowRun: one run of a graph; its desired state and everything that happened."""
 
 from enum import StrEnum
 
@@ -33,7 +33,7 @@ HANDLED_REQUESTS = 20
 
 
 class RunPhase(StrEnum):
-    """Where a run stands."""
+    """Phase of a run."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -49,7 +49,7 @@ class RunPhase(StrEnum):
 
 
 class NodeStatus(StrEnum):
-    """Where a node stands."""
+    """State of a node."""
 
     PENDING = "Pending"
     WAITING = "WaitingForDependencies"
@@ -80,31 +80,31 @@ class ConditionStatus(StrEnum):
 
 
 class Condition(ApiModel):
-    """An observation, as in Kubernetes."""
+    """A condition, as in Kubernetes."""
 
     type: Text
     """What is observed: Valid or Succeeded."""
     status: ConditionStatus
     """True, False or Unknown."""
     reason: Text = ""
-    """One CamelCase word, for programs."""
+    """Machine-readable reason in CamelCase."""
     message: LongText = ""
-    """For people."""
+    """Human-readable message."""
     last_transition_time: Timestamp
     """When the status last changed."""
     observed_generation: int | None = None
-    """The generation of the spec that was looked at."""
+    """The metadata.generation that the condition was set for."""
 
 
 class WorkflowReference(ApiModel):
-    """Which Workflow of the same namespace a run executes."""
+    """The Workflow of the same namespace that a run executes."""
 
     name: Name
     """Its name, or its spec.id."""
 
 
 class RecordedAnswers(ApiModel):
-    """Where personas take recorded answers from, instead of asking a model; one is set."""
+    """Source of recorded answers for personas; exactly one field is set."""
 
     config_map_key_ref: KeySelector | None = None
     """A key of a ConfigMap in the run's namespace. Cluster only."""
@@ -113,73 +113,73 @@ class RecordedAnswers(ApiModel):
 
 
 class WorkflowRunSpec(ApiModel):
-    """What is asked of a run. Fixed once made, but for suspend, cancel and the TTL."""
+    """Desired state of a run. Immutable except suspend, cancel and ttlSecondsAfterFinished."""
 
     workflow_ref: WorkflowReference | None = None
-    """The Workflow to run; either this or workflowSpec."""
+    """The Workflow to run; exactly one of workflowRef and workflowSpec is set."""
     workflow_spec: WorkflowSpec | None = None
-    """The graph itself, for a run of its own; either this or workflowRef."""
+    """The graph itself; exactly one of workflowRef and workflowSpec is set."""
     context: JsonObject = Field(default_factory=dict)
     """The run's context, over the workflow's globalContext."""
     max_parallel: int = Field(default=10, ge=1, le=10_000)
-    """How many nodes may run at the same time."""
+    """Maximum number of nodes that run at the same time."""
     fail_fast: bool = False
-    """Whether the first failure stops everything else."""
+    """Whether the first failed node cancels everything else."""
     suspend: bool = False
-    """true: nothing new is started until it is false again."""
+    """Whether the run is suspended: running nodes go on, no new ones start."""
     cancel: bool = False
-    """true: what runs is stopped, what waits is cancelled."""
+    """Whether to cancel the run: running nodes are stopped, all others are cancelled."""
     recorded_answers: RecordedAnswers | None = None
-    """Recorded answers for the personas of this run; for tests and for trying examples."""
+    """Recorded answers for personas, for tests and for trying examples."""
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=315_360_000)
-    """Seconds after its end at which the run is deleted; left out: never."""
+    """Seconds after its end at which the run is deleted; default: never."""
 
 
 class NodeError(ApiModel):
     """Why a node failed."""
 
     reason: Text
-    """One CamelCase word, such as Error, Timeout, OOMKilled, OutputContract."""
+    """Machine-readable reason, such as Error, Timeout, OOMKilled or OutputContract."""
     message: LongText = ""
     """What is wrong, and what would be right."""
     details: JsonObject = Field(default_factory=dict)
-    """More, such as exitCode."""
+    """Further fields, such as exitCode."""
 
 
 class ExecutionRecord(ApiModel):
     """An earlier execution of a node."""
 
     execution_id: Text
-    """Its id."""
+    """Id of the execution, such as design_phase-1."""
     status: NodeStatus
-    """How it ended."""
+    """State in which it ended."""
     reason: Text = ""
-    """Why, in one word."""
+    """Machine-readable reason."""
     message: Text = ""
-    """Why, for people."""
+    """Human-readable message."""
     started_at: Timestamp | None = None
     """When its program started."""
     completed_at: Timestamp | None = None
     """When it ended."""
     output: JsonObject | None = None
-    """What it handed over."""
+    """Its output."""
     context_version: int | None = None
     """The context version that its output made."""
 
 
 class NodeState(ApiModel, defer_build=False):
-    """Where one node stands. Fields at their default are left out."""
+    """Current state of one node. Fields at their default are omitted."""
 
     status: NodeStatus
-    """Where the node stands."""
+    """Current state of the node."""
     reason: Text = ""
-    """Why, in one word, such as Scheduling, PullingImage, QuotaExceeded, ConditionFalse."""
+    """Machine-readable reason, such as Scheduling, QuotaExceeded or ConditionFalse."""
     message: LongText = ""
-    """Why, for people."""
+    """Human-readable message."""
     execution_id: Text | None = None
-    """The latest execution, such as design_phase-1."""
+    """Id of the latest execution, such as design_phase-1."""
     created_at: Timestamp | None = None
-    """When the run first knew the node."""
+    """When the node was added to the run."""
     updated_at: Timestamp | None = None
     """When this state last changed."""
     started_at: Timestamp | None = None
@@ -189,23 +189,23 @@ class NodeState(ApiModel, defer_build=False):
     duration_seconds: float | None = None
     """From startedAt to completedAt, in seconds."""
     next_attempt_at: Timestamp | None = None
-    """When a node that is Ready is tried next."""
+    """When a Ready node is next tried."""
     launched_at: Timestamp | None = None
-    """When the latest execution's Job or process was made."""
+    """When the latest execution's Job or process was created."""
     deadline: Timestamp | None = None
     """When the latest execution is stopped with the reason Timeout."""
     output: JsonObject | None = None
-    """What the node handed over."""
+    """Output of the latest execution."""
     error: NodeError | None = None
     """Why it failed."""
     warnings: list[Text] = Field(default_factory=list, max_length=50)
-    """What is worth a look although it did not fail the node."""
+    """Warnings that did not fail the node."""
     retry_count: int = 0
-    """Tries beyond the first since the last run or re-run."""
+    """Retries since the last run or re-run."""
     execution_count: int = 0
-    """All tries in this run."""
+    """Number of executions in this run."""
     disruptions: int = 0
-    """Evictions, preemptions and the like of the latest execution that were repaired."""
+    """Evictions, preemptions and the like after which the latest execution was restarted."""
     quality_score: float | None = None
     """The quality score that the output reports."""
     contract_fulfilled: bool | None = None
@@ -213,7 +213,7 @@ class NodeState(ApiModel, defer_build=False):
     context_version: int | None = None
     """The context version that this output made."""
     stale: bool = False
-    """Whether something before it was re-run without cascade since."""
+    """Whether an upstream node was re-run since, without cascade."""
     history: list[ExecutionRecord] = Field(default_factory=list, max_length=10)
     """Earlier executions, the latest first, 10 at most."""
 
@@ -224,7 +224,7 @@ class ContextEdit(ApiModel):
     version: int
     """The context version that it made."""
     request: Text
-    """The request that asked for it."""
+    """Id of the request."""
     context: JsonObject
     """The keys that were set; after a restore: the whole context."""
     restored: int | None = None
@@ -232,7 +232,7 @@ class ContextEdit(ApiModel):
 
 
 class ShardReference(ApiModel):
-    """Where the states of some nodes of a large run stand."""
+    """Reference to an object that holds states of some nodes of a large run."""
 
     name: Text
     """Name of a WorkflowRunNodes in the run's namespace."""
@@ -241,14 +241,14 @@ class ShardReference(ApiModel):
 
 
 class WorkflowRunStatus(ApiModel):
-    """Everything that happened in a run."""
+    """Observed state of a run."""
 
     phase: RunPhase
     """Pending, Running, Paused, Succeeded, Failed or Cancelled."""
     conditions: list[Condition] = Field(default_factory=list, max_length=20)
     """Valid and Succeeded."""
     observed_generation: int | None = None
-    """The generation of the spec that was last carried out."""
+    """The metadata.generation that was last reconciled."""
     started_at: Timestamp | None = None
     """When the run left Pending."""
     completed_at: Timestamp | None = None
@@ -256,39 +256,39 @@ class WorkflowRunStatus(ApiModel):
     duration: Text | None = None
     """From start to end, such as 2m5s; written at the end."""
     deadline: Timestamp | None = None
-    """When the run is stopped because the workflow's timeoutSeconds are over."""
+    """When the run is stopped with the reason Timeout."""
     progress: Text = "0/0"
     """Nodes that ended, of all."""
     current: Text = ""
     """Nodes that run now: up to three ids, then +n."""
     workflow_revision: Text | None = None
-    """The definition that the run is pinned to: a ControllerRevision of this name."""
+    """Name of the ControllerRevision with the definition that the run is pinned to."""
     context_version: int = 0
     """The latest context version; 0 is the initial context."""
     context_edits: list[ContextEdit] = Field(default_factory=list, max_length=CONTEXT_EDITS)
     """Changes of the context by re-runs, in order."""
     handled_requests: list[Text] = Field(default_factory=list, max_length=HANDLED_REQUESTS)
-    """Ids of the last requests that were carried out."""
+    """Ids of the most recent requests that were carried out."""
     nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=5000)
-    """Where each node stands; of a run with shards, the nodes that changed since they were made."""
+    """State of each node; of a run with shards, of the nodes that changed since."""
     shards: list[ShardReference] = Field(default_factory=list, max_length=5000)
-    """Large runs only (over 500 nodes or 400 KB of states): where the other nodes stand."""
+    """Objects with the states of the other nodes; large runs only (500 nodes or 400 KB)."""
     node_counts: dict[NodeStatus, int] = Field(default_factory=dict)
-    """Large runs only: how many nodes stand where."""
+    """Number of nodes by state; large runs only."""
     failed_nodes: list[Id] = Field(default_factory=list, max_length=50)
-    """Large runs only: the first nodes that failed."""
+    """The first nodes that failed; large runs only."""
     removed_nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=500)
-    """Nodes that a newer definition no longer has, as they last stood."""
+    """Last state of nodes that a newer definition no longer has."""
 
 
 class WorkflowStatus(ApiModel):
-    """What is known of a Workflow."""
+    """Observed state of a Workflow."""
 
     observed_generation: int | None = None
-    """The generation of the spec that was looked at."""
+    """The metadata.generation that the condition was set for."""
     conditions: list[Condition] = Field(default_factory=list, max_length=20)
     """Valid."""
     nodes: int = 0
-    """How many nodes it has."""
+    """Number of nodes."""
     runs: int = 0
-    """How many runs of it are active; written at most every ten seconds."""
+    """Number of active runs, updated at most every ten seconds."""

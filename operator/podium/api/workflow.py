@@ -47,7 +47,7 @@ class NodeType(StrEnum):
 
 
 class EdgeType(StrEnum):
-    """What an edge carries besides order."""
+    """What an edge brings in addition to order."""
 
     DEPENDS_ON = "depends_on"
     PRODUCES_FOR = "produces_for"
@@ -71,22 +71,22 @@ class InputAs(StrEnum):
 
 
 class RetryPolicy(ApiModel):
-    """How often and when a failed node is tried again."""
+    """How often and when a failed node is retried."""
 
     max_attempts: int = Field(default=1, ge=1, le=100)
-    """Tries of one run or re-run of the node, the first one included."""
+    """Maximum number of attempts of one run or re-run of the node, including the first."""
     backoff_seconds: float = Field(default=0, ge=0, le=86400)
-    """Seconds to wait before the second try."""
+    """Seconds before the second attempt."""
     backoff_factor: float = Field(default=2, ge=1, le=100)
-    """Each further wait is this many times longer than the one before."""
+    """Factor by which each further wait is longer."""
     max_backoff_seconds: float = Field(default=300, ge=0, le=86400)
     """The longest wait, in seconds."""
     retry_on: list[Text] | None = Field(default=None, max_length=50)
-    """Reasons that are tried again, such as Timeout or OOMKilled; left out: all that may be."""
+    """Reasons that are retried, such as Timeout or OOMKilled; default: all that can be."""
 
 
 class InputContract(ApiModel):
-    """What a node demands of its input before it starts."""
+    """Requirements on a node's input, checked before it starts."""
 
     required_fields: list[Text] = Field(default_factory=list, max_length=MAX_NODES)
     """Dotted paths that must be in the input: a context key, or NODE.field of an ancestor."""
@@ -99,7 +99,7 @@ class InputContract(ApiModel):
 
 
 class OutputContract(ApiModel):
-    """What a node promises to hand over."""
+    """Requirements on a node's output."""
 
     produces: list[Text] = Field(default_factory=list, max_length=200)
     """Keys that must be in the output."""
@@ -112,12 +112,12 @@ class OutputContract(ApiModel):
 
 
 class Resources(ApiModel):
-    """CPU, memory and the like of the node's container, as in Kubernetes."""
+    """Compute resources of the node's container, as in Kubernetes."""
 
     requests: dict[str, Quantity] = Field(default_factory=dict, max_length=20)
-    """What the node is guaranteed, by resource name."""
+    """Resources that the node is guaranteed, by name."""
     limits: dict[str, Quantity] = Field(default_factory=dict, max_length=20)
-    """What the node may use at most, by resource name."""
+    """Maximum resources of the node, by name."""
 
 
 class KeySelector(ApiModel):
@@ -141,7 +141,7 @@ class FieldSelector(ApiModel):
 
 
 class EnvSource(ApiModel):
-    """Where the value of an environment variable comes from; exactly one is set."""
+    """Source of the value of an environment variable; exactly one field is set."""
 
     secret_key_ref: KeySelector | None = None
     """A key of a Secret. On a laptop: the variable of that name, or --secrets."""
@@ -157,9 +157,9 @@ class EnvVar(ApiModel):
     name: Name
     """Name of the variable."""
     value: LongText | None = None
-    """Its value, taken as it stands: no $(NAME) is expanded."""
+    """Its literal value: $(NAME) is not expanded."""
     value_from: EnvSource | None = None
-    """Where the value comes from instead."""
+    """Source of the value, instead of value."""
 
 
 class VolumeMount(ApiModel):
@@ -172,7 +172,7 @@ class VolumeMount(ApiModel):
     sub_path: Text | None = None
     """Path inside the volume."""
     read_only: bool = False
-    """Whether the node may only read it."""
+    """Whether the mount is read-only."""
 
 
 class Volume(ApiModel):
@@ -193,16 +193,16 @@ class Volume(ApiModel):
 
 
 class PodOverrides(ApiModel, defer_build=False):
-    """What a node may say about its Pod: a closed list, the rest belongs to the platform."""
+    """Fields of its Pod that a node may set; all others belong to the platform."""
 
     env: list[EnvVar] = Field(default_factory=list, max_length=200)
-    """More environment variables."""
+    """Additional environment variables."""
     labels: dict[str, Text] = Field(default_factory=dict, max_length=50)
-    """More labels, outside kubernetes.io, k8s.io and podium.dev."""
+    """Additional labels, outside kubernetes.io, k8s.io and podium.dev."""
     annotations: dict[str, LongText] = Field(default_factory=dict, max_length=50)
-    """More annotations, outside kubernetes.io, k8s.io and podium.dev."""
+    """Additional annotations, outside kubernetes.io, k8s.io and podium.dev."""
     node_selector: dict[str, Text] = Field(default_factory=dict, max_length=50)
-    """Labels that the machine must have."""
+    """Labels that the Kubernetes Node must have."""
     tolerations: list[PreservedItem] = Field(default_factory=list, max_length=50)
     """Taints that the Pod tolerates."""
     affinity: PreservedItem | None = None
@@ -218,63 +218,63 @@ class PodOverrides(ApiModel, defer_build=False):
 
 
 class Defaults(ApiModel):
-    """What nodes have that do not say otherwise."""
+    """Defaults for nodes that do not set these fields."""
 
     retry_policy: RetryPolicy | None = None
-    """Retry policy of nodes that have none."""
+    """Default retry policy."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
-    """Time-out of nodes that have none."""
+    """Default of timeoutSeconds."""
     start_timeout_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
-    """Start time-out of nodes that have none."""
+    """Default of startTimeoutSeconds."""
     resources: Resources | None = None
-    """Resources of nodes that have none."""
+    """Default resources."""
     pod: PodOverrides | None = None
-    """Pod settings of nodes that have none."""
+    """Default Pod settings."""
 
 
 class Node(ApiModel, defer_build=False):
-    """One phase of the work."""
+    """One node of the graph."""
 
     id: Id
-    """Name of the node in this graph: [A-Za-z_][A-Za-z0-9_-]{0,62}."""
+    """Unique id of the node in this graph: [A-Za-z_][A-Za-z0-9_-]{0,62}."""
     title: Text | None = None
-    """Name for people."""
+    """Display name."""
     type: NodeType = NodeType.PHASE
     """What the node is."""
     executor: Name | None = None
     """What runs it: script, container, persona, persona_team or team."""
     config: JsonObject = Field(default_factory=dict)
-    """What the executor is to do; each executor documents its fields. Strings may hold
-    ${{ EXPRESSION }}, the text of a script may not."""
+    """Configuration of the executor, whose documentation has the fields. Strings may contain
+    ${{ EXPRESSION }}, except a script's own text."""
     depends_on: list[Id] = Field(default_factory=list, max_length=1000)
-    """Nodes that come before this one: short for edges of type depends_on."""
+    """Upstream nodes: short for edges of type depends_on."""
     input_contract: InputContract | None = None
-    """What the node demands of its input."""
+    """Requirements on the node's input."""
     output_contract: OutputContract | None = None
-    """What the node promises to hand over."""
+    """Requirements on the node's output."""
     retry_policy: RetryPolicy | None = None
-    """How often and when it is tried again; default: once."""
+    """How often and when it is retried; default: never."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
-    """Seconds its program may run, for each execution; default: no limit."""
+    """Maximum seconds of each execution, from the start of its program; default: no limit."""
     start_timeout_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
-    """Seconds from Pod to running program, default 600; time in which the Pod cannot be
-    scheduled counts only if this is set."""
+    """Maximum seconds from the creation of the Pod to the start of its program, 600 by default;
+    time in which the Pod cannot be scheduled counts only if this field is set."""
     condition: Text | None = None
-    """Expression; false: the node is skipped."""
+    """Expression; if it is false, the node is skipped."""
     trigger_rule: TriggerRule = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
     """When it starts, given its incoming edges."""
     allow_failure: bool = False
-    """Whether what follows goes on, and the run may succeed, when this node fails."""
+    """Whether downstream nodes start, and the run may succeed, when this node fails."""
     input_as: InputAs = InputAs.ENVIRONMENT
     """How a container node gets its input: PODIUM_INPUT_JSON, or the file PODIUM_INPUT."""
     resources: Resources | None = None
-    """CPU, memory and the like of its container."""
+    """Compute resources of its container."""
     pod: PodOverrides | None = None
-    """What else it says about its Pod."""
+    """Further fields of its Pod."""
     max_disruptions: int = Field(default=10, ge=0, le=1000)
-    """How many evictions, preemptions and the like are repaired without counting as a try."""
+    """Maximum restarts after evictions, preemptions and the like, which are not retries."""
     force_restart_after_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
-    """After this long on an unreachable machine the node is started again although its
+    """Seconds after which a node on an unreachable machine is started again although its
     first program may still run: the work may then be done twice. Off by default."""
 
 
@@ -282,49 +282,49 @@ class Edge(ApiModel):
     """An edge of the graph."""
 
     from_: Id = Field(alias="from")
-    """Id of the node that comes first."""
+    """Id of the upstream node."""
     to: Id
-    """Id of the node that follows."""
+    """Id of the downstream node."""
     type: EdgeType = EdgeType.DEPENDS_ON
     """depends_on brings the source's output, produces_for the mapped fields, triggers nothing."""
     condition: Text | None = None
-    """Expression over the source's output; false: the edge is inactive."""
+    """Expression over the source's output; if it is false, the edge is inactive."""
     allow_failure: bool = False
-    """Whether this follower goes on when the source fails; the run still fails."""
+    """Whether this target may start although the source failed; the run still fails."""
     data_mapping: dict[str, Text] = Field(default_factory=dict, max_length=200)
-    """Output path of the source: name under which the target finds it among its inputs."""
+    """Map from output path of the source to the name of the target's input."""
     metadata: JsonObject = Field(default_factory=dict)
-    """Whatever else you want to say about the edge."""
+    """Free-form metadata of the edge."""
 
 
 class WorkflowSpec(ApiModel, defer_build=False):
-    """The graph and what belongs to it."""
+    """Definition of a workflow: its graph and what belongs to it."""
 
     id: Name | None = None
-    """Id by which references may name it; default: the object's name."""
+    """Id that references may use; default: the object's name."""
     title: Text | None = None
-    """Name for people."""
+    """Display name."""
     version: Text | None = None
-    """Your version of it, for people."""
+    """Version of the definition, not interpreted."""
     description: LongText | None = None
-    """What it is for."""
+    """Description of the workflow."""
     owner: Text | None = None
-    """Who answers for it."""
+    """Owner of the workflow, such as a team."""
     tags: list[Text] = Field(default_factory=list, max_length=100)
-    """Words to find it by."""
+    """Tags to find it by."""
     metadata: JsonObject = Field(default_factory=dict)
-    """Whatever else nodes should know about the workflow."""
+    """Free-form metadata, delivered to nodes with their input."""
     inputs: JsonObject | None = None
     """JSON Schema (Draft 2020-12) of a run's context; its defaults are filled in."""
     global_context: JsonObject = Field(default_factory=dict)
-    """Context keys that every run has unless it sets them itself."""
+    """Default context of every run."""
     constants: JsonObject = Field(default_factory=dict)
-    """Context keys that no run, re-run or schedule can set: read as context.KEY."""
+    """Context keys that no run or re-run can set; read as context.KEY."""
     defaults: Defaults = Field(default_factory=Defaults)
-    """What nodes have that do not say otherwise."""
+    """Defaults for nodes that do not set these fields."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
-    """Seconds a run may take in all."""
+    """Maximum seconds of a run."""
     nodes: list[Node] = Field(min_length=1, max_length=MAX_NODES)
     """The nodes of the graph."""
     edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)
-    """The edges of the graph, beside those that dependsOn makes."""
+    """The edges of the graph, in addition to those of dependsOn."""

@@ -44,7 +44,7 @@ _COMMANDS = {
     "operator": ("podium.cli.operator:operator", "Run the operator of a cluster."),
     "uninstall": (
         "podium.cli.operator:uninstall",
-        "Let go of the Pods of an operator that is gone.",
+        "Remove Podium's finalizers after the operator was deleted.",
     ),
     "version": ("podium.cli:version", "Print the version."),
 }

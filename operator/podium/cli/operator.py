@@ -37,7 +37,7 @@ class _JsonLines(logging.Formatter):
 _config = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File with the operator's settings.",
+    help="Path of the operator's settings file.",
 )
 
 
@@ -47,14 +47,14 @@ _config = click.option(
     "--feature-gates",
     metavar="NAME=BOOL[,...]",
     default="",
-    help="Features to switch, over those of the settings: "
+    help="Feature gates, over those of the settings file: "
     + "; ".join(
         f"{gate} ({each.stage}, {'on' if each.default else 'off'}): {each.what}"
         for gate, each in GATES.items()
     ),
 )
 def operator(config: Path | None, feature_gates: str) -> None:
-    """Run the operator: watch the cluster's WorkflowRuns and run them."""
+    """Run the operator: watch WorkflowRuns and execute them."""
     settings = load_settings(config)
     try:
         settings.feature_gates |= parse_gates(feature_gates)
@@ -66,7 +66,7 @@ def operator(config: Path | None, feature_gates: str) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
-    # What kopf says of each object and request is noise unless one looks for it.
+    # kopf logs each object and request, which only debugging needs.
     for noisy in ("kopf", "aiohttp", "asyncio"):
         logging.getLogger(noisy).setLevel(
             logging.DEBUG if settings.log_level == "debug" else logging.WARNING
@@ -80,11 +80,11 @@ def operator(config: Path | None, feature_gates: str) -> None:
     "--force-finalizers",
     is_flag=True,
     required=True,
-    help="Take Podium's finalizers off all Pods: results that are not recorded yet may be lost.",
+    help="Remove Podium's finalizer from all Pods: results not yet recorded may be lost.",
 )
 @click.option("--deployment", metavar="NAMESPACE/NAME", help="Stop this operator first.")
 def uninstall(config: Path | None, force_finalizers: bool, deployment: str | None) -> None:
-    """Let go of all Pods of nodes, when there is no operator any more that would.
+    """Remove Podium's finalizers from Pods after the operator was deleted.
 
     `helm uninstall` does this by itself. Runs, Jobs and Pods stay.
     """
@@ -96,7 +96,7 @@ def uninstall(config: Path | None, force_finalizers: bool, deployment: str | Non
         count = asyncio.run(_uninstall(load_settings(config), namespace, name))
     except ApiError as error:
         raise CliError(f"the cluster: {error}") from None
-    click.echo(f"{count} Pods let go")
+    click.echo(f"Removed the finalizer from {count} {'Pod' if count == 1 else 'Pods'}")
 
 
 async def _uninstall(settings: Settings, namespace: str, name: str) -> int:

@@ -15,7 +15,7 @@ class Gate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What stands behind a gate."""
+    """A feature behind a gate."""
 
     stage: Literal["Alpha", "Beta", "GA"]
     default: bool
@@ -26,9 +26,9 @@ GATES: dict[Gate, Feature] = {
     Gate.MANAGED_JOBS: Feature(
         "Beta",
         default=True,
-        what="Podium makes the Pods of its Jobs and keeps their status (spec.managedBy), instead of"
-        " waiting for the built-in Job controller; where the server does not know the field, that"
-        " one does it anyway",
+        what="Podium creates the Pods of its Jobs and maintains the Jobs' status (spec.managedBy);"
+        " without it, or where the API server does not know the field, the built-in Job controller"
+        " does",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What the operator counts and measures, in Prometheus form; never a label of a run or a Pod."""
+"""The operator's metrics, in Prometheus form; no label is the name of a run or a Pod."""
 
 import time
 from collections.abc import Iterator
@@ -21,64 +21,69 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         info = Gauge(
-            "podium_build_info", "The version that runs.", ["version"], registry=self.registry
+            "podium_build_info",
+            "Version of the running operator.",
+            ["version"],
+            registry=self.registry,
         )
         info.labels(podium.version()).set(1)
         self.schedule = Histogram(
             "podium_node_schedule_seconds",
-            "From a node's being ready to its Pod's being created.",
+            "Time from a node becoming Ready to the creation of its Pod, in seconds.",
             registry=self.registry,
             buckets=_SECONDS,
         )
         self.ended = Counter(
-            "podium_runs_total", "Runs that ended.", ["phase"], registry=self.registry
+            "podium_runs_total", "Ended runs by phase.", ["phase"], registry=self.registry
         )
         self.jobs = Counter(
             "podium_jobs_total",
-            "Jobs made, by who makes their Pods: podium or the built-in controller.",
+            "Created Jobs by what creates their Pods: podium or the built-in controller.",
             ["pods_by"],
             registry=self.registry,
         )
         self.turns = Histogram(
             "podium_reconcile_duration_seconds",
-            "Turns of runs and Workflows, and writes of statuses.",
+            "Duration of reconciliations by kind, in seconds; Status: writes of a run's status.",
             ["kind"],
             registry=self.registry,
             buckets=_SECONDS,
         )
         self.outcomes = Counter(
             "podium_reconcile_total",
-            "The same, by how they went.",
+            "Reconciliations by kind and outcome.",
             ["kind", "outcome"],
             registry=self.registry,
         )
         self.requests = Counter(
             "podium_kubernetes_requests_total",
-            "Requests to the API server; code 0: no answer.",
+            "Kubernetes API requests by request and HTTP status code; 0: no response.",
             ["request", "code"],
             registry=self.registry,
         )
         self.request_seconds = Histogram(
             "podium_kubernetes_request_duration_seconds",
-            "How long they took.",
+            "Kubernetes API request latency in seconds.",
             ["request"],
             registry=self.registry,
             buckets=_SECONDS,
         )
         self.depth = Gauge(
-            "podium_queue_depth", "Keys that wait to be worked on.", registry=self.registry
+            "podium_queue_depth", "Keys waiting in the work queue.", registry=self.registry
         )
         self.running = Gauge(
             "podium_nodes_running", "Jobs that have not ended.", registry=self.registry
         )
         self.kept = Gauge(
             "podium_objects_kept",
-            "Objects of which the operator keeps something; active: runs that are worked on.",
+            "Objects in the operator's cache by kind; active: runs in progress.",
             ["kind"],
             registry=self.registry,
         )
         self.leading = Gauge(
-            "podium_leading", "Whether this operator is the one that works.", registry=self.registry
+            "podium_leading",
+            "Whether this operator is the leader (1) or not (0).",
+            registry=self.registry,
         )
 
     def request(self, request: str, code: int, seconds: float) -> None:
@@ -88,7 +93,7 @@ class Metrics:
 
     @contextmanager
     def turn(self, kind: str) -> Iterator[None]:
-        """Measure a turn."""
+        """Measure a reconciliation."""
         begin = time.monotonic()
         try:
             yield
@@ -96,5 +101,5 @@ class Metrics:
             self.turns.labels(kind).observe(time.monotonic() - begin)
 
     def text(self) -> bytes:
-        """Return all of it in Prometheus' text form."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
