@@ -19,6 +19,7 @@ PLACES = ("operator", "tests", "charts", "crds", "examples", "benchmarks", "docs
 WRITTEN = {"report.md", "requirements.md", "design.md", "prices.md", "a.md"}
 """What programs of examples and tests write."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NODE = "{id: step, executor: script, config: {script: 'true'}}"
 HEAD = "apiVersion: podium.dev/v1alpha1\nkind: Workflow\nmetadata: {name: page}\nspec:\n"
 
 
@@ -29,12 +30,15 @@ def blocks():
 
 
 def workflows():
-    """Yield whole resources, and `nodes:` as the graph of one."""
+    """Yield whole resources, `nodes:` as the graph of one, `spec:` as that of one."""
     for page, number, language, text in blocks():
         if language != "yaml":
             continue
         if text.startswith("nodes:"):
             text = HEAD + textwrap.indent(text, "  ")  # noqa: PLW2901 - the rest is the same
+        if text.startswith("spec:"):
+            nodes = "" if "  nodes:" in text else f"  nodes: [{NODE}]\n"
+            text = HEAD.removesuffix("spec:\n") + text + nodes  # noqa: PLW2901
         yield pytest.param(text, id=f"{page}-{number}")
 
 

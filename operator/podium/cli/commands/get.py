@@ -25,7 +25,9 @@ POLL_SECONDS = 0.2
 @click.command()
 @click.argument("name", metavar="[RUN]", required=False)
 @click.argument("node", metavar="[NODE]", required=False)
-@click.option("-w", "--watch", is_flag=True, help="Go on with what changes; of a run: to its end.")
+@click.option(
+    "-w", "--watch", is_flag=True, help="Print changes as they happen; of a run: until it ends."
+)
 @document_option
 @state_dir_option
 def get(
