@@ -4,7 +4,7 @@ networkx is loaded when one of its algorithms is asked for: that takes longer th
 most definitions, which need only an order of the nodes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -152,7 +152,7 @@ class Graph:
 
     def _forget(self) -> None:
         """Drop what was derived before the graph grew."""
-        for derived in ("_graph", "_position", "_visible", "shape_problems"):
+        for derived in ("_graph", "_position", "_visible", "_before", "shape_problems"):
             self.__dict__.pop(derived, None)
 
     @cached_property
@@ -223,8 +223,12 @@ class Graph:
         return sorted(found, key=lambda cycle: order[cycle[0]])
 
     def sees(self, node: str, other: str) -> bool:
-        """Return whether `other` is an ancestor of `node` along depends_on edges."""
+        """Return whether `node` sees the output of `other`: an ancestor along depends_on edges."""
         return bool(self._visible[node] >> self._position[other] & 1)
+
+    def comes_after(self, node: str, other: str) -> bool:
+        """Return whether `other` is an ancestor of `node` along edges of any type."""
+        return bool(self._before[node] >> self._position[other] & 1)
 
     @cached_property
     def _position(self) -> dict[str, int]:
@@ -232,18 +236,25 @@ class Graph:
 
     @cached_property
     def _visible(self) -> dict[str, int]:
-        """Ancestors along depends_on, as bit sets: 5,000 nodes take 3 MB, not 25,000,000 ids."""
+        return self._ancestors_along({EdgeType.DEPENDS_ON})
+
+    @cached_property
+    def _before(self) -> dict[str, int]:
+        return self._ancestors_along(set(EdgeType))
+
+    def _ancestors_along(self, types: Container[EdgeType]) -> dict[str, int]:
+        """Return ancestors as bit sets: 5,000 nodes take 3 MB, not 25,000,000 ids."""
         sources: dict[str, list[str]] = {node: [] for node in self.nodes}
         for dag_edge in self.edges:
-            if dag_edge.edge.type is EdgeType.DEPENDS_ON:
+            if dag_edge.edge.type in types:
                 sources[dag_edge.target].append(dag_edge.source)
-        visible: dict[str, int] = {}
+        ancestors: dict[str, int] = {}
         for node in self._order():
             bits = 0
             for source in sources[node]:
-                bits |= visible[source] | 1 << self._position[source]
-            visible[node] = bits
-        return visible
+                bits |= ancestors[source] | 1 << self._position[source]
+            ancestors[node] = bits
+        return ancestors
 
     # Validation
 

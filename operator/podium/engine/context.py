@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from podium import contracts
+from podium.api.base import format_time
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import EdgeType
 from podium.engine.model import RunInfo
@@ -56,10 +57,71 @@ class _Context(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
-def _scope(plan: Plan, info: RunInfo, node: str, execution: str, context: _Context) -> Any:
+class _Nodes(Mapping[str, Any]):
+    """`nodes` of an expression: how the ancestors of a node stand, along edges of any type."""
+
+    def __init__(
+        self, plan: Plan, states: Mapping[str, NodeState], viewer: str, *, of_edge: bool
+    ) -> None:
+        self._plan = plan
+        self._states = states
+        self._viewer = viewer
+        self._of_edge = of_edge
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return _standing(self._plan, name, self._states[name])
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str) or name not in self._plan.nodes:
+            return False
+        if name == self._viewer:
+            return self._of_edge
+        return self._plan.dag.comes_after(self._viewer, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._plan.nodes if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _standing(plan: Plan, node: str, state: NodeState) -> dict[str, Any]:
+    """Return the fields of `nodes.X` (`expressions.NODE_FIELDS`): null before there is a value."""
+    exit_code = state.error.details.get("exitCode") if state.error is not None else None
+    if state.status is NodeStatus.COMPLETED and plan.nodes[node].definition.executor is not None:
+        exit_code = 0
+    return {
+        "status": state.status.value,
+        "reason": state.reason or None,
+        "message": state.message or None,
+        "exitCode": exit_code,
+        "startedAt": None if state.started_at is None else format_time(state.started_at),
+        "completedAt": None if state.completed_at is None else format_time(state.completed_at),
+        "durationSeconds": state.duration_seconds,
+        "retryCount": state.retry_count,
+    }
+
+
+def _scope(
+    plan: Plan,
+    info: RunInfo,
+    node: str,
+    execution: str,
+    context: _Context,
+    nodes: _Nodes,
+    started_at: float | None,
+) -> Any:
     return {
         "context": context,
-        "run": {"name": info.name, "id": info.uid},
+        "nodes": nodes,
+        "run": {
+            "name": info.name,
+            "id": info.uid,
+            "startedAt": None if started_at is None else format_time(started_at),
+            "scheduledAt": None,
+        },
         "workflow": {
             "id": plan.workflow_id,
             "version": plan.spec.version,
@@ -76,9 +138,12 @@ def node_scope(
     execution: str,
     states: Mapping[str, NodeState],
     context: Mapping[str, Any],
+    started_at: float | None = None,
 ) -> Mapping[str, Any]:
     """Return the names that a node's own expressions know."""
-    return _scope(plan, info, node, execution, _Context(plan, states, context, node))  # type: ignore[no-any-return]
+    seen = _Context(plan, states, context, node)
+    nodes = _Nodes(plan, states, node, of_edge=False)
+    return _scope(plan, info, node, execution, seen, nodes, started_at)  # type: ignore[no-any-return]
 
 
 def edge_scope(
@@ -87,12 +152,14 @@ def edge_scope(
     edge: PlanEdge,
     states: Mapping[str, NodeState],
     context: Mapping[str, Any],
+    started_at: float | None = None,
 ) -> Mapping[str, Any]:
     """Return the names that an edge's condition knows: its source's output comes first."""
     source = states[edge.source]
     seen = _Context(plan, states, context, edge.source, source.output)
     execution = source.execution_id or ""
-    return _scope(plan, info, edge.source, execution, seen)  # type: ignore[no-any-return]
+    nodes = _Nodes(plan, states, edge.source, of_edge=True)
+    return _scope(plan, info, edge.source, execution, seen, nodes, started_at)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)

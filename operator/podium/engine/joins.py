@@ -94,7 +94,10 @@ class Joins:
             case NodeStatus.COMPLETED:
                 if edge.condition is None:
                     return EdgeState.ACTIVE
-                scope = edge_scope(run.plan, run.info, edge, run.status.nodes, run.context)
+                status = run.status
+                scope = edge_scope(
+                    run.plan, run.info, edge, status.nodes, run.context, status.started_at
+                )
                 try:
                     holds = expressions.evaluate_condition(edge.condition, scope)
                 except expressions.ExpressionError as error:

@@ -131,7 +131,10 @@ class RunState:
     def node_scope(self, node: str) -> Mapping[str, Any]:
         """Return the names that a node's own expressions know."""
         execution = self.next_execution(node)
-        return node_scope(self.plan, self.info, node, execution, self.status.nodes, self.context)
+        status = self.status
+        return node_scope(
+            self.plan, self.info, node, execution, status.nodes, self.context, status.started_at
+        )
 
     def _count(self, node: str, state: NodeState, by: int) -> None:
         """Add or take away one node in the counters."""

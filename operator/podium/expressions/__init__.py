@@ -41,12 +41,14 @@ from podium.expressions.errors import (
 from podium.expressions.limits import MAX_CHARACTERS, MAX_STEPS
 from podium.expressions.parser import Expression, evaluate_condition, parse
 from podium.expressions.references import Reference
-from podium.expressions.syntax import ROOT_NAMES
+from podium.expressions.syntax import NODE_FIELDS, ROOT_FIELDS, ROOT_NAMES
 from podium.expressions.template import Template, has_template, parse_template
 
 __all__ = [
     "MAX_CHARACTERS",
     "MAX_STEPS",
+    "NODE_FIELDS",
+    "ROOT_FIELDS",
     "ROOT_NAMES",
     "EvaluationError",
     "Expression",

@@ -21,6 +21,7 @@ from podium.expressions.limits import (
     finite,
     too_long,
 )
+from podium.expressions.references import literal_strings
 from podium.expressions.syntax import BINARY, COMPARE, CONSTANTS
 
 __all__ = ["Evaluation"]
@@ -202,6 +203,8 @@ class Evaluation:
             if name == "exists":
                 return value is not None
             return self.value(args[1]) if value is None else value
+        if name == "all_status":
+            return self.all_status(literal_strings(args[0]), self.value(args[1]))
         values = [self.value(arg) for arg in args]
         if name in WALKING:
             for value in values:
@@ -215,6 +218,17 @@ class Evaluation:
             raise LimitExceededError(f"{name}: the number is too large") from None
         except (TypeError, ValueError, RecursionError) as error:
             raise EvaluationError(f"{name}: {error}") from None
+
+    def all_status(self, names: Sequence[str], status: str) -> bool:
+        """Return whether all these nodes have this status."""
+        nodes = self.scope.get("nodes", {})
+        for name in names:
+            self.spend()
+            if name not in nodes:
+                raise MissingValueError(f"nodes[{name!r:.80}]", ": it is not known here")
+            if nodes[name]["status"] != status:
+                return False
+        return True
 
 
 def _path(node: ast.expr, key: Any = None) -> str:

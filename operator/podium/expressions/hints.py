@@ -6,7 +6,7 @@ import re
 
 from podium.expressions.errors import NotInLanguageError
 
-__all__ = ["hint", "meant_as_hyphen"]
+__all__ = ["hint", "meant_as_hyphen", "without_braces"]
 
 _HINTS = [
     (re.compile(rf"\.\s*({'|'.join(keyword.kwlist)})\b"), "write ['{}'] for a key of that name"),
@@ -20,13 +20,26 @@ _HINTS = [
 """What people write who know another language, with what it is in this one."""
 
 
+_STRINGS = re.compile(r"'[^']*'|\"[^\"]*\"")
+_BRACES = re.compile(r"\$\{\{\s*(.*?)\s*\}\}|'[^']*'|\"[^\"]*\"", re.DOTALL)
+
+
 def hint(source: str) -> str:
     """Guess what was meant where the parser says no more than `invalid syntax`."""
-    outside = re.sub(r"'[^']*'|\"[^\"]*\"", "''", source)
+    outside = _STRINGS.sub("''", source)
     for pattern, hint in _HINTS:
         if found := pattern.search(outside):
             return ": " + hint.format(found.group(found.re.groups))
     return ""
+
+
+def without_braces(source: str) -> str | None:
+    """Return an expression without the `${{ }}` around it or in it; None where there are none."""
+    if "${{" not in _STRINGS.sub("''", source):
+        return None
+    return _BRACES.sub(
+        lambda found: found.group() if found.group(1) is None else found.group(1), source
+    )
 
 
 def meant_as_hyphen(node: ast.BinOp) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from podium.expressions.errors import ExpressionSyntaxError, LimitExceededError, NotInLanguageError
 from podium.expressions.evaluator import Evaluation
-from podium.expressions.hints import hint
+from podium.expressions.hints import hint, without_braces
 from podium.expressions.limits import MAX_CHARACTERS, MAX_DEPTH, finite
 from podium.expressions.references import Reference, references_of
 from podium.expressions.syntax import check
@@ -48,6 +48,10 @@ def parse(source: str) -> Expression:
     if not text:
         raise ExpressionSyntaxError("the expression is empty")
     _check_nesting(text)
+    if (meant := without_braces(text)) is not None:
+        raise ExpressionSyntaxError(
+            f"is an expression already: leave out ${{{{ }}}}, write {meant:.80}"
+        )
     before = len(source) - len(source.lstrip())
     try:
         with warnings.catch_warnings():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from podium.expressions.syntax import ROOT_NAMES, children
 
-__all__ = ["Reference", "references_of"]
+__all__ = ["Reference", "literal_strings", "references_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +16,16 @@ class Reference:
     path: tuple[str | int, ...]
     optional: bool = False
     """Whether it stands inside default() or exists()."""
+    computed: bool = False
+    """Whether a computed index follows, so that the rest of the path is known only at run time."""
 
 
 def references_of(node: ast.expr, *, optional: bool) -> Iterator[Reference]:
     """Return the paths that an expression reads; `optional`: it is guarded by default()."""
-    path = _static_path(node)
-    if path is not None:
-        yield Reference(path, optional)
+    found = _static_path(node)
+    if found is not None:
+        path, computed = found
+        yield Reference(path, optional, computed)
         # The indexes of a dynamic path read something themselves.
         inner: ast.expr = node
         while isinstance(inner, ast.Attribute | ast.Subscript):
@@ -31,6 +34,10 @@ def references_of(node: ast.expr, *, optional: bool) -> Iterator[Reference]:
             inner = inner.value
         return
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if node.func.id == "all_status":
+            for name in literal_strings(node.args[0]):
+                yield Reference(("nodes", name, "status"), optional)
+            return
         guarded = node.func.id in ("default", "exists")
         for position, argument in enumerate(node.args):
             yield from references_of(argument, optional=optional or (guarded and position == 0))
@@ -39,8 +46,14 @@ def references_of(node: ast.expr, *, optional: bool) -> Iterator[Reference]:
         yield from references_of(child, optional=optional)
 
 
-def _static_path(node: ast.expr) -> tuple[str | int, ...] | None:
-    """Return the path of `context.a['b'][0]`, up to its first computed index."""
+def literal_strings(node: ast.expr) -> list[str]:
+    """Return the strings of a list that is written out."""
+    items = node.elts if isinstance(node, ast.List | ast.Tuple) else []
+    return [str(item.value) for item in items if isinstance(item, ast.Constant)]
+
+
+def _static_path(node: ast.expr) -> tuple[tuple[str | int, ...], bool] | None:
+    """Return the path of `context.a['b'][0]`, up to its first computed index, if it has one."""
     steps: list[str | int | None] = []
     while True:
         if isinstance(node, ast.Attribute):
@@ -58,6 +71,6 @@ def _static_path(node: ast.expr) -> tuple[str | int, ...] | None:
                 if step is None:
                     break
                 path.append(step)
-            return tuple(path)
+            return tuple(path), None in steps
         else:
             return None

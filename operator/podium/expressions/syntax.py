@@ -3,14 +3,54 @@
 import ast
 import math
 import re
+from collections.abc import Sequence
 
 from podium.expressions.errors import NotInLanguageError
 from podium.expressions.hints import meant_as_hyphen
 from podium.expressions.limits import MAX_BITS, MAX_DEPTH
 
-__all__ = ["BINARY", "COMPARE", "CONSTANTS", "FUNCTIONS", "ROOT_NAMES", "check", "children"]
+__all__ = [
+    "BINARY",
+    "COMPARE",
+    "CONSTANTS",
+    "FUNCTIONS",
+    "NODE_FIELDS",
+    "ROOT_FIELDS",
+    "ROOT_NAMES",
+    "STATUSES",
+    "check",
+    "children",
+]
 
-ROOT_NAMES = frozenset({"context", "run", "workflow", "node", "item", "index"})
+ROOT_NAMES = frozenset({"context", "run", "workflow", "node", "nodes", "item", "index"})
+ROOT_FIELDS: dict[str, tuple[str, ...]] = {
+    "run": ("name", "id", "startedAt", "scheduledAt"),
+    "workflow": ("id", "version", "metadata"),
+    "node": ("id", "executionId"),
+}
+"""Fields of the roots that are closed."""
+NODE_FIELDS = (
+    "status",
+    "reason",
+    "message",
+    "exitCode",
+    "startedAt",
+    "completedAt",
+    "durationSeconds",
+    "retryCount",
+)
+"""Fields of `nodes.X`."""
+STATUSES = (
+    "Pending",
+    "WaitingForDependencies",
+    "Ready",
+    "Running",
+    "Completed",
+    "Failed",
+    "Skipped",
+    "Cancelled",
+)
+"""What `nodes.X.status` can be; a test holds that these are the API's."""
 CONSTANTS = {"true": True, "false": False, "null": None}
 BINARY: dict[type[ast.operator], str] = {
     ast.Add: "+",
@@ -48,6 +88,7 @@ FUNCTIONS: dict[str, tuple[int, int]] = {
     "bool": (1, 1),
     "default": (2, 2),
     "exists": (1, 1),
+    "all_status": (2, 2),
 }
 """Names of functions with how many arguments they take."""
 
@@ -85,7 +126,8 @@ def children(node: ast.expr) -> list[ast.expr]:
             if isinstance(op, ast.Sub):
                 meant_as_hyphen(node)
             return [left, right]
-        case ast.Compare(left=left, comparators=comparators):
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            _check_compared(left, ops, comparators)
             return [left, *comparators]
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return [test, body, orelse]
@@ -127,6 +169,38 @@ def _check_name(node: ast.Name, name: str) -> None:
     )
 
 
+def _check_compared(
+    left: ast.expr, ops: Sequence[ast.cmpop], comparators: Sequence[ast.expr]
+) -> None:
+    """Refuse to compare `nodes.X.status` with a string that is not a status."""
+    sides = [left, *comparators]
+    for one, op, other in zip(sides, ops, comparators, strict=False):
+        if isinstance(op, ast.In | ast.NotIn) and isinstance(other, ast.List | ast.Tuple):
+            pairs = [(one, item) for item in other.elts]
+        else:
+            pairs = [(one, other), (other, one)] if isinstance(op, ast.Eq | ast.NotEq) else []
+        for path, value in pairs:
+            text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+            if text and is_status_path(path):
+                check_status(value)  # type: ignore[arg-type]
+
+
+def is_status_path(node: ast.expr) -> bool:
+    """Return whether this is `nodes.X.status`, however it is written."""
+    match node:
+        case ast.Attribute(value=node_path, attr="status"):
+            pass
+        case ast.Subscript(value=node_path, slice=ast.Constant(value="status")):
+            pass
+        case _:
+            return False
+    return (
+        isinstance(node_path, ast.Attribute | ast.Subscript)
+        and isinstance(node_path.value, ast.Name)
+        and node_path.value.id == "nodes"
+    )
+
+
 def _check_call(node: ast.Call) -> list[ast.expr]:
     if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
         known = ", ".join(FUNCTIONS)
@@ -138,4 +212,33 @@ def _check_call(node: ast.Call) -> list[ast.expr]:
         raise NotInLanguageError(f"{name} takes {count} argument(s), by position", node)
     if name == "exists" and not isinstance(node.args[0], ast.Attribute | ast.Subscript | ast.Name):
         raise NotInLanguageError("exists takes a path such as context.a.b", node)
+    if name == "all_status":
+        _check_all_status(node)
     return node.args
+
+
+def _check_all_status(node: ast.Call) -> None:
+    """Demand names that can be checked before a run: quoted ids and a quoted status."""
+    names, status = node.args
+    items = names.elts if isinstance(names, ast.List | ast.Tuple) else []
+    if not items or not all(
+        isinstance(item, ast.Constant) and isinstance(item.value, str) for item in items
+    ):
+        raise NotInLanguageError('all_status takes a list of node ids in quotes: ["a", "b"]', node)
+    if not isinstance(status, ast.Constant) or not isinstance(status.value, str):
+        raise NotInLanguageError('all_status takes a status in quotes: "Completed"', node)
+    check_status(status)
+
+
+def check_status(node: ast.Constant) -> None:
+    """Refuse a string that no `nodes.X.status` can be."""
+    if node.value not in STATUSES:
+        meant = _meant(str(node.value), STATUSES)
+        raise NotInLanguageError(f"{node.value!r:.60} is not a status of a node{meant}", node)
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    import difflib  # noqa: PLC0415 - only on the way to an error
+
+    close = difflib.get_close_matches(word[:60].capitalize(), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f": it is one of {', '.join(known)}"

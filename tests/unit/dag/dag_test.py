@@ -665,6 +665,8 @@ def test_levels_ancestors_and_descendants_are_those_of_networkx(drawn, data):
         assert set(graph.dependencies(name)) == set(model.pred[name])
         assert set(graph.dependents(name)) == set(model.succ[name])
         assert {other for other in names if graph.sees(name, other)} == nx.ancestors(seen, name)
+        after = {other for other in names if graph.comes_after(name, other)}
+        assert after == nx.ancestors(model, name)
 
 
 @settings(max_examples=100, deadline=None)
@@ -678,3 +680,71 @@ def test_a_graph_is_sound_or_its_cycles_are_cycles(pairs):
     for cycle in graph.cycles():
         assert len(set(cycle)) == len(cycle) > 1
         assert all(pair in pairs for pair in zip(cycle, cycle[1:] + cycle[:1], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        (
+            "run.status == 'x'",
+            "run has no field 'status': known are run.name, run.id, run.startedAt",
+        ),
+        ("run['nam'] == 'x'", "did you mean 'name'?"),
+        ("workflow.name == 'x'", "workflow has no field 'name': known are workflow.id"),
+        ("workflow.metadat.x == 1", "did you mean 'metadata'?"),
+        ("node.name == 'x'", "node has no field 'name': known are node.id, node.executionId"),
+        ("default(run.status, 1) == 1", "run has no field 'status'"),
+        ("exists(node.title)", "node has no field 'title'"),
+        ("run == 1", "run is not a value: name one of run.name"),
+        (
+            "run[context.x] == 1",
+            "run has a computed field, which cannot be checked: name one of run.name",
+        ),
+        ("run.name.x == 1", "run.name is a string and has no fields"),
+        ("run.id[0] == 'x'", "run.id is a string and has no fields"),
+        ("nodes.a.output == 1", "nodes.a has no field 'output': known are status, reason"),
+        ("nodes.a.statu == 1", "did you mean 'status'?"),
+        ("nodes.a == 1", "nodes.a is not a value: name one of its fields"),
+        ("nodes == 1", "nodes is not a value: name a node and a field, as in nodes.a.status"),
+        ("nodes[context.x].status == 1", "nodes is not a value: name a node and a field"),
+        ("nodes.a[context.x] == 1", "nodes.a has no computed fields"),
+        ("nodes.a.reason.x == 1", "nodes.a.reason is a plain value: leave out the rest"),
+        ("nodes.aa.status == 'Failed'", "nodes.aa: unknown node 'aa'; did you mean 'a'?"),
+        ("nodes.b.status == 'Failed'", "nodes.b is the node itself: a node sees what is before it"),
+        ("nodes.c.status == 'Failed'", "nodes.c is not an ancestor of 'b': it comes after"),
+        ("nodes.d.status == 'Failed'", "nodes.d is not an ancestor of 'b': add an edge from 'd'"),
+        ("all_status(['a', 'd'], 'Failed')", "nodes.d is not an ancestor of 'b'"),
+    ],
+)
+def test_names_that_expressions_do_not_know_are_refused(condition, message):
+    nodes = [node("a"), node("b", "a"), node("c", "b"), node("d", "a")]
+    nodes[1]["condition"] = condition
+    assert message in only(dag(*nodes, node("e", "c", "d")))
+    nodes[1].pop("condition")
+    nodes[1]["config"] = {
+        "script": "true",
+        "env": [{"name": "N", "value": f"${{{{ {condition} }}}}"}],
+    }
+    assert message in only(dag(*nodes, node("e", "c", "d")))
+
+
+@pytest.mark.parametrize("kind", ["depends_on", "produces_for", "triggers"])
+def test_statuses_are_known_along_edges_of_any_type(kind):
+    nodes = [node("a"), node("b"), node("c", condition="nodes.a.status == 'Failed'")]
+    edges = [edge("a", "b", type=kind), edge("b", "c", type=kind)]
+    assert said(dag(*nodes, edges=edges)) == []
+
+
+def test_an_edge_knows_the_status_of_its_source_and_of_what_is_before_it():
+    def at(condition):
+        return dag(*map(node, "abc"), edges=[edge("a", "b"), edge("b", "c", condition=condition)])
+
+    assert said(at("nodes.b.exitCode == 0 and nodes.a.status == 'Skipped'")) == []
+    assert "nodes.c is not an ancestor of 'b'" in only(at("nodes.c.status == 'Failed'"))
+
+
+def test_fields_of_the_roots_are_known():
+    fields = "run.name run.id run.startedAt run.scheduledAt workflow.id workflow.version node.id"
+    fields += " workflow.metadata.a.b[0] node.executionId"
+    condition = " and ".join(f"{each} != 'x'" for each in fields.split())
+    assert said(dag(node("a", condition=condition))) == []

@@ -1,10 +1,13 @@
 """The language of conditions and templates, as a table a user could read."""
 
+import re
 from collections.abc import Mapping
 
 import pytest
 
 from podium import expressions as e
+from podium.api.run import NodeStatus
+from podium.expressions.syntax import STATUSES
 
 CONTEXT = {
     "name": "podium",
@@ -504,3 +507,83 @@ def test_a_rendered_text_is_bounded():
 def test_the_text_around_is_not_bounded():
     text = "x" * 1_000_000
     assert e.parse_template(text + "${{ 1 }}").render({}) == text + "1"
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("${{ context.a == 1 }}", "context.a == 1"),
+        ("  ${{context.a}} ", "context.a"),
+        ("${{ context.a }} == 'x'", "context.a == 'x'"),
+        ("not ${{ context.a }} and ${{ context.b }}", "not context.a and context.b"),
+    ],
+)
+def test_braces_around_an_expression_are_refused_with_what_is_meant(source, meant):
+    with pytest.raises(e.ExpressionSyntaxError) as caught:
+        e.parse(source)
+    assert caught.value.message == f"is an expression already: leave out ${{{{ }}}}, write {meant}"
+
+
+def test_braces_in_a_string_are_characters():
+    assert e.parse("context.a == '${{ x }}'").evaluate({"context": {"a": "${{ x }}"}}) is True
+
+
+NODES = {"a": {"status": "Completed"}, "g.m": {"status": "Failed"}}
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("nodes.a.status", "Completed"),
+        ("nodes['g.m'].status", "Failed"),
+        ("all_status(['a'], 'Completed')", True),
+        ('all_status(["a", "g.m"], "Completed")', False),
+        ("all_status(['g.m'], \"Failed\") and nodes.a.status != 'Failed'", True),
+        ("nodes.a.status in ['Completed', 'Skipped']", True),
+    ],
+)
+def test_statuses_are_read(source, value):
+    assert e.parse(source).evaluate({"nodes": NODES}) == value
+
+
+def test_a_node_that_is_not_known_is_missing():
+    for source in ("all_status(['b'], 'Completed')", "nodes.b.status"):
+        with pytest.raises(e.MissingValueError):
+            e.parse(source).evaluate({"nodes": NODES})
+
+
+def test_all_status_refers_to_each_node():
+    references = e.parse("all_status(['a', 'g.m'], 'Completed')").references
+    assert [r.path for r in references] == [("nodes", "a", "status"), ("nodes", "g.m", "status")]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("all_status('a', 'Completed')", "takes a list of node ids in quotes"),
+        ("all_status([], 'Completed')", "takes a list of node ids in quotes"),
+        ("all_status([context.a], 'Completed')", "takes a list of node ids in quotes"),
+        ("all_status(['a'], context.status)", "takes a status in quotes"),
+        (
+            "all_status(['a'], 'Complete')",
+            "'Complete' is not a status of a node; did you mean 'Compl",
+        ),
+        ("all_status(['a'])", "takes 2 argument"),
+        ("nodes.a.status == 'completed'", "did you mean 'Completed'"),
+        ("'Succeeded' == nodes['a']['status']", "it is one of Pending, WaitingForDependencies"),
+        ("nodes.a.status in ['Failed', 'Cancled']", "did you mean 'Cancelled'"),
+    ],
+)
+def test_what_is_no_status_is_refused(source, message):
+    with pytest.raises(e.ExpressionSyntaxError, match=re.escape(message)):
+        e.parse(source)
+
+
+def test_statuses_are_those_of_the_api():
+    assert list(STATUSES) == [each.value for each in NodeStatus]
+
+
+def test_a_computed_index_is_told():
+    (first, second) = e.parse("nodes[context.x].status").references
+    assert (first.path, first.computed) == (("nodes",), True)
+    assert (second.path, second.computed) == (("context", "x"), False)

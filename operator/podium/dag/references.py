@@ -1,0 +1,251 @@
+"""Names in expressions and contracts: whether what they mean can be there (semantics.md 2)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from podium import expressions
+from podium.api.problems import Path, Problem, Severity
+from podium.api.workflow import Node, WorkflowSpec
+from podium.dag.graph import DagEdge, Graph
+
+__all__ = ["ReferenceChecks"]
+
+
+@dataclass
+class _Declared:
+    """Which output fields a node declares."""
+
+    fields: frozenset[str]
+    closed: bool
+    """Whether nothing else can be in the output."""
+
+
+class ReferenceChecks:
+    """The names that a definition knows, and what is wrong with those it uses."""
+
+    def __init__(
+        self, dag: Graph, spec: WorkflowSpec, found: list[Problem], *, sound: bool
+    ) -> None:
+        self.dag = dag
+        self.sound = sound
+        self.found = found
+        self.outputs: dict[str, _Declared] = {}
+        self.mapped: dict[str, set[str]] = {}
+        for dag_edge in dag.edges:
+            names = self.mapped.setdefault(dag_edge.target, set())
+            names.update(dag_edge.edge.data_mapping.values())
+        inputs = spec.inputs or {}
+        properties = inputs.get("properties")
+        self.declared_context = {
+            **dict.fromkeys(properties if isinstance(properties, Mapping) else {}, "inputs"),
+            **dict.fromkeys(spec.global_context, "globalContext"),
+            **dict.fromkeys(spec.constants, "constants"),
+        }
+        self.context_closed = _is_closed(inputs)
+
+    def _error(self, path: Path, message: str) -> None:
+        self.found.append(Problem(path, message))
+
+    def _warning(self, path: Path, message: str) -> None:
+        self.found.append(Problem(path, message, Severity.WARNING))
+
+    def check(
+        self,
+        path: Path,
+        references: Iterable[expressions.Reference],
+        *,
+        node: str | None = None,
+        edge: DagEdge | None = None,
+    ) -> None:
+        """Check what an expression reads, of a node or of an edge."""
+        for reference in references:
+            root, *names = (str(part) for part in reference.path)
+            if root in ("item", "index"):
+                self._error(path, f"{root!r} is known only inside a map over a list")
+            elif root == "nodes":
+                self._status_name(path, reference, node=node, edge=edge)
+            elif root in expressions.ROOT_FIELDS:
+                self._root_field(path, reference)
+            elif names and edge is not None:
+                self._edge_name(path, edge, names[0], tuple(names[1:]))
+            elif names and node is not None:
+                self._node_name(path, node, names[0], tuple(names[1:]))
+
+    def _root_field(self, path: Path, reference: expressions.Reference) -> None:
+        """Check `run.NAME`, `workflow.NAME`, `node.NAME`: the fields are closed."""
+        root, *names = (str(part) for part in reference.path)
+        fields = expressions.ROOT_FIELDS[root]
+        known = ", ".join(f"{root}.{field}" for field in fields)
+        if not names:
+            what = (
+                "has a computed field, which cannot be checked"
+                if reference.computed
+                else "is not a value"
+            )
+            self._error(path, f"{root} {what}: name one of {known}")
+        elif names[0] not in fields:
+            hint = self.dag.did_you_mean(names[0], fields)
+            self._error(path, f"{root} has no field {names[0]!r:.80}: known are {known}{hint}")
+        elif names[0] != "metadata" and (len(names) > 1 or reference.computed):
+            self._error(
+                path, f"{root}.{names[0]} is a string and has no fields: leave out the rest"
+            )
+
+    def _status_name(
+        self,
+        path: Path,
+        reference: expressions.Reference,
+        *,
+        node: str | None,
+        edge: DagEdge | None,
+    ) -> None:
+        """Check `nodes.NAME.FIELD`: an ancestor, along edges of any type, and a field of it."""
+        names = [str(part) for part in reference.path[1:]]
+        known = ", ".join(expressions.NODE_FIELDS)
+        if not names:
+            self._error(path, "nodes is not a value: name a node and a field, as in nodes.a.status")
+            return
+        name = names[0]
+        if name not in self.dag.nodes:
+            hint = self.dag.did_you_mean(name, self.dag.nodes)
+            self._error(path, f"nodes.{name:.80}: unknown node {name!r:.80}{hint}")
+        elif edge is not None:
+            if name != edge.source and self.sound and not self.dag.comes_after(edge.source, name):
+                self._error(
+                    path,
+                    f"nodes.{name} is not an ancestor of {edge.source!r}: an edge's condition sees"
+                    " its source and what is before it",
+                )
+        elif node is not None and name == node:
+            self._error(path, f"nodes.{name} is the node itself: a node sees what is before it")
+        elif node is not None and self.sound and not self.dag.comes_after(node, name):
+            remedy = f"add an edge from {name!r} to {node!r} or to a node before it"
+            if self.dag.comes_after(name, node):
+                remedy = "it comes after, and a node sees what is before it"
+            self._error(path, f"nodes.{name} is not an ancestor of {node!r}: {remedy}")
+        if len(names) == 1:
+            what = " has no computed fields" if reference.computed else " is not a value"
+            self._error(path, f"nodes.{name:.80}{what}: name one of its fields, {known}")
+        elif names[1] not in expressions.NODE_FIELDS:
+            hint = self.dag.did_you_mean(names[1], expressions.NODE_FIELDS)
+            self._error(
+                path, f"nodes.{name:.80} has no field {names[1]!r:.80}: known are {known}{hint}"
+            )
+        elif len(names) > 2 or reference.computed:
+            self._error(path, f"nodes.{name:.80}.{names[1]} is a plain value: leave out the rest")
+
+    def _node_name(self, path: Path, node: str, name: str, rest: tuple[str, ...]) -> None:
+        """Check `context.NAME` on a node: a node id, then a context key."""
+        if name in self.dag.nodes:
+            if name in self.declared_context:
+                self._two_meanings(
+                    path, name, "a node id", f"a key of {self.declared_context[name]}"
+                )
+            elif self.ancestor(path, node, name):
+                self.output_field(path, name, rest)
+        else:
+            self._context_key(path, name)
+
+    def _edge_name(self, path: Path, edge: DagEdge, name: str, rest: tuple[str, ...]) -> None:
+        """Check `context.NAME` on an edge: an output field, then a node id, then a context key."""
+        declared = self._declared(edge.source)
+        meanings = []
+        if name in declared.fields:
+            meanings.append(f"an output field of {edge.source!r}")
+        if name in self.dag.nodes:
+            meanings.append("a node id")
+        if name in self.declared_context:
+            meanings.append(f"a key of {self.declared_context[name]}")
+        if len(meanings) > 1:
+            self._two_meanings(path, name, *meanings[:2])
+        elif name in self.dag.nodes:
+            if name != edge.source and self.sound and not self.dag.sees(edge.source, name):
+                self._error(
+                    path,
+                    f"names node {name!r}, which is no ancestor of {edge.source!r} along"
+                    " depends_on edges: an edge's condition sees its source and what is before it",
+                )
+            else:
+                self.output_field(path, name, rest)
+        elif name not in declared.fields and declared.closed:
+            self._context_key(path, name)
+
+    def _two_meanings(self, path: Path, name: str, one: str, other: str) -> None:
+        self._error(path, f"context.{name} has two meanings, {one} and {other}: rename one of them")
+
+    def _context_key(self, path: Path, name: str) -> None:
+        if name in self.declared_context or not self.context_closed:
+            return
+        hint = self.dag.did_you_mean(name, [*self.declared_context, *self.dag.nodes])
+        self._error(
+            path, f"names {name!r}, which is neither a node nor a key of inputs (closed){hint}"
+        )
+
+    def ancestor(self, path: Path, node: str, name: str) -> bool:
+        """Return whether a node sees the output of another; that it does not is a problem."""
+        if name not in self.dag.nodes:
+            hint = self.dag.did_you_mean(name, self.dag.nodes)
+            self._error(path, f"unknown node {name!r}{hint}")
+            return False
+        if name == node:
+            self._error(path, f"names node {name!r} itself: a node sees what is before it")
+            return False
+        if self.sound and not self.dag.sees(node, name):
+            remedy = f"add {name!r} to dependsOn of {node!r} or of a node before it"
+            if self.dag.sees(name, node):
+                remedy = "it comes after, and a node sees what is before it"
+            self._error(
+                path,
+                f"names node {name!r}, which is no ancestor of {node!r} along depends_on edges:"
+                f" {remedy}",
+            )
+            return False
+        return True
+
+    def required_field(self, path: Path, node: Node, field_path: str) -> None:
+        """Check an entry of `requiredFields`."""
+        first, *rest = field_path.split(".")
+        if first in self.mapped.get(node.id, ()):
+            return
+        if first in self.dag.nodes:
+            if self.ancestor(path, node.id, first):
+                self.output_field(path, first, tuple(rest))
+        else:
+            self._context_key(path, first)
+
+    def output_field(self, path: Path, node: str, rest: tuple[str, ...]) -> None:
+        """Check that a node can produce a field; what its schema leaves open is a warning."""
+        if not rest:
+            return
+        declared = self._declared(node)
+        if rest[0] in declared.fields or not (declared.fields or declared.closed):
+            return
+        message = f"names field {rest[0]!r}, which {node!r} does not declare in its outputContract"
+        hint = self.dag.did_you_mean(rest[0], declared.fields)
+        if declared.closed:
+            self._error(path, message + " (closed schema)" + hint)
+        else:
+            self._warning(path, message + hint)
+
+    def _declared(self, node: str) -> _Declared:
+        if node not in self.outputs:
+            self.outputs[node] = _declared(self.dag.nodes[node])
+        return self.outputs[node]
+
+
+def _declared(node: Node) -> _Declared:
+    contract = node.output_contract
+    if contract is None:
+        return _Declared(frozenset(), closed=False)
+    schema = contract.schema_ or {}
+    properties = schema.get("properties")
+    names = set(properties) if isinstance(properties, Mapping) else set()
+    return _Declared(
+        frozenset(names | {name.split(".")[0] for name in contract.produces}),
+        closed=_is_closed(schema),
+    )
+
+
+def _is_closed(schema: Mapping[str, Any]) -> bool:
+    return schema.get("additionalProperties") is False and "patternProperties" not in schema
