@@ -7,7 +7,6 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
-SCHEMA = "# yaml-language-server: $schema=../../docs/schema/podium.json\n"
 
 
 class Dumper(yaml.SafeDumper):
@@ -38,7 +37,7 @@ def documents():
     yield {
         "apiVersion": "podium.dev/v1alpha1",
         "kind": "WorkflowRun",
-        "metadata": {"name": "sdlc"},
+        "metadata": {"generateName": "sdlc-"},
         "spec": {
             "workflowRef": {"name": name},
             "context": yaml.safe_load((HERE / "context.yaml").read_text()),
@@ -50,12 +49,8 @@ def documents():
 
 
 def made():
-    dumped = []
-    for document in documents():
-        body = yaml.dump(document, Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
-        ours = document["apiVersion"].startswith("podium.dev/")
-        dumped.append(f"{SCHEMA if ours else ''}{body}")
-    return "# Made by make_cluster.py of the files beside it.\n" + "---\n".join(dumped)
+    dumped = yaml.dump_all(documents(), Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
+    return f"# Made by make_cluster.py of the files beside it.\n{dumped}"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator, ValidationError
 
 from podium.api.base import ApiModel, Text
-from podium.api.checks import check_env
 from podium.api.messages import translate
 from podium.api.problems import Problem
 from podium.api.workflow import EnvVar, Node
@@ -50,8 +49,9 @@ class Workload:
     args: tuple[str, ...] = ()
     env: tuple[EnvVar, ...] = ()
     script: str | None = None
-    """Text of a script; never expanded."""
-    interpreter: str | None = None
+    """Source of a script; never expanded."""
+    interpreter: tuple[str, ...] = ()
+    """Command that gets a script's file as its last argument."""
     uses_recorded: bool = False
     """Whether it takes recorded answers (personas)."""
 
@@ -61,8 +61,6 @@ class Executor(Protocol):
 
     runtime: Runtime
     """What its workloads need around them."""
-    config: type[ApiModel]
-    """The model of a node's config."""
 
     def validate(self, node: Node) -> list[Problem]:
         """Check a node's config; paths begin at the node, such as `config.script`."""
@@ -80,10 +78,10 @@ class Executor(Protocol):
 def config_problems(model: type[ApiModel], config: Mapping[str, Any]) -> list[Problem]:
     """Check a config against its model, in words that name the field and what would be right."""
     try:
-        made = model.model_validate(config)
+        model.model_validate(config)
     except ValidationError as error:
         return [
             Problem(("config", *problem.path), problem.message)
             for problem in translate(error, model)
         ]
-    return check_env(getattr(made, "env", ()), ("config", "env"))
+    return []

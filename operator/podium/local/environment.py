@@ -1,6 +1,7 @@
 """What a node's program finds around it: input, output and artifact paths, its variables."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "hidden",
     "inherited",
     "load_secrets",
+    "passed",
     "prepare",
     "secret_values",
 ]
@@ -28,7 +30,17 @@ MAX_INPUT_BYTES = 96 * 1024
 MIN_SECRET = 4
 """Shorter values hide nothing, and would blot out common words."""
 
-_KEPT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
+_INHERITED = frozenset(
+    [
+        *("HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "USER"),
+        *("VIRTUAL_ENV", "CONDA_PREFIX"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"),
+        *("GIT_SSL_CAINFO", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE"),
+    ]
+)
+"""Of podium's own environment, and all LC_ variables; proxies in lower case, too."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class EnvironmentProblem(UserError):  # noqa: N818 - a fault of the configuration, not of podium
@@ -47,10 +59,62 @@ def load_secrets(path: Path) -> dict[str, dict[str, str]]:
 
 
 def inherited() -> dict[str, str]:
-    """Return what programs get of podium's own environment."""
-    env = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    env["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
-    return env
+    """Return what programs get of podium's own environment.
+
+    PATH keeps its order, so that an activated virtual environment is used; the programs beside
+    podium come last.
+    """
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _INHERITED
+        or name.startswith("LC_")
+        or (name.endswith("_proxy") and name.upper() in _INHERITED)
+    }
+    path = os.environ.get("PATH") or os.defpath
+    beside = str(Path(sys.executable).parent)
+    if beside not in path.split(os.pathsep):
+        path += os.pathsep + beside
+    return {**env, "PATH": path, "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED") or "1"}
+
+
+def passed(names: Iterable[str], files: Iterable[Path] = ()) -> dict[str, str]:
+    """Return the variables that --env and --env-file pass to programs, --env last.
+
+    A name alone takes podium's own variable, NAME=VALUE sets one. A file has one of these on each
+    line, as `docker run --env-file` reads it: values stand as they are, lines that begin with # and
+    blank ones are passed over. Raises `EnvironmentProblem`.
+    """
+    found: dict[str, str] = {}
+    for path in files:
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "is not UTF-8"
+            raise EnvironmentProblem(f"--env-file {path}: {reason}") from None
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip() and not line.lstrip().startswith("#"):
+                found |= _passed(line.lstrip(), f"--env-file {path}, line {number}")
+    for name in names:
+        found |= _passed(name, "--env")
+    return found
+
+
+def _passed(text: str, source: str) -> dict[str, str]:
+    name, equals, value = text.partition("=")
+    if not _VARIABLE.fullmatch(name) or name.startswith("PODIUM_"):
+        own = name.startswith("PODIUM_")
+        right = "variables that begin with PODIUM_ are podium's" if own else "write NAME=VALUE"
+        raise EnvironmentProblem(
+            f"{source}: {name!r:.80} cannot be the name of a variable: {right}"
+        )
+    if not equals:
+        if name not in os.environ:
+            raise EnvironmentProblem(
+                f"{source}: {name} is not set in podium's environment: set it, or write NAME=VALUE"
+            )
+        value = os.environ[name]
+    return {name: value}
 
 
 def prepare(

@@ -1,25 +1,26 @@
-"""Programs as processes, each in a session of its own; their end outlives podium.
+"""Programs as processes, each supervised by one that knows its whole tree; they outlive podium.
 
-A small process beside podium (`podium.local.starter`) starts them, holds a lock for each while it
-runs and writes its exit code to a file: a podium that comes after one that was killed finds the
-program still running, or learns how it ended. A lock, unlike a pid, cannot come to mean another
-process.
+A small process beside podium (`podium.local.starter`) has them started. Each program's supervisor
+holds a lock while anything of it runs and writes its exit code to a file: a podium that comes after
+one that was killed finds the program still running, or learns how it ended. A lock, unlike a pid,
+cannot come to mean another process.
 """
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from podium.local import starter
+import podium
+from podium.local.files import read_regular
 
 __all__ = ["INTERRUPTED", "Process", "Programs", "alive", "exit_code", "find"]
 
@@ -27,7 +28,13 @@ GRACE_SECONDS = 5.0
 """Between SIGTERM and SIGKILL."""
 POLL_SECONDS = 0.2
 INTERRUPTED = "interrupted"
-"""File in the folder of an execution that was stopped because podium was."""
+"""File in the directory of an execution that was stopped because podium was."""
+_START = (
+    "import sys; sys.path.append(sys.argv[3]); from podium.local import starter; starter.main()"
+)
+"""What the starter runs: it loads no site, which takes long."""
+_REPEATS = 3
+"""How often a start is asked for again after the starter was killed."""
 
 
 @dataclass(slots=True)
@@ -36,17 +43,19 @@ class Process:
 
     folder: Path
     pid: int = 0
-    """Process group of the program; 0: it was never started."""
+    """The program; 0: it was never started, or not by this podium's knowledge."""
     restart: int = 0
     """0 for the first start of the execution, n after n disruptions."""
+    supervisor: int = 0
+    """0: it has none, as what podium 0.1.0 started."""
     begun: asyncio.Future[None] | None = None
     """Done when it has been started, or could not be; None: an earlier podium started it."""
     end: asyncio.Future[int | None] | None = None
-    """Its exit code, once it has ended."""
+    """Its exit code, once nothing of it runs; None: the starter was killed, see its file."""
     started_at: float | None = None
     ended_at: float | None = None
     was_alive: bool = False
-    """Whether this podium saw it run: only then the pid can mean no other group."""
+    """Whether this podium saw it run: only then the pid can mean no other process."""
     stopping: bool = False
     """Whether it was asked to end and has its grace."""
     killed: bool = False
@@ -66,14 +75,18 @@ class Process:
         return True
 
     async def wait(self) -> int | None:
-        """Wait for its end; return its exit code, None if nobody knows it.
+        """Wait until nothing of it runs any more; return its exit code, None if it was lost.
 
         What it left running in the background ends with it, as in a container.
         """
-        code = await self._ended()
-        while self.stopping and self._group_alive():  # noqa: ASYNC110 - the kernel tells nobody
-            await asyncio.sleep(0.05)
-        await self._sweep()
+        code = await asyncio.shield(self.end) if self.end is not None else None
+        if code is None:
+            while alive(self.folder):  # noqa: ASYNC110 - its starter is gone and tells nothing
+                await asyncio.sleep(POLL_SECONDS)
+            code = exit_code(self.folder)
+        if code is None or not self.supervisor:
+            while self._signal_marked(signal.SIGKILL):  # noqa: ASYNC110 - nor does the kernel
+                await asyncio.sleep(0.05)
         return code
 
     async def stop(self) -> None:
@@ -81,47 +94,53 @@ class Process:
         self.stopping = True
         if not await self.is_begun():
             return
-        self._signal(signal.SIGKILL if self.killed else signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
-                await self._ended()
-                while self._group_alive():  # noqa: ASYNC110 - the kernel tells nobody
-                    await asyncio.sleep(0.05)
-        await self._sweep()
-        await self._ended()
+        self._ask("stop", signal.SIGTERM)
+        if self.killed:
+            self.kill()
+        if not self.supervisor:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_SECONDS):
+                    while self._marked():  # noqa: ASYNC110 - the kernel tells nothing
+                        await asyncio.sleep(0.05)
+            self._signal_marked(signal.SIGKILL)
+        await self.wait()
 
     def kill(self) -> None:
         """End it at once."""
         self.killed = True
-        self._signal(signal.SIGKILL)
+        if self.stopping:
+            self._ask("kill", signal.SIGKILL)
 
-    async def _ended(self) -> int | None:
-        if self.end is not None:
-            return await asyncio.shield(self.end)
-        while alive(self.folder):  # noqa: ASYNC110 - its starter is not ours and tells us nothing
-            await asyncio.sleep(POLL_SECONDS)
-        return exit_code(self.folder)
+    def _ask(self, file: str, number: signal.Signals) -> None:
+        """Ask the supervisor to end the tree; where there is none, send the signal."""
+        if self.end is not None and self.end.done() and self.end.result() is not None:
+            return
+        if self.supervisor and alive(self.folder):
+            with contextlib.suppress(OSError):  # no space for a file, or no supervisor any more
+                (self.folder / file).touch()
+                os.kill(self.supervisor, signal.SIGUSR1)
+                os.kill(self.supervisor, signal.SIGCONT)
+                return
+        self._signal_marked(number)
 
-    async def _sweep(self) -> None:
-        while self._group_alive():
-            self._signal(signal.SIGKILL)
-            await asyncio.sleep(0.02)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self.was_alive and self.pid > 0:
+    def _signal_marked(self, number: signal.Signals) -> bool:
+        """Send a signal to what is left of it; return whether anything could be sent it."""
+        sent = False
+        if not Path("/proc/self").exists() and self.was_alive and self.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
+                sent = True
+        for pid in self._marked():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+                sent = True
+        return sent
 
-    def _group_alive(self) -> bool:
-        if not self.was_alive or self.pid <= 0:
-            return False
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # macOS, when only zombies are left
-            return False
-        return _has_more_than_zombies(self.pid)
+    def _marked(self) -> list[int]:
+        """Return what carries the execution's mark, or is of its session."""
+        mark = os.fsencode(f"PODIUM_OUTPUT={self.folder}/output.json\0")
+        session = str(self.pid) if self.was_alive and self.pid else ""
+        return [pid for pid in _processes() if _is_marked(pid, mark, session)]
 
 
 class Programs:
@@ -130,42 +149,63 @@ class Programs:
     def __init__(self) -> None:
         self._answers: _Answers | None = None
         self._starter: subprocess.Popen[bytes] | None = None
+        self._repeating: set[asyncio.Task[None]] = set()
+        self._starting = asyncio.Lock()
 
     def start(
         self, folder: Path, argv: Sequence[str], env: Mapping[str, str], cwd: Path, restart: int = 0
     ) -> Process:
         """Have a program started; the first argument is its path. `ready` comes first.
 
-        Raises `ValueError` if a text has a null byte. If it cannot be started, or runs already,
-        `begun` of the process says so, with an `OSError`.
+        Raises `ValueError` if a string has a null byte. If it cannot be started, runs already, or
+        was started before, `begun` of the process says so, with an `OSError`.
         """
-        assert self._answers is not None  # noqa: S101 - for the type checker
         process = Process(folder, restart=restart)
-        key = folder.name
-        variables = [f"{name}={value}" for name, value in env.items()]
-        words = [key, str(folder), str(restart), str(cwd), str(len(argv)), *argv, *variables]
-        request = os.fsencode("\0".join(words))
-        if request.count(b"\0") != len(words) - 1:
-            raise ValueError("an argument or a variable has a null byte")
-        self._answers.ask(key, process, len(request).to_bytes(4, "big") + request)
+        self.start_process(process, argv, env, cwd)
         return process
+
+    def start_process(
+        self, process: Process, argv: Sequence[str], env: Mapping[str, str], cwd: Path
+    ) -> None:
+        """Have the program of a process started that was made before. Raises as `start` does."""
+        assert self._answers is not None  # noqa: S101 - for the type checker
+        key, folder = process.folder.name, process.folder
+        variables = [f"{name}={value}" for name, value in env.items()]
+        words = [key, str(folder), str(process.restart), str(cwd), str(len(argv)), *argv]
+        request = os.fsencode("\0".join([*words, *variables]))
+        if request.count(b"\0") != len(words) + len(variables) - 1:
+            raise ValueError("an argument or a variable has a null byte")
+        loop = asyncio.get_running_loop()
+        process.begun = process.begun or loop.create_future()
+        process.end = loop.create_future()
+        self._answers.ask(_Asked(process, len(request).to_bytes(4, "big") + request))
 
     async def ready(self) -> None:
         """Start the starter, if there is none."""
-        if self._answers is None or self._answers.lost:
-            self.close()
-            ours, theirs = socket.socketpair()
-            self._starter = subprocess.Popen(  # noqa: ASYNC220 - once a run, and quick
-                [sys.executable, "-I", "-S", starter.__file__, str(os.getpid())],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            theirs.close()
-            ours.setblocking(False)
-            loop = asyncio.get_running_loop()
-            _, self._answers = await loop.create_unix_connection(_Answers, sock=ours)
+        async with self._starting:
+            if self._answers is None or self._answers.lost:
+                await self._start_starter()
+
+    async def _start_starter(self) -> None:
+        if self._starter is not None:
+            self._starter.poll()
+        ours, theirs = socket.socketpair()
+        self._starter = subprocess.Popen(  # noqa: ASYNC220 - once a run, and quick
+            [
+                *(sys.executable, "-I", "-S", "-c", _START, str(os.getpid())),
+                *(str(GRACE_SECONDS), str(Path(podium.__file__).parent.parent)),
+            ],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        _, self._answers = await loop.create_unix_connection(
+            lambda: _Answers(self._repeat), sock=ours
+        )
 
     def close(self) -> None:
         """Let the starter go: it ends with the last program."""
@@ -177,28 +217,69 @@ class Programs:
                 self._starter.wait(1)
         self._starter = None
 
+    def _repeat(self, asked: "list[_Asked]") -> None:
+        """Ask again for what a starter that was killed had not answered."""
+        task = asyncio.get_running_loop().create_task(self._ask_again(asked))
+        self._repeating.add(task)
+        task.add_done_callback(self._repeating.discard)
+
+    async def _ask_again(self, asked: "list[_Asked]") -> None:
+        await self.ready()
+        for each in asked:
+            each.repeats += 1
+            if each.repeats > _REPEATS or self._answers is None:
+                each.refuse(OSError(0, "the process that starts programs was killed"))
+            else:
+                self._answers.ask(each)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A start that was asked for."""
+
+    process: Process
+    request: bytes
+    repeats: int = 0
+
+    def begin(self, pid: int, supervisor: int, at: float | None = None) -> None:
+        """Note that it has been started."""
+        process = self.process
+        process.pid, process.supervisor, process.started_at = pid, supervisor, at
+        process.was_alive = True
+        if process.begun is not None and not process.begun.done():
+            process.begun.set_result(None)
+
+    def refuse(self, error: OSError) -> None:
+        """Note that it cannot be started; or was, by a starter that could not say so any more."""
+        if self.repeats and error.errno in (errno.EEXIST, errno.EAGAIN):
+            recorded = _recorded(self.process.folder)
+            self.begin(*((recorded[0], recorded[2]) if recorded is not None else (0, 0)))
+            _settle(self.process, None)
+        elif self.process.begun is not None and not self.process.begun.done():
+            self.process.begun.set_exception(error)
+
 
 class _Answers(asyncio.Protocol):
-    """What the starter says."""
+    """What the starter answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, repeat: Callable[[list[_Asked]], None]) -> None:
         self.lost = False
+        self._repeat = repeat
+        self._is_closed = False
         self._transport: asyncio.WriteTransport | None = None
         self._begun = b""
-        self._asked: dict[str, Process] = {}
+        self._asked: dict[str, _Asked] = {}
         self._running: dict[str, Process] = {}
 
-    def ask(self, key: str, process: Process, request: bytes) -> None:
+    def ask(self, asked: _Asked) -> None:
         """Ask for a start."""
         assert self._transport is not None  # noqa: S101 - for the type checker
-        loop = asyncio.get_running_loop()
-        process.begun = loop.create_future()
-        process.end = loop.create_future()
-        self._asked[key] = process
-        self._transport.write(request)
+        self._asked[asked.process.folder.name] = asked
+        self._transport.write(asked.request)
 
     def close(self) -> None:
         """Ask for nothing more."""
+        self._is_closed = True
         if self._transport is not None and not self.lost:
             self._transport.write_eof()  # at once; to close it takes another turn of the loop
             self._transport.close()
@@ -212,88 +293,105 @@ class _Answers(asyncio.Protocol):
         """Take answers in."""
         *lines, self._begun = (self._begun + data).split(b"\n")
         for line in lines:
-            said, key, number, rest = os.fsdecode(line).split(" ", 3)
-            if said == "ended":
+            answer, key, number, rest = os.fsdecode(line).split(" ", 3)
+            if answer == "ended":
                 process = self._running.pop(key)
                 process.ended_at = float(rest)
-                _settle(process.end, int(number))
+                _settle(process, int(number))
                 continue
-            process = self._asked.pop(key)
-            if said == "started":
-                process.pid, process.started_at = int(number), float(rest)
-                process.was_alive = True
-                self._running[key] = process
-                _settle(process.begun, None)
+            asked = self._asked.pop(key)
+            if answer == "started":
+                supervisor, at = rest.split(" ")
+                self._running[key] = asked.process
+                asked.begin(int(number), int(supervisor), float(at))
             else:
-                _settle(process.begun, OSError(int(number), rest))
+                asked.refuse(OSError(int(number), rest))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give up: the starter was killed. What it had started is ended by those who wait."""
+        """Go on without the starter, which was killed: the supervisors write to files, too."""
         del exc
         self.lost = True
-        for process in self._asked.values():
-            _settle(process.begun, OSError(0, "the process that starts programs was killed"))
         for process in self._running.values():
-            _settle(process.end, None)
+            _settle(process, None)
+        if self._asked and not self._is_closed:
+            self._repeat(list(self._asked.values()))
 
 
-def _settle(future: "asyncio.Future[Any] | None", result: Any) -> None:
-    if future is None or future.done():
-        return
-    if isinstance(result, OSError):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+def _settle(process: Process, code: int | None) -> None:
+    if process.end is not None and not process.end.done():
+        process.end.set_result(code)
 
 
 async def find(folder: Path) -> Process | None:
     """Return the program of an execution that an earlier podium started, None if it never was."""
     while True:
         runs = alive(folder)
-        try:
-            pid, restart = map(int, (folder / "process").read_text().split("\n")[0].split())
-        except (OSError, ValueError):
-            if not runs:
-                return None
-            await asyncio.sleep(0.01)  # it has just been started
-        else:
-            return Process(folder, pid, restart, was_alive=runs)
+        recorded = _recorded(folder)
+        if recorded is not None:
+            pid, restart, supervisor = recorded
+            return Process(folder, pid, restart, supervisor, was_alive=runs)
+        if not runs:
+            return None
+        await asyncio.sleep(0.01)  # it has just been started
 
 
 def exit_code(folder: Path) -> int | None:
     """Return the recorded exit code, None if there is none."""
     try:
-        return int((folder / "process").read_text().split("\n")[1])
+        return int(_lines(folder)[1])
     except (OSError, ValueError, IndexError):
         return None
 
 
 def alive(folder: Path) -> bool:
-    """Tell whether the program of an execution runs."""
+    """Return whether anything of an execution's program runs."""
     try:
-        with (folder / "process").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+        lock = os.open(folder / "process", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
         return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    finally:
+        os.close(lock)
     return False
 
 
-def _has_more_than_zombies(group: int) -> bool:
-    """Tell whether a process group has a process that runs; where there is no /proc, assume so.
+def _recorded(folder: Path) -> tuple[int, int, int] | None:
+    """Return pid, restart and supervisor of an execution's program, None if it never was."""
+    try:
+        pid, restart, *more = map(int, _lines(folder)[0].split())
+    except (OSError, ValueError):
+        return None
+    return pid, restart, more[0] if more else 0
 
-    In a container whose first process reaps nobody, zombies stay for good.
-    """
-    if not Path("/proc/self/stat").exists():
-        return True
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                text = (entry / "stat").read_text(errors="replace")
-            except OSError:
-                continue
-            state, _, pgrp = text.rsplit(")", 1)[1].split()[:3]
-            if pgrp == str(group) and state not in "ZX":
-                return True
-    return False
+
+def _lines(folder: Path) -> list[str]:
+    return read_regular(folder / "process", 200)[0].decode(errors="replace").split("\n")
+
+
+def _processes() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+
+
+def _is_marked(pid: int, mark: bytes, session: str) -> bool:
+    """Return whether a process runs and is an execution's, by its environment or its session."""
+    try:
+        state, _, _, own = _stat(pid)
+        if state in "ZX":
+            return False
+        return (bool(session) and own == session) or (
+            mark in Path(f"/proc/{pid}/environ").read_bytes()
+        )
+    except OSError:
+        return False
+
+
+def _stat(pid: int) -> list[str]:
+    """Return state, parent, group and session of a process."""
+    text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    return text.rsplit(")", 1)[1].split()[:4]

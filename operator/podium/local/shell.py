@@ -1,20 +1,14 @@
 """The loop of a laptop run: step the engine, carry its actions out, keep its state."""
 
 import asyncio
-import os
-import shutil
-import sys
+import contextlib
+import errno
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import orjson
-
-from podium import executors
-from podium.api.names import child_name
 from podium.api.run import NodeStatus, WorkflowRunStatus
-from podium.api.workflow import EnvVar, InputAs, Node
 from podium.engine import (
     AttemptPhase,
     Changes,
@@ -31,30 +25,24 @@ from podium.engine import (
     initial_context,
     not_started,
 )
-from podium.executors import Runtime, Workload
-from podium.executors.outcome import failed_program, is_retryable
 from podium.local import processes
+from podium.local.commands import Command, Commands, InputTooLarge
 from podium.local.containers import container_tool
-from podium.local.environment import (
-    MAX_INPUT_BYTES,
-    EnvironmentProblem,
-    hidden,
-    inherited,
-    prepare,
-    secret_values,
-)
-from podium.local.store import RunFolder, RunRecord
+from podium.local.environment import EnvironmentProblem, secret_values
+from podium.local.outcomes import OUTPUT_LIMIT, changed_at, ended, variables_of
+from podium.local.store import RunFolder, RunRecord, StoreError
 
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
 
-OUTPUT_LIMIT = 4096
-"""Bytes of an output: as on the cluster, so that what runs here runs there."""
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""No fault of a node: the run stops and can be resumed."""
 
 
 class LocalRun:
     """One run on this machine.
 
     `watch` is called after each step that changed something, with the events and the changes.
+    `passed` are variables that programs get in addition to what they inherit.
     """
 
     def __init__(
@@ -65,12 +53,13 @@ class LocalRun:
         status: WorkflowRunStatus,
         *,
         secrets: Mapping[str, Mapping[str, str]] | None = None,
+        passed: Mapping[str, str] | None = None,
         watch: Callable[[list[Emit], Changes], None] = lambda _events, _changes: None,
     ) -> None:
         self.folder = folder
         self.record = record
         self.plan = plan
-        self.secrets = secrets or {}
+        self._commands = Commands(folder, record, secrets or {}, passed or {})
         self.watch = watch
         info = RunInfo(
             name=record.name,
@@ -85,12 +74,18 @@ class LocalRun:
         self._interrupted = False
         self._processes: dict[str, processes.Process] = {}
         self._programs = processes.Programs()
-        self._inherited = inherited()
-        self._found: dict[tuple[str, str], str] = {}
-        """Interpreters, by name and PATH."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: asyncio.Queue[Observation | BaseException | None] = asyncio.Queue()
         """None: look at what is asked. An exception: the run cannot go on."""
+
+    @property
+    def secrets(self) -> Mapping[str, Mapping[str, str]]:
+        """Values by secret and key."""
+        return self._commands.secrets
+
+    @secrets.setter
+    def secrets(self, values: Mapping[str, Mapping[str, str]]) -> None:
+        self._commands.secrets = values
 
     @property
     def status(self) -> WorkflowRunStatus:
@@ -222,14 +217,13 @@ class LocalRun:
                 self._watch_process(node, execution, process)
                 seen.append(_running(node, execution, process))
             elif execution in current:
-                code = processes.exit_code(folder)
+                code = await process.wait()
                 seen.append(self._ended(node, execution, process, code))
         return seen
 
     async def _launch(self, launch: Launch) -> Observation | None:
         """Have an execution started; say what is known of it already."""
         node = self.engine.plan.nodes[launch.node].definition
-        executor = executors.get(node.executor or "")
         folder = self.folder.execution(launch.execution_id)
         is_new = _made(folder)
         process = None if is_new else await processes.find(folder)
@@ -243,103 +237,46 @@ class LocalRun:
         try:
             for left in () if is_new else ("output.json", "container/output.json"):
                 (folder / left).unlink(missing_ok=True)
-            if executor is None:
-                raise EnvironmentProblem(f"unknown executor {node.executor!r}")
-            workload = executor.workload(node, launch.config)
-            variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
-            env = prepare(
-                folder, self.record.name, launch.input, variables, self.secrets, self._inherited
-            )
-            env["PODIUM_ARTIFACTS_IN"] = str(self._artifacts(folder, launch.input))
-            argv = self._program(launch, node, workload, folder, env)
-            workdir = Path(self.record.workdir)
-            process = self._programs.start(folder, argv, env, workdir, launch.restart)
+            command = self._commands.build(launch, node, self.status)
         except InputTooLarge as problem:
             return not_started(launch, "InputTooLarge", str(problem))
         except (EnvironmentProblem, OSError, ValueError) as problem:
-            return not_started(launch, "Config", str(problem))
+            return self._not_started(launch, problem)
+        process = processes.Process(folder, restart=launch.restart)
+        process.begun = asyncio.get_running_loop().create_future()
         self._processes[launch.execution_id] = process
-        self._go(self._follow(launch, process))
+        self._go(self._follow(launch, process, command))
         return None
 
-    async def _follow(self, launch: Launch, process: processes.Process) -> None:
-        """Tell of a program's start and of its end."""
+    async def _follow(self, launch: Launch, process: processes.Process, command: Command) -> None:
+        """Start a program and tell of its start and of its end."""
+        assert process.begun is not None  # noqa: S101 - for the type checker
+        try:
+            if command.artifacts.copied:
+                await asyncio.to_thread(command.artifacts.copy, lambda: process.stopping)
+            self._programs.start_process(process, command.argv, command.env, command.workdir)
+        except (OSError, ValueError) as problem:
+            process.begun.set_exception(problem)
         if await process.is_begun():
             self._seen.put_nowait(_running(launch.node, launch.execution_id, process))
             await self._wait(launch.node, launch.execution_id, process)
         else:
             self._processes.pop(launch.execution_id, None)
-            assert process.begun is not None  # noqa: S101 - for the type checker
-            problem = str(process.begun.exception())
-            self._seen.put_nowait(not_started(launch, "Config", problem))
+            if not process.stopping:
+                refused = self._not_started(launch, process.begun.exception())
+                self._seen.put_nowait(refused)
+        if command.artifacts.copied:
+            await asyncio.to_thread(command.artifacts.release)
 
-    def _program(
-        self, launch: Launch, node: Node, workload: Workload, folder: Path, env: dict[str, str]
-    ) -> list[str]:
-        """Return the command of an execution, and add to its environment what belongs to it."""
-        match workload.runtime:
-            case Runtime.SCRIPT:
-                script = folder / "script"
-                script.write_text(workload.script or "")
-                interpreter = workload.interpreter or "bash"
-                return [self._interpreter(interpreter, env["PATH"]), str(script)]
-            case Runtime.RUNNER:
-                recorded = self.record.spec.recorded_answers
-                if recorded is None or recorded.file is None:
-                    raise EnvironmentProblem("no recorded answers: name a file with --recorded")
-                env["PODIUM_CONFIG"] = orjson.dumps(launch.config).decode()
-                env["PODIUM_RECORDED"] = recorded.file
-                return [sys.executable, "-m", "podium.runner", *workload.command]
-            case Runtime.CONTAINER:
-                tool = container_tool()
-                if tool is None:
-                    raise EnvironmentProblem("neither docker nor podman runs here")
-                as_file = node.input_as is InputAs.FILE
-                if not as_file and "PODIUM_INPUT_JSON" not in env:
-                    raise InputTooLarge(
-                        f"the input has more than {MAX_INPUT_BYTES} bytes, too many for the"
-                        " environment: set inputAs: File and read the file $PODIUM_INPUT"
-                    )
-                variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
-                handed = [variable.name for variable in variables]
-                handed += ["PODIUM_NODE", "PODIUM_EXECUTION", "PODIUM_RUN"]
-                if not as_file:
-                    handed.append("PODIUM_INPUT_JSON")
-                shown = {name: env[name] for name in dict.fromkeys(handed) if name in env}
-                for variable, value in os.environ.items():
-                    env.setdefault(variable, value)  # DOCKER_HOST and the like, for the client
-                name = self._container(launch.execution_id)
-                if launch.restart:
-                    tool.remove(name)  # its client died, it may not have
-                return tool.argv(name, workload, folder, shown, as_file=as_file)
-
-    def _interpreter(self, name: str, path: str) -> str:
-        program = self._found.get((name, path)) or shutil.which(name, path=path)
-        if program is None:
-            raise EnvironmentProblem(
-                f"config.interpreter: there is no program {name!r} in PATH: install it, or name"
-                " another, such as bash or python3"
+    def _not_started(self, launch: Launch, problem: BaseException | None) -> Observation:
+        """Describe why a program did not start. Raises `StoreError` if the disk is at fault."""
+        if isinstance(problem, OSError) and problem.errno in _DISK_ERRORS:
+            where = f" {problem.filename}" if problem.filename else ""
+            raise StoreError(
+                f"cannot write{where}: {problem.strerror}: make room, then podium resume"
+                f" {self.record.name}"
             )
-        self._found[name, path] = program
-        return program
-
-    def _container(self, execution: str) -> str:
-        return child_name(self.record.name, self.record.uid, execution)
-
-    def _artifacts(self, folder: Path, given: Mapping[str, object]) -> Path:
-        """Return where a node finds the artifacts of what is before it, by node id."""
-        outputs = given["dependencyOutputs"]
-        if not isinstance(outputs, Mapping) or not outputs:
-            return self.folder.nothing
-        found = folder / "artifacts-in"
-        found.mkdir(exist_ok=True)
-        for name in outputs:
-            execution = self.status.nodes[name].execution_id
-            link = found / name
-            link.unlink(missing_ok=True)
-            if execution is not None:
-                link.symlink_to(self.folder.execution(execution) / "artifacts")
-        return found
+        return not_started(launch, "Config", str(problem))
 
     def _watch_process(self, node: str, execution: str, process: processes.Process) -> None:
         self._processes[execution] = process
@@ -347,7 +284,8 @@ class LocalRun:
 
     async def _halt(self, execution: str, process: processes.Process) -> None:
         """End a program that is to go on with the run."""
-        if await process.is_begun():
+        process.stopping = True
+        with contextlib.suppress(OSError):
             (process.folder / processes.INTERRUPTED).touch()
         await self._end(execution, process)
 
@@ -355,7 +293,7 @@ class LocalRun:
         await process.stop()
         tool = container_tool() if (process.folder / "container").exists() else None
         if tool is not None:
-            await asyncio.to_thread(tool.remove, self._container(execution))
+            await asyncio.to_thread(tool.remove, self._commands.container(execution))
 
     async def _wait(self, node: str, execution: str, process: processes.Process) -> None:
         code = await process.wait()
@@ -371,67 +309,10 @@ class LocalRun:
     def _ended(
         self, node: str, execution: str, process: processes.Process, code: int | None
     ) -> Observation:
-        """Say how a program ended."""
-        folder = process.folder
-        if code is None:
-            told = (folder / processes.INTERRUPTED).exists()
-            return Observation(
-                node,
-                execution,
-                AttemptPhase.DISRUPTED,
-                attempt=process.attempt,
-                reason="Interrupted" if told else "ProcessLost",
-                message="it was stopped with podium"
-                if told
-                else "its process ended while podium was not there",
-                own=told,
-            )
-        seen = Observation(
-            node,
-            execution,
-            AttemptPhase.SUCCEEDED,
-            attempt=process.attempt,
-            at=process.ended_at or _changed(folder / "process"),
-            output=_written(folder),
-            output_limit=OUTPUT_LIMIT,
-        )
-        if code == 0:
-            return seen
-        shell_code = 128 - code if code < 0 else code
-        written = (seen.output or b"").decode(errors="replace")
-        reason, message, details = failed_program(shell_code, written, self._last_words(folder))
-        return replace(
-            seen,
-            phase=AttemptPhase.FAILED,
-            reason=reason,
-            message=message,
-            exit_code=shell_code,
-            retryable=is_retryable(reason),
-            details=details,
-        )
-
-    def _last_words(self, folder: Path) -> str:
-        """Return the end of what a program printed, without the values of secrets."""
-        try:
-            with (folder / "log").open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - 4000))
-                return hidden(log.read().decode(errors="replace"), self._secret_values())
-        except OSError:
-            return ""
+        return ended(node, execution, process, code, self._secret_values)
 
     def _secret_values(self) -> list[str]:
-        variables: list[EnvVar] = []
-        for node in self.engine.plan.nodes.values():
-            executor = executors.get(node.definition.executor or "")
-            if executor is not None:
-                variables += executor.workload(node.definition, node.definition.config).env
-            if node.definition.pod is not None:
-                variables += node.definition.pod.env
-        return secret_values(variables, self.secrets)
-
-
-class InputTooLarge(Exception):  # noqa: N818 - of the user's data, not a fault of podium
-    """The input does not fit into the environment of a container."""
+        return secret_values(variables_of(self.engine.plan), self.secrets)
 
 
 def _running(node: str, execution: str, process: processes.Process) -> Observation:
@@ -440,7 +321,7 @@ def _running(node: str, execution: str, process: processes.Process) -> Observati
         execution,
         AttemptPhase.RUNNING,
         attempt=process.attempt,
-        started_at=process.started_at or _changed(process.folder / "process") or time.time(),
+        started_at=process.started_at or changed_at(process.folder / "process") or time.time(),
     )
 
 
@@ -451,24 +332,3 @@ def _made(folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _changed(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None
-
-
-def _written(folder: Path) -> bytes | None:
-    """Return the beginning of a program's output, None if it wrote none."""
-    path = folder / "output.json"
-    if (folder / "container").exists():
-        path = folder / "container/output.json"
-    try:
-        with path.open("rb") as file:
-            return file.read(OUTPUT_LIMIT)
-    except FileNotFoundError:
-        return None
-    except OSError as error:  # a folder, for one
-        return f"{path.name}: {error.strerror}".encode()

@@ -19,15 +19,15 @@ def node(executor, **config):
         (node("script", script="x", interpeter="sh"), 'did you mean "interpreter"?'),
         (node("script", script="echo ${{ context.x }}"), "put it in env"),
         (node("script", script=3), "config.script"),
+        (node("script", script="x", interpreter="python3 -u"), "write a list, [python3, -u]"),
+        (node("script", script="x", interpreter=" "), "write bash or python3"),
+        (node("script", script="x", interpreter=[]), "config.interpreter"),
+        (node("script", script="x", interpreter=["", "-u"]), "must begin with a program"),
+        (node("script", script="x", interpreter=3), "config.interpreter"),
+        (node("script", script="#! \nx"), "config.script: its #! line names no program"),
         (node("container"), "config.image: is missing"),
         (node("container", image="a b"), "config.image"),
         (node("container", image="a", command="ls"), "config.command"),
-        (node("script", script="x", env=[{"name": "A"}]), "config.env[0]: has no value"),
-        (node("container", image="a", env=[{"name": "1", "value": ""}]), "config.env[0].name"),
-        (
-            node("script", script="x", env=[{"name": "A", "value": "b"}] * 2),
-            "config.env[1].name: duplicate variable 'A'",
-        ),
         (node("persona"), "config.personas: is missing"),
         (node("team", personas=[]), "config.personas"),
         (node("team", personas=["p"], lead="q"), "'q' is not one of the personas p"),
@@ -43,7 +43,6 @@ def test_workloads():
     made = node("script", script="echo $X", env=[{"name": "X", "value": "1"}])
     workload = executors.get("script").workload(made, made.config)
     assert (workload.runtime, workload.script) == (Runtime.SCRIPT, "echo $X")
-    assert workload.interpreter == "bash"
     assert "script" not in executors.get("script").expandable(made.config)
     made = node("container", image="i", args=["a"])
     workload = executors.get("container").workload(made, made.config)
@@ -53,6 +52,29 @@ def test_workloads():
         workload = executors.get(name).workload(made, made.config)
         assert (workload.runtime, workload.command) == (Runtime.RUNNER, ("persona",))
     assert executors.get("nope") is None
+
+
+@pytest.mark.parametrize(
+    ("config", "command"),
+    [
+        ({}, ("bash", "-eo", "pipefail")),
+        ({"interpreter": "bash"}, ("bash", "-eo", "pipefail")),
+        ({"interpreter": "/bin/bash"}, ("/bin/bash", "-eo", "pipefail")),
+        ({"interpreter": "sh"}, ("sh", "-e")),
+        ({"interpreter": "python3"}, ("python3",)),
+        ({"interpreter": ["bash"]}, ("bash",)),
+        ({"interpreter": ["python3", "-u", "a b"]}, ("python3", "-u", "a b")),
+        ({"script": "#!/usr/bin/env python3\nx"}, ("/usr/bin/env", "python3")),
+        ({"script": "#! /bin/sh -e  -u \nx"}, ("/bin/sh", "-e  -u")),
+        ({"script": "#!/bin/sh\nx", "interpreter": "bash"}, ("bash", "-eo", "pipefail")),
+        ({"script": " #!/bin/sh\nx"}, ("bash", "-eo", "pipefail")),
+    ],
+)
+def test_what_runs_a_script(config, command):
+    made = node("script", **{"script": "x", **config})
+    executor = executors.get("script")
+    assert executor.validate(made) == []
+    assert executor.workload(made, made.config).interpreter == command
 
 
 @pytest.mark.parametrize(

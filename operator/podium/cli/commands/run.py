@@ -8,18 +8,17 @@ from pathlib import Path
 
 import click
 
-from podium.api.names import is_object_name
 from podium.api.run import RecordedAnswers, WorkflowRunSpec
 from podium.cli.commands.definitions import sound_file
 from podium.cli.execution import carry_on, require_startable, secrets_of
 from podium.cli.options import context_options, result_option, secrets_option, state_dir_option
 from podium.cli.output import CliError
-from podium.cli.selection import RunSelection, directory_of, select_run
+from podium.cli.selection import directory_of, select_run
 from podium.cli.session import OpenRun, run_directory
 from podium.cli.values import context_of
 from podium.engine import Plan, initial_status
 from podium.local import containers
-from podium.local.store import RunFolder, RunRecord
+from podium.local.store import RunRecord
 from podium.runner import personas
 
 __all__ = ["run"]
@@ -69,7 +68,7 @@ def run(
             "fail_fast": fail_fast or selection.spec.fail_fast,
         }
     )
-    folder = run_directory(state_dir, run_name or _free_name(state_dir, selection))
+    folder = run_directory(state_dir, _run_name(run_name, selection.name, selection.prefix))
     answers = _recorded_file(spec, recorded, file)
     if answers is not None:
         spec.recorded_answers = RecordedAnswers(file=str(answers))
@@ -101,18 +100,11 @@ def run(
         return carry_on(OpenRun(folder, record, status, plan), output)
 
 
-def _free_name(state_dir: Path, selection: RunSelection) -> str:
-    """Return the name that the file gives its run; where that is taken, with an ending.
-
-    A file is run again and again, so only a name from the command line must be free.
-    """
-    name, prefix = selection.name, selection.prefix
-    if name:
-        if not (is_object_name(name) and RunFolder(state_dir, name).path.exists()):
-            return name
-        prefix = f"{name}-"
+def _run_name(option: str | None, name: str, prefix: str) -> str:
+    if option is not None:
+        return option
     ending = "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311 - only to be another
-    return f"{prefix[:240]}{ending}"
+    return name or f"{prefix[:240]}{ending}"
 
 
 def _recorded_file(spec: WorkflowRunSpec, option: Path | None, file: str) -> Path | None:

@@ -313,7 +313,10 @@ def _variables(
         own.append({"name": "PODIUM_RECORDED", "value": f"{RECORDED}/answers"})
     taken = {variable["name"] for variable in own}
     more = node.definition.pod.env if node.definition.pod is not None else []
-    theirs: dict[str, dict[str, Any]] = {str(each.get("name")): each for each in defaults}
+    theirs: dict[str, dict[str, Any]] = {}
+    if workload.runtime is Runtime.SCRIPT:  # what it prints before a time-out is in its log
+        theirs["PYTHONUNBUFFERED"] = {"name": "PYTHONUNBUFFERED", "value": "1"}
+    theirs |= {str(each.get("name")): each for each in defaults}
     theirs |= {variable.name: _variable(variable) for variable in (*workload.env, *more)}
     return [*own, *(value for name, value in theirs.items() if name not in taken)]
 
@@ -340,7 +343,7 @@ def _program(
         case Runtime.SCRIPT:
             annotations[ANNOTATION_SCRIPT] = workload.script or ""
             files.append(_from_annotation("script", ANNOTATION_SCRIPT))
-            container["command"] = [_literal(workload.interpreter or "bash"), f"{GIVEN}/script"]
+            container["command"] = [*map(_literal, workload.interpreter), f"{GIVEN}/script"]
             if workload.image is None:
                 container["workingDir"] = "/tmp"  # noqa: S108 - of the container
         case Runtime.RUNNER:

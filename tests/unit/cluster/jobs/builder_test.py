@@ -443,8 +443,27 @@ def test_the_input_is_an_annotation_read_by_field_ref():
 def test_a_script_is_an_annotation_and_has_its_input_twice():
     made = template(SCRIPT)
     assert made["metadata"]["annotations"]["podium.dev/script"] == "echo $HOME $(id) $$"
-    assert made["spec"]["containers"][0]["command"] == ["bash", "/podium/given/script"]
+    assert made["spec"]["containers"][0]["command"] == [
+        *("bash", "-eo", "pipefail", "/podium/given/script")
+    ]
     assert {"PODIUM_INPUT", "PODIUM_INPUT_JSON", "PODIUM_ARTIFACTS_OUT"} <= set(env(SCRIPT))
+    assert env(SCRIPT)["PYTHONUNBUFFERED"]["value"] == "1"
+    own = {**SCRIPT["config"], "env": [{"name": "PYTHONUNBUFFERED", "value": ""}]}
+    assert env({**SCRIPT, "config": own})["PYTHONUNBUFFERED"]["value"] == ""
+    assert "PYTHONUNBUFFERED" not in env(CONTAINER)
+
+
+@pytest.mark.parametrize(
+    ("config", "command"),
+    [
+        ({"interpreter": ["python3", "-u", "$(X)"]}, ["python3", "-u", "$$(X)"]),
+        ({"script": "#!/usr/bin/env python3\nx"}, ["/usr/bin/env", "python3"]),
+        ({"interpreter": "sh"}, ["sh", "-e"]),
+    ],
+)
+def test_a_script_runs_by_its_interpreter_as_on_a_laptop(config, command):
+    made = spec_of({**SCRIPT, "config": {**SCRIPT["config"], **config}})
+    assert made["containers"][0]["command"] == [*command, "/podium/given/script"]
 
 
 def test_a_persona_has_its_config_and_the_recorded_answers():

@@ -1,0 +1,164 @@
+"""The command of an execution on a laptop, its environment, and the files that it finds."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from podium import executors
+from podium.api.names import child_name
+from podium.api.run import WorkflowRunStatus
+from podium.api.workflow import InputAs, Node
+from podium.engine import Launch
+from podium.executors import Runtime, Workload
+from podium.local.artifacts import Artifacts
+from podium.local.containers import container_tool
+from podium.local.environment import MAX_INPUT_BYTES, EnvironmentProblem, inherited, prepare
+from podium.local.store import RunFolder, RunRecord
+
+__all__ = ["Command", "Commands", "InputTooLarge", "find_program"]
+
+
+class InputTooLarge(Exception):  # noqa: N818 - of the user's data, not a fault of podium
+    """The input does not fit into the environment of a container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to start."""
+
+    argv: list[str]
+    env: Mapping[str, str]
+    workdir: Path
+    artifacts: Artifacts
+
+
+class Commands:
+    """Makes the commands of a run's executions."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        record: RunRecord,
+        secrets: Mapping[str, Mapping[str, str]],
+        passed: Mapping[str, str],
+    ) -> None:
+        self._folder = folder
+        self._record = record
+        self.secrets = secrets
+        self._inherited = {**inherited(), **passed}
+        self._found: dict[tuple[str, str], str] = {}
+        """Programs, by name and PATH."""
+
+    def build(self, launch: Launch, node: Node, status: WorkflowRunStatus) -> Command:
+        """Make the command of an execution, and write what it finds into its directory.
+
+        Raises `InputTooLarge`, `EnvironmentProblem`, `OSError`, `ValueError`.
+        """
+        executor = executors.get(node.executor or "")
+        if executor is None:
+            raise EnvironmentProblem(f"unknown executor {node.executor!r}")
+        folder = self._folder.execution(launch.execution_id)
+        workload = executor.workload(node, launch.config)
+        variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
+        env = prepare(
+            folder, self._record.name, launch.input, variables, self.secrets, self._inherited
+        )
+        artifacts = Artifacts.lay_out(
+            folder / "artifacts-in", self._originals(launch.input, status)
+        )
+        env["PODIUM_ARTIFACTS_IN"] = str(artifacts.path)
+        argv = self._argv(launch, node, workload, folder, env)
+        return Command(argv, env, Path(self._record.workdir), artifacts)
+
+    def container(self, execution: str) -> str:
+        """Name the container of an execution."""
+        return child_name(self._record.name, self._record.uid, execution)
+
+    def _originals(self, given: Mapping[str, object], status: WorkflowRunStatus) -> dict[str, Path]:
+        """Return where the artifacts are of what is before a node, by node id."""
+        outputs = given["dependencyOutputs"]
+        if not isinstance(outputs, Mapping):
+            return {}
+        executions = {name: status.nodes[name].execution_id for name in outputs}
+        return {
+            name: self._folder.execution(execution) / "artifacts"
+            for name, execution in executions.items()
+            if execution is not None
+        }
+
+    def _argv(
+        self, launch: Launch, node: Node, workload: Workload, folder: Path, env: dict[str, str]
+    ) -> list[str]:
+        """Return the command, and add to its environment what belongs to it."""
+        match workload.runtime:
+            case Runtime.SCRIPT:
+                script = folder / "script"
+                script.write_text(workload.script or "")
+                program, *arguments = workload.interpreter
+                where = (program, env["PATH"])
+                if where not in self._found:
+                    workdir = Path(self._record.workdir)
+                    found = find_program(program, env["PATH"], workdir)
+                    if found is None:
+                        raise EnvironmentProblem(missing_program(node, program, workdir))
+                    self._found[where] = found
+                return [self._found[where], *arguments, str(script)]
+            case Runtime.RUNNER:
+                recorded = self._record.spec.recorded_answers
+                if recorded is None or recorded.file is None:
+                    raise EnvironmentProblem("no recorded answers: name a file with --recorded")
+                env["PODIUM_CONFIG"] = orjson.dumps(launch.config).decode()
+                env["PODIUM_RECORDED"] = recorded.file
+                return [sys.executable, "-m", "podium.runner", *workload.command]
+            case Runtime.CONTAINER:
+                return self._container_argv(launch, node, workload, folder, env)
+
+    def _container_argv(
+        self, launch: Launch, node: Node, workload: Workload, folder: Path, env: dict[str, str]
+    ) -> list[str]:
+        tool = container_tool()
+        if tool is None:
+            raise EnvironmentProblem("neither docker nor podman runs here")
+        as_file = node.input_as is InputAs.FILE
+        if not as_file and "PODIUM_INPUT_JSON" not in env:
+            raise InputTooLarge(
+                f"the input has more than {MAX_INPUT_BYTES} bytes, too many for the"
+                " environment: set inputAs: File and read the file $PODIUM_INPUT"
+            )
+        variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
+        handed = [variable.name for variable in variables]
+        handed += ["PODIUM_NODE", "PODIUM_EXECUTION", "PODIUM_RUN"]
+        if not as_file:
+            handed.append("PODIUM_INPUT_JSON")
+        shown = {name: env[name] for name in dict.fromkeys(handed) if name in env}
+        for variable, value in os.environ.items():
+            env.setdefault(variable, value)  # DOCKER_HOST and the like, for the client
+        name = self.container(launch.execution_id)
+        if launch.restart:
+            tool.remove(name)  # its client died, it may not have
+        return tool.argv(name, workload, folder, shown, as_file=as_file)
+
+
+def find_program(name: str, path: str, workdir: Path) -> str | None:
+    """Return the path of a program: by PATH, or from the working directory if it has a slash."""
+    if "/" not in name:
+        return shutil.which(name, path=path)
+    program = workdir / name
+    return str(program) if program.is_file() and os.access(program, os.X_OK) else None
+
+
+def missing_program(node: Node, name: str, workdir: Path) -> str:
+    """Say that a script's interpreter is not there."""
+    field = "config.interpreter" if node.config.get("interpreter") else "config.script: its #! line"
+    where = f"in {workdir}" if "/" in name and not name.startswith("/") else "in PATH"
+    if name.startswith("/"):
+        where = "here"
+    return (
+        f"{field}: there is no program {name!r} {where}: install it, or name another, such as"
+        " bash or python3"
+    )

@@ -1,0 +1,129 @@
+"""How a program of a laptop run ended, as the engine takes it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from podium import executors
+from podium.api.workflow import EnvVar
+from podium.engine import AttemptPhase, Observation, Plan
+from podium.executors.outcome import failed_program, is_retryable
+from podium.local import processes
+from podium.local.environment import hidden
+from podium.local.files import IrregularFileError, read_end, read_regular
+
+__all__ = ["OUTPUT_LIMIT", "changed_at", "ended", "variables_of"]
+
+OUTPUT_LIMIT = 4096
+"""Bytes of an output: as on the cluster, so that what runs here runs there."""
+_LOG_END = 4000
+_KILLED = 137
+
+
+def ended(
+    node: str,
+    execution: str,
+    process: processes.Process,
+    code: int | None,
+    secret_values: Callable[[], Iterable[str]],
+) -> Observation:
+    """Describe the end of a program; `code` is None if nobody recorded one.
+
+    A program is started again as the same execution only if podium stopped it, or if it ended while
+    no podium was there; whatever ends one that podium watches is the node's own failure.
+    """
+    folder = process.folder
+    if code is None:
+        was_stopped = (folder / processes.INTERRUPTED).exists()
+        if was_stopped or not process.was_alive:
+            return Observation(
+                node,
+                execution,
+                AttemptPhase.DISRUPTED,
+                attempt=process.attempt,
+                reason="Interrupted" if was_stopped else "ProcessLost",
+                message="it was stopped with podium"
+                if was_stopped
+                else "its process ended while podium was not there",
+                own=was_stopped,
+            )
+        code = _KILLED
+    output, size, problem = _written(folder)
+    seen = Observation(
+        node,
+        execution,
+        AttemptPhase.SUCCEEDED,
+        attempt=process.attempt,
+        at=process.ended_at or changed_at(folder / "process"),
+        output=output,
+        output_limit=OUTPUT_LIMIT,
+    )
+    if code != 0:
+        code = 128 - code if code < 0 else code
+        written = (output or b"").decode(errors="replace")
+        reason, message, details = failed_program(code, written, _last_words(folder, secret_values))
+        return replace(
+            seen,
+            phase=AttemptPhase.FAILED,
+            reason=reason,
+            message=message,
+            exit_code=code,
+            retryable=is_retryable(reason),
+            details=details,
+        )
+    if problem:
+        return replace(seen, phase=AttemptPhase.FAILED, reason="OutputNotJSON", message=problem)
+    if size >= OUTPUT_LIMIT:
+        return replace(
+            seen,
+            phase=AttemptPhase.FAILED,
+            reason="OutputTooLarge",
+            message=f"the output has {size} bytes, it must have less than {OUTPUT_LIMIT}: hand over"
+            " a smaller output, and files in $PODIUM_ARTIFACTS_OUT",
+            retryable=False,
+        )
+    return seen
+
+
+def variables_of(plan: Plan) -> list[EnvVar]:
+    """Return the variables that the nodes of a definition set."""
+    variables: list[EnvVar] = []
+    for node in plan.nodes.values():
+        executor = executors.get(node.definition.executor or "")
+        if executor is not None:
+            variables += executor.workload(node.definition, node.definition.config).env
+        if node.definition.pod is not None:
+            variables += node.definition.pod.env
+    return variables
+
+
+def changed_at(path: Path) -> float | None:
+    """Return when a file was changed, None if it is not there."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return None
+
+
+def _written(folder: Path) -> tuple[bytes | None, int, str]:
+    """Return the beginning of a program's output (None: it wrote none), its size, what is wrong."""
+    path = folder / "output.json"
+    if (folder / "container").exists():
+        path = folder / "container/output.json"
+    try:
+        return *read_regular(path, OUTPUT_LIMIT), ""
+    except FileNotFoundError:
+        return None, 0, ""
+    except IrregularFileError as error:
+        return None, 0, f"$PODIUM_OUTPUT: {error}: write one JSON object to a file"
+    except OSError as error:
+        return None, 0, f"$PODIUM_OUTPUT: {error.strerror}"
+
+
+def _last_words(folder: Path, secret_values: Callable[[], Iterable[str]]) -> str:
+    """Return the end of what a program printed, without the values of secrets."""
+    try:
+        text = read_end(folder / "log", _LOG_END).decode(errors="replace")
+    except OSError:
+        return ""
+    return hidden(text, secret_values())
