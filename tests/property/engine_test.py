@@ -451,3 +451,54 @@ def test_a_suspended_run_starts_nothing(case, data):
     assert {n: e[:2] for n, e in harness.ends().items()} == {
         n: e[:2] for n, e in expected(case).items()
     }
+
+
+@settings(SETTINGS, max_examples=100)
+@given(cases(most=4), st.data())
+def test_an_execution_id_is_given_out_for_one_launch_only(case, data):
+    """Whatever is cancelled, run again, or lost in a crash: a repeated id is the same launch.
+
+    Each re-run changes the context, which each launch carries: an id that comes back with another
+    value would adopt a program that was started before the re-run.
+    """
+    for node in case.spec.nodes:
+        node.config = {"script": "true", "env": [{"name": "V", "value": "${{ context.v }}"}]}
+    case.spec.global_context = {"v": 0}
+    harness = Harness(case, fail_fast=data.draw(st.booleans()))
+    given, stopped = {}, set()
+    everything = tuple(node.id for node in case.spec.nodes)
+    asked = []
+
+    def start(launch, real=harness.world.start):
+        value = launch.config["env"][0]["value"]
+        assert given.setdefault(launch.execution_id, value) == value, launch.execution_id
+        assert launch.execution_id not in stopped, launch.execution_id
+        real(launch)
+
+    def stop(action, real=harness.world.stop):
+        stopped.add(action.execution_id)
+        real(action)
+
+    harness.world.start, harness.world.stop = start, stop
+    cancel = False
+    for number in range(1, data.draw(st.integers(1, 6)) + 1):
+        what = data.draw(st.sampled_from(["go on", "rerun", "cancel", "crash", "refuse"]))
+        if what == "rerun":
+            cancel = False
+            asked.append(RerunRequest(f"q{number}", everything, context={"v": number}))
+        elif what == "cancel":
+            cancel = True
+        elif what == "crash":
+            harness.crash()
+        waiting = [r for r in asked if r.id not in harness.written.get("handledRequests", ())]
+        seen = [harness.world.see(execution) for execution in harness.world.executions]
+        if what == "refuse":
+            seen += [
+                Observation(node, execution, AttemptPhase.REFUSED, reason="QuotaExceeded")
+                for node, execution in harness.engine._run.executions.launching.items()
+            ]
+        die_at = data.draw(st.sampled_from([None, None, 0, 1, 2]))
+        control = Control(cancel=cancel)
+        harness.turn(seen, die_at=die_at, requests=waiting, control=control)
+        if not cancel:
+            hostile(data.draw, harness, data.draw(st.integers(0, 4)))

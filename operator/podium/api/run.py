@@ -204,6 +204,9 @@ class NodeState(ApiModel, defer_build=False):
     """Retries since the last run or re-run."""
     execution_count: int = 0
     """Number of executions in this run."""
+    cancelled_launches: int = 0
+    """Launches that were cancelled before anything of them was seen to run. Their execution ids are
+    spent: the next execution is counted after them."""
     disruptions: int = 0
     """Evictions, preemptions and the like after which the latest execution was restarted."""
     quality_score: float | None = None
@@ -216,6 +219,11 @@ class NodeState(ApiModel, defer_build=False):
     """Whether an upstream node was re-run since, without cascade."""
     history: list[ExecutionRecord] = Field(default_factory=list, max_length=10)
     """Earlier executions, the latest first, 10 at most."""
+
+    @property
+    def last_execution_number(self) -> int:
+        """The number n of the latest execution id `node-n` that is spent or recorded."""
+        return self.execution_count + self.cancelled_launches
 
 
 class ContextEdit(ApiModel):
@@ -279,6 +287,9 @@ class WorkflowRunStatus(ApiModel):
     """The first nodes that failed; large runs only."""
     removed_nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=500)
     """Last state of nodes that a newer definition no longer has."""
+    forgotten_executions: int = 0
+    """The highest execution number of removed nodes that are no longer kept; nodes that are new count
+    on from it, so that no execution id is given twice."""
 
 
 class WorkflowStatus(ApiModel):

@@ -49,7 +49,6 @@ class Engine:
         self._queue = ReadyQueue(self._run)
         self._joins = Joins(self._run, self._queue)
         self._reruns = Reruns(self._run, self._queue, self._joins)
-        self._has_stepped = False
         rebuild(self._run, self._queue, self._joins, plan)
 
     @property
@@ -94,7 +93,7 @@ class Engine:
         """
         state = self._run.status.nodes.get(node)
         number = execution_number(node, execution)
-        return state is None or number is None or number <= state.execution_count
+        return state is None or number is None or number <= state.last_execution_number
 
     def step(
         self,
@@ -112,20 +111,20 @@ class Engine:
         control = control or Control()
         run, queue, joins = self._run, self._queue, self._joins
         run.now = round(now, 3)
-        if not self._has_stepped:
-            # A node may be decidable although the crash came before it was decided.
-            self._has_stepped = True
+        unexpected: list[Observation] = []
+        if run.is_first_step:
+            # First of all, what a predecessor left. Then: a node may be decidable although the
+            # crash came before it was decided.
+            unexpected += self._observe(observations)
+            observations = ()
             if run.status.started_at is not None:
                 joins.decide(list(run.plan.nodes))
         for request in requests:
             self._reruns.handle(request, control)
+        run.is_first_step = False
         if run.status.started_at is None and (control.cancel or not control.suspend):
             begin(run, queue, joins)
-        unexpected = []
-        for seen in observations:
-            if not observe(run, queue, seen):
-                unexpected.append(seen)
-            joins.propagate()
+        unexpected += self._observe(observations)
         if control.cancel:
             cancel_pending(run, RUN_CANCELLED, "the run was cancelled")
         expire(run, queue, joins)
@@ -138,3 +137,12 @@ class Engine:
         if (wake := queue.next_wake()) is not None:
             run.actions.append(WakeAt(wake))
         return run.take_actions()
+
+    def _observe(self, observations: Iterable[Observation]) -> list[Observation]:
+        """Take in what was seen; return what is of executions that the run does not expect."""
+        unexpected = []
+        for seen in observations:
+            if not observe(self._run, self._queue, seen):
+                unexpected.append(seen)
+            self._joins.propagate()
+        return unexpected

@@ -11,6 +11,9 @@ class Executions:
     def __init__(self) -> None:
         self.launching: dict[str, str] = {}
         """Execution by node: its Launch was given out and not answered yet."""
+        self.unrecorded: dict[str, str] = {}
+        """Execution by node: it was given out, by this engine or by one that crashed, and the status
+        does not record it. Something of it may exist."""
         self.restarting: set[str] = set()
         """Running nodes whose Launch after a disruption was not answered yet."""
         self.disrupted: set[str] = set()
@@ -41,10 +44,26 @@ class Executions:
         del self._stopping[node]
         return True
 
-    def drop_launch(self, node: str) -> str | None:
-        """Forget an unanswered Launch; return its execution, None for one after a disruption."""
+    def add_launch(self, node: str, execution: str) -> None:
+        """Note that a Launch is given out."""
+        self.launching[node] = execution
+        self.add_unrecorded(node, execution)
+
+    def add_unrecorded(self, node: str, execution: str) -> None:
+        """Note that an execution was given out which the status does not record."""
+        known = execution_number(node, self.unrecorded.get(node, "")) or 0
+        if (execution_number(node, execution) or 0) >= known:
+            self.unrecorded[node] = execution
+
+    def set_recorded(self, node: str) -> None:
+        """Note that the launch of a node was answered, and that the status records it."""
+        if self.unrecorded.get(node) == self.launching.pop(node):
+            del self.unrecorded[node]
+
+    def drop_launch(self, node: str) -> None:
+        """Expect no answer to a Launch any more; what it gave out may exist all the same."""
         self.restarting.discard(node)
-        return self.launching.pop(node, None)
+        self.launching.pop(node, None)
 
     def is_current(self, node: str, state: NodeState | None, execution: str) -> bool:
         """Return whether an execution is due or runs, as far as is known: it may be started."""

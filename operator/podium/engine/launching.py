@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from podium import executors, expressions
-from podium.api.run import NodeStatus
 from podium.engine.context import InputProblem, node_input
 from podium.engine.joins import Joins
 from podium.engine.model import Launch
@@ -43,11 +42,7 @@ def _launch(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
         warnings.append("answers were recorded: no model was asked")
     if warnings != state.warnings:
         run.touch(node.id).warnings = warnings
-    if state.status is NodeStatus.RUNNING:
-        run.executions.restarting.add(node.id)
-    else:
-        run.executions.launching[node.id] = execution
-    run.actions.append(Launch(node.id, execution, state.disruptions, config, given.document))
+    run.launch(Launch(node.id, execution, state.disruptions, config, given.document))
 
 
 def _config(run: RunState, node: PlanNode) -> Mapping[str, Any]:

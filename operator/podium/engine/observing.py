@@ -26,7 +26,10 @@ def observe(run: RunState, queue: ReadyQueue, seen: Observation) -> bool:
         return True
     state = run.known(seen.node)
     if state is None or not executions.is_current(seen.node, state, seen.execution_id):
-        return seen.phase not in _LIVE
+        number = execution_number(seen.node, seen.execution_id) or 0
+        if state is not None and number > state.last_execution_number:
+            executions.add_unrecorded(seen.node, seen.execution_id)
+        return False
     if seen.attempt and seen.attempt in executions.disrupted:
         return True
     if seen.phase is AttemptPhase.REFUSED:
@@ -65,27 +68,31 @@ def stop_former(run: RunState, seen: Observation) -> bool:
     state = run.known(seen.node)
     number = execution_number(seen.node, seen.execution_id)
     if state is not None and number is not None:
-        if number > state.execution_count:
+        if number > state.last_execution_number:
             return False
         if recorded_outcome(state, seen.execution_id) is not None:
             return True  # late news of something that was seen to end
+    run.spend(seen.node, seen.execution_id)
     _stop_seen(run, seen)
     return True
 
 
 def stop_unknown(run: RunState, seen: Observation) -> None:
-    """Stop a live execution that counts beyond what the status knows, unless it is due.
+    """Stop an execution that counts beyond what the status knows, unless it may be due.
 
     A predecessor that crashed before it wrote the status may have launched it: the same decision
-    will be made again and find it.
+    will be made again and find it. Where it is not made, the id is spent.
     """
     is_due = run.executions.launching.get(seen.node) == seen.execution_id
     if run.status.nodes[seen.node].status.ended and not is_due:
+        run.executions.unrecorded.pop(seen.node, None)
+        run.spend(seen.node, seen.execution_id)
         _stop_seen(run, seen)
 
 
 def _stop_seen(run: RunState, seen: Observation) -> None:
-    if not run.executions.is_stopping(seen.node, seen.execution_id):
+    is_live = seen.phase in _LIVE
+    if is_live and not run.executions.is_stopping(seen.node, seen.execution_id):
         run.stop(seen.node, seen.execution_id, "Unexpected")
 
 
@@ -112,8 +119,9 @@ def _launched(run: RunState, seen: Observation, state: NodeState) -> None:
             run.touch(seen.node).next_attempt_at = None
             state.reason = state.message = ""
         return
-    if run.executions.launching.pop(seen.node, None) is None:
+    if seen.node not in run.executions.launching:
         return
+    run.executions.set_recorded(seen.node)
     run.transition(seen.node, NodeStatus.RUNNING)
     state.execution_id = seen.execution_id
     state.execution_count += 1

@@ -119,7 +119,7 @@ class Reruns:
         for node in nodes:
             state = run.status.nodes[node]
             former = state.status
-            run.stop_current(node, reason)
+            self._abandon(node, reason)
             if state.execution_id is not None and former in _RAN:
                 ended = former if former.ended else NodeStatus.CANCELLED
                 why = state.reason if former.ended else reason
@@ -138,6 +138,14 @@ class Reruns:
         reopen(run, self._queue)
         joins.decide(sorted(set(nodes), key=lambda node: run.plan.nodes[node].index))
 
+    def _abandon(self, node: str, reason: str) -> None:
+        """Stop what runs of a node; what may have been launched before is not adopted later."""
+        run = self._run
+        status = run.status.nodes[node].status
+        if run.is_first_step and not status.ended and status is not NodeStatus.RUNNING:
+            run.executions.add_unrecorded(node, run.next_execution(node))
+        run.stop_current(node, reason)
+
     def _migrate(self, plan: Plan) -> list[str]:
         """Move the run to a newer definition; return the nodes that must run (again)."""
         run = self._run
@@ -152,7 +160,8 @@ class Reruns:
             removed[node] = state
             # The newest matter most, and the status must not grow without bound.
             while len(removed) > REMOVED_NODES:
-                del removed[next(iter(removed))]
+                last = removed.pop(next(iter(removed))).last_execution_number
+                run.status.forgotten_executions = max(run.status.forgotten_executions, last)
         changed = [
             node.id
             for node in plan.nodes.values()
@@ -162,7 +171,12 @@ class Reruns:
             # One that comes back goes on counting: an id of an execution is given once.
             node: states.get(node)
             or removed.pop(node, None)
-            or NodeState(status=NodeStatus.PENDING, created_at=run.now, updated_at=run.now)
+            or NodeState(
+                status=NodeStatus.PENDING,
+                created_at=run.now,
+                updated_at=run.now,
+                cancelled_launches=run.status.forgotten_executions,
+            )
             for node in plan.nodes
         }
         for node in changed:
@@ -219,7 +233,7 @@ class Reruns:
         run = self._run
         state = run.status.nodes[node]
         former = state.status
-        run.stop_current(node, "Restore")
+        self._abandon(node, "Restore")
         if state.execution_id is not None and former is not NodeStatus.READY:
             ended = former if former.ended else NodeStatus.CANCELLED
             archive(state, ended, state.reason, "", run.now)

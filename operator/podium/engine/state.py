@@ -10,9 +10,9 @@ from podium.api.base import shorten
 from podium.api.names import execution_id
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.engine.context import node_scope
-from podium.engine.executions import Executions
+from podium.engine.executions import Executions, execution_number
 from podium.engine.history import edited_context
-from podium.engine.model import Action, Emit, EventType, RunInfo, Stop
+from podium.engine.model import Action, Emit, EventType, Launch, RunInfo, Stop
 from podium.engine.plan import Plan
 from podium.engine.transitions import TRANSITIONS
 
@@ -21,6 +21,9 @@ __all__ = ["RUN_CANCELLED", "RUN_TIMEOUT", "UPSTREAM_FAILED", "Changes", "RunSta
 UPSTREAM_FAILED = "UpstreamFailed"
 RUN_CANCELLED = "RunCancelled"
 RUN_TIMEOUT = "RunTimeout"
+MAX_AHEAD = 100
+"""Executions that a predecessor may have launched of a node without having written it: a number
+beyond is not Podium's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,15 @@ class RunState:
         self.initial_context = dict(initial_context)
         self.now = 0.0
         self.actions: list[Action] = []
-        """What the shell is to do, in order."""
+        """What the shell is to do, in order; launches come after all else."""
+        self._launches: dict[str, tuple[Launch, bool]] = {}
+        """Launches of this step by node, with whether their execution is new to every shell: what
+        ends its node in the same step withdraws them."""
         self.ended: deque[str] = deque()
         """Nodes that have ended and whose outgoing edges are not decided yet."""
         self.executions = Executions()
+        self.is_first_step = True
+        """Whether nothing has been stepped yet: a predecessor may have launched what is not ended."""
         self.run_changed = False
         self._changed: set[str] = set()
         self.load(plan)
@@ -104,6 +112,7 @@ class RunState:
         if status.ended:
             state.deadline = None
             self.executions.drop_launch(node)
+            self._spend_unrecorded(node, reason or status.value)
         return state
 
     def touch(self, node: str) -> NodeState:
@@ -126,7 +135,7 @@ class RunState:
         state = self.status.nodes[node]
         if state.status is NodeStatus.RUNNING and state.execution_id is not None:
             return state.execution_id
-        return execution_id(node, state.execution_count + 1)
+        return execution_id(node, state.last_execution_number + 1)
 
     def node_scope(self, node: str) -> Mapping[str, Any]:
         """Return the names that a node's own expressions know."""
@@ -167,16 +176,50 @@ class RunState:
 
     def stop_current(self, node: str, reason: str) -> None:
         """Stop the execution of a node that runs or is being launched, if there is one."""
-        execution = self.executions.drop_launch(node)
+        self.executions.drop_launch(node)
         state = self.status.nodes[node]
-        if state.status is NodeStatus.RUNNING:
-            execution = state.execution_id
-        if execution is not None:
+        if state.status is NodeStatus.RUNNING and state.execution_id is not None:
+            self._launches.pop(node, None)
+            self.stop(node, state.execution_id, reason)
+        self._spend_unrecorded(node, reason)
+
+    def launch(self, launch: Launch) -> None:
+        """Give out a launch, of a new execution or of one that was disrupted."""
+        node, execution = launch.node, launch.execution_id
+        is_new = False
+        if self.status.nodes[node].status is NodeStatus.RUNNING:
+            self.executions.restarting.add(node)
+        else:
+            is_new = node not in self.executions.unrecorded
+            self.executions.add_launch(node, execution)
+        self._launches[node] = launch, is_new
+
+    def spend(self, node: str, execution: str) -> bool:
+        """Never give out an execution's id (again); False: the status knows of it already."""
+        state = self.status.nodes.get(node) or self.status.removed_nodes.get(node)
+        number = execution_number(node, execution)
+        last = 0 if state is None else state.last_execution_number
+        if state is None or number is None or not last < number <= last + MAX_AHEAD:
+            return False
+        state.cancelled_launches = number - state.execution_count
+        self.run_changed = True
+        if node in self.status.nodes:
+            self.touch(node)
+        return True
+
+    def _spend_unrecorded(self, node: str, reason: str) -> None:
+        """Stop what was given out of a node, and is not wanted any more."""
+        execution = self.executions.unrecorded.pop(node, None)
+        if execution is None:
+            return
+        _, is_new = self._launches.pop(node, (None, False))
+        if not is_new and self.spend(node, execution):
             self.stop(node, execution, reason)
 
     def take_actions(self) -> list[Action]:
         """Return the actions since the last call."""
-        actions, self.actions = self.actions, []
+        actions = [*self.actions, *(launch for launch, _ in self._launches.values())]
+        self.actions, self._launches = [], {}
         return actions
 
     # Changes
