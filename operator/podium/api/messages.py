@@ -5,6 +5,7 @@ A message names what is wrong and what would be right; `Problem` adds where.
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -72,7 +73,8 @@ def translate(
     for detail in error.errors(include_url=False):
         path, name = _place(model, tuple(detail["loc"]))
         if path not in found:
-            found[path] = Problem(path, _message(detail, model, path, name, wording(path), style))
+            again = partial(_message, detail, model, path, name, style=style)
+            found[path] = Problem(path, again(wording(path)), reworded=again)
     return list(found.values())
 
 
@@ -144,7 +146,7 @@ def _message(
         parent = shape.model_at(model, path[:-1])
         return unknown_field(name, parent or model, style)
     if kind == "missing":
-        return _missing(name)
+        return _missing(name, written)
     if kind in ("enum", "literal_error"):
         return _enum(detail, model, path)
     if _is_quantity(path):
@@ -203,7 +205,10 @@ def _hint(kind: str, value: Any, written: str | None) -> str:
     if kind.startswith("bool") and isinstance(value, str) and value.lower() in ("true", "false"):
         return ": remove the quotes"
     if value is None:
-        return ": leave it out, or give it a value"
+        quoted = ""
+        if written and written.isalpha():
+            quoted = f', or write "{written}" in quotes for the string'
+        return f": leave it out, or give it a value{quoted}"
     return ""
 
 
@@ -231,7 +236,9 @@ def _limit(kind: str, context: Mapping[str, Any], value: Any, written: str | Non
     return message + (", and is empty" if not value else "")
 
 
-def _missing(name: str) -> str:
+def _missing(name: str, written: str | None) -> str:
+    if written and written.isalpha():  # a null in the source, which counts as left out
+        return f'is missing: {written} means null, write "{written}" in quotes for the string'
     wanted = {
         "apiVersion": "write apiVersion: podium.dev/v1alpha1",
         "kind": "write kind: Workflow or kind: WorkflowRun",

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from podium.errors import PodiumError
@@ -39,6 +39,8 @@ class Problem:
     line: int | None = None
     """1-based line in the file; None where there is no file."""
     file: str | None = None
+    reworded: Callable[[str | None], str] | None = field(default=None, compare=False, repr=False)
+    """Makes the message again, given how the value is written in the source: `yes` for true."""
 
     def __str__(self) -> str:
         """Return `file:line: path: message`, leaving out what is unknown."""

@@ -4,6 +4,7 @@ Built once per definition, on networkx; the engine keeps what it needs of it as 
 (`podium.engine.plan`). All problems of a definition are reported in one go, each with its path.
 """
 
+from dataclasses import replace
 from functools import cached_property
 
 from podium.api.problems import Path, Problem, Severity
@@ -26,10 +27,7 @@ class WorkflowDAG(Graph):
         It is checked once, however often this is asked. Paths begin with `base`. What needs a
         sound graph (ancestors) is left out while the graph is not.
         """
-        return [
-            Problem((*base, *problem.path), problem.message, problem.severity)
-            for problem in self._problems
-        ]
+        return [replace(problem, path=(*base, *problem.path)) for problem in self._problems]
 
     @cached_property
     def _problems(self) -> list[Problem]:

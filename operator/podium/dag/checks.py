@@ -1,12 +1,14 @@
 """What can be wrong beyond the shape of the graph: conditions, contracts, configs."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from podium import contracts, executors, expressions
 from podium.api.problems import Path, Problem, Severity
 from podium.api.workflow import EdgeType, Node, WorkflowSpec
 from podium.dag.graph import DagEdge, Graph
+from podium.dag.literals import literal_templates
 from podium.dag.references import ReferenceChecks
 
 __all__ = ["DefinitionChecks"]
@@ -33,6 +35,7 @@ class DefinitionChecks:
         for dag_edge in self.dag.refused:
             if dag_edge.edge.condition is not None:
                 self._condition((*dag_edge.path, "condition"), dag_edge.edge.condition)
+        self.found += literal_templates(self.spec, self.dag.nodes)
         return self.found
 
     def _error(self, path: Path, message: str) -> None:
@@ -76,7 +79,7 @@ class DefinitionChecks:
             )
             return
         for problem in executor.validate(node):
-            self.found.append(Problem((*path, *problem.path), problem.message, problem.severity))
+            self.found.append(replace(problem, path=(*path, *problem.path)))
         for place, text in _strings(executor.expandable(node.config)):
             if not expressions.has_template(text):
                 continue

@@ -1,7 +1,7 @@
 """What an executor is, and the workload that it makes of a node."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, Protocol
 
@@ -81,7 +81,6 @@ def config_problems(model: type[ApiModel], config: Mapping[str, Any]) -> list[Pr
         model.model_validate(config)
     except ValidationError as error:
         return [
-            Problem(("config", *problem.path), problem.message)
-            for problem in translate(error, model)
+            replace(problem, path=("config", *problem.path)) for problem in translate(error, model)
         ]
     return []

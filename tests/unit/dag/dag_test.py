@@ -748,3 +748,63 @@ def test_fields_of_the_roots_are_known():
     fields += " workflow.metadata.a.b[0] node.executionId"
     condition = " and ".join(f"{each} != 'x'" for each in fields.split())
     assert said(dag(node("a", condition=condition))) == []
+
+
+T = "${{ context.x }}"
+
+
+@pytest.mark.parametrize(
+    ("place", "spec", "own"),
+    [
+        ("spec.globalContext.a[0].b", {"globalContext": {"a": [{"b": T}]}}, {}),
+        ('spec.globalContext["${{ context.x }}"]', {"globalContext": {T: 1}}, {}),
+        ("spec.constants.a", {"constants": {"a": T}}, {}),
+        ("spec.inputs.properties.a.default", {"inputs": {"properties": {"a": {"default": T}}}}, {}),
+        ("spec.id", {"id": T}, {}),
+        (
+            "spec.defaults.pod.env[0].value",
+            {"defaults": {"pod": {"env": [{"name": "A", "value": T}]}}},
+            {},
+        ),
+        (
+            "spec.defaults.retryPolicy.retryOn[0]",
+            {"defaults": {"retryPolicy": {"retryOn": [T]}}},
+            {},
+        ),
+        ("spec.nodes[1].pod.env[0].value", {}, {"pod": {"env": [{"name": "A", "value": T}]}}),
+        ("spec.nodes[1].pod.labels.a", {}, {"pod": {"labels": {"a": T}}}),
+        ("spec.nodes[1].pod.affinity.nodeAffinity", {}, {"pod": {"affinity": {"nodeAffinity": T}}}),
+        ("spec.nodes[1].resources.limits.cpu", {}, {"resources": {"limits": {"cpu": T}}}),
+        ("spec.nodes[1].outputContract.produces[0]", {}, {"outputContract": {"produces": [T]}}),
+        (
+            "spec.nodes[1].outputContract.schema.properties.a.const",
+            {},
+            {"outputContract": {"schema": {"properties": {"a": {"const": T}}}}},
+        ),
+        (
+            'spec.nodes[1].config.env[0]["${{ context.x }}"]',
+            {},
+            {"executor": "persona", "config": {"personas": ["p"], "env": [{T: 1}]}},
+        ),
+        (
+            'spec.edges[0].dataMapping["${{ context.x }}"]',
+            {"edges": [edge("a", "b", type="produces_for", dataMapping={T: "y"})]},
+            {"dependsOn": []},
+        ),
+    ],
+)
+def test_templates_that_would_stay_as_they_are_are_refused(place, spec, own):
+    graph = dag(node("a"), node("b", **{"dependsOn": ["a"], **own}), **spec)
+    found = [each for each in said(graph) if "is not filled in" in each or "not in keys" in each]
+    assert [each.split(": ")[0] for each in found] == [place]
+    assert all(each.severity is Severity.ERROR for each in graph.problems())
+
+
+def test_templates_in_what_is_only_shown_are_warnings():
+    graph = dag(node("a", title=T), node("b", "a"), title=T, description=T, metadata={"m": [T]})
+    assert {each.severity for each in graph.problems()} == {Severity.WARNING}
+    assert len(graph.problems()) == 4
+
+
+def test_a_schema_may_speak_of_templates():
+    assert said(dag(node("a"), node("b", "a"), inputs={"description": T})) == []

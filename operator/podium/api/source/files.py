@@ -89,7 +89,11 @@ class Document:
     def located(self, problem: Problem) -> Problem:
         """Add file and line to a problem of the resource."""
         line = self.line_of(problem.path) if problem.line is None else problem.line
-        return replace(problem, path=self.place(problem.path), line=line, file=self.file)
+        message = problem.message
+        if problem.reworded is not None and self.source_map.keys is not None:
+            message = problem.reworded(self.written(problem.path))
+        place = self.place(problem.path)
+        return replace(problem, path=place, message=message, line=line, file=self.file)
 
 
 @dataclass(slots=True)
