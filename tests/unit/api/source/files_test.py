@@ -530,3 +530,50 @@ def fits(raw):
     except TypeError:  # whole numbers of more than 64 bits, halves of characters
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("written", "what"),
+    [
+        ("N", "the boolean N"),
+        ("off", "the boolean off"),
+        ("Yes", "the boolean Yes"),
+        ("010", "the number 010"),
+        ("1_000", "the number 1_000"),
+        ("0x1F", "the number 0x1F"),
+        ("1.10", "the number 1.10"),
+        ("1e3", "the number 1e3"),
+    ],
+)
+def test_a_config_is_told_by_what_stands_in_the_file(written, what):
+    text = f"""
+apiVersion: podium.dev/v1alpha1
+kind: Workflow
+metadata: {{name: w}}
+spec:
+  nodes:
+  - id: a
+    executor: script
+    config:
+      script: "true"
+      env:
+      - {{name: {written}, value: {written}}}
+"""
+    file = files.read_text(text, "f.yaml")
+    ((document, workflow),) = file.workflows
+    found = [document.located(each) for each in WorkflowDAG(workflow.spec).problems()]
+    message = f'must be a text, not {what}: write "{written}" in quotes'
+    assert [(each.line, each.message) for each in found] == [(12, message)] * 2
+
+
+def test_a_null_is_told_by_what_stands_in_the_file():
+    text = """
+apiVersion: podium.dev/v1alpha1
+kind: Workflow
+metadata: {name: w}
+spec:
+  nodes:
+  - {id: Null, executor: script, config: {script: "true"}}
+"""
+    (problem,) = files.read_text(text, "f.yaml").problems
+    assert problem.message == 'is missing: Null means null, write "Null" in quotes for the string'
