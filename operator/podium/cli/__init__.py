@@ -29,12 +29,15 @@ _COMMANDS = {
         "Run nodes of a run again, by default with all downstream nodes.",
     ),
     "restore": ("podium.cli.commands.restore:restore", "Take a run back to a context version."),
-    "get": ("podium.cli.commands.get:get", "List runs, or show one."),
+    "cancel": ("podium.cli.commands.cancel:cancel", "Cancel a run, also from another shell."),
+    "get": ("podium.cli.commands.get:get", "List runs, show one or one of its nodes."),
     "logs": ("podium.cli.commands.logs:logs", "Print what the programs of a run wrote."),
     "context": (
         "podium.cli.commands.context:context",
         "Print the context of a run, at any version.",
     ),
+    "delete": ("podium.cli.commands.delete:delete", "Delete runs."),
+    "prune": ("podium.cli.commands.prune:prune", "Delete old runs by age, number or phase."),
     "validate": ("podium.cli.commands.definitions:validate", "Check definition files."),
     "convert": (
         "podium.cli.commands.definitions:convert",

@@ -12,16 +12,29 @@ import click
 from podium.api.problems import errors
 from podium.api.run import RunPhase, WorkflowRunSpec, WorkflowRunStatus
 from podium.cli.describe import counted
-from podium.cli.live import stream_for, view_on
+from podium.cli.live import View, stream_for, view_on
+from podium.cli.log_files import TICK_SECONDS, LogFiles
 from podium.cli.output import CliError, ExitCode, escape_control, say_problems, warn
 from podium.cli.session import OpenRun, document_text
 from podium.cli.summary import summary
-from podium.engine import Emit, Engine, Plan, Request, RunInfo, check_start, initial_context
-from podium.local.environment import load_secrets
+from podium.engine import (
+    Changes,
+    Emit,
+    Engine,
+    Plan,
+    Request,
+    RunInfo,
+    check_start,
+    initial_context,
+)
+from podium.local.secrets import Mask, known_values, load_secrets, secret_variables
 from podium.local.shell import LocalRun
 from podium.local.store import RunRecord
 
 __all__ = ["carry_on", "require_accepted", "require_startable", "run_code", "secrets_of"]
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that stop what runs and leave the run to be resumed."""
 
 
 def secrets_of(record: RunRecord) -> dict[str, dict[str, str]]:
@@ -62,29 +75,26 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
     view = view_on(stream)
 
     def say(text: str) -> None:
-        with suppress(BrokenPipeError):
+        with suppress(OSError):  # who read it has left, or the terminal was closed
             print(escape_control(text), file=stream, flush=True)
 
     say(f"run {record.name} of {record.workflow_id}: {counted(len(status.nodes), 'node')}")
     view.begin(status)
-    local.watch = view.update
+    values = known_values(secret_variables(record.workflow), local.secrets)
+    logs = LogFiles(run.folder, status, Mask(values))
 
-    async def until_end() -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, local.interrupt)
-        ticking = loop.create_task(view.tick())
-        try:
-            await local.run(requests)
-        finally:
-            ticking.cancel()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+    def watch(events: list[Emit], changes: Changes) -> None:
+        logs.update(changes.nodes)
+        view.update(events, changes)
 
+    local.watch = watch
     try:
-        asyncio.run(until_end())
+        asyncio.run(_until_end(local, list(requests), view, logs))
     finally:
         view.close()
+        logs.close()
+        if status.phase.ended:
+            run.folder.clear_cancel()
     for line in summary(local):
         say(line)
     if output is not None:
@@ -92,6 +102,37 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
     if local.interrupted and not status.phase.ended:
         return ExitCode.INTERRUPTED
     return run_code(status)
+
+
+async def _until_end(local: LocalRun, requests: list[Request], view: View, logs: LogFiles) -> None:
+    loop = asyncio.get_running_loop()
+    # Under nohup a hang-up is ignored, and stays so.
+    signals = [each for each in _STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
+    for number in signals:
+        loop.add_signal_handler(number, local.interrupt)
+    if requests:
+        local.folder.clear_cancel()  # what is asked for now is meant to run
+    elif local.folder.is_cancel_requested:
+        local.control(cancel=True)
+    attending = [loop.create_task(view.tick()), loop.create_task(_attend(local, logs))]
+    try:
+        await local.run(requests)
+    finally:
+        for task in attending:
+            task.cancel()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def _attend(local: LocalRun, logs: LogFiles) -> None:
+    """Look after what no event tells of, until cancelled: logs, and `podium cancel`."""
+    asked = False
+    while True:
+        if not asked and local.folder.is_cancel_requested:
+            asked = True
+            local.control(cancel=True)
+        await asyncio.sleep(TICK_SECONDS)
+        logs.note_sizes()
 
 
 def run_code(status: WorkflowRunStatus) -> ExitCode:

@@ -2,80 +2,158 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
+from podium.api.base import format_time
+from podium.cli.log_files import LineTimes
 from podium.cli.output import escape_control
+from podium.local.secrets import Mask
 from podium.local.store import RunFolder
 
-__all__ = ["print_logs"]
+__all__ = ["LogOptions", "print_logs"]
 
 POLL_SECONDS = 0.2
 CHUNK = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """How logs are printed."""
+
+    named: bool
+    """Whether each line begins with its node."""
+    timestamps: bool
+    tail: int | None
+    """Lines of each log to begin with; None: all."""
+    mask: Callable[[str], Mask]
+    """Values to hide in the log of an execution."""
+
+
 class _Tail:
     """One execution's log: what was not printed yet."""
 
-    def __init__(self, folder: RunFolder, execution: str, *, named: bool) -> None:
+    def __init__(self, folder: RunFolder, execution: str, options: LogOptions) -> None:
         self._path = folder.execution(execution) / "log"
-        self._prefix = f"[{execution.rpartition('-')[0]}] ".encode() if named else b""
-        self._offset = 0
+        self._name = f"[{execution.rpartition('-')[0]}] ".encode() if options.named else b""
+        self._times = LineTimes(self._path) if options.timestamps else None
+        self._mask = options.mask(execution)
+        self._offset = 0 if options.tail is None else self._start(options.tail)
         self._rest = b""
+        self._within = False
+        """Whether the last line that was printed has no end yet."""
+
+    def _start(self, lines: int) -> int:
+        """Return where the last lines begin."""
+        try:
+            with self._path.open("rb") as log:
+                size = start = log.seek(0, 2)
+                found = 0
+                while start > 0:
+                    length = min(CHUNK, start)
+                    start -= length
+                    log.seek(start)
+                    data = log.read(length)
+                    place = length
+                    while (place := data.rfind(b"\n", 0, place)) >= 0:
+                        if start + place == size - 1:
+                            continue  # the end of the last line
+                        found += 1
+                        if found == lines:
+                            return start + place + 1
+                    if lines == 0:
+                        return size
+        except FileNotFoundError:
+            pass
+        return 0
 
     def read(self, *, last: bool) -> bool:
-        """Print the whole lines that are new, a torn one too if it is the last; tell if any."""
+        """Print the whole lines that are new, a torn one too if it is the last; return if any."""
         try:
             with self._path.open("rb") as log:
                 log.seek(self._offset)
                 data = log.read(CHUNK)
         except FileNotFoundError:
             return False
+        start = self._offset - len(self._rest)
         self._offset += len(data)
         lines = (self._rest + data).splitlines(keepends=True)
         self._rest = b""
-        if lines and not lines[-1].endswith(b"\n") and not last:
-            self._rest = lines.pop()
+        if lines and not lines[-1].endswith(b"\n") and not (last and len(data) < CHUNK):
+            torn = lines.pop()
+            if len(torn) > CHUNK + self._mask.longest:  # memory must not hold all of it
+                cut = self._mask.cut(torn)
+                lines.append(torn[:cut])
+                torn = torn[cut:]
+            self._rest = torn
         for line in lines:
-            _write(self._prefix + line)
+            start += len(line)
+            self._print(line, start)
         return bool(data)
+
+    def _print(self, line: bytes, end: int) -> None:
+        start = b""
+        if not self._within:
+            stamp = b"" if self._times is None else f"{_stamp(self._times.at(end))} ".encode()
+            start = self._name + stamp
+        self._within = not line.endswith((b"\n", b"\r"))
+        _write(start + self._mask.hide(line))
+
+    def finish(self) -> None:
+        """End a last line that has no end of its own."""
+        if self._within:
+            _write(b"\n")
+            self._within = False
+
+
+def _stamp(seconds: float) -> str:
+    text = format_time(seconds)
+    return text if "." in text else f"{text[:-1]}.000Z"
 
 
 def _write(line: bytes) -> None:
+    if line.endswith(b"\r"):
+        line = line[:-1] + b"\n"
     if sys.stdout.isatty():
-        text = line.decode(errors="replace").removesuffix("\n")
-        print(escape_control(text))
+        text = line.decode(errors="replace")
+        body = text.removesuffix("\n")
+        print(escape_control(body), end="\n" if text != body else "", flush=True)
         return
-    sys.stdout.buffer.write(line if line.endswith(b"\n") else line + b"\n")
+    sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
 
 
-def print_logs(folder: RunFolder, nodes: Iterable[str], *, follow: bool, named: bool) -> None:
-    """Print the latest execution of each node; `follow`: and what comes until the run ends."""
-    wanted = list(nodes)
-    tails: dict[str, _Tail] = {}
-    first = True
+def print_logs(
+    folder: RunFolder,
+    executions: Iterable[str],
+    options: LogOptions,
+    *,
+    newer: Callable[[], Iterable[str]] = lambda: (),
+    goes_on: Callable[[], bool] = lambda: False,
+) -> None:
+    """Print the logs of executions, one after the other; then what comes while `goes_on`.
+
+    `newer` returns executions to print as well, those that are known already among them.
+    """
+    tails = {execution: _Tail(folder, execution, options) for execution in executions}
     while True:
         # Looked at before reading: what is written before the end is read after it.
-        over = not (follow and folder.is_held)
-        for execution in _executions(folder, wanted, latest=first):
-            tails.setdefault(execution, _Tail(folder, execution, named=named))
-        first = False
-        more = [tail.read(last=over) for tail in tails.values()]
-        if over and not any(more):
+        last = not goes_on()
+        for execution in newer():
+            if execution not in tails:
+                tails[execution] = _Tail(folder, execution, options)
+        found = [_exhaust(tail, last=last) for tail in tails.values()]
+        if last:
             return
-        if not any(more):
+        if not any(found):
             time.sleep(POLL_SECONDS)
 
 
-def _executions(folder: RunFolder, nodes: list[str], *, latest: bool) -> list[str]:
-    """Return executions in the order of their nodes and counts; `latest`: one of each."""
-    counts: dict[str, list[int]] = {node: [] for node in nodes}
-    for execution in folder.executions():
-        node, _, count = execution.rpartition("-")
-        if node in counts:
-            counts[node].append(int(count))
-    return [
-        f"{node}-{count}"
-        for node, found in counts.items()
-        for count in (sorted(found)[-1:] if latest else sorted(found))
-    ]
+def _exhaust(tail: _Tail, *, last: bool) -> bool:
+    """Print all that a log has now, before the next log's turn."""
+    found = False
+    while tail.read(last=last):
+        found = True
+    if last:
+        tail.finish()
+    return found

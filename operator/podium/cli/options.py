@@ -55,7 +55,7 @@ context_options = _together(
         "values",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Set a context key; the value is YAML 1.2: true, 3, [a, b]. a.b=1 nests.",
+        help="Set a context key; the value is YAML 1.2: true, 3, [a, b], or @FILE. a.b=1 nests.",
     ),
     click.option(
         "--context-string",

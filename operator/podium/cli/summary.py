@@ -35,8 +35,8 @@ def summary(local: LocalRun) -> Iterable[str]:
     yield f"outputs: podium get {name} -o yaml{option}"
     yield f"logs:    podium logs {name}{f' {failed[0]}' if failed else ''}{option}"
     yield f"files:   {_short(local.folder.path)}"
-    if failed:
-        yield f"again:   podium rerun {name} --node {','.join(failed[:10])}{option}"
+    if any(s.status in (NodeStatus.FAILED, NodeStatus.CANCELLED) for s in status.nodes.values()):
+        yield f"again:   podium rerun {name} --failed{option}"
 
 
 def _short(path: Path) -> str:

@@ -1,6 +1,5 @@
 """Context on the command line: `-c key=value`, `--context-string`, `--context-file`."""
 
-import copy
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,17 +8,18 @@ from typing import Any
 import yaml
 
 from podium import contracts
+from podium.api.problems import InvalidError
 from podium.api.source import source_map
 from podium.cli.output import CliError
 
 __all__ = ["context_of", "load_context", "parse_value"]
 
 MAX_CHARACTERS = 1_000_000
-_USE_STRING = "quote it, or use --context-string to mean the text"
+_USE_STRING = "quote it, or use --context-string to mean the string"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's core schema: `yes` is a text and `0o7` is a number. No aliases."""
+    """YAML 1.2's core schema: `yes` is a string and `0o7` is a number. No aliases."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -70,7 +70,7 @@ def parse_value(text: str) -> Any:
         value = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         what = getattr(error, "problem", None) or str(error)
-        raise ValueError(f"is no YAML value ({what}): {_USE_STRING}") from None
+        raise ValueError(f"is not a YAML value ({what}): {_USE_STRING}") from None
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     finally:
@@ -81,28 +81,42 @@ def parse_value(text: str) -> Any:
 
 def load_context(file: str) -> dict[str, Any]:
     """Read a file of context keys, YAML or JSON. Raises `InvalidError`, `CliError`, `OSError`."""
-    path = Path("/dev/stdin" if file == "-" else file)
-    with path.open("rb") as stream:
-        text = source_map.decode(stream.read(source_map.MAX_BYTES + 1), file)
-    documents = [each.data for each in source_map.read(text, file) if each.data is not None]
-    if not documents:
+    context = _document(file, f"--context-file {file}")
+    if context is None:
         return {}
-    if len(documents) > 1 or not isinstance(documents[0], dict):
+    if not isinstance(context, dict):
         raise CliError(f"--context-file {file}: must hold one mapping, KEY: value")
-    context: dict[str, Any] = documents[0]
     return context
 
 
+def _document(file: str, option: str) -> Any:
+    """Read a file of one document, as definition files are read."""
+    documents = [each.data for each in source_map.read(_text(file), file) if each.data is not None]
+    if len(documents) > 1:
+        raise CliError(f"{option}: has {len(documents)} documents: must hold one")
+    return documents[0] if documents else None
+
+
+def _text(file: str) -> str:
+    path = Path("/dev/stdin" if file == "-" else file)
+    with path.open("rb") as stream:
+        return source_map.decode(stream.read(source_map.MAX_BYTES + 1), file)
+
+
 def context_of(
-    base: Mapping[str, Any], file: str | None, values: Iterable[str], strings: Iterable[str]
+    base: Mapping[str, Any],
+    file: str | None,
+    values: Iterable[str],
+    strings: Iterable[str],
+    *,
+    below: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a context with what the options set: the file's keys, then single values.
 
-    `a.b=1` sets one key of a mapping and leaves its others. Raises `CliError` naming the option.
+    All are merged object by object. `below` is what the result will be merged over. Raises
+    `CliError` naming the option.
     """
-    context = copy.deepcopy(dict(base))
-    if file is not None:
-        context.update(load_context(file))
+    context = contracts.merged(base, {} if file is None else load_context(file))
     given: dict[tuple[str, ...], str] = {}
     for option, texts in (("-c", values), ("--context-string", strings)):
         for text in texts:
@@ -112,12 +126,46 @@ def context_of(
                 raise CliError(f"{option} {text:.80}: write KEY=VALUE, such as who=world or a.b=1")
             _check_against(given, path, option)
             given[path] = option
+            for beneath in (context, below or {}):
+                _check_lists(beneath, path, option)
             try:
-                parsed = parse_value(value) if option == "-c" else contracts.normalise(value)
+                parsed = _value(key, value) if option == "-c" else contracts.normalise(value)
+            except InvalidError:
+                raise
             except ValueError as error:
                 raise CliError(f"{option} {key}: {value:.60} {error}") from None
-            _put(context, path, parsed)
+            for name in reversed(path):
+                parsed = {name: parsed}
+            context = contracts.merged(context, parsed)
     return context
+
+
+def _value(key: str, text: str) -> Any:
+    """Read the value of `-c`; `@FILE` is what the file holds."""
+    if not text.startswith("@"):
+        return parse_value(text)
+    file = text[1:]
+    try:
+        if Path(file).suffix in (".json", ".yaml", ".yml"):
+            return contracts.normalise(_document(file, f"-c {key}=@{file}"))
+        return contracts.normalise(_text(file))
+    except OSError as error:
+        raise CliError(f"-c {key}=@{file}: {error.strerror}: name a file after the @") from None
+
+
+def _check_lists(context: Mapping[str, Any], path: tuple[str, ...], option: str) -> None:
+    """Refuse a path that leads into a list."""
+    value: Any = context
+    for depth, name in enumerate(path):
+        if isinstance(value, list):
+            held = ".".join(path[:depth])
+            raise CliError(
+                f"{option} {'.'.join(path)}: {held} is a list, and a list is replaced as a whole:"
+                f" write -c {held}='[…]'"
+            )
+        if not isinstance(value, Mapping) or name not in value:
+            return
+        value = value[name]
 
 
 def _check_against(given: Mapping[tuple[str, ...], str], path: tuple[str, ...], by: str) -> None:
@@ -129,12 +177,3 @@ def _check_against(given: Mapping[tuple[str, ...], str], path: tuple[str, ...], 
                 f"{by} {'.'.join(path)}: {option} {'.'.join(other)} is given, too, and"
                 f" {'.'.join(outer)} cannot be a value and hold {'.'.join(inner)}: give one of them"
             )
-
-
-def _put(target: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for parent in path[:-1]:
-        below = target.get(parent)
-        if not isinstance(below, dict):
-            below = target[parent] = {}
-        target = below
-    target[path[-1]] = value

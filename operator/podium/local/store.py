@@ -5,6 +5,7 @@
   run.json          the WorkflowRun as it began, with its definition
   log.jsonl         one line for each change of the status; a torn last line is passed over
   lock              held by the podium that works on the run
+  cancel            there while podium cancel waits for that podium
   executions/ID/    input.json, output.json, log, process, artifacts/
   nothing/          the artifacts that nodes find which have nothing before them
 """
@@ -32,11 +33,13 @@ from podium.engine import Changes, dump_node, dump_status, load_status
 __all__ = [
     "STATE_DIR_NAME",
     "STATE_DIR_VARIABLE",
+    "BusyError",
     "RunFolder",
     "RunRecord",
     "StoreError",
     "find_state_dir",
     "list_runs",
+    "open_private",
 ]
 
 STATE_DIR_NAME = ".podium"
@@ -64,6 +67,10 @@ class RunRecord:
     """Path of the definition file; None: standard input."""
     choice: str | None = None
     """What --name chose of the file."""
+
+
+class BusyError(StoreError):
+    """Another podium works on the run."""
 
 
 class RunFolder:
@@ -111,14 +118,22 @@ class RunFolder:
         except OSError as error:
             shutil.rmtree(new.path, ignore_errors=True)
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and self.path.is_dir():
-                raise StoreError(
-                    f"there already is a run named {self.name!r}: podium resume {self.name} resumes"
-                    " it, --run-name gives this one another name"
-                ) from None
+                raise self._taken() from None
             raise StoreError(f"cannot write {self.path}: {error.strerror}") from None
         except StoreError:
             shutil.rmtree(new.path, ignore_errors=True)  # a full disk
             raise
+
+    def require_free(self) -> None:
+        """Raise `StoreError` if there is a run of this name."""
+        if self.path.exists():
+            raise self._taken()
+
+    def _taken(self) -> StoreError:
+        return StoreError(
+            f"there already is a run named {self.name!r}: podium resume {self.name} resumes it,"
+            " --run-name gives this one another name"
+        )
 
     def _write_record(self, record: RunRecord) -> None:
         document = {
@@ -135,7 +150,7 @@ class RunFolder:
         }
         temporary = self.path / "run.json.new"
         try:
-            with _private(temporary, os.O_TRUNC) as file:
+            with open_private(temporary, os.O_TRUNC) as file:
                 file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2))
             temporary.replace(self.path / "run.json")
         except OSError as error:
@@ -217,10 +232,28 @@ class RunFolder:
         # A line begins with a new line, so that one after a torn line is whole.
         path = self.path / "log.jsonl"
         try:
-            with _private(path, os.O_APPEND) as log:
+            with open_private(path, os.O_APPEND) as log:
                 log.write(b"\n" + orjson.dumps(entry))
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from None
+
+    def request_cancel(self) -> None:
+        """Ask the podium that works on the run, or the next one that does, to cancel it."""
+        open_private(self.path / "cancel", 0).close()
+
+    def clear_cancel(self) -> None:
+        """Take back what `request_cancel` asked for."""
+        (self.path / "cancel").unlink(missing_ok=True)
+
+    @property
+    def is_cancel_requested(self) -> bool:
+        """Whether the run is to be cancelled."""
+        return (self.path / "cancel").exists()
+
+    @property
+    def log_size(self) -> int:
+        """Bytes of the log: it grows with each change of the status."""
+        return (self.path / "log.jsonl").stat().st_size
 
     @property
     def is_held(self) -> bool:
@@ -236,7 +269,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run. Raises `StoreError` if there is none, or another podium works on it."""
+        """Hold the run. Raises `StoreError` if there is none, `BusyError` if it is held."""
         try:
             handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except (FileNotFoundError, NotADirectoryError):
@@ -245,7 +278,7 @@ class RunFolder:
             raise StoreError(f"cannot write {self.path}/lock: {error.strerror}") from None
         try:
             if not _lock(handle):
-                raise StoreError(
+                raise BusyError(
                     f"another podium works on the run {self.name!r}: wait for its end, or end it"
                     f" with Ctrl-C there or with podium cancel {self.name}"
                 )
@@ -320,12 +353,12 @@ def _make_state_dir(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True)
     with (
         suppress(FileExistsError),
-        _private(path / ".gitignore", os.O_EXCL) as file,
+        open_private(path / ".gitignore", os.O_EXCL) as file,
     ):
         file.write(b"# Runs of podium: state, logs and outputs.\n*\n")
 
 
-def _private(path: Path, flags: int) -> BinaryIO:
+def open_private(path: Path, flags: int) -> BinaryIO:
     """Open a file for writing that only its user reads."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600), "wb")
 

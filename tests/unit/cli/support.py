@@ -19,7 +19,7 @@ ENV = {
 
 
 class Folder:
-    """A folder in which somebody works with podium."""
+    """A directory in which a user works with podium."""
 
     def __init__(self, path):
         self.path = path
@@ -54,11 +54,25 @@ class Folder:
         assert "Traceback" not in done.stderr
         return done
 
-    def start(self, *arguments, stdout=subprocess.PIPE):
+    def bash(self, command):
+        """Run a line as it would be pasted into a shell."""
+        path = f"{Path(PODIUM).parent}:{os.environ['PATH']}"
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.path,
+            env={**ENV, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def start(self, *arguments, stdout=subprocess.PIPE, **env):
         return subprocess.Popen(
             [PODIUM, *arguments],
             cwd=self.path,
-            env=ENV,
+            env={**ENV, **env},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.STDOUT,
@@ -86,7 +100,7 @@ def script(name, text, *after, **fields):
 
 
 def exists(pid):
-    """Tell whether a process runs; one that nobody has waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:

@@ -53,7 +53,7 @@ def test_values_are_those_of_yaml_1_2(text, value):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[a", "no YAML value"),
+        ("[a", "not a YAML value"),
         ("*a", "alias"),
         ("[&a [1], *a]", "alias"),
         ("a: b", "--context-string"),
@@ -63,11 +63,11 @@ def test_values_are_those_of_yaml_1_2(text, value):
         (".nan", "JSON does not have"),
         (".inf", "JSON does not have"),
         ("9223372036854775808", "64 bits"),
-        ("!!python/object:os.system x", "no YAML value"),
+        ("!!python/object:os.system x", "not a YAML value"),
         ("!!binary aGk=", "bytes"),
         ("[" * 2000, "nested"),
         ("{1: 2}", "key"),
-        ("\udc80", "no YAML value"),
+        ("\udc80", "not a YAML value"),
         ("a" * 1_000_001, "characters"),
     ],
 )
@@ -112,3 +112,45 @@ def test_a_file_comes_before_single_values(tmp_path):
     file.write_text("a: 1\na: 2\n")
     with pytest.raises(InvalidError, match="duplicate key"):
         context_of({}, str(file), [], [])
+
+
+def test_objects_are_merged_and_lists_replaced():
+    base = {"db": {"host": "h", "port": 1, "opts": {"ssl": True}}, "regions": ["eu", "us"]}
+    context = context_of(base, None, ["db={port: 2, opts: {pool: 3}}", "regions=[ap]"], [])
+    assert context == {
+        "db": {"host": "h", "port": 2, "opts": {"ssl": True, "pool": 3}},
+        "regions": ["ap"],
+    }
+    assert base["db"]["port"] == 1
+    assert context_of(base, None, ["db=null"], [])["db"] is None
+
+
+@pytest.mark.parametrize("place", ["base", "below"])
+def test_an_index_is_refused(place):
+    lists = {"a": {"regions": ["eu", "us"]}}
+    said = r"-c a\.regions\.0: a\.regions is a list, .*: write -c a\.regions='\[…\]'"
+    with pytest.raises(CliError, match=said):
+        context_of(
+            lists if place == "base" else {},
+            None,
+            ["a.regions.0=ap"],
+            [],
+            below=lists if place == "below" else None,
+        )
+
+
+def test_a_value_comes_from_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").write_text('{"x": [1, 2.0]}')
+    (tmp_path / "b.yaml").write_text("- yes\n- 1\n")
+    (tmp_path / "c.txt").write_text("3\n")
+    context = context_of({}, None, ["a=@a.json", "b.c=@b.yaml", "t=@c.txt"], ["s=@c.txt"])
+    assert context == {"a": {"x": [1, 2]}, "b": {"c": [True, 1]}, "t": "3\n", "s": "@c.txt"}
+    with pytest.raises(CliError, match=r"-c a=@nope\.json: No such file"):
+        context_of({}, None, ["a=@nope.json"], [])
+    (tmp_path / "d.yaml").write_text("1\n---\n2\n")
+    with pytest.raises(CliError, match="has 2 documents: must hold one"):
+        context_of({}, None, ["a=@d.yaml"], [])
+    (tmp_path / "e.txt").write_bytes(b"\xff")
+    with pytest.raises(InvalidError, match="UTF-8"):
+        context_of({}, None, ["a=@e.txt"], [])

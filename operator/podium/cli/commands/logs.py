@@ -1,14 +1,26 @@
 """podium logs."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from podium.cli.log_output import print_logs
+from podium.api.run import WorkflowRunStatus
+from podium.cli.log_output import LogOptions, print_logs
 from podium.cli.options import state_dir_option
-from podium.cli.output import CliError
-from podium.cli.session import open_run
+from podium.cli.output import CliError, ExitCode
+from podium.cli.session import OpenRun, open_run
+from podium.local.processes import alive
+from podium.local.secrets import (
+    Mask,
+    SecretsError,
+    known_values,
+    load_secrets,
+    running_values,
+    secret_variables,
+)
+from podium.local.store import RunFolder
 
 __all__ = ["logs"]
 
@@ -16,16 +28,157 @@ __all__ = ["logs"]
 @click.command()
 @click.argument("name", metavar="RUN")
 @click.argument("node", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run, or the node, has ended.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each.")
+@click.option("--timestamps", is_flag=True, help="Begin each line with the time at which it came.")
+@click.option("--execution", metavar="ID", help="Of this execution, such as build-2.")
+@click.option("-p", "--previous", is_flag=True, help="Of the execution before the newest.")
 @state_dir_option
-def logs(name: str, node: str | None, follow: bool, state_dir: Path) -> None:
-    """Print what the programs of a run wrote, each node's latest execution."""
+def logs(
+    name: str,
+    node: str | None,
+    follow: bool,
+    tail: int | None,
+    timestamps: bool,
+    execution: str | None,
+    previous: bool,
+    state_dir: Path,
+) -> int:
+    """Print what the programs of a run wrote, or that of one node.
+
+    Of each node it is the newest execution; nodes come in the order in which these started. Values
+    of secrets are masked.
+    """
     run = open_run(state_dir, name)
-    known = [each.id for each in run.record.workflow.nodes]
-    if node is not None and node not in known:
-        raise CliError(f"run {name} has no node {node!r:.80}: nodes are {', '.join(known[:10])}")
-    if node is not None and not follow and not run.status.nodes[node].execution_count:
-        status = run.status.nodes[node].status.value
-        raise CliError(f"node {node} has not started: it is {status}")
-    with suppress(KeyboardInterrupt):
-        print_logs(run.folder, known if node is None else [node], follow=follow, named=node is None)
+    if previous and (follow or execution is not None):
+        raise CliError("--previous is one execution that has ended: leave out -f and --execution")
+    if node is not None and node not in run.status.nodes:
+        known = ", ".join(list(run.status.nodes)[:10])
+        raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")
+    found = _executions(run, node)
+    if execution is not None:
+        shown = [_chosen(run, found, node, execution)]
+    else:
+        shown = _one_of_each(run, found, 1 if previous else 0)
+        if node is not None and not shown and not follow:
+            raise CliError(_nothing_to_show(run, node, found))
+    options = LogOptions(
+        named=node is None and execution is None,
+        timestamps=timestamps,
+        tail=tail,
+        mask=_mask_for(run),
+    )
+    if not follow:
+        print_logs(run.folder, shown, options)
+        return ExitCode.OK
+    before = set(run.folder.executions())
+    try:
+        if execution is not None:
+            directory = run.folder.execution(execution)
+            print_logs(run.folder, shown, options, goes_on=lambda: alive(directory))
+        else:
+            print_logs(
+                run.folder,
+                shown,
+                options,
+                newer=lambda: _newer(run.folder, before, node),
+                goes_on=_Going(run.folder, node),
+            )
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
+def _executions(run: OpenRun, node: str | None) -> dict[str, list[str]]:
+    """Return the executions of each node, or of one, the newest first."""
+    found: dict[str, list[str]] = {name: [] for name in run.status.nodes if node in (None, name)}
+    for execution in run.folder.executions():
+        name = execution.rpartition("-")[0]
+        if name in found:
+            found[name].append(execution)
+    for executions in found.values():
+        executions.sort(key=_number, reverse=True)
+    return found
+
+
+def _number(execution: str) -> int:
+    number = execution.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+def _one_of_each(run: OpenRun, found: dict[str, list[str]], place: int) -> list[str]:
+    chosen = [executions[place] for executions in found.values() if len(executions) > place]
+    return sorted(chosen, key=lambda execution: _began(run, execution))
+
+
+def _began(run: OpenRun, execution: str) -> float:
+    """Return when an execution started."""
+    state = run.status.nodes[execution.rpartition("-")[0]]
+    times = {record.execution_id: record.started_at for record in state.history}
+    if state.execution_id is not None:
+        times[state.execution_id] = state.started_at
+    if (time := times.get(execution)) is not None:
+        return time
+    try:
+        return (run.folder.execution(execution) / "input.json").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _chosen(run: OpenRun, found: dict[str, list[str]], node: str | None, execution: str) -> str:
+    known = [each for executions in found.values() for each in executions]
+    if execution not in known:
+        subject = f"run {run.record.name}" if node is None else f"node {node}"
+        shown = ", ".join(known[:10]) or "none so far"
+        raise CliError(f"{subject} has no execution {execution!r:.80}: executions are {shown}")
+    return execution
+
+
+def _nothing_to_show(run: OpenRun, node: str, found: dict[str, list[str]]) -> str:
+    if found[node]:
+        return f"node {node} has no execution before {found[node][0]}"
+    return f"node {node} has not started: it is {run.status.nodes[node].status.value}"
+
+
+def _mask_for(run: OpenRun) -> Callable[[str], Mask]:
+    variables = secret_variables(run.record.workflow)
+    secrets: dict[str, dict[str, str]] = {}
+    if run.record.secrets is not None:
+        with suppress(SecretsError):  # the file is gone: what has ended is masked in its log
+            secrets = load_secrets(Path(run.record.secrets))
+    values = known_values(variables, secrets)
+    names = {variable.name for variable in variables}
+
+    def mask(execution: str) -> Mask:
+        if not names:
+            return Mask(())
+        return Mask([*values, *running_values(run.folder.execution(execution), names)])
+
+    return mask
+
+
+def _newer(folder: RunFolder, before: set[str], node: str | None) -> list[str]:
+    """Return the executions that were started since."""
+    new = [each for each in folder.executions() if each not in before]
+    return [each for each in new if node in (None, each.rpartition("-")[0])]
+
+
+class _Going:
+    """Returns whether more may come: the run goes on, and so does the node if there is one."""
+
+    def __init__(self, folder: RunFolder, node: str | None) -> None:
+        self._folder = folder
+        self._node = node
+        self._size = -1
+        self._status: WorkflowRunStatus | None = None
+
+    def __call__(self) -> bool:
+        if not self._folder.is_held:
+            return False
+        if self._node is None:
+            return True
+        size = self._folder.log_size
+        if size != self._size:
+            self._size, self._status = size, self._folder.load()[1]
+        state = None if self._status is None else self._status.nodes.get(self._node)
+        return state is None or not state.status.ended

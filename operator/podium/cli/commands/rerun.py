@@ -6,16 +6,19 @@ from pathlib import Path
 
 import click
 
-from podium.api.run import WorkflowRunStatus
+from podium.api.problems import InvalidError, UserError
+from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.cli.commands.definitions import sound_file
+from podium.cli.describe import counted
 from podium.cli.execution import carry_on, require_accepted, require_startable, run_code
 from podium.cli.live import stream_for
 from podium.cli.options import context_options, result_option, secrets_option, state_dir_option
-from podium.cli.output import CliError, ExitCode, escape_control
+from podium.cli.output import CliError, ExitCode, escape_control, warn
 from podium.cli.selection import select_run
 from podium.cli.session import OpenRun, hold_run
 from podium.cli.values import context_of
-from podium.engine import Plan, RerunRequest, context_at, initial_context
+from podium.engine import Plan, RerunRequest, context_at, definition_digest, initial_context
+from podium.engine.state import UPSTREAM_FAILED
 from podium.local import containers
 from podium.local.store import RunRecord
 
@@ -25,6 +28,7 @@ __all__ = ["rerun"]
 @click.command()
 @click.argument("name", metavar="RUN")
 @click.option("--node", "nodes", multiple=True, metavar="N[,M]", help="Nodes to run again.")
+@click.option("--failed", is_flag=True, help="All nodes that failed, or did not run because of it.")
 @click.option("--no-cascade", is_flag=True, help="Leave what comes after as it is, marked stale.")
 @click.option("--latest", is_flag=True, help="Move to the definition as its file has it now.")
 @click.option("--dry-run", is_flag=True, help="Only print what would run again.")
@@ -35,6 +39,7 @@ __all__ = ["rerun"]
 def rerun(
     name: str,
     nodes: tuple[str, ...],
+    failed: bool,
     no_cascade: bool,
     latest: bool,
     dry_run: bool,
@@ -45,24 +50,34 @@ def rerun(
     secrets: Path | None,
     state_dir: Path,
 ) -> int:
-    """Run nodes of a run again and, by default, all downstream nodes."""
-    targets = tuple(dict.fromkeys(n.strip() for text in nodes for n in text.split(",")))
-    targets = tuple(target for target in targets if target)
-    if not targets and not latest:
-        raise CliError("say what to run again: --node N, or --latest for what changed in the file")
-    if latest and no_cascade:
-        raise CliError("--latest runs what changed and all after it: leave out --no-cascade")
+    """Run nodes of a run again and, by default, all downstream nodes.
+
+    --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it.
+    """
+    named = [node.strip() for text in nodes for node in text.split(",") if node.strip()]
+    if not named and not latest and not failed:
+        raise CliError(
+            "say what to run again: --failed, --node N, or --latest for what changed in the file"
+        )
+    if no_cascade and (latest or failed):
+        raise CliError("--no-cascade goes with --node alone: leave it out, or name the nodes")
     with hold_run(state_dir, name) as held:
         run = held.with_secrets(secrets)
         newer = _latest(run.record) if latest else None
+        if newer is None:
+            _warn_of_changes(run)
+        targets = _targets(run, newer or run.plan, named, failed=failed)
         request = RerunRequest(
             id=str(uuid.uuid4()),
-            nodes=targets,
+            nodes=tuple(targets),
             cascade=not no_cascade,
             context=_edits(run, newer or run.plan, context_file, values, strings),
             plan=newer,
             initial_context=None if newer is None else initial_context(newer, run.record.spec),
         )
+        if not targets and newer is None:
+            print(f"run {name} has no node that failed", file=stream_for(output))
+            return run_code(run.status)
         require_accepted(run, request)
         if dry_run:
             for line in _preview(run.plan, run.status, request):
@@ -73,6 +88,34 @@ def rerun(
             return run_code(run.status)
         containers.check(newer or run.plan)
         return carry_on(run, output, [request])
+
+
+def _targets(run: OpenRun, plan: Plan, named: list[str], *, failed: bool) -> list[str]:
+    """Return the nodes that are named, and with `failed` those that it stands for."""
+    targets = dict.fromkeys(named)
+    if failed:
+        for node, state in run.status.nodes.items():
+            ended = state.status in (NodeStatus.FAILED, NodeStatus.CANCELLED)
+            kept_back = state.status is NodeStatus.SKIPPED and state.reason == UPSTREAM_FAILED
+            if (ended or kept_back) and node in plan.nodes:
+                targets[node] = None
+    return list(targets)
+
+
+def _warn_of_changes(run: OpenRun) -> None:
+    """Say so if the definition's file has changed since: a run keeps what it began with."""
+    source = run.record.source
+    if source is None:
+        return
+    try:
+        selection = select_run(sound_file(source), run.record.choice)
+    except (UserError, InvalidError, OSError):
+        return  # --latest would say what is wrong with it
+    if definition_digest(selection.workflow) != run.plan.digest:
+        warn(
+            f"podium: {source} has changed since: nodes run as the run has them;"
+            " --latest takes the definition that the file has now"
+        )
 
 
 def _edits(
@@ -122,7 +165,8 @@ def _affected(plan: Plan, request: RerunRequest) -> list[str]:
 def _preview(plan: Plan, status: WorkflowRunStatus, request: RerunRequest) -> Iterable[str]:
     affected = _affected(plan, request)
     width = max((len(node) for node in affected), default=0)
-    yield f"{len(affected)} of {len((request.plan or plan).nodes)} nodes would be run again:"
+    total = counted(len((request.plan or plan).nodes), "node")
+    yield f"{len(affected)} of {total} would be run again:"
     for node in affected:
         state = status.nodes.get(node)
         yield f"  {node:<{width}}  {'new' if state is None else state.status.value}"

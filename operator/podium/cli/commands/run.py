@@ -9,12 +9,16 @@ from pathlib import Path
 import click
 
 from podium.api.run import RecordedAnswers, WorkflowRunSpec
+from podium.cli import graphs
 from podium.cli.commands.definitions import sound_file
+from podium.cli.describe import counted
 from podium.cli.execution import carry_on, require_startable, secrets_of
+from podium.cli.live import stream_for
 from podium.cli.options import context_options, result_option, secrets_option, state_dir_option
-from podium.cli.output import CliError
+from podium.cli.output import CliError, ExitCode
 from podium.cli.selection import directory_of, select_run
-from podium.cli.session import OpenRun, run_directory
+from podium.cli.session import OpenRun, document_text, run_directory
+from podium.cli.tables import columns
 from podium.cli.values import context_of
 from podium.engine import Plan, initial_status
 from podium.local import containers
@@ -43,6 +47,7 @@ __all__ = ["run"]
 )
 @state_dir_option
 @click.option("--max-parallel", type=click.IntRange(1, 10_000), help="Nodes at the same time.")
+@click.option("--dry-run", is_flag=True, help="Only print what would run, in its order.")
 @click.option("--fail-fast", is_flag=True, help="Let the first failure stop everything else.")
 def run(
     file: str,
@@ -57,13 +62,20 @@ def run(
     workdir: Path | None,
     state_dir: Path,
     max_parallel: int | None,
+    dry_run: bool,
     fail_fast: bool,
 ) -> int:
     """Run a workflow on this machine, - for standard input."""
     selection = select_run(sound_file(file), name)
     spec = selection.spec.model_copy(
         update={
-            "context": context_of(selection.spec.context, context_file, values, strings),
+            "context": context_of(
+                selection.spec.context,
+                context_file,
+                values,
+                strings,
+                below=selection.workflow.global_context,
+            ),
             "max_parallel": max_parallel or selection.spec.max_parallel,
             "fail_fast": fail_fast or selection.spec.fail_fast,
         }
@@ -93,11 +105,27 @@ def run(
     )
     secrets_of(record)
     status = initial_status(plan, record.created_at)
+    if dry_run:
+        folder.require_free()
+        _preview(OpenRun(folder, record, status, plan), output)
+        return ExitCode.OK
     folder.create(record, status)
     if answers is None and selection.answers is not None:
         (folder.path / "recorded.yaml").write_text(selection.answers)
     with folder.locked():
         return carry_on(OpenRun(folder, record, status, plan), output)
+
+
+def _preview(run: OpenRun, output: str | None) -> None:
+    """Print what would run, by levels: nodes of one number can run side by side."""
+    limit = run.record.spec.max_parallel
+    stream = stream_for(output)
+    total = counted(len(run.plan.nodes), "node")
+    print(f"{total} would be run, at most {limit} at the same time:", file=stream)
+    for line in graphs.ascii_levels(run.plan.dag, {}, columns()):
+        print(line, file=stream)
+    if output is not None:
+        click.echo(document_text(run, output), nl=False)
 
 
 def _run_name(option: str | None, name: str, prefix: str) -> str:

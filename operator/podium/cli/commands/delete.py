@@ -1,0 +1,36 @@
+"""podium delete."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from podium.cli.options import state_dir_option
+from podium.cli.output import CliError, ExitCode, warn
+from podium.cli.session import run_directory
+from podium.local.removal import remove_run
+from podium.local.store import StoreError
+
+__all__ = ["delete", "delete_runs"]
+
+
+@click.command()
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@state_dir_option
+def delete(names: tuple[str, ...], state_dir: Path) -> int:
+    """Delete runs with their state, logs and artifacts; not one that runs."""
+    return delete_runs(dict.fromkeys(names), state_dir)
+
+
+def delete_runs(names: Iterable[str], state_dir: Path) -> ExitCode:
+    """Delete runs; one that cannot be deleted is a warning, and does not keep the others."""
+    code = ExitCode.OK
+    for name in names:
+        try:
+            remove_run(run_directory(state_dir, name))
+        except (StoreError, CliError) as error:
+            warn(f"podium: {error}")
+            code = ExitCode.USAGE
+        else:
+            click.echo(f"run {name} deleted")
+    return code
