@@ -4,7 +4,7 @@ Each row runs the same graph by both, in turn, so many pairs. The ratio is the m
 ratios: of seconds where a graph is one after the other (smaller is better), of nodes a second where
 it is a crowd (larger is better). Removing it all is not counted.
 
-Podium is an operator of this source tree, started anew for each row, in a namespace of its own.
+Podium is an operator of this source tree, started again for each row, in a namespace of its own.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Bytes that the states of a large run cost the server: `python -m benchmarks.shards`.
 
 On paper: a fan whose nodes start in order and end in any, so many at a time. Counted is what the
-server has to store with each write: the status as it is then, and the shards that are made anew.
+server has to store with each write: the status as it is then, and the shards that are made again.
 It must be linear in nodes: bytes a node in the largest run against the smallest that has shards.
 """
 

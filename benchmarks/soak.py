@@ -200,7 +200,7 @@ class Driver:
                 run.pod_ended.setdefault(meta["labels"]["podium.dev/execution"], time.monotonic())
 
     async def _follow(self, path: str) -> AsyncIterator[tuple[str, Any]]:
-        """Yield what happens to objects: watched, and listed anew where a watch fails.
+        """Yield what happens to objects: watched, and listed again where a watch fails.
 
         Whoever changes a CRD of the cluster ends all watches of it.
         """
@@ -559,7 +559,7 @@ async def soak(place: Stand, proxy: Proxy, options: argparse.Namespace) -> list[
         breaking = asyncio.create_task(faults.run())
         runs: set[asyncio.Task[None]] = set()
         while time.monotonic() < end:
-            # Where the machine is too slow for the rate, fewer: this is no test of overload.
+            # Where the machine is too slow for the rate, fewer: this is not a test of overload.
             if driver.active < MOST_ACTIVE:
                 task = asyncio.create_task(driver.one())
                 runs.add(task)

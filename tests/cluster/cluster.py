@@ -132,7 +132,7 @@ def _forget_before_boot() -> None:
     """Start over after the machine did: its processes, mounts and bridge are gone."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     if BOOT.exists() and BOOT.read_text() != boot:
-        say("the machine was started anew since: so is the cluster")
+        say("the machine was started again since: so is the cluster")
         down()
         STATE.mkdir(parents=True)
     BOOT.write_text(boot)

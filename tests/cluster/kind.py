@@ -13,7 +13,7 @@ MARK = STATE / "kind"
 
 
 def possible() -> bool:
-    """Tell whether kind can work here; the image is pulled now, or it is not there to be had."""
+    """Return whether kind can work here; the image is pulled now, or it is not there to be had."""
     if not shutil.which("docker"):
         return False
     if run(["docker", "info"], check=False, timeout=20).returncode:

@@ -41,7 +41,7 @@ class Component:
         return STATE / "logs" / f"{self.name}.log"
 
     def recipe(self) -> str:
-        """Name what it was started from: with another command line or settings it starts anew."""
+        """Name what it was started from: with another command line or settings it starts again."""
         parts = [str(word) for word in self.command]
         parts += [file.read_text() for file in self.files]
         parts += [f"{key}={value}" for key, value in sorted(self.env.items())]

@@ -18,7 +18,7 @@ optional Workflow, a WorkflowRun), and after the last `---` what is done to the 
       c: {status: Completed, output: {n: 1}, executionCount: 2}
 
 Of a node everything named must be so; what is not named must be at its default, but for counts and
-output. `message` is a text, or several, that must occur in it; `warnings` likewise, one for each.
+output. `message` is a string, or several, that must occur in it; `warnings` likewise, one for each.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class Shell(Protocol):
     async def restore(self, version: int) -> None: ...
     async def apply(self, spec: dict[str, Any]) -> None: ...
     async def pending(self) -> bool:
-        """Tell whether a request waits to be carried out."""
+        """Return whether a request waits to be carried out."""
         ...
 
     async def refused(self) -> list[str]: ...

@@ -158,7 +158,7 @@ class Scenario:
                 "GET", self._shards, labelSelector=f"podium.dev/run={name}"
             )
             found = {each["metadata"]["name"]: each["nodes"] for each in listed["items"]}
-            if found.keys() >= set(named):  # else they were made anew meanwhile
+            if found.keys() >= set(named):  # else they were made again meanwhile
                 for shard in reversed(named):
                     run["status"]["nodes"] = {**found[shard], **run["status"]["nodes"]}
                 return run

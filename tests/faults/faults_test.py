@@ -135,7 +135,7 @@ def test_a_server_that_is_away_for_some_time_finds_no_storm_when_it_is_back(plac
     assert status["phase"] == "Succeeded"
     assert set(started(place).values()) == {1}
     assert sum(down.values()) <= REQUESTS_WHILE_DOWN * DOWN_SECONDS, down
-    # The watches begin anew, one node ends and another runs: less than the six nodes before took.
+    # The watches begin again, one node ends and another runs: less than the six nodes before took.
     assert sum(after.values()) <= sum(before.values()), (after, before)
 
 

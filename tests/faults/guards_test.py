@@ -120,7 +120,7 @@ def world(monkeypatch):
 
 
 def _crash_before_the_launch_was_written(world):
-    """Begin anew with a status that knows nothing of what runs."""
+    """Begin again with a status that knows nothing of what runs."""
     world.paper = Run(node("a"))
     world.begin()
     world.tell()

@@ -75,12 +75,12 @@ class Candidate:
         return self.running.log.read_text()
 
     def kill(self):
-        """End it at once; that it ended is no failure any more."""
+        """End it at once; that it ended is not a failure any more."""
         self.process.kill()
         return self.ended()
 
     def ended(self):
-        """Wait for its end, which is no failure; return its exit code."""
+        """Wait for its end, which is not a failure; return its exit code."""
         code = self.process.wait(PATIENCE)
         self._operator = None
         return code

@@ -47,7 +47,7 @@ class ApiModel(BaseModel):
         validate_default=False,
         ser_json_inf_nan="constants",
         # Podium starts often: a model is made ready when it is first used. Those that all commands
-        # use as parts of several others are not deferred: each of these would make them anew.
+        # use as parts of several others are not deferred: each of these would make them again.
         defer_build=True,
     )
 
@@ -59,7 +59,7 @@ def parse_time(value: object) -> float:
     """Read an RFC 3339 time (or seconds) as seconds since 1970, to the millisecond."""
     if isinstance(value, str):
         if not _RFC3339.fullmatch(value):
-            raise ValueError(f"{value!r:.40} is no RFC 3339 time such as 2026-01-31T12:00:00Z")
+            raise ValueError(f"{value!r:.40} is not an RFC 3339 time such as 2026-01-31T12:00:00Z")
         return round(datetime.fromisoformat(value).timestamp(), 3)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return round(float(value), 3)

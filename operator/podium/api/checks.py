@@ -106,7 +106,7 @@ def check_spec(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:
         found.append(
             Problem(
                 (*base, "id"),
-                f"{spec.id!r:.80} is no workflow id: use {names.ID_PATTERN}, such as"
+                f"{spec.id!r:.80} is not a workflow id: use {names.ID_PATTERN}, such as"
                 f" {re.sub('[^A-Za-z0-9_-]+', '_', spec.id).strip('_-')[:63] or 'my_workflow'}",
             )
         )
@@ -149,8 +149,8 @@ def check_env(variables: Sequence[EnvVar], base: Path) -> list[Problem]:
             found.append(
                 Problem(
                     (*here, "name"),
-                    f"{variable.name!r:.80} is no name of a variable: use letters, digits, _, - and"
-                    " ., not beginning with a digit",
+                    f"{variable.name!r:.80} is not a valid name of a variable: use letters,"
+                    " digits, _, - and ., not beginning with a digit",
                 )
             )
         if variable.name in seen:
@@ -180,7 +180,7 @@ def check_env(variables: Sequence[EnvVar], base: Path) -> list[Problem]:
 
 
 def is_reserved_key(key: str) -> bool:
-    """Tell whether a label or annotation belongs to Kubernetes or to Podium."""
+    """Return whether a label or annotation belongs to Kubernetes or to Podium."""
     prefix, slash, _ = key.rpartition("/")
     if not slash:
         return False
@@ -207,7 +207,7 @@ def _no_object_name(name: str, *, generated: bool = False) -> str:
     right = names.object_name(name) + ("-" if generated and name.endswith(("-", "_")) else "")
     what = "beginning of a Kubernetes name" if generated else "Kubernetes name"
     return (
-        f"{name!r:.80} is no {what} (lower-case letters, digits, - and ., beginning and ending"
+        f"{name!r:.80} is not a {what} (lower-case letters, digits, - and ., beginning and ending"
         f" with a letter or digit, 253 characters at most): write {right}"
     )
 
@@ -218,8 +218,8 @@ def _labels(base: Path, labels: Mapping[str, str]) -> Iterator[Problem]:
         if value and not _QUALIFIED.fullmatch(value):
             yield Problem(
                 (*base, key),
-                f"{value!r:.80} is no value of a label: 63 letters, digits, -, _ and . at most,"
-                " beginning and ending with a letter or digit",
+                f"{value!r:.80} is not a valid value of a label: 63 letters, digits, -, _ and . at"
+                " most, beginning and ending with a letter or digit",
             )
 
 
@@ -235,8 +235,8 @@ def _key(path: Path, key: str, what: str) -> Iterator[Problem]:
     ):
         yield Problem(
             path,
-            f"{key!r:.80} is no key of {'a label' if what == 'label' else 'an annotation'}: a name"
-            " of 63 letters, digits, -, _ and . at most, with a domain and / before it if you like",
+            f"{key!r:.80} is not a valid key of {'a label' if what == 'label' else 'an annotation'}"
+            ": a name of 63 letters, digits, -, _ and . at most, optionally after a domain and /",
         )
 
 
@@ -297,8 +297,8 @@ def _volumes(base: Path, pod: PodOverrides) -> Iterator[Problem]:
         if not _DNS_LABEL.fullmatch(volume.name):
             yield Problem(
                 (*here, "name"),
-                f"{volume.name!r:.80} is no name of a volume: lower-case letters, digits and -,"
-                f" 63 at most, such as {names.object_name(volume.name)}",
+                f"{volume.name!r:.80} is not a valid name of a volume: lower-case letters, digits"
+                f" and -, 63 at most, such as {names.object_name(volume.name)}",
             )
         if volume.name in known:
             message = f"duplicate volume {volume.name!r:.80}: entry {known[volume.name]} has it too"
@@ -399,7 +399,7 @@ def _passwords(base: Path, schema: object) -> Iterator[Problem]:
             if value.get("format") == "password":
                 yield Problem(
                     (*path, "format"),
-                    "inputs are not secret (they stand in status and logs), so none may be of"
+                    "inputs are not secret (they are stored in status and logs), so none may be of"
                     " format password: hand secrets to a node by reference, as env with"
                     " valueFrom: {secretKeyRef: {name: …, key: …}}",
                 )

@@ -114,7 +114,7 @@ def _runs() -> dict[str, Any]:
         fields=_spec_and_status(WorkflowRun, spec, status),
         columns=[
             ("Workflow", "string", ".spec.workflowRef.name", "The Workflow that it executes"),
-            ("Phase", "string", ".status.phase", "Where it stands"),
+            ("Phase", "string", ".status.phase", "Where it is"),
             ("Progress", "string", ".status.progress", "Nodes that ended, of all"),
             ("Current", "string", ".status.current", "Nodes that run now"),
             ("Duration", "string", ".status.duration", "From start to end"),

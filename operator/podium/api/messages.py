@@ -99,12 +99,12 @@ def unknown_field(
 
 
 def given(value: Any, written: str | None = None) -> str:
-    """Name a value as a person would: `the text 'three'`, `a list`."""
+    """Name a value as a person would: `the string 'three'`, `a list`."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, str):
         shown = value if len(value) <= 60 else value[:57] + "..."
-        return f"the text {shown!r}"
+        return f"the string {shown!r}"
     if isinstance(value, bool):
         return f"the boolean {written or str(value).lower()}"
     if isinstance(value, int | float):
@@ -179,7 +179,7 @@ _WANTED = {
     "float_parsing": "a number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "string_type": "a text",
+    "string_type": "a string",
     "list_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
@@ -276,6 +276,6 @@ def _camel(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Show a text of unknown origin on one line, without control characters."""
+    """Show a string of unknown origin on one line, without control characters."""
     shown = text if len(text) <= 80 else text[:77] + "..."
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)

@@ -47,12 +47,12 @@ _HASH_CHARACTERS = 26  # 130 bits in base 32
 
 
 def is_id(text: str) -> bool:
-    """Tell whether this is a node id."""
+    """Return whether this is a node id."""
     return _ID.fullmatch(text) is not None
 
 
 def is_object_name(text: str) -> bool:
-    """Tell whether Kubernetes takes this as the name of an object (RFC 1123 subdomain)."""
+    """Return whether Kubernetes takes this as the name of an object (RFC 1123 subdomain)."""
     return len(text) <= 253 and _OBJECT_NAME.fullmatch(text) is not None
 
 

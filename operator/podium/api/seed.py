@@ -22,7 +22,7 @@ _OF_METADATA = ("description", "owner", "tags")
 
 
 def is_seed(data: object) -> bool:
-    """Tell whether a document is in the seed's format."""
+    """Return whether a document is in the seed's format."""
     return isinstance(data, dict) and _TOP in data and not data.keys() & {"apiVersion", "kind"}
 
 

@@ -42,7 +42,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 
 
 def _would_change(text: str) -> bool:
-    """Tell whether a text, unquoted, would be read as something else: `y`, `1e3`, `0o7`."""
+    """Return whether a string, unquoted, would be read as something else: `y`, `1e3`, `0o7`."""
     try:
         return bool(source_map.resolve_plain(text) != text)
     except ValueError:

@@ -101,7 +101,7 @@ _KEPT = re.compile(r"(?<=[^\W_])[-._]+(?=[^\W_])|[^\W_]|[ ,:/=()]")
 
 
 def _entities(text: str) -> str:
-    """Write a text so that Mermaid shows it as it is, in one line."""
+    """Write a string so that Mermaid shows it as it is, in one line."""
     text = escape_control(" ".join(text.split()))
     found, end = "", 0
     for kept in _KEPT.finditer(text):
@@ -133,7 +133,7 @@ def dot(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """Quote a text for Graphviz, which in labels also reads backslashes and HTML's entities."""
+    """Quote a string for Graphviz, which in labels also reads backslashes and HTML's entities."""
     lines = [escape_control(line.replace("\t", " ")) for line in text.split("\n")]
     for special, written in (("\\", "\\\\"), ('"', '\\"'), ("&", "&amp;")):
         lines = [line.replace(special, written) for line in lines]

@@ -55,7 +55,7 @@ def escape_control(text: str) -> str:
 
 
 def is_safe(character: str) -> bool:
-    """Tell whether a terminal only shows it: no control, no turn of direction, no new line.
+    """Return whether a terminal only shows it: no control, no turn of direction, no new line.
 
     Spaces of all widths and the joiners within emoji and words are as good as letters.
     """

@@ -69,8 +69,8 @@ def run_directory(state_dir: Path, name: str) -> RunFolder:
     """Return the directory of a run, which may not exist. Raises `CliError` for a bad name."""
     if not is_object_name(name):
         raise CliError(
-            f"{name!r:.80} is not a name of a run: lower-case letters, digits, - and . between"
-            " them, 253 characters at most"
+            f"{name!r:.80} is not a valid name of a run: lower-case letters, digits, - and ."
+            " between them, 253 characters at most"
         )
     return RunFolder(state_dir, name)
 

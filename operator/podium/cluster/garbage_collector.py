@@ -95,7 +95,7 @@ class Housekeeping:
     async def forget_runs(self) -> None:
         """Forget runs whose deletion nobody saw.
 
-        After a watch that broke kopf lists anew, and does not tell what that list no longer has.
+        After a watch that broke kopf lists again, and does not tell what that list no longer has.
         """
         for namespace in self._settings.namespaces or [""]:
             known = [

@@ -98,7 +98,7 @@ class Settings(ApiModel):
         return self.enabled(Gate.MANAGED_JOBS)
 
     def enabled(self, gate: Gate) -> bool:
-        """Tell whether a feature is switched on."""
+        """Return whether a feature is switched on."""
         return self.feature_gates.get(gate, GATES[gate].default)
 
 
@@ -113,7 +113,7 @@ def load_settings(path: Path | None) -> Settings:
             [Problem((), f"cannot be read: {error.strerror}", file=str(path))]
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidError([Problem((), f"is no YAML: {error!s:.200}", file=str(path))]) from None
+        raise InvalidError([Problem((), f"is not YAML: {error!s:.200}", file=str(path))]) from None
     try:
         return Settings.model_validate({} if data is None else data)
     except ValidationError as error:

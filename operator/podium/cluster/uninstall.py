@@ -25,7 +25,11 @@ async def stop_operator(gateway: Gateway, namespace: str, deployment: str) -> No
         end = time.monotonic() + STOP_SECONDS
         while (await gateway.get_deployment(namespace, deployment))["status"].get("replicas"):
             if time.monotonic() > end:
-                log.warning("%s/%s does not end: its Pods are let go anyway", namespace, deployment)
+                log.warning(
+                    "%s/%s does not end: its Pods lose their finalizer anyway",
+                    namespace,
+                    deployment,
+                )
                 return
             await asyncio.sleep(0.5)
     except ApiError as error:

@@ -177,7 +177,7 @@ def _pattern_problem(pattern: str) -> str | None:
     try:
         _regex(pattern)
     except (regex.error, RecursionError, OverflowError) as error:
-        return f"pattern {pattern!r:.100} is no regular expression: {error}"
+        return f"pattern {pattern!r:.100} is not a regular expression: {error}"
     return None
 
 
@@ -232,7 +232,7 @@ def _breach(error: Any) -> Breach:
         case "type":
             wanted = error.validator_value
             words = " or ".join(wanted) if isinstance(wanted, list) else str(wanted)
-            message = f"{_shown(error.instance)} is no {words}"
+            message = f"{_shown(error.instance)} is not of type {words}"
         case "enum":
             allowed = ", ".join(_shown(value) for value in error.validator_value[:10])
             message = f"{_shown(error.instance)} is not one of {allowed}"

@@ -35,7 +35,7 @@ class ValueNotJSONError(PodiumError, ValueError):
 
 
 class OutputNotJSONError(PodiumError, ValueError):
-    """An output is no JSON object; the message says what it is instead."""
+    """An output is not a JSON object; the message says what it is instead."""
 
 
 def parse_output(raw: bytes | str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def parse_output(raw: bytes | str) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
     except UnicodeDecodeError as error:
-        raise OutputNotJSONError(f"is no UTF-8 text: byte {error.start} is wrong") from None
+        raise OutputNotJSONError(f"is not UTF-8 text: byte {error.start} is wrong") from None
     if not text.strip():
         return {}
     try:
@@ -54,7 +54,7 @@ def parse_output(raw: bytes | str) -> dict[str, Any]:
         value = normalise(value)
     except json.JSONDecodeError as error:
         raise OutputNotJSONError(
-            f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno};"
+            f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno};"
             " write one JSON object"
         ) from None
     except ValueNotJSONError as error:
@@ -83,7 +83,9 @@ def _normalise(value: Any, path: str, depth: int) -> Any:
             try:
                 value.encode("utf-8")
             except UnicodeEncodeError:
-                raise ValueNotJSONError(f"{_at(path)}is a text with half a character") from None
+                raise ValueNotJSONError(
+                    f"{_at(path)}is a string with an unpaired surrogate"
+                ) from None
         return value
     if isinstance(value, int):
         if not _LOWEST <= value <= _HIGHEST:
@@ -95,13 +97,13 @@ def _normalise(value: Any, path: str, depth: int) -> Any:
         made: dict[str, Any] = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                raise ValueNotJSONError(f"{_at(path)}has a key that is no text: {key!r:.80}")
+                raise ValueNotJSONError(f"{_at(path)}has a key that is not a string: {key!r:.80}")
             _normalise(key, path, depth)
             made[key] = _normalise(item, f"{path}.{key}" if path else key, depth + 1)
         return made
     if isinstance(value, list | tuple):
         return [_normalise(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
-    raise ValueNotJSONError(f"{_at(path)}is no JSON value but {type(value).__name__}")
+    raise ValueNotJSONError(f"{_at(path)}is not a JSON value but {type(value).__name__}")
 
 
 def _float(value: float, path: str) -> int | float:
@@ -192,4 +194,4 @@ def _kind(value: object) -> str:
         return "a truth value"
     if isinstance(value, int | float):
         return "a number"
-    return "a text" if isinstance(value, str) else "a list"
+    return "a string" if isinstance(value, str) else "a list"

@@ -117,7 +117,7 @@ class DefinitionChecks:
                 self._error(here, f"{other!r} is mapped to {name!r} already: take another name")
             self.references.output_field(here, edge.from_, tuple(output_path.split(".")))
             if not name or "." in name:
-                self._error(here, f"{name!r} is no input name: use one word without dots")
+                self._error(here, f"{name!r} is not an input name: use one word without dots")
 
 
 def _strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:

@@ -115,8 +115,8 @@ class Graph:
             self._structure.append(
                 Problem(
                     path,
-                    f"duplicate edge {edge.from_} → {edge.to} ({edge.type.value}): it stands"
-                    " already in edges or dependsOn; remove one",
+                    f"duplicate edge {edge.from_} → {edge.to} ({edge.type.value}): it is already"
+                    " in edges or dependsOn; remove one",
                 )
             )
             sound = False
@@ -312,6 +312,6 @@ def nearest_ancestors(
 
 def _bad_id(identifier: str) -> str:
     return (
-        f"{identifier!r:.80} is no node id: use {ID_PATTERN}, that is a letter or _ first, then"
+        f"{identifier!r:.80} is not a node id: use {ID_PATTERN}, that is a letter or _ first, then"
         " letters, digits, _ and -, 63 characters at most"
     )

@@ -163,7 +163,7 @@ class ReferenceChecks:
             if name != edge.source and self.sound and not self.dag.sees(edge.source, name):
                 self._error(
                     path,
-                    f"names node {name!r}, which is no ancestor of {edge.source!r} along"
+                    f"names node {name!r}, which is not an ancestor of {edge.source!r} along"
                     " depends_on edges: an edge's condition sees its source and what is before it",
                 )
             else:
@@ -197,7 +197,7 @@ class ReferenceChecks:
                 remedy = "it comes after, and a node sees what is before it"
             self._error(
                 path,
-                f"names node {name!r}, which is no ancestor of {node!r} along depends_on edges:"
+                f"names node {name!r}, which is not an ancestor of {node!r} along depends_on edges:"
                 f" {remedy}",
             )
             return False

@@ -29,14 +29,14 @@ def failed_program(code: int, written: str, log: str) -> FailedProgram:
     words = " / ".join(
         line for line in log[-LAST_CHARACTERS:].splitlines()[-LAST_LINES:] if line.strip()
     )
-    last = f"; its last words: {words}" if words else ""
+    last = f"; last lines: {words}" if words else ""
     if 128 < code <= 128 + LAST_SIGNAL:
         return "Signal", f"ended by signal {code - 128}{last}", {"signal": code - 128}
     return "Error", f"exit code {code}{last}", {}
 
 
 def is_retryable(reason: str) -> bool:
-    """Tell whether the retry policy may try again."""
+    """Return whether the retry policy may try again."""
     return reason not in _FINAL
 
 

@@ -19,7 +19,7 @@ class ExpressionError(PodiumError, ValueError):
 
 
 class ExpressionSyntaxError(ExpressionError):
-    """It is no expression of this language; `offset` is the position (0-based), where known."""
+    """It is not an expression of this language; `offset` is the position (0-based), where known."""
 
     def __init__(self, message: str, offset: int | None = None) -> None:
         self.message = message

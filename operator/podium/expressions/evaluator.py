@@ -94,7 +94,7 @@ class Evaluation:
         for key, item in zip(keys, values, strict=True):
             name = self.value(key) if key is not None else None
             if not isinstance(name, str):
-                raise EvaluationError(f"a key must be a text, not {kind_of(name)}")
+                raise EvaluationError(f"a key must be a string, not {kind_of(name)}")
             made[name] = self.value(item)
         return made
 
@@ -102,7 +102,7 @@ class Evaluation:
         """Look up a key of a mapping or a position of a list; never an attribute."""
         if isinstance(holder, Mapping):
             if not isinstance(key, str):
-                raise EvaluationError(f"a key must be a text, not {kind_of(key)}")
+                raise EvaluationError(f"a key must be a string, not {kind_of(key)}")
             try:
                 return finite(holder[key], lambda: _path(node, key))
             except KeyError:
@@ -188,7 +188,7 @@ class Evaluation:
             return any(self.equal(item, other) for other in holder)
         if isinstance(holder, str):
             if not isinstance(item, str):
-                raise EvaluationError(f"{kind_of(item)} in a text is not defined")
+                raise EvaluationError(f"{kind_of(item)} in a string is not defined")
             self.spend(len(holder) // 1000)
             return item in holder
         raise EvaluationError(f"in {kind_of(holder)} is not defined")

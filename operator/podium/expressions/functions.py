@@ -22,7 +22,7 @@ def _items(value: Any, name: str) -> list[Any]:
 def _len(value: Any) -> int:
     if isinstance(value, str | list | Mapping):
         return len(value)
-    raise EvaluationError(f"len takes a text, a list or a mapping, not {kind_of(value)}")
+    raise EvaluationError(f"len takes a string, a list or a mapping, not {kind_of(value)}")
 
 
 def _extreme(name: str, pick: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,7 +31,7 @@ def _extreme(name: str, pick: Callable[..., Any]) -> Callable[..., Any]:
         if not items:
             raise EvaluationError(f"{name} of nothing")
         if not (all(is_number(i) for i in items) or all(isinstance(i, str) for i in items)):
-            raise EvaluationError(f"{name} takes numbers or texts, not both or others")
+            raise EvaluationError(f"{name} takes numbers or strings, not both or others")
         return pick(items)
 
     return extreme
@@ -57,11 +57,11 @@ def _int(value: Any) -> int:
     if isinstance(value, str):
         text = value.strip()
         if len(text) > 80 or not re.fullmatch(r"[+-]?[0-9]+", text):
-            raise EvaluationError(f"int: {value!r:.80} is no whole number")
+            raise EvaluationError(f"int: {value!r:.80} is not a whole number")
         return int(text)
     if isinstance(value, bool | int | float):
         return int(value)
-    raise EvaluationError(f"int takes a number or a text, not {kind_of(value)}")
+    raise EvaluationError(f"int takes a number or a string, not {kind_of(value)}")
 
 
 def _float(value: Any) -> float:
@@ -70,11 +70,11 @@ def _float(value: Any) -> float:
         if len(text) > 80 or not re.fullmatch(
             r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text
         ):
-            raise EvaluationError(f"float: {value!r:.80} is no number")
+            raise EvaluationError(f"float: {value!r:.80} is not a number")
         return float(text)
     if isinstance(value, bool | int | float):
         return float(value)
-    raise EvaluationError(f"float takes a number or a text, not {kind_of(value)}")
+    raise EvaluationError(f"float takes a number or a string, not {kind_of(value)}")
 
 
 def is_number(value: object) -> bool:
@@ -108,7 +108,7 @@ _ENCODER = json.JSONEncoder(
 
 
 def write(value: Any) -> str:
-    """Write a value: a text as it is, everything else as compact JSON."""
+    """Write a value: a string as it is, everything else as compact JSON."""
     if isinstance(value, str):
         return value if len(value) <= MAX_TEXT else str(too_long())
     pieces = []
@@ -137,7 +137,7 @@ def kind_of(value: object) -> str:
     if isinstance(value, int | float):
         return "a number"
     if isinstance(value, str):
-        return "a text"
+        return "a string"
     if isinstance(value, list):
         return "a list"
     return "a mapping" if isinstance(value, Mapping) else "a value of no JSON type"

@@ -23,7 +23,7 @@ MAX_CHARACTERS = 1024
 MAX_DEPTH = 50
 MAX_STEPS = 10_000
 MAX_TEXT = 65_536
-"""Characters of a text that an expression makes."""
+"""Characters of a string that an expression makes."""
 MAX_ITEMS = 10_000
 """Items of a list that an expression makes by adding lists."""
 MAX_BITS = 256
@@ -35,7 +35,7 @@ MAX_EXPRESSIONS = 1_000
 def finite(value: Any, what: str | Callable[[], str]) -> Any:
     """Refuse infinity and NaN, which some readers of JSON let in."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise EvaluationError(f"{what if isinstance(what, str) else what()} is no finite number")
+        raise EvaluationError(f"{what if isinstance(what, str) else what()} is not a finite number")
     return value
 
 
@@ -48,7 +48,7 @@ def bounded(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise LimitExceededError("the number is too large")  # or NaN, out of numbers too large
     if isinstance(value, complex):
-        raise EvaluationError("the result is no real number")
+        raise EvaluationError("the result is not a real number")
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return too_long()
     return value
@@ -56,4 +56,4 @@ def bounded(value: Any) -> Any:
 
 def too_long() -> Any:
     """Raise `LimitExceededError`: a string is too long."""
-    raise LimitExceededError(f"the text has more than {MAX_TEXT} characters")
+    raise LimitExceededError(f"the string has more than {MAX_TEXT} characters")

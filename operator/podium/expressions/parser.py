@@ -69,7 +69,7 @@ def parse(source: str) -> Expression:
         raise ExpressionSyntaxError(error.message, before + offset) from None
     except UnicodeEncodeError as error:
         raise ExpressionSyntaxError(
-            "half a character (a lone surrogate) is no text", before + error.start
+            "a string cannot hold an unpaired surrogate", before + error.start
         ) from None
     except (ValueError, RecursionError, MemoryError, OverflowError, TypeError) as error:
         raise ExpressionSyntaxError(f"no expression: {error}") from None

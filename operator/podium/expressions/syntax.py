@@ -147,7 +147,7 @@ def _check_constant(node: ast.Constant, value: object) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise NotInLanguageError("the number is too large", node)
         if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
-            raise NotInLanguageError("half a character (a lone surrogate) is no text", node)
+            raise NotInLanguageError("a string cannot hold an unpaired surrogate", node)
         return
     if isinstance(value, int):
         if value.bit_length() > MAX_BITS:

@@ -39,20 +39,20 @@ class Template:
             piece = part if isinstance(part, str) else write(part.evaluate(scope))
             size += len(piece)
             if size > MAX_TEXT + len(self.source):
-                raise LimitExceededError(f"the text has more than {MAX_TEXT} characters")
+                raise LimitExceededError(f"the string has more than {MAX_TEXT} characters")
             pieces.append(piece)
         return "".join(pieces)
 
 
 def has_template(text: str) -> bool:
-    """Tell whether a text holds `${{`."""
+    """Return whether a string holds `${{`."""
     return "${{" in text
 
 
 def parse_template(text: str) -> Template:
-    """Parse a text with `${{ }}`. Raises `ExpressionSyntaxError`, its offset being in the text.
+    """Parse a string with `${{ }}`. Raises `ExpressionSyntaxError`, its offset being in the text.
 
-    Only the expressions are kept for the next time: a text may be a script of megabytes.
+    Only the expressions are kept for the next time: a string may be a script of megabytes.
     """
     parts: list[str | Expression] = []
     count = 0
@@ -76,7 +76,7 @@ def parse_template(text: str) -> Template:
             plain = ""
         count += 1
         if count > MAX_EXPRESSIONS:
-            raise ExpressionSyntaxError(f"a text takes {MAX_EXPRESSIONS} expressions", start)
+            raise ExpressionSyntaxError(f"a string takes {MAX_EXPRESSIONS} expressions", start)
         parts.append(_parse_within(text[start + 3 : end], start + 3))
         position = end + 2
     plain += text[position:]
@@ -86,7 +86,7 @@ def parse_template(text: str) -> Template:
 
 
 def _parse_within(source: str, start: int) -> Expression:
-    """Parse an expression of a text; offsets of errors count from the text's beginning."""
+    """Parse an expression of a string; offsets of errors count from the text's beginning."""
     before = len(source) - len(source.lstrip())
     try:
         return parse(source.strip())

@@ -168,7 +168,7 @@ def secret_values(
 
 
 def hidden(text: str, secret: Iterable[str]) -> str:
-    """Return a text without these values: what is told of a program stands in status and log."""
+    """Return a string without these values: what is told of a program stands in status and log."""
     for value in sorted({part for each in secret for part in each.splitlines()}, key=len)[::-1]:
         if len(value) >= MIN_SECRET:
             text = text.replace(value, "***")

@@ -52,12 +52,12 @@ def test_what_is_left_out_has_its_default():
             "spec.workflowRef.name: 'a b' is neither the name nor the spec.id of a Workflow",
         ),
         ({"workflowRef": {}}, "spec.workflowRef.name: is missing"),
-        ({"workflowRef": "hello"}, "spec.workflowRef: must be a mapping, not the text 'hello'"),
+        ({"workflowRef": "hello"}, "spec.workflowRef: must be a mapping, not the string 'hello'"),
         ({**BY_NAME, "maxParallel": 0}, "spec.maxParallel: must be at least 1, not 0"),
         ({**BY_NAME, "maxParallel": 10_001}, "spec.maxParallel: must be at most 10,000, not 10001"),
         (
             {**BY_NAME, "suspend": "true"},
-            "spec.suspend: must be true or false, not the text 'true': remove the quotes",
+            "spec.suspend: must be true or false, not the string 'true': remove the quotes",
         ),
         ({**BY_NAME, "context": []}, "spec.context: must be a mapping, not a list"),
         (

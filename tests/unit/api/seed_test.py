@@ -83,8 +83,8 @@ def test_problems_name_the_place_in_the_seeds_file():
         "extra: 1\n"
     )
     assert said(text) == [
-        'f.yaml:3: workflow.name: must be a text, not the boolean yes: write "yes" in quotes',
-        "f.yaml:5: workflow.metadata.tags: must be a list, not the text 'x': write [x]",
+        'f.yaml:3: workflow.name: must be a string, not the boolean yes: write "yes" in quotes',
+        "f.yaml:5: workflow.metadata.tags: must be a list, not the string 'x': write [x]",
         (
             'f.yaml:6: workflow.timeoutSeconds: unknown field "timeoutSeconds"; did you mean'
             ' "timeout_seconds"?'
@@ -126,11 +126,11 @@ def test_problems_of_the_graph_find_their_place_too():
         ),
         (
             "{id: 3, nodes: [{id: a}]}",
-            ['workflow.id: must be a text, not the number 3: write "3" in quotes'],
+            ['workflow.id: must be a string, not the number 3: write "3" in quotes'],
         ),
         ("{id: w}", ["workflow.nodes: is missing: a workflow has at least one node"]),
         ("{id: w, nodes: {a: {}}}", ["workflow.nodes: must be a list, not a mapping"]),
-        ("{id: w, nodes: [a]}", ["workflow.nodes[0]: must be a mapping, not the text 'a'"]),
+        ("{id: w, nodes: [a]}", ["workflow.nodes[0]: must be a mapping, not the string 'a'"]),
         (
             "{id: w, retry_policy: {}, nodes: [{id: a, global_context: {}}]}",
             [
@@ -162,7 +162,7 @@ def test_the_name_is_made_of_the_id(identifier, name):
 
 def test_an_id_that_is_none_is_told_by_its_place():
     (line,) = said("workflow: {id: 'a b!', nodes: [{id: a}]}\n")
-    assert line.startswith("f.yaml:1: workflow.id: 'a b!' is no workflow id: ")
+    assert line.startswith("f.yaml:1: workflow.id: 'a b!' is not a workflow id: ")
     assert line.endswith("such as a_b")
 
 

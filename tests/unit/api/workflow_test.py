@@ -114,7 +114,7 @@ def test_each_limit_has_its_message(spec, line):
             {"triggerRule": "one_success"},
             (
                 "triggerRule: must be one of NoneFailedMinOneSuccess, AllSuccess, OneSuccess, AllDone, not"
-                " the text 'one_success'; did you mean OneSuccess?"
+                " the string 'one_success'; did you mean OneSuccess?"
             ),
         ),
         (
@@ -139,13 +139,25 @@ def test_a_field_out_of_its_range_is_told(fields, line):
     ("metadata", "line"),
     [
         ({}, "metadata.name: is missing: write a name, such as my-flow"),
-        ({"name": "My_Flow"}, "metadata.name: 'My_Flow' is no Kubernetes name"),
+        ({"name": "My_Flow"}, "metadata.name: 'My_Flow' is not a Kubernetes name"),
         ({"name": "x" * 254}, "metadata.name: 'xxx"),
-        ({"generateName": "-x"}, "metadata.generateName: '-x' is no beginning of a Kubernetes"),
-        ({"name": "w", "labels": {"a b": "x"}}, "metadata.labels[\"a b\"]: 'a b' is no key of a"),
-        ({"name": "w", "labels": {"a": "x y"}}, "metadata.labels.a: 'x y' is no value of a label"),
-        ({"name": "w", "labels": {"a": 1}}, "metadata.labels.a: must be a text, not the number 1"),
-        ({"name": "w", "annotations": {"/a": "x"}}, "metadata.annotations[\"/a\"]: '/a' is no key"),
+        ({"generateName": "-x"}, "metadata.generateName: '-x' is not a beginning of a Kubernetes"),
+        (
+            {"name": "w", "labels": {"a b": "x"}},
+            "metadata.labels[\"a b\"]: 'a b' is not a valid key of a",
+        ),
+        (
+            {"name": "w", "labels": {"a": "x y"}},
+            "metadata.labels.a: 'x y' is not a valid value of a label",
+        ),
+        (
+            {"name": "w", "labels": {"a": 1}},
+            "metadata.labels.a: must be a string, not the number 1",
+        ),
+        (
+            {"name": "w", "annotations": {"/a": "x"}},
+            "metadata.annotations[\"/a\"]: '/a' is not a valid key",
+        ),
     ],
 )
 def test_metadata_is_what_kubernetes_takes(metadata, line):
@@ -175,7 +187,7 @@ def test_a_workflow_id_is_an_id_or_a_name(name):
 @pytest.mark.parametrize("name", ["a b", "é", "A.b", "a/b", "\x1b[31m"])
 def test_another_id_is_refused_with_one_that_would_do(name):
     (line,) = said({"id": name})
-    assert line.startswith(f"spec.id: {name!r} is no workflow id: use ^[A-Za-z_]")
+    assert line.startswith(f"spec.id: {name!r} is not a workflow id: use ^[A-Za-z_]")
     assert said({"id": line.rpartition("such as ")[2]}) == []
 
 
@@ -224,8 +236,8 @@ def test_resources_are_quantities(amount, fine):
 @pytest.mark.parametrize(
     ("variable", "line"),
     [
-        ({"name": "1A", "value": "x"}, "env[0].name: '1A' is no name of a variable"),
-        ({"name": "A=B", "value": "x"}, "env[0].name: 'A=B' is no name of a variable"),
+        ({"name": "1A", "value": "x"}, "env[0].name: '1A' is not a valid name of a variable"),
+        ({"name": "A=B", "value": "x"}, "env[0].name: 'A=B' is not a valid name of a variable"),
         ({"name": "A"}, "env[0]: has no value: write value or valueFrom"),
         (
             {"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "x"}}},
@@ -245,7 +257,7 @@ def test_resources_are_quantities(amount, fine):
             },
             "env[0].valueFrom: has secretKeyRef and fieldRef of secretKeyRef, configMapKeyRef,",
         ),
-        ({"name": "A", "value": 3}, "env[0].value: must be a text, not the number 3: write "),
+        ({"name": "A", "value": 3}, "env[0].value: must be a string, not the number 3: write "),
     ],
 )
 def test_variables_have_one_value(variable, line):
@@ -278,7 +290,7 @@ VOLUME = {"name": "v", "emptyDir": {}}
     [
         ({"name": "v"}, "volumes[0]: has none of emptyDir, persistentVolumeClaim, configMap,"),
         ({**VOLUME, "secret": {"secretName": "s"}}, "volumes[0]: has emptyDir and secret of"),
-        ({"name": "V_1", "emptyDir": {}}, "volumes[0].name: 'V_1' is no name of a volume"),
+        ({"name": "V_1", "emptyDir": {}}, "volumes[0].name: 'V_1' is not a valid name of a volume"),
         ({"name": "v", "hostPath": {"path": "/"}}, 'volumes[0].hostPath: unknown field "hostPath"'),
         ({"name": "v", "secret": {}}, "volumes[0].secret.secretName: is missing"),
         (
@@ -349,14 +361,14 @@ def test_volumes_and_places_are_taken_once():
     ("fields", "line"),
     [
         ({"hostNetwork": True}, 'hostNetwork: unknown field "hostNetwork"; known are env, labels'),
-        ({"serviceAccountName": "A"}, "serviceAccountName: 'A' is no Kubernetes name"),
-        ({"priorityClassName": "A"}, "priorityClassName: 'A' is no Kubernetes name"),
+        ({"serviceAccountName": "A"}, "serviceAccountName: 'A' is not a Kubernetes name"),
+        ({"priorityClassName": "A"}, "priorityClassName: 'A' is not a Kubernetes name"),
         (
             {"tolerations": [{"effects": "x"}]},
             'tolerations[0].effects: unknown field; did you mean "effect"?',
         ),
         ({"affinity": {"pod": {}}}, "affinity.pod: unknown field; "),
-        ({"nodeSelector": {"a": "x y"}}, "nodeSelector.a: 'x y' is no value of a label"),
+        ({"nodeSelector": {"a": "x y"}}, "nodeSelector.a: 'x y' is not a valid value of a label"),
     ],
 )
 def test_the_rest_of_the_pod_is_a_closed_list_too(fields, line):

@@ -65,8 +65,8 @@ logFormat: text
         ("[]", ["a list"]),
         ("false", ["false"]),
         ("text", ["'text'"]),
-        ("{", ["is no YAML"]),
-        ("a: !!python/object:os.system x", ["is no YAML"]),
+        ("{", ["is not YAML"]),
+        ("a: !!python/object:os.system x", ["is not YAML"]),
     ],
 )
 def test_wrong_settings_name_the_field(tmp_path, text, words):
@@ -92,5 +92,5 @@ def test_a_file_that_cannot_be_read(tmp_path):
             load_settings(path)
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InvalidError, match="is no YAML"):
+    with pytest.raises(InvalidError, match="is not YAML"):
         load_settings(binary)

@@ -29,14 +29,14 @@ def test_outputs(raw, value):
     ("raw", "said"),
     [
         (b"[1]", "is a list"),
-        (b'"x"', "is a text"),
+        (b'"x"', "is a string"),
         (b"3", "is a number"),
         (b"{", "line 1, column 2"),
         (b'{"a": 1, "a": 2}', "the key 'a' twice"),
         (b'{"a": NaN}', "NaN"),
         (b'{"a": [1, 9223372036854775808]}', "a[1]: is a whole number of more than 64 bits"),
         (b"\xff", "UTF-8"),
-        (b'{"a": "\\ud800"}', "half a character"),
+        (b'{"a": "\\ud800"}', "unpaired surrogate"),
         (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nested"),
         (b'{"a": ' + b"9" * 5000 + b"}", "too large"),
     ],
@@ -58,7 +58,7 @@ def test_numbers_beyond_2_to_53_have_a_canonical_form():
         ({"type": "strin"}, "strin"),
         ({"$ref": "http://x/y"}, "not allowed"),
         ({"$ref": "#/$defs/absent"}, "is not in this schema"),
-        ({"properties": {"a": {"pattern": "("}}}, "no regular expression"),
+        ({"properties": {"a": {"pattern": "("}}}, "not a regular expression"),
     ],
 )
 def test_what_is_no_schema(schema, said):
@@ -70,7 +70,7 @@ def test_a_sound_schema_has_no_problems():
     schema = {"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}}}
     assert c.schema_problems(schema) == []
     assert [str(b) for b in c.compile_schema(schema).breaches({"a": "x"})] == [
-        'a: "x" is no integer'
+        'a: "x" is not of type integer'
     ]
 
 

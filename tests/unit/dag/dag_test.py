@@ -184,7 +184,7 @@ def test_a_graph_without_edges_has_no_isolated_nodes():
 def test_a_bad_id_is_told_with_the_pattern(name):
     graph = dag(node(name))
     assert only(graph) == (
-        f"spec.nodes[0].id: {name!r} is no node id: use ^[A-Za-z_][A-Za-z0-9_-]{{0,62}}$, that is"
+        f"spec.nodes[0].id: {name!r} is not a node id: use ^[A-Za-z_][A-Za-z0-9_-]{{0,62}}$, that is"
         " a letter or _ first, then letters, digits, _ and -, 63 characters at most"
     )
 
@@ -249,7 +249,7 @@ def test_thousands_of_unknown_names_are_told_without_a_hint_for_each():
 )
 def test_a_second_edge_of_one_type_is_told(graph, path):
     assert only(graph) == (
-        f"{path}: duplicate edge a → b (depends_on): it stands already in edges or dependsOn;"
+        f"{path}: duplicate edge a → b (depends_on): it is already in edges or dependsOn;"
         " remove one"
     )
 
@@ -307,14 +307,14 @@ def test_a_node_may_name_what_is_before_it():
         (
             "other",
             (
-                "names node 'other', which is no ancestor of 'me' along depends_on edges: add"
+                "names node 'other', which is not an ancestor of 'me' along depends_on edges: add"
                 " 'other' to dependsOn of 'me' or of a node before it"
             ),
         ),
         (
             "after",
             (
-                "names node 'after', which is no ancestor of 'me' along depends_on edges: it comes"
+                "names node 'after', which is not an ancestor of 'me' along depends_on edges: it comes"
                 " after, and a node sees what is before it"
             ),
         ),
@@ -401,7 +401,7 @@ def test_an_edge_may_name_its_source_and_what_is_before_it():
     for condition in ("context.ok", "context.b.ok", "context.a.x", "context.key"):
         assert said(dag(*nodes, edges=[edge("b", "c", condition=condition)])) == []
     assert only(dag(*nodes, edges=[edge("b", "c", condition="context.c.x")])) == (
-        "spec.edges[0].condition: names node 'c', which is no ancestor of 'b' along depends_on"
+        "spec.edges[0].condition: names node 'c', which is not an ancestor of 'b' along depends_on"
         " edges: an edge's condition sees its source and what is before it"
     )
 
@@ -474,8 +474,12 @@ def test_a_mapped_name_meets_a_required_field():
             '["x.z"]',
             "'x' is mapped to 'y' already: take another name",
         ),
-        ({"dataMapping": {"x": "y.z"}}, ".x", "'y.z' is no input name: use one word without dots"),
-        ({"dataMapping": {"x": ""}}, ".x", "'' is no input name: use one word without dots"),
+        (
+            {"dataMapping": {"x": "y.z"}},
+            ".x",
+            "'y.z' is not an input name: use one word without dots",
+        ),
+        ({"dataMapping": {"x": ""}}, ".x", "'' is not an input name: use one word without dots"),
         (
             {"dataMapping": {"z": "y"}},
             ".z",

@@ -81,15 +81,15 @@ def test_what_runs_a_script(config, command):
     ("code", "written", "log", "told"),
     [
         (1, "", "", ("Error", "exit code 1", {})),
-        (2, "", "a\nb\n\nc\nd\n", ("Error", "exit code 2; its last words: c / d", {})),
-        (137, "", "x", ("Signal", "ended by signal 9; its last words: x", {"signal": 9})),
+        (2, "", "a\nb\n\nc\nd\n", ("Error", "exit code 2; last lines: c / d", {})),
+        (137, "", "x", ("Signal", "ended by signal 9; last lines: x", {"signal": 9})),
         (
             1,
             '{"podiumError": {"reason": "Config", "message": "m"}}',
             "x",
             ("Config", "m", {}),
         ),
-        (1, '{"podiumError": 3}', "x", ("Error", "exit code 1; its last words: x", {})),
+        (1, '{"podiumError": 3}', "x", ("Error", "exit code 1; last lines: x", {})),
         (1, '{"podiumError', "", ("Error", "exit code 1", {})),
     ],
 )

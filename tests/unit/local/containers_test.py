@@ -122,7 +122,7 @@ async def test_an_input_too_large_for_the_environment_is_refused_and_not_tried_a
 async def test_a_container_that_fails(tmp_path, docker):
     run = begin(tmp_path, box("a", "echo oops; exit 3"))
     await run.run()
-    assert run.status.nodes["a"].error.message == "exit code 3; its last words: oops"
+    assert run.status.nodes["a"].error.message == "exit code 3; last lines: oops"
 
 
 async def test_a_cancelled_container_is_removed_by_its_name(tmp_path, docker):

@@ -75,7 +75,7 @@ async def test_outputs_flow_and_the_state_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason", "said"),
     [
-        ("echo oops >&2; exit 3", "Error", "exit code 3; its last words: oops"),
+        ("echo oops >&2; exit 3", "Error", "exit code 3; last lines: oops"),
         ("kill -9 $$", "Signal", "signal 9"),
         ("echo nope >$PODIUM_OUTPUT", "OutputNotJSON", "write one JSON object"),
         ("head -c 5000 /dev/zero >$PODIUM_OUTPUT", "OutputTooLarge", "4096"),
@@ -237,7 +237,7 @@ async def test_the_value_of_a_secret_reaches_the_program_and_nothing_that_podium
     run = begin(tmp_path, node)
     run.secrets = {"api": {"token": "s3cr3t-value"}}
     await run.run()
-    assert run.status.nodes["a"].error.message == "exit code 7; its last words: ***"
+    assert run.status.nodes["a"].error.message == "exit code 7; last lines: ***"
     own = [path for path in run.folder.path.rglob("*") if path.is_file() and path.name != "log"]
     assert own
     assert not [path for path in own if b"s3cr3t" in path.read_bytes()]

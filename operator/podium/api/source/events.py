@@ -65,7 +65,7 @@ def yaml_events(text: str) -> Iterator[Event]:
         raise RefusedError(*_syntax(error, text)) from None
     # What PyYAML's own parser lets through: characters beyond Unicode, endless versions.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise RefusedError(None, f"is no valid YAML: {error}".splitlines()[0]) from None
+        raise RefusedError(None, f"is not valid YAML: {error}".splitlines()[0]) from None
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[int | None, str]:
@@ -77,24 +77,24 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[int | None, str]:
     if before.isspace() and before.endswith("\t"):
         problem, hint = "a tab where indentation is expected", ": indent with spaces"
     elif "mapping values are not allowed" in problem:
-        hint = ": quote a text that holds ': ', or check the indentation"
+        hint = ": quote a string that holds ': ', or check the indentation"
     elif "did not find expected key" in problem or "expected <block end>" in problem:
         hint = ": check the indentation"
     elif "cannot start any token" in problem:
         hint = ": quote the text"
     elif "undefined alias" in problem:
-        hint = ": define it with &NAME before, or quote a text that begins with *"
+        hint = ": define it with &NAME before, or quote a string that begins with *"
     context = f" ({error.context})" if error.context and error.problem and not hint else ""
-    return (None if mark is None else mark.line + 1), f"is no valid YAML: {problem}{context}{hint}"
+    return (None if mark is None else mark.line + 1), f"is not valid YAML: {problem}{context}{hint}"
 
 
 class NotJSONError(PodiumError):
-    """A source is no JSON."""
+    """A source is not JSON."""
 
     def __init__(self, text: str, position: int, message: str) -> None:
         super().__init__(message)
         self.line = text.count("\n", 0, position) + 1
-        self.message = f"is no valid JSON: {message}"
+        self.message = f"is not valid JSON: {message}"
 
 
 _SPACE = re.compile(r"[ \t\n\r]*")

@@ -65,7 +65,7 @@ class Document:
     """Where the resource has what is refused."""
 
     def overlaps(self, path: Path) -> bool:
-        """Tell whether a path leads to, or into, something that is refused."""
+        """Return whether a path leads to, or into, something that is refused."""
         return any(path[: len(other)] == other[: len(path)] for other in self.refused)
 
     @property
@@ -121,7 +121,7 @@ def load_file(path: str | FilePath) -> list[Document]:
 
 
 def load_text(text: str | bytes, name: str = "") -> list[Document]:
-    """Read a text. Raises `InvalidError` with all its problems."""
+    """Read a string. Raises `InvalidError` with all its problems."""
     return _sound(read_text(text, name))
 
 
@@ -145,7 +145,7 @@ def read_file(path: str | FilePath) -> File:
     except FileNotFoundError:
         message = "no such file"
     except IsADirectoryError:
-        message = "is a folder: name a file in it"
+        message = "is a directory: name a file in it"
     except PermissionError:
         message = "may not be read: permission denied"
     except (OSError, ValueError) as error:
@@ -154,7 +154,7 @@ def read_file(path: str | FilePath) -> File:
 
 
 def read_text(text: str | bytes, name: str = "") -> File:
-    """Read a text. Never raises: what is wrong is in `problems`."""
+    """Read a string. Never raises: what is wrong is in `problems`."""
     file = File(name)
     try:
         if isinstance(text, bytes):
@@ -188,11 +188,11 @@ def parse(raw: dict[str, Any]) -> Resource:
     try:
         problems = _parse(document)
     except (TypeError, RecursionError):  # what orjson does not take: depth, surrogates, objects
-        raise InvalidError([Problem((), "is no plain JSON of at most 100 levels")]) from None
+        raise InvalidError([Problem((), "is not plain JSON of at most 100 levels")]) from None
     if problems:
         raise InvalidError([replace(problem, line=None, file=None) for problem in problems])
     if document.resource is None:
-        raise InvalidError([Problem(("kind",), f"is no kind of {names.API_VERSION}")])
+        raise InvalidError([Problem(("kind",), f"is not a kind of {names.API_VERSION}")])
     return document.resource
 
 
@@ -232,7 +232,7 @@ def _parse(document: Document) -> list[Problem]:
         if kind is None:
             return problems
         model = kind
-        # What the operator wrote is no part of what the user asks for.
+        # What the operator wrote is not a part of what the user asks for.
         data = {key: value for key, value in data.items() if key != "status"}
     wording: Wording = document.written if document.source_map.keys is not None else unwritten
     try:
@@ -342,7 +342,7 @@ def _kind(data: dict[str, Any]) -> tuple[type[Workflow | WorkflowRun] | None, li
     version, kind = data.get("apiVersion"), data.get("kind")
     for name, value in (("apiVersion", version), ("kind", kind)):
         if value is not None and not isinstance(value, str):
-            return None, [Problem((name,), f"must be a text, not {given(value)}")]
+            return None, [Problem((name,), f"must be a string, not {given(value)}")]
     known = " or ".join(_MODELS)
     if not version and not kind:
         return None, [

@@ -51,7 +51,9 @@ def resolve_plain(text: str) -> Any:
     if text[0] not in "0123456789+-.":
         return text
     if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"{text} is no JSON number: leave it out, or quote it to mean the text")
+        raise ValueError(
+            f"{text} is not a JSON number: leave it out, or quote it to make it a string"
+        )
     plain = text if text[0] == "." else text.replace("_", "")
     if text[0] != "." and (whole := _INTEGER.fullmatch(plain)):
         sign, *digits = whole.groups()
@@ -74,7 +76,7 @@ def integer(sign: str, digits: str, base: int, text: str) -> int:
 def finite_number(value: float, text: str) -> int | float:
     """1.0 is 1, here as on the API server."""
     if not math.isfinite(value):
-        raise ValueError(f"{text:.40} is too large a number: quote it to mean the text")
+        raise ValueError(f"{text:.40} is too large a number: quote it to make it a string")
     return int(value) if value.is_integer() and -(2**63) <= value < 2**63 else value
 
 
@@ -98,7 +100,7 @@ def scalar(event: yaml.ScalarEvent, line: int) -> Any:
             made = resolve_plain(value)
             if isinstance(made, _TYPES[kind]) and (kind == "bool" or not isinstance(made, bool)):
                 return made
-            raise ValueError(f"{value!r:.40} is no {kind}")
+            raise ValueError(f"{value!r:.40} is not of type {kind}")
     except ValueError as error:
         raise RefusedError(line, str(error)) from None
     raise unknown_tag(tag, line)
@@ -132,5 +134,7 @@ def whole_characters(value: str, line: int) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise RefusedError(line, "a text holds half a character (a lone \\u escape)") from None
+        raise RefusedError(
+            line, "a string contains an unpaired surrogate (a lone \\u escape)"
+        ) from None
     return value

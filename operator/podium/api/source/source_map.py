@@ -3,7 +3,7 @@
 A file must mean on a laptop what it means to kubectl, so plain scalars are read as
 sigs.k8s.io/yaml reads them (YAML 1.1 booleans, `1e3` a number, `12:30:45` and dates texts), not
 as PyYAML's constructor does. From PyYAML comes the parser alone, as events: it makes no objects.
-Values are built here, iteratively, so that a text of any kind ends in `InvalidError` at worst:
+Values are built here, iteratively, so that a string of any kind ends in `InvalidError` at worst:
 depth, number of values and what aliases repeat are bounded, duplicate keys and keys that are no
 text are refused.
 """
@@ -77,14 +77,14 @@ class SourceMap:
 
 @dataclass(slots=True)
 class ParsedDocument:
-    """One document of a text."""
+    """One document of a string."""
 
     data: Any
     source_map: SourceMap
 
 
 def decode(raw: bytes, name: str) -> str:
-    """Return a file's text. Raises `InvalidError` on what is no UTF-8."""
+    """Return a file's text. Raises `InvalidError` on what is not UTF-8."""
     if len(raw) > MAX_BYTES:
         raise _invalid(name, None, too_large(len(raw)))
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -95,7 +95,7 @@ def decode(raw: bytes, name: str) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        message = f"is no UTF-8 text (byte 0x{raw[error.start]:02x}): save it as UTF-8"
+        message = f"is not UTF-8 text (byte 0x{raw[error.start]:02x}): save it as UTF-8"
         raise _invalid(name, line, message) from None
 
 
@@ -108,13 +108,17 @@ def too_large(size: int) -> str:
 
 
 def read(text: str, name: str) -> list[ParsedDocument]:
-    """Read all documents of a text. Raises `InvalidError`."""
+    """Read all documents of a string. Raises `InvalidError`."""
     if len(text) > MAX_BYTES:
         raise _invalid(name, None, too_large(len(text)))
     text = text.removeprefix("\ufeff")
     if found := _FORBIDDEN.search(text):
         character = found.group()
-        what = "half a character" if "\ud800" <= character <= "\udfff" else "the control character"
+        what = (
+            "the unpaired surrogate"
+            if "\ud800" <= character <= "\udfff"
+            else "the control character"
+        )
         line = text.count("\n", 0, found.start()) + 1
         raise _invalid(name, line, f"holds {what} U+{ord(character):04X}: remove it")
     try:
@@ -134,7 +138,7 @@ def _invalid(name: str, line: int | None, message: str) -> InvalidError:
 
 
 _MEANT_AS_JSON = re.compile(r'\s*\{\s*"[^"]*"\s*:')
-"""Otherwise what begins with { and is no JSON is YAML's flow style: `{kind: Workflow, …}`."""
+"""Otherwise what begins with { and is not JSON is YAML's flow style: `{kind: Workflow, …}`."""
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -219,7 +223,7 @@ class _Builder:
         if len(self.stack) >= MAX_DEPTH:
             raise RefusedError(line, f"is nested deeper than {MAX_DEPTH} levels")
         if self.stack and self.stack[-1].value.source_map.keys is not None and not self._has_key():
-            raise RefusedError(line, "a key must be a text, not a list or a mapping")
+            raise RefusedError(line, "a key must be a string, not a list or a mapping")
         if anchor is not None:
             self.anchors[anchor] = None
         self.stack.append(_Open(value, anchor))
@@ -248,7 +252,7 @@ class _Builder:
             )
         target = self.anchors[name]
         if target is None:
-            raise RefusedError(line, f"alias *{name:.40} stands inside its own anchor")
+            raise RefusedError(line, f"alias *{name:.40} is inside its own anchor")
         self.repeated += target.count
         self.repeated_size += target.size
         if (
@@ -291,7 +295,8 @@ class _Builder:
         if not isinstance(key, str):
             written = value.source_map.text if value.source_map.text is not None else str(key)
             raise RefusedError(
-                line, f'key {written or "(empty)":.40} is no text: write "{written:.40}" in quotes'
+                line,
+                f'key {written or "(empty)":.40} is not a string: write "{written:.40}" in quotes',
             )
         if value.merge:
             top.merges = top.merges or []
@@ -301,7 +306,7 @@ class _Builder:
         if keys is not None and key in keys:
             raise RefusedError(
                 line,
-                f"duplicate key {key!r:.80}: it stands on line {keys[key][0]} already;"
+                f"duplicate key {key!r:.80}: it is on line {keys[key][0]} already;"
                 " remove one of them",
             )
         top.key, top.key_line = key, line

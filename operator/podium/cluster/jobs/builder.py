@@ -307,7 +307,7 @@ def _variables(
             raise BuildProblem(
                 "InputTooLarge",
                 f"config, its templates filled in, has more than {MAX_INPUT_BYTES} bytes, too many"
-                " for the environment: hand large texts over as outputs of nodes before this one",
+                " for the environment: hand large strings over as outputs of nodes before this one",
             )
         own.append({"name": "PODIUM_CONFIG", "value": _literal(config)})
         own.append({"name": "PODIUM_RECORDED", "value": f"{RECORDED}/answers"})

@@ -61,12 +61,12 @@ class JobKeeper:
         self._queue.add(job.uid)
 
     def done(self, job: JobView) -> bool:
-        """Tell whether all is done that the end of a Job asks for."""
+        """Return whether all is done that the end of a Job asks for."""
         kept = job.ended and (job.managed_by or job.has_ttl)
         return bool(kept) and not self._cache.pods(job.uid)
 
     def owes(self, job: JobView) -> bool:
-        """Tell whether an outcome is recorded that the Job's own status does not show yet."""
+        """Return whether an outcome is recorded that the Job's own status does not show yet."""
         return job.uid in self._outcomes
 
     def spent(self, pod: PodView) -> None:
@@ -76,7 +76,7 @@ class JobKeeper:
             self._queue.add(pod.job_uid)
 
     def behind(self) -> bool:
-        """Tell whether Jobs wait for long."""
+        """Return whether Jobs wait for long."""
         return self._queue.age() > BEHIND_SECONDS
 
     def changed(self, job_uid: str) -> None:
@@ -171,7 +171,7 @@ class JobKeeper:
             self._cache.put_job(body)
 
     def _may_go(self, job: JobView | None, pod: PodView, outcome: bool | None) -> bool:
-        """Tell whether a Pod may vanish: nothing of it runs, and nobody waits for its end."""
+        """Return whether a Pod may vanish: nothing of it runs, and nobody waits for its end."""
         if pod.delete_asked_at is not None and pod.scheduled_at is None:
             return True
         wanted = (

@@ -41,7 +41,7 @@ LARGE_PAGE = 50
 """Jobs and Pods to a page: read, they take far more room than their views, and a process keeps
 what it once took."""
 WATCH_SECONDS = 290
-"""After this long the server ends a watch, which is then begun anew where it ended."""
+"""After this long the server ends a watch, which is then begun again where it ended."""
 SILENCE_SECONDS = 90
 """A watch without even a bookmark for so long is dead: the server sends one each minute."""
 CATCHING_UP = 6

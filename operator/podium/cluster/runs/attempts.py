@@ -88,8 +88,8 @@ class Attempts:
     def recall(self, job: JobView, states: Mapping[str, NodeState]) -> bool:
         """Take up again what a Job is owed: its end, when the run's status and its Pod have theirs.
 
-        An operator that ends before the server took that write leaves no other trace. Tell whether
-        it was so.
+        An operator that ends before the server took that write leaves no other trace. Return
+        whether it was so.
         """
         state = states.get(job.node)
         if state is None or not job.managed_by or job.ended or job.deleting:
@@ -262,7 +262,7 @@ class Attempts:
         return self._cache.pods(execution.uid) if execution is not None else []
 
     def anything(self, run: ActiveRun, execution_id: str) -> bool:
-        """Tell whether something of an execution may still run."""
+        """Return whether something of an execution may still run."""
         for name in run.jobs_of.get(execution_id, ()):
             if any(pod.alive for pod in self._pods_of(run, name)):
                 return True
@@ -566,7 +566,7 @@ class Attempts:
         await asyncio.gather(*work)
 
     def may_run(self, job: JobView) -> bool:
-        """Tell whether a Job that has not ended may have a living Pod, now or later."""
+        """Return whether a Job that has not ended may have a living Pod, now or later."""
         pods = self._cache.pods(job.uid)
         return not pods or any(pod.alive for pod in pods)
 

@@ -100,7 +100,7 @@ class RunController:
         return len(self._runs)
 
     def owes(self, key: RunKey) -> bool | None:
-        """Tell whether something of a run waits to be written; None: it is not worked on."""
+        """Return whether something of a run waits to be written; None: it is not worked on."""
         run = self._runs.get(key)
         return run.owes if run is not None else None
 

@@ -105,7 +105,7 @@ def _rerun(identity: str, text: str, annotations: Mapping[str, str]) -> Accepted
     try:
         data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"is no JSON ({error}): {_HOW}") from None
+        raise ValueError(f"is not JSON ({error}): {_HOW}") from None
     return _from_json(identity, data, cascade)
 
 
@@ -140,7 +140,7 @@ def _ids(nodes: Iterable[str], *, none: bool = False) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(nodes))
     wrong = next((node for node in found if not is_id(node)), None)
     if wrong is not None:
-        raise ValueError(f"{wrong!r:.80} is no node id: {_HOW}")
+        raise ValueError(f"{wrong!r:.80} is not a node id: {_HOW}")
     if not found and not none:
         raise ValueError(f"names no node: {_HOW}")
     return found
@@ -184,7 +184,7 @@ def load_accepted(annotations: Mapping[str, str]) -> list[Accepted] | None:
 
 
 def fit(accepted: list[Accepted]) -> bool:
-    """Tell whether so many requests may wait."""
+    """Return whether so many requests may wait."""
     return len(accepted) <= MOST and len(_dump(accepted)) <= MOST_BYTES
 
 

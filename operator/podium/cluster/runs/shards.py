@@ -1,7 +1,7 @@
 """Node states of large runs: objects of their own (`WorkflowRunNodes`), which the status names.
 
 A shard never changes. What changed since it was made stands in the status, which stays small: when
-there is too much of it, the shards that it touches are made anew and the status names the new ones.
+there is too much of it, the shards that it touches are replaced and the status names the new ones.
 So one write of the status is what counts, and a crash leaves the state before it or after it.
 """
 
@@ -197,7 +197,7 @@ class Shards:
 
 
 def begun(known: Mapping[str, Any]) -> bool:
-    """Tell whether the nodes of a run stand in its status, or in shards that it names."""
+    """Return whether the nodes of a run stand in its status, or in shards that it names."""
     return bool(known.get("nodes") or known.get("shards"))
 
 

@@ -2,7 +2,7 @@
 
 kopf's pipeline costs a millisecond an event, and a run of a thousand nodes has ten thousand events
 of these two kinds: here one costs what reading it costs. Deletions that were missed while a watch
-was down are found by listing anew, and a list that is older than what was seen is not believed.
+was down are found by listing again, and a list that is older than what was seen is not believed.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Reflector:
         self._sink = sink
         self._known: set[str] = set()
         self._version = ""
-        """Empty: to be listed (anew)."""
+        """Empty: to be listed (again)."""
         self._newest = 0
         """The newest version seen."""
         self.synced = asyncio.Event()
@@ -79,7 +79,7 @@ class Reflector:
             except ApiError as error:
                 failures += 1
                 if error.status == 410:
-                    log.info("%s: the watch is too old: listed anew", self._resource)
+                    log.info("%s: the watch is too old: listing again", self._resource)
                     self._version = ""
                     if failures == 1:
                         continue

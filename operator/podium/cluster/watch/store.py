@@ -64,7 +64,7 @@ class Cache:
             del self._buried[oldest]
 
     def buried(self, uid: str) -> bool:
-        """Tell whether an object went a moment ago."""
+        """Return whether an object went a moment ago."""
         return uid in self._buried
 
     # Runs and Workflows
@@ -162,7 +162,7 @@ class Cache:
         return view, self._job_of.get(view.job_uid)
 
     def has_pod(self, body: Any) -> bool:
-        """Tell whether a Pod is known: one that was let go is not."""
+        """Return whether a Pod is known: one that was let go is not."""
         return dig(body, "metadata", "uid") in self._job_of_pod
 
     def lose_pod(self, uid: str) -> JobView | None:
@@ -205,11 +205,11 @@ class Cache:
         self._tidy(job_uid)
 
     def excuse(self, pod_uid: str) -> None:
-        """Note that a Pod is deleted because its Job is suspended: its end is no outcome."""
+        """Note that a Pod is deleted because its Job is suspended: its end is not an outcome."""
         self._excused.add(pod_uid)
 
     def excused(self, pod: PodView) -> bool:
-        """Tell whether a Pod's end is no outcome.
+        """Return whether a Pod's end is not an outcome.
 
         One that had ended before its deletion reached the server has an outcome, and so has one
         whose deletion never did.
@@ -272,5 +272,5 @@ class Cache:
 
 
 def _older(version: str, than: str) -> bool:
-    """Compare resourceVersions of one object; what is no number is never older."""
+    """Compare resourceVersions of one object; what is not a number is never older."""
     return version.isdigit() and than.isdigit() and int(version) < int(than)

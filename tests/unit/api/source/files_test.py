@@ -111,15 +111,15 @@ def test_every_problem_of_a_file_is_told_with_path_and_line():
         "---\n" + HEAD + "kind: Workflw\n"
     )
     assert said(text) == [
-        'f.yaml:5: spec.version: must be a text, not the number 1.0: write "1.0" in quotes',
+        'f.yaml:5: spec.version: must be a string, not the number 1.0: write "1.0" in quotes',
         "f.yaml:6: spec.timeoutSeconds: must be greater than 0, not 0",
         'f.yaml:9: spec.nodes[0].executr: unknown field "executr"; did you mean "executor"?',
         (
-            "f.yaml:10: spec.nodes[0].timeoutSeconds: must be a number, not the text '5m': write it in"
+            "f.yaml:10: spec.nodes[0].timeoutSeconds: must be a number, not the string '5m': write it in"
             " seconds, without a unit"
         ),
-        "f.yaml:11: spec.nodes[0].allowFailure: must be true or false, not the text 'yes'",
-        "f.yaml:12: spec.nodes[0].dependsOn: must be a list, not the text 'b': write [b]",
+        "f.yaml:11: spec.nodes[0].allowFailure: must be true or false, not the string 'yes'",
+        "f.yaml:12: spec.nodes[0].dependsOn: must be a list, not the string 'b': write [b]",
         (
             "f.yaml:13: spec.nodes[0].retryPolicy.maxAttempts: must be a whole number, not the text"
             " '3': remove the quotes"
@@ -141,7 +141,7 @@ def test_every_problem_of_a_file_is_told_with_path_and_line():
         "f.yaml:20: spec.edges[0].to: is missing: name the node that follows",
         (
             "f.yaml:21: spec.edges[0].type: must be one of depends_on, produces_for, triggers, not the"
-            " text 'dependsOn'; did you mean depends_on?"
+            " string 'dependsOn'; did you mean depends_on?"
         ),
         "f.yaml:23: metadata.name: is missing: write a name, such as my-workflow",
         "f.yaml:26: spec.maxParallel: must be at least 1, not 0",
@@ -177,17 +177,17 @@ def test_unknown_fields_get_a_hint(field, said_):
 @pytest.mark.parametrize(
     ("field", "said_"),
     [
-        ("title: on", 'must be a text, not the boolean on: write "on" in quotes'),
-        ("version: 0o7", 'must be a text, not the number 0o7: write "0o7" in quotes'),
-        ("version: 1e3", 'must be a text, not the number 1e3: write "1e3" in quotes'),
-        ("tags: [no]", 'must be a text, not the boolean no: write "no" in quotes'),
+        ("title: on", 'must be a string, not the boolean on: write "on" in quotes'),
+        ("version: 0o7", 'must be a string, not the number 0o7: write "0o7" in quotes'),
+        ("version: 1e3", 'must be a string, not the number 1e3: write "1e3" in quotes'),
+        ("tags: [no]", 'must be a string, not the boolean no: write "no" in quotes'),
         ("tags: {a: 1}", "must be a list, not a mapping"),
         ("timeoutSeconds: on", "must be a number, not the boolean on"),
-        ("timeoutSeconds: NaN", "must be a number, not the text 'NaN'"),
-        ("timeoutSeconds: '60'", "must be a number, not the text '60': remove the quotes"),
-        ("globalContext: x", "must be a mapping, not the text 'x'"),
+        ("timeoutSeconds: NaN", "must be a number, not the string 'NaN'"),
+        ("timeoutSeconds: '60'", "must be a number, not the string '60': remove the quotes"),
+        ("globalContext: x", "must be a mapping, not the string 'x'"),
         ("description: " + "x" * 32_769, "must have at most 32,768 characters, and has 32,769"),
-        ("metadata: '" + "x" * 5000 + "'", "must be a mapping, not the text 'xxx"),
+        ("metadata: '" + "x" * 5000 + "'", "must be a mapping, not the string 'xxx"),
     ],
 )
 def test_wrong_types_are_named_as_they_were_written(field, said_):
@@ -239,7 +239,7 @@ def test_the_status_is_not_what_the_user_asks_for():
         ("{}", "f.yaml:1: has no apiVersion and kind: write apiVersion: podium.dev/v1alpha1"),
         ("kind: Workflow", "f.yaml:1: has no apiVersion: write apiVersion: podium.dev/v1alpha1"),
         (HEAD, "f.yaml:1: has no kind: write kind: Workflow or WorkflowRun"),
-        (HEAD + "kind: [x]", "f.yaml:2: kind: must be a text, not a list"),
+        (HEAD + "kind: [x]", "f.yaml:2: kind: must be a string, not a list"),
         (HEAD + "kind: Persona", "f.yaml:2: kind: Persona comes in a later version"),
         (HEAD + f"kind: {'x' * 5000}", "f.yaml:2: kind: unknown kind 'xxx"),
         (
@@ -331,7 +331,7 @@ def test_files_that_cannot_be_read_are_one_problem(tmp_path):
         return problem.message
 
     assert only(tmp_path / "none") == "no such file"
-    assert only(tmp_path) == "is a folder: name a file in it"
+    assert only(tmp_path) == "is a directory: name a file in it"
     assert only("a\0b").startswith("cannot be read: ")
     assert only("x" * 5000).startswith("cannot be read: ")
     (tmp_path / "file").write_text("x")
@@ -417,13 +417,13 @@ def deep(levels):
 @pytest.mark.parametrize(
     ("change", "said_"),
     [
-        ({"kind": "Secret", "apiVersion": "v1"}, "kind: is no kind of podium.dev/v1alpha1"),
-        ({"spec": {"nodes": [{"id": 3}]}}, "spec.nodes[0].id: must be a text, not the number 3"),
-        ({"spec": {"nodes": [{"id": "a", "config": {"x": 2**70}}]}}, "is no plain JSON"),
-        ({"spec": {"nodes": [{"id": "a", "config": {"x": {1}}}]}}, "is no plain JSON"),
-        ({"spec": {"nodes": [{"id": "a", "config": {1: 2}}]}}, "is no plain JSON"),
-        ({"spec": {"nodes": [{"id": "\ud800"}]}}, "is no plain JSON"),
-        ({"spec": deep(100_000)}, "is no plain JSON of at most 100 levels"),
+        ({"kind": "Secret", "apiVersion": "v1"}, "kind: is not a kind of podium.dev/v1alpha1"),
+        ({"spec": {"nodes": [{"id": 3}]}}, "spec.nodes[0].id: must be a string, not the number 3"),
+        ({"spec": {"nodes": [{"id": "a", "config": {"x": 2**70}}]}}, "is not plain JSON"),
+        ({"spec": {"nodes": [{"id": "a", "config": {"x": {1}}}]}}, "is not plain JSON"),
+        ({"spec": {"nodes": [{"id": "a", "config": {1: 2}}]}}, "is not plain JSON"),
+        ({"spec": {"nodes": [{"id": "\ud800"}]}}, "is not plain JSON"),
+        ({"spec": deep(100_000)}, "is not plain JSON of at most 100 levels"),
     ],
 )
 def test_objects_that_are_wrong_are_refused_without_a_line(change, said_):
@@ -562,7 +562,7 @@ spec:
     file = files.read_text(text, "f.yaml")
     ((document, workflow),) = file.workflows
     found = [document.located(each) for each in WorkflowDAG(workflow.spec).problems()]
-    message = f'must be a text, not {what}: write "{written}" in quotes'
+    message = f'must be a string, not {what}: write "{written}" in quotes'
     assert [(each.line, each.message) for each in found] == [(12, message)] * 2
 
 

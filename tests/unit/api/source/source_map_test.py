@@ -105,16 +105,16 @@ def test_scalars_mean_what_they_mean_to_kubectl(written, value):
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        (".nan", ".nan is no JSON number: leave it out, or quote it to mean the text"),
-        (".NaN", ".NaN is no JSON number: "),
-        ("-.inf", "-.inf is no JSON number: "),
-        ("1e999", "1e999 is too large a number: quote it to mean the text"),
+        (".nan", ".nan is not a JSON number: leave it out, or quote it to make it a string"),
+        (".NaN", ".NaN is not a JSON number: "),
+        ("-.inf", "-.inf is not a JSON number: "),
+        ("1e999", "1e999 is too large a number: quote it to make it a string"),
         ("9223372036854775808", "9223372036854775808 is a whole number of more than 64 bits"),
         ("0x" + "f" * 200, "0xffff"),
         ("1" * 10_000, "1111"),
-        ("!!int x", "'x' is no int"),
-        ("!!bool 1", "'1' is no bool"),
-        ("!!int yes", "'yes' is no int"),
+        ("!!int x", "'x' is not of type int"),
+        ("!!bool 1", "'1' is not of type bool"),
+        ("!!int yes", "'yes' is not of type int"),
         ("!!binary /w==", "!!binary holds no UTF-8 text in base64: write the text itself"),
         ("!!binary a", "!!binary holds no UTF-8 text in base64"),
         ("!!set {x}", "YAML tag '!!set': a definition holds plain data, remove the tag"),
@@ -166,16 +166,16 @@ def test_json_knows_lines_too():
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", 3, "duplicate key 'a': it stands on line 1 already; remove one"),
-        ("a:\n  b: 1\n  'b': 2\n", 3, "duplicate key 'b': it stands on line 2"),
+        ("a: 1\nb: 2\na: 3\n", 3, "duplicate key 'a': it is on line 1 already; remove one"),
+        ("a:\n  b: 1\n  'b': 2\n", 3, "duplicate key 'b': it is on line 2"),
         ("{a: 1, a: 2}", 1, "duplicate key 'a'"),
-        ('{"a": 1,\n"\\u0061": 2}', 2, "duplicate key 'a': it stands on line 1"),
-        ("on: 1\n", 1, 'key on is no text: write "on" in quotes'),
-        ("1: x\n", 1, 'key 1 is no text: write "1" in quotes'),
-        ("1.0: x\n", 1, 'key 1.0 is no text: write "1.0" in quotes'),
-        ("~: x\n", 1, 'key ~ is no text: write "~" in quotes'),
-        ("? [a]\n: x\n", 1, "a key must be a text, not a list or a mapping"),
-        ("? {a: b}\n: x\n", 1, "a key must be a text"),
+        ('{"a": 1,\n"\\u0061": 2}', 2, "duplicate key 'a': it is on line 1"),
+        ("on: 1\n", 1, 'key on is not a string: write "on" in quotes'),
+        ("1: x\n", 1, 'key 1 is not a string: write "1" in quotes'),
+        ("1.0: x\n", 1, 'key 1.0 is not a string: write "1.0" in quotes'),
+        ("~: x\n", 1, 'key ~ is not a string: write "~" in quotes'),
+        ("? [a]\n: x\n", 1, "a key must be a string, not a list or a mapping"),
+        ("? {a: b}\n: x\n", 1, "a key must be a string"),
     ],
 )
 def test_keys_are_texts_and_stand_once(text, line, said):
@@ -230,8 +230,8 @@ def test_bombs_of_aliases_are_refused(text):
     [
         ("a: *x", "alias *x has no anchor: define it with &x before, or quote"),
         ("a: &x 1\n---\nb: *x", "alias *x has no anchor"),
-        ("a: &a [*a]", "alias *a stands inside its own anchor"),
-        ("a: &a {b: *a}", "alias *a stands inside its own anchor"),
+        ("a: &a [*a]", "alias *a is inside its own anchor"),
+        ("a: &a {b: *a}", "alias *a is inside its own anchor"),
         ("<<: 3", "<<: takes a mapping or a list of mappings"),
         ("<<: [{a: 1}, 3]", "<<: takes a mapping or a list of mappings"),
     ],
@@ -255,7 +255,7 @@ def test_a_hundred_levels_are_read_and_no_more(opening, closing):
 
 @pytest.mark.parametrize("text", ["[", "{a: ", "- ", '{"a":', "a: ["])
 def test_endless_nesting_is_refused_at_once(text):
-    assert refused(text * 50_000)[1].startswith(("is nested deeper", "a key", "is no valid"))
+    assert refused(text * 50_000)[1].startswith(("is nested deeper", "a key", "is not valid"))
 
 
 def test_aliases_do_not_nest_deeper_either():
@@ -293,7 +293,7 @@ def test_a_text_of_too_many_documents_is_refused():
         ("\x7f", "the control character U+007F"),
         ("\x80", "the control character U+0080"),
         ("\ufffe", "the control character U+FFFE"),
-        ("\ud800", "half a character U+D800"),
+        ("\ud800", "the unpaired surrogate U+D800"),
     ],
 )
 @pytest.mark.parametrize("text", ["a: 1\nb: x%sy\n", '{"a":\n"%s"}', "a: 1\n# %s"])
@@ -305,7 +305,7 @@ def test_control_characters_are_refused_with_their_line(text, character, said):
 def test_escapes_make_no_half_characters(text):
     line, message = refused(text)
     assert line == 2
-    assert "half a character" in message or "invalid Unicode character" in message
+    assert "unpaired surrogate" in message or "invalid Unicode character" in message
 
 
 def test_json_escapes_make_whole_characters_of_pairs():
@@ -324,7 +324,7 @@ def test_line_ends_and_marks_of_byte_order_are_no_data():
 @pytest.mark.parametrize(
     ("raw", "line", "said"),
     [
-        (b"a: 1\nb: \xe9\n", 2, "is no UTF-8 text (byte 0xe9): save it as UTF-8"),
+        (b"a: 1\nb: \xe9\n", 2, "is not UTF-8 text (byte 0xe9): save it as UTF-8"),
         ("a: 1".encode("utf-16"), None, "is UTF-16 text: save it as UTF-8"),
         (b"a: \0", None, "is a binary file: a definition is UTF-8 text"),
         (b"#" * 5_000_001, None, "has 5,000,001 bytes"),
@@ -346,26 +346,26 @@ def test_bytes_that_are_no_text_are_refused(raw, line, said):
     [
         ("a:\n\tb: 1\n", 2, "a tab where indentation is expected: indent with spaces"),
         ("é: 1\n \t\tb: 1\n", 2, ": "),
-        ("a: b: c\n", 1, "quote a text that holds ': ', or check the indentation"),
+        ("a: b: c\n", 1, "quote a string that holds ': ', or check the indentation"),
         ("a: 1\n- b\n", 2, "check the indentation"),
         ("a: 1\n  b: 2\n", 2, "check the indentation"),
         ("a: @x\n", 1, "cannot start any token: quote the text"),
         ("a: %x\n", 1, "cannot start any token: quote the text"),
         ("a: `x`\n", 1, "cannot start any token: quote the text"),
         ("a: \t@x\n", 1, "cannot start any token: quote the text"),
-        ("%FOO\n--- 1\n--- ]\n", None, "is no valid YAML"),
-        ("a: 1\n--- ]\n", 2, "is no valid YAML"),
+        ("%FOO\n--- 1\n--- ]\n", None, "is not valid YAML"),
+        ("a: 1\n--- ]\n", 2, "is not valid YAML"),
         ('a: "\\q"', 1, "unknown escape character"),
-        ('a: "\\UFFFFFFFF"', None, "is no valid YAML"),
-        ('a: "\\U00110000"', None, "is no valid YAML"),
-        ("%YAML " + "1" * 5000 + ".1\n--- 1\n", None, "is no valid YAML"),
+        ('a: "\\UFFFFFFFF"', None, "is not valid YAML"),
+        ('a: "\\U00110000"', None, "is not valid YAML"),
+        ("%YAML " + "1" * 5000 + ".1\n--- 1\n", None, "is not valid YAML"),
         ("a: !e!x b", 1, "undefined tag handle"),
     ],
 )
 def test_what_is_no_yaml_is_refused_with_what_to_do(text, line, said):
     at, message = refused(text)
     assert line is None or at == line
-    assert message.startswith("is no valid YAML: ")
+    assert message.startswith("is not valid YAML: ")
     assert said in message
     assert len(message) < 250
 
@@ -393,7 +393,7 @@ def test_what_is_no_yaml_is_refused_with_what_to_do(text, line, said):
 def test_what_is_no_json_is_refused_in_words_of_json(text, line, said):
     at, message = refused(text)
     assert at == line
-    assert message.startswith(f"is no valid JSON: {said}")
+    assert message.startswith(f"is not valid JSON: {said}")
     assert not message.endswith(" at")
 
 
@@ -405,7 +405,7 @@ def test_numbers_of_json_are_bounded_too(text, said):
 
 
 def test_a_file_named_json_is_json():
-    assert refused("{a: 1}", "f.json")[1].startswith("is no valid JSON: ")
+    assert refused("{a: 1}", "f.json")[1].startswith("is not valid JSON: ")
     assert read("{a: 1}") == [{"a": 1}]
     assert read("{'a': 1}") == [{"a": 1}]
     assert read("[a, b]") == [["a", "b"]]

@@ -91,7 +91,7 @@ def test_standard_input_is_a_file(here):
     )
     done = podium("validate", "-", input="a: [")
     assert done.exit_code == 2
-    assert done.stderr.startswith("<stdin>:2: is no valid YAML")
+    assert done.stderr.startswith("<stdin>:2: is not valid YAML")
 
 
 def test_warnings_are_errors_only_if_strict(here):
@@ -145,7 +145,7 @@ def test_all_problems_of_all_files_are_told_with_their_lines(here):
     [
         (b"", "is empty"),
         (b"\x7fELF\0\0", "is a binary file"),
-        (b"a: \xff", "is no UTF-8 text"),
+        (b"a: \xff", "is not UTF-8 text"),
         (b"a: " + b"x" * 5_000_000, "has 5,000,003 bytes"),
         (
             b"a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
@@ -174,7 +174,7 @@ def test_files_that_cannot_be_read_get_one_line(here, verb, content, said):
 def test_a_folder_is_said_to_be_one(here, verb):
     Path("d").mkdir()
     done = podium(verb, "d")
-    assert (done.exit_code, done.stderr) == (2, "d: is a folder: name a file in it\n")
+    assert (done.exit_code, done.stderr) == (2, "d: is a directory: name a file in it\n")
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_runs_are_deleted_with_all_that_is_in_them(here):
     done = here.podium("delete", "one", "nope", "two", "A", code=2)
     assert done.stdout == "run one deleted\nrun two deleted\n"
     assert "there is no run named 'nope'" in done.stderr
-    assert "'A' is not a name of a run" in done.stderr
+    assert "'A' is not a valid name of a run" in done.stderr
     assert names(here) == ["three"]
 
 

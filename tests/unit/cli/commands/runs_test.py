@@ -66,7 +66,7 @@ def test_standard_output_is_the_run_alone_also_when_it_failed(here):
         "context": {"x": {"y": [1, "yes"]}},
     }
     assert run.status.phase is RunPhase.FAILED
-    assert run.status.nodes["a"].error.message == "exit code 3; its last words: oops"
+    assert run.status.nodes["a"].error.message == "exit code 3; last lines: oops"
     assert "Failed" in done.stderr
     assert json.loads(here.podium("get", run.metadata.name, "-o", "json").stdout) == document
 
@@ -158,9 +158,12 @@ def test_the_run_of_a_file_is_taken_with_its_workflow(here):
 @pytest.mark.parametrize("name", ["../x", "a/b", "A", "", "x" * 300, "-x", "."])
 def test_names_that_are_none_are_refused(here, name):
     file = here.workflow(script("a", "true"))
-    assert "is not a name of a run" in here.podium("run", file, "--run-name", name, code=2).stderr
+    assert (
+        "is not a valid name of a run"
+        in here.podium("run", file, "--run-name", name, code=2).stderr
+    )
     if not name.startswith("-"):
-        assert "is not a name of a run" in here.podium("resume", name, code=2).stderr
+        assert "is not a valid name of a run" in here.podium("resume", name, code=2).stderr
 
 
 def test_a_run_that_takes_too_long_ends_with_3(here):
@@ -312,7 +315,7 @@ def test_a_secret_reaches_its_node_and_no_file_of_podium(here):
     file = here.workflow(node)
     here.write("secrets.yaml", "api: {token: secret-value}")
     done = here.podium("run", file, "--run-name", "one", "--secrets", "secrets.yaml", code=1)
-    assert "exit code 7; its last words: ***" in done.stdout
+    assert "exit code 7; last lines: ***" in done.stdout
     here.podium("rerun", "one", "--node", "a", code=1)
     files = [p for p in (here.path / ".podium").rglob("*") if p.is_file()]
     holding = {p.name for p in files if b"secret-value" in p.read_bytes()}

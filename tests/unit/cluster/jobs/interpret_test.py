@@ -226,7 +226,7 @@ def test_success_is_success_although_an_injected_container_failed():
     ("pod", "reason", "message", "code"),
     [
         (ended(3), "Error", "exit code 3", 3),
-        (ended(3, message="a\nb\n"), "Error", "exit code 3; its last words: a / b", 3),
+        (ended(3, message="a\nb\n"), "Error", "exit code 3; last lines: a / b", 3),
         (ended(137), "Signal", "ended by signal 9", 137),
         (ended(137, reason="OOMKilled"), "OOMKilled", "it used more memory than its limit", 137),
         (

@@ -161,7 +161,7 @@ class World:
         )
 
     async def crash(self):
-        """Begin anew with what the server and the status have."""
+        """Begin again with what the server and the status have."""
         for task in self.run.tasks:
             task.cancel()
         await asyncio.gather(*self.run.tasks, return_exceptions=True)
@@ -429,7 +429,7 @@ async def test_a_quota_is_waited_for_longer_and_longer(world, kind):
     assert world.stands() == "Running Scheduling"
     assert (len(world.server.jobs), len(world.server.pods)) == (1, 1)
     assert world.counted("podium_jobs_total", pods_by="podium") == 1
-    assert not world.run.refusals, "the next time it begins anew"
+    assert not world.run.refusals, "the next time it begins again"
 
 
 async def test_a_quota_may_be_used_up_for_weeks(world):

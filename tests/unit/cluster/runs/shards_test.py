@@ -178,7 +178,7 @@ class World:
         return nodes, shards
 
     async def open(self):
-        """Take the run up anew, as after a crash."""
+        """Take the run up again, as after a crash."""
         nodes, shards = await self.read()
         self.run = self._active(load_status({**self.server.status, "nodes": nodes}), shards)
 

@@ -123,7 +123,7 @@ class World:
         await self.writer.write(run, 2, run.engine.take_changes())
 
     def same(self):
-        """Tell whether what stands on the server is what the engine has."""
+        """Return whether what stands on the server is what the engine has."""
         return self.server.status == dump_status(self.paper.engine.status)
 
 

@@ -141,7 +141,7 @@ async def test_deletions_that_were_missed_are_found_by_listing_anew(slept):
     )
     assert seen.asked == ["list", "10", "list", "30"]
     assert seen.told[4:] == [("ADDED", "c"), ("ADDED", "d"), ("LOST", "b")]
-    assert slept == [], "asked anew at once"
+    assert slept == [], "asked again at once"
 
 
 async def test_what_half_a_list_told_is_lost_as_well(slept):

@@ -1,4 +1,4 @@
-"""How many columns of a terminal a text takes."""
+"""How many columns of a terminal a string takes."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ _INVISIBLE = frozenset({"Mn", "Me", "Cf", "Cc"})
 
 
 def width(text: str) -> int:
-    """Return the columns that a text takes: wide letters two, combining marks none."""
+    """Return the columns that a string takes: wide letters two, combining marks none."""
     return sum(_width(letter) for letter in text)
 
 
@@ -17,6 +17,6 @@ def _width(letter: str) -> int:
 
 
 def pad(text: str, columns: int, *, right: bool = False) -> str:
-    """Fill a text with spaces up to so many columns; a longer one stays as it is."""
+    """Fill a string with spaces up to so many columns; a longer one stays as it is."""
     space = " " * (columns - width(text))
     return space + text if right else text + space
