@@ -121,7 +121,7 @@ def test_every_problem_of_a_file_is_told_with_path_and_line():
         "f.yaml:11: spec.nodes[0].allowFailure: must be true or false, not the string 'yes'",
         "f.yaml:12: spec.nodes[0].dependsOn: must be a list, not the string 'b': write [b]",
         (
-            "f.yaml:13: spec.nodes[0].retryPolicy.maxAttempts: must be a whole number, not the text"
+            "f.yaml:13: spec.nodes[0].retryPolicy.maxAttempts: must be a whole number, not the string"
             " '3': remove the quotes"
         ),
         (
