@@ -288,8 +288,8 @@ class WorkflowRunStatus(ApiModel):
     removed_nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=500)
     """Last state of nodes that a newer definition no longer has."""
     forgotten_executions: int = 0
-    """The highest execution number of removed nodes that are no longer kept; nodes that are new count
-    on from it, so that no execution id is given twice."""
+    """The highest execution number of removed nodes that are no longer kept; new nodes count from
+    it, so that no execution id is given out twice."""
 
 
 class WorkflowStatus(ApiModel):

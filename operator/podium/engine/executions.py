@@ -12,8 +12,8 @@ class Executions:
         self.launching: dict[str, str] = {}
         """Execution by node: its Launch was given out and not answered yet."""
         self.unrecorded: dict[str, str] = {}
-        """Execution by node: it was given out, by this engine or by one that crashed, and the status
-        does not record it. Something of it may exist."""
+        """Execution by node: it was given out, by this engine or by one that crashed, and is not
+        recorded in the status. Something of it may exist."""
         self.restarting: set[str] = set()
         """Running nodes whose Launch after a disruption was not answered yet."""
         self.disrupted: set[str] = set()

@@ -63,7 +63,7 @@ class RunState:
         """Nodes that have ended and whose outgoing edges are not decided yet."""
         self.executions = Executions()
         self.is_first_step = True
-        """Whether nothing has been stepped yet: a predecessor may have launched what is not ended."""
+        """Whether no step was made yet: a predecessor may have launched what has not ended."""
         self.run_changed = False
         self._changed: set[str] = set()
         self.load(plan)
