@@ -110,8 +110,8 @@ class _Lines:
                 file=self._stream,
                 flush=True,
             )
-        except BrokenPipeError:
-            # The reader has left; the run goes on.
+        except OSError:
+            # The reader or the terminal is gone, or the disk is full; the run goes on.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 

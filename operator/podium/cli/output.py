@@ -81,9 +81,25 @@ def say_problems(problems: Iterable[Problem]) -> None:
         warn(str(problem))
 
 
+def _open_standard_streams() -> None:
+    """Give closed standard streams /dev/null: else files that podium opens would get their numbers.
+
+    What is printed would go into such a file, or fail.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
 @contextmanager
 def exit_on_error() -> Iterator[None]:
     """Turn everything that a user can cause into a line and an exit code."""
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8

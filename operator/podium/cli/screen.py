@@ -67,7 +67,7 @@ class Screen:
         self._live.stop()
 
     def _draw(self) -> None:
-        with suppress(BrokenPipeError):
+        with suppress(OSError):  # the terminal is gone; the run goes on
             self._live.update(self._render(time.time()), refresh=True)
 
     def _render(self, now: float) -> Group:

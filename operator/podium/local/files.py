@@ -1,10 +1,11 @@
 """Files that a node's program wrote: read without following, waiting for, or trusting anything."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
-__all__ = ["IrregularFileError", "read_end", "read_regular"]
+__all__ = ["IrregularFileError", "read_end", "read_regular", "remove"]
 
 
 class IrregularFileError(OSError):
@@ -38,6 +39,14 @@ def read_end(path: Path, limit: int) -> bytes:
         return os.pread(file, limit, max(0, os.fstat(file).st_size - limit))
     finally:
         os.close(file)
+
+
+def remove(path: Path) -> None:
+    """Remove whatever there is, so that a new file can be written without following or waiting."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        shutil.rmtree(path)
 
 
 def _open(path: Path) -> int:

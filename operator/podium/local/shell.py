@@ -26,9 +26,11 @@ from podium.engine import (
     not_started,
 )
 from podium.local import processes
+from podium.local.artifacts import Artifacts
 from podium.local.commands import Command, Commands, InputTooLarge
 from podium.local.containers import container_tool
 from podium.local.environment import EnvironmentProblem, secret_values
+from podium.local.files import remove
 from podium.local.outcomes import OUTPUT_LIMIT, changed_at, ended, variables_of
 from podium.local.store import RunFolder, RunRecord, StoreError
 
@@ -36,6 +38,8 @@ __all__ = ["OUTPUT_LIMIT", "LocalRun"]
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """No fault of a node: the run stops and can be resumed."""
+_REWRITTEN = "input.json", "script", "output.json", "container/input.json", "container/output.json"
+"""Files of an execution that is started again."""
 
 
 class LocalRun:
@@ -235,8 +239,8 @@ class LocalRun:
                     self._watch_process(launch.node, launch.execution_id, process)
                 return _running(launch.node, launch.execution_id, process)
         try:
-            for left in () if is_new else ("output.json", "container/output.json"):
-                (folder / left).unlink(missing_ok=True)
+            for left in () if is_new else _REWRITTEN:
+                remove(folder / left)
             command = self._commands.build(launch, node, self.status)
         except InputTooLarge as problem:
             return not_started(launch, "InputTooLarge", str(problem))
@@ -259,14 +263,12 @@ class LocalRun:
             process.begun.set_exception(problem)
         if await process.is_begun():
             self._seen.put_nowait(_running(launch.node, launch.execution_id, process))
-            await self._wait(launch.node, launch.execution_id, process)
+            await self._wait(launch.node, launch.execution_id, process, command.artifacts)
         else:
             self._processes.pop(launch.execution_id, None)
             if not process.stopping:
                 refused = self._not_started(launch, process.begun.exception())
                 self._seen.put_nowait(refused)
-        if command.artifacts.copied:
-            await asyncio.to_thread(command.artifacts.release)
 
     def _not_started(self, launch: Launch, problem: BaseException | None) -> Observation:
         """Describe why a program did not start. Raises `StoreError` if the disk is at fault."""
@@ -295,8 +297,16 @@ class LocalRun:
         if tool is not None:
             await asyncio.to_thread(tool.remove, self._commands.container(execution))
 
-    async def _wait(self, node: str, execution: str, process: processes.Process) -> None:
+    async def _wait(
+        self,
+        node: str,
+        execution: str,
+        process: processes.Process,
+        artifacts: Artifacts | None = None,
+    ) -> None:
         code = await process.wait()
+        if artifacts is not None and artifacts.copied:  # before links to them are followed
+            await asyncio.to_thread(artifacts.release)
         self._processes.pop(execution, None)
         self._seen.put_nowait(self._ended(node, execution, process, code))
 

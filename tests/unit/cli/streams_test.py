@@ -1,0 +1,54 @@
+"""Standard streams that are closed, full, or left by their reader: the run goes on to its end."""
+
+import subprocess
+
+import pytest
+
+from podium.local.store import RunFolder
+from tests.unit.cli.main_test import PODIUM
+
+WORKFLOW = """
+apiVersion: podium.dev/v1alpha1
+kind: Workflow
+metadata: {name: w}
+spec:
+  nodes:
+  - {id: a, executor: script, config: {script: "echo out; echo err >&2; ls -l /proc/self/fd"}}
+  - {id: b, executor: script, dependsOn: [a], config: {script: "true"}}
+"""
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [
+        ">&-",
+        "2>&-",
+        "<&-",
+        "<&- >&- 2>&-",
+        "-o json >&-",
+        "-o json 2>&-",
+        ">/dev/full",
+        ">/dev/full 2>&1",
+        "-o json 2>/dev/full",
+    ],
+)
+def test_a_run_whose_streams_are_gone_ends_well_and_without_a_traceback(tmp_path, streams):
+    (tmp_path / "w.yaml").write_text(WORKFLOW)
+    command = f"{PODIUM} run w.yaml --run-name r --state-dir s {streams}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stdout + done.stderr
+    folder = RunFolder(tmp_path / "s", "r")
+    _, status = folder.load()
+    assert status.phase.value == "Succeeded"
+    log = (folder.execution("a-1") / "log").read_text()
+    assert log.startswith("out\nerr\n")
+    for line in (folder.path / "log.jsonl").read_text().split("\n"):
+        assert line == "" or line.startswith("{")

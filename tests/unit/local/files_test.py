@@ -1,0 +1,124 @@
+"""What a node writes is read from regular files only, and never waited for."""
+
+import asyncio
+import errno
+from pathlib import Path
+
+import pytest
+
+from podium.local import commands, processes
+from podium.local.artifacts import Artifacts
+from podium.local.files import read_end, read_regular
+from podium.local.store import StoreError
+from tests.unit.local.shell_test import again, begin, script, stands, started, until
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "message"),
+    [
+        ("mkfifo $PODIUM_OUTPUT", "OutputNotJSON", "output.json is a FIFO"),
+        ("mkdir $PODIUM_OUTPUT", "OutputNotJSON", "output.json is a directory"),
+        ("echo '{}' >o; ln -s $PWD/o $PODIUM_OUTPUT", "OutputNotJSON", "is a symbolic link"),
+        ("ln -s /dev/zero $PODIUM_OUTPUT", "OutputNotJSON", "is a symbolic link"),
+        ("ln -s output.json $PODIUM_OUTPUT", "OutputNotJSON", "is a symbolic link"),
+        (
+            (
+                "cd ${PODIUM_OUTPUT%/*}; python3 -c"
+                " 'import socket; socket.socket(socket.AF_UNIX).bind(\"output.json\")'"
+            ),
+            "OutputNotJSON",
+            "output.json is a socket",
+        ),
+        ("truncate -s 1T $PODIUM_OUTPUT", "OutputTooLarge", "1099511627776 bytes"),
+        ("head -c 5000000 /dev/zero >$PODIUM_OUTPUT", "OutputTooLarge", "5000000 bytes"),
+        (
+            "rm -rf ${PODIUM_OUTPUT%/*}/log; mkfifo ${PODIUM_OUTPUT%/*}/log; exit 3",
+            "Error",
+            "code 3",
+        ),
+        ("mkfifo $PODIUM_OUTPUT; exit 3", "Error", "exit code 3"),
+    ],
+)
+async def test_what_is_no_regular_file_is_said(tmp_path, text, reason, message):
+    run = begin(tmp_path, script("a", text), script("b", "true"))
+    await run.run()
+    error = run.status.nodes["a"].error
+    assert (error.reason, message in error.message) == (reason, True), error.message
+    assert run.status.nodes["b"].status.value == "Completed"
+
+
+def test_a_device_is_not_opened():
+    with pytest.raises(OSError, match="is a device, not a regular file"):
+        read_regular(Path("/dev/zero"), 10)
+
+
+def test_beginning_and_end(tmp_path):
+    (tmp_path / "f").write_bytes(b"0123456789")
+    assert read_regular(tmp_path / "f", 4) == (b"0123", 10)
+    assert read_end(tmp_path / "f", 4) == b"6789"
+    assert read_end(tmp_path / "f", 40) == b"0123456789"
+
+
+FOLDER = "${PODIUM_OUTPUT%/*}"
+
+
+@pytest.mark.parametrize("name", ["process", "log", "interrupted", "stop", "input.json", "script"])
+async def test_no_file_of_an_execution_makes_a_later_podium_wait(tmp_path, name):
+    text = f"rm -f {FOLDER}/{name}; mkfifo {FOLDER}/{name}; exit 3"
+    run = begin(tmp_path, script("a", text))
+    await started(run)
+    folder = run.folder.execution("a-1")
+    await until(lambda: not processes.alive(folder) and (folder / name).is_fifo())
+    other = again(run)
+    await other.run()
+    assert other.status.phase.ended, stands(other)
+
+
+@pytest.mark.parametrize("make", ["mkfifo", "mkdir", "ln -s /dev/full"])
+@pytest.mark.parametrize("name", ["output.json", "input.json", "script"])
+async def test_nor_one_that_starts_the_execution_again(tmp_path, name, make):
+    text = (
+        f"cd {FOLDER}; [ -e artifacts/ready ] || {{ rm {name} || true; {make} {name};"
+        " touch artifacts/ready; sleep 600; }"
+    )
+    run = begin(tmp_path, script("a", text))
+    task = asyncio.create_task(run.run())
+    await until((run.folder.execution("a-1") / "artifacts/ready").exists)
+    run.interrupt()
+    await task
+    other = again(run)
+    await other.run()
+    assert stands(other) == {"a": "Completed"}
+
+
+@pytest.mark.parametrize("place", ["save", "prepare", "copy"])
+async def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
+    tmp_path, monkeypatch, place
+):
+    run = begin(
+        tmp_path,
+        script("a", "echo a >$PODIUM_ARTIFACTS_OUT/f; [ -e room ] || sleep 0.2"),
+        script("other", "[ -e room ] || exec sleep 600"),
+        script("b", "cat $PODIUM_ARTIFACTS_IN/a/f", "a"),
+    )
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "/some/path")
+
+    with monkeypatch.context() as patch:
+        owner, name = {
+            "save": (run.folder, "_append"),
+            "prepare": (commands, "prepare"),
+            "copy": (Artifacts, "copy"),
+        }[place]
+        task = asyncio.create_task(run.run())
+        await until(lambda: run.status.nodes["a"].status.value == "Running")
+        patch.setattr(owner, name, full)
+        with pytest.raises((StoreError, OSError), match="No space left on device"):
+            await task
+    assert not processes.alive(run.folder.execution("other-1"))
+    (tmp_path / "room").touch()
+    other = again(run)
+    await other.run()
+    assert set(stands(other).values()) == {"Completed"}
+    assert (run.folder.execution("b-1") / "log").read_text() == "a\n"
