@@ -37,7 +37,7 @@ def documents():
     yield {
         "apiVersion": "podium.dev/v1alpha1",
         "kind": "WorkflowRun",
-        "metadata": {"generateName": "sdlc-"},
+        "metadata": {"name": "sdlc"},
         "spec": {
             "workflowRef": {"name": name},
             "context": yaml.safe_load((HERE / "context.yaml").read_text()),

@@ -1,9 +1,12 @@
 """The examples on a cluster; runs_test has more of hello and sdlc."""
 
+import shlex
+
 import pytest
 import yaml
 
-from tests.e2e.support import ROOT
+from tests.e2e.example_commands import pages
+from tests.e2e.support import ROOT, kubectl_path, run
 
 pytestmark = pytest.mark.cluster
 
@@ -35,7 +38,7 @@ pytestmark = pytest.mark.cluster
     ],
 )
 def test_each_ends_with_its_outputs(k, file, outputs):
-    k("create", "-f", str(ROOT / "examples" / file))
+    k("apply", "-f", str(ROOT / "examples" / file))
     (run,) = k.items("workflowruns")
     status = k.wait(run["metadata"]["name"], seconds=180)
     found = {node: state.get("output", {}) for node, state in status["nodes"].items()}
@@ -43,3 +46,13 @@ def test_each_ends_with_its_outputs(k, file, outputs):
     if "say" in outputs:
         log = k("logs", "-l", "podium.dev/node=say", "--tail=-1").stdout
         assert log.strip() == "HELLO, WORLD!"
+
+
+def test_the_kubectl_lines_of_the_pages_are_taken_by_the_server(k):
+    for page in pages():
+        base = page.path.parent if "cd examples/" in " ".join(page.block) else ROOT
+        for line in page.of("kubectl"):
+            _, *arguments = shlex.split(line)
+            dry = ["--dry-run=server"] if arguments[0] == "apply" else []
+            done = run(kubectl_path(), "-n", k.namespace, *arguments, *dry, cwd=base)
+            assert done.returncode == 0, f"{page.name}: {line}\n{done.stderr}"

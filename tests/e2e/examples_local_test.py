@@ -4,7 +4,10 @@ import base64
 import csv
 import hashlib
 import json
+import os
+import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from podium.api.source.files import read_file
+from tests.e2e.example_commands import EXAMPLES, pages
 from tests.e2e.support import ROOT, load
 from tests.unit.cli.support import ENV, Folder
 
@@ -75,6 +80,77 @@ def test_each_is_valid_strictly(here, file):
     said = here.podium("validate", "--strict", f"examples/{file}")
     assert "valid" in said.stdout
     assert not said.stderr
+
+
+# What the examples' pages tell people to type
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_laptop_commands_work_as_they_are_shown(here, page):
+    if page.name == "hello/container.yaml":  # needs docker or podman, which may not be there
+        here.podium("validate", "--strict", "examples/hello/container.yaml")
+        assert page.of("podium") == ["podium run examples/hello/container.yaml"]
+        return
+    lines = [line for line in page.block if not line.startswith("kubectl ")]
+    assert any(line.startswith("podium ") for line in lines), page.block
+    typed(here, *lines)
+    (place,) = {line.removeprefix("cd ") for line in lines if line.startswith("cd ")} or {"."}
+    runs = sorted((here.path / place / ".podium" / "runs").iterdir(), key=os.path.getmtime)
+    for line in page.spans:
+        if line.startswith("podium "):
+            typed(here, f"cd {place}", re.sub(r"\bRUN\b", runs[-1].name, line))
+
+
+def typed(here, *lines):
+    """Type lines into a shell whose podium is the installed one."""
+    env = {**ENV, "PATH": f"{Path(sys.executable).parent}:{ENV['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-e"],
+        cwd=here.path,
+        env=env,
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{lines}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        pytest.param(page, line, id=f"{page.name}: {line}")
+        for page in pages()
+        for line in page.of("kubectl")
+    ],
+)
+def test_kubectl_commands_name_what_is_there(page, line):
+    _, verb, *arguments = shlex.split(line)
+    assert verb in ("apply", "get"), "create -f can be typed once only"
+    if verb == "apply":
+        option, file = arguments
+        assert option == "-f"
+        base = page.path.parent if "cd examples/" in " ".join(page.block) else ROOT
+        read = read_file(base / file)
+        assert read.documents
+        assert not read.problems
+        named = [document.raw["metadata"].get("name") for document in read.documents]
+        assert all(named), f"kubectl apply refuses generateName: {named}"
+
+
+def test_every_manifest_can_be_applied():
+    for path in EXAMPLES.glob("*/*.yaml"):
+        for document in read_file(path).documents:
+            if "apiVersion" in document.raw:
+                assert document.raw["metadata"]["name"], path
+
+
+def test_a_file_that_names_its_run_can_be_run_again(here):
+    names = [ran(here, "examples/hello/workflow.yaml")["metadata"]["name"] for _ in range(3)]
+    assert names[0] == "hello-world"
+    assert len(set(names)) == 3
+    assert all(name.startswith("hello-world-") for name in names[1:])
+    here.podium("run", "examples/hello/workflow.yaml", "--run-name", names[0], code=2)
 
 
 # hello

@@ -26,7 +26,7 @@ SH = "docker.io/library/busybox"
 
 
 def test_hello_moves_and_ends_with_its_outputs(k):
-    k("create", "-f", str(ROOT / "examples/hello/workflow.yaml"))
+    k("apply", "-f", str(ROOT / "examples/hello/workflow.yaml"))
     (run,) = k.items("workflowruns")
     name = run["metadata"]["name"]
     seen = set()
@@ -50,7 +50,7 @@ def test_hello_moves_and_ends_with_its_outputs(k):
 
 
 def test_sdlc_with_recorded_answers(k):
-    k("create", "-f", str(ROOT / "examples/sdlc/cluster.yaml"))
+    k("apply", "-f", str(ROOT / "examples/sdlc/cluster.yaml"))
     (run,) = k.items("workflowruns")
     status = k.wait(run["metadata"]["name"])
     for node, state in status["nodes"].items():

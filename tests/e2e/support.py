@@ -38,8 +38,10 @@ def gate_options():
     ]
 
 
-def run(*command, stdin=None):
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+def run(*command, stdin=None, cwd=None):
+    return subprocess.run(
+        command, input=stdin, cwd=cwd, capture_output=True, text=True, check=False
+    )
 
 
 def until(check, seconds=120, every=0.3):

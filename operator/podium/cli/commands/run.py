@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from podium.api.names import is_object_name
 from podium.api.run import RecordedAnswers, WorkflowRunSpec
 from podium.cli import graphs
 from podium.cli.commands.definitions import sound_file
@@ -16,13 +17,13 @@ from podium.cli.execution import carry_on, require_startable, secrets_of
 from podium.cli.live import stream_for
 from podium.cli.options import context_options, result_option, secrets_option, state_dir_option
 from podium.cli.output import CliError, ExitCode
-from podium.cli.selection import directory_of, select_run
+from podium.cli.selection import RunSelection, directory_of, select_run
 from podium.cli.session import OpenRun, document_text, run_directory
 from podium.cli.tables import columns
 from podium.cli.values import context_of
 from podium.engine import Plan, initial_status
 from podium.local import containers
-from podium.local.store import RunRecord
+from podium.local.store import RunFolder, RunRecord
 from podium.runner import personas
 
 __all__ = ["run"]
@@ -80,7 +81,7 @@ def run(
             "fail_fast": fail_fast or selection.spec.fail_fast,
         }
     )
-    folder = run_directory(state_dir, _run_name(run_name, selection.name, selection.prefix))
+    folder = run_directory(state_dir, run_name or _free_name(state_dir, selection))
     answers = _recorded_file(spec, recorded, file)
     if answers is not None:
         spec.recorded_answers = RecordedAnswers(file=str(answers))
@@ -128,11 +129,18 @@ def _preview(run: OpenRun, output: str | None) -> None:
         click.echo(document_text(run, output), nl=False)
 
 
-def _run_name(option: str | None, name: str, prefix: str) -> str:
-    if option is not None:
-        return option
+def _free_name(state_dir: Path, selection: RunSelection) -> str:
+    """Return the name that the file gives its run; where that is taken, with an ending.
+
+    A file is run again and again, so only a name from the command line must be free.
+    """
+    name, prefix = selection.name, selection.prefix
+    if name:
+        if not (is_object_name(name) and RunFolder(state_dir, name).path.exists()):
+            return name
+        prefix = f"{name}-"
     ending = "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311 - only to be another
-    return name or f"{prefix[:240]}{ending}"
+    return f"{prefix[:240]}{ending}"
 
 
 def _recorded_file(spec: WorkflowRunSpec, option: Path | None, file: str) -> Path | None:
