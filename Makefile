@@ -80,14 +80,16 @@ cluster-down: setup ## End the test cluster and remove what it left on the machi
 image: setup ## Build the image and load it into the test cluster
 	@$(BIN)/python -m tests.cluster image
 
-crds: setup ## Write the CRDs anew from the models
+crds: setup ## Write the CRDs and the editors' schemas again from the models
 	@$(BIN)/python -m podium.api.crd write
+	@$(BIN)/python -m podium.cli.schemas write
 
-lint: setup ## Check style, the import order of the layers, and that the CRDs are those of the models
+lint: setup ## Check style, the import order of the layers, and that CRDs and schemas are those of the models
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m podium.api.crd check
+	@$(BIN)/python -m podium.cli.schemas check
 
 format: setup ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet

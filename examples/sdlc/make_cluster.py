@@ -7,6 +7,10 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
+HEAD = """\
+# Made by make_cluster.py of the files beside it.
+# yaml-language-server: $schema=../../docs/schema/podium.json
+"""
 
 
 class Dumper(yaml.SafeDumper):
@@ -50,7 +54,7 @@ def documents():
 
 def made():
     dumped = yaml.dump_all(documents(), Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
-    return f"# Made by make_cluster.py of the files beside it.\n{dumped}"
+    return f"{HEAD}{dumped}"
 
 
 if __name__ == "__main__":

@@ -9,20 +9,18 @@ node: field by field, managedFields would grow as large as the graph itself. Nod
 all the same, so the server refuses two of one id.
 """
 
-import ast
 import inspect
 import sys
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
 
 from podium.api import names
+from podium.api.descriptions import DescribedSchema, docstrings, one_line, resolve
+from podium.api.generated import write_or_check
 from podium.api.resources import Workflow, WorkflowRun, WorkflowRunNodes
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
 from podium.api.workflow import WorkflowSpec
@@ -157,7 +155,7 @@ def _spec_and_status(
     model: type[Workflow | WorkflowRun], spec: dict[str, Any], status: dict[str, Any]
 ) -> dict[str, Any]:
     for part, owner in ((spec, "spec"), (status, "status")):
-        part["description"] = _words(_docstrings(model)[owner])
+        part["description"] = one_line(docstrings(model)[owner])
     status["properties"]["conditions"].update(
         {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
@@ -192,7 +190,7 @@ def _crd(
     version["schema"] = {
         "openAPIV3Schema": {
             "type": "object",
-            "description": _words(inspect.getdoc(model) or ""),
+            "description": one_line(inspect.getdoc(model) or ""),
             **({"required": ["spec"]} if "spec" in fields else {}),
             "properties": {
                 "apiVersion": {"type": "string", "description": f"{names.API_VERSION}."},
@@ -230,39 +228,12 @@ def structural(model: type[BaseModel]) -> dict[str, Any]:
 
     References are put in, `X or null` becomes X, what structural schemas know not is left out.
     """
-    schema = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_Described)
+    schema = model.model_json_schema(
+        by_alias=True, mode="validation", schema_generator=DescribedSchema
+    )
     made = _structural(schema, schema.get("$defs", {}))
     _defaults_as_words(made, schema, schema.get("$defs", {}))
     return made
-
-
-class _Described(GenerateJsonSchema):
-    """Describes each field by its docstring.
-
-    pydantic could (`use_attribute_docstrings`), but would read the source of every model whenever
-    podium starts.
-    """
-
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        made = super().model_schema(schema)
-        model = schema["cls"]
-        for name, text in _docstrings(model).items():
-            made["properties"][model.model_fields[name].alias]["description"] = text
-        return made
-
-
-def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Return what stands below each field of a model."""
-    (body,) = ast.parse(inspect.getsource(model)).body
-    found = {}
-    for field, below in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
-        match field, below:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                found[name] = inspect.cleandoc(text)
-    return found
 
 
 _KEPT = (
@@ -286,7 +257,7 @@ _KEPT = (
 
 
 def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    schema = _resolved(schema, definitions)
+    schema = resolve(schema, definitions)
     made: dict[str, Any] = {key: schema[key] for key in _KEPT if key in schema}
     for exclusive, inclusive in (
         ("exclusiveMinimum", "minimum"),
@@ -296,7 +267,7 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
             made[inclusive] = schema[exclusive]
             made[exclusive] = True
     if "description" in made:
-        made["description"] = _words(made["description"])
+        made["description"] = one_line(made["description"])
     if "properties" in schema:
         made["properties"] = {
             name: _structural(part, definitions) for name, part in schema["properties"].items()
@@ -312,34 +283,18 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
     return made
 
 
-def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """Follow a reference and drop `or null`; the description nearest to the field wins."""
-    made = dict(schema)
-    while "$ref" in made or "anyOf" in made or "allOf" in made:
-        if "$ref" in made:
-            found = definitions[made.pop("$ref").rpartition("/")[2]]
-        else:
-            options = made.pop("anyOf", None) or made.pop("allOf")
-            wanted = [option for option in options if option.get("type") != "null"]
-            if len(wanted) != 1:
-                raise ValueError(f"no structural schema has a choice: {schema}")
-            found = wanted[0]
-        made = {**found, **made}
-    return made
-
-
 def _defaults_as_words(
     made: dict[str, Any], schema: Mapping[str, Any], definitions: Mapping[str, Any]
 ) -> None:
     """Add defaults worth knowing to the descriptions."""
-    schema = _resolved(schema, definitions)
+    schema = resolve(schema, definitions)
     for name, part in schema.get("properties", {}).items():
         target = made["properties"][name]
-        default = _resolved(part, definitions).get("default")
+        default = resolve(part, definitions).get("default")
         told = target.get("description", "")
         if default not in (None, "", [], {}, 0, False) and "efault" not in told:
             target["description"] = f"{told} Default: {default}."
-        resolved = _resolved(part, definitions)
+        resolved = resolve(part, definitions)
         if "properties" in resolved:
             _defaults_as_words(target, resolved, definitions)
         elif "items" in resolved and "properties" in target.get("items", {}):
@@ -348,10 +303,6 @@ def _defaults_as_words(
             "properties" in target.get("additionalProperties", {})
         ):
             _defaults_as_words(target["additionalProperties"], values, definitions)
-
-
-def _words(text: str) -> str:
-    return " ".join(text.split())
 
 
 class _Dumper(yaml.SafeDumper):
@@ -377,29 +328,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m podium.api.crd write|check\n")
         return 2
     root = Path(__file__).parents[3]
-    wanted = files(root)
-    folders = {path.parent for path in wanted}
-    stray = {p for folder in folders for p in folder.glob("*.yaml")} - wanted.keys()
-    large = [p for p, text in wanted.items() if len(text.encode()) > MAX_CRD_BYTES]
-    for path in large:
-        sys.stderr.write(f"{path.relative_to(root)}: over {MAX_CRD_BYTES} bytes\n")
-    if large:
-        return 1
-    if arguments == ["write"]:
-        for path, text in wanted.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        for path in stray:
-            path.unlink()
-        return 0
-    drifted = [
-        path
-        for path, text in wanted.items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
-    for path in sorted([*drifted, *stray]):
-        sys.stderr.write(f"{path.relative_to(root)} is not what the models say: run `make crds`\n")
-    return 1 if drifted or stray else 0
+    return write_or_check(arguments[0], root, files(root), limit=MAX_CRD_BYTES)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ _COMMANDS = {
         "Print a definition as a Workflow resource.",
     ),
     "graph": ("podium.cli.commands.definitions:graph", "Draw the graph of a file or a run."),
+    "schema": (
+        "podium.cli.commands.schema:schema",
+        "Print the JSON Schema of definition files.",
+    ),
     "operator": ("podium.cli.operator:operator", "Run the operator of a cluster."),
     "uninstall": (
         "podium.cli.operator:uninstall",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator, ValidationError
 
 from podium.api.base import ApiModel, Text
+from podium.api.checks import check_env
 from podium.api.messages import translate
 from podium.api.problems import Problem
 from podium.api.workflow import EnvVar, Node
@@ -61,6 +62,8 @@ class Executor(Protocol):
 
     runtime: Runtime
     """What its workloads need around them."""
+    config: type[ApiModel]
+    """The model of a node's config."""
 
     def validate(self, node: Node) -> list[Problem]:
         """Check a node's config; paths begin at the node, such as `config.script`."""
@@ -78,9 +81,9 @@ class Executor(Protocol):
 def config_problems(model: type[ApiModel], config: Mapping[str, Any]) -> list[Problem]:
     """Check a config against its model, in words that name the field and what would be right."""
     try:
-        model.model_validate(config)
+        made = model.model_validate(config)
     except ValidationError as error:
         return [
             replace(problem, path=("config", *problem.path)) for problem in translate(error, model)
         ]
-    return []
+    return check_env(getattr(made, "env", ()), ("config", "env"))

@@ -30,6 +30,7 @@ class Container:
     """Runs an image."""
 
     runtime = Runtime.CONTAINER
+    config: type[ApiModel] = ContainerConfig
 
     def validate(self, node: Node) -> list[Problem]:
         """Check the config of a container."""

@@ -32,6 +32,7 @@ class Personas:
     """Asks personas."""
 
     runtime = Runtime.RUNNER
+    config: type[ApiModel] = PersonasConfig
 
     def validate(self, node: Node) -> list[Problem]:
         """Check the config of a team."""

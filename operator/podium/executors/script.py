@@ -50,6 +50,7 @@ class Script:
     """Runs a script."""
 
     runtime = Runtime.SCRIPT
+    config: type[ApiModel] = ScriptConfig
 
     def validate(self, node: Node) -> list[Problem]:
         """Check the config of a script."""

@@ -28,6 +28,12 @@ def node(executor, **config):
         (node("container"), "config.image: is missing"),
         (node("container", image="a b"), "config.image"),
         (node("container", image="a", command="ls"), "config.command"),
+        (node("script", script="x", env=[{"name": "A"}]), "config.env[0]: has no value"),
+        (node("container", image="a", env=[{"name": "1", "value": ""}]), "config.env[0].name"),
+        (
+            node("script", script="x", env=[{"name": "A", "value": "b"}] * 2),
+            "config.env[1].name: duplicate variable 'A'",
+        ),
         (node("persona"), "config.personas: is missing"),
         (node("team", personas=[]), "config.personas"),
         (node("team", personas=["p"], lead="q"), "'q' is not one of the personas p"),

@@ -1,0 +1,24 @@
+"""`podium schema`: JSON Schema of definition files, for editors."""
+
+import json
+
+import click
+
+from podium.cli import schemas
+
+__all__ = ["schema"]
+
+
+@click.command()
+@click.argument("name", type=click.Choice(schemas.NAMES), default="podium", metavar="[KIND]")
+def schema(name: str) -> None:
+    """Print the JSON Schema of definition files, or of one KIND: workflow, workflowrun.
+
+    An editor with a YAML language server completes and checks a file that begins with a line
+    such as:
+
+      # yaml-language-server: $schema=podium.schema.json
+
+    after: podium schema > podium.schema.json
+    """
+    click.echo(json.dumps(schemas.schema(name), indent=2, ensure_ascii=False))
