@@ -18,7 +18,7 @@ UNMANAGED := PODIUM_FEATURE_GATES=ManagedJobs=false
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test unit e2e e2e-unmanaged outage cluster cluster-down image crds lint type bench crash crash-soak soak format
+.PHONY: help setup demo test test-long unit e2e e2e-unmanaged outage cluster cluster-down image crds lint type bench crash crash-soak soak format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -50,23 +50,27 @@ test: setup ## Set up everything and run the checks and tests
 	@.ci/test
 
 unit: setup ## Run the tests that need no cluster
-	@$(BIN)/pytest -q -m "not cluster" -n 2
+	@$(BIN)/pytest -q -m "not cluster and not long" -n 2
 
 # Pods are mostly waited for: more tests at once than there are cores. The cases of the conformance
 # suite run side by side in one process, by themselves.
 e2e: setup cluster image ## Run the tests that need the cluster
-	@$(BIN)/pytest -q -m cluster -n 6 --dist loadgroup tests/cluster tests/e2e
-	@$(BIN)/pytest -q -m cluster tests/conformance tests/upgrade
-	@$(UNMANAGED) $(BIN)/pytest -q -m cluster -n 6 --dist loadgroup tests/e2e/runs_test.py
+	@$(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup tests/cluster tests/e2e
+	@$(BIN)/pytest -q -m "cluster and not long" tests/conformance tests/upgrade
+	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup tests/e2e/runs_test.py
 
 # What `e2e` does not do this way: everything that users and machines do to Jobs and Pods.
 e2e-unmanaged: setup cluster image ## Run the end-to-end tests with the built-in Job controller
-	@$(UNMANAGED) $(BIN)/pytest -q -m cluster -n 6 --dist loadgroup tests/e2e
-	@$(BIN)/pytest -q -m cluster tests/conformance -k unmanaged
+	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup tests/e2e
+	@$(BIN)/pytest -q -m "cluster and not long" tests/conformance -k unmanaged
+
+# What takes long and says little more than the tests above; `make test` leaves it out.
+test-long: setup cluster image ## Run the long tests: a YAML language server (needs npm) and others
+	@$(BIN)/pytest -q -m long
 
 crash: setup cluster image ## Kill the operator at each of its requests; put faults before the API server
-	@$(BIN)/pytest -q -m cluster tests/crash
-	@$(BIN)/pytest -q -m cluster -n 3 tests/faults
+	@$(BIN)/pytest -q -m "cluster and not long" tests/crash
+	@$(BIN)/pytest -q -m "cluster and not long" -n 3 tests/faults
 
 outage: setup cluster image ## Take the API server away for two minutes
 	@PODIUM_DOWN_SECONDS=120 $(BIN)/pytest -q -s -m cluster tests/faults/faults_test.py -k away_for_some_time

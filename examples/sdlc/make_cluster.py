@@ -7,10 +7,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
-HEAD = """\
-# Made by make_cluster.py of the files beside it.
-# yaml-language-server: $schema=../../docs/schema/podium.json
-"""
+SCHEMA = "# yaml-language-server: $schema=../../docs/schema/podium.json\n"
 
 
 class Dumper(yaml.SafeDumper):
@@ -53,8 +50,12 @@ def documents():
 
 
 def made():
-    dumped = yaml.dump_all(documents(), Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
-    return f"{HEAD}{dumped}"
+    dumped = []
+    for document in documents():
+        body = yaml.dump(document, Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
+        ours = document["apiVersion"].startswith("podium.dev/")
+        dumped.append(f"{SCHEMA if ours else ''}{body}")
+    return "# Made by make_cluster.py of the files beside it.\n" + "---\n".join(dumped)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ __all__ = ["schema"]
 def schema(name: str) -> None:
     """Print the JSON Schema of definition files, or of one KIND: workflow, workflowrun.
 
-    An editor with a YAML language server completes and checks a file that begins with a line
-    such as:
+    An editor with a YAML language server completes and checks each document of a file that has
+    this line at its top:
 
       # yaml-language-server: $schema=podium.schema.json
 
