@@ -44,6 +44,10 @@ _COMMANDS = {
         "Print a definition as a Workflow resource.",
     ),
     "graph": ("podium.cli.commands.definitions:graph", "Draw the graph of a file or a run."),
+    "explain": (
+        "podium.cli.commands.explain:explain",
+        "Explain a field of definition files.",
+    ),
     "schema": (
         "podium.cli.commands.schema:schema",
         "Print the JSON Schema of definition files.",

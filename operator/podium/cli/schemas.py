@@ -215,11 +215,15 @@ def _cleaned(
     optional field may be null: a resource then is as if it were left out, a config is not.
     """
     part = dict(part)
+    types = []
     for option in part.pop("anyOf", ()):
         if option.get("type") == "null":
             optional = True
         else:
             part = {**option, **part}
+            types += [option["type"]] if "type" in option else []
+    if len(types) > 1:  # no two options of ours are of one type
+        part["type"] = types
     referred = raw.get(str(part.get("$ref", "")).rpartition("/")[2], {})
     if "enum" in referred:
         del part["$ref"]

@@ -81,7 +81,8 @@ def run(
             "fail_fast": fail_fast or selection.spec.fail_fast,
         }
     )
-    folder = run_directory(state_dir, run_name or _free_name(state_dir, selection))
+    name_of_run = run_name if run_name is not None else _free_name(state_dir, selection)
+    folder = run_directory(state_dir, name_of_run)
     answers = _recorded_file(spec, recorded, file)
     if answers is not None:
         spec.recorded_answers = RecordedAnswers(file=str(answers))
