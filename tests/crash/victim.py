@@ -14,7 +14,8 @@ import threading
 from collections import Counter
 
 from podium.cli.operator import operator
-from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.runs import shards
 
 WHEN = ("before", "after")

@@ -26,7 +26,7 @@ FAULTS = {
     "409": [Rule(CHANGES, 409, share=0.3)],
     "410 to lists and watches": [Rule("(LIST|WATCH) (jobs|pods)", 410, share=0.4)],
     "410 in watches": [Rule("WATCH (jobs|pods|workflowruns)", expire=3)],
-    "422 to what the keeper writes": [Rule("PATCH (jobs/status|pods)", 422, share=0.4)],
+    "422 to what the controller of Jobs writes": [Rule("PATCH (jobs/status|pods)", 422, share=0.4)],
     "429 with Retry-After": [Rule(OURS, 429, share=0.3, retry_after=1)],
     "500": [Rule(OURS, 500, share=0.3)],
     "503 with Retry-After": [

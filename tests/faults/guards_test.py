@@ -8,26 +8,24 @@ import asyncio
 import pytest
 
 from podium.api.names import LABEL_RECORDED
-from podium.cluster.jobs.controller import JobKeeper
-from podium.cluster.kube.client import ApiError
+from podium.cluster.jobs.controller import ManagedJobController
+from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.views import pod_view
-from podium.cluster.runs import attempts as attempts_module
-from podium.cluster.runs import controller as runs_module
+from podium.cluster.runs import closer as closer_module
+from podium.cluster.runs import launcher as launcher_module
+from podium.cluster.runs import observer as observer_module
 from podium.cluster.runs import status_writer as status_module
-from podium.cluster.runs.status_writer import ConflictError
 from podium.cluster.watch import store as cache_module
 from podium.cluster.watch.reflector import Reflector
 from podium.cluster.watch.store import Cache
 from podium.engine import Control, Engine, Launch
-from tests.unit.cluster import (
-    attempts_test,
-    keeper_test,
-    runs_test,
-    status_test,
-    support,
-    watches_test,
-)
+from tests.unit.cluster import support
+from tests.unit.cluster.jobs import controller_test as jobs_test
+from tests.unit.cluster.runs import controller_test as runs_test
+from tests.unit.cluster.runs import status_writer_test as status_test
+from tests.unit.cluster.runs import world as world_module
 from tests.unit.cluster.support import JOB_UID, terminated
+from tests.unit.cluster.watch import reflector_test as watches_test
 from tests.unit.engine.support import Run, node
 
 guarded = pytest.mark.parametrize("guard", [True, False], ids=["guarded", "unguarded"])
@@ -115,8 +113,10 @@ async def test_a_status_that_another_operator_wrote_is_not_overwritten(guard, mo
 
 @pytest.fixture
 def world(monkeypatch):
-    monkeypatch.setattr(attempts_module, "time", attempts_test.Clock())
-    return attempts_test.World()
+    clock = world_module.Clock()
+    for module in (launcher_module, observer_module):
+        monkeypatch.setattr(module, "time", clock)
+    return world_module.World()
 
 
 def _crash_before_the_launch_was_written(world):
@@ -124,7 +124,7 @@ def _crash_before_the_launch_was_written(world):
     world.paper = Run(node("a"))
     world.begin()
     world.tell()
-    world.attempts.adopt(world.run)
+    world.observer.resume_tracking(world.run)
 
 
 def _end(world):
@@ -136,8 +136,8 @@ def _end(world):
 
 
 async def _record(world):
-    """Do what a flush does, and the keeper after it: a Pod whose outcome is recorded may go."""
-    ended = dict(world.run.ended)
+    """Do what a flush does, and the controller of Jobs after it: a Pod whose outcome is recorded may go."""
+    ended = dict(world.run.after_write.outcomes)
     await world.written()
     for name in ended:
         uid = world.server.jobs[name]["metadata"]["uid"]
@@ -152,11 +152,11 @@ async def _record(world):
 async def test_a_pod_of_that_name_is_adopted_only_by_its_jobs_uid(world, guard, monkeypatch):
     await world.start()
     world.server.pods = {
-        name: attempts_test.others(body) for name, body in world.server.pods.items()
+        name: world_module.others(body) for name, body in world.server.pods.items()
     }
     if not guard:
         uid = world.job["metadata"]["uid"]
-        monkeypatch.setattr(attempts_module, "pod_view", lambda body: _owned(pod_view(body), uid))
+        monkeypatch.setattr(launcher_module, "pod_view", lambda body: _owned(pod_view(body), uid))
     world.paper = Run(node("a"))
     world.begin()
     await world.start()
@@ -164,20 +164,22 @@ async def test_a_pod_of_that_name_is_adopted_only_by_its_jobs_uid(world, guard, 
 
 
 def _owned(view, uid):
-    return attempts_module.replace(view, job_uid=uid)
+    return launcher_module.replace(view, job_uid=uid)
 
 
 async def _step(world):
     """Do a turn up to its launches, which are returned."""
-    seen = await world.attempts.look(world.run)
-    actions = world.paper.engine.step(world.paper.now, observations=seen, control=Control())
-    world.attempts.note(world.run)
+    batch = await world.observer.collect_observations(world.run)
+    actions = world.paper.engine.step(
+        world.paper.now, observations=batch.observations, control=Control()
+    )
+    batch.commit()
     return [action for action in actions if isinstance(action, Launch)]
 
 
 async def _launch(world, launches):
     for launch in launches:
-        world.attempts.launch(world.run, launch)
+        world.launcher.launch(world.run, launch)
     await asyncio.gather(*world.run.tasks)
 
 
@@ -187,7 +189,7 @@ async def test_a_pod_that_ended_before_its_launch_was_written_is_kept_for_it(
 ):
     """The engine passes over the end of what it has not launched: the Pod must stay until then."""
     if not guard:
-        monkeypatch.setattr(Engine, "counts", lambda *_: True)
+        monkeypatch.setattr(Engine, "has_recorded_execution", lambda *_: True)
     await world.start()
     _end(world)
     _crash_before_the_launch_was_written(world)
@@ -204,7 +206,7 @@ async def test_a_pod_is_kept_whose_end_is_seen_together_with_a_refusal_of_its_la
     world, guard, monkeypatch
 ):
     if not guard:
-        monkeypatch.setattr(Engine, "counts", lambda *_: True)
+        monkeypatch.setattr(Engine, "has_recorded_execution", lambda *_: True)
     await world.start()
     _crash_before_the_launch_was_written(world)
     world.server.refuse["get", "pod"] = [ApiError(500, "Oops", "not now")]
@@ -241,10 +243,10 @@ async def test_the_result_of_a_job_that_the_watch_does_not_show_yet_is_held(guar
         async def nowhere(*_):
             return None
 
-        monkeypatch.setattr(JobKeeper, "_ask", nowhere)
-    world = keeper_test.World()
-    world.server.put(keeper_test.job())
-    world.pod(keeper_test.DONE)
+        monkeypatch.setattr(ManagedJobController, "_ask", nowhere)
+    world = jobs_test.World()
+    world.server.put(jobs_test.job())
+    world.pod(jobs_test.DONE)
     await world.settle()
     assert world.held is guard
 
@@ -260,13 +262,15 @@ async def test_jobs_of_a_run_that_was_run_again_unseen_are_let_be(guard, phase, 
 
     monkeypatch.setattr(world.server, "delete_job", delete, raising=False)
     if not guard:
-        monkeypatch.setattr(runs_module, "dig", lambda *_: world.cache.runs[runs_test.KEY].version)
+        monkeypatch.setattr(
+            closer_module, "dig", lambda *_: world.cache.runs[runs_test.KEY].version
+        )
     world.runs.forget(runs_test.KEY)
     job = world.cache.put_job(support.job(spec={"managedBy": "podium.dev/operator"}))
     world.cache.put_pod(support.pod(phase=phase))
     world.server.annotate(rerun="a")
-    await world.runs.reconcile(runs_test.KEY)
-    assert (not deleted and not world.runs._keeper.owes(job)) is guard
+    await world.runs.reconcile(runs_test.OBJECT)
+    assert (not deleted and not world.runs._closer._jobs.has_pending_outcome(job)) is guard
 
 
 @guarded
@@ -289,7 +293,7 @@ async def test_a_run_that_was_run_again_unseen_is_not_deleted_when_its_time_is_o
     world.server.annotate(rerun="a")
     if guard:
         with pytest.raises(ApiError):
-            await world.runs.reconcile(runs_test.KEY)
+            await world.runs.reconcile(runs_test.OBJECT)
     else:
-        await world.runs.reconcile(runs_test.KEY)
+        await world.runs.reconcile(runs_test.OBJECT)
     assert ("deletionTimestamp" not in there) is guard

@@ -11,9 +11,11 @@ import click
 from podium.cli.output import CliError
 from podium.cluster import operator as cluster_operator
 from podium.cluster.feature_gates import GATES, parse_gates
-from podium.cluster.kube.client import ApiError, connect
+from podium.cluster.kube.client import connect
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.settings import Settings, load_settings
 from podium.cluster.uninstall import release_pods, stop_operator
+from podium.cluster.worker import reconcile_id
 
 __all__ = ["operator", "uninstall"]
 
@@ -29,9 +31,20 @@ class _JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if identity := reconcile_id.get():
+            line["reconcile"] = identity
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+class _Lines(logging.Formatter):
+    """A plain line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record, with the id of the reconciliation that is under way."""
+        identity = reconcile_id.get()
+        return super().format(record) + (f" [reconcile {identity}]" if identity else "")
 
 
 _config = click.option(
@@ -64,7 +77,7 @@ def operator(config: Path | None, feature_gates: str) -> None:
     if settings.log_format == "json":
         handler.setFormatter(_JsonLines())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     # kopf logs each object and request, which only debugging needs.
     for noisy in ("kopf", "aiohttp", "asyncio"):

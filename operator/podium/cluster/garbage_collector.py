@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from podium.api.names import GROUP, LABEL_WORKFLOW
-from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import JobView, RunView, dig
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 
-__all__ = ["Housekeeping"]
+__all__ = ["GarbageCollector"]
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ KEPT_REVISIONS = 10
 """Newest revisions of a Workflow that stay although no run refers to them."""
 
 
-class Housekeeping:
+class GarbageCollector:
     """Removes what is no longer needed."""
 
     def __init__(

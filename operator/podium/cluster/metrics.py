@@ -42,7 +42,7 @@ class Metrics:
             ["pods_by"],
             registry=self.registry,
         )
-        self.turns = Histogram(
+        self.reconciliations = Histogram(
             "podium_reconcile_duration_seconds",
             "Duration of reconciliations by kind, in seconds; Status: writes of a run's status.",
             ["kind"],
@@ -72,7 +72,9 @@ class Metrics:
             "podium_queue_depth", "Keys waiting in the work queue.", registry=self.registry
         )
         self.running = Gauge(
-            "podium_nodes_running", "Jobs that have not ended.", registry=self.registry
+            "podium_nodes_running",
+            "Jobs that have not ended.",
+            registry=self.registry,
         )
         self.kept = Gauge(
             "podium_objects_kept",
@@ -92,13 +94,13 @@ class Metrics:
         self.request_seconds.labels(request).observe(seconds)
 
     @contextmanager
-    def turn(self, kind: str) -> Iterator[None]:
+    def reconciliation(self, kind: str) -> Iterator[None]:
         """Measure a reconciliation."""
         begin = time.monotonic()
         try:
             yield
         finally:
-            self.turns.labels(kind).observe(time.monotonic() - begin)
+            self.reconciliations.labels(kind).observe(time.monotonic() - begin)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

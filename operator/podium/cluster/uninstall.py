@@ -7,7 +7,8 @@ from typing import Any
 
 from podium.api.names import LABEL_RUN
 from podium.cluster.jobs.builder import without_finalizer
-from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import finalizer_of
 from podium.cluster.settings import Settings
 

@@ -6,10 +6,12 @@ from podium.api.problems import InvalidError, errors
 from podium.api.resources import Workflow
 from podium.api.run import Condition, ConditionStatus, WorkflowStatus
 from podium.api.source.files import parse
-from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import dig
 from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.worker import ObjectKey, Result
 from podium.dag import WorkflowDAG
 
 __all__ = ["WorkflowController"]
@@ -25,8 +27,15 @@ class WorkflowController:
         self._cache = cache
         self._recorder = recorder
 
-    async def reconcile(self, key: RunKey) -> None:
-        """Check a Workflow and write what is found, if it is news."""
+    async def reconcile(self, key: ObjectKey) -> Result:
+        """Check a Workflow and write what is found, if it is news. Raises `ApiError`."""
+        await self._reconcile((key.namespace, key.name))
+        return Result()
+
+    def failed(self, key: ObjectKey, error: Exception, wait: float | None) -> None:
+        """Leave it at the log."""
+
+    async def _reconcile(self, key: RunKey) -> None:
         if key not in self._cache.workflows:
             return
         try:

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from enum import IntEnum
 from typing import Generic, TypeVar
 
-__all__ = ["KeyQueue", "Rank", "backoff"]
+__all__ = ["KeyQueue", "Priority", "backoff"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -17,13 +17,13 @@ PATIENCE = 8
 """After so many keys in a row that came before others, one of those comes."""
 
 
-class Rank(IntEnum):
+class Priority(IntEnum):
     """How soon a key comes."""
 
-    ASKED = 0
+    USER = 0
     """A user waits for it."""
-    USUAL = 1
-    LATER = 2
+    NORMAL = 1
+    LOW = 2
     """It begins something: what is begun comes to its end first."""
 
 
@@ -35,19 +35,19 @@ def backoff(times: int, bounds: tuple[float, float]) -> float:
 
 
 class KeyQueue(Generic[K]):
-    """Keys to be worked on, in the order of their ranks, of one rank first come first served.
+    """Keys to be worked on, by priority, and of one priority first come first served.
 
     A key added while it is worked on comes again afterwards.
     """
 
     def __init__(self) -> None:
-        self._lines: dict[Rank, deque[K]] = {rank: deque() for rank in Rank}
-        """A key that got a better rank since stands in its earlier line, too."""
-        self._waiting: dict[K, Rank] = {}
+        self._lines: dict[Priority, deque[K]] = {priority: deque() for priority in Priority}
+        """A key that got a better priority since stands in its earlier line, too."""
+        self._waiting: dict[K, Priority] = {}
         self._since: dict[K, float] = {}
         """Since when (monotonic) they wait, the first ones first."""
         self._busy: set[K] = set()
-        self._again: dict[K, Rank] = {}
+        self._again: dict[K, Priority] = {}
         self._passed = 0
         """How often those of the last line were passed over."""
         self._delayed: list[tuple[float, int, K]] = []
@@ -66,19 +66,19 @@ class KeyQueue(Generic[K]):
         now = time.monotonic()
         return now - next(iter(self._since.values()), now)
 
-    def add(self, key: K, rank: Rank = Rank.USUAL) -> None:
-        """Add a key; of one that waits already the better rank counts."""
+    def add(self, key: K, priority: Priority = Priority.NORMAL) -> None:
+        """Add a key; of one that waits already the higher priority counts."""
         if key in self._busy:
-            self._again[key] = min(rank, self._again.get(key, rank))
+            self._again[key] = min(priority, self._again.get(key, priority))
             return
         waiting = self._waiting.get(key)
         if waiting is None:
             self._tokens.release()
-        elif waiting <= rank:
+        elif waiting <= priority:
             return
-        self._waiting[key] = rank
+        self._waiting[key] = priority
         self._since.setdefault(key, time.monotonic())
-        self._lines[rank].append(key)
+        self._lines[priority].append(key)
 
     def add_at(self, key: K, moment: float) -> None:
         """Add a key at a time (of `time.monotonic`); the earliest of several counts."""
@@ -95,45 +95,45 @@ class KeyQueue(Generic[K]):
 
     async def get(self) -> K:
         """Take the next key; `done` must follow."""
-        self._ripen()
+        self._promote_due()
         await self._tokens.acquire()
         key = self._next()
         self._busy.add(key)
         return key
 
     def _next(self) -> K:
-        heads = {rank: line for rank, line in self._lines.items() if self._head(rank)}
-        rank = max(heads) if self._passed >= PATIENCE else min(heads)
-        self._passed = self._passed + 1 if rank < max(heads) else 0
-        key = heads[rank].popleft()
+        heads = {priority: line for priority, line in self._lines.items() if self._head(priority)}
+        priority = max(heads) if self._passed >= PATIENCE else min(heads)
+        self._passed = self._passed + 1 if priority < max(heads) else 0
+        key = heads[priority].popleft()
         del self._waiting[key], self._since[key]
         return key
 
-    def _head(self, rank: Rank) -> bool:
+    def _head(self, priority: Priority) -> bool:
         """Drop what is void from the head of a line; tell whether somebody stands there."""
-        line = self._lines[rank]
-        while line and self._waiting.get(line[0]) is not rank:
+        line = self._lines[priority]
+        while line and self._waiting.get(line[0]) is not priority:
             line.popleft()
         return bool(line)
 
     def done(self, key: K) -> None:
         """Give a key back."""
         self._busy.discard(key)
-        rank = self._again.pop(key, None)
-        if rank is not None:
-            self.add(key, rank)
+        priority = self._again.pop(key, None)
+        if priority is not None:
+            self.add(key, priority)
 
     def _set_timer(self, moment: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         wait = max(0.0, moment - time.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
+        self._timer = asyncio.get_running_loop().call_later(wait, self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None  # set again even when it rang a moment too soon
-        self._ripen()
+        self._promote_due()
 
-    def _ripen(self) -> None:
+    def _promote_due(self) -> None:
         """Move what is due to the waiting keys."""
         now = time.monotonic()
         while self._delayed and (

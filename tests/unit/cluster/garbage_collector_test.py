@@ -1,10 +1,10 @@
-"""Housekeeping: which Jobs go, and which stay."""
+"""GarbageCollector: which Jobs go, and which stay."""
 
 import pytest
 
-from podium.cluster import garbage_collector as housekeeping_module
-from podium.cluster.garbage_collector import Housekeeping
-from podium.cluster.kube.client import ApiError
+from podium.cluster import garbage_collector as collector_module
+from podium.cluster.garbage_collector import GarbageCollector
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 from tests.unit.cluster import support
@@ -41,7 +41,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(housekeeping_module, "time", clock)
+    monkeypatch.setattr(collector_module, "time", clock)
     return clock
 
 
@@ -50,7 +50,7 @@ class World:
         self.server, self.cache = Server(), Cache()
         self.cache.put_run(support.run())
         self.gone = []
-        self.housekeeping = Housekeeping(
+        self.housekeeping = GarbageCollector(
             self.server,
             self.cache,
             Settings.model_validate({"jobs": {**TTL, **jobs}}),

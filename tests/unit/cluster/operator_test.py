@@ -2,12 +2,12 @@
 
 import pytest
 
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.events import Subject
 from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
-from podium.cluster.runs.status_writer import ConflictError
 from podium.cluster.settings import Settings
+from podium.cluster.worker import ObjectKey
 from tests.unit.cluster import support
 
 
@@ -42,16 +42,16 @@ async def order(operator):
 
 async def test_runs_begin_in_the_order_in_which_they_were_made(operator):
     for number in range(100):
-        operator.run_event("ADDED", run(number))
+        operator.ingest.run_event("ADDED", run(number))
     assert await order(operator) == [f"run-{number}" for number in range(100)]
 
 
 async def test_what_has_begun_comes_before_what_has_not(operator):
-    operator.run_event("ADDED", run(0))
+    operator.ingest.run_event("ADDED", run(0))
     await order(operator)
     for number in range(1, 100):
-        operator.run_event("ADDED", run(number))
-    operator.run_event("MODIFIED", run(0, 2, status={"phase": "Running"}))
+        operator.ingest.run_event("ADDED", run(number))
+    operator.ingest.run_event("MODIFIED", run(0, 2, status={"phase": "Running"}))
     assert (await order(operator))[0] == "run-0"
 
 
@@ -62,22 +62,22 @@ async def test_what_has_begun_comes_before_what_has_not(operator):
 )
 async def test_what_a_user_asks_of_a_run_comes_before_all_else(operator, asked):
     for number in range(100):
-        operator.run_event("ADDED", run(number))
-        operator.queue.add(("WorkflowRun", "team", f"other-{number}"))
-    operator.run_event("MODIFIED", run(50, 2, **asked))
+        operator.ingest.run_event("ADDED", run(number))
+        operator.queue.add(ObjectKey("WorkflowRun", "team", f"other-{number}"))
+    operator.ingest.run_event("MODIFIED", run(50, 2, **asked))
     assert (await order(operator))[0] == "run-50"
 
 
 async def test_a_crowd_of_events_does_not_keep_a_new_run_from_beginning(operator):
     for number in range(100):
-        operator.queue.add(("WorkflowRun", "team", f"other-{number}"))
-    operator.run_event("ADDED", run(1))
+        operator.queue.add(ObjectKey("WorkflowRun", "team", f"other-{number}"))
+    operator.ingest.run_event("ADDED", run(1))
     assert "run-1" in (await order(operator))[:20]
 
 
 async def test_nothing_is_kept_of_a_run_whose_deletion_nobody_saw(operator):
-    operator.run_event("ADDED", run(1))
-    operator.run_gone(operator.cache.runs["team", "run-1"])
+    operator.ingest.run_event("ADDED", run(1))
+    operator.ingest.run_gone(operator.cache.runs["team", "run-1"])
     assert operator.cache.runs == {}
     assert operator.cache.keys == {}
     assert await order(operator) == ["run-1"], "whoever works on it has to hear of it"
@@ -85,20 +85,20 @@ async def test_nothing_is_kept_of_a_run_whose_deletion_nobody_saw(operator):
 
 async def test_nothing_is_kept_of_the_events_of_a_deleted_workflow(operator):
     body = {"metadata": {"namespace": "team", "name": "build", "uid": "w", "generation": 1}}
-    operator.workflow_event("ADDED", body)
+    operator.ingest.workflow_event("ADDED", body)
     operator.recorder.warn(Subject("Workflow", "team", "build", "w"), "InvalidWorkflow", "a cycle")
-    operator.workflow_event("DELETED", body)
+    operator.ingest.workflow_event("DELETED", body)
     assert operator.recorder._buckets == {}
 
 
 @pytest.mark.parametrize("kind", ["DELETED", "LOST"])
 async def test_an_answer_that_comes_after_the_end_brings_nothing_back(operator, kind):
     bodies = support.run(), support.job(), support.pod()
-    takes = operator.run_event, operator.job_event, operator.pod_event
+    takes = operator.ingest.run_event, operator.ingest.job_event, operator.ingest.pod_event
     for take, body in zip(takes, bodies, strict=True):
         take("ADDED", body)
     for take, body in zip(takes, bodies, strict=True):
-        take("DELETED" if take == operator.run_event else kind, body)
+        take("DELETED" if take == operator.ingest.run_event else kind, body)
     for put, body in zip(
         (operator.cache.put_run, operator.cache.put_job, operator.cache.put_pod),
         bodies,
@@ -114,7 +114,7 @@ async def test_an_answer_that_comes_after_the_end_brings_nothing_back(operator, 
 
 
 async def test_the_answer_to_the_making_of_a_pod_that_was_let_go_already(operator):
-    operator.pod_event("DELETED", support.pod())
+    operator.ingest.pod_event("DELETED", support.pod())
     operator.cache.put_pod(support.pod())
     assert operator.cache.counts()["pods"]() == 0
 
@@ -137,22 +137,22 @@ async def test_a_status_that_cannot_be_written_is_tried_less_and_less_often(
     monkeypatch.setattr(operator.recorder, "warn", lambda *words: warnings.append(words))
 
     async def reconcile(key):
-        monkeypatch.setattr(operator.runs, "owes", lambda _: True)
+        monkeypatch.setattr(operator.runs, "has_pending_writes", lambda _: True)
 
     async def flush(key):
         if problems:
             raise problems.pop()
 
-    monkeypatch.setattr(operator.runs, "reconcile", reconcile)
+    monkeypatch.setattr(operator.runs, "_reconcile", reconcile)
     monkeypatch.setattr(operator.runs, "flush", flush)
-    operator.run_event("ADDED", run(1))
-    key = ("WorkflowRun", "team", "run-1")
+    operator.ingest.run_event("ADDED", run(1))
+    key = ObjectKey("WorkflowRun", "team", "run-1")
     for _ in range(7):
-        await operator._one(key)
-        await operator._one(("Status", "team", "run-1"))
+        await operator.worker.work_on(key)
+        await operator.worker.work_on(ObjectKey("Status", "team", "run-1"))
     assert waits == [(key, pytest.approx(first * 2**times)) for times in range(6)]
     assert len(warnings) == told
-    assert operator._failures == {}, "it could be written at last"
+    assert operator.worker._failures == {}, "it could be written at last"
 
 
 async def test_failures_of_a_run_that_is_gone_are_forgotten(operator, monkeypatch):
@@ -160,7 +160,7 @@ async def test_failures_of_a_run_that_is_gone_are_forgotten(operator, monkeypatc
         raise ApiError(503, "Unavailable", "no")
 
     monkeypatch.setattr(operator.runs, "flush", flush)
-    await operator._one(("Status", "team", "run-1"))
-    assert len(operator._failures) == 1
-    await operator._one(("WorkflowRun", "team", "run-1"))
-    assert operator._failures == {}
+    await operator.worker.work_on(ObjectKey("Status", "team", "run-1"))
+    assert len(operator.worker._failures) == 1
+    await operator.worker.work_on(ObjectKey("WorkflowRun", "team", "run-1"))
+    assert operator.worker._failures == {}

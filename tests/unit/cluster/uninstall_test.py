@@ -8,7 +8,7 @@ import pytest
 
 from podium.api.names import FINALIZER, LABEL_RUN
 from podium.cluster import uninstall as uninstall_module
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.settings import Settings
 from podium.cluster.uninstall import STOP_SECONDS, release_pods, stop_operator
 from tests.unit.cluster import support

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.cluster import workqueue as queue_module
-from podium.cluster.workqueue import KeyQueue, Rank
+from podium.cluster.workqueue import KeyQueue, Priority
 
 
 @pytest.fixture
@@ -63,19 +63,19 @@ async def test_a_key_added_while_it_is_worked_on_comes_again_afterwards():
 
 async def test_keys_come_by_rank_and_of_one_rank_first_come_first_served():
     queue = KeyQueue()
-    for key, rank in (("new", Rank.LATER), ("newer", Rank.LATER), ("c", Rank.USUAL),
-                      ("d", Rank.USUAL), ("cancel", Rank.ASKED)):  # fmt: skip
+    for key, rank in (("new", Priority.LOW), ("newer", Priority.LOW), ("c", Priority.NORMAL),
+                      ("d", Priority.NORMAL), ("cancel", Priority.USER)):  # fmt: skip
         queue.add(key, rank)
     assert await ready(queue) == ["cancel", "c", "d", "new", "newer"]
 
 
 async def test_the_better_rank_of_a_key_counts_and_it_comes_once():
     queue = KeyQueue()
-    queue.add("a", Rank.LATER)
-    queue.add("b", Rank.LATER)
-    queue.add("c", Rank.USUAL)
-    queue.add("b", Rank.ASKED)
-    queue.add("b", Rank.LATER)
+    queue.add("a", Priority.LOW)
+    queue.add("b", Priority.LOW)
+    queue.add("c", Priority.NORMAL)
+    queue.add("b", Priority.USER)
+    queue.add("b", Priority.LOW)
     assert len(queue) == 3
     assert await ready(queue) == ["b", "c", "a"]
     assert len(queue) == 0
@@ -85,8 +85,8 @@ async def test_a_key_keeps_its_rank_while_it_is_worked_on():
     queue = KeyQueue()
     queue.add("a")
     assert await ready(queue) == ["a"]
-    queue.add("a", Rank.LATER)
-    queue.add("a", Rank.ASKED)
+    queue.add("a", Priority.LOW)
+    queue.add("a", Priority.USER)
     queue.add("b")
     queue.done("a")
     assert await ready(queue) == ["a", "b"]
@@ -94,7 +94,7 @@ async def test_a_key_keeps_its_rank_while_it_is_worked_on():
 
 async def test_what_comes_later_comes_although_there_is_always_something_before_it():
     queue = KeyQueue()
-    queue.add("new", Rank.LATER)
+    queue.add("new", Priority.LOW)
     for number in range(100):
         queue.add(number)
         key = await queue.get()
@@ -111,7 +111,7 @@ async def test_the_age_is_that_of_the_key_that_waits_longest(clock):
     queue.add("a")
     clock.now += 2
     queue.add("b")
-    queue.add("a", Rank.ASKED)
+    queue.add("a", Priority.USER)
     clock.now += 3
     assert queue.age() == 5
     assert await queue.get() == "a"
@@ -177,7 +177,7 @@ async def test_those_who_wait_are_woken():
     getting = [asyncio.ensure_future(queue.get()) for _ in range(3)]
     await asyncio.sleep(0)
     queue.add("a")
-    queue.add("b", Rank.LATER)
+    queue.add("b", Priority.LOW)
     queue.add_after("c", 0)
     assert sorted(await asyncio.gather(*getting)) == ["a", "b", "c"]
 
@@ -194,7 +194,7 @@ async def test_a_worker_that_is_cancelled_takes_nothing_along():
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from([*Rank, "get", "done"]), st.sampled_from("abc")),
+        st.tuples(st.sampled_from([*Priority, "get", "done"]), st.sampled_from("abc")),
         max_size=30,
     )
 )
@@ -202,7 +202,7 @@ def test_no_key_is_lost_and_none_is_worked_on_twice_at_a_time(steps):
     async def scene():
         queue, busy, dirty = KeyQueue(), set(), set()
         for step, key in steps:
-            if isinstance(step, Rank):
+            if isinstance(step, Priority):
                 queue.add(key, step)
                 dirty.add(key)
             elif step == "done" and key in busy:

@@ -37,7 +37,7 @@ from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan, PlanNode
 from podium.executors import Runtime, Workload
 
-__all__ = ["BuildProblem", "Owner", "build_job", "build_pod", "job_name", "without_finalizer"]
+__all__ = ["BuildError", "Owner", "build_job", "build_pod", "job_name", "without_finalizer"]
 
 ANNOTATION_INPUT = f"{GROUP}/input"
 ANNOTATION_SCRIPT = f"{GROUP}/script"
@@ -55,7 +55,7 @@ ARTIFACTS_OUT = "/podium/artifacts/out"
 RECORDED = "/podium/recorded"
 
 
-class BuildProblem(Exception):  # noqa: N818 - a fault of the definition, not of podium
+class BuildError(Exception):
     """No Job can be made of a node; `reason` is one word for its state."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -91,17 +91,17 @@ def job_name(run_name: str, run_uid: str, execution: str, restart: int) -> str:
 
 
 def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> dict[str, Any]:
-    """Build the Job of an execution. Raises `BuildProblem`."""
+    """Build the Job of an execution. Raises `BuildError`."""
     node = plan.nodes[launch.node]
     executor = executors.get(node.definition.executor or "")
     if executor is None:
-        raise BuildProblem("Config", f"unknown executor {node.definition.executor!r}")
+        raise BuildError("Config", f"unknown executor {node.definition.executor!r}")
     try:
         workload = executor.workload(node.definition, launch.config)
     except ValueError:
         filled = node.definition.model_copy(update={"config": dict(launch.config)})
         words = "; ".join(str(problem) for problem in executor.validate(filled))
-        raise BuildProblem("Config", f"its templates filled in: {words}") from None
+        raise BuildError("Config", f"its templates filled in: {words}") from None
     labels = {
         "app.kubernetes.io/managed-by": "podium",
         "app.kubernetes.io/part-of": label_value(owner.workflow),
@@ -226,7 +226,7 @@ def _template(
         sum(len(key) + len(value.encode()) for key, value in annotations.items())
         > MAX_ANNOTATION_BYTES
     ):
-        raise BuildProblem(
+        raise BuildError(
             "InputTooLarge",
             f"input and script together have more than {MAX_ANNOTATION_BYTES} bytes, more than a"
             " Pod carries: hand over less",
@@ -288,7 +288,7 @@ def _variables(
     as_file = workload.runtime is not Runtime.CONTAINER or node.definition.input_as is InputAs.FILE
     fits = len(given.encode()) <= MAX_INPUT_BYTES
     if not as_file and not fits:
-        raise BuildProblem(
+        raise BuildError(
             "InputTooLarge",
             f"the input has more than {MAX_INPUT_BYTES} bytes, too many for the environment: set"
             " inputAs: File and read the file $PODIUM_INPUT",
@@ -304,7 +304,7 @@ def _variables(
     if workload.runtime is Runtime.RUNNER:
         config = orjson.dumps(launch.config).decode()
         if len(config.encode()) > MAX_INPUT_BYTES:
-            raise BuildProblem(
+            raise BuildError(
                 "InputTooLarge",
                 f"config, its templates filled in, has more than {MAX_INPUT_BYTES} bytes, too many"
                 " for the environment: hand large strings over as outputs of nodes before this one",
@@ -360,7 +360,7 @@ def _program(
 def _recorded(owner: Owner) -> dict[str, Any]:
     selector = owner.recorded.config_map_key_ref if owner.recorded is not None else None
     if selector is None:
-        raise BuildProblem(
+        raise BuildError(
             "NoRecordedAnswer",
             "the run names no recorded answers: set spec.recordedAnswers.configMapKeyRef",
         )
@@ -384,7 +384,7 @@ def _add_volume(
     source: Mapping[str, Any],
 ) -> None:
     if any(volume["name"] == name for volume in volumes):
-        raise BuildProblem("Config", f"pod.volumes: {name} is Podium's own: take another name")
+        raise BuildError("Config", f"pod.volumes: {name} is Podium's own: take another name")
     volumes.append({"name": name, **source})
     mounts.append({"name": name, "mountPath": path, "readOnly": path in (GIVEN, RECORDED)})
 

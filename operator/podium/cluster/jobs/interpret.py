@@ -86,20 +86,22 @@ def observe(
     *,
     stuck_for: float,
     age: float,
+    failed_create: str | None = None,
 ) -> ExecutionReport:
-    """Say what is known of an execution.
+    """Report what is known of an execution.
 
     `job` is None once it is gone; `pods` are all Pods it ever had, vanished ones included.
     `stuck_for`: seconds since the newest Pod began to wait for an image or its configuration, or
     since its program was seen to have ended while other containers run on.
-    `age`: seconds since the Job was made.
+    `age`: seconds since the Job was made. `failed_create`: what its Events say about its lack of a
+    Pod, empty if nothing; None: they were not read.
     """
     ordered = sorted(pods, key=lambda pod: (pod.created_at, pod.uid))
     succeeded = next((pod for pod in ordered if pod.phase == "Succeeded"), None)
     if succeeded is not None:
         return ExecutionReport((_succeeded(node, execution, succeeded),))
     if not ordered:
-        return _without_pod(node, execution, job, age)
+        return _without_pod(node, execution, job, age, failed_create)
     latest = ordered[-1]
     if latest.alive:
         if latest.outlived and not latest.asked_to_end and stuck_for >= OUTLIVED_SECONDS:
@@ -112,7 +114,9 @@ def observe(
     return ExecutionReport((_ended(node, execution, job, latest),))
 
 
-def _without_pod(node: str, execution: str, job: JobView | None, age: float) -> ExecutionReport:
+def _without_pod(
+    node: str, execution: str, job: JobView | None, age: float, failed_create: str | None
+) -> ExecutionReport:
     if job is None or job.deleting:
         return ExecutionReport((_failed(node, execution, "JobDeleted", "its Job was deleted"),))
     if job.failed:
@@ -125,7 +129,21 @@ def _without_pod(node: str, execution: str, job: JobView | None, age: float) -> 
         return ExecutionReport((_live(node, execution),), needs_pod=not job.ended)
     if age < NO_POD_SECONDS:
         return ExecutionReport((_live(node, execution),), look_again=NO_POD_SECONDS - age)
-    return ExecutionReport((_live(node, execution),), look_again=NO_POD_SECONDS, ask_why=True)
+    if failed_create is None:
+        return ExecutionReport((_live(node, execution),), look_again=NO_POD_SECONDS, ask_why=True)
+    return _no_pod_made(node, execution, failed_create)
+
+
+def _no_pod_made(node: str, execution: str, words: str) -> ExecutionReport:
+    """Report why the built-in controller makes no Pod, by its Events."""
+    if "exceeded quota" not in words and any(
+        each in words for each in ("forbidden", "is invalid", "denied")
+    ):
+        refused = replace(_failed(node, execution, "PodRefused", words), retryable=False)
+        return ExecutionReport((refused,), remove=True)
+    reason = "QuotaExceeded" if "exceeded quota" in words else "FailedCreate"
+    waiting = _waiting(node, execution, reason if words else "Scheduling", words)
+    return ExecutionReport((waiting,), look_again=NO_POD_SECONDS)
 
 
 def _outlived(node: str, execution: str, job: JobView | None, pod: PodView) -> ExecutionReport:
@@ -185,7 +203,7 @@ def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Executi
 
 
 def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Observation:
-    """Say how a Pod ended that did not succeed, or vanished."""
+    """Report how a Pod ended that did not succeed, or vanished."""
     known = pod.exit_code is not None or pod.lost
     if not (known or pod.phase == "Failed") or pod.asked_to_end:
         if job is None or job.deleting:

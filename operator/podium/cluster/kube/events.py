@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from podium.api.names import API_VERSION
-from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError
 from podium.engine import Emit, EventType
 
 __all__ = ["Recorder", "Subject"]

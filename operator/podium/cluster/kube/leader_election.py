@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError
 
 __all__ = ["Leader", "LeadershipLostError", "Leases", "Timing"]
 

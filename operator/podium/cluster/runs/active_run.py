@@ -1,6 +1,7 @@
 """A run that is being worked on: what is kept of it between two turns."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from podium.cluster.runs.shards import Shards
 from podium.cluster.watch.store import RunKey
 from podium.engine import Emit, Engine, Observation, Stop
 
-__all__ = ["ActiveRun", "Execution", "Mark"]
+__all__ = ["ActiveRun", "AfterWrite", "Execution"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +23,36 @@ class Execution:
     id: str
     restart: int
     uid: str
-    """UID of the Job; empty: it was gone before anybody saw it."""
+    """UID of the Job; empty: it was gone before the operator saw it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What may be done with a Job once the engine has taken in what was seen of its execution."""
+@dataclass(slots=True)
+class AfterWrite:
+    """What may be done only once the status that says so is written."""
 
-    node: str
-    execution: str
-    job: str
-    succeeded: bool | None = None
-    """None: it has not ended."""
-    remove: bool = False
-    """Whether it does not end by itself."""
-    spent: tuple[PodView, ...] = ()
-    """Its Pods that were disrupted."""
+    stops: list[Stop] = field(default_factory=list)
+    events: list[Emit] = field(default_factory=list)
+    outcomes: dict[str, bool] = field(default_factory=dict)
+    """Jobs that have ended, by name: whether their node succeeded."""
+    disrupted_pods: list[PodView] = field(default_factory=list)
+    """Pods whose disruption was given to the engine."""
+    remove: set[str] = field(default_factory=set)
+    """Jobs to delete: they do not end by themselves although their outcome is decided."""
+    remove_pods: set[str] = field(default_factory=set)
+    """Jobs of whose Pods only containers other than the node's own run."""
+    refusals: list[tuple[str, str, str]] = field(default_factory=list)
+    """Requests that cannot be carried out: id, reason of the Event, and why."""
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.stops
+            or self.events
+            or self.outcomes
+            or self.disrupted_pods
+            or self.remove
+            or self.remove_pods
+            or self.refusals
+        )
 
 
 @dataclass(slots=True)
@@ -47,12 +62,14 @@ class ActiveRun:
     owner: Owner
     subject: Subject
     engine: Engine
-    known: dict[str, Any]
+    persisted_status: dict[str, Any]
     """The status as the server has it."""
     version: str
     """resourceVersion of the run as the server has it."""
     generation: int
     """Generation of the spec that the status on the server has seen."""
+    wake: Callable[[], None] = lambda: None
+    """Asks for a turn."""
     shards: Shards = field(default_factory=Shards)
     executions: dict[str, Execution] = field(default_factory=dict)
     """By name of the Job."""
@@ -60,10 +77,8 @@ class ActiveRun:
     """Names of an execution's Jobs, in the order of its restarts."""
     dirty: set[str] = field(default_factory=set)
     """Jobs of which something changed."""
-    answers: list[Observation] = field(default_factory=list)
+    launch_results: list[Observation] = field(default_factory=list)
     """What became of launches, for the next turn."""
-    marks: list[Mark] = field(default_factory=list)
-    """What to note once the engine has taken in what was seen."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """Launches under way."""
     launching: set[str] = field(default_factory=set)
@@ -72,25 +87,16 @@ class ActiveRun:
     """Jobs of which a Pod is being made."""
     stopping: set[tuple[str, str]] = field(default_factory=set)
     """Node and execution of what was told to stop and is not known to be gone."""
-    stuck: dict[str, float] = field(default_factory=dict)
-    """Since when (monotonic) Pods wait for their image or configuration."""
+    stuck: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Since when (monotonic) Pods wait, by UID and for what."""
     refusals: dict[str, int] = field(default_factory=dict)
-    """How often nodes were refused in a row."""
+    """How often the launches of nodes were refused in a row."""
 
     # For the next write of the status, and what may be done only after it.
     urgent: bool = False
     write_at: float = 0.0
     """The earliest time (monotonic) of a write that can wait."""
-    stops: list[Stop] = field(default_factory=list)
-    events: list[Emit] = field(default_factory=list)
-    ended: dict[str, bool] = field(default_factory=dict)
-    """Jobs whose outcome was given to the engine: whether they succeeded."""
-    spent: list[PodView] = field(default_factory=list)
-    """Pods whose disruption was given to the engine."""
-    remove: set[str] = field(default_factory=set)
-    """Jobs that do not end by themselves although their outcome is decided."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """Requests that cannot be carried out, by id: why."""
+    after_write: AfterWrite = field(default_factory=AfterWrite)
 
     @property
     def key(self) -> RunKey:
@@ -98,23 +104,20 @@ class ActiveRun:
         return self.owner.namespace, self.owner.name
 
     @property
-    def owes(self) -> bool:
+    def has_pending_writes(self) -> bool:
         """Whether something waits for the next write."""
-        return bool(
-            self.urgent
-            or self.stops
-            or self.events
-            or self.ended
-            or self.spent
-            or self.remove
-            or self.refused
-            or self.engine.changed
-        )
+        return bool(self.urgent or self.after_write or self.engine.changed)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way."""
-        return not (self.owes or self.dirty or self.answers or self.tasks or self.stopping)
+        return not (
+            self.has_pending_writes
+            or self.dirty
+            or self.launch_results
+            or self.tasks
+            or self.stopping
+        )
 
     def add(self, name: str, execution: Execution) -> None:
         """Note the Job of an execution."""
@@ -123,3 +126,18 @@ class ActiveRun:
         if name not in names:
             names.append(name)
             names.sort(key=lambda each: self.executions[each].restart)
+
+    def look_later(self, name: str, seconds: float) -> None:
+        """Look at a Job again after some seconds although nothing of it changed."""
+
+        def again() -> None:
+            self.dirty.add(name)
+            self.wake()
+
+        asyncio.get_running_loop().call_later(max(0.05, seconds), again)
+
+    def take_after_write(self) -> AfterWrite:
+        """Return what follows the write that is about to be made."""
+        work, self.after_write = self.after_write, AfterWrite()
+        self.urgent = False
+        return work

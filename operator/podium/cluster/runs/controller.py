@@ -2,66 +2,48 @@
 
 What turns changed is written by a flush, which runs beside them: a status patch when one is due,
 and after it what may be done only once it is recorded. A crash between any two is repaired by the
-next turn: names are derived, so nothing starts twice, and a run that is taken up is told of all
-that is alive.
+next turn: names are derived, so nothing starts twice, and a run that is loaded is told of all that
+is alive.
 """
 
 import time
-from typing import Any
 
-from podium.api.problems import InvalidError
-from podium.api.resources import WorkflowRun
-from podium.api.run import NodeState
-from podium.api.source.files import parse
-from podium.cluster.jobs.controller import JobKeeper
+from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.events import Recorder, Subject
-from podium.cluster.kube.views import JobView, RunView, dig
+from podium.cluster.kube.views import JobView, RunView
 from podium.cluster.metrics import Metrics
-from podium.cluster.runs import requests
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.attempts import Attempts
-from podium.cluster.runs.loader import Opener, words
-from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError
-from podium.cluster.runs.shards import LostError, read_nodes
+from podium.cluster.runs.closer import JobCloser
+from podium.cluster.runs.launcher import JobLauncher
+from podium.cluster.runs.loader import RunLoader
+from podium.cluster.runs.observer import JobObserver
+from podium.cluster.runs.request_handler import RequestHandler
+from podium.cluster.runs.revisions import Definitions
 from podium.cluster.runs.status_writer import StatusWriter, TooLargeError
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.worker import ObjectKey, Result
 from podium.cluster.workqueue import KeyQueue
-from podium.engine import (
-    Control,
-    Emit,
-    Launch,
-    Plan,
-    Request,
-    RerunRequest,
-    RestoreRequest,
-    Stop,
-    WakeAt,
-    initial_context,
-    load_status,
-)
+from podium.engine import Action, Control, Emit, Launch, Stop, WakeAt
 
-__all__ = ["QueueKey", "RunController"]
-
-QueueKey = tuple[str, str, str]
-"""Kind, namespace and name. Of the kind Status: the status of that run is to be written."""
+__all__ = ["RunController", "StatusFlusher"]
 
 LAUNCH_SECONDS = 0.2
 """A write that can wait waits for launches, at most this long."""
 
 
 class RunController:
-    """Works on runs."""
+    """Reconciles runs."""
 
     def __init__(
         self,
         gateway: Gateway,
         cache: Cache,
-        queue: KeyQueue[QueueKey],
+        queue: KeyQueue[ObjectKey],
         recorder: Recorder,
         definitions: Definitions,
-        keeper: JobKeeper,
+        jobs: ManagedJobController,
         settings: Settings,
         metrics: Metrics,
     ) -> None:
@@ -69,16 +51,18 @@ class RunController:
         self._cache = cache
         self._queue = queue
         self._recorder = recorder
-        self._definitions = definitions
-        self._keeper = keeper
-        self._settings = settings
-        self._writer = StatusWriter(gateway, cache)
-        self._opener = Opener(gateway, cache, recorder, definitions, self._writer, settings)
         self._metrics = metrics
-        self._attempts = Attempts(gateway, cache, keeper, settings, self._wake, metrics)
+        self._writer = StatusWriter(gateway, cache)
+        self._requests = RequestHandler(gateway, cache, recorder, definitions)
+        self._loader = RunLoader(
+            gateway, cache, recorder, definitions, self._writer, self._requests, settings
+        )
+        self._launcher = JobLauncher(gateway, cache, settings, metrics)
+        self._closer = JobCloser(gateway, cache, jobs)
+        self._observer = JobObserver(gateway, cache, jobs, self._launcher, self._closer)
         self._runs: dict[RunKey, ActiveRun] = {}
 
-    # What the handlers call
+    # What the rest of the operator calls
 
     def job_changed(self, job: JobView) -> None:
         """Note that something of a Job changed."""
@@ -88,102 +72,130 @@ class RunController:
         run = self._runs.get(key)
         if run is not None:
             run.dirty.add(job.name)
-        self._queue.add(("WorkflowRun", *key))
+        self._queue.add(ObjectKey("WorkflowRun", *key))
 
     def workflow_appeared(self, namespace: str) -> None:
         """Look again at runs whose Workflow was not there."""
-        for key in self._opener.waiting.pop(namespace, ()):
-            self._queue.add(("WorkflowRun", *key))
+        for key in self._loader.waiting.pop(namespace, ()):
+            self._queue.add(ObjectKey("WorkflowRun", *key))
 
     def active(self) -> int:
         """Count the runs that are worked on."""
         return len(self._runs)
 
-    def owes(self, key: RunKey) -> bool | None:
+    def has_pending_writes(self, key: RunKey) -> bool | None:
         """Return whether something of a run waits to be written; None: it is not worked on."""
         run = self._runs.get(key)
-        return run.owes if run is not None else None
+        return run.has_pending_writes if run is not None else None
+
+    def settle(self, seconds: float) -> None:
+        """Launch nothing for a while: what an earlier leader sent may still arrive."""
+        self._launcher.launch_after = time.monotonic() + seconds
 
     def forget(self, key: RunKey) -> None:
         """Drop what is kept of a run."""
         run = self._runs.pop(key, None)
         if run is not None:
-            for task in run.tasks:  # whoever takes the run up decides by what is recorded by then
+            for task in run.tasks:  # what loads the run again decides by what is recorded by then
                 task.cancel()
             self._recorder.forget(run.subject.uid)
-        self._opener.forget(key)
+        self._loader.forget(key)
+        self._requests.forget(key)
 
     def _wake(self, run: ActiveRun) -> None:
         if self._runs.get(run.key) is run:
-            self._queue.add(("WorkflowRun", *run.key))
+            self._queue.add(ObjectKey("WorkflowRun", *run.key))
 
-    def settle(self, seconds: float) -> None:
-        """Launch nothing for a while: what an earlier leader sent may still arrive."""
-        self._attempts.launch_after = time.monotonic() + seconds
+    # The reconciler
 
-    # The work on one run
-
-    async def reconcile(self, key: RunKey) -> None:
+    async def reconcile(self, key: ObjectKey) -> Result:
         """Do what there is to do for a run. Raises `ApiError`, `ConflictError`."""
+        run_key = (key.namespace, key.name)
+        wait = await self._reconcile(run_key)
+        # A failure is overcome only when what the run owes could be written.
+        return Result(wait, recovered=not self.has_pending_writes(run_key))
+
+    def failed(self, key: ObjectKey, error: Exception, wait: float | None) -> None:
+        """Record on the run that it cannot go on."""
+        view = self._cache.runs.get((key.namespace, key.name))
+        if view is None:
+            return
+        message = f"the operator cannot go on with this run: {type(error).__name__}: {error}"
+        if wait is not None:
+            message += f"; tried again in {wait:g} s"
+        subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)
+        self._recorder.warn(subject, "Stalled", message)
+
+    async def _reconcile(self, key: RunKey) -> float | None:
         view = self._cache.runs.get(key)
         if view is None or view.deleting:
             self.forget(key)
-            return
+            return None
         run = self._runs.get(key)
         if run is not None and run.owner.uid != view.uid:  # deleted and made again
             self.forget(key)
             run = None
-        view = await self._accept(view)
+        view = await self._requests.accept(view, run)
         try:
             if run is None:
-                if view.ended and requests.ACCEPTED not in view.annotations:
-                    await self._ended(view)
-                    return
-                run = await self._opener.open(view)
+                if view.ended and not self._requests.pending(view):
+                    return await self._close(view)
+                run = await self._loader.load(view)
                 if run is None:
-                    return
+                    return None
+                run.wake = lambda taken=run: self._wake(taken)  # type: ignore[misc]
                 self._runs[key] = run
-                self._attempts.adopt(run)
-            await self._turn(run, view)
+                self._observer.resume_tracking(run)
+            return await self._turn(run, view)
         except BaseException:
             # The engine may be ahead of the status: what is read next time is the truth.
             self.forget(key)
             raise
 
-    async def _turn(self, run: ActiveRun, view: RunView) -> None:
-        asked, refused = await self._requests(run, view)
-        seen = await self._attempts.look(run)
+    async def _turn(self, run: ActiveRun, view: RunView) -> float | None:
+        """Step the engine once; return the seconds after which it is due again."""
+        asked = await self._requests.for_engine(run, view)
+        if asked:  # what was launched before is looked at with them: it may have to stop
+            run.dirty.update(run.executions)
+        batch = await self._observer.collect_observations(run)
         if self._runs.get(run.key) is not run:
-            return  # a flush failed meanwhile: whoever takes the run up looks again
+            return None  # a flush failed meanwhile: what loads the run again looks again
         control = Control(view.suspend, view.cancel)
-        actions = run.engine.step(time.time(), observations=seen, requests=asked, control=control)
-        self._attempts.note(run)
+        actions = run.engine.step(
+            time.time(), observations=batch.observations, requests=asked, control=control
+        )
+        batch.commit()
+        wake = self._carry_out(run, actions)
+        after = run.after_write
+        if asked or after.refusals or after.stops or after.remove or after.remove_pods:
+            run.urgent = True
+        if view.generation != run.generation:
+            run.urgent = True
+        self._plan_flush(run)
+        if not run.has_pending_writes and self._release(run):
+            return await self._close(self._cache.runs.get(run.key, view))
+        return wake - time.time() if wake is not None else None
+
+    def _carry_out(self, run: ActiveRun, actions: list[Action]) -> float | None:
+        """Begin what the engine asks for; return when it is due again."""
         wake: float | None = None
         for action in actions:
             match action:
                 case Launch():
-                    self._attempts.launch(run, action)
+                    self._launcher.launch(run, action)
                 case Stop():
-                    run.stops.append(action)
+                    run.after_write.stops.append(action)
                 case Emit():
-                    run.events.append(action)
+                    run.after_write.events.append(action)
                 case WakeAt():
                     wake = action.at
-        run.refused.update(refused)
-        if asked or refused or run.stops or run.remove or view.generation != run.generation:
-            run.urgent = True
-        self._plan_flush(run)
-        key = ("WorkflowRun", *run.key)
-        if wake is not None:
-            self._queue.add_after(key, wake - time.time())
-        if not run.owes:
-            await self._let_go(run)
+        return wake
 
     def _plan_flush(self, run: ActiveRun) -> None:
-        """Say when the next write is due."""
-        if not run.owes:
+        """Queue the next write for when it is due."""
+        if not run.has_pending_writes:
             return
-        key = ("Status", *run.key)
+        key = ObjectKey("Status", *run.key)
         if run.urgent or run.engine.status.phase.ended:
             self._queue.add(key)
             return
@@ -205,180 +217,63 @@ class RunController:
         except TooLargeError as error:
             self.forget(key)
             self._recorder.warn(run.subject, "StatusTooLarge", str(error))
-            self._queue.add(("WorkflowRun", *key))
+            self._queue.add(ObjectKey("WorkflowRun", *key))
         except BaseException:
             self.forget(key)
             raise
 
     async def _flush(self, run: ActiveRun, view: RunView) -> None:
-        stops, run.stops = run.stops, []
-        events, run.events = run.events, []
-        ended, run.ended = run.ended, {}
-        spent, run.spent = run.spent, []
-        remove, run.remove = run.remove, set()
-        refused, run.refused = run.refused, {}
-        run.urgent = False
+        work = run.take_after_write()
         changes = run.engine.take_changes()
         if changes or view.generation != run.generation:
             await self._writer.write(run, view.generation, changes)
             # As it is now: a request may have been accepted meanwhile, which must stay.
             view = self._cache.runs.get(run.key, view)
-        for event in events:
+        for event in work.events:
             self._recorder.record(run.subject, event)
-        await self._clear_requests(run, view, refused)
-        await self._attempts.carry_out(run, stops, remove, ended, spent)
-        if stops:
+        await self._requests.clear(run, view, work.refusals)
+        await self._closer.apply_after_write(run, work)
+        if work.stops:
             self._wake(run)  # perhaps nothing of them ran any more
         self._plan_flush(run)
-        await self._let_go(run)
+        if self._release(run):
+            self._queue.add(ObjectKey("WorkflowRun", *run.key))
 
-    async def _let_go(self, run: ActiveRun) -> None:
-        """Let a run go that has ended and owes nothing."""
-        if run.idle and run.engine.status.phase.ended and self._runs.get(run.key) is run:
-            self.forget(run.key)
-            self._metrics.ended.labels(run.engine.status.phase.value).inc()
-            view = self._cache.runs.get(run.key)
-            if view is not None and view.ended:
-                await self._ended(view)
+    def _release(self, run: ActiveRun) -> bool:
+        """Let a run go that has ended and has nothing under way; return whether it went."""
+        ended = run.idle and run.engine.status.phase.ended
+        if not ended or self._runs.get(run.key) is not run:
+            return False
+        self.forget(run.key)
+        self._metrics.ended.labels(run.engine.status.phase.value).inc()
+        return True
 
-    async def _ended(self, view: RunView) -> None:
-        """Clean up after a run that ended, perhaps under an earlier operator."""
-        live: dict[str, Any] | None = None
-        states: dict[str, NodeState] | None = None
-        for job in list(self._cache.jobs(view.uid).values()):
-            if job.deleting or self._keeper.owes(job):
-                continue
-            pods = self._cache.pods(job.uid)
-            over = job.ended or any(not pod.alive and not pod.gone for pod in pods)
-            if self._keeper.done(job) or not (over or self._attempts.may_run(job)):
-                continue
-            if live is None:
-                # The view may be older than a re-run: ask before anything is let go or deleted.
-                live = await self._gateway.get_run(view.namespace, view.name)
-                if dig(live, "metadata", "resourceVersion") != view.version:
-                    return  # it comes again, as it is now
-            if over:
-                succeeded = job.complete or any(pod.phase == "Succeeded" for pod in pods)
-                self._keeper.recorded(job, succeeded=succeeded)
-                continue
-            if states is None:
-                states = await self._states(live)
-            if not self._attempts.recall(job, states):
-                await self._gateway.delete_job(job.namespace, job.name, job.uid)
-        if view.ttl is not None and view.completed_at is not None:
-            left = view.completed_at + view.ttl - time.time()
-            if left <= 0:
-                await self._gateway.delete_run(view.namespace, view.name, view.uid, view.version)
-            else:
-                self._queue.add_after(("WorkflowRun", view.namespace, view.name), left)
+    async def _close(self, view: RunView) -> float | None:
+        """Clean up after a run that ended; return the seconds after which it is to be deleted."""
+        if not view.ended:
+            return None
+        await self._closer.close_ended_run(view)
+        if view.ttl is None or view.completed_at is None:
+            return None
+        left = view.completed_at + view.ttl - time.time()
+        if left <= 0:
+            await self._gateway.delete_run(view.namespace, view.name, view.uid, view.version)
+            return None
+        return left
 
-    async def _states(self, body: dict[str, Any]) -> dict[str, NodeState]:
-        meta, status = body["metadata"], body.get("status") or {}
-        where = meta["namespace"], meta["name"], meta["uid"]
-        try:
-            nodes, _ = await read_nodes(self._gateway, *where, status)
-            return load_status({**status, "nodes": nodes}).nodes
-        except (ValueError, LostError):  # somebody wrote into it, or deleted it
-            return {}
 
-    # Requests
+class StatusFlusher:
+    """Reconciles statuses of runs: writes what is due."""
 
-    async def _accept(self, view: RunView) -> RunView:
-        """Turn requests in annotations into accepted ones; refuse what cannot be understood."""
-        subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)
-        accepted = requests.load_accepted(view.annotations)
-        if accepted is None:
-            self._recorder.warn(
-                subject,
-                "RerunRefused",
-                f"annotation {requests.ACCEPTED} was damaged and is removed: it is Podium's own,"
-                f" set {requests.RERUN} instead",
-            )
-            view = await self._patch_metadata(
-                view, requests.remove(view.annotations, view.version, [])
-            )
-            accepted = []
-        new = requests.asked(view.annotations, view.uid, view.version)
-        if new is None:
-            return view
-        for refusal in new.refusals:
-            self._recorder.warn(subject, "RerunRefused", refusal)
-        for request in new.requests:
-            if any(request.id == each.id for each in accepted):
-                continue
-            if not requests.fit([*accepted, request]):
-                message = (
-                    f"{len(accepted)} requests wait already, with this one they are too many or too"
-                    f" long (at most {requests.MOST}, of {requests.MOST_BYTES} bytes): ask again"
-                    " when they are carried out"
-                )
-                self._recorder.warn(subject, "RerunRefused", message)
-                continue
-            accepted.append(request)
-        return await self._patch_metadata(
-            view, requests.take(view.annotations, view.version, accepted)
-        )
+    def __init__(self, runs: RunController) -> None:
+        self._runs = runs
 
-    async def _patch_metadata(self, view: RunView, operations: list[dict[str, Any]]) -> RunView:
-        body = await self._gateway.patch_run(view.namespace, view.name, operations)
-        run = self._runs.get((view.namespace, view.name))
-        if run is not None and run.version == view.version:
-            run.version = str(dig(body, "metadata", "resourceVersion"))
-        return self._cache.put_run(body) or view
+    async def reconcile(self, key: ObjectKey) -> Result:
+        """Write the status of a run. Raises `ApiError`, `ConflictError`."""
+        run_key = (key.namespace, key.name)
+        await self._runs.flush(run_key)
+        return Result(recovered=self._runs.has_pending_writes(run_key) is not None)
 
-    async def _requests(
-        self, run: ActiveRun, view: RunView
-    ) -> tuple[list[Request], dict[str, str]]:
-        """Make engine requests of the accepted ones; what cannot be one is refused by its id."""
-        made: list[Request] = []
-        refused: dict[str, str] = {}
-        for request in requests.load_accepted(view.annotations) or []:
-            if request.id in run.engine.status.handled_requests or request.id in run.refused:
-                run.urgent = True  # it is to be taken out, which a crash may have prevented
-                continue
-            if request.kind == "restore":
-                made.append(RestoreRequest(request.id, request.version))
-                continue
-            plan = context = None
-            if request.latest:
-                try:
-                    plan = await self._latest(run, view)
-                except (InvalidError, WorkflowNotFoundError) as problem:
-                    refused[request.id] = f"revision latest: {words(problem)}"
-                    continue
-                body = await self._gateway.get_run(*run.key)
-                resource = parse(body)
-                assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
-                context = initial_context(plan, resource.spec)
-            made.append(
-                RerunRequest(
-                    request.id,
-                    request.nodes,
-                    request.cascade,
-                    request.context,
-                    plan,
-                    context,
-                )
-            )
-        return made, refused
-
-    async def _latest(self, run: ActiveRun, view: RunView) -> Plan:
-        if not view.workflow:
-            raise WorkflowNotFoundError("")
-        return await self._definitions.latest(run.owner.namespace, view.workflow)
-
-    async def _clear_requests(self, run: ActiveRun, view: RunView, refused: dict[str, str]) -> None:
-        """Take out of `accepted` what was carried out or refused."""
-        accepted = requests.load_accepted(view.annotations)
-        if not accepted:
-            return
-        recorded = run.known.get("handledRequests") or []
-        left = [
-            request
-            for request in accepted
-            if request.id not in recorded and request.id not in refused
-        ]
-        for message in refused.values():
-            self._recorder.warn(run.subject, "RerunRefused", message)
-        if len(left) < len(accepted):
-            await self._patch_metadata(view, requests.remove(view.annotations, view.version, left))
+    def failed(self, key: ObjectKey, error: Exception, wait: float | None) -> None:
+        """Record on the run that its status cannot be written."""
+        self._runs.failed(key, error, wait)

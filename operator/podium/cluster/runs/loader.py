@@ -8,14 +8,15 @@ from podium.api.resources import WorkflowRun
 from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
 from podium.api.source.files import parse
 from podium.cluster.jobs.builder import Owner
-from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, run_view
-from podium.cluster.runs import requests
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError
-from podium.cluster.runs.shards import LostError, begun, read_nodes
-from podium.cluster.runs.status_writer import ConflictError, StatusWriter, bare_status
+from podium.cluster.runs.request_handler import RequestHandler
+from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError, describe
+from podium.cluster.runs.shards import MissingShardsError, has_node_states, read_nodes
+from podium.cluster.runs.status_writer import StatusWriter, bare_status
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
 from podium.engine import (
@@ -30,12 +31,12 @@ from podium.engine import (
     set_condition,
 )
 
-__all__ = ["Opener", "words"]
+__all__ = ["RunLoader"]
 
 MESSAGE_CHARACTERS = 8000
 
 
-class Opener:
+class RunLoader:
     """Makes an `ActiveRun` of what the server has, or says on the run why not."""
 
     def __init__(
@@ -45,6 +46,7 @@ class Opener:
         recorder: Recorder,
         definitions: Definitions,
         writer: StatusWriter,
+        requests: RequestHandler,
         settings: Settings,
     ) -> None:
         self._gateway = gateway
@@ -52,6 +54,7 @@ class Opener:
         self._recorder = recorder
         self._definitions = definitions
         self._writer = writer
+        self._requests = requests
         self._settings = settings
         self.waiting: dict[str, set[RunKey]] = {}
         """Runs whose Workflow does not exist, by namespace."""
@@ -61,7 +64,7 @@ class Opener:
         for names in self.waiting.values():
             names.discard(key)
 
-    async def open(self, view: RunView) -> ActiveRun | None:
+    async def load(self, view: RunView) -> ActiveRun | None:
         """Build a run's engine from what the server has; None: it cannot go on for now.
 
         Raises `ApiError`, `ConflictError`.
@@ -76,23 +79,23 @@ class Opener:
             return None
         known = dig(body, "status")
         known = known if isinstance(known, dict) else {}
-        if view.ended and not begun(known):
-            await self._refuse_all(view, "the run never started: make a new one")
+        if view.ended and not has_node_states(known):
+            await self._requests.refuse_all(view, "the run never started: make a new one")
             return None
         try:
             resource = parse(body)
         except InvalidError as problem:
-            await self._fail_unstarted(body, "InvalidRun", words(problem), known)
+            await self._fail_unstarted(body, "InvalidRun", describe(problem), known)
             return None
         assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
         try:
             nodes, shards = await read_nodes(
                 self._gateway, view.namespace, view.name, view.uid, known
             )
-        except LostError as lost:
+        except MissingShardsError as lost:
             await self._fail_lost(body, known, lost)
             return None
-        status = load_status({**known, "nodes": nodes}) if begun(known) else None
+        status = load_status({**known, "nodes": nodes}) if has_node_states(known) else None
         plan = await self._plan(body, resource, status, known)
         if plan is None:
             return None
@@ -137,7 +140,7 @@ class Opener:
                 initial_context(plan, spec),
                 status,
             ),
-            known=known,
+            persisted_status=known,
             version=str(meta.get("resourceVersion")),
             generation=int(meta.get("generation") or 0),
         )
@@ -183,7 +186,7 @@ class Opener:
             )
             await self._say_pending(body, "WorkflowNotFound", message, known)
         except InvalidError as problem:
-            await self._fail_unstarted(body, "InvalidWorkflow", words(problem), known)
+            await self._fail_unstarted(body, "InvalidWorkflow", describe(problem), known)
         return None
 
     async def _pinned(self, namespace: str, revision: str) -> Plan:
@@ -216,7 +219,7 @@ class Opener:
         """End a run that cannot run; one that has ended already is only told why."""
         view = run_view(body)
         if view is not None and view.ended:
-            await self._refuse_all(view, message)
+            await self._requests.refuse_all(view, message)
             return
         now = round(time.time(), 3)
         status = bare_status(known, phase)
@@ -229,7 +232,7 @@ class Opener:
         self._recorder.warn(_subject(body), reason, message)
 
     async def _fail_lost(
-        self, body: dict[str, Any], known: dict[str, Any], lost: LostError
+        self, body: dict[str, Any], known: dict[str, Any], lost: MissingShardsError
     ) -> None:
         """End a run of whose nodes nobody knows any more whether they ran."""
         meta = body["metadata"]
@@ -241,20 +244,6 @@ class Opener:
             " make a new run"
         )
         await self._fail_unstarted(body, "NodeStatesLost", message, known)
-
-    async def _refuse_all(self, view: RunView, message: str) -> None:
-        subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)
-        self._recorder.warn(subject, "RerunRefused", message)
-        operations = requests.remove(view.annotations, view.version, [])
-        self._cache.put_run(await self._gateway.patch_run(view.namespace, view.name, operations))
-
-
-def words(problem: Exception) -> str:
-    """Say in words what keeps a run from its definition."""
-    if isinstance(problem, WorkflowNotFoundError):
-        name = str(problem)
-        return f"there is no Workflow {name!r}" if name else "the run has a graph of its own"
-    return str(problem)
 
 
 def _subject(body: dict[str, Any]) -> Subject:

@@ -16,7 +16,20 @@ from podium.api.names import GROUP, is_id
 from podium.api.run import HANDLED_REQUESTS
 from podium.contracts import normalise
 
-__all__ = ["ACCEPTED", "Accepted", "Asked", "asked", "fit", "load_accepted", "remove", "take"]
+__all__ = [
+    "ACCEPTED",
+    "MAX_PENDING",
+    "MAX_PENDING_BYTES",
+    "REFUSED",
+    "RERUN",
+    "Accepted",
+    "ParsedRequests",
+    "accept_patch",
+    "drop_patch",
+    "load_accepted",
+    "parse_annotations",
+    "within_limits",
+]
 
 RERUN = f"{GROUP}/rerun"
 CASCADE = f"{GROUP}/rerun-cascade"
@@ -24,10 +37,13 @@ RESTORE = f"{GROUP}/restore"
 ACCEPTED = f"{GROUP}/accepted"
 
 MAX_CHARACTERS = 65_536
-MOST = HANDLED_REQUESTS
+MAX_PENDING = HANDLED_REQUESTS
 """Requests that wait, at most: the id of an earlier one would be forgotten too soon."""
-MOST_BYTES = 160_000
+MAX_PENDING_BYTES = 160_000
 """Bytes of them, of the 256 KiB that all annotations of an object may have."""
+
+REFUSED = {"rerun": "RerunRefused", "restore": "RestoreRefused"}
+"""Reasons of the Events that refuse a request, by its kind."""
 
 _HOW = (
     'write node ids separated by commas, or JSON such as {"nodes": ["build"], "cascade": true,'
@@ -37,7 +53,7 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """One accepted request, as it stands in the annotation."""
+    """One accepted request, as it is stored in the annotation."""
 
     id: str
     kind: str
@@ -63,25 +79,27 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequests:
     """What the annotations of a run ask for, not accepted yet."""
 
     requests: tuple[Accepted, ...]
-    refusals: tuple[str, ...]
-    """What cannot be understood: what is wrong, and what would be right."""
+    refusals: tuple[tuple[str, str], ...]
+    """What cannot be understood: the reason of the Event, and what is wrong and would be right."""
 
 
-def asked(annotations: Mapping[str, str], uid: str, resource_version: str) -> Asked | None:
+def parse_annotations(
+    annotations: Mapping[str, str], uid: str, resource_version: str
+) -> ParsedRequests | None:
     """Read the requests in a run's annotations; None: there are none.
 
     The id follows from the run, its version and the text: a second look at the same object makes
     the same id.
     """
     requests: list[Accepted] = []
-    refusals: list[str] = []
+    refusals: list[tuple[str, str]] = []
     if RERUN not in annotations and RESTORE not in annotations and CASCADE not in annotations:
         return None
-    for key, read in ((RESTORE, _restore), (RERUN, _rerun)):
+    for kind, key, read in (("restore", RESTORE, _restore), ("rerun", RERUN, _rerun)):
         text = annotations.get(key)
         if text is None:
             continue
@@ -91,10 +109,11 @@ def asked(annotations: Mapping[str, str], uid: str, resource_version: str) -> As
                 raise ValueError(f"is longer than {MAX_CHARACTERS} characters")
             requests.append(read(digest.hexdigest()[:32], text, annotations))
         except ValueError as error:
-            refusals.append(f"annotation {key}: {error}")
+            refusals.append((REFUSED[kind], f"annotation {key}: {error}"))
     if RERUN not in annotations and CASCADE in annotations:
-        refusals.append(f"annotation {CASCADE} stands alone: set {RERUN} in the same command")
-    return Asked(tuple(requests), tuple(refusals))
+        message = f"annotation {CASCADE} stands alone: set {RERUN} in the same command"
+        refusals.append((REFUSED["rerun"], message))
+    return ParsedRequests(tuple(requests), tuple(refusals))
 
 
 def _rerun(identity: str, text: str, annotations: Mapping[str, str]) -> Accepted:
@@ -183,12 +202,12 @@ def load_accepted(annotations: Mapping[str, str]) -> list[Accepted] | None:
     return found
 
 
-def fit(accepted: list[Accepted]) -> bool:
+def within_limits(accepted: list[Accepted]) -> bool:
     """Return whether so many requests may wait."""
-    return len(accepted) <= MOST and len(_dump(accepted)) <= MOST_BYTES
+    return len(accepted) <= MAX_PENDING and len(_dump(accepted)) <= MAX_PENDING_BYTES
 
 
-def take(
+def accept_patch(
     annotations: Mapping[str, str], resource_version: str, accepted: list[Accepted]
 ) -> list[dict[str, Any]]:
     """Return the JSON Patch that turns what is asked into `accepted`."""
@@ -203,7 +222,7 @@ def take(
     return [*operations, *_write(annotations, accepted)]
 
 
-def remove(
+def drop_patch(
     annotations: Mapping[str, str], resource_version: str, left: list[Accepted]
 ) -> list[dict[str, Any]]:
     """Return the JSON Patch that leaves only these requests in `accepted`."""

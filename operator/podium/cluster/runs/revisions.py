@@ -15,11 +15,12 @@ from podium.api.problems import InvalidError, Problem
 from podium.api.resources import Workflow
 from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
-from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.watch.store import Cache
 from podium.engine import Plan, definition_digest
 
-__all__ = ["Definitions", "WorkflowNotFoundError", "revision_name"]
+__all__ = ["Definitions", "WorkflowNotFoundError", "describe", "revision_name"]
 
 KEPT_PLANS = 100
 PINNED_SECONDS = 10.0
@@ -136,3 +137,11 @@ class Definitions:
 def revision_name(workflow: str, spec: WorkflowSpec) -> str:
     """Name the revision of a definition."""
     return f"{object_name(workflow)[:40].rstrip('-')}-{definition_digest(spec)[:DIGITS]}"
+
+
+def describe(error: Exception) -> str:
+    """Describe what keeps a run from its definition."""
+    if isinstance(error, WorkflowNotFoundError):
+        name = str(error)
+        return f"there is no Workflow {name!r}" if name else "the run has a graph of its own"
+    return str(error)

@@ -21,7 +21,15 @@ from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.views import controller_of, dig, items, mapping, text, when
 from podium.engine import dump_node
 
-__all__ = ["Fold", "LostError", "Shard", "Shards", "begun", "build_shard", "read_nodes"]
+__all__ = [
+    "MissingShardsError",
+    "Shard",
+    "ShardPlan",
+    "Shards",
+    "build_shard",
+    "has_node_states",
+    "read_nodes",
+]
 
 INLINE_NODES = 500
 """A run of more nodes has shards."""
@@ -38,7 +46,7 @@ STRAY_SECONDS = 300.0
 """What no status names is deleted when it is so old: no write that would name it is under way."""
 
 
-class LostError(Exception):
+class MissingShardsError(Exception):
     """Shards that the status names do not exist; the message names them."""
 
 
@@ -52,7 +60,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class ShardPlan:
     """How the next status is to be written."""
 
     recent: dict[str, Any]
@@ -90,7 +98,7 @@ class Shards:
         made._sizes = {node: _size(state) for node, state in known.items()}
         return made
 
-    def fold(
+    def plan(
         self,
         run: str,
         known: Mapping[str, Any],
@@ -98,7 +106,7 @@ class Shards:
         changed: Mapping[str, Any],
         *,
         force: bool = False,
-    ) -> Fold | None:
+    ) -> ShardPlan | None:
         """Say how the changed states are to be written; None: each into the status.
 
         `known` are those that stand there; a state of None is of a node that is no more. With
@@ -111,46 +119,64 @@ class Shards:
         recent = {n: s for n, s in {**known, **changed}.items() if s and n in status.nodes}
         # A node that is no more must not come back from its shard.
         again = {self._home[n] for n, s in changed.items() if s is None and n in self._home}
-        left = {n for n in recent if n in self._home and self._home[n] not in again}
-        most, most_bytes = (0, 0) if force else (RECENT_NODES, RECENT_BYTES)
-        if len(left) > most or sum(sizes[n] for n in left) > most_bytes:
-            for name, _ in Counter(self._home[n] for n in left).most_common():
-                again.add(name)
-                left.difference_update(self.all[name].nodes)
-                if len(left) <= most / 2 and sum(sizes[n] for n in left) <= most_bytes / 2:
-                    break
+        left = self._left_in_status(recent, again, sizes, force=force)
         homeless = [n for n in (recent if self.all else status.nodes) if n not in self._home]
         if not again and not homeless:
             return None
-        made: dict[str, dict[str, Any]] = {}
-        order: list[str] = []
-        for name, shard in self.all.items():
-            if name in again:
-                for part in _cut(status, (n for n in shard.nodes if n in status.nodes)):
-                    order.append(_name(run))
-                    made[order[-1]] = part
-            else:
-                order.append(name)
+        order, made = self._rewritten(run, status, again)
         for part in _cut(status, homeless):
             order.append(_name(run))
             made[order[-1]] = part
-        return Fold({n: state for n, state in recent.items() if n in left}, made, order)
+        return ShardPlan({n: state for n, state in recent.items() if n in left}, made, order)
+
+    def _left_in_status(
+        self, recent: Iterable[str], again: set[str], sizes: Mapping[str, int], *, force: bool
+    ) -> set[str]:
+        """Return the nodes whose states stay in the status.
+
+        Where they are too many, the shards that most of them belong to are added to `again`.
+        """
+        left = {n for n in recent if n in self._home and self._home[n] not in again}
+        limit, limit_bytes = (0, 0) if force else (RECENT_NODES, RECENT_BYTES)
+        if len(left) <= limit and sum(sizes[n] for n in left) <= limit_bytes:
+            return left
+        for name, _ in Counter(self._home[n] for n in left).most_common():
+            again.add(name)
+            left.difference_update(self.all[name].nodes)
+            if len(left) <= limit / 2 and sum(sizes[n] for n in left) <= limit_bytes / 2:
+                break
+        return left
+
+    def _rewritten(
+        self, run: str, status: WorkflowRunStatus, again: Container[str]
+    ) -> tuple[list[str], dict[str, dict[str, Any]]]:
+        """Return the names of all shards, in order, and the states of those to make again."""
+        made: dict[str, dict[str, Any]] = {}
+        order: list[str] = []
+        for name, shard in self.all.items():
+            if name not in again:
+                order.append(name)
+                continue
+            for part in _cut(status, (n for n in shard.nodes if n in status.nodes)):
+                order.append(_name(run))
+                made[order[-1]] = part
+        return order, made
 
     def written(
-        self, changed: Mapping[str, Any], fold: Fold | None, uids: Mapping[str, str]
+        self, changed: Mapping[str, Any], plan: ShardPlan | None, uids: Mapping[str, str]
     ) -> None:
         """Note that a write succeeded; `uids` are those of the shards that were made for it."""
         for node, state in changed.items():
             self._sizes[node] = _size(state) if state else 0
-        self.refused(fold.made if fold is not None else ())
-        if fold is None:
+        self.refused(plan.made if plan is not None else ())
+        if plan is None:
             return
-        self._sizes = {node: self._sizes[node] for node in fold.recent}
-        self.spent += [shard for name, shard in self.all.items() if name not in fold.order]
+        self._sizes = {node: self._sizes[node] for node in plan.recent}
+        self.spent += [shard for name, shard in self.all.items() if name not in plan.order]
         kept = self.all
         self.all, self._home = {}, {}
-        for name in fold.order:
-            made = fold.made.get(name)
+        for name in plan.order:
+            made = plan.made.get(name)
             self._add(kept[name] if made is None else Shard(name, uids[name], tuple(made)))
 
     def refused(self, but: Container[str] = ()) -> None:
@@ -159,20 +185,20 @@ class Shards:
         self.made = []
 
     def summary(
-        self, status: WorkflowRunStatus, changed: Iterable[str], fold: Fold | None
+        self, status: WorkflowRunStatus, changed: Iterable[str], plan: ShardPlan | None
     ) -> dict[str, Any]:
         """Return what a status with shards says of them and of all nodes; else nothing."""
-        if fold is None and not self.all:
+        if plan is None and not self.all:
             return {}
         for node in changed if self._statuses else status.nodes:
             self._count(node, status.nodes[node].status if node in status.nodes else None)
         sizes = {name: len(shard.nodes) for name, shard in self.all.items()}
-        if fold is not None:
-            sizes.update((name, len(nodes)) for name, nodes in fold.made.items())
+        if plan is not None:
+            sizes.update((name, len(nodes)) for name, nodes in plan.made.items())
         return {
             "shards": [
                 {"name": name, "nodes": sizes[name]}
-                for name in (self.all if fold is None else fold.order)
+                for name in (self.all if plan is None else plan.order)
             ],
             "nodeCounts": {
                 each.value: self._counts[each] for each in NodeStatus if self._counts[each]
@@ -196,7 +222,7 @@ class Shards:
         self._home.update(dict.fromkeys(shard.nodes, shard.name))
 
 
-def begun(known: Mapping[str, Any]) -> bool:
+def has_node_states(known: Mapping[str, Any]) -> bool:
     """Return whether the nodes of a run stand in its status, or in shards that it names."""
     return bool(known.get("nodes") or known.get("shards"))
 
@@ -225,8 +251,8 @@ async def read_nodes(
 ) -> tuple[dict[str, Any], Shards]:
     """Return the states of a run's nodes, and where they stand; `known` is its status.
 
-    Shards that no status names, which a crash left behind, are deleted. Raises `LostError`,
-    `ApiError`.
+    Shards that no status names, which a crash left behind, are deleted. Raises
+    `MissingShardsError`, `ApiError`.
     """
     recent = dict(mapping(known.get("nodes")))
     names = [text(each.get("name")) for each in items(known.get("shards"))]
@@ -242,7 +268,7 @@ async def read_nodes(
         elif (when(dig(body, "metadata", "creationTimestamp")) or 0) < time.time() - STRAY_SECONDS:
             await gateway.delete_run_nodes(namespace, name, text(dig(body, "metadata", "uid")))
     if missing := [name for name in names if name not in found]:
-        raise LostError(", ".join(missing))
+        raise MissingShardsError(", ".join(missing))
     states: dict[str, Any] = {}
     shards = []
     for name in names:

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
-from podium.cluster.kube.client import ApiError, Gateway
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.views import dig
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.shards import Fold, Shard, build_shard
+from podium.cluster.runs.shards import Shard, ShardPlan, build_shard
 from podium.cluster.watch.store import Cache
 from podium.engine import Changes, dump_node, dump_status, load_status, set_condition
 
-__all__ = ["ConflictError", "StatusWriter", "TooLargeError", "bare_status"]
+__all__ = ["StatusWriter", "TooLargeError", "bare_status"]
 
 CONFLICTS = 5
 SHARE = 0.1
@@ -35,10 +36,6 @@ _NOWHERE: dict[str, Any] = {"nodes": {}, "shards": [], "node_counts": {}, "faile
 log = logging.getLogger(__name__)
 
 
-class ConflictError(Exception):
-    """The status on the server is not the one that this operator wrote last."""
-
-
 class TooLargeError(Exception):
     """The server does not take a status of this size; the run has failed for it."""
 
@@ -49,7 +46,7 @@ class _Patch:
 
     states: dict[str, Any]
     """Of each changed node; None: it is no more."""
-    fold: Fold | None
+    plan: ShardPlan | None
     forced: bool
     """Whether no smaller status is possible."""
     uids: dict[str, str] = field(default_factory=dict)
@@ -112,10 +109,10 @@ class StatusWriter:
                 changes = Changes(changes.nodes | since.nodes, changes.run or since.run)
                 patch = await self._prepare(run, changes, force=True)
                 continue
-            run.known = body.get("status") or {}
+            run.persisted_status = body.get("status") or {}
             run.version = str(dig(body, "metadata", "resourceVersion"))
             run.generation = generation
-            run.shards.written(patch.states, patch.fold, patch.uids)
+            run.shards.written(patch.states, patch.plan, patch.uids)
             self._cache.put_run(body)
             end = time.monotonic()
             run.write_at = end + max(SPACING_SECONDS, (end - begin) * (1 / SHARE - 1))
@@ -134,16 +131,16 @@ class StatusWriter:
             node: dump_node(status.nodes[node]) if node in status.nodes else None
             for node in sorted(changes.nodes)
         }
-        fold = run.shards.fold(
-            run.owner.name, run.known.get("nodes") or {}, status, states, force=force
+        plan = run.shards.plan(
+            run.owner.name, run.persisted_status.get("nodes") or {}, status, states, force=force
         )
         # Before anything is awaited: the engine goes on meanwhile, and a status that counts more
         # than its nodes show would be believed after a crash.
         fields = dump_status(status.model_copy(update=_NOWHERE))
-        fields.update(run.shards.summary(status, states, fold))
-        patch = _Patch(states, fold, forced=force)
-        if fold is not None:
-            bodies = [build_shard(run.owner, name, nodes) for name, nodes in fold.made.items()]
+        fields.update(run.shards.summary(status, states, plan))
+        patch = _Patch(states, plan, forced=force)
+        if plan is not None:
+            bodies = [build_shard(run.owner, name, nodes) for name, nodes in plan.made.items()]
             made = map(self._gateway.create_run_nodes, bodies)
             answers = await asyncio.gather(*made, return_exceptions=True)
             for answer in answers:
@@ -157,7 +154,7 @@ class StatusWriter:
             for answer in answers:
                 if isinstance(answer, BaseException):
                     raise answer
-        patch.operations = _operations(run.known, fields, states, fold)
+        patch.operations = _operations(run.persisted_status, fields, states, plan)
         return patch
 
     async def _delete_spent(self, run: ActiveRun) -> None:
@@ -189,11 +186,11 @@ class StatusWriter:
         self._cache.put_run(answer)
 
     async def _catch_up(self, run: ActiveRun) -> None:
-        """Somebody wrote the object: fine, unless it was the status."""
+        """Read the object again that another client wrote: fine, unless it was the status."""
         body = await self._gateway.get_run(*run.key)
         if dig(body, "metadata", "uid") != run.owner.uid:
             raise ConflictError
-        if (body.get("status") or {}) != run.known:
+        if (body.get("status") or {}) != run.persisted_status:
             raise ConflictError
         run.version = str(dig(body, "metadata", "resourceVersion"))
         self._cache.put_run(body)
@@ -211,20 +208,24 @@ class StatusWriter:
             handled_requests=run.engine.status.handled_requests,
         )
         set_condition(status, now, "Succeeded", ConditionStatus.FALSE, "StatusTooLarge", message)
-        document = {**run.known, **dump_status(status), "nodes": run.known.get("nodes", {})}
+        document = {
+            **run.persisted_status,
+            **dump_status(status),
+            "nodes": run.persisted_status.get("nodes", {}),
+        }
         document.pop("current", None)  # nothing of it runs any more
         body, _ = await self._gateway.patch_run_status(
             *run.key,
             [at_version(run.version), {"op": "add", "path": "/status", "value": document}],
         )
-        self._cache.put_run(body)  # it has ended: nobody takes it up again
+        self._cache.put_run(body)  # it has ended: it is not loaded again
 
 
 def bare_status(known: dict[str, Any], phase: RunPhase) -> WorkflowRunStatus:
     """Return the status of a run without its nodes, in this phase."""
     try:
         return load_status({**known, "phase": phase.value, "nodes": {}, "current": ""})
-    except ValueError:  # somebody wrote into it
+    except ValueError:  # a user wrote into it
         return WorkflowRunStatus(phase=phase)
 
 
@@ -237,14 +238,14 @@ def _operations(
     known: Mapping[str, Any],
     fields: Mapping[str, Any],
     states: Mapping[str, Any],
-    fold: Fold | None,
+    plan: ShardPlan | None,
 ) -> list[dict[str, Any]]:
     """Return the JSON Patch from the status on the server to the engine's.
 
     A changed node is replaced whole: a merge would mix the outputs of two executions.
     """
     if "nodes" not in known:
-        nodes = states if fold is None else fold.recent
+        nodes = states if plan is None else plan.recent
         return [{"op": "add", "path": "/status", "value": {**fields, "nodes": nodes}}]
     operations: list[dict[str, Any]] = [
         {"op": "add", "path": f"/status/{name}", "value": value}
@@ -256,8 +257,8 @@ def _operations(
         for name in known
         if name not in fields and name != "nodes"
     ]
-    if fold is not None:
-        return [*operations, {"op": "add", "path": "/status/nodes", "value": fold.recent}]
+    if plan is not None:
+        return [*operations, {"op": "add", "path": "/status/nodes", "value": plan.recent}]
     for node, state in states.items():
         if state is not None:
             operations.append({"op": "add", "path": f"/status/nodes/{node}", "value": state})

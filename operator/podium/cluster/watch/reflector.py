@@ -10,7 +10,7 @@ import logging
 import random
 from typing import Any, Protocol
 
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import dig, text
 from podium.cluster.workqueue import backoff
 

@@ -29,7 +29,7 @@ __all__ = ["Cache", "RunKey"]
 RunKey = tuple[str, str]
 """Namespace and name."""
 
-BURIED_SECONDS = 60.0
+TOMBSTONE_SECONDS = 60.0
 """Longer than any request takes."""
 
 
@@ -48,31 +48,31 @@ class Cache:
         self._pods: dict[str, dict[str, PodView]] = {}
         """By UID of the Job, then by their own."""
         self._job_of_pod: dict[str, str] = {}
-        self._excused: set[str] = set()
+        self._suspend_deletions: set[str] = set()
         """Pods that end because their Job is suspended."""
         self.live: Counter[str] = Counter()
         """Jobs that have not ended, by namespace."""
-        self._buried: dict[str, float] = {}
+        self._tombstones: dict[str, float] = {}
         """When (monotonic) objects went, by UID, the first ones first."""
 
-    def bury(self, body: Any) -> None:
+    def add_tombstone(self, body: Any) -> None:
         """Note that an object is gone for good: a copy of it that still comes is passed over."""
         uid, now = text(dig(body, "metadata", "uid")), time.monotonic()
-        self._buried.pop(uid, None)
-        self._buried[uid] = now
-        while now - self._buried[oldest := next(iter(self._buried))] > BURIED_SECONDS:
-            del self._buried[oldest]
+        self._tombstones.pop(uid, None)
+        self._tombstones[uid] = now
+        while now - self._tombstones[oldest := next(iter(self._tombstones))] > TOMBSTONE_SECONDS:
+            del self._tombstones[oldest]
 
-    def buried(self, uid: str) -> bool:
+    def is_tombstoned(self, uid: str) -> bool:
         """Return whether an object went a moment ago."""
-        return uid in self._buried
+        return uid in self._tombstones
 
     # Runs and Workflows
 
     def put_run(self, body: Any) -> RunView | None:
         """Take in a run; an older copy than the one known is passed over."""
         view = run_view(body)
-        if view is None or view.uid in self._buried:
+        if view is None or view.uid in self._tombstones:
             return None
         key = (view.namespace, view.name)
         known = self.runs.get(key)
@@ -115,7 +115,7 @@ class Cache:
     def put_job(self, body: Any) -> JobView | None:
         """Take in a Job of a run; None if it is none. An older copy is passed over."""
         view = job_view(body)
-        if view is None or view.uid in self._buried:
+        if view is None or view.uid in self._tombstones:
             return None
         latest = self._job_of.get(view.uid)
         if latest is not None and _older(view.version, latest.version):
@@ -147,7 +147,7 @@ class Cache:
         A Pod that was orphaned stays with the Job that it was made for.
         """
         view = pod_view(body, self._job_of_pod.get(text(dig(body, "metadata", "uid"))))
-        if view is None or view.uid in self._buried:
+        if view is None or view.uid in self._tombstones:
             return None
         pods = self._pods.setdefault(view.job_uid, {})
         known = pods.get(view.uid)
@@ -201,34 +201,34 @@ class Cache:
         """Forget a Pod whose outcome is recorded."""
         job_uid = self._job_of_pod.pop(uid, "")
         self._pods.get(job_uid, {}).pop(uid, None)
-        self._excused.discard(uid)
+        self._suspend_deletions.discard(uid)
         self._tidy(job_uid)
 
-    def excuse(self, pod_uid: str) -> None:
+    def mark_suspend_deletion(self, pod_uid: str) -> None:
         """Note that a Pod is deleted because its Job is suspended: its end is not an outcome."""
-        self._excused.add(pod_uid)
+        self._suspend_deletions.add(pod_uid)
 
-    def excused(self, pod: PodView) -> bool:
+    def ended_by_suspension(self, pod: PodView) -> bool:
         """Return whether a Pod's end is not an outcome.
 
         One that had ended before its deletion reached the server has an outcome, and so has one
         whose deletion never did.
         """
         went = pod.asked_to_end or (pod.gone and not pod.ran_out)
-        return went and pod.uid in self._excused
+        return went and pod.uid in self._suspend_deletions
 
     def remember(self, job: JobView) -> None:
         """Note whose Pods those of a Job are that was gone before anybody here saw it."""
         self._job_of.setdefault(job.uid, job)
 
-    def left_by(self, namespace: str, name: str) -> str:
+    def orphaned_job_uid(self, namespace: str, name: str) -> str:
         """Return the UID of a Job of that name of which Pods are there, empty if there are none."""
         for job_uid, pods in self._pods.items():
             if any((pod.namespace, pod.job_name) == (namespace, name) for pod in pods.values()):
                 return job_uid
         return ""
 
-    def bound(self) -> list[str]:
+    def jobs_with_finalizers(self) -> list[str]:
         """Return the UIDs of the Jobs of Pods that carry Podium's finalizer."""
         return [
             job
@@ -263,7 +263,7 @@ class Cache:
     def _forget(self, job_uid: str) -> None:
         for pod in self._pods.pop(job_uid, {}):
             self._job_of_pod.pop(pod, None)
-            self._excused.discard(pod)
+            self._suspend_deletions.discard(pod)
         self._job_of.pop(job_uid, None)
 
     def _count(self, job: JobView, by: int) -> None:

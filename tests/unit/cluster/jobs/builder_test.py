@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from podium.api.names import FINALIZER
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import WorkflowSpec
-from podium.cluster.jobs.builder import BuildProblem, Owner, build_job, build_pod, job_name
+from podium.cluster.jobs.builder import BuildError, Owner, build_job, build_pod, job_name
 from podium.cluster.kube.views import controller_of, job_view, pod_view
 from podium.cluster.settings import Settings
 from podium.dag import WorkflowDAG
@@ -504,7 +504,7 @@ def test_the_pods_variables_go_before_the_configs():
 
 
 def problem(node, **facts):
-    with pytest.raises(BuildProblem) as caught:
+    with pytest.raises(BuildError) as caught:
         build(node, **facts)
     return caught.value.reason, str(caught.value)
 

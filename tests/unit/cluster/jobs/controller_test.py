@@ -1,4 +1,4 @@
-"""The keeper: the status of Jobs whose Pods Podium makes, and when their Pods are let go.
+"""The controller of managed Jobs: the status of Jobs whose Pods Podium makes, and when their Pods are let go.
 
 The rules of kubernetes.md 2 are those of the API server's validation; `check` is written after it.
 """
@@ -12,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.api.names import FINALIZER, LABEL_RECORDED
-from podium.cluster.jobs import controller as keeper_module
-from podium.cluster.jobs.controller import STARTED_SECONDS, JobKeeper, job_status
-from podium.cluster.kube.client import ApiError
+from podium.cluster.jobs import controller as controller_module
+from podium.cluster.jobs.controller import ManagedJobController
+from podium.cluster.jobs.job_status import STARTED_SECONDS, job_status
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import job_view, pod_view
+from podium.cluster.metrics import Metrics
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
+from podium.cluster.worker import Worker
 from tests.unit.cluster import support
 from tests.unit.cluster.support import JOB_UID, NOON, condition, running, terminated
 
@@ -213,7 +216,7 @@ def test_no_history_breaks_a_rule_of_the_server(history):
             assert view.complete is outcome
 
 
-# The keeper
+# The controller
 
 
 class Server:
@@ -291,22 +294,23 @@ class Clock:
 
 
 class World:
-    """A keeper and its server; what happens there, the keeper is told."""
+    """A controller and its server; what happens there, the controller is told."""
 
     def __init__(self):
         self.server, self.cache = Server(), Cache()
-        self.keeper = JobKeeper(self.server, self.cache, SETTINGS)
+        self.jobs = ManagedJobController(self.server, self.cache, SETTINGS)
         self.later = []
-        self.keeper._queue.add_after = lambda key, seconds: self.later.append(seconds)
+        self.worker = Worker(self.jobs.queue, lambda _: ("Job", self.jobs), Metrics())
+        self.jobs.queue.add_after = lambda key, seconds: self.later.append(seconds)
 
     def job(self, body):
         view = self.cache.put_job(self.server.put(body))
-        self.keeper.changed(view.uid)
+        self.jobs.changed(view.uid)
         return view
 
     def pod(self, body):
         view, _ = self.cache.put_pod(self.server.put(body))
-        self.keeper.changed(view.job_uid)
+        self.jobs.changed(view.job_uid)
         return view
 
     def gone(self, kind, name):
@@ -316,12 +320,12 @@ class World:
             self.cache.drop_job(job_view(body))
         elif self.cache.has_pod(body):
             self.cache.lose_pod(body["metadata"]["uid"])
-        self.keeper.changed(JOB_UID)
+        self.jobs.changed(JOB_UID)
 
     async def settle(self):
-        """Let the keeper work until it has nothing to do; return what it called."""
+        """Let the controller work until it has nothing to do; return what it called."""
         self.server.calls = []
-        working = asyncio.create_task(self.keeper.work())
+        working = asyncio.create_task(self.worker.run())
         for _ in range(50):
             await asyncio.sleep(0)
         assert not working.done()
@@ -343,7 +347,7 @@ class World:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(keeper_module, "time", clock)
+    monkeypatch.setattr(controller_module, "time", clock)
     return clock
 
 
@@ -358,7 +362,7 @@ async def test_a_job_is_said_to_run(world):
     assert await world.settle() == [("status", "Job")]
     assert world.status == STARTED
     assert world.held
-    world.keeper.changed(JOB_UID)
+    world.jobs.changed(JOB_UID)
     assert await world.settle() == [], "it is true as it is"
 
 
@@ -369,7 +373,7 @@ async def test_a_job_that_ends_soon_is_never_said_to_run(world, clock):
     assert await world.settle() == []
     assert world.later == [STARTED_SECONDS / 2]
     world.pod(DONE)
-    world.keeper.recorded(view, succeeded=True)
+    world.jobs.set_outcome(view, succeeded=True)
     assert await world.settle() == [("status", "Job"), ("patch", "Pod")]
     assert kinds(world.status) == {"SuccessCriteriaMet", "Complete"}
 
@@ -381,7 +385,7 @@ async def test_an_ended_pod_is_held_until_its_outcome_is_recorded(world, body, s
     world.pod(body)
     await world.settle()
     assert world.held
-    world.keeper.recorded(view, succeeded=succeeded)
+    world.jobs.set_outcome(view, succeeded=succeeded)
     await world.settle()
     assert not world.held
     assert world.cache.pods(JOB_UID) == []
@@ -394,7 +398,7 @@ async def test_a_pod_that_may_still_run_is_held_although_the_outcome_is_recorded
     """Such as that of a node whose time is over."""
     view = world.job(job())
     world.pod(RUNNING)
-    world.keeper.recorded(view, succeeded=False)
+    world.jobs.set_outcome(view, succeeded=False)
     await world.settle()
     assert kinds(world.status) == {"FailureTarget", "Failed"}
     assert world.held
@@ -443,7 +447,7 @@ async def test_a_pod_that_was_disrupted_is_let_go_once_that_is_recorded(world):
     view = world.pod(BROKEN)
     await world.settle()
     assert world.held
-    world.keeper.spent(view)
+    world.jobs.release_disrupted(view)
     await world.settle()
     assert not world.held
     assert not kinds(world.status), "the Job goes on with another Pod"
@@ -458,14 +462,14 @@ async def test_a_pod_of_another_operators_job_is_not_said_to_run(world):
 async def test_finalizers_that_moved_are_looked_at_again(world):
     view = world.job(job())
     world.pod(DONE)
-    world.keeper.recorded(view, succeeded=True)
+    world.jobs.set_outcome(view, succeeded=True)
     meta = {"finalizers": [FINALIZER]}
     world.server.put(support.changed(DONE, {"metadata": meta}))
     calls = await world.settle()
     assert calls[1:] == [("patch", "Pod"), ("get", "Pod")]
     assert world.held
     assert world.later, "it comes again"
-    world.keeper.changed(JOB_UID)
+    world.jobs.changed(JOB_UID)
     assert await world.settle() == [("patch", "Pod")]
     assert not world.held
 
@@ -473,7 +477,7 @@ async def test_finalizers_that_moved_are_looked_at_again(world):
 async def test_a_pod_that_is_gone_is_forgotten(world):
     view = world.job(job())
     world.pod(DONE)
-    world.keeper.recorded(view, succeeded=True)
+    world.jobs.set_outcome(view, succeeded=True)
     del world.server.objects["Pod", DONE["metadata"]["name"]]
     await world.settle()
     assert world.cache.pods(JOB_UID) == []
@@ -485,23 +489,24 @@ async def test_a_status_that_the_server_refuses_holds_nothing_up(world, caplog):
     world.server.refuse["status", "Job"] = [invalid] * 3
     view = world.job(job())
     world.pod(DONE)
-    world.keeper.recorded(view, succeeded=True)
+    world.jobs.set_outcome(view, succeeded=True)
     await world.settle()
     assert not world.held
     assert "status.startTime" in caplog.text
 
 
-@pytest.mark.parametrize("status", [0, 409, 429, 503])
-async def test_what_fails_is_tried_again_in_order(world, status):
+@pytest.mark.parametrize(("status", "wait"), [(0, 0.5), (409, 0.1), (429, 0.5), (503, 0.5)])
+async def test_what_fails_is_tried_again_in_order(world, monkeypatch, status, wait):
     """A Pod that vanished before its Job ended would look like one that is to be made."""
+    monkeypatch.setattr(controller_module, "PAUSE_SECONDS", 0)
     world.server.refuse["status", "Job"] = [ApiError(status, "Away", "try again")]
     view = world.job(job())
     world.pod(DONE)
-    world.keeper.recorded(view, succeeded=True)
+    world.jobs.set_outcome(view, succeeded=True)
     assert await world.settle() == [("status", "Job")]
     assert world.held
-    assert world.later == [0.5]
-    world.keeper.changed(JOB_UID)
+    assert world.later == [wait]
+    world.jobs.changed(JOB_UID)
     await world.settle()
     assert not world.held
 
@@ -509,14 +514,14 @@ async def test_what_fails_is_tried_again_in_order(world, status):
 async def test_nothing_ends_the_work(world, caplog):
     """Not even years of it."""
     world.server.refuse["status", "Job"] = [ValueError("odd"), ApiError(400, "Odd", "odd")]
-    world.keeper._failures[JOB_UID] = 5000
+    world.worker._failures[JOB_UID] = 5000
     world.job(job())
     world.pod(RUNNING)
     await world.settle()
-    world.keeper.changed(JOB_UID)
+    world.jobs.changed(JOB_UID)
     await world.settle()
     assert world.later == [60.0, 60.0]
-    world.keeper.changed(JOB_UID)
+    world.jobs.changed(JOB_UID)
     await world.settle()
     assert world.status == STARTED
 
@@ -530,7 +535,7 @@ COMPLETE = {**STARTED, "active": 0, "conditions": [condition("Complete")]}
 async def test_a_foreign_controllers_job_gets_its_time_to_live_once_it_ended_and_is_recorded(world):
     plain = support.job()
     view = world.job(plain)
-    world.keeper.recorded(view, succeeded=True)
+    world.jobs.set_outcome(view, succeeded=True)
     assert await world.settle() == [], "its own controller has not ended it"
     view = world.job(support.changed(plain, {"status": COMPLETE}))
     assert await world.settle() == [("ttl", "Job")]
@@ -541,7 +546,7 @@ async def test_a_foreign_controllers_job_gets_its_time_to_live_once_it_ended_and
 async def test_an_ended_job_gets_no_time_to_live_before_it_is_recorded(world):
     view = world.job(support.job(status=COMPLETE))
     assert await world.settle() == []
-    world.keeper.recorded(view, succeeded=False)
+    world.jobs.set_outcome(view, succeeded=False)
     assert await world.settle() == [("ttl", "Job")]
     live = world.server.objects["Job", view.name]["spec"]
     assert live["ttlSecondsAfterFinished"] == SETTINGS.jobs.failed_ttl_seconds
@@ -550,9 +555,9 @@ async def test_an_ended_job_gets_no_time_to_live_before_it_is_recorded(world):
 async def test_what_is_done_is_not_done_again(world):
     view = world.job(support.job(status=COMPLETE, spec={"ttlSecondsAfterFinished": 5}))
     await world.settle()
-    world.keeper.recorded(view, succeeded=True)
+    world.jobs.set_outcome(view, succeeded=True)
     assert await world.settle() == []
-    assert not world.keeper._outcomes
+    assert not world.jobs._outcomes
 
 
 # Suspended, as Kueue does it
@@ -567,7 +572,7 @@ async def test_a_suspended_jobs_pod_is_deleted_and_no_failure(world):
     killed = pod(SCHEDULED, phase="Failed", state=terminated(143, until=41))["status"]
     deleted = world.server.objects["Pod", RUNNING["metadata"]["name"]]
     ended = support.changed(deleted, {"status": killed})
-    assert world.cache.excused(world.pod(ended))
+    assert world.cache.ended_by_suspension(world.pod(ended))
     assert await world.settle() == [("status", "Job"), ("patch", "Pod")]
     assert kinds(world.status) == {"Suspended"}
     assert "startTime" not in world.status
@@ -575,7 +580,7 @@ async def test_a_suspended_jobs_pod_is_deleted_and_no_failure(world):
 
 
 async def test_a_result_that_came_before_its_suspension_is_kept(world):
-    """It is on its way to the keeper while that deletes the Pod."""
+    """It is on its way to the controller while that deletes the Pod."""
     world.job(job(spec={"suspend": True}, status=STARTED))
     world.pod(RUNNING)
     done = world.server.put(DONE)
@@ -584,9 +589,9 @@ async def test_a_result_that_came_before_its_suspension_is_kept(world):
         "deletionTimestamp" not in world.server.objects["Pod", DONE["metadata"]["name"]]["metadata"]
     )
     view, _ = world.cache.put_pod(done)
-    world.keeper.changed(JOB_UID)
+    world.jobs.changed(JOB_UID)
     await world.settle()
-    assert not world.cache.excused(view)
+    assert not world.cache.ended_by_suspension(view)
     assert world.held
 
 
@@ -598,7 +603,7 @@ async def test_a_pod_that_was_not_deleted_because_its_job_was_resumed_has_an_out
     world.job(job(status=STARTED))
     view = world.pod(DONE)
     await world.settle()
-    assert not world.cache.excused(view)
+    assert not world.cache.ended_by_suspension(view)
     assert world.held
 
 
@@ -608,7 +613,7 @@ async def test_a_pod_whose_job_the_watch_does_not_show_is_held_while_the_server_
     world.pod(DONE)
     assert await world.settle() == [("get", "Job")]
     assert world.held
-    world.keeper.recorded(world.cache.job(JOB_UID), succeeded=True)
+    world.jobs.set_outcome(world.cache.job(JOB_UID), succeeded=True)
     await world.settle()
     assert not world.held
 
@@ -624,7 +629,7 @@ async def test_a_pod_whose_job_the_server_does_not_have_is_let_go(world, other):
 
 async def test_a_job_that_is_known_to_be_gone_is_not_asked_for(world):
     world.pod(DONE)
-    world.cache.bury(job())
+    world.cache.add_tombstone(job())
     assert await world.settle() == [("patch", "Pod")]
 
 
@@ -645,7 +650,7 @@ async def test_a_suspended_job_without_a_pod_says_so_at_once(world, clock):
 async def test_a_job_suspended_after_its_outcome_is_recorded_ends(world):
     view = world.job(job(spec={"suspend": True}, status=STARTED))
     world.pod(DONE)
-    world.keeper.recorded(view, succeeded=True)
+    world.jobs.set_outcome(view, succeeded=True)
     await world.settle()
     assert kinds(world.status) == {"SuccessCriteriaMet", "Complete"}
     assert not world.held
@@ -654,14 +659,14 @@ async def test_a_job_suspended_after_its_outcome_is_recorded_ends(world):
 async def test_while_the_server_does_not_answer_one_job_is_not_tried_after_the_other(world):
     world.job(job())
     world.pod(RUNNING)
-    world.keeper.changed("another")
+    world.jobs.changed("another")
     world.server.refuse["status", "Job"] = [ApiError(0, "NoAnswer", "none")]
     assert await world.settle() == [("status", "Job")]
-    assert len(world.keeper._queue) == 1, "it pauses"
+    assert len(world.jobs.queue) == 1, "it pauses"
 
 
-async def test_the_keeper_is_behind_when_a_job_waits_for_long(world, monkeypatch):
-    world.keeper.changed(JOB_UID)
-    assert not world.keeper.behind()
-    monkeypatch.setattr(world.keeper._queue, "age", lambda: 90.0)
-    assert world.keeper.behind()
+async def test_the_controller_lags_when_a_job_waits_for_long(world, monkeypatch):
+    world.jobs.changed(JOB_UID)
+    assert not world.jobs.is_lagging()
+    monkeypatch.setattr(world.jobs.queue, "age", lambda: 90.0)
+    assert world.jobs.is_lagging()

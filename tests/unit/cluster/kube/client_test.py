@@ -9,8 +9,10 @@ import yaml
 from aiohttp import web
 from kubernetes.aio.config import kube_config
 
-from podium.cluster.kube import client as gateway_module
-from podium.cluster.kube.client import CATCHING_UP, CONNECTIONS, UNHURRIED, ApiError, connect
+from podium.cluster.kube import transport as transport_module
+from podium.cluster.kube.client import connect
+from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.lanes import CATCHING_UP, CONNECTIONS, LOW_PRIORITY_SLOTS
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 PLAIN = "application/json"
@@ -285,7 +287,7 @@ async def test_requests(server, gateway, fence, told, name, arguments, sent, nam
 async def test_every_request_is_in_the_table(gateway):
     public = {name for name in dir(gateway) if not name.startswith("_")}
     assert public - {each[0] for each in REQUESTS} == {
-        *("drain", "list_all", "watch", "when_behind")
+        *("drain", "list_all", "watch", "lanes", "call", "exchange", "delete", "list_objects")
     }
 
 
@@ -362,10 +364,10 @@ async def test_what_may_wait_leaves_room(server, gateway):
             gateway.set_job_ttl("team", "x", 5),
         )
     ]
-    await server.until(UNHURRIED + 1)
-    assert len(server.asked) == UNHURRIED
+    await server.until(LOW_PRIORITY_SLOTS + 1)
+    assert len(server.asked) == LOW_PRIORITY_SLOTS
     urgent = asyncio.create_task(gateway.create_pod(thing("Pod")))
-    await server.until(UNHURRIED + 1)
+    await server.until(LOW_PRIORITY_SLOTS + 1)
     assert server.last.method == "POST"
     server.gate.set()
     await asyncio.gather(urgent, *waiting)
@@ -374,27 +376,31 @@ async def test_what_may_wait_leaves_room(server, gateway):
 
 async def test_what_may_wait_comes_the_later_the_longer_the_server_takes(server, gateway):
     server.gate.clear()
-    first = [asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(UNHURRIED)]
-    await server.until(UNHURRIED)
+    first = [
+        asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(LOW_PRIORITY_SLOTS)
+    ]
+    await server.until(LOW_PRIORITY_SLOTS)
     next_one = asyncio.create_task(gateway.patch_pod("team", "x", []))
     await asyncio.sleep(0.5)  # the server is busy
     server.gate.set()
     await asyncio.gather(*first)
     await gateway.create_pod(thing("Pod"))  # meanwhile others go
-    assert [request.method for request in server.asked].count("PATCH") == UNHURRIED
+    assert [request.method for request in server.asked].count("PATCH") == LOW_PRIORITY_SLOTS
     await next_one
 
 
 async def test_more_of_what_may_wait_goes_once_it_has_waited_for_long(server, gateway):
     server.gate.clear()
     behind = False
-    gateway.when_behind(lambda: behind)
-    calls = [asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(UNHURRIED)]
-    await server.until(UNHURRIED)
+    gateway.lanes.is_lagging = lambda: behind
+    calls = [
+        asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(LOW_PRIORITY_SLOTS)
+    ]
+    await server.until(LOW_PRIORITY_SLOTS)
     behind = True
     calls += [asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(CONNECTIONS)]
-    await server.until(UNHURRIED + CATCHING_UP + 1)
-    assert len(server.asked) == UNHURRIED + CATCHING_UP
+    await server.until(LOW_PRIORITY_SLOTS + CATCHING_UP + 1)
+    assert len(server.asked) == LOW_PRIORITY_SLOTS + CATCHING_UP
     server.gate.set()
     await asyncio.gather(*calls)
 
@@ -407,11 +413,13 @@ async def test_events_that_may_wait_hold_up_neither_finalizers_nor_other_events(
     ]
     await server.until(2)
     assert len(server.asked) == 1
-    others = [asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(UNHURRIED)]
+    others = [
+        asyncio.create_task(gateway.patch_pod("team", "x", [])) for _ in range(LOW_PRIORITY_SLOTS)
+    ]
     others.append(asyncio.create_task(gateway.create_event("team", {"news": False})))
-    await server.until(UNHURRIED + 2)
-    assert [request.method for request in server.asked].count("PATCH") == UNHURRIED
-    assert len(server.asked) == UNHURRIED + 2
+    await server.until(LOW_PRIORITY_SLOTS + 2)
+    assert [request.method for request in server.asked].count("PATCH") == LOW_PRIORITY_SLOTS
+    assert len(server.asked) == LOW_PRIORITY_SLOTS + 2
     server.gate.set()
     await asyncio.gather(*others, *news)
 
@@ -499,7 +507,7 @@ async def test_an_answer_that_breaks_off(server, gateway):
 
 async def test_an_answer_that_never_comes(server, gateway, monkeypatch):
     for name in ("TIMEOUT_SECONDS", "CHANGE_SECONDS"):
-        monkeypatch.setattr(gateway_module, name, 0.01)
+        monkeypatch.setattr(transport_module, name, 0.01)
     server.gate.clear()
     assert (await refused(gateway)).status == 0
     with pytest.raises(ApiError):
@@ -669,7 +677,7 @@ async def test_a_watch_that_breaks_off(server, gateway):
 
 
 async def test_a_watch_that_is_silent_for_too_long(server, gateway, monkeypatch):
-    monkeypatch.setattr(gateway_module, "SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr(transport_module, "SILENCE_SECONDS", 0.01)
     server.gate.clear()
     assert (await watched(gateway))[1].status == 0
 

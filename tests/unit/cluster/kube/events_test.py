@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from podium.cluster.kube import events as recorder_module
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import BURST, MOST_WAITING, Recorder, Subject
 from podium.engine import Emit, EventType
 

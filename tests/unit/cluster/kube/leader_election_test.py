@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podium.cluster.kube import leader_election as leader_module
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.leader_election import Leader, LeadershipLostError, Timing
 
 TICK = 0.2

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from podium.cluster.jobs.builder import Owner
-from podium.cluster.jobs.controller import JobKeeper
-from podium.cluster.kube.client import ApiError
+from podium.cluster.jobs.controller import ManagedJobController
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun
@@ -15,6 +15,7 @@ from podium.cluster.runs.controller import RunController
 from podium.cluster.runs.requests import ACCEPTED, RERUN
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
+from podium.cluster.worker import ObjectKey
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import dump_status
 from tests.unit.cluster import support
@@ -23,6 +24,7 @@ from tests.unit.cluster.support import RUN_UID
 from tests.unit.engine.support import Run, node
 
 KEY = ("team", "release-x7")
+OBJECT = ObjectKey("WorkflowRun", *KEY)
 
 
 class Server:
@@ -95,7 +97,7 @@ class World:
         self.warnings = []
         self.recorder.warn = lambda _subject, *words: self.warnings.append(words)
         settings, metrics = Settings(), Metrics()
-        keeper = JobKeeper(self.server, self.cache, settings)
+        keeper = ManagedJobController(self.server, self.cache, settings)
         self.runs = RunController(
             self.server, self.cache, self.queue, self.recorder, None, keeper, settings, metrics
         )
@@ -108,7 +110,7 @@ class World:
             owner=Owner(*KEY, RUN_UID, "release", None),
             subject=Subject("WorkflowRun", *KEY, RUN_UID),
             engine=self.engine,
-            known=copy.deepcopy(self.server.body["status"]),
+            persisted_status=copy.deepcopy(self.server.body["status"]),
             version=meta["resourceVersion"],
             generation=2,
         )
@@ -118,11 +120,11 @@ class World:
         """Let a user ask for something, and accept it, as a turn does first."""
         self.server.annotate(**notes)
         self.cache.put_run(copy.deepcopy(self.server.body))
-        await self.runs._accept(self.cache.runs[KEY])
+        await self.runs._requests.accept(self.cache.runs[KEY], self.runs._runs.get(KEY))
 
     async def turn(self):
         view = self.cache.runs[KEY]
-        asked, _ = await self.runs._requests(self.run, view)
+        asked = await self.runs._requests.for_engine(self.run, view)
         self.engine.step(2000.0, requests=asked)
         self.run.urgent = True
 
@@ -164,7 +166,7 @@ async def test_a_request_that_a_crash_left_behind_is_taken_out(world):
     world.server.body["metadata"]["annotations"][ACCEPTED] = '[{"id": "q", "nodes": ["a"]}]'
     world.cache.put_run(copy.deepcopy(world.server.body))
     world.take_up()
-    await world.runs.reconcile(KEY)
+    await world.runs.reconcile(OBJECT)
     await world.runs.flush(KEY)
     assert world.server.accepted == []
 
@@ -178,7 +180,7 @@ async def test_a_request_that_makes_the_status_too_large_is_carried_out_once(wor
     await world.runs.flush(KEY)
     assert world.server.body["status"]["phase"] == "Failed"
     assert world.server.body["status"]["handledRequests"] == [request["id"]]
-    await world.runs.reconcile(KEY)
+    await world.runs.reconcile(OBJECT)
     await world.runs.flush(KEY)
     assert world.server.body["status"]["phase"] == "Failed"
     assert world.server.accepted == []
@@ -217,11 +219,11 @@ async def test_the_states_of_an_ended_run_are_read_once_for_all_its_jobs(world, 
     async def delete(namespace, name, uid):
         deleted.append(name)
 
-    monkeypatch.setattr(world.runs, "_states", read)
+    monkeypatch.setattr(world.runs._closer, "_states", read)
     monkeypatch.setattr(world.server, "delete_job", delete, raising=False)
     names = [f"release-x7-build-{i}" for i in range(3)]
     for name in names:
         world.cache.put_job(support.job(metadata={"name": name, "uid": f"uid-of-{name}"}))
     world.runs.forget(KEY)
-    await world.runs.reconcile(KEY)
+    await world.runs.reconcile(OBJECT)
     assert (len(reads), sorted(deleted)) == (1, names)

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from podium.cluster.runs.requests import ACCEPTED, asked, load_accepted, remove, take
+from podium.cluster.runs.requests import (
+    ACCEPTED,
+    accept_patch,
+    drop_patch,
+    load_accepted,
+    parse_annotations,
+)
 
 RERUN, CASCADE, RESTORE = "podium.dev/rerun", "podium.dev/rerun-cascade", "podium.dev/restore"
 
@@ -15,7 +21,7 @@ RERUN, CASCADE, RESTORE = "podium.dev/rerun", "podium.dev/rerun-cascade", "podiu
 def ask(**notes):
     """Return what is asked by `rerun`, `cascade`, `restore`."""
     names = {"rerun": RERUN, "cascade": CASCADE, "restore": RESTORE}
-    return asked({names[name]: text for name, text in notes.items()}, "uid", "7")
+    return parse_annotations({names[name]: text for name, text in notes.items()}, "uid", "7")
 
 
 def one(**notes):
@@ -96,8 +102,8 @@ def test_restore_comes_before_rerun():
 
 
 def test_nothing_asked():
-    assert asked({}, "uid", "7") is None
-    assert asked({"podium.dev/other": "x", ACCEPTED: "[]"}, "uid", "7") is None
+    assert parse_annotations({}, "uid", "7") is None
+    assert parse_annotations({"podium.dev/other": "x", ACCEPTED: "[]"}, "uid", "7") is None
 
 
 FORM = 'write node ids separated by commas, or JSON such as {"nodes": ["build"]'
@@ -140,7 +146,8 @@ DEEP = '{"nodes": ["a"], "context": {"x": ' + "[" * 300 + "]" * 300 + "}}"
 def test_garbage_is_refused_with_what_would_be_right(notes, words):
     found = ask(**notes)
     assert found.requests == ()
-    (refusal,) = found.refusals
+    ((reason, refusal),) = found.refusals
+    assert reason == ("RestoreRefused" if "restore" in notes else "RerunRefused")
     assert refusal.startswith("annotation podium.dev/")
     for word in words:
         assert word in refusal
@@ -155,12 +162,12 @@ def test_one_is_refused_and_the_other_taken():
 
 def test_ids_are_those_of_the_object_that_was_looked_at():
     notes = {RERUN: "a"}
-    first, second = (asked(notes, "uid", "7").requests[0] for _ in range(2))
+    first, second = (parse_annotations(notes, "uid", "7").requests[0] for _ in range(2))
     assert first.id == second.id
     others = (
-        asked(notes, "uid", "8"),
-        asked(notes, "other", "7"),
-        asked({RERUN: "b"}, "uid", "7"),
+        parse_annotations(notes, "uid", "8"),
+        parse_annotations(notes, "other", "7"),
+        parse_annotations({RERUN: "b"}, "uid", "7"),
     )
     ids = {first.id, *(each.requests[0].id for each in others)}
     assert len(ids) == 4
@@ -173,8 +180,8 @@ def run(notes, version="7"):
 
 def test_take_turns_what_is_asked_into_accepted_in_one_patch():
     notes = {RERUN: "a,b", CASCADE: "false", RESTORE: "1", "other.io/x": "y"}
-    requests = list(asked(notes, "uid", "7").requests)
-    operations = take(notes, "7", requests)
+    requests = list(parse_annotations(notes, "uid", "7").requests)
+    operations = accept_patch(notes, "7", requests)
     after = patched(run(notes), operations)["metadata"]["annotations"]
     assert set(after) == {ACCEPTED, "other.io/x"}
     assert load_accepted(after) == requests
@@ -184,28 +191,28 @@ def test_take_turns_what_is_asked_into_accepted_in_one_patch():
 
 def test_take_of_garbage_removes_it():
     notes = {RERUN: "{", CASCADE: "x"}
-    assert patched(run(notes), take(notes, "7", []))["metadata"]["annotations"] == {}
+    assert patched(run(notes), accept_patch(notes, "7", []))["metadata"]["annotations"] == {}
 
 
 def test_take_adds_to_what_was_accepted():
     notes = {RERUN: "a", ACCEPTED: '[{"id": "old", "nodes": ["b"]}]'}
     accepted = load_accepted(notes)
-    accepted += asked(notes, "uid", "7").requests
-    after = patched(run(notes), take(notes, "7", accepted))["metadata"]["annotations"]
+    accepted += parse_annotations(notes, "uid", "7").requests
+    after = patched(run(notes), accept_patch(notes, "7", accepted))["metadata"]["annotations"]
     assert [request.nodes for request in load_accepted(after)] == [("b",), ("a",)]
 
 
 def test_remove_leaves_the_others():
     notes = {ACCEPTED: '[{"id": "1", "nodes": ["a"]}, {"id": "2", "restore": 4}]', RERUN: "c"}
     accepted = load_accepted(notes)
-    operations = remove(notes, "7", accepted[1:])
+    operations = drop_patch(notes, "7", accepted[1:])
     after = patched(run(notes), operations)["metadata"]["annotations"]
     assert load_accepted(after) == accepted[1:]
     assert after[RERUN] == "c", "what was asked meanwhile stays"
     assert operations[0]["path"] == "/metadata/resourceVersion"
-    after = patched(run(notes), remove(notes, "7", []))["metadata"]["annotations"]
+    after = patched(run(notes), drop_patch(notes, "7", []))["metadata"]["annotations"]
     assert after == {RERUN: "c"}
-    assert patched(run({}), remove({}, "7", [])) == run({})
+    assert patched(run({}), drop_patch({}, "7", [])) == run({})
 
 
 @pytest.mark.parametrize(
@@ -235,7 +242,7 @@ def test_damaged_accepted_is_told_from_none(text):
     assert load_accepted({}) == []
     # The operator's way out: it takes the damaged text away.
     notes = {ACCEPTED: text}
-    assert patched(run(notes), remove(notes, "7", []))["metadata"]["annotations"] == {}
+    assert patched(run(notes), drop_patch(notes, "7", []))["metadata"]["annotations"] == {}
 
 
 VALUES = st.recursive(
@@ -272,15 +279,15 @@ NOTES = st.dictionaries(
 @given(NOTES)
 @example({RERUN: DEEP})
 def test_whatever_is_asked_is_accepted_or_refused_and_goes(notes):
-    found = asked(notes, "uid", "7")
+    found = parse_annotations(notes, "uid", "7")
     accepted = load_accepted(notes) or []
     if found is None:
         return
     assert found.requests or found.refusals
-    operations = take(notes, "7", [*accepted, *found.requests])
+    operations = accept_patch(notes, "7", [*accepted, *found.requests])
     after = patched(run(notes), operations)["metadata"]["annotations"]
     assert set(after) <= {ACCEPTED}
-    assert asked(after, "uid", "8") is None
+    assert parse_annotations(after, "uid", "8") is None
     again = load_accepted(after)
     assert [request.dump() for request in again] == [
         request.dump() for request in (*accepted, *found.requests)

@@ -3,7 +3,7 @@
 import pytest
 
 from podium.api.problems import InvalidError
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.runs import revisions as definitions_module
 from podium.cluster.runs.revisions import PINNED_SECONDS, Definitions, WorkflowNotFoundError
 from podium.cluster.watch.store import Cache

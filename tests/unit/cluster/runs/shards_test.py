@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from podium.api.resources import WorkflowRunNodes
 from podium.api.run import ContextEdit, NodeState, NodeStatus, RunPhase, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Subject
 from podium.cluster.runs import shards as shards_module
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.shards import LostError, Shards, begun, read_nodes
+from podium.cluster.runs.shards import MissingShardsError, Shards, has_node_states, read_nodes
 from podium.cluster.runs.status_writer import (
     ConflictError,
     StatusWriter,
@@ -154,7 +154,7 @@ class World:
             owner=OWNER,
             subject=Subject("WorkflowRun", "team", "release-x7", RUN_UID),
             engine=SimpleNamespace(status=status, take_changes=self._since),
-            known=copy.deepcopy(self.server.status),
+            persisted_status=copy.deepcopy(self.server.status),
             version=self.server.body["metadata"]["resourceVersion"],
             generation=2,
             shards=shards,
@@ -226,7 +226,7 @@ async def test_a_large_run_stands_in_shards_from_its_first_write(small):
     assert world.server.status["nodes"] == {}
     assert [each["nodes"] for each in world.server.status["shards"]] == [4, 4, 2]
     assert world.server.status["nodeCounts"] == {"Pending": 10}
-    assert begun(world.server.status)
+    assert has_node_states(world.server.status)
     await world.check()
 
 
@@ -377,7 +377,7 @@ async def test_a_lost_shard_is_named(small):
     await world.write()
     lost = world.server.named()[1]
     del world.server.shards[lost]
-    with pytest.raises(LostError, match=lost):
+    with pytest.raises(MissingShardsError, match=lost):
         await world.read()
 
 
@@ -386,7 +386,7 @@ async def test_shards_of_another_run_of_that_name_are_not_its_own(small):
     await world.write()
     for shard in world.server.shards.values():
         shard["metadata"]["ownerReferences"][0]["uid"] = "another"
-    with pytest.raises(LostError):
+    with pytest.raises(MissingShardsError):
         await world.read()
 
 

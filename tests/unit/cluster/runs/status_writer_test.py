@@ -7,7 +7,7 @@ import pytest
 
 from podium.api.run import RunPhase
 from podium.cluster.jobs.builder import Owner
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.events import Subject
 from podium.cluster.runs import status_writer as status_module
 from podium.cluster.runs.active_run import ActiveRun
@@ -16,7 +16,6 @@ from podium.cluster.runs.status_writer import (
     CONFLICTS,
     SPACING_SECONDS,
     WRITE_BYTES,
-    ConflictError,
     StatusWriter,
     TooLargeError,
     bare_status,
@@ -113,7 +112,7 @@ class World:
             owner=Owner("team", "release-x7", RUN_UID, "release", None),
             subject=Subject("WorkflowRun", "team", "release-x7", RUN_UID),
             engine=self.paper.engine,
-            known={},
+            persisted_status={},
             version="100",
             generation=2,
         )

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from podium.cluster.kube.client import ApiError
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.watch import reflector as watches_module
 from podium.cluster.watch.reflector import Reflector
 

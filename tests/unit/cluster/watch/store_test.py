@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from podium.cluster.kube.views import job_view
 from podium.cluster.watch import store as cache_module
-from podium.cluster.watch.store import BURIED_SECONDS, Cache
+from podium.cluster.watch.store import TOMBSTONE_SECONDS, Cache
 from tests.unit.cluster import support
 from tests.unit.cluster.support import JOB_UID, POD_UID, RUN_UID, condition, running, terminated
 
@@ -100,15 +100,15 @@ def test_what_is_gone_stays_gone_although_an_answer_comes_late(monkeypatch):
     cache = Cache()
     late = run(10), job(11), pod(12)
     for body in late:
-        cache.bury(body)
-    clock.now += BURIED_SECONDS
-    cache.bury({"metadata": {"uid": "another"}})
+        cache.add_tombstone(body)
+    clock.now += TOMBSTONE_SECONDS
+    cache.add_tombstone({"metadata": {"uid": "another"}})
     assert [put(body) for put, body in zip(puts(cache), late, strict=True)] == [None] * 3
-    assert all(cache.buried(body["metadata"]["uid"]) for body in late)
-    assert {name for name, kept in vars(cache).items() if kept} == {"_buried"}
+    assert all(cache.is_tombstoned(body["metadata"]["uid"]) for body in late)
+    assert {name for name, kept in vars(cache).items() if kept} == {"_tombstones"}
     clock.now += 1
-    cache.bury({"metadata": {"uid": "a third"}})
-    assert len(cache._buried) == 2, "nobody remembers for ever"
+    cache.add_tombstone({"metadata": {"uid": "a third"}})
+    assert len(cache._tombstones) == 2, "nobody remembers for ever"
     assert None not in [put(body) for put, body in zip(puts(cache), late, strict=True)]
 
 
@@ -210,8 +210,8 @@ def test_the_first_word_about_when_a_pods_deletion_was_asked_for_holds():
     state = terminated(7, until=21)
     view, _ = cache.put_pod(pod(104, phase="Failed", state=state, **over))
     assert view.asked_to_end
-    cache.excuse(view.uid)
-    assert cache.excused(view)
+    cache.mark_suspend_deletion(view.uid)
+    assert cache.ended_by_suspension(view)
 
 
 def test_a_pod_that_was_orphaned_still_speaks_for_its_job():
@@ -280,13 +280,13 @@ def test_a_pod_that_waits_to_be_let_go_outlives_its_job():
     cache = Cache()
     view = cache.put_job(job())
     cache.put_pod(pod(6, "Succeeded", finalizers=["podium.dev/result"]))
-    assert cache.bound() == [JOB_UID]
+    assert cache.jobs_with_finalizers() == [JOB_UID]
     cache.drop_job(view)
     (kept,) = cache.pods(JOB_UID)
     assert kept.finalizer == 0
     cache.drop_pod(kept.uid)
     assert cache.pods(JOB_UID) == []
-    assert cache.bound() == []
+    assert cache.jobs_with_finalizers() == []
 
 
 def pod_owner(job_uid):

@@ -1,0 +1,94 @@
+"""The status of a Job that Podium manages: what the built-in controller would write. Pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from podium.cluster.kube.views import JobView, PodView
+
+__all__ = ["STARTED_SECONDS", "job_status", "worth_telling_at"]
+
+STARTED_SECONDS = 3.0
+"""A Job whose program ends sooner is never said to run: that write is saved. Kubernetes writes
+whole seconds, so it is at least two."""
+PENDING_SECONDS = 30.0
+"""A Job whose program has not started is said to be active after so long."""
+
+
+def worth_telling_at(job: JobView, pods: Sequence[PodView]) -> float:
+    """Return from when on (seconds since 1970) the status of a Job says that it runs."""
+    started = next((pod.started_at for pod in pods if pod.program_alive and pod.started_at), None)
+    if started is not None:
+        return started + STARTED_SECONDS
+    return 0.0 if job.start_time else job.created_at + PENDING_SECONDS
+
+
+def job_status(
+    job: JobView, pods: Sequence[PodView], outcome: bool | None, now: float
+) -> dict[str, Any] | None:
+    """Return what the status of a managed Job must become; None: it is true as it is.
+
+    `outcome`: whether it succeeded, None while that is not recorded. `now` in seconds since 1970.
+    The server's rules for it stand in kubernetes.md 2.
+    """
+    if job.ended:
+        return None
+    begun = job.start_time or _time(min(job.created_at or now, now))
+    if outcome is not None:
+        kinds = ("SuccessCriteriaMet", "Complete") if outcome else ("FailureTarget", "Failed")
+        reason = "CompletionsReached" if outcome else "NodeFailed"
+        message = "" if outcome else "the run's status says why"
+        counts: dict[str, Any] = {"succeeded": 1} if outcome else {"failed": max(1, len(pods))}
+        if outcome:
+            counts["completionTime"] = max(_time(now), begun)
+        return {
+            "startTime": begun,
+            "active": 0,
+            "ready": 0,
+            "terminating": 0,
+            "uncountedTerminatedPods": {},
+            **counts,
+            "conditions": [_condition(kind, "True", reason, message, now) for kind in kinds],
+        }
+    alive = next((pod for pod in pods if pod.alive), None)
+    if job.suspended:
+        if alive is not None or (job.suspension_told and not job.active):
+            return None
+        return {
+            "startTime": None,
+            "active": 0,
+            "ready": 0,
+            "conditions": [_condition("Suspended", "True", "JobSuspended", "Job suspended", now)],
+        }
+    if alive is None:
+        return None
+    ready = int(alive.ready)
+    if job.start_time and (job.active, job.ready) == (1, ready) and not job.suspension_told:
+        return None
+    status: dict[str, Any] = {
+        "startTime": begun,
+        "active": 1,
+        "ready": ready,
+        "terminating": 0,
+        "uncountedTerminatedPods": {},
+    }
+    if job.suspension_told:
+        status["startTime"] = _time(now)
+        resumed = _condition("Suspended", "False", "JobResumed", "Job resumed", now)
+        status["conditions"] = [resumed]
+    return status
+
+
+def _condition(kind: str, status: str, reason: str, message: str, now: float) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastProbeTime": _time(now),
+        "lastTransitionTime": _time(now),
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

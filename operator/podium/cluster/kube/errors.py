@@ -1,0 +1,48 @@
+"""What goes wrong between the operator and the API server."""
+
+from collections.abc import Sequence
+
+__all__ = ["ApiError", "ConflictError"]
+
+
+class ConflictError(Exception):
+    """The object on the server is not the one that this operator read or wrote last."""
+
+
+class ApiError(Exception):
+    """The API server refused, or did not answer (`status` 0)."""
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        retry_after: float | None = None,
+        causes: Sequence[str] = (),
+        request: str = "",
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        self.causes = tuple(causes)
+        asked = f"{request}: " if request else ""
+        super().__init__(f"{asked}{status} {reason}: {message}")
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in (0, 429) or self.status >= 500
+
+    @property
+    def exceeded_quota(self) -> bool:
+        """Whether a quota is used up."""
+        return self.status == 403 and "exceeded quota" in self.message
+
+    @property
+    def namespace_terminating(self) -> bool:
+        """Whether the namespace is being deleted."""
+        return self.status == 403 and (
+            "NamespaceTerminating" in self.causes
+            or "because it is being terminated" in self.message
+        )

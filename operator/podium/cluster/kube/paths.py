@@ -1,0 +1,45 @@
+"""Paths of the API server's resources."""
+
+from urllib.parse import quote
+
+from podium.api.names import GROUP, VERSION
+
+__all__ = ["collection", "jobs", "leases", "own", "path_of", "pods", "revisions"]
+
+
+def own(namespace: str, plural: str, *rest: str) -> str:
+    """Return the path of a resource of Podium's own."""
+    return path_of(f"/apis/{GROUP}/{VERSION}", namespace, plural, *rest)
+
+
+def jobs(namespace: str, *rest: str) -> str:
+    """Return the path of Jobs."""
+    return path_of("/apis/batch/v1", namespace, "jobs", *rest)
+
+
+def pods(namespace: str, *rest: str) -> str:
+    """Return the path of Pods."""
+    return path_of("/api/v1", namespace, "pods", *rest)
+
+
+def leases(namespace: str, *rest: str) -> str:
+    """Return the path of Leases."""
+    return path_of("/apis/coordination.k8s.io/v1", namespace, "leases", *rest)
+
+
+def revisions(namespace: str, *rest: str) -> str:
+    """Return the path of ControllerRevisions."""
+    return path_of("/apis/apps/v1", namespace, "controllerrevisions", *rest)
+
+
+def collection(resource: str, namespace: str) -> str:
+    """Return the path of Jobs or Pods, of one namespace or (empty) of all."""
+    base = {"jobs": "/apis/batch/v1", "pods": "/api/v1"}[resource]
+    return path_of(base, namespace, resource) if namespace else f"{base}/{resource}"
+
+
+def path_of(base: str, namespace: str, plural: str, *rest: str) -> str:
+    """Return the path of a resource of a namespace, or of what is inside it."""
+    # `..` would be another path, and quoting leaves it as it is.
+    parts = [quote(part, safe="") if part not in (".", "..") else "%2E" for part in rest]
+    return "/".join([base, "namespaces", quote(namespace, safe=""), plural, *parts])

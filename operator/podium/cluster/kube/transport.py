@@ -1,0 +1,222 @@
+"""Requests to the API server: made, bounded in time and number, and their answers read."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+
+from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.lanes import Lanes
+from podium.cluster.kube.paths import collection
+
+__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "METADATA", "Signer", "Transport"]
+
+TIMEOUT_SECONDS = 30
+CHANGE_SECONDS = 10
+"""What changes something must arrive sooner: another operator may lead by then."""
+PAGE = 500
+LARGE_PAGE = 50
+"""Jobs and Pods to a page: read, they take far more room than their views, and a process keeps
+what it once took."""
+WATCH_SECONDS = 290
+"""After this long the server ends a watch, which is then begun again where it ended."""
+SILENCE_SECONDS = 90
+"""A watch without even a bookmark for so long is dead: the server sends one each minute."""
+
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""A list without what the objects hold."""
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+
+Signer = Callable[[str, str, str, str], Awaitable[tuple[str, dict[str, str]]]]
+"""Returns the URL of a request (method, path, content, accept) and headers that say who asks."""
+
+
+class Transport:
+    """Requests to the API server, by their path."""
+
+    def __init__(
+        self,
+        sign: Signer,
+        session: aiohttp.ClientSession,
+        fence: Callable[[], None] = lambda: None,
+        on_request: Callable[[str, int, float], None] = lambda *_: None,
+    ) -> None:
+        self._sign = sign
+        self._session = session
+        self._fence = fence
+        self._on_request = on_request
+        self.lanes = Lanes()
+        self._changing = 0
+        """Requests under way that change something."""
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until nothing that changes anything is under way; return whether that is so."""
+        end = time.monotonic() + seconds
+        while self._changing and time.monotonic() < end:  # noqa: ASYNC110 - once, at the end
+            await asyncio.sleep(0.05)
+        return not self._changing
+
+    async def list_all(
+        self, resource: str, namespace: str, selector: str
+    ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
+        """List `jobs` or `pods`, of one namespace or (empty) of all: pages and their version."""
+        more = ""
+        while True:
+            query = {"limit": str(LARGE_PAGE), "labelSelector": selector}
+            if more:
+                query["continue"] = more
+            answer = await self.call("GET", f"{collection(resource, namespace)}?{urlencode(query)}")
+            meta = answer.get("metadata") or {}
+            yield answer.get("items") or [], str(meta.get("resourceVersion") or "")
+            more = meta.get("continue") or ""
+            if not more:
+                return
+
+    async def watch(
+        self, resource: str, namespace: str, selector: str, version: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Give the events after a version, bookmarks too, until the server ends the watch.
+
+        Raises `ApiError`, 410 when the version is too old.
+        """
+        query = {
+            "watch": "true",
+            "labelSelector": selector,
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        path = f"{collection(resource, namespace)}?{urlencode(query)}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS)
+        try:
+            url, headers = await self._sign("GET", path, JSON, JSON)
+            async with self._session.get(url, headers=headers, timeout=timeout) as response:
+                if response.status >= 400:
+                    data = await response.read()
+                    raise _error(response.status, response.headers.get("Retry-After"), _json(data))
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    lines = (rest + chunk).split(b"\n")
+                    rest = lines.pop()
+                    for line in lines:
+                        event = _json(line)
+                        if event.get("type") == "ERROR":
+                            answer = event.get("object")
+                            code = answer.get("code") if isinstance(answer, dict) else None
+                            raise _error(code if isinstance(code, int) else 500, None, answer)
+                        yield event
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
+
+    async def delete(self, path: str, uid: str, version: str = "", **more: Any) -> None:
+        """Delete this very object, and what it owns in the background (kubernetes.md 1)."""
+        same = {"uid": uid, **({"resourceVersion": version} if version else {})}
+        options = {"propagationPolicy": "Background", "preconditions": same, **more}
+        try:
+            await self.call("DELETE", path, options)
+        except ApiError as error:
+            another = error.status == 409 and not version  # object of that name
+            if error.status != 404 and not another:
+                raise
+
+    async def list_objects(
+        self, path: str, accept: str = JSON, **query: str
+    ) -> list[dict[str, Any]]:
+        """Return all objects of a collection, page by page."""
+        found: list[dict[str, Any]] = []
+        more = ""
+        while True:
+            page = {**query, "limit": str(PAGE), **({"continue": more} if more else {})}
+            answer, _ = await self.exchange("GET", f"{path}?{urlencode(page)}", accept=accept)
+            found += answer.get("items") or []
+            more = (answer.get("metadata") or {}).get("continue") or ""
+            if not more:
+                return found
+
+    async def call(
+        self, method: str, path: str, body: Any = None, content: str = JSON
+    ) -> dict[str, Any]:
+        """Make a request and return the answer. Raises `ApiError`."""
+        return (await self.exchange(method, path, body, content))[0]
+
+    async def exchange(
+        self, method: str, path: str, body: Any = None, content: str = JSON, accept: str = JSON
+    ) -> tuple[dict[str, Any], int]:
+        """Make a request; return the answer and its bytes. Raises `ApiError`."""
+        data = None if body is None else orjson.dumps(body)
+        async with self.lanes.slots:
+            url, headers = await self._sign(method, path, content, accept)
+            # After whatever was waited for: nothing may change once this process is not the leader.
+            changes = method != "GET"
+            if changes:
+                self._fence()
+            begin = time.monotonic()
+            status = 0
+            self._changing += changes
+            try:
+                async with self._session.request(
+                    method,
+                    url,
+                    data=data,
+                    headers=headers,
+                    timeout=aiohttp.ClientTimeout(
+                        total=CHANGE_SECONDS if changes else TIMEOUT_SECONDS, sock_connect=5
+                    ),
+                    trace_request_ctx=changes,
+                ) as response:
+                    status = response.status
+                    received = await response.read()
+                    retry_after = response.headers.get("Retry-After")
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                what = f"{type(error).__name__}: {error}"
+                raise ApiError(0, "NoAnswer", what, request=_verb(method, path)) from None
+            finally:
+                self._changing -= changes
+                self._on_request(_verb(method, path), status, time.monotonic() - begin)
+        answer = _json(received)
+        if status >= 400:
+            raise _error(status, retry_after, answer, _verb(method, path))
+        return answer, len(received)
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(data) if data else {}
+    except orjson.JSONDecodeError:
+        return {"message": data[:200].decode(errors="replace")}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _verb(method: str, path: str) -> str:
+    """Name a request for the metrics: `POST jobs`, `PATCH jobs/status`."""
+    parts = path.partition("?")[0].split("/")
+    _, _, rest = path.partition("?")[0].partition("/namespaces/")
+    inner = rest.split("/")[1:]  # behind the namespace's name
+    if not inner:
+        return f"{method} {parts[-1]}"
+    return f"{method} {inner[0]}" + (f"/{inner[2]}" if len(inner) > 2 else "")
+
+
+def _error(status: int, retry_after: str | None, answer: Any, request: str = "") -> ApiError:
+    answer = answer if isinstance(answer, dict) else {}
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    digits = retry_after is not None and retry_after.isascii() and retry_after.isdigit()
+    return ApiError(
+        status,
+        str(answer.get("reason") or "Error"),
+        str(answer.get("message") or "no message"),
+        min(float(retry_after or 0), 300.0) if digits else None,
+        [
+            str(cause.get("reason"))
+            for cause in (causes if isinstance(causes, list) else [])
+            if isinstance(cause, dict)
+        ],
+        request,
+    )

@@ -1,0 +1,113 @@
+"""Jobs and Pods of a run brought to their end, once the run's status says how that was."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from podium.api.run import NodeState
+from podium.cluster.jobs.controller import ManagedJobController
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.views import JobView, RunView, dig
+from podium.cluster.runs.active_run import ActiveRun, AfterWrite
+from podium.cluster.runs.shards import MissingShardsError, read_nodes
+from podium.cluster.watch.store import Cache
+from podium.engine import load_status, recorded_outcome
+
+__all__ = ["JobCloser"]
+
+
+class JobCloser:
+    """Stops, removes and closes what a status has decided on."""
+
+    def __init__(self, gateway: Gateway, cache: Cache, jobs: ManagedJobController) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._jobs = jobs
+
+    async def apply_after_write(self, run: ActiveRun, work: AfterWrite) -> None:
+        """Stop what is to stop, remove what never ends, release what is recorded."""
+        remove = set(work.remove)
+        for stop in work.stops:
+            run.stopping.add((stop.node, stop.execution_id))
+            # A launch of it that is under way adds its Job when it is answered.
+            remove.update(run.jobs_of.get(stop.execution_id, ()))
+        requests = []
+        for name in remove:
+            job = self._cache.jobs(run.owner.uid).get(name)
+            if job is not None and not job.deleting:
+                requests.append(self._gateway.delete_job(job.namespace, job.name, job.uid))
+        for name in remove | work.remove_pods:
+            execution = run.executions.get(name)
+            requests += [
+                self._gateway.delete_pod(run.owner.namespace, pod.name, pod.uid)
+                for pod in (self._cache.pods(execution.uid) if execution is not None else ())
+                if pod.alive and pod.delete_asked_at is None
+            ]
+        for name, succeeded in work.outcomes.items():
+            job = self._cache.jobs(run.owner.uid).get(name)
+            if job is not None and not job.deleting and name not in remove:
+                self._jobs.set_outcome(job, succeeded=succeeded)
+        for pod in work.disrupted_pods:
+            self._jobs.release_disrupted(pod)
+        await asyncio.gather(*requests)
+
+    def finish_recorded_job(self, job: JobView, states: Mapping[str, NodeState]) -> bool:
+        """Finish a managed Job whose outcome was persisted, but never written to its own status.
+
+        An operator that ends before the server took that write leaves no other trace. Returns
+        whether it was so.
+        """
+        state = states.get(job.node)
+        if state is None or not job.managed_by or job.ended or job.deleting:
+            return False
+        succeeded = recorded_outcome(state, job.execution)
+        if succeeded is None or any(pod.program_alive for pod in self._cache.pods(job.uid)):
+            return False
+        self._jobs.set_outcome(job, succeeded=succeeded)
+        return True
+
+    async def close_ended_run(self, view: RunView) -> None:
+        """Finish or delete the Jobs of a run that ended, perhaps under an earlier operator."""
+        states: dict[str, NodeState] | None = None
+        for job in list(self._cache.jobs(view.uid).values()):
+            if not self._is_left(job):
+                continue
+            if states is None:
+                # The view may be older than a re-run: ask before anything is closed or deleted.
+                live = await self._gateway.get_run(view.namespace, view.name)
+                if dig(live, "metadata", "resourceVersion") != view.version:
+                    return  # it comes again, as it is now
+                states = await self._states(live)
+            await self._close(job, states)
+
+    def _is_left(self, job: JobView) -> bool:
+        """Return whether a Job of an ended run is still to be finished or deleted."""
+        if job.deleting or self._jobs.has_pending_outcome(job) or self._jobs.is_done(job):
+            return False
+        pods = self._cache.pods(job.uid)
+        return job.ended or not pods or any(pod.alive or not pod.gone for pod in pods)
+
+    async def _close(self, job: JobView, states: Mapping[str, NodeState]) -> None:
+        pods = self._cache.pods(job.uid)
+        if self.finish_recorded_job(job, states):
+            for pod in pods:
+                if pod.outlived and pod.delete_asked_at is None:
+                    await self._gateway.delete_pod(pod.namespace, pod.name, pod.uid)
+            return
+        if job.ended or any(not pod.alive and not pod.gone for pod in pods):
+            state = states.get(job.node)
+            succeeded = recorded_outcome(state, job.execution) if state is not None else None
+            if succeeded is None:
+                succeeded = job.complete or any(pod.phase == "Succeeded" for pod in pods)
+            self._jobs.set_outcome(job, succeeded=succeeded)
+            return
+        await self._gateway.delete_job(job.namespace, job.name, job.uid)
+
+    async def _states(self, body: dict[str, Any]) -> dict[str, NodeState]:
+        meta, status = body["metadata"], body.get("status") or {}
+        where = meta["namespace"], meta["name"], meta["uid"]
+        try:
+            nodes, _ = await read_nodes(self._gateway, *where, status)
+            return load_status({**status, "nodes": nodes}).nodes
+        except (ValueError, MissingShardsError):  # a user wrote into it, or deleted it
+            return {}

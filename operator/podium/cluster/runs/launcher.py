@@ -1,0 +1,315 @@
+"""Launches of a run's executions: a Job and its Pod, made or found.
+
+Names are derived, so what is made twice is found the second time. Launches run side by side and
+beside the turns: what became of them is an observation for a later turn. A launch that was under
+way when its execution was told to stop hands what it made over to be removed.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from podium.api.run import NodeStatus
+from podium.cluster.jobs.builder import BuildError, build_job, build_pod
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.views import JobView, dig, pod_view, text
+from podium.cluster.metrics import Metrics
+from podium.cluster.runs.active_run import ActiveRun, Execution
+from podium.cluster.settings import Settings
+from podium.cluster.watch.store import Cache
+from podium.cluster.workqueue import backoff
+from podium.engine import AttemptPhase, Launch, Observation, not_started
+
+__all__ = ["JobLauncher"]
+
+log = logging.getLogger(__name__)
+
+LANES = 32
+"""Launches at the same time: a Job's Pod comes before the next one's Job."""
+LIMIT_SECONDS = 1.0
+UNAVAILABLE_SECONDS = 2.0
+QUOTA_SECONDS = (5.0, 60.0)
+PODS_OF_JOB = 50
+"""Names that are tried for a Pod, at most."""
+
+
+class JobLauncher:
+    """Makes the Jobs and Pods of runs."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        cache: Cache,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._settings = settings
+        self._metrics = metrics
+        self._reserved: Counter[str] = Counter()
+        """Launches under way, by namespace."""
+        self._told_unmanaged = False
+        self._lanes = asyncio.Semaphore(LANES)
+        self.launch_after = 0.0
+        """Nothing is created before this time (monotonic)."""
+
+    def launch(self, run: ActiveRun, launch: Launch) -> None:
+        """Begin to create the Job and the Pod of an execution, or to find those that are there."""
+        begin = time.monotonic()
+        namespace = run.owner.namespace
+        if self._full(namespace):
+            message = "the operator's limit of running nodes"
+            self._answer(run, _refused(launch, "OperatorLimit", message, LIMIT_SECONDS))
+            return
+        self._reserved[namespace] += 1
+        reserved = True
+        run.launching.add(launch.execution_id)
+
+        def free(*_: Any) -> None:
+            nonlocal reserved
+            self._reserved[namespace] -= reserved
+            reserved = False
+
+        async def make() -> None:
+            try:
+                async with self._lanes:
+                    if not run.engine.is_execution_current(launch.node, launch.execution_id):
+                        return  # it was stopped, or an earlier operator had started it
+                    seen = await self._create(run, launch)
+                if seen.phase is AttemptPhase.LAUNCHED:
+                    self._metrics.schedule.observe(time.monotonic() - begin)
+            finally:
+                free()
+                run.launching.discard(launch.execution_id)
+                run.dirty.update(run.jobs_of.get(launch.execution_id, ()))
+                self._remove_stopped(run, launch)
+            self._answer(run, seen)
+
+        task = self._spawn(run, make, lambda message: _refused(launch, "Stalled", message, 5.0))
+        task.add_done_callback(free)  # it may be cancelled before it began
+
+    def ensure_pod(self, run: ActiveRun, node: str, execution_id: str, job: JobView) -> None:
+        """Begin to make the Pod of a Job that should have one: after a crash, or a suspension."""
+        state = run.engine.status.nodes.get(node)
+        if (
+            job.name in run.making
+            or job.managed_by != self._settings.manager
+            or state is None
+            or state.status is not NodeStatus.RUNNING
+            or state.execution_id != execution_id
+            or state.next_attempt_at is not None
+        ):
+            return
+        run.making.add(job.name)
+        launch = Launch(node, execution_id, state.disruptions, {}, {})
+
+        async def make() -> None:
+            try:
+                body = await self._gateway.get_job(job.namespace, job.name)
+                seen = await self._pod(run, launch, body)
+            finally:
+                run.making.discard(job.name)
+                self._remove_stopped(run, launch)
+            if seen.phase is AttemptPhase.REFUSED:
+                run.look_later(job.name, seen.retry_after)
+                seen = replace(seen, phase=AttemptPhase.WAITING)
+            self._answer(run, seen)
+
+        def broken(message: str) -> Observation:
+            run.look_later(job.name, 5.0)
+            return Observation(
+                node, execution_id, AttemptPhase.WAITING, reason="Stalled", message=message
+            )
+
+        self._spawn(run, make, broken)
+
+    def _spawn(
+        self,
+        run: ActiveRun,
+        make: Callable[[], Awaitable[None]],
+        broken: Callable[[str], Observation],
+    ) -> asyncio.Task[None]:
+        async def work() -> None:
+            try:
+                if (wait := self.launch_after - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
+                await make()
+            except Exception as error:
+                if not isinstance(error, ApiError):
+                    log.exception("%s/%s: a launch failed", *run.key)
+                self._answer(run, broken(f"{type(error).__name__}: {error}"))
+
+        task = asyncio.get_running_loop().create_task(work())
+        run.tasks.add(task)
+        task.add_done_callback(run.tasks.discard)
+        return task
+
+    @staticmethod
+    def _answer(run: ActiveRun, result: Observation) -> None:
+        run.launch_results.append(result)
+        run.wake()
+
+    @staticmethod
+    def _remove_stopped(run: ActiveRun, launch: Launch) -> None:
+        """Remove what was made of an execution that was told to stop meanwhile."""
+        if (launch.node, launch.execution_id) in run.stopping:
+            run.after_write.remove.update(run.jobs_of.get(launch.execution_id, ()))
+            run.wake()
+
+    async def _create(self, run: ActiveRun, launch: Launch) -> Observation:
+        """Create the Job of an execution, or find the one that is there, and its Pod."""
+        for name in list(run.jobs_of.get(launch.execution_id, ())):
+            execution = run.executions[name]
+            job = self._cache.jobs(run.owner.uid).get(name)
+            if job is not None and not job.ended and not job.deleting:
+                run.dirty.add(name)
+                if job.managed_by != self._settings.manager:
+                    return _launched(launch)
+                return await self._pod(
+                    run, launch, await self._gateway.get_job(job.namespace, job.name)
+                )
+            if job is not None and job.deleting and execution.restart == launch.restart:
+                return _refused(launch, "Terminating", "its Job is being deleted", 1.0)
+        try:
+            await self._check_service_account(run, launch)
+            job_body = build_job(run.owner, run.engine.plan, launch, self._settings)
+        except BuildError as error:
+            return not_started(launch, error.reason, str(error))
+        except ApiError as error:
+            return self._not_created(run, launch, error)
+        name = job_body["metadata"]["name"]
+        try:
+            try:
+                body = await self._gateway.create_job(job_body)
+                ours = dig(body, "spec", "managedBy") == self._settings.manager
+                self._metrics.jobs.labels("podium" if ours else "builtin").inc()
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+                body = await self._gateway.get_job(run.owner.namespace, name)
+        except ApiError as error:
+            return self._not_created(run, launch, error)
+        job = self._cache.put_job(body)
+        uid = text(dig(body, "metadata", "uid"))
+        if self._cache.is_tombstoned(uid):  # whoever deleted it was quicker than this answer
+            return _refused(launch, "Terminating", "its Job was deleted", 1.0)
+        if job is None or job.run_uid != run.owner.uid:
+            message = f"a Job {name} is there that this run does not own: delete it"
+            return not_started(launch, "NameTaken", message)
+        if job.deleting:
+            return _refused(launch, "Terminating", "its Job is being deleted", 1.0)
+        run.add(name, Execution(launch.node, launch.execution_id, launch.restart, job.uid))
+        run.dirty.add(name)
+        return await self._pod(run, launch, body)
+
+    async def _pod(self, run: ActiveRun, launch: Launch, body: dict[str, Any]) -> Observation:
+        """Make the Pod of a Job that is Podium's to supply, or find the one that is there."""
+        if dig(body, "spec", "managedBy") != self._settings.manager:
+            self._tell_unmanaged()
+            return _launched(launch)
+        if dig(body, "spec", "suspend") is True:
+            return _launched(launch)
+        uid = dig(body, "metadata", "uid")
+        for number in range(launch.restart, launch.restart + PODS_OF_JOB):
+            if not run.engine.is_execution_current(launch.node, launch.execution_id):
+                return _launched(launch)  # it was stopped, or it was found and has ended since
+            pod = build_pod(body, number)
+            try:
+                made = await self._gateway.create_pod(pod)
+            except ApiError as error:
+                if error.status != 409:
+                    return self._not_created(run, launch, error)
+                made = await self._gateway.get_pod(run.owner.namespace, pod["metadata"]["name"])
+            view = pod_view(made)
+            if view is None or view.job_uid != uid:
+                message = (
+                    f"a Pod {pod['metadata']['name']} is there that is not this run's: delete it"
+                )
+                return not_started(launch, "NameTaken", message)
+            if view.recorded or (
+                not view.alive
+                and (
+                    number > launch.restart
+                    or view.finalizer is None
+                    or self._cache.ended_by_suspension(view)
+                )
+            ):
+                continue  # an earlier one
+            run.refusals.pop(launch.node, None)
+            self._cache.put_pod(made)
+            return _launched(launch)
+        return not_started(launch, "TooManyPods", f"its Job had {PODS_OF_JOB} Pods")
+
+    def _tell_unmanaged(self) -> None:
+        if self._settings.manages and not self._told_unmanaged:
+            self._told_unmanaged = True
+            log.warning(
+                "this cluster does not know spec.managedBy of Jobs: the built-in Job controller"
+                " makes their Pods, which takes longer"
+            )
+
+    def _full(self, namespace: str) -> bool:
+        limits, live, reserved = self._settings.limits, self._cache.live, self._reserved
+        return bool(
+            (limits.max_running and live.total() + reserved.total() >= limits.max_running)
+            or (
+                limits.max_running_per_namespace
+                and live[namespace] + reserved[namespace] >= limits.max_running_per_namespace
+            )
+        )
+
+    def _not_created(self, run: ActiveRun, launch: Launch, error: ApiError) -> Observation:
+        """Say what a refused creation means (semantics.md 6)."""
+        if error.namespace_terminating:
+            return _refused(launch, "Terminating", "the namespace is being deleted", 5.0)
+        if error.exceeded_quota:
+            times = run.refusals[launch.node] = run.refusals.get(launch.node, 0) + 1
+            wait = backoff(times, QUOTA_SECONDS)
+            return _refused(launch, "QuotaExceeded", error.message, wait)
+        if error.transient or error.status == 404:  # 404: taken away between 409 and GET
+            wait = error.retry_after if error.retry_after is not None else UNAVAILABLE_SECONDS
+            return _refused(launch, "ApiUnavailable", str(error), wait)
+        reason = "Forbidden" if error.status == 403 else "Invalid"
+        return not_started(launch, reason, error.message)
+
+    async def _check_service_account(self, run: ActiveRun, launch: Launch) -> None:
+        pod = run.engine.plan.nodes[launch.node].definition.pod
+        name = pod.service_account_name if pod is not None else None
+        if name is None or not self._settings.require_usable_service_accounts:
+            return
+        try:
+            account = await self._gateway.get_service_account(run.owner.namespace, name)
+        except ApiError as error:
+            if error.transient:
+                raise
+            if error.status != 404:
+                raise BuildError("ServiceAccount", f"pod.serviceAccountName: {error}") from None
+            message = f"pod.serviceAccountName: there is no ServiceAccount {name!r}"
+            raise BuildError("ServiceAccount", message) from None
+        if dig(account, "metadata", "labels", "podium.dev/usable") != "true":
+            raise BuildError(
+                "ServiceAccount",
+                f"pod.serviceAccountName: nodes may not use {name!r}: it would have to carry the"
+                ' label podium.dev/usable: "true"',
+            )
+
+
+def _launched(launch: Launch) -> Observation:
+    return Observation(launch.node, launch.execution_id, AttemptPhase.LAUNCHED)
+
+
+def _refused(launch: Launch, reason: str, message: str, wait: float) -> Observation:
+    return Observation(
+        launch.node,
+        launch.execution_id,
+        AttemptPhase.REFUSED,
+        reason=reason,
+        message=message,
+        retry_after=wait,
+    )

@@ -1,0 +1,310 @@
+"""What the Jobs and Pods of a run say: collected for the engine, and what follows from it."""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from podium.api.run import NodeStatus
+from podium.cluster.jobs.builder import job_name
+from podium.cluster.jobs.controller import ManagedJobController
+from podium.cluster.jobs.interpret import ExecutionReport, observe
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.views import JobView, PodView
+from podium.cluster.runs.active_run import ActiveRun, Execution
+from podium.cluster.runs.closer import JobCloser
+from podium.cluster.runs.launcher import JobLauncher
+from podium.cluster.watch.store import Cache
+from podium.engine import AttemptPhase, Observation, recorded_outcome
+
+__all__ = ["JobObserver", "ObservationBatch"]
+
+log = logging.getLogger(__name__)
+
+_STARTING = ("", "ContainerCreating", "PodInitializing")
+"""What a container waits for that comes by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingJobUpdate:
+    """What may be done with a Job once the engine has taken in what was seen of its execution."""
+
+    node: str
+    execution: str
+    job: str
+    succeeded: bool | None = None
+    """Whether its program succeeded; None: it has not ended."""
+    remove: bool = False
+    """Whether it does not end by itself."""
+    remove_pods: bool = False
+    """Whether its Pods do not, although its program has ended."""
+    disrupted_pods: tuple[PodView, ...] = ()
+
+
+class ObservationBatch:
+    """What was seen in one turn. `commit` it once the engine has taken it in."""
+
+    def __init__(
+        self,
+        run: ActiveRun,
+        observations: Sequence[Observation],
+        updates: Sequence[PendingJobUpdate],
+    ) -> None:
+        self.observations = observations
+        self._run = run
+        self._updates = updates
+
+    def commit(self) -> None:
+        """Note what may be done once the status is written, for what the engine has taken in.
+
+        What it has not must stay as it is: it will be launched, and looked at again.
+        """
+        engine, after = self._run.engine, self._run.after_write
+        for update in self._updates:
+            if not engine.has_recorded_execution(update.node, update.execution):
+                continue
+            if update.remove:
+                after.remove.add(update.job)
+            if update.remove_pods:
+                after.remove_pods.add(update.job)
+            if update.succeeded is not None:
+                state = engine.status.nodes.get(update.node)
+                # A program that succeeded may have handed over what breaks its contract.
+                said = recorded_outcome(state, update.execution) if state is not None else None
+                succeeded = update.succeeded and said is not False
+                after.outcomes[update.job] = succeeded or after.outcomes.get(update.job, False)
+            after.disrupted_pods += update.disrupted_pods
+
+
+class JobObserver:
+    """Looks at the Jobs and Pods of runs."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        cache: Cache,
+        jobs: ManagedJobController,
+        launcher: JobLauncher,
+        closer: JobCloser,
+    ) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._jobs = jobs
+        self._launcher = launcher
+        self._closer = closer
+
+    def resume_tracking(self, run: ActiveRun) -> None:
+        """Take up all that is alive of a run which was just loaded."""
+        run.dirty.update(self._cache.jobs(run.owner.uid))
+        for name in run.dirty:
+            self._execution(run, name)
+        for node, state in run.engine.status.nodes.items():
+            if (
+                state.status is NodeStatus.RUNNING
+                and state.execution_id is not None
+                and state.next_attempt_at is None
+                and state.execution_id not in run.jobs_of
+            ):
+                name = job_name(run.owner.name, run.owner.uid, state.execution_id, 0)
+                run.add(name, Execution(node, state.execution_id, 0, ""))
+                run.dirty.add(name)
+        for job in list(self._cache.jobs(run.owner.uid).values()):
+            self._closer.finish_recorded_job(job, run.engine.status.nodes)
+
+    async def collect_observations(self, run: ActiveRun) -> ObservationBatch:
+        """Look at what changed, at what is being stopped, and at what became of launches."""
+        names, run.dirty = run.dirty, set()
+        changed: dict[tuple[str, str], None] = {}
+        for name in names:
+            execution = self._execution(run, name)
+            if execution is not None:
+                changed[execution.node, execution.id] = None
+        found: list[Observation] = []
+        updates: list[PendingJobUpdate] = []
+        for node, execution_id in changed:
+            seen = await self._look_at(run, node, execution_id)
+            if seen is not None:
+                found += seen[0].observations
+                updates.append(seen[1])
+        for node, execution_id in list(run.stopping):
+            if not self.may_still_run(run, execution_id):
+                run.stopping.discard((node, execution_id))
+                found.append(Observation(node, execution_id, AttemptPhase.GONE))
+        results, run.launch_results = run.launch_results, []
+        updates += [
+            PendingJobUpdate(result.node, result.execution_id, name, succeeded=False)
+            for result in results
+            if result.phase is AttemptPhase.FAILED  # perhaps after its Job was made
+            for name in run.jobs_of.get(result.execution_id, ())
+        ]
+        return ObservationBatch(run, [*results, *found], updates)
+
+    def may_still_run(self, run: ActiveRun, execution_id: str) -> bool:
+        """Return whether something of an execution may still run, or is still being made."""
+        if execution_id in run.launching:
+            return True
+        for name in run.jobs_of.get(execution_id, ()):
+            if name in run.making or any(pod.program_alive for pod in self._pods_of(run, name)):
+                return True
+            job = self._cache.jobs(run.owner.uid).get(name)
+            if job is not None and not job.ended:
+                return True
+        return False
+
+    def _execution(self, run: ActiveRun, name: str) -> Execution | None:
+        """Return what a Job runs, if its name says the same as its annotations."""
+        known = run.executions.get(name)
+        if known is not None:
+            return known
+        job = self._cache.jobs(run.owner.uid).get(name)
+        if job is None:
+            return None
+        if job_name(run.owner.name, run.owner.uid, job.execution, job.restart) != name:
+            return None
+        execution = Execution(job.node, job.execution, job.restart, job.uid)
+        run.add(name, execution)
+        return execution
+
+    async def _look_at(
+        self, run: ActiveRun, node: str, execution_id: str
+    ) -> tuple[ExecutionReport, PendingJobUpdate] | None:
+        """Report on an execution; None: there is nothing new to say of it."""
+        names = run.jobs_of.get(execution_id)
+        if not names:
+            return None
+        name = names[-1]
+        job = self._cache.jobs(run.owner.uid).get(name)
+        if job is None and not run.executions[name].uid:
+            # Missing in the cache: only the server can say that it is gone.
+            job = await self._ask(run, name)
+            name = names[-1]
+        pods = self._pods_of(run, name)
+        if job is not None and job.ended and job.managed_by and not pods:
+            return None  # recorded, and released
+        if execution_id in run.launching and not pods:
+            return None  # its launch says what becomes of it
+        if job is not None and job.suspended:
+            self._mark_suspend_deletions(job, pods)
+        pods = [pod for pod in pods if not self._cache.ended_by_suspension(pod) or pod.alive]
+        report = await self._report(run, node, execution_id, job, pods)
+        if report.needs_pod and job is not None:
+            self._launcher.ensure_pod(run, node, execution_id, job)
+        if report.look_again is not None:
+            run.look_later(name, report.look_again)
+        if report.lost_since is not None:
+            await self._give_up(run, node, name, report.lost_since)
+        return report, _update(report, node, execution_id, name, pods)
+
+    async def _report(
+        self,
+        run: ActiveRun,
+        node: str,
+        execution_id: str,
+        job: JobView | None,
+        pods: Sequence[PodView],
+    ) -> ExecutionReport:
+        stuck_for = _stuck_for(run, pods, time.monotonic())
+        age = time.time() - job.created_at if job is not None else 0.0
+        report = observe(node, execution_id, job, pods, stuck_for=stuck_for, age=age)
+        if not report.ask_why or job is None:
+            return report
+        words = await self._why_no_pod(job)
+        return observe(
+            node, execution_id, job, pods, stuck_for=stuck_for, age=age, failed_create=words
+        )
+
+    async def _why_no_pod(self, job: JobView) -> str:
+        """Return what the Events of a Job of the built-in controller say about its lack of Pods."""
+        try:
+            events = await self._gateway.list_events(job.namespace, job.uid)
+        except ApiError:
+            return ""
+        failed = [event for event in events if event.get("reason") == "FailedCreate"]
+        latest = max(failed, key=lambda event: str(event.get("lastTimestamp") or ""), default={})
+        return str(latest.get("message") or "")
+
+    async def _give_up(self, run: ActiveRun, node: str, name: str, since: float) -> None:
+        """Delete Pods on a machine that does not answer, if their node says so, after a while."""
+        planned = run.engine.plan.nodes.get(node)
+        after = planned.definition.force_restart_after_seconds if planned is not None else None
+        if after is None:
+            return
+        if (left := since + after - time.time()) > 0:
+            run.look_later(name, left)
+            return
+        for pod in self._pods_of(run, name):
+            if pod.alive:
+                log.warning("%s/%s: %s is given up: its machine is lost", *run.key, pod.name)
+                await self._gateway.delete_pod(pod.namespace, pod.name, pod.uid, force=True)
+
+    def _mark_suspend_deletions(self, job: JobView, pods: Iterable[PodView]) -> None:
+        """Mark Pods deleted because their Job is suspended, perhaps by an earlier operator."""
+        for pod in pods:
+            if pod.asked_to_end:
+                self._cache.mark_suspend_deletion(pod.uid)
+                self._jobs.changed(job.uid)
+
+    async def _ask(self, run: ActiveRun, name: str) -> JobView | None:
+        """Ask for the latest Job of an execution that the cache does not have."""
+        missing = run.executions[name]
+        state = run.engine.status.nodes.get(missing.node)
+        for restart in range(state.disruptions if state is not None else 0, -1, -1):
+            name = job_name(run.owner.name, run.owner.uid, missing.id, restart)
+            try:
+                body = await self._gateway.get_job(run.owner.namespace, name)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                if uid := self._cache.orphaned_job_uid(run.owner.namespace, name):
+                    self._take_up_orphans(run, name, replace(missing, restart=restart, uid=uid))
+                    return None
+                continue
+            job = self._cache.put_job(body)
+            if job is None or job.run_uid != run.owner.uid:
+                return None
+            run.add(name, Execution(job.node, job.execution, job.restart, job.uid))
+            return job
+        return None
+
+    def _take_up_orphans(self, run: ActiveRun, name: str, execution: Execution) -> None:
+        """Wait for Pods whose Job is gone, as an operator that saw it go would."""
+        namespace, uid = run.owner.namespace, run.owner.uid
+        node, id_, restart = execution.node, execution.id, execution.restart
+        gone = JobView(namespace, name, execution.uid, "", uid, node, id_, restart, deleting=True)
+        self._cache.remember(gone)
+        run.add(name, execution)
+
+    def _pods_of(self, run: ActiveRun, name: str) -> list[PodView]:
+        """Return the Pods of a Job by its name; they may outlive it."""
+        execution = run.executions.get(name)
+        return self._cache.pods(execution.uid) if execution is not None else []
+
+
+def _stuck_for(run: ActiveRun, pods: Sequence[PodView], now: float) -> float:
+    """Return for how long a Pod has been seen to wait for what may never come."""
+    for pod in pods:
+        if pod.outlived:
+            return now - run.stuck.setdefault((pod.uid, "outlived"), now)
+        if pod.alive and pod.waiting not in _STARTING:
+            return now - run.stuck.setdefault((pod.uid, "waiting"), now)
+    return 0.0
+
+
+def _update(
+    report: ExecutionReport,
+    node: str,
+    execution_id: str,
+    name: str,
+    pods: Iterable[PodView],
+) -> PendingJobUpdate:
+    last = report.observations[-1]
+    update = PendingJobUpdate(
+        node, execution_id, name, remove=report.remove, remove_pods=report.remove_pods
+    )
+    if last.phase in (AttemptPhase.SUCCEEDED, AttemptPhase.FAILED):
+        return replace(update, succeeded=last.phase is AttemptPhase.SUCCEEDED)
+    if last.phase is AttemptPhase.DISRUPTED:
+        disrupted = tuple(pod for pod in pods if not pod.alive and not pod.gone)
+        return replace(update, disrupted_pods=disrupted)
+    return update

@@ -1,0 +1,160 @@
+"""Requests of a run, from the annotations of users to the engine and out again.
+
+They are accepted by one patch, given to the engine, and taken out once the status that carries
+them out is written: exactly once, whatever crashes in between (semantics.md 8).
+"""
+
+from typing import Any
+
+from podium.api.problems import InvalidError
+from podium.api.resources import WorkflowRun
+from podium.api.source.files import parse
+from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.events import Recorder, Subject
+from podium.cluster.kube.views import RunView, dig
+from podium.cluster.runs import requests
+from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.requests import Accepted
+from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError, describe
+from podium.cluster.watch.store import Cache, RunKey
+from podium.engine import Plan, Request, RerunRequest, RestoreRequest, initial_context
+
+__all__ = ["RequestHandler"]
+
+
+class RequestHandler:
+    """Accepts requests, hands them on, and clears them."""
+
+    def __init__(
+        self, gateway: Gateway, cache: Cache, recorder: Recorder, definitions: Definitions
+    ) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._recorder = recorder
+        self._definitions = definitions
+        self._parsed: dict[RunKey, tuple[str, list[Accepted] | None]] = {}
+        """The accepted requests of runs, with the text that they were parsed from."""
+
+    def forget(self, key: RunKey) -> None:
+        """Drop what is kept of a run."""
+        self._parsed.pop(key, None)
+
+    def pending(self, view: RunView) -> bool:
+        """Return whether a run has accepted requests."""
+        return requests.ACCEPTED in view.annotations
+
+    async def accept(self, view: RunView, run: ActiveRun | None) -> RunView:
+        """Turn requests in annotations into accepted ones; refuse what cannot be understood."""
+        subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)
+        loaded = self._accepted(view)
+        if loaded is None:
+            self._recorder.warn(
+                subject,
+                requests.REFUSED["rerun"],
+                f"annotation {requests.ACCEPTED} was damaged and is removed: it is Podium's own,"
+                f" set {requests.RERUN} instead",
+            )
+            view = await self._patch(
+                view, run, requests.drop_patch(view.annotations, view.version, [])
+            )
+        accepted = list(loaded or ())
+        new = requests.parse_annotations(view.annotations, view.uid, view.version)
+        if new is None:
+            return view
+        for reason, refusal in new.refusals:
+            self._recorder.warn(subject, reason, refusal)
+        for request in new.requests:
+            if any(request.id == each.id for each in accepted):
+                continue
+            if not requests.within_limits([*accepted, request]):
+                message = (
+                    f"{len(accepted)} requests wait already, with this one they are too many or too"
+                    f" long (at most {requests.MAX_PENDING}, of {requests.MAX_PENDING_BYTES}"
+                    " bytes): ask again when they are carried out"
+                )
+                self._recorder.warn(subject, requests.REFUSED[request.kind], message)
+                continue
+            accepted.append(request)
+        operations = requests.accept_patch(view.annotations, view.version, accepted)
+        return await self._patch(view, run, operations)
+
+    async def for_engine(self, run: ActiveRun, view: RunView) -> list[Request]:
+        """Return the accepted requests as the engine takes them.
+
+        What cannot be one is refused after the next write.
+        """
+        found: list[Request] = []
+        refused = {identity for identity, _, _ in run.after_write.refusals}
+        for request in self._accepted(view) or []:
+            if request.id in run.engine.status.handled_requests or request.id in refused:
+                run.urgent = True  # it is to be taken out, which a crash may have prevented
+                continue
+            try:
+                found.append(await self._for_engine(run, view, request))
+            except (InvalidError, WorkflowNotFoundError) as error:
+                message = f"revision latest: {describe(error)}"
+                refusal = (request.id, requests.REFUSED[request.kind], message)
+                run.after_write.refusals.append(refusal)
+        return found
+
+    async def _for_engine(self, run: ActiveRun, view: RunView, request: Accepted) -> Request:
+        if request.kind == "restore":
+            return RestoreRequest(request.id, request.version)
+        plan = context = None
+        if request.latest:
+            plan = await self._latest(run, view)
+            resource = parse(await self._gateway.get_run(*run.key))
+            assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
+            context = initial_context(plan, resource.spec)
+        return RerunRequest(
+            request.id, request.nodes, request.cascade, request.context, plan, context
+        )
+
+    async def _latest(self, run: ActiveRun, view: RunView) -> Plan:
+        if not view.workflow:
+            raise WorkflowNotFoundError("")
+        return await self._definitions.latest(run.owner.namespace, view.workflow)
+
+    async def clear(
+        self, run: ActiveRun, view: RunView, refusals: list[tuple[str, str, str]]
+    ) -> None:
+        """Take out of the accepted requests what was carried out or refused."""
+        accepted = self._accepted(view)
+        if not accepted:
+            return
+        done = {*(run.persisted_status.get("handledRequests") or [])}
+        for identity, reason, message in refusals:
+            done.add(identity)
+            self._recorder.warn(run.subject, reason, message)
+        left = [request for request in accepted if request.id not in done]
+        if len(left) < len(accepted):
+            operations = requests.drop_patch(view.annotations, view.version, left)
+            await self._patch(view, run, operations)
+
+    async def refuse_all(self, view: RunView, message: str) -> None:
+        """Refuse all accepted requests of a run that cannot carry out any."""
+        subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)
+        kinds = dict.fromkeys(each.kind for each in self._accepted(view) or ()) or {"rerun": None}
+        for kind in kinds:
+            self._recorder.warn(subject, requests.REFUSED[kind], message)
+        await self._patch(view, None, requests.drop_patch(view.annotations, view.version, []))
+
+    def _accepted(self, view: RunView) -> list[Accepted] | None:
+        """Return the accepted requests, parsed once as long as they stay the same."""
+        text = view.annotations.get(requests.ACCEPTED)
+        key = (view.namespace, view.name)
+        if text is None:
+            self._parsed.pop(key, None)
+            return []
+        known = self._parsed.get(key)
+        if known is None or known[0] != text:
+            known = self._parsed[key] = (text, requests.load_accepted(view.annotations))
+        return known[1]
+
+    async def _patch(
+        self, view: RunView, run: ActiveRun | None, operations: list[dict[str, Any]]
+    ) -> RunView:
+        body = await self._gateway.patch_run(view.namespace, view.name, operations)
+        if run is not None and run.version == view.version:
+            run.version = str(dig(body, "metadata", "resourceVersion"))
+        return self._cache.put_run(body) or view

@@ -1,0 +1,133 @@
+"""Events of the API server taken in: into the cache, and on to whom they concern."""
+
+from typing import Any, Protocol
+
+from podium.cluster.kube.views import JobView, RunView, job_view
+from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.workqueue import Priority
+
+__all__ = ["Ingest", "Listener"]
+
+
+class Listener(Protocol):
+    """Who hears of what the cache has taken in."""
+
+    def run_changed(self, key: RunKey, priority: Priority) -> None:
+        """Hear of a WorkflowRun that came, changed or went."""
+        ...
+
+    def active_runs_changed(self, namespace: str, workflow: str) -> None:
+        """Hear that another number of runs of a Workflow is active."""
+        ...
+
+    def workflow_changed(self, key: RunKey, priority: Priority) -> None:
+        """Hear of a Workflow whose definition was not looked at yet."""
+        ...
+
+    def workflow_appeared(self, namespace: str) -> None:
+        """Hear of a Workflow that runs may wait for."""
+        ...
+
+    def job_changed(self, job: JobView) -> None:
+        """Hear of a change of a run's Job, or of a Pod of it."""
+        ...
+
+    def managed_job_changed(self, job_uid: str) -> None:
+        """Hear of a Job, or a Pod with a finalizer, that may have to be looked after."""
+        ...
+
+    def forget_events(self, uid: str) -> None:
+        """Hear of an object that went."""
+        ...
+
+
+class Ingest:
+    """Takes events in. Nothing here waits, and nothing raises for what an object holds."""
+
+    def __init__(self, cache: Cache, listener: Listener) -> None:
+        self._cache = cache
+        self._listener = listener
+
+    def run_event(self, kind: str | None, body: Any) -> None:
+        """Take in a WorkflowRun; `kind` is None for one that was listed at start-up."""
+        meta = body["metadata"]
+        key = (meta["namespace"], meta["name"])
+        before = self._cache.runs.get(key)
+        if kind == "DELETED":
+            self._cache.drop_run(key, meta["uid"])
+            self._cache.add_tombstone(body)
+            self._listener.forget_events(meta["uid"])
+        else:
+            view = self._cache.put_run(body)
+            if view is before and view is not None:
+                return
+        after = self._cache.runs.get(key)
+        self._listener.run_changed(key, _priority(kind, before, after))
+        view = after or before
+        if view is not None and (before is None or before.ended) != (after is None or after.ended):
+            self._listener.active_runs_changed(key[0], view.workflow)
+
+    def run_gone(self, view: RunView) -> None:
+        """Take in that a run is not there any more, although no event told of its deletion."""
+        meta = {"namespace": view.namespace, "name": view.name, "uid": view.uid}
+        self.run_event("DELETED", {"metadata": meta})
+
+    def workflow_event(self, kind: str | None, body: Any) -> None:
+        """Take in a Workflow."""
+        meta = body["metadata"]
+        key = (meta["namespace"], meta["name"])
+        if kind == "DELETED":
+            self._cache.workflows.pop(key, None)
+            self._listener.forget_events(meta["uid"])
+            return
+        view = self._cache.put_workflow(body)
+        if view is None:
+            return
+        if view.generation != view.observed_generation:
+            priority = Priority.LOW if kind is None else Priority.NORMAL
+            self._listener.workflow_changed(key, priority)
+        self._listener.workflow_appeared(key[0])
+
+    def job_event(self, kind: str, body: Any) -> None:
+        """Take in a Job of a run."""
+        if kind == "LOST":
+            view = self._cache.lose_job(body["metadata"]["uid"])
+        elif kind == "DELETED":
+            view = job_view(body)
+            if view is not None:
+                self._cache.drop_job(view)
+        else:
+            view = self._cache.put_job(body)
+        if kind in ("LOST", "DELETED"):
+            self._cache.add_tombstone(body)
+        if view is not None:
+            self._listener.job_changed(view)
+            self._listener.managed_job_changed(view.uid)
+
+    def pod_event(self, kind: str, body: Any) -> None:
+        """Take in a Pod of a run."""
+        if kind == "LOST":
+            job = self._cache.lose_pod(body["metadata"]["uid"])
+        elif kind == "DELETED":
+            known = self._cache.put_pod(body) if self._cache.has_pod(body) else None
+            job = self._cache.lose_pod(body["metadata"]["uid"]) if known is not None else None
+        else:
+            known = self._cache.put_pod(body)
+            if known is None:
+                return
+            job = known[1]
+            if known[0].finalizer is not None:
+                self._listener.managed_job_changed(known[0].job_uid)
+        if kind in ("LOST", "DELETED"):
+            self._cache.add_tombstone(body)
+        if job is not None:
+            self._listener.job_changed(job)
+
+
+def _priority(kind: str | None, before: RunView | None, after: RunView | None) -> Priority:
+    """Return how soon a run comes: `kind` is None for one that was listed."""
+    if before is not None and after is not None:
+        same = (after.generation, after.annotations) == (before.generation, before.annotations)
+        # Such as a cancel, which must not wait.
+        return Priority.NORMAL if same else Priority.USER
+    return Priority.LOW if kind is None or before is None else Priority.NORMAL

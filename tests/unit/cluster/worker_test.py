@@ -1,0 +1,96 @@
+"""What a worker makes of how a reconciliation went."""
+
+import logging
+
+import pytest
+
+from podium.cluster.kube.errors import ApiError, ConflictError
+from podium.cluster.metrics import Metrics
+from podium.cluster.worker import Result, TerminalError, Worker, reconcile_id
+from podium.cluster.workqueue import KeyQueue
+
+
+class Reconciler:
+    """Gives or raises what it is told."""
+
+    def __init__(self):
+        self.outcomes = []
+        self.ids = []
+        self.told = []
+
+    async def reconcile(self, key):
+        self.ids.append(reconcile_id.get())
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def failed(self, key, error, wait):
+        self.told.append((key, str(error), wait))
+
+
+class World:
+    def __init__(self, monkeypatch):
+        self.reconciler, self.metrics, self.later = Reconciler(), Metrics(), []
+        queue = KeyQueue()
+        monkeypatch.setattr(queue, "add_after", lambda *call: self.later.append(call))
+        self.worker = Worker(queue, lambda _: ("Thing", self.reconciler), self.metrics)
+
+    async def work(self, *outcomes):
+        self.reconciler.outcomes = [*outcomes]
+        for _ in outcomes:
+            await self.worker.work_on("x")
+        return self.later
+
+    def counted(self, outcome):
+        labels = {"kind": "Thing", "outcome": outcome}
+        return self.metrics.registry.get_sample_value("podium_reconcile_total", labels) or 0
+
+
+@pytest.fixture
+def world(monkeypatch):
+    return World(monkeypatch)
+
+
+async def test_a_result_says_when_the_object_is_due_again(world):
+    assert await world.work(Result()) == []
+    assert await world.work(Result(requeue_after=7.0)) == [("x", 7.0)]
+    assert (world.counted("success"), world.counted("error")) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "waits", "told"),
+    [
+        (ValueError("odd"), [0.5, 1, 2, 4, 8], 2),
+        (ApiError(403, "Forbidden", "no"), [0.5, 1, 2, 4, 8], 2),
+        (ApiError(503, "Unavailable", "no"), [0.5, 1, 2, 4, 8], 0),
+        (ApiError(404, "NotFound", "no"), [0.5, 1, 2, 4, 8], 0),
+        (ApiError(409, "Conflict", "no"), [0.1, 0.2, 0.4, 0.8, 1.6], 0),
+        (ConflictError(), [0.1, 0.2, 0.4, 0.8, 1.6], 0),
+        (ApiError(403, "Forbidden", "no", causes=["NamespaceTerminating"]), [], 0),
+        (TerminalError("never"), [], 5),
+    ],
+    ids=str,
+)
+async def test_what_failed_comes_again_later_and_later(world, error, waits, told):
+    assert await world.work(*[error] * 5) == [("x", pytest.approx(wait)) for wait in waits]
+    assert len(world.reconciler.told) == told
+    assert world.counted("error") == 5
+
+
+async def test_a_terminal_error_is_told_without_a_next_time(world):
+    await world.work(TerminalError("never"))
+    assert world.reconciler.told == [("x", "never", None)]
+
+
+async def test_failures_are_forgotten_only_once_they_are_overcome(world):
+    error = ValueError("odd")
+    await world.work(error, Result(recovered=False), error, Result(), error)
+    assert [wait for _, wait in world.later] == [0.5, 1.0, 0.5]
+
+
+async def test_each_reconciliation_has_an_id_in_the_logs(world, caplog):
+    with caplog.at_level(logging.INFO):
+        await world.work(Result(), Result())
+    assert len(set(world.reconciler.ids)) == 2
+    assert all(world.reconciler.ids)
