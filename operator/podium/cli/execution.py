@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -20,12 +19,14 @@ from podium.cli.summary import summary
 from podium.engine import (
     Changes,
     Emit,
-    Engine,
     Plan,
     Request,
-    RunInfo,
+    RequestRefusedError,
+    RerunPlan,
+    RestorePlan,
     check_start,
     initial_context,
+    plan_request,
 )
 from podium.local.secrets import Mask, known_values, load_secrets, secret_variables
 from podium.local.shell import LocalRun
@@ -57,14 +58,13 @@ def require_startable(plan: Plan, spec: WorkflowRunSpec) -> None:
     raise click.exceptions.Exit(ExitCode.USAGE)
 
 
-def require_accepted(run: OpenRun, request: Request) -> None:
-    """Raise `CliError` if a request would be refused: an engine is asked, on a copy."""
-    info = RunInfo(run.record.name, run.record.uid)
-    status = run.status.model_copy(deep=True)
-    engine = Engine(run.plan, info, initial_context(run.plan, run.record.spec), status)
-    for action in engine.step(time.time(), requests=[request]):
-        if isinstance(action, Emit) and action.reason in ("RerunRefused", "RestoreRefused"):
-            raise CliError(action.message)
+def require_accepted(run: OpenRun, request: Request) -> RerunPlan | RestorePlan:
+    """Return what a request would do. Raises `CliError` if it would be refused."""
+    context = initial_context(run.plan, run.record.spec)
+    try:
+        return plan_request(run.plan, run.status, context, request)
+    except RequestRefusedError as refusal:
+        raise CliError(str(refusal)) from None
 
 
 def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ()) -> ExitCode:

@@ -6,7 +6,8 @@ from typing import Any
 
 from podium import contracts, executors, expressions
 from podium.api.problems import Path, Problem, Severity
-from podium.api.workflow import EdgeType, Node, WorkflowSpec
+from podium.api.reasons import RETRYABLE, NodeReason
+from podium.api.workflow import EdgeType, Node, RetryPolicy, WorkflowSpec
 from podium.dag.graph import DagEdge, Graph
 from podium.dag.literals import literal_templates
 from podium.dag.references import ReferenceChecks
@@ -28,6 +29,7 @@ class DefinitionChecks:
         """Return all that is wrong, errors and warnings."""
         if self.spec.inputs is not None:
             self._schema(("inputs",), self.spec.inputs)
+        self._retry_on(("defaults",), self.spec.defaults.retry_policy)
         for node in self.dag.nodes.values():
             self._node(self.dag.node_paths[node.id], node)
         for dag_edge in self.dag.edges:
@@ -51,6 +53,7 @@ class DefinitionChecks:
 
     def _node(self, path: Path, node: Node) -> None:
         self._executor(path, node)
+        self._retry_on(path, node.retry_policy)
         if node.condition is not None:
             self._condition((*path, "condition"), node.condition, node=node.id)
         if node.output_contract is not None and node.output_contract.schema_ is not None:
@@ -65,6 +68,28 @@ class DefinitionChecks:
             self.references.required_field((*here, "requiredFields", position), node, name)
         for position, name in enumerate(contract.include):
             self.references.ancestor((*here, "include", position), node.id, name)
+
+    def _retry_on(self, path: Path, policy: RetryPolicy | None) -> None:
+        """Find reasons that are misspelt, and those that no retry could change.
+
+        A program may give a reason of its own, and the kubelet one that is not known here: a word
+        that resembles none of ours is a warning.
+        """
+        known = {reason.value for reason in NodeReason}
+        for position, reason in enumerate((policy and policy.retry_on) or ()):
+            where = (*path, "retryPolicy", "retryOn", position)
+            if reason in RETRYABLE:
+                continue
+            if reason in known:
+                self._warning(where, f"{reason!r} is never tried again")
+            elif hint := self.dag.did_you_mean(reason, RETRYABLE):
+                self._error(where, f"unknown reason {reason!r}{hint}")
+            else:
+                self._warning(
+                    where,
+                    f"unknown reason {reason!r}, which only a program of yours can give; known are"
+                    f" {', '.join(RETRYABLE)}",
+                )
 
     def _executor(self, path: Path, node: Node) -> None:
         if node.executor is None:

@@ -141,12 +141,12 @@ class Graph:
         """Say which name was probably meant, as long as the comparisons for that are few."""
         import difflib  # noqa: PLC0415 - only on the way to an error
 
-        names = list(known)
+        names = {each.casefold(): each for each in known}
         self._hints_left -= len(names)
         if self._hints_left < 0 or len(name) > _HINT_CHARACTERS:
             return ""
-        close = difflib.get_close_matches(name, names, n=1)
-        return f"; did you mean {close[0]!r}?" if close else ""
+        close = difflib.get_close_matches(name.casefold(), names, n=1)
+        return f"; did you mean {str(names[close[0]])!r}?" if close else ""
 
     # Questions about the graph
 

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
         not_started,
     )
     from podium.engine.plan import Plan, PlanEdge, PlanNode, definition_digest
+    from podium.engine.rerun_plan import (
+        RequestRefusedError,
+        RerunPlan,
+        RestorePlan,
+        plan_request,
+    )
     from podium.engine.start import (
         check_context,
         check_start,
@@ -51,6 +57,7 @@ _HOMES = {
         *("Request", "RerunRequest", "RestoreRequest", "RunInfo", "Stop", "WakeAt", "not_started"),
     ),
     "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest"),
+    "rerun_plan": ("RequestRefusedError", "RerunPlan", "RestorePlan", "plan_request"),
     "start": (
         *("check_context", "check_start", "initial_context", "initial_status", "required_keys"),
     ),
@@ -72,7 +79,10 @@ __all__ = [
     "PlanEdge",
     "PlanNode",
     "Request",
+    "RequestRefusedError",
+    "RerunPlan",
     "RerunRequest",
+    "RestorePlan",
     "RestoreRequest",
     "RunInfo",
     "Stop",
@@ -88,6 +98,7 @@ __all__ = [
     "initial_status",
     "load_status",
     "not_started",
+    "plan_request",
     "recorded_outcome",
     "required_keys",
     "set_condition",

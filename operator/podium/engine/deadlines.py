@@ -1,11 +1,12 @@
 """Deadlines: what is due by the clock, of nodes and of the run."""
 
+from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.joins import Joins
 from podium.engine.outcomes import cancel_pending, fail
 from podium.engine.plan import PlanNode
 from podium.engine.ready_queue import RUN_TIMER, ReadyQueue
-from podium.engine.state import RUN_TIMEOUT, RunState
+from podium.engine.state import RunState
 
 __all__ = ["expire"]
 
@@ -16,7 +17,7 @@ def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
         if name == RUN_TIMER:
             if run.status.deadline == moment and not run.status.phase.ended:
                 seconds = run.plan.spec.timeout_seconds
-                cancel_pending(run, RUN_TIMEOUT, f"the run took longer than {seconds} s")
+                cancel_pending(run, NodeReason.RUN_TIMEOUT, f"the run took longer than {seconds} s")
             continue
         state = run.known(name)
         if state is None:
@@ -30,13 +31,13 @@ def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
 
 def _time_out(run: RunState, queue: ReadyQueue, node: PlanNode, state: NodeState) -> None:
     if state.started_at is None:
-        reason = "StartTimeout"
+        reason = NodeReason.START_TIMEOUT
         message = (
             f"the program did not start within {node.start_timeout:g} s"
             f" (startTimeoutSeconds): {state.reason} {state.message}".rstrip(": ")
         )
     else:
-        reason = "Timeout"
+        reason = NodeReason.TIMEOUT
         message = f"took longer than {node.timeout:g} s (timeoutSeconds)"
     run.stop(node.id, state.execution_id or "", reason)
     fail(run, queue, node.id, run.now, reason, message)

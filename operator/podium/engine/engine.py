@@ -16,6 +16,7 @@ loops have `Joins.propagate` decide what follows.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from podium.api.reasons import NodeReason
 from podium.api.run import WorkflowRunStatus
 from podium.engine.deadlines import expire
 from podium.engine.executions import execution_number
@@ -29,7 +30,7 @@ from podium.engine.plan import Plan
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.rebuild import rebuild
 from podium.engine.reruns import Reruns
-from podium.engine.state import RUN_CANCELLED, Changes, RunState
+from podium.engine.state import Changes, RunState
 
 __all__ = ["Changes", "Engine"]
 
@@ -126,7 +127,7 @@ class Engine:
             begin(run, queue, joins)
         unexpected += self._observe(observations)
         if control.cancel:
-            cancel_pending(run, RUN_CANCELLED, "the run was cancelled")
+            cancel_pending(run, NodeReason.RUN_CANCELLED, "the run was cancelled")
         expire(run, queue, joins)
         unknown = [seen for seen in unexpected if not stop_former(run, seen)]
         if not control.suspend and not run.status.phase.ended:

@@ -8,6 +8,7 @@ from typing import Any
 
 from podium import contracts
 from podium.api.base import shorten
+from podium.api.reasons import NodeReason
 from podium.api.run import ContextEdit, ExecutionRecord, NodeState, NodeStatus, WorkflowRunStatus
 
 __all__ = [
@@ -24,7 +25,9 @@ HISTORY = 10
 RECORD_OUTPUT_BYTES = 16_384
 """Bytes of outputs that one node's history keeps; beyond it the oldest records lose theirs."""
 
-_STOPPED = frozenset({"Timeout", "StartTimeout", "TooManyDisruptions"})
+_STOPPED = frozenset(
+    {NodeReason.TIMEOUT, NodeReason.START_TIMEOUT, NodeReason.TOO_MANY_DISRUPTIONS}
+)
 """Reasons of failures whose program did not end by itself."""
 
 

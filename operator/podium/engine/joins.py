@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from podium import expressions
+from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.context import edge_scope
 from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.plan import PlanEdge, PlanNode
 from podium.engine.ready_queue import ReadyQueue
-from podium.engine.state import UPSTREAM_FAILED, RunState
+from podium.engine.state import RunState
 from podium.engine.trigger_rules import EdgeCounts, Verdict, verdict
 
 __all__ = ["EdgeState", "Joins"]
@@ -109,7 +110,7 @@ class Joins:
             case NodeStatus.FAILED:
                 allowed = run.plan.nodes[edge.source].definition.allow_failure
                 return EdgeState.ACTIVE if allowed else EdgeState.FAILED
-            case NodeStatus.SKIPPED if source.reason != UPSTREAM_FAILED:
+            case NodeStatus.SKIPPED if source.reason != NodeReason.UPSTREAM_FAILED:
                 return EdgeState.INACTIVE
             case _:
                 return EdgeState.FAILED
@@ -131,7 +132,7 @@ class Joins:
             and run.status.nodes[node].status is NodeStatus.FAILED
             and not planned.definition.allow_failure
         ):
-            cancel_pending(run, "FailFast", f"{node} failed and failFast is set")
+            cancel_pending(run, NodeReason.FAIL_FAST, f"{node} failed and failFast is set")
             return []
         edges = (run.plan.edges[index] for index in planned.outgoing)
         return [edge.target for edge in edges if self.decide_edge(edge)]
@@ -164,10 +165,10 @@ class Joins:
         try:
             holds = expressions.evaluate_condition(node.condition, self._run.node_scope(node.id))
         except expressions.ExpressionError as error:
-            return NodeStatus.FAILED, "ConditionError", f"condition: {error}"
+            return NodeStatus.FAILED, NodeReason.CONDITION_ERROR, f"condition: {error}"
         if holds:
             return NodeStatus.READY, "", ""
-        return NodeStatus.SKIPPED, "ConditionFalse", node.condition.source
+        return NodeStatus.SKIPPED, NodeReason.CONDITION_FALSE, node.condition.source
 
     def _join(self, node: PlanNode) -> tuple[NodeStatus, str, str]:
         """Return what the incoming edges make of a node."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from podium import executors, expressions
+from podium.api.reasons import NodeReason
 from podium.engine.context import InputProblem, node_input
 from podium.engine.joins import Joins
 from podium.engine.model import Launch
@@ -30,12 +31,12 @@ def _launch(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
             run.plan, run.info, node, execution, run.status.nodes, run.outputs, run.context
         )
     except InputProblem as problem:
-        fail_unstarted(run, queue, node.id, "InputContract", str(problem))
+        fail_unstarted(run, queue, node.id, NodeReason.INPUT_CONTRACT, str(problem))
         return
     try:
         config = _config(run, node)
     except expressions.ExpressionError as error:
-        fail_unstarted(run, queue, node.id, "ConditionError", f"config: {error}")
+        fail_unstarted(run, queue, node.id, NodeReason.CONDITION_ERROR, f"config: {error}")
         return
     warnings = [f"requiredFields: {waived}" for waived in given.waived]
     if run.info.recorded and node.definition.executor in executors.PERSONA_EXECUTORS:

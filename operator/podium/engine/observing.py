@@ -1,7 +1,11 @@
 """Observing: what a shell saw of executions, and what it makes of their nodes."""
 
+from collections.abc import Callable
+from typing import Final
+
 from podium import contracts
 from podium.api.base import shorten
+from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.executions import execution_number
 from podium.engine.history import recorded_outcome
@@ -10,7 +14,7 @@ from podium.engine.outcomes import complete, disrupt, fail
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
 
-__all__ = ["observe", "stop_former", "stop_unknown"]
+__all__ = ["ON_PHASE", "observe", "stop_former", "stop_unknown"]
 
 _LIVE = (AttemptPhase.LAUNCHED, AttemptPhase.WAITING, AttemptPhase.RUNNING)
 
@@ -32,23 +36,7 @@ def observe(run: RunState, queue: ReadyQueue, seen: Observation) -> bool:
         return False
     if seen.attempt and seen.attempt in executions.disrupted:
         return True
-    if seen.phase is AttemptPhase.REFUSED:
-        _refused(run, queue, seen, state)
-        return True
-    _launched(run, seen, state)
-    match seen.phase:
-        case AttemptPhase.WAITING:
-            _waiting(run, queue, seen, state)
-        case AttemptPhase.RUNNING:
-            _started(run, queue, seen, state)
-        case AttemptPhase.SUCCEEDED:
-            _succeeded(run, queue, seen, state)
-        case AttemptPhase.FAILED:
-            _failed(run, queue, seen, state)
-        case AttemptPhase.DISRUPTED:
-            disrupt(run, queue, seen)
-        case _:
-            pass
+    ON_PHASE[seen.phase](run, queue, seen, state)
     return True
 
 
@@ -93,7 +81,7 @@ def stop_unknown(run: RunState, seen: Observation) -> None:
 def _stop_seen(run: RunState, seen: Observation) -> None:
     is_live = seen.phase in _LIVE
     if is_live and not run.executions.is_stopping(seen.node, seen.execution_id):
-        run.stop(seen.node, seen.execution_id, "Unexpected")
+        run.stop(seen.node, seen.execution_id, NodeReason.UNEXPECTED)
 
 
 # Phases of the current execution
@@ -110,8 +98,8 @@ def _refused(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeSta
         run.emit(EventType.WARNING, seen.reason, seen.message, seen.node)
 
 
-def _launched(run: RunState, seen: Observation, state: NodeState) -> None:
-    """Note that the execution exists; true of every observation but REFUSED."""
+def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    """Note that the execution exists."""
     if state.status is NodeStatus.RUNNING:
         is_restarted = seen.node in run.executions.restarting or seen.attempt != ""
         if is_restarted and state.next_attempt_at is not None:  # after a disruption
@@ -132,6 +120,7 @@ def _launched(run: RunState, seen: Observation, state: NodeState) -> None:
 
 
 def _waiting(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    _launched(run, queue, seen, state)
     if state.started_at is not None:
         if not seen.idle:
             return  # late
@@ -152,6 +141,7 @@ def _set_reason(run: RunState, seen: Observation, state: NodeState) -> None:
 
 
 def _started(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    _launched(run, queue, seen, state)
     _set_reason(run, seen, state)
     if state.started_at is not None:
         return
@@ -164,6 +154,7 @@ def _started(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeSta
 
 
 def _failed(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    _launched(run, queue, seen, state)
     if seen.started_at is not None:
         _started(run, queue, seen, state)
     details = dict(seen.details)
@@ -174,7 +165,7 @@ def _failed(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeStat
         queue,
         seen.node,
         _ended_at(run, seen),
-        seen.reason or "Error",
+        seen.reason or NodeReason.ERROR,
         seen.message,
         retryable=seen.retryable,
         details=details,
@@ -190,12 +181,12 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
             f"the output has {seen.output_limit} bytes or more, and what carries it takes"
             f" less than {seen.output_limit}: hand over a smaller output"
         )
-        fail(run, queue, seen.node, at, "OutputTooLarge", message, retryable=False)
+        fail(run, queue, seen.node, at, NodeReason.OUTPUT_TOO_LARGE, message, retryable=False)
         return
     try:
         output = contracts.parse_output(raw)
     except contracts.OutputNotJSONError as error:
-        fail(run, queue, seen.node, at, "OutputNotJSON", f"$PODIUM_OUTPUT: {error}")
+        fail(run, queue, seen.node, at, NodeReason.OUTPUT_NOT_JSON, f"$PODIUM_OUTPUT: {error}")
         return
     contract = run.plan.nodes[seen.node].definition.output_contract
     own = contract is not None and contract.quality_threshold is not None
@@ -221,6 +212,28 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
     if contract is not None:
         state.contract_fulfilled = True
     complete(run, seen.node, output, at)
+
+
+def _disrupted(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
+    _launched(run, queue, seen, state)
+    disrupt(run, queue, seen)
+
+
+ON_PHASE: Final[
+    dict[AttemptPhase, Callable[[RunState, ReadyQueue, Observation, NodeState], None]]
+] = {
+    AttemptPhase.REFUSED: _refused,
+    AttemptPhase.LAUNCHED: _launched,
+    AttemptPhase.WAITING: _waiting,
+    AttemptPhase.RUNNING: _started,
+    AttemptPhase.SUCCEEDED: _succeeded,
+    AttemptPhase.FAILED: _failed,
+    AttemptPhase.DISRUPTED: _disrupted,
+}
+"""What each phase of a current execution makes of its node; GONE is only of one that was stopped.
+
+All but REFUSED say that the execution exists.
+"""
 
 
 def _ended_at(run: RunState, seen: Observation) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from podium.api.base import format_duration, shorten
+from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeError, NodeState, NodeStatus
 from podium.engine.history import archive
 from podium.engine.model import EventType, Observation
@@ -28,7 +29,7 @@ def complete(run: RunState, node: str, output: dict[str, Any], at: float) -> Non
     run.status.context_version += 1
     state.context_version = run.status.context_version
     took = format_duration(state.duration_seconds or 0)
-    run.emit(EventType.NORMAL, "NodeCompleted", f"in {took}", node)
+    run.emit(EventType.NORMAL, EventReason.NODE_COMPLETED, f"in {took}", node)
     run.ended.append(node)
 
 
@@ -57,7 +58,7 @@ def fail(
     if not is_retried:
         run.transition(node, NodeStatus.FAILED, reason, message)
         state.error = NodeError(reason=reason, message=message, details=dict(details or {}))
-        run.emit(EventType.WARNING, "NodeFailed", f"{reason}: {message}", node)
+        run.emit(EventType.WARNING, EventReason.NODE_FAILED, f"{reason}: {message}", node)
         run.ended.append(node)
         return
     wait = min(
@@ -69,7 +70,7 @@ def fail(
     run.transition(node, NodeStatus.READY, reason, told)
     state.retry_count += 1
     state.next_attempt_at = round(at + wait, 3)
-    run.emit(EventType.WARNING, "NodeRetrying", f"{reason}: {told}", node)
+    run.emit(EventType.WARNING, EventReason.NODE_RETRYING, f"{reason}: {told}", node)
     queue.add(node)
 
 
@@ -84,16 +85,16 @@ def disrupt(run: RunState, queue: ReadyQueue, seen: Observation) -> None:
     if state.disruptions > limit and not seen.own:
         message = f"disrupted {state.disruptions} times (maxDisruptions: {limit}), at last:"
         at = run.now if seen.at is None else min(seen.at, run.now)
-        run.stop(node, seen.execution_id, "TooManyDisruptions")
-        fail(run, queue, node, at, "TooManyDisruptions", f"{message} {seen.message}")
+        run.stop(node, seen.execution_id, NodeReason.TOO_MANY_DISRUPTIONS)
+        fail(run, queue, node, at, NodeReason.TOO_MANY_DISRUPTIONS, f"{message} {seen.message}")
         return
     state.started_at = state.deadline = None
-    state.reason = seen.reason or "Disrupted"
+    state.reason = seen.reason or NodeReason.DISRUPTED
     state.message = shorten(seen.message)
     wait = 0.0 if seen.own else min(60.0, 2.0 ** (state.disruptions - 1))
     state.next_attempt_at = round(run.now + wait, 3)
     queue.add(node)
-    run.emit(EventType.WARNING, "NodeDisrupted", f"{state.reason}: {seen.message}", node)
+    run.emit(EventType.WARNING, EventReason.NODE_DISRUPTED, f"{state.reason}: {seen.message}", node)
 
 
 def fail_unstarted(run: RunState, queue: ReadyQueue, node: str, reason: str, message: str) -> None:
@@ -113,9 +114,9 @@ def finish_without_execution(
     state.completed_at = run.now
     if status is NodeStatus.FAILED:
         state.error = NodeError(reason=reason, message=shorten(message))
-        run.emit(EventType.WARNING, "NodeFailed", f"{reason}: {message}", node)
+        run.emit(EventType.WARNING, EventReason.NODE_FAILED, f"{reason}: {message}", node)
     else:
-        run.emit(EventType.NORMAL, "NodeSkipped", f"{reason}: {message}", node)
+        run.emit(EventType.NORMAL, EventReason.NODE_SKIPPED, f"{reason}: {message}", node)
 
 
 def cancel_pending(run: RunState, reason: str, message: str) -> None:

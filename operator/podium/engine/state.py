@@ -8,6 +8,7 @@ from typing import Any
 
 from podium.api.base import shorten
 from podium.api.names import execution_id
+from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.engine.context import node_scope
 from podium.engine.executions import Executions, execution_number
@@ -16,11 +17,8 @@ from podium.engine.model import Action, Emit, EventType, Launch, RunInfo, Stop
 from podium.engine.plan import Plan
 from podium.engine.transitions import TRANSITIONS
 
-__all__ = ["RUN_CANCELLED", "RUN_TIMEOUT", "UPSTREAM_FAILED", "Changes", "RunState"]
+__all__ = ["Changes", "RunState"]
 
-UPSTREAM_FAILED = "UpstreamFailed"
-RUN_CANCELLED = "RunCancelled"
-RUN_TIMEOUT = "RunTimeout"
 MAX_AHEAD = 100
 """Executions that a predecessor may have launched of a node without having written it: a number
 beyond is not Podium's."""
@@ -104,7 +102,7 @@ class RunState:
             )
         self._count(node, state, -1)
         state.status = status
-        state.reason = reason
+        state.reason = str(reason)
         state.message = shorten(message)
         self._count(node, state, +1)
         if status is not NodeStatus.READY:
@@ -158,7 +156,7 @@ class RunState:
                 del self.outputs[node]
         elif (
             state.status is NodeStatus.FAILED and not self.plan.nodes[node].definition.allow_failure
-        ) or (state.status is NodeStatus.SKIPPED and state.reason == UPSTREAM_FAILED):
+        ) or (state.status is NodeStatus.SKIPPED and state.reason == NodeReason.UPSTREAM_FAILED):
             _add(self.bad, node, by)
         elif state.status is NodeStatus.CANCELLED:
             _add(self.cancelled, node, by)

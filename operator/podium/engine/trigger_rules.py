@@ -5,20 +5,21 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from podium.api.reasons import NodeReason
 from podium.api.workflow import TriggerRule
 
 __all__ = ["TRIGGER_RULES", "EdgeCounts", "Verdict", "verdict"]
 
 
 class Verdict(Enum):
-    """What becomes of a node. Those below WAIT end it; the values of skips are their reasons."""
+    """What becomes of a node. Those after WAIT end it; their values are its reasons."""
 
     START = "Start"
     WAIT = "Wait"
-    CONDITION_ERROR = "ConditionError"
-    UPSTREAM_FAILED = "UpstreamFailed"
-    EDGE_INACTIVE = "EdgeInactive"
-    NO_ACTIVE_EDGE = "NoActiveEdge"
+    CONDITION_ERROR = NodeReason.CONDITION_ERROR
+    UPSTREAM_FAILED = NodeReason.UPSTREAM_FAILED
+    EDGE_INACTIVE = NodeReason.EDGE_INACTIVE
+    NO_ACTIVE_EDGE = NodeReason.NO_ACTIVE_EDGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from podium.api.reasons import NodeReason
+
 __all__ = ["FailedProgram", "failed_program", "is_retryable"]
 
 LAST_LINES = 3
@@ -13,7 +15,7 @@ LAST_SIGNAL = 64
 FailedProgram = tuple[str, str, dict[str, Any]]
 """Reason in one word, message, details."""
 
-_FINAL = ("Config", "NoRecordedAnswer")
+_FINAL = (NodeReason.CONFIG, NodeReason.NO_RECORDED_ANSWER)
 """Reasons of the runner that another try would meet again."""
 
 
@@ -31,8 +33,8 @@ def failed_program(code: int, written: str, log: str) -> FailedProgram:
     )
     last = f"; last lines: {words}" if words else ""
     if 128 < code <= 128 + LAST_SIGNAL:
-        return "Signal", f"ended by signal {code - 128}{last}", {"signal": code - 128}
-    return "Error", f"exit code {code}{last}", {}
+        return NodeReason.SIGNAL, f"ended by signal {code - 128}{last}", {"signal": code - 128}
+    return NodeReason.ERROR, f"exit code {code}{last}", {}
 
 
 def is_retryable(reason: str) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from podium import executors
+from podium.api.reasons import NodeReason
 from podium.api.workflow import EnvVar
 from podium.engine import AttemptPhase, Observation, Plan
 from podium.executors.outcome import failed_program, is_retryable
@@ -41,7 +42,7 @@ def ended(
                 execution,
                 AttemptPhase.DISRUPTED,
                 attempt=process.attempt,
-                reason="Interrupted" if was_stopped else "ProcessLost",
+                reason=NodeReason.INTERRUPTED if was_stopped else NodeReason.PROCESS_LOST,
                 message="it was stopped with podium"
                 if was_stopped
                 else "its process ended while podium was not there",
@@ -72,12 +73,14 @@ def ended(
             details=details,
         )
     if problem:
-        return replace(seen, phase=AttemptPhase.FAILED, reason="OutputNotJSON", message=problem)
+        return replace(
+            seen, phase=AttemptPhase.FAILED, reason=NodeReason.OUTPUT_NOT_JSON, message=problem
+        )
     if size >= OUTPUT_LIMIT:
         return replace(
             seen,
             phase=AttemptPhase.FAILED,
-            reason="OutputTooLarge",
+            reason=NodeReason.OUTPUT_TOO_LARGE,
             message=f"the output has {size} bytes, it must have less than {OUTPUT_LIMIT}: hand over"
             " a smaller output, and files in $PODIUM_ARTIFACTS_OUT",
             retryable=False,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.engine import (
     AttemptPhase,
@@ -243,7 +244,7 @@ class LocalRun:
                 remove(folder / left)
             command = self._commands.build(launch, node, self.status)
         except InputTooLarge as problem:
-            return not_started(launch, "InputTooLarge", str(problem))
+            return not_started(launch, NodeReason.INPUT_TOO_LARGE, str(problem))
         except (EnvironmentProblem, OSError, ValueError) as problem:
             return self._not_started(launch, problem)
         process = processes.Process(folder, restart=launch.restart)
@@ -278,7 +279,7 @@ class LocalRun:
                 f"cannot write{where}: {problem.strerror}: make room, then podium resume"
                 f" {self.record.name}"
             )
-        return not_started(launch, "Config", str(problem))
+        return not_started(launch, NodeReason.CONFIG, str(problem))
 
     def _watch_process(self, node: str, execution: str, process: processes.Process) -> None:
         self._processes[execution] = process

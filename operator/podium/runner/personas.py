@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from podium.api.reasons import NodeReason
+
 __all__ = ["Answer", "PersonaError", "RecordedAnswers", "answer"]
 
 MAX_BYTES = 5_000_000
@@ -48,15 +50,15 @@ class RecordedAnswers:
         try:
             text = path.read_bytes()
             if len(text) > MAX_BYTES:
-                raise PersonaError("Config", f"{path}: larger than {MAX_BYTES} bytes")
+                raise PersonaError(NodeReason.CONFIG, f"{path}: larger than {MAX_BYTES} bytes")
             data = yaml.safe_load(text)
         except OSError as error:
-            raise PersonaError("Config", f"{path}: {error.strerror}") from None
+            raise PersonaError(NodeReason.CONFIG, f"{path}: {error.strerror}") from None
         except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-            raise PersonaError("Config", f"{path}: no YAML: {error!s:.200}") from None
+            raise PersonaError(NodeReason.CONFIG, f"{path}: no YAML: {error!s:.200}") from None
         rows = data.get("answers") if isinstance(data, Mapping) else None
         if not isinstance(rows, list):
-            raise PersonaError("Config", f"{path}: answers: must be a list of answers")
+            raise PersonaError(NodeReason.CONFIG, f"{path}: answers: must be a list of answers")
         answers = tuple(_answer(row, f"{path}: answers[{i}]") for i, row in enumerate(rows))
         return cls(answers, str(path))
 
@@ -67,7 +69,7 @@ class RecordedAnswers:
             if all(value is None or value == given for value, given in wanted):
                 return recorded
         raise PersonaError(
-            "NoRecordedAnswer",
+            NodeReason.NO_RECORDED_ANSWER,
             f"no answer is recorded for node {node}, persona {persona}, role {role}",
         )
 
@@ -98,15 +100,15 @@ def answer(
 
 def _answer(row: Any, place: str) -> Answer:
     if not isinstance(row, Mapping) or not isinstance(row.get("output"), Mapping):
-        raise PersonaError("Config", f"{place}.output: must be the JSON object answered")
+        raise PersonaError(NodeReason.CONFIG, f"{place}.output: must be the JSON object answered")
     unknown = set(row) - {"node", "persona", "role", "output", "files", "usage"}
     if unknown:
-        raise PersonaError("Config", f"{place}: unknown field {min(map(str, unknown))!r}")
+        raise PersonaError(NodeReason.CONFIG, f"{place}: unknown field {min(map(str, unknown))!r}")
     if row.get("role") not in (None, "draft", "merge"):
-        raise PersonaError("Config", f"{place}.role: must be draft or merge")
+        raise PersonaError(NodeReason.CONFIG, f"{place}.role: must be draft or merge")
     files = row.get("files") or {}
     if not isinstance(files, Mapping):
-        raise PersonaError("Config", f"{place}.files: must hold NAME: text")
+        raise PersonaError(NodeReason.CONFIG, f"{place}.files: must hold NAME: text")
     return Answer(
         row["output"], row.get("node"), row.get("persona"), row.get("role"),
         {str(name): str(text) for name, text in files.items()},
@@ -118,6 +120,6 @@ def _write(root: Path, name: str, text: str) -> None:
     root = root.resolve()
     path = (root / name).resolve()
     if not path.is_relative_to(root) or path == root:
-        raise PersonaError("Config", f"{name!r} leads out of the node's artifacts")
+        raise PersonaError(NodeReason.CONFIG, f"{name!r} leads out of the node's artifacts")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

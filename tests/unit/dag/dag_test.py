@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.api.problems import Severity, format_path
+from podium.api.reasons import RETRYABLE
 from podium.api.workflow import Edge, Node, WorkflowSpec
 from podium.dag import NEAREST, WorkflowDAG, nearest_ancestors
 
@@ -533,6 +534,37 @@ def test_a_node_needs_an_executor_that_is_known(executor, message):
 
 
 # Limits
+
+
+@pytest.mark.parametrize(
+    ("reason", "meant"),
+    [("Timout", "Timeout"), ("oomkilled", "OOMKilled"), ("OutputContrat", "OutputContract")],
+)
+def test_a_misspelt_reason_to_retry_on_is_refused_with_the_near_one(reason, meant):
+    policy = {"retryPolicy": {"maxAttempts": 2, "retryOn": ["Error", reason]}}
+    message = f"unknown reason '{reason}'; did you mean '{meant}'?"
+    assert only(dag(node("a", **policy))) == (f"spec.nodes[0].retryPolicy.retryOn[1]: {message}")
+    assert only(dag(node("a"), defaults=policy)) == (
+        f"spec.defaults.retryPolicy.retryOn[1]: {message}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "begins"),
+    [
+        ("NoRecordedAnswer", "'NoRecordedAnswer' is never tried again"),
+        ("Scheduling", "'Scheduling' is never tried again"),
+        ("MyOwnWord", "unknown reason 'MyOwnWord', which only a program of yours can give"),
+    ],
+)
+def test_a_reason_that_may_not_be_tried_again_gets_a_warning(reason, begins):
+    graph = dag(node("a", retryPolicy={"retryOn": [reason]}))
+    assert only(graph, Severity.WARNING).partition(": ")[2].startswith(begins)
+
+
+@pytest.mark.parametrize("reason", RETRYABLE)
+def test_a_failure_that_a_retry_may_change_can_be_named(reason):
+    assert said(dag(node("a", retryPolicy={"retryOn": [reason]}))) == []
 
 
 def test_edges_of_both_forms_are_limited_together():

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from podium.api.problems import InvalidError, UserError
-from podium.api.run import NodeStatus, WorkflowRunStatus
+from podium.api.reasons import NodeReason
+from podium.api.run import NodeStatus
 from podium.cli.commands.definitions import sound_file
 from podium.cli.describe import counted
 from podium.cli.execution import carry_on, require_accepted, require_startable, run_code
@@ -17,8 +18,14 @@ from podium.cli.output import CliError, ExitCode, escape_control, warn
 from podium.cli.selection import select_run
 from podium.cli.session import OpenRun, hold_run
 from podium.cli.values import context_of
-from podium.engine import Plan, RerunRequest, context_at, definition_digest, initial_context
-from podium.engine.state import UPSTREAM_FAILED
+from podium.engine import (
+    Plan,
+    RerunPlan,
+    RerunRequest,
+    context_at,
+    definition_digest,
+    initial_context,
+)
 from podium.local import containers
 from podium.local.store import RunRecord
 
@@ -78,9 +85,9 @@ def rerun(
         if not targets and newer is None:
             print(f"run {name} has no node that failed", file=stream_for(output))
             return run_code(run.status)
-        require_accepted(run, request)
-        if dry_run:
-            for line in _preview(run.plan, run.status, request):
+        planned = require_accepted(run, request)
+        if dry_run and isinstance(planned, RerunPlan):
+            for line in _preview(run, planned):
                 click.echo(escape_control(line))
             return ExitCode.OK
         if newer is not None and newer.digest == run.plan.digest and not targets:
@@ -96,7 +103,8 @@ def _targets(run: OpenRun, plan: Plan, named: list[str], *, failed: bool) -> lis
     if failed:
         for node, state in run.status.nodes.items():
             ended = state.status in (NodeStatus.FAILED, NodeStatus.CANCELLED)
-            kept_back = state.status is NodeStatus.SKIPPED and state.reason == UPSTREAM_FAILED
+            is_skipped = state.status is NodeStatus.SKIPPED
+            kept_back = is_skipped and state.reason == NodeReason.UPSTREAM_FAILED
             if (ended or kept_back) and node in plan.nodes:
                 targets[node] = None
     return list(targets)
@@ -147,30 +155,16 @@ def _latest(record: RunRecord) -> Plan:
     return plan
 
 
-def _affected(plan: Plan, request: RerunRequest) -> list[str]:
-    """Return the nodes that a re-run takes back, in the definition's order."""
-    after = request.plan or plan
-    again = set(request.nodes)
-    if request.plan is not None:
-        again |= {
-            node.id
-            for node in after.nodes.values()
-            if node.id not in plan.nodes or plan.nodes[node.id].digest != node.digest
-        }
-    if request.cascade:
-        again |= {below for node in again for below in after.dag.descendants(node)}
-    return [node for node in after.nodes if node in again]
-
-
-def _preview(plan: Plan, status: WorkflowRunStatus, request: RerunRequest) -> Iterable[str]:
-    affected = _affected(plan, request)
-    width = max((len(node) for node in affected), default=0)
-    total = counted(len((request.plan or plan).nodes), "node")
-    yield f"{len(affected)} of {total} would be run again:"
-    for node in affected:
-        state = status.nodes.get(node)
+def _preview(run: OpenRun, planned: RerunPlan) -> Iterable[str]:
+    reset = set(planned.reset)
+    nodes = [node for node in planned.plan.nodes if node in reset]
+    width = max((len(node) for node in nodes), default=0)
+    total = counted(len(planned.plan.nodes), "node")
+    yield f"{len(nodes)} of {total} would be run again:"
+    for node in nodes:
+        state = run.status.nodes.get(node)
         yield f"  {node:<{width}}  {'new' if state is None else state.status.value}"
-    if request.plan is not None:
-        for node in plan.nodes:
-            if node not in request.plan.nodes:
-                yield f"  {node}  would be removed"
+    for node in planned.stale:
+        yield f"  {node}  would be marked stale"
+    for node in planned.removed:
+        yield f"  {node}  would be removed"
