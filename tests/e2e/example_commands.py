@@ -49,7 +49,7 @@ def pages():
 
 
 def _lines(text):
-    """Return the commands of a text: continued lines joined, comments left out."""
+    """Return the commands of a string: continued lines joined, comments left out."""
     for line in text.replace("\\\n", " ").splitlines():
         command = " ".join(re.sub(r"\s#.*", "", line).split())
         if command.startswith(_PROGRAMS):

@@ -391,7 +391,7 @@ def _resources(base: Path, resources: Resources) -> Iterator[Problem]:
 
 
 def _passwords(base: Path, schema: object) -> Iterator[Problem]:
-    """Refuse inputs that are secrets: a context stands in status, archive and audit logs."""
+    """Refuse inputs that are secrets: a context is stored in status, archive and audit logs."""
     waiting: list[tuple[Path, object]] = [(base, schema)]
     while waiting:
         path, value = waiting.pop()

@@ -2,7 +2,7 @@
 
 They go to `crds/` for kubectl and, as templates that Helm upgrades and an uninstall keeps, to the
 chart. No field has a default in the schema: the server would write each into every node of every
-stored object. The defaults stand in the descriptions, and the models apply them.
+stored object. The defaults are in the descriptions, and the models apply them.
 
 What is free-form is kept and owned as a whole (`x-kubernetes-map-type: atomic`), and so is each
 node: field by field, managedFields would grow as large as the graph itself. Nodes are a map by id
@@ -80,7 +80,7 @@ def _runs() -> dict[str, Any]:
     spec = structural(WorkflowRunSpec)
     inline = spec["properties"]["workflowSpec"]
     _graph(inline)
-    # It never changes, so nobody has to own parts of it.
+    # It never changes, so no field manager has to own parts of it.
     inline["x-kubernetes-map-type"] = "atomic"
     fixed = [name for name in spec["properties"] if name not in _MUTABLE]
     spec["x-kubernetes-validations"] = [

@@ -81,7 +81,7 @@ def translate(
 def unknown_field(
     name: str, model: type[BaseModel], style: Literal["camel", "snake"] = "camel"
 ) -> str:
-    """Say that a model has no such field, and which one was probably meant."""
+    """Report that a model has no such field, and which one was probably meant."""
     shapes = shape.fields(model).values()
     later = _LATER.get(model, frozenset())
     if _camel(name) in later:
@@ -188,7 +188,7 @@ _WANTED = {
 
 
 def _hint(kind: str, value: Any, written: str | None) -> str:
-    """Say what would be right, where it can be told."""
+    """Return what would be right, where that is known."""
     if kind == "string_type" and isinstance(value, bool | int | float):
         return f': write "{written or str(value).lower()}" in quotes'
     if kind == "list_type" and isinstance(value, str | int | float):

@@ -35,9 +35,9 @@ LABEL_RUN = f"{GROUP}/run"
 LABEL_NODE = f"{GROUP}/node"
 LABEL_EXECUTION = f"{GROUP}/execution"
 LABEL_RECORDED = f"{GROUP}/recorded"
-"""On a Pod whose outcome stands in the run's status: nobody watches it any more."""
+"""On a Pod whose outcome is stored in the run's status: it is not watched any more."""
 FINALIZER = f"{GROUP}/result"
-"""On a Pod whose outcome does not stand there yet: it must not vanish."""
+"""On a Pod whose outcome is not stored there yet: it must not vanish."""
 
 ID_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$"
 _ID = re.compile(ID_PATTERN[1:-1])

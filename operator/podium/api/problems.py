@@ -68,7 +68,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
 def format_path(path: Path) -> str:
-    """Write a path as `spec.nodes[2].condition`; keys that are no plain words stand in quotes."""
+    """Write a path as `spec.nodes[2].condition`; other keys than plain words are quoted."""
     text = ""
     for part in path:
         if isinstance(part, int):

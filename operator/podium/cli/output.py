@@ -48,7 +48,7 @@ class CliError(UserError):
 
 
 def escape_control(text: str) -> str:
-    """Make text safe to print: no control characters of somebody else reach the terminal."""
+    """Make text safe to print: no foreign control characters reach the terminal."""
     if text.isprintable():
         return text
     return "".join(each if is_safe(each) else _escaped(each) for each in text)

@@ -279,7 +279,7 @@ def _finish_env(variable: _Schema) -> None:
 
 
 def _finish_node(node: _Schema, configs: Mapping[str, type[BaseModel]]) -> None:
-    """Say which ids there are, and what the config of each executor holds."""
+    """Report which ids there are, and what the config of each executor holds."""
     node["properties"]["id"]["pattern"] = names.ID_PATTERN
     executor = node["properties"]["executor"]
     node["properties"]["executor"] = {

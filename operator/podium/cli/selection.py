@@ -85,7 +85,7 @@ def _of_run(file: File, run: WorkflowRun) -> RunSelection:
         there = ", ".join(workflow.metadata.name for _, workflow in file.workflows) or "none"
         raise CliError(
             f"{file.name}: spec.workflowRef.name of {what} is {wanted!r}: on a laptop the Workflow"
-            f" stands in the same file, which has {there}"
+            f" is in the same file, which has {there}"
         )
     base = found[0].metadata.name
     identity = found[0].spec.id or base

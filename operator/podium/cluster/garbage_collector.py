@@ -40,7 +40,7 @@ class GarbageCollector:
         self._gone = gone
 
     async def run(self) -> None:
-        """Look after Jobs, revisions and runs, for ever."""
+        """Look after Jobs, revisions and runs, until cancelled."""
         rounds = 0
         while True:
             await asyncio.sleep(JOBS_SECONDS)
@@ -94,14 +94,14 @@ class GarbageCollector:
                         await self._gateway.delete_revision(namespace, str(name), str(uid))
 
     async def forget_runs(self) -> None:
-        """Forget runs whose deletion nobody saw.
+        """Forget runs whose deletion was missed.
 
         After a watch that broke kopf lists again, and does not tell what that list no longer has.
         """
         for namespace in self._settings.namespaces or [""]:
             known = [
                 run for run in self._cache.runs.values() if namespace in ("", run.namespace)
-            ]  # before the list: what is made meanwhile may not stand in it
+            ]  # before the list: what is made meanwhile may be missing in it
             there = await self._gateway.list_run_uids(namespace)
             for run in known:
                 if run.uid not in there:

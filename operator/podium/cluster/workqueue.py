@@ -110,7 +110,7 @@ class KeyQueue(Generic[K]):
         return key
 
     def _head(self, priority: Priority) -> bool:
-        """Drop what is void from the head of a line; tell whether somebody stands there."""
+        """Drop what is void from the head of a line; return whether one is left."""
         line = self._lines[priority]
         while line and self._waiting.get(line[0]) is not priority:
             line.popleft()

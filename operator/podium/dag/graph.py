@@ -56,7 +56,7 @@ class Graph:
         self.nodes: dict[str, Node] = {}
         self.edges: list[DagEdge] = []
         self.node_paths: dict[str, Path] = {}
-        """Where each node stands in the definition."""
+        """Position of each node in the definition."""
         self._structure: list[Problem] = []
         self._edge_keys: dict[tuple[str, str, str], Path] = {}
         self._nodes_given = 0
@@ -138,7 +138,7 @@ class Graph:
         return not unknown
 
     def did_you_mean(self, name: str, known: Iterable[str]) -> str:
-        """Say which name was probably meant, as long as the comparisons for that are few."""
+        """Report which name was probably meant, as long as the comparisons for that are few."""
         import difflib  # noqa: PLC0415 - only on the way to an error
 
         names = {each.casefold(): each for each in known}

@@ -9,12 +9,12 @@ __all__ = ["dump_node", "dump_status", "load_status"]
 
 
 def dump_status(status: WorkflowRunStatus) -> dict[str, Any]:
-    """Return the status as JSON: fields at their default are left out, every node stands there."""
+    """Return the status as JSON: fields at their default are left out, every node is in it."""
     return status.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def dump_node(state: NodeState) -> dict[str, Any]:
-    """Return one node's state as JSON, as it stands in the status."""
+    """Return one node's state as JSON, as it is in the status."""
     return state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 

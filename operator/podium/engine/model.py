@@ -179,7 +179,7 @@ Action = Launch | Stop | Emit | WakeAt
 
 
 def not_started(launch: Launch, reason: str, message: str) -> Observation:
-    """Say that an execution cannot be started, now or later."""
+    """Report that an execution cannot be started, now or later."""
     return Observation(
         launch.node,
         launch.execution_id,

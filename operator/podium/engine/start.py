@@ -24,7 +24,7 @@ def initial_context(plan: Plan, spec: WorkflowRunSpec) -> dict[str, Any]:
 
 
 def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
-    """Return the status of a run that has not begun: every node stands there, Pending."""
+    """Return the status of a run that has not begun: every node is in it, Pending."""
     # Not validated: it is ours, and the limits are those of what users write.
     return WorkflowRunStatus.model_construct(
         phase=RunPhase.PENDING,

@@ -31,7 +31,7 @@ class Runtime(StrEnum):
     """What a workload needs around it."""
 
     SCRIPT = "script"
-    """An interpreter: on a laptop a process in the workflow's folder."""
+    """An interpreter: on a laptop a process in the workflow's directory."""
     CONTAINER = "container"
     """An image: on a laptop docker or podman."""
     RUNNER = "runner"

@@ -20,7 +20,7 @@ _FINAL = (NodeReason.CONFIG, NodeReason.NO_RECORDED_ANSWER)
 
 
 def failed_program(code: int, written: str, log: str) -> FailedProgram:
-    """Say how a program failed. `written` is its output, `log` the end of what it printed.
+    """Describe how a program failed. `written` is its output, `log` the end of what it printed.
 
     The code is that of a shell: 128 and the number of the signal that ended it. A larger one, such
     as 255, is the program's own.

@@ -25,7 +25,7 @@ class PersonasConfig(ApiModel):
     output_dir: Text | None = Field(
         default=None, validation_alias=AliasChoices("output_dir", "outputDir")
     )
-    """Folder under $PODIUM_ARTIFACTS_OUT for the files they write."""
+    """Directory under $PODIUM_ARTIFACTS_OUT for the files they write."""
 
 
 class Personas:

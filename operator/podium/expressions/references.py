@@ -11,11 +11,11 @@ __all__ = ["Reference", "literal_strings", "references_of"]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A path that an expression reads, as far as it stands in its text."""
+    """A path that an expression reads, as far as its text has it."""
 
     path: tuple[str | int, ...]
     optional: bool = False
-    """Whether it stands inside default() or exists()."""
+    """Whether it is inside default() or exists()."""
     computed: bool = False
     """Whether a computed index follows, so that the rest of the path is known only at run time."""
 

@@ -1,1 +1,1 @@
-"""The laptop shell: the same engine on processes of this machine, its state in a folder."""
+"""The laptop shell: the same engine on processes of this machine, its state in a directory."""

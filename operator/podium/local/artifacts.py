@@ -1,4 +1,4 @@
-"""Artifacts of earlier nodes for a program: a copy of its own, so that it can change nobody's.
+"""Artifacts of earlier nodes for a program: a copy of its own, so that it cannot change another's.
 
 On file systems that share blocks (btrfs, XFS, APFS does not offer it here) a copy takes no space;
 holes stay holes everywhere. When the program has ended, links to the originals take the copies'

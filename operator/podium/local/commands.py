@@ -153,7 +153,7 @@ def find_program(name: str, path: str, workdir: Path) -> str | None:
 
 
 def missing_program(node: Node, name: str, workdir: Path) -> str:
-    """Say that a script's interpreter is not there."""
+    """Report that a script's interpreter is not there."""
     field = "config.interpreter" if node.config.get("interpreter") else "config.script: its #! line"
     where = f"in {workdir}" if "/" in name and not name.startswith("/") else "in PATH"
     if name.startswith("/"):

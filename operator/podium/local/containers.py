@@ -13,7 +13,7 @@ from podium.executors import Runtime, Workload, get
 __all__ = ["ContainerTool", "check", "container_tool"]
 
 _OURS = "/podium"
-"""Folder in the container that holds input and output."""
+"""Directory in the container that holds input and output."""
 
 
 class ContainerTool:

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 MAX_INPUT_BYTES = 96 * 1024
-"""Beyond it the input does not stand in the environment, which Linux bounds at 128 KiB a string."""
+"""Beyond it the input is not in the environment, which Linux bounds at 128 KiB a string."""
 
 MIN_SECRET = 4
 """Shorter values hide nothing, and would blot out common words."""
@@ -125,7 +125,7 @@ def prepare(
     secrets: Mapping[str, Mapping[str, str]],
     env: Mapping[str, str],
 ) -> dict[str, str]:
-    """Write the input into an execution's folder and return the program's environment.
+    """Write the input into an execution's directory and return the program's environment.
 
     It begins with `env`. Where the program finds artifacts is not in it yet.
 
@@ -168,7 +168,7 @@ def secret_values(
 
 
 def hidden(text: str, secret: Iterable[str]) -> str:
-    """Return a string without these values: what is told of a program stands in status and log."""
+    """Return a string without these values: it is stored in status and log."""
     for value in sorted({part for each in secret for part in each.splitlines()}, key=len)[::-1]:
         if len(value) >= MIN_SECRET:
             text = text.replace(value, "***")

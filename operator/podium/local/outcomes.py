@@ -28,7 +28,7 @@ def ended(
     code: int | None,
     secret_values: Callable[[], Iterable[str]],
 ) -> Observation:
-    """Describe the end of a program; `code` is None if nobody recorded one.
+    """Describe the end of a program; `code` is None if none was recorded.
 
     A program is started again as the same execution only if podium stopped it, or if it ended while
     no podium was there; whatever ends one that podium watches is the node's own failure.

@@ -76,7 +76,7 @@ def _pairs(option: str, node: yaml.Node) -> Iterable[tuple[str, yaml.Node]]:
             raise SecretsError(f"{option}:{_line(key)}: {_SHAPE}")
         if key.value in seen:
             raise SecretsError(
-                f"{option}:{_line(key)}: {key.value!r:.80} stands there twice: remove one of them"
+                f"{option}:{_line(key)}: {key.value!r:.80} is there twice: remove one of them"
             )
         seen.add(key.value)
         yield key.value, value

@@ -202,7 +202,7 @@ class LocalRun:
             self._seen.put_nowait(problem)
 
     async def _adopt(self) -> list[Observation]:
-        """Say what became of the programs that an earlier podium started.
+        """Describe what became of the programs that an earlier podium started.
 
         What has ended meanwhile must be known before time is looked at: it is no time-out.
         """
@@ -337,7 +337,7 @@ def _running(node: str, execution: str, process: processes.Process) -> Observati
 
 
 def _made(folder: Path) -> bool:
-    """Make the folder of an execution; False: it is there."""
+    """Make the directory of an execution; False: it is there."""
     try:
         folder.mkdir(parents=True)
     except FileExistsError:

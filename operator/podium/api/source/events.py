@@ -1,4 +1,4 @@
-"""YAML and JSON as one stream of events: what opens, closes, stands there, on which line."""
+"""YAML and JSON as one stream of events: what opens, closes and is between, on which line."""
 
 import json
 import re

@@ -54,7 +54,7 @@ class Document:
 
     file: str
     raw: dict[str, Any]
-    """The object as it was written; for the seed's format what stands in the file."""
+    """The object as it was written; for the seed's format what the file has."""
     source_map: SourceMap
     resource: Resource | None = None
     """None: another kind, or one with problems."""
@@ -338,7 +338,7 @@ def _strictly(data: dict[str, Any], model: type[Workflow | WorkflowRun]) -> Reso
 
 
 def _kind(data: dict[str, Any]) -> tuple[type[Workflow | WorkflowRun] | None, list[Problem]]:
-    """Return the model of an object; None and no problem for what is somebody else's."""
+    """Return the model of an object; None and no problem for other API groups."""
     version, kind = data.get("apiVersion"), data.get("kind")
     for name, value in (("apiVersion", version), ("kind", kind)):
         if value is not None and not isinstance(value, str):

@@ -53,7 +53,7 @@ _CHARACTERS_PER_VALUE = 8
 
 @dataclass(slots=True)
 class SourceMap:
-    """Where a value stands in its text, and where what is in it stands."""
+    """Position of a value in its text, and of what is in it."""
 
     line: int
     text: str | None = None
@@ -100,7 +100,7 @@ def decode(raw: bytes, name: str) -> str:
 
 
 def too_large(size: int) -> str:
-    """Say that a file is too large to be read at all."""
+    """Report that a file is too large to be read at all."""
     return (
         f"has {size:,} bytes: a file may have {MAX_BYTES:,} at most, and a definition"
         " 900,000; keep data in files that scripts read"

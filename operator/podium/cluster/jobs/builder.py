@@ -42,7 +42,7 @@ __all__ = ["BuildError", "Owner", "build_job", "build_pod", "job_name", "without
 ANNOTATION_INPUT = f"{GROUP}/input"
 ANNOTATION_SCRIPT = f"{GROUP}/script"
 MAX_INPUT_BYTES = 96 * 1024
-"""Beyond it the input does not stand in the environment: Linux bounds a string at 128 KiB."""
+"""Beyond it the input is not in the environment: Linux bounds a string at 128 KiB."""
 MAX_ANNOTATION_BYTES = 250_000
 """All annotations of an object may have 256 KiB."""
 GRACE_SECONDS = 5

@@ -29,7 +29,7 @@ def job_status(
     """Return what the status of a managed Job must become; None: it is true as it is.
 
     `outcome`: whether it succeeded, None while that is not recorded. `now` in seconds since 1970.
-    The server's rules for it stand in kubernetes.md 2.
+    The server's rules for it are in kubernetes.md 2.
     """
     if job.ended:
         return None

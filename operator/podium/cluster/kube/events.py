@@ -98,7 +98,7 @@ class Recorder:
         self._buckets.pop(uid, None)
 
     async def run(self) -> None:
-        """Post what is queued, for ever. An Event that is refused is lost: it is only news."""
+        """Post what is queued, until cancelled. An Event that is refused is dropped."""
         await asyncio.gather(
             self._post(self._warnings),
             self._post(self._words),

@@ -209,7 +209,7 @@ class Leader:
             else:
                 taken = await self._in_time(self._leases.replace_lease(self._held(lease)))
         except ApiError as error:
-            if error.status == 409:  # somebody was faster
+            if error.status == 409:  # another operator was faster
                 return False
             raise
         self._lease = taken
@@ -235,7 +235,7 @@ class Leader:
     async def keep(self) -> NoReturn:
         """Renew the lease. Raises `LeadershipLostError` when that failed for too long.
 
-        Also when anything but this holder stands in the lease, or when `acquire` was not called.
+        Also when the lease names another holder, or when `acquire` was not called.
         """
         timing = self._timing
         failing = reread = False
@@ -268,7 +268,7 @@ class Leader:
             if reread:
                 holder = _holder(lease)
                 if holder != self.identity:
-                    raise self._lost(f"held by {holder or 'nobody'}")
+                    raise self._lost(f"held by {holder or 'no operator'}")
                 reread, due = False, start
             else:
                 self._good = start

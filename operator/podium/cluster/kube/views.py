@@ -223,7 +223,7 @@ class PodView:
     recorded: bool
     """Whether it is labelled as one whose outcome is recorded."""
     forced: bool
-    """Whether it was deleted without grace: somebody vouches that nothing of it runs."""
+    """Whether it was deleted without grace: whoever did it vouches that nothing of it runs."""
     gone: bool = field(default=False)
     """Whether it vanished: what it last said is all there is."""
 
@@ -425,7 +425,7 @@ class RunView:
     deleting: bool
     phase: str
     started: bool
-    """Whether its nodes stand in the status."""
+    """Whether its nodes are stored in the status."""
     completed_at: float | None
     revision: str
 

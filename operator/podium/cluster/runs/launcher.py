@@ -265,7 +265,7 @@ class JobLauncher:
         )
 
     def _not_created(self, run: ActiveRun, launch: Launch, error: ApiError) -> Observation:
-        """Say what a refused creation means (semantics.md 6)."""
+        """Describe what a refused creation means (semantics.md 6)."""
         if error.namespace_terminating:
             return _refused(launch, "Terminating", "the namespace is being deleted", 5.0)
         if error.exceeded_quota:

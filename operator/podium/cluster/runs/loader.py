@@ -234,7 +234,7 @@ class RunLoader:
     async def _fail_lost(
         self, body: dict[str, Any], known: dict[str, Any], lost: MissingShardsError
     ) -> None:
-        """End a run of whose nodes nobody knows any more whether they ran."""
+        """End a run of whose nodes it is unknown whether they ran."""
         meta = body["metadata"]
         live = await self._gateway.get_run(meta["namespace"], meta["name"])
         if dig(live, "metadata", "resourceVersion") != meta["resourceVersion"]:

@@ -1,7 +1,7 @@
 """Definitions of runs: found once, then pinned by a ControllerRevision.
 
 The name of a revision holds a hash of its definition, which is checked whenever it is read: a
-revision that somebody else made under that name is not trusted.
+revision of that name by another author is not trusted.
 """
 
 import time

@@ -1,6 +1,6 @@
 """Node states of large runs: objects of their own (`WorkflowRunNodes`), which the status names.
 
-A shard never changes. What changed since it was made stands in the status, which stays small: when
+A shard never changes. What changed since it was made is in the status, which stays small: when
 there is too much of it, the shards that it touches are replaced and the status names the new ones.
 So one write of the status is what counts, and a crash leaves the state before it or after it.
 """
@@ -64,7 +64,7 @@ class ShardPlan:
     """How the next status is to be written."""
 
     recent: dict[str, Any]
-    """States of nodes that stand in it."""
+    """States of the nodes in it."""
     made: dict[str, dict[str, Any]]
     """Node states of shards to make first, by name."""
     order: list[str]
@@ -91,7 +91,7 @@ class Shards:
 
     @classmethod
     def of(cls, shards: Iterable[Shard], known: Mapping[str, Any]) -> "Shards":
-        """Return those of a run; `known` are the states that stand in its status."""
+        """Return those of a run; `known` are the states that are stored in its status."""
         made = cls()
         for shard in shards:
             made._add(shard)
@@ -107,9 +107,9 @@ class Shards:
         *,
         force: bool = False,
     ) -> ShardPlan | None:
-        """Say how the changed states are to be written; None: each into the status.
+        """Describe how the changed states are to be written; None: each into the status.
 
-        `known` are those that stand there; a state of None is of a node that is no more. With
+        `known` are those stored there; a state of None is of a node that is no more. With
         `force` all that is there goes into shards.
         """
         sizes = {**self._sizes, **{n: _size(s) if s else 0 for n, s in changed.items()}}
@@ -223,7 +223,7 @@ class Shards:
 
 
 def has_node_states(known: Mapping[str, Any]) -> bool:
-    """Return whether the nodes of a run stand in its status, or in shards that it names."""
+    """Return whether the nodes of a run are stored in its status, or in shards that it names."""
     return bool(known.get("nodes") or known.get("shards"))
 
 

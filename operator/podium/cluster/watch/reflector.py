@@ -1,4 +1,4 @@
-"""What the server says of Jobs and Pods: listed once, then watched, for ever.
+"""What the server says of Jobs and Pods: listed once, then watched, until cancelled.
 
 kopf's pipeline costs a millisecond an event, and a run of a thousand nodes has ten thousand events
 of these two kinds: here one costs what reading it costs. Deletions that were missed while a watch
@@ -61,7 +61,7 @@ class Reflector:
         """Set once everything was listed."""
 
     async def run(self) -> None:
-        """List and watch, for ever."""
+        """List and watch, until cancelled."""
         failures = 0
         while True:
             try:
@@ -74,7 +74,7 @@ class Reflector:
                 ):
                     failures, silent = 0, False
                     self._take(event)
-                if silent:  # the server sends a bookmark at the end: somebody else ended it
+                if silent:  # the server sends a bookmark at the end: something else ended it
                     raise ApiError(0, "NoAnswer", "the watch ended without a word")
             except ApiError as error:
                 failures += 1

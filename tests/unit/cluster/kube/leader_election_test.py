@@ -535,7 +535,7 @@ def test_somebody_labels_the_lease(world):
     ("change", "why"),
     [
         (lambda server: server.put(lease("somebody-else")), "held by somebody-else"),
-        (lambda server: server.put(lease(None)), "held by nobody"),
+        (lambda server: server.put(lease(None)), "held by no operator"),
         (lambda server: server.leases.clear(), "the Lease is gone"),
     ],
 )

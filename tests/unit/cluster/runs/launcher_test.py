@@ -189,7 +189,7 @@ async def test_a_quota_is_waited_for_longer_and_longer(world, kind):
     assert world.stands() == "Running Scheduling"
     assert (len(world.server.jobs), len(world.server.pods)) == (1, 1)
     assert world.counted("podium_jobs_total", pods_by="podium") == 1
-    assert not world.run.refusals, "the next time it begins anew"
+    assert not world.run.refusals, "the next time it begins again"
 
 
 async def test_a_quota_may_be_used_up_for_weeks(world):

@@ -163,7 +163,7 @@ class World:
         self.run.looks = self.later
 
     async def crash(self):
-        """Begin anew with what the server and the status have."""
+        """Begin again with what the server and the status have."""
         for task in self.run.tasks:
             task.cancel()
         await asyncio.gather(*self.run.tasks, return_exceptions=True)
