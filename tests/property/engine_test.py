@@ -31,7 +31,14 @@ from podium.engine import (
     load_status,
 )
 
-RULES = ["NoneFailedMinOneSuccess", "AllSuccess", "OneSuccess", "AllDone"]
+RULES = [
+    "NoneFailedMinOneSuccess",
+    "NoneFailed",
+    "AllSuccess",
+    "OneSuccess",
+    "OneFailed",
+    "AllDone",
+]
 EDGE_CONDITIONS = [None, None, None, "context.ok == true", "context.absent == 1"]
 NODE_CONDITIONS = [None, None, None, "1 == 1", "1 == 2", "context.nothing > 1"]
 OUTCOMES = ["ok", "ok", "ok", "no", "fail", "bad-json", "refuse"]
@@ -63,6 +70,7 @@ def cases(draw, most=7):
                         "to": name,
                         "type": draw(st.sampled_from(["depends_on", "triggers"])),
                         "condition": draw(st.sampled_from(EDGE_CONDITIONS)),
+                        "allowFailure": draw(st.integers(0, 5)) == 0,
                     }
                 )
         nodes.append(
@@ -100,9 +108,10 @@ def expected(case, numbers=None):
                 elif "absent" in edge.condition:
                     edges.append("Broken")
                 else:
-                    edges.append("Active" if output.get("ok") is True else "Inactive")
+                    edges.append("Active" if output.get("ok") is True else "Absent")
             elif status == "Failed":
-                edges.append("Active" if source.allow_failure else "Failed")
+                is_allowed = source.allow_failure or edge.allow_failure
+                edges.append("Allowed" if is_allowed else "Failed")
             else:
                 edges.append("Failed" if reason == "UpstreamFailed" else "Inactive")
         ends[node.id] = _node_end(case, node, edges)
@@ -112,21 +121,28 @@ def expected(case, numbers=None):
 def _node_end(case, node, edges):
     rule = node.trigger_rule.value
     seen = Counter(edges)
-    if rule in ("NoneFailedMinOneSuccess", "AllSuccess"):
-        if seen["Broken"]:
-            return ("Failed", "ConditionError", None)
-        if seen["Failed"]:
-            return ("Skipped", "UpstreamFailed", None)
-        if rule == "AllSuccess" and seen["Inactive"]:
-            return ("Skipped", "EdgeInactive", None)
-    if rule in ("NoneFailedMinOneSuccess", "OneSuccess") and edges and not seen["Active"]:
-        if seen["Broken"]:
-            return ("Failed", "ConditionError", None)
-        if seen["Failed"]:
-            return ("Skipped", "UpstreamFailed", None)
-        return ("Skipped", "NoActiveEdge", None)
-    if rule == "AllDone" and seen["Broken"]:
-        return ("Failed", "ConditionError", None)
+    active = seen["Active"] + seen["Allowed"]
+    broken = ("Failed", "ConditionError", None) if seen["Broken"] else None
+    failed = ("Skipped", "UpstreamFailed", None) if seen["Failed"] else None
+    undone = None
+    match rule if edges else "":
+        case "NoneFailedMinOneSuccess" if not active:
+            undone = ("Skipped", "NoActiveEdge", None)
+        case "NoneFailed" if seen["Absent"] == len(edges):
+            undone = ("Skipped", "NoActiveEdge", None)
+        case "AllSuccess" if active < len(edges):
+            undone = ("Skipped", "EdgeInactive", None)
+        case "OneSuccess":
+            broken, failed = (None, None) if active else (broken, failed)
+            undone = None if active else ("Skipped", "NoActiveEdge", None)
+        case "OneFailed":
+            starts = seen["Failed"] or seen["Allowed"]
+            broken, failed = None if starts else broken, None
+            undone = None if starts else ("Skipped", "NoFailedEdge", None)
+        case "AllDone":
+            failed = None
+    if end := broken or failed or undone:
+        return end
     if node.condition is not None and "nothing" in node.condition:
         return ("Failed", "ConditionError", None)
     if node.condition == "1 == 2":
@@ -277,7 +293,13 @@ class Harness:
         for launch in launches:
             node = next(n for n in self.case.spec.nodes if n.id == launch.node)
             sources = [states[e.from_] for e in self.case.spec.edges if e.to == launch.node]
-            if node.trigger_rule.value != "OneSuccess":
+            if node.trigger_rule.value == "OneFailed" and sources:
+                assert any(
+                    s.status in (NodeStatus.FAILED, NodeStatus.CANCELLED)
+                    or s.reason == "UpstreamFailed"
+                    for s in sources
+                )
+            elif node.trigger_rule.value != "OneSuccess":
                 assert all(s.status.ended for s in sources)
             elif sources:
                 assert any(s.status in (NodeStatus.COMPLETED, NodeStatus.FAILED) for s in sources)

@@ -257,6 +257,8 @@ class WorkflowRunStatus(ApiModel):
     """Valid and Succeeded."""
     observed_generation: int | None = None
     """The metadata.generation that was last reconciled."""
+    format_version: int | None = None
+    """Format of the definition that the run is pinned to; version 0.1.0 wrote none."""
     started_at: Timestamp | None = None
     """When the run left Pending."""
     completed_at: Timestamp | None = None

@@ -58,8 +58,10 @@ class TriggerRule(StrEnum):
     """When a node starts, given its incoming edges."""
 
     NONE_FAILED_MIN_ONE_SUCCESS = "NoneFailedMinOneSuccess"
+    NONE_FAILED = "NoneFailed"
     ALL_SUCCESS = "AllSuccess"
     ONE_SUCCESS = "OneSuccess"
+    ONE_FAILED = "OneFailed"
     ALL_DONE = "AllDone"
 
 

@@ -32,7 +32,7 @@ class OpenRun:
     def plan(self) -> Plan:
         """The definition that the run is pinned to, compiled."""
         return self.compiled or Plan.build(
-            self.record.workflow, workflow_id=self.record.workflow_id
+            self.record.workflow, workflow_id=self.record.workflow_id, is_pinned=True
         )
 
     @property

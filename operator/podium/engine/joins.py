@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 
 from podium import expressions
 from podium.api.reasons import NodeReason
@@ -23,16 +24,21 @@ class EdgeState(Enum):
 
     ACTIVE = 0
     INACTIVE = 1
+    """Its source was Skipped."""
     FAILED = 2
     BROKEN = 3
     """Its condition could not be evaluated."""
+    ALLOWED = 4
+    """Active, although its source failed."""
+    ABSENT = 5
+    """Inactive, because its own condition is false."""
 
 
 @dataclass(slots=True)
 class _Join:
     """How the incoming edges of a node stand."""
 
-    counts: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    counts: list[int] = field(default_factory=lambda: [0] * len(EdgeState))
     """By `EdgeState`."""
     conditional: int = 0
     """Decided edges that have a condition."""
@@ -106,10 +112,11 @@ class Joins:
                         f"condition of the edge {edge.source} → {edge.target}: {error}"
                     )
                     return EdgeState.BROKEN
-                return EdgeState.ACTIVE if holds else EdgeState.INACTIVE
+                return EdgeState.ACTIVE if holds else EdgeState.ABSENT
             case NodeStatus.FAILED:
-                allowed = run.plan.nodes[edge.source].definition.allow_failure
-                return EdgeState.ACTIVE if allowed else EdgeState.FAILED
+                definition = run.plan.nodes[edge.source].definition
+                is_allowed = edge.allow_failure or definition.allow_failure
+                return EdgeState.ALLOWED if is_allowed else EdgeState.FAILED
             case NodeStatus.SKIPPED if source.reason != NodeReason.UPSTREAM_FAILED:
                 return EdgeState.INACTIVE
             case _:
@@ -175,13 +182,15 @@ class Joins:
         if not node.incoming:
             return NodeStatus.READY, "", ""
         join = self._joins[node.id]
-        active, inactive, failed, broken = join.counts
+        active, inactive, failed, broken, allowed, absent = join.counts
         edges = EdgeCounts(
-            active,
-            inactive,
+            active + allowed,
+            inactive + absent,
             failed,
             broken,
-            undecided=len(node.incoming) - active - inactive - failed - broken,
+            allowed,
+            absent,
+            undecided=len(node.incoming) - sum(join.counts),
             undecided_conditional=node.conditional - join.conditional,
         )
         match decided := verdict(node.rule, edges):
@@ -193,13 +202,26 @@ class Joins:
                 message = next(self._broken[e] for e in node.incoming if e in self._broken)
                 return NodeStatus.FAILED, decided.value, message
             case Verdict.UPSTREAM_FAILED:
-                names = self._sources(node, EdgeState.FAILED)
-                return NodeStatus.SKIPPED, decided.value, f"{names} failed or was cancelled"
+                failed_edges = self._sources(node, EdgeState.FAILED)
+                message = "; ".join(self._how_it_failed(name) for name in failed_edges)
+                return NodeStatus.SKIPPED, decided.value, message
+            case Verdict.NO_FAILED_EDGE:
+                return NodeStatus.SKIPPED, decided.value, "nothing before it failed"
             case _:
-                names = self._sources(node, EdgeState.INACTIVE)
+                names = ", ".join(self._sources(node, EdgeState.INACTIVE, EdgeState.ABSENT))
                 return NodeStatus.SKIPPED, decided.value, f"inactive edge from {names}"
 
-    def _sources(self, node: PlanNode, state: EdgeState) -> str:
+    def _sources(self, node: PlanNode, *states: EdgeState) -> list[str]:
+        """Return the sources of the first three incoming edges in one of these states."""
         edges = self._run.plan.edges
-        sources = [edges[index].source for index in node.incoming if self._edges[index] is state]
-        return ", ".join(sources[:3])
+        sources = (edges[index].source for index in node.incoming if self._edges[index] in states)
+        return list(islice(sources, 3))
+
+    def _how_it_failed(self, node: str) -> str:
+        match self._run.status.nodes[node].status:
+            case NodeStatus.FAILED:
+                return f"{node} failed"
+            case NodeStatus.CANCELLED:
+                return f"{node} was cancelled"
+            case _:
+                return f"{node} was skipped after a failure"

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from podium import executors, expressions
-from podium.api.problems import InvalidError, Path, errors
+from podium.api.problems import InvalidError, Path, Problem, errors
 from podium.api.workflow import (
     Edge,
     EdgeType,
@@ -39,6 +39,8 @@ class PlanEdge:
     target: str
     type: EdgeType
     condition: expressions.Expression | None
+    allow_failure: bool
+    """Whether its target goes on when its source fails."""
     mapping: Mapping[str, str]
 
 
@@ -84,6 +86,7 @@ class Plan:
                 target=dag_edge.target,
                 type=dag_edge.edge.type,
                 condition=_expression(dag_edge.edge.condition),
+                allow_failure=dag_edge.edge.allow_failure,
                 mapping=dag_edge.edge.data_mapping,
             )
             for dag_edge in dag.edges
@@ -118,16 +121,21 @@ class Plan:
         workflow_id: str,
         revision: str = "",
         base: Path = ("spec",),
+        is_pinned: bool = False,
     ) -> "Plan":
         """Compile a definition. Raises `InvalidError` with all its problems if it has errors.
 
-        Their paths begin with `base`.
+        Their paths begin with `base`. One that a run is pinned to was checked when the run began,
+        perhaps by an earlier version that refused less: only its graph is checked again.
         """
         dag = WorkflowDAG(spec)
-        problems = dag.problems(base)
+        problems = dag.shape_problems if is_pinned else dag.problems(base)
         if errors(problems):
             raise InvalidError(problems)
-        return cls(spec, dag, workflow_id, revision)
+        try:
+            return cls(spec, dag, workflow_id, revision)
+        except expressions.ExpressionError as error:  # of a pinned one
+            raise InvalidError([Problem(base, str(error))]) from None
 
     def _node(
         self,
@@ -191,9 +199,9 @@ class Plan:
         ]
 
 
-def definition_digest(spec: WorkflowSpec) -> str:
-    """Return the sha256 (hex) of a definition in canonical form."""
-    return _digest(_dump(spec))
+def definition_digest(spec: WorkflowSpec | Mapping[str, Any]) -> str:
+    """Return the sha256 (hex) of a definition in canonical form, or of one as it is stored."""
+    return _digest(_dump(spec) if isinstance(spec, WorkflowSpec) else spec)
 
 
 def _with_defaults(node: Node, spec: WorkflowSpec) -> Node:

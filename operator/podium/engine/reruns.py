@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from podium.api.formats import FORMAT_VERSION
 from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import (
     HANDLED_REQUESTS,
@@ -161,6 +162,7 @@ class Reruns:
             if node not in states:
                 run.mark_changed(node)
         run.status.workflow_revision = plan.revision or None
+        run.status.format_version = FORMAT_VERSION
         leave = {*planned.changed, *descendants(plan, planned.changed)}
         rebuild(run, self._queue, self._joins, plan, leave)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from podium import contracts, executors, expressions
+from podium.api.formats import FORMAT_VERSION
 from podium.api.problems import Path, Problem
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunSpec, WorkflowRunStatus
 from podium.engine.plan import Plan, PlanNode
@@ -28,6 +29,7 @@ def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
     # Not validated: it is ours, and the limits are those of what users write.
     return WorkflowRunStatus.model_construct(
         phase=RunPhase.PENDING,
+        format_version=FORMAT_VERSION,
         progress=f"0/{len(plan.nodes)}",
         workflow_revision=plan.revision or None,
         nodes={

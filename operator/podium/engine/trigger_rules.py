@@ -20,6 +20,7 @@ class Verdict(Enum):
     UPSTREAM_FAILED = NodeReason.UPSTREAM_FAILED
     EDGE_INACTIVE = NodeReason.EDGE_INACTIVE
     NO_ACTIVE_EDGE = NodeReason.NO_ACTIVE_EDGE
+    NO_FAILED_EDGE = NodeReason.NO_FAILED_EDGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,15 @@ class EdgeCounts:
     """How many incoming edges of a node are in which state."""
 
     active: int
+    """Those whose failed source has `allowFailure` included."""
     inactive: int
     failed: int
     broken: int
     """Their condition could not be evaluated."""
+    allowed: int
+    """Active ones whose source failed."""
+    absent: int
+    """Inactive ones whose own condition or route is false."""
     undecided: int
     undecided_conditional: int
     """Undecided edges with a condition, which may yet break."""
@@ -54,6 +60,14 @@ def _inactive(edges: EdgeCounts) -> int:
 
 def _failed(edges: EdgeCounts) -> int:
     return edges.failed
+
+
+def _one_failed(edges: EdgeCounts) -> int:
+    return edges.failed + edges.allowed
+
+
+def _one_counts(edges: EdgeCounts) -> int:
+    return edges.active + edges.inactive - edges.absent
 
 
 def _broken(edges: EdgeCounts) -> int:
@@ -85,6 +99,13 @@ TRIGGER_RULES: Final[dict[TriggerRule, tuple[Row, ...]]] = {
         (_active, Verdict.START),
         (_always, Verdict.NO_ACTIVE_EDGE),
     ),
+    TriggerRule.NONE_FAILED: (
+        (_may_still_break, Verdict.WAIT),
+        *_FAILURE,
+        (_undecided, Verdict.WAIT),
+        (_one_counts, Verdict.START),
+        (_always, Verdict.NO_ACTIVE_EDGE),
+    ),
     TriggerRule.ALL_SUCCESS: (
         (_may_still_break, Verdict.WAIT),
         *_FAILURE,
@@ -97,6 +118,12 @@ TRIGGER_RULES: Final[dict[TriggerRule, tuple[Row, ...]]] = {
         (_undecided, Verdict.WAIT),
         *_FAILURE,
         (_always, Verdict.NO_ACTIVE_EDGE),
+    ),
+    TriggerRule.ONE_FAILED: (
+        (_one_failed, Verdict.START),
+        (_undecided, Verdict.WAIT),
+        (_broken, Verdict.CONDITION_ERROR),
+        (_always, Verdict.NO_FAILED_EDGE),
     ),
     TriggerRule.ALL_DONE: (
         (_undecided, Verdict.WAIT),

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from podium.api.formats import current_definition
 from podium.api.names import is_object_name
 from podium.api.problems import UserError
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus
@@ -161,6 +162,7 @@ class RunFolder:
         try:
             document = orjson.loads((self.path / "run.json").read_bytes())
             status, newer = self._replay()
+            version = status.get("formatVersion")
             record = RunRecord(
                 name=document["name"],
                 uid=document["uid"],
@@ -170,8 +172,10 @@ class RunFolder:
                 secrets=document["secrets"],
                 source=document["source"],
                 choice=document.get("choice"),
-                workflow=WorkflowSpec.model_validate(newer or document["workflow"]),
-                spec=WorkflowRunSpec.model_validate(document["spec"]),
+                workflow=WorkflowSpec.model_validate(
+                    current_definition(newer or document["workflow"], version)
+                ),
+                spec=WorkflowRunSpec.model_validate(_run_spec(document["spec"], version)),
             )
             return record, load_status(status)
         except FileNotFoundError as error:
@@ -361,6 +365,13 @@ def _make_state_dir(path: Path) -> None:
 def open_private(path: Path, flags: int) -> BinaryIO:
     """Open a file for writing that only its user reads."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600), "wb")
+
+
+def _run_spec(stored: dict[str, Any], format_version: int | None) -> dict[str, Any]:
+    if "workflowSpec" not in stored:
+        return stored
+    workflow = current_definition(stored["workflowSpec"], format_version)
+    return {**stored, "workflowSpec": workflow}
 
 
 def _dump(model: WorkflowSpec | WorkflowRunSpec) -> dict[str, Any]:

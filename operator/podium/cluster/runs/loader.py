@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from podium.api.formats import current_definition
 from podium.api.problems import InvalidError, Problem
 from podium.api.resources import WorkflowRun
 from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
@@ -83,7 +84,7 @@ class RunLoader:
             await self._requests.refuse_all(view, "the run never started: make a new one")
             return None
         try:
-            resource = parse(body)
+            resource = parse(_in_current_format(body, known))
         except InvalidError as problem:
             await self._fail_unstarted(body, "InvalidRun", describe(problem), known)
             return None
@@ -157,7 +158,9 @@ class RunLoader:
         spec = resource.spec
         try:
             if status is not None and status.workflow_revision:
-                return await self._pinned(namespace, status.workflow_revision)
+                return await self._pinned(
+                    namespace, status.workflow_revision, status.format_version
+                )
             if spec.workflow_spec is not None:
                 if not self._settings.allow_inline_workflows and status is None:
                     message = (
@@ -170,6 +173,7 @@ class RunLoader:
                     spec.workflow_spec,
                     workflow_id=spec.workflow_spec.id or name,
                     base=("spec", "workflowSpec"),
+                    is_pinned=status is not None,
                 )
             assert spec.workflow_ref is not None  # noqa: S101 - parse() saw to it
             return await self._definitions.latest(namespace, spec.workflow_ref.name)
@@ -189,9 +193,9 @@ class RunLoader:
             await self._fail_unstarted(body, "InvalidWorkflow", describe(problem), known)
         return None
 
-    async def _pinned(self, namespace: str, revision: str) -> Plan:
+    async def _pinned(self, namespace: str, revision: str, format_version: int | None) -> Plan:
         try:
-            return await self._definitions.pinned(namespace, revision)
+            return await self._definitions.pinned(namespace, revision, format_version)
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -244,6 +248,15 @@ class RunLoader:
             " make a new run"
         )
         await self._fail_unstarted(body, "NodeStatesLost", message, known)
+
+
+def _in_current_format(body: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Return a run whose own graph is translated if an earlier version began it."""
+    spec = body.get("spec")
+    if not has_node_states(known) or not isinstance(spec, dict) or "workflowSpec" not in spec:
+        return body
+    workflow = current_definition(spec["workflowSpec"], known.get("formatVersion"))
+    return {**body, "spec": {**spec, "workflowSpec": workflow}}
 
 
 def _subject(body: dict[str, Any]) -> Subject:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from podium.api.formats import FORMAT_VERSION, current_definition
 from podium.api.names import GROUP, LABEL_WORKFLOW, label_value, object_name
 from podium.api.problems import InvalidError, Problem
 from podium.api.resources import Workflow
@@ -29,6 +30,10 @@ DIGITS = 32
 """Hexadecimal digits of the hash in a revision's name: 128 bits."""
 
 
+_PlanKey = tuple[str, str, int | None]
+"""Namespace, revision, and the format in which the run reads it."""
+
+
 class WorkflowNotFoundError(Exception):
     """The run names a Workflow that does not exist (yet)."""
 
@@ -39,7 +44,7 @@ class Definitions:
     def __init__(self, gateway: Gateway, cache: Cache) -> None:
         self._gateway = gateway
         self._cache = cache
-        self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._pinned_at: dict[tuple[str, str], float] = {}
         """When (monotonic) a revision of these plans was last seen or made."""
 
@@ -63,24 +68,34 @@ class Definitions:
         self._keep(namespace, plan)
         return plan
 
-    async def pinned(self, namespace: str, revision: str) -> Plan:
-        """Compile the definition that a run is pinned to. Raises `InvalidError`, `ApiError`."""
-        plan = self._remember(namespace, revision)
+    async def pinned(
+        self, namespace: str, revision: str, format_version: int | None = FORMAT_VERSION
+    ) -> Plan:
+        """Compile the definition that a run is pinned to. Raises `InvalidError`, `ApiError`.
+
+        `format_version` is that of the run: the same data may mean another thing to an older one.
+        """
+        plan = self._remember(namespace, revision, format_version)
         if plan is not None:
             return plan
         body = await self._gateway.get_revision(namespace, revision)
         data = body.get("data")
         data = data if isinstance(data, dict) else {}
+        stored = data.get("spec") or {}
         try:
-            spec = WorkflowSpec.model_validate(data.get("spec"))
+            spec = WorkflowSpec.model_validate(current_definition(stored, format_version))
         except ValidationError as error:
             problem = Problem(("data",), f"the ControllerRevision is damaged: {error!s:.200}")
             raise InvalidError([problem]) from None
-        if not revision.endswith(f"-{definition_digest(spec)[:DIGITS]}"):
+        # The hash is one over the data as they were stored; the server may write 2.0 as 2.
+        digests = (definition_digest(stored), definition_digest(_in_words_of(stored, spec)))
+        if not any(revision.endswith(f"-{digest[:DIGITS]}") for digest in digests):
             message = f"the ControllerRevision {revision} does not hold what its name says"
             raise InvalidError([Problem(("data",), message)])
-        plan = Plan.build(spec, workflow_id=str(data.get("workflowId")), revision=revision)
-        self._keep(namespace, plan)
+        plan = Plan.build(
+            spec, workflow_id=str(data.get("workflowId")), revision=revision, is_pinned=True
+        )
+        self._keep(namespace, plan, format_version)
         return plan
 
     async def _find(self, namespace: str, reference: str) -> Workflow:
@@ -121,17 +136,31 @@ class Definitions:
             if error.status != 409:
                 raise
 
-    def _remember(self, namespace: str, revision: str) -> Plan | None:
-        plan = self._plans.get((namespace, revision))
+    def _remember(
+        self, namespace: str, revision: str, format_version: int | None = FORMAT_VERSION
+    ) -> Plan | None:
+        key = namespace, revision, format_version
+        plan = self._plans.get(key)
         if plan is not None:
-            self._plans.move_to_end((namespace, revision))
+            self._plans.move_to_end(key)
         return plan
 
-    def _keep(self, namespace: str, plan: Plan) -> None:
-        self._plans[namespace, plan.revision] = plan
+    def _keep(
+        self, namespace: str, plan: Plan, format_version: int | None = FORMAT_VERSION
+    ) -> None:
+        self._plans[namespace, plan.revision, format_version] = plan
         while len(self._plans) > KEPT_PLANS:
             key, _ = self._plans.popitem(last=False)
-            self._pinned_at.pop(key, None)
+            self._pinned_at.pop(key[:2], None)
+
+
+def _in_words_of(stored: dict[str, Any], spec: WorkflowSpec) -> dict[str, Any]:
+    """Return a definition as data, its trigger rules in the words of an earlier version."""
+    made: dict[str, Any] = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for node, before in zip(made["nodes"], stored["nodes"], strict=True):
+        if "triggerRule" in before:
+            node["triggerRule"] = before["triggerRule"]
+    return made
 
 
 def revision_name(workflow: str, spec: WorkflowSpec) -> str:
