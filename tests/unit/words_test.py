@@ -3,6 +3,7 @@
 A home-made word for what has a name costs each reader a guess.
 """
 
+import ast
 import re
 from pathlib import Path
 
@@ -119,3 +120,45 @@ def test_documents(page):
 
 def test_values_of_the_chart():
     assert dialect((ROOT / "charts/podium/values.yaml").read_text()) == []
+
+
+def messages(file):
+    """Yield the sentences among a module's strings; a formatted one has … for its values.
+
+    Docstrings are left out, and so is what has no blank: names and keys.
+    """
+    tree = ast.parse(file.read_text())
+    silent = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            silent.update(map(id, node.values))
+            yield "".join(
+                each.value if isinstance(each, ast.Constant) else "…" for each in node.values
+            )
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in silent
+        ):
+            yield node.value
+
+
+MODULES = sorted((ROOT / "operator/podium").rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT / "operator")))
+def test_messages(file):
+    assert [word for text in messages(file) for word in dialect(text)] == []
+
+
+def test_messages_are_found(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text(
+        '"""A folder."""\nX = f"{1} is no number"\n\ndef f():\n    """A text."""\n    raise ValueError("a text")\n'
+    )
+    assert len([word for text in messages(file) for word in dialect(text)]) == 2

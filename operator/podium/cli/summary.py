@@ -21,7 +21,7 @@ def summary(local: LocalRun) -> Iterable[str]:
     option = "" if default else f" --state-dir {shell_quoted(_short(root))}"
     yield ""
     if not status.phase.ended:
-        yield f"Interrupted: what ran was stopped. Go on with: podium resume {name}{option}"
+        yield f"Interrupted: what ran was stopped. Resume it: podium resume {name}{option}"
         return
     message = next((c.message for c in status.conditions if c.type == "Succeeded"), "")
     yield f"{status.phase.value} in {status.duration}" + (f": {message}" if message else "")

@@ -21,7 +21,7 @@ def remove_run(folder: RunFolder) -> None:
         if running:
             raise BusyError(
                 f"programs of the run {folder.name!r} still run ({', '.join(running[:5])}):"
-                f" podium resume {folder.name} goes on with them, podium cancel {folder.name} ends"
+                f" podium resume {folder.name} tracks them again, podium cancel {folder.name} ends"
                 " them"
             )
         gone = folder.path.with_name(f".deleted-{folder.name[:200]}-{os.getpid()}")

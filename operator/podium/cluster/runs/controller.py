@@ -120,7 +120,7 @@ class RunController:
         view = self._cache.runs.get((key.namespace, key.name))
         if view is None:
             return
-        message = f"the operator cannot go on with this run: {type(error).__name__}: {error}"
+        message = f"the operator cannot reconcile this run: {type(error).__name__}: {error}"
         if wait is not None:
             message += f"; tried again in {wait:g} s"
         subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)

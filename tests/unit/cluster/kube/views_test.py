@@ -255,7 +255,7 @@ def test_labels_without_a_controller_are_nothing(change):
 
 
 def test_an_orphaned_pod_that_waits_to_be_let_go_says_whose_it_was():
-    """Else its finalizer would stay for ever: nobody else takes it off."""
+    """Else its finalizer would stay until cancelled: nobody else takes it off."""
     labels = {"batch.kubernetes.io/controller-uid": JOB_UID}
     orphan = {"ownerReferences": [], "labels": labels}
     assert pod_view(support.pod(metadata=orphan)) is None

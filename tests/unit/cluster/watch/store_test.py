@@ -108,7 +108,7 @@ def test_what_is_gone_stays_gone_although_an_answer_comes_late(monkeypatch):
     assert {name for name, kept in vars(cache).items() if kept} == {"_tombstones"}
     clock.now += 1
     cache.add_tombstone({"metadata": {"uid": "a third"}})
-    assert len(cache._tombstones) == 2, "nobody remembers for ever"
+    assert len(cache._tombstones) == 2, "nobody remembers until cancelled"
     assert None not in [put(body) for put, body in zip(puts(cache), late, strict=True)]
 
 
