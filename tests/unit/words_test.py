@@ -140,12 +140,8 @@ def messages(file):
                 each.value if isinstance(each, ast.Constant) else "…" for each in node.values
             )
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and id(node) not in silent
-        ):
-            yield node.value
+        if isinstance(node, ast.Constant) and id(node) not in silent and " " in str(node.value):
+            yield str(node.value)
 
 
 MODULES = sorted((ROOT / "operator/podium").rglob("*.py"))

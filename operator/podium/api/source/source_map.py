@@ -248,7 +248,7 @@ class _Builder:
             raise RefusedError(
                 line,
                 f"alias *{name:.40} has no anchor: define it with &{name:.40} before, or quote a"
-                " text that begins with *",
+                " string that begins with *",
             )
         target = self.anchors[name]
         if target is None:
