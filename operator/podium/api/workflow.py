@@ -93,7 +93,7 @@ class InputContract(ApiModel):
     required_fields: list[Text] = Field(default_factory=list, max_length=MAX_NODES)
     """Dotted paths that must be in the input: a context key, or NODE.field of an ancestor."""
     schema_: JsonObject | None = Field(default=None, alias="schema")
-    """JSON Schema (Draft 2020-12) that the whole input must meet."""
+    """JSON Schema (2020-12, or draft-07 by $schema) that the whole input must meet."""
     include: list[Id] = Field(default_factory=list, max_length=MAX_NODES)
     """Farther ancestors whose outputs are delivered even if they are not among the 200 nearest."""
     context: list[Text] | None = Field(default=None, max_length=MAX_NODES)
@@ -106,7 +106,7 @@ class OutputContract(ApiModel):
     produces: list[Text] = Field(default_factory=list, max_length=200)
     """Keys that must be in the output."""
     schema_: JsonObject | None = Field(default=None, alias="schema")
-    """JSON Schema (Draft 2020-12) that the whole output must meet."""
+    """JSON Schema (2020-12, or draft-07 by $schema) that the whole output must meet."""
     quality_threshold: float | None = Field(default=None, ge=0, le=1)
     """The lowest quality score that is accepted; a node that has it must report a score."""
     quality_field: Text = "quality_score"
@@ -317,7 +317,7 @@ class WorkflowSpec(ApiModel, defer_build=False):
     metadata: JsonObject = Field(default_factory=dict)
     """Free-form metadata, delivered to nodes with their input."""
     inputs: JsonObject | None = None
-    """JSON Schema (Draft 2020-12) of a run's context; its defaults are filled in."""
+    """JSON Schema (2020-12, or draft-07 by $schema) of a run's context; its defaults are used."""
     global_context: JsonObject = Field(default_factory=dict)
     """Default context of every run."""
     constants: JsonObject = Field(default_factory=dict)

@@ -11,10 +11,10 @@ from podium.contracts.check import (
     check_output,
     effective_output_schema,
 )
+from podium.contracts.defaults import properties_of, with_defaults
 from podium.contracts.schema import (
     compile_schema,
     schema_problems,
-    with_defaults,
 )
 from podium.contracts.values import (
     OutputNotJSONError,
@@ -44,6 +44,7 @@ __all__ = [
     "merged",
     "normalise",
     "parse_output",
+    "properties_of",
     "schema_problems",
     "with_defaults",
 ]

@@ -9,8 +9,12 @@ __all__ = ["Breach", "SchemaProblem"]
 class SchemaProblem:
     """Something wrong with a schema itself."""
 
-    path: str
+    path: tuple[str | int, ...]
+    """Place in the schema."""
     message: str
+    is_warning: bool = False
+    lacks_quotes: bool = False
+    """Whether a string is wanted where the source may well hold one without quotes: `yes`."""
 
 
 @dataclass(frozen=True, slots=True)

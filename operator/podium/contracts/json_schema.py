@@ -1,4 +1,4 @@
-"""JSON Schema, Draft 2020-12, by `jsonschema`; no remote references, bounded in time.
+"""JSON Schema, drafts 2020-12 and 7, by `jsonschema`; no remote references, bounded in time.
 
 Schemas come from users and run in the operator: a pattern has a time-out (the `regex` library has
 one, `re` has none), a reference leads nowhere but into its own document, recursion ends in a
@@ -7,85 +7,93 @@ breach. `format` is an annotation, as the draft's default has it.
 
 import json
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 import orjson
 import regex
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import NoSuchResource, Unresolvable
 
-from podium.contracts.breach import Breach, SchemaProblem
+from podium.contracts.breach import Breach
+from podium.contracts.keywords import DRAFT_7, DRAFT_2020, draft_of
+from podium.errors import PodiumError
 
-__all__ = ["Schema", "schema_problems"]
+__all__ = ["Schema", "compiled_pattern", "short"]
 
 PATTERN_SECONDS = 0.2
 MAX_BREACHES = 20
-MAX_DEPTH = 64
+MAX_REFERENCES = 20_000
+"""References that one check follows."""
 SHOWN = 256
 
 
 class Schema:
     """A schema that is ready to check values."""
 
-    def __init__(self, schema: Mapping[str, Any] | bool) -> None:
-        self._validator = _Validator(schema, registry=_registry())
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._validator = _VALIDATORS[draft_of(schema)](schema, registry=_registry())
 
     def breaches(self, instance: Any, *, limit: int = MAX_BREACHES) -> list[Breach]:
         """Return where a value does not meet the schema, `limit` breaches at most."""
-        found: list[Breach] = []
-        try:
-            for error in self._validator.iter_errors(instance):
-                found.append(_breach(error))
-                if len(found) >= limit:
-                    break
-        except RecursionError:
-            found.append(Breach("", "the schema's references go round in circles"))
-        except (Unresolvable, NoSuchResource) as error:
-            found.append(Breach("", f"the schema refers to what is not there: {error}"))
-        return sorted(found, key=lambda breach: breach.path)
+        return _breaches(self._validator, instance, limit)
+
+    def breaches_of_part(self, part: Mapping[str, Any], instance: Any) -> list[Breach]:
+        """Return where a value does not meet a schema that stands inside this one."""
+        return _breaches(self._validator.evolve(schema=part), instance, 1)
 
 
-def schema_problems(schema: Mapping[str, Any]) -> list[SchemaProblem]:
-    """Return everything wrong with a schema: keywords, patterns, references."""
+def _breaches(validator: Any, instance: Any, limit: int) -> list[Breach]:
+    found: list[Breach] = []
+    counting = _references_left.set([MAX_REFERENCES])
     try:
-        Draft202012Validator.check_schema(schema, format_checker=FormatChecker(formats=()))
-    except SchemaError as error:
-        best = best_match([*error.context]) or error if error.context else error
-        return [SchemaProblem(_dotted(best.path), _short(best.message))]
+        for error in validator.iter_errors(instance):
+            found.append(_breach(error))
+            if len(found) >= limit:
+                break
     except RecursionError:
-        return [SchemaProblem("", "is nested too deep")]
-    found: list[SchemaProblem] = []
-    anchors = {"#"}
-    references: list[tuple[str, str]] = []
-    for path, part in _parts(schema, "", 0):
-        if path.count(".") > MAX_DEPTH:
-            return [SchemaProblem(path[:SHOWN], f"is nested deeper than {MAX_DEPTH}")]
-        for keyword in ("$anchor", "$dynamicAnchor"):
-            if isinstance(part.get(keyword), str):
-                anchors.add(f"#{part[keyword]}")
-        if isinstance(part.get("$id"), str):
-            anchors.add(part["$id"])
-        references += [
-            (f"{path}.{keyword}".lstrip("."), part[keyword])
-            for keyword in ("$ref", "$dynamicRef")
-            if isinstance(part.get(keyword), str)
-        ]
-        found += [
-            SchemaProblem(path, said)
-            for pattern in [part.get("pattern"), *_keys(part.get("patternProperties"))]
-            if isinstance(pattern, str) and (said := _pattern_problem(pattern))
-        ]
-    for path, reference in references:
-        if reference in anchors or _points_inside(schema, reference):
-            continue
-        said = "is not in this schema" if reference.startswith("#") else "is not allowed: only"
-        tail = "" if reference.startswith("#") else " references into the same schema (#/…) are"
-        found.append(SchemaProblem(path, f"reference {reference!r:.80} {said}{tail}"))
-    return found
+        found.append(Breach("", "the schema's references go round in circles"))
+    except _TooExpensiveError:
+        found.append(Breach("", f"the schema follows more than {MAX_REFERENCES:,} references"))
+    except (Unresolvable, NoSuchResource) as error:
+        found.append(Breach("", f"the schema refers to what is not there: {error}"))
+    finally:
+        _references_left.reset(counting)
+    return sorted(found, key=lambda breach: breach.path)
+
+
+class _TooExpensiveError(PodiumError):
+    """References multiplied: a small schema would take hours."""
+
+
+_references_left: ContextVar[list[int]] = ContextVar("references_left")
+
+
+def _counted(follow: Any) -> Any:
+    """Count the references that are followed: without them, work is in proportion to the sizes."""
+
+    def counted(validator: Any, reference: Any, instance: Any, schema: Any) -> Any:
+        left = _references_left.get()
+        left[0] -= 1
+        if left[0] < 0:
+            raise _TooExpensiveError
+        return follow(validator, reference, instance, schema)
+
+    return counted
+
+
+def _multiple_of(
+    _validator: Any, step: Any, instance: Any, _schema: Any
+) -> Iterator[ValidationError]:
+    """Compare as the decimals that were written: 0.07 is a multiple of 0.01."""
+    if not isinstance(instance, int | float) or isinstance(instance, bool):
+        return
+    if (Fraction(str(instance)) / Fraction(str(step))).denominator != 1:
+        yield ValidationError(f"{_shown(instance)} is not a multiple of {_shown(step)}")
 
 
 # Checking
@@ -97,7 +105,7 @@ def _pattern(
     if not isinstance(instance, str):
         return
     try:
-        if not _regex(pattern).search(instance, timeout=PATTERN_SECONDS):
+        if not compiled_pattern(pattern).search(instance, timeout=PATTERN_SECONDS):
             yield ValidationError(f"{_shown(instance)} does not match the pattern {pattern!r:.100}")
     except TimeoutError:
         yield ValidationError(f"the pattern {pattern!r:.100} takes too long")
@@ -111,7 +119,7 @@ def _pattern_properties(
     for pattern, part in patterns.items():
         for key, value in instance.items():
             try:
-                if not _regex(pattern).search(key, timeout=PATTERN_SECONDS):
+                if not compiled_pattern(pattern).search(key, timeout=PATTERN_SECONDS):
                     continue
             except TimeoutError:
                 yield ValidationError(f"the pattern {pattern!r:.100} takes too long")
@@ -125,7 +133,7 @@ def _additional_properties(
     if not isinstance(instance, Mapping):
         return
     known = schema.get("properties", {})
-    patterns = [_regex(pattern) for pattern in schema.get("patternProperties", {})]
+    patterns = [compiled_pattern(pattern) for pattern in schema.get("patternProperties", {})]
     extra = []
     for key in instance:
         try:
@@ -155,30 +163,34 @@ def _unique_items(
             yield ValidationError("has items that are not unique")
 
 
-_Validator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    {
-        "pattern": _pattern,
-        "patternProperties": _pattern_properties,
-        "additionalProperties": _additional_properties,
-        "uniqueItems": _unique_items,
-    },
-)
+_OURS = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+    "uniqueItems": _unique_items,
+    "multipleOf": _multiple_of,
+}
+
+
+def _validator_of(base: Any) -> Any:
+    references = {
+        keyword: _counted(base.VALIDATORS[keyword])
+        for keyword in ("$ref", "$dynamicRef")
+        if keyword in base.VALIDATORS
+    }
+    return extend(base, {**_OURS, **references})  # type: ignore[no-untyped-call]
+
+
+_VALIDATORS: dict[str, Any] = {
+    DRAFT_2020: _validator_of(Draft202012Validator),
+    DRAFT_7: _validator_of(Draft7Validator),
+}
 
 
 @lru_cache(maxsize=1024)
-def _regex(pattern: str) -> Any:
+def compiled_pattern(pattern: str) -> Any:
+    """Return a pattern ready for use, with a library that has a time-out."""
     return regex.compile(pattern)
-
-
-def _pattern_problem(pattern: str) -> str | None:
-    if len(pattern) > 1000:
-        return "pattern is longer than 1,000 characters"
-    try:
-        _regex(pattern)
-    except (regex.error, RecursionError, OverflowError) as error:
-        return f"pattern {pattern!r:.100} is not a regular expression: {error}"
-    return None
 
 
 def _registry() -> Registry[Any]:
@@ -188,41 +200,8 @@ def _registry() -> Registry[Any]:
     return Registry(retrieve=refuse)  # type: ignore[call-arg]
 
 
-def _points_inside(schema: Mapping[str, Any], reference: str) -> bool:
-    if not reference.startswith("#/"):
-        return False
-    part: Any = schema
-    for step in reference[2:].split("/"):
-        name = step.replace("~1", "/").replace("~0", "~").replace("%25", "%")
-        if isinstance(part, Mapping) and name in part:
-            part = part[name]
-        elif isinstance(part, list) and name.isdigit() and int(name) < len(part):
-            part = part[int(name)]
-        else:
-            return False
-    return True
-
-
-def _parts(value: Any, path: str, depth: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Walk over all mappings of a schema."""
-    if depth > MAX_DEPTH + 1:
-        return
-    if isinstance(value, Mapping):
-        yield path, value
-        for key, item in value.items():
-            if key not in ("enum", "const", "default", "examples"):
-                yield from _parts(item, f"{path}.{key}" if path else str(key), depth + 1)
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            yield from _parts(item, f"{path}[{position}]", depth + 1)
-
-
-def _keys(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, Mapping) else []
-
-
 def _breach(error: Any) -> Breach:
-    path = _dotted(error.absolute_path)
+    path = dotted(error.absolute_path)
     match error.validator:
         case "required":
             missing = [k for k in error.validator_value if k not in error.instance]
@@ -238,10 +217,10 @@ def _breach(error: Any) -> Breach:
             message = f"{_shown(error.instance)} is not one of {allowed}"
         case _:
             message = error.message
-    return Breach(path, _short(message))
+    return Breach(path, short(message))
 
 
-def _dotted(path: Any) -> str:
+def dotted(path: Any) -> str:
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -259,5 +238,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Return a message, cut where it is too long to be shown."""
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

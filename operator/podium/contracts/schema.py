@@ -15,7 +15,7 @@ from podium.contracts.breach import SchemaProblem
 if TYPE_CHECKING:
     from podium.contracts.json_schema import Schema
 
-__all__ = ["compile_schema", "schema_problems", "with_defaults"]
+__all__ = ["compile_schema", "schema_problems"]
 
 
 def compile_schema(schema: Mapping[str, Any]) -> "Schema":
@@ -33,24 +33,13 @@ def _compiled(text: bytes) -> "Schema":
     return Schema(orjson.loads(text))
 
 
-def schema_problems(schema: Mapping[str, Any]) -> list[SchemaProblem]:
-    """Return everything wrong with a schema: keywords, patterns, references."""
-    from podium.contracts import json_schema  # noqa: PLC0415 - see the module's docstring
+def schema_problems(
+    schema: Mapping[str, Any], *, has_defaults: bool = False
+) -> list[SchemaProblem]:
+    """Return everything wrong with a schema of an object: draft, keywords, patterns, references.
 
-    return json_schema.schema_problems(schema)
+    `has_defaults`: its defaults are filled in, so one that stands where none is filled in is wrong.
+    """
+    from podium.contracts import schema_check  # noqa: PLC0415 - see the module's docstring
 
-
-def with_defaults(schema: Mapping[str, Any], instance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy in which missing properties have the `default` of the schema."""
-    made = dict(instance)
-    properties = schema.get("properties")
-    if not isinstance(properties, Mapping):
-        return made
-    for name, part in properties.items():
-        if not isinstance(part, Mapping):
-            continue
-        if name not in made and "default" in part:
-            made[name] = part["default"]
-        if isinstance(made.get(name), Mapping):
-            made[name] = with_defaults(part, made[name])
-    return made
+    return schema_check.schema_problems(schema, has_defaults=has_defaults)

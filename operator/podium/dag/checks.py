@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from podium import contracts, executors, expressions
@@ -28,7 +29,7 @@ class DefinitionChecks:
     def run(self) -> list[Problem]:
         """Return all that is wrong, errors and warnings."""
         if self.spec.inputs is not None:
-            self._schema(("inputs",), self.spec.inputs)
+            self._schema(("inputs",), self.spec.inputs, has_defaults=True)
         self._retry_on(("defaults",), self.spec.defaults.retry_policy)
         for node in self.dag.nodes.values():
             self._node(self.dag.node_paths[node.id], node)
@@ -46,10 +47,13 @@ class DefinitionChecks:
     def _warning(self, path: Path, message: str) -> None:
         self.found.append(Problem(path, message, Severity.WARNING))
 
-    def _schema(self, path: Path, schema: Mapping[str, Any]) -> None:
-        for problem in contracts.schema_problems(schema):
-            place = f" (at {problem.path})" if problem.path else ""
-            self._error(path, f"no valid JSON Schema: {problem.message}{place}")
+    def _schema(self, path: Path, schema: Mapping[str, Any], *, has_defaults: bool = False) -> None:
+        for problem in contracts.schema_problems(schema, has_defaults=has_defaults):
+            severity = Severity.WARNING if problem.is_warning else Severity.ERROR
+            message = f"not a valid JSON Schema: {problem.message}"
+            again = partial(_in_quotes, message) if problem.lacks_quotes else None
+            where = (*path, *problem.path)
+            self.found.append(Problem(where, message, severity, reworded=again))
 
     def _node(self, path: Path, node: Node) -> None:
         self._executor(path, node)
@@ -143,6 +147,10 @@ class DefinitionChecks:
             self.references.output_field(here, edge.from_, tuple(output_path.split(".")))
             if not name or "." in name:
                 self._error(here, f"{name!r} is not an input name: use one word without dots")
+
+
+def _in_quotes(message: str, written: str | None) -> str:
+    return f'{message}: write "{written}" in quotes' if written else message
 
 
 def _strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:

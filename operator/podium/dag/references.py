@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from podium import expressions
+from podium import contracts, expressions
 from podium.api.problems import Path, Problem, Severity
 from podium.api.workflow import Node, WorkflowSpec
 from podium.dag.graph import DagEdge, Graph
@@ -36,9 +36,8 @@ class ReferenceChecks:
             names = self.mapped.setdefault(dag_edge.target, set())
             names.update(dag_edge.edge.data_mapping.values())
         inputs = spec.inputs or {}
-        properties = inputs.get("properties")
         self.declared_context = {
-            **dict.fromkeys(properties if isinstance(properties, Mapping) else {}, "inputs"),
+            **dict.fromkeys(contracts.properties_of(inputs), "inputs"),
             **dict.fromkeys(spec.global_context, "globalContext"),
             **dict.fromkeys(spec.constants, "constants"),
         }
@@ -239,8 +238,7 @@ def _declared(node: Node) -> _Declared:
     if contract is None:
         return _Declared(frozenset(), closed=False)
     schema = contract.schema_ or {}
-    properties = schema.get("properties")
-    names = set(properties) if isinstance(properties, Mapping) else set()
+    names = set(contracts.properties_of(schema))
     return _Declared(
         frozenset(names | {name.split(".")[0] for name in contract.produces}),
         closed=_is_closed(schema),

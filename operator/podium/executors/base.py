@@ -86,4 +86,7 @@ def config_problems(model: type[ApiModel], config: Mapping[str, Any]) -> list[Pr
         return [
             replace(problem, path=("config", *problem.path)) for problem in translate(error, model)
         ]
+    # Where further keys are data, as in a persona's config, `env` is a key like others.
+    if "env" not in model.model_fields:
+        return []
     return check_env(getattr(made, "env", ()), ("config", "env"))

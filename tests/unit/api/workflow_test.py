@@ -113,7 +113,7 @@ def test_each_limit_has_its_message(spec, line):
         (
             {"triggerRule": "one_success"},
             (
-                "triggerRule: must be one of NoneFailedMinOneSuccess, AllSuccess, OneSuccess, AllDone, not"
+                "triggerRule: must be one of NoneFailedMinOneSuccess, NoneFailed, AllSuccess, OneSuccess, OneFailed, AllDone, not"
                 " the string 'one_success'; did you mean OneSuccess?"
             ),
         ),

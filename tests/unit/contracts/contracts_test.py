@@ -142,3 +142,302 @@ def test_breaches_do_not_depend_on_the_order_of_a_schemas_keywords():
     turned = dict(reversed(schema.items()))
     found = [c.compile_schema(s).breaches({"c": 1}, limit=1) for s in (schema, turned)]
     assert found[0] == found[1]
+
+
+# Drafts, keywords, defaults
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
+def wrong(schema, **options):
+    found = c.schema_problems(schema, **{"has_defaults": True, **options})
+    return [(".".join(map(str, each.path)), each.message) for each in found if not each.is_warning]
+
+
+def warned(schema):
+    found = c.schema_problems(schema, has_defaults=True)
+    return [".".join(map(str, each.path)) for each in found if each.is_warning]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        DRAFT_7,
+        "http://json-schema.org/draft-07/schema",
+        "https://json-schema.org/draft-07/schema#",
+        "https://json-schema.org/draft/2020-12/schema",
+        "https://json-schema.org/draft/2020-12/schema#",
+    ],
+)
+def test_two_drafts_are_known(uri):
+    assert wrong({"$schema": uri, "properties": {"a": {"type": "string"}}}) == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://json-schema.org/draft-04/schema#",
+        "http://json-schema.org/draft-06/schema#",
+        "https://json-schema.org/draft/2019-09/schema",
+        "http://json-schema.org/schema#",
+        "https://example.com/own",
+        "",
+        7,
+        ["http://json-schema.org/draft-07/schema#"],
+    ],
+)
+def test_other_drafts_are_refused(uri):
+    ((path, message),) = wrong({"$schema": uri})
+    assert path == "$schema"
+    assert "is not a draft that is honoured: leave $schema out for 2020-12" in message
+
+
+def test_a_draft_is_for_the_whole_schema():
+    schema = {"properties": {"a": {"$schema": DRAFT_7}}}
+    assert wrong(schema) == [
+        ("properties.a.$schema", "is for the whole schema: write it at the top, or leave it out")
+    ]
+    assert wrong({"$schema": DRAFT_7, **schema}) == []
+
+
+def breaches(schema, value):
+    return [str(each) for each in c.compile_schema(schema).breaches(value)]
+
+
+def test_draft_7_means_what_it_means_there():
+    schema = {
+        "$schema": DRAFT_7,
+        "dependencies": {"card": ["address"], "b": {"required": ["x"]}},
+        "properties": {
+            "pair": {"items": [{"type": "integer"}], "additionalItems": False},
+            "only": {"$ref": "#/definitions/pos", "maximum": 1},
+        },
+        "definitions": {"pos": {"exclusiveMinimum": 0}},
+    }
+    assert wrong(schema) == []
+    assert breaches(schema, {"pair": [1], "only": 5}) == []
+    assert len(breaches(schema, {"card": 1})) == 1
+    assert len(breaches(schema, {"b": 1})) == 1
+    assert len(breaches(schema, {"pair": [1, 2]})) == 1
+    assert len(breaches(schema, {"only": 0})) == 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "path", "message"),
+    [
+        ({"dependencies": {"a": ["b"]}}, "dependencies", "write dependentRequired or dependentSch"),
+        ({"additionalItems": False}, "additionalItems", "write items beside prefixItems"),
+        ({"day": {"type": "string"}}, "day", "'day' is not a keyword of JSON Schema: put it under"),
+        (
+            {"properties": {"o": {"type": "object", "in": {"type": "string"}}}},
+            "properties.o.in",
+            "put it under properties",
+        ),
+        ({"requierd": ["a"]}, "requierd", "did you mean 'required'?"),
+        ({"allOf": [{"propertys": 1}]}, "allOf.0.propertys", "did you mean 'properties'?"),
+        ({"$defs": {"x": {"minlength": 1}}}, "$defs.x.minlength", "did you mean 'minLength'?"),
+        ({"type": "array"}, "type", "must be object, not 'array'"),
+        ({"type": ["string", "null"]}, "type", "must be object"),
+        (
+            {"properties": {"a": {"$ref": "#/properties/b/title"}, "b": {"title": "x"}}},
+            "properties.a.$ref",
+            "is not in this schema",
+        ),
+    ],
+)
+def test_keywords_that_would_say_nothing_are_refused(schema, path, message):
+    ((place, said),) = wrong(schema)
+    assert place == path
+    assert message in said
+
+
+def test_keywords_of_others_are_warned_of():
+    schema = {"properties": {"a": {"nullable": True, "q": 1, "x-own": 1}}, "$schema": DRAFT_7}
+    assert warned(schema) == ["properties.a.nullable", "properties.a.q"]
+    assert warned({"$schema": DRAFT_7, "properties": {"a": {"prefixItems": []}}}) == [
+        "properties.a.prefixItems"
+    ]
+    assert wrong(schema) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "value", "fits"),
+    [
+        (0.01, 0.07, True),
+        (0.1, 0.3, True),
+        (0.01, 1.1, True),
+        (0.01, 0.071, False),
+        (0.1, 4, True),
+        (0.3, 1, False),
+        (1e-300, 1e300, True),
+        (2.5, 10**18 + 1, False),
+        (1, 1.5, False),
+        (3, 9, True),
+        (0.01, True, True),
+        (0.01, "x", True),
+    ],
+)
+def test_multiples_are_exact(step, value, fits):
+    assert (breaches({"properties": {"a": {"multipleOf": step}}}, {"a": value}) == []) is fits
+
+
+CONFIG = {"type": "object", "properties": {"tries": {"type": "integer", "default": 3}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "made"),
+    [
+        (
+            {"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"default": 1}}},
+            {},
+            {"a": 1},
+        ),
+        ({"properties": {"a": {"allOf": [{}, {"default": 1}]}}}, {}, {"a": 1}),
+        ({"allOf": [{"properties": {"a": {"default": 1}}}]}, {}, {"a": 1}),
+        (
+            {"$ref": "#/$defs/x", "$defs": {"x": {"properties": {"a": {"default": 1}}}}},
+            {},
+            {"a": 1},
+        ),
+        (
+            {"properties": {"a": {"$ref": "#x"}}, "$defs": {"q": {"$anchor": "x", "default": 1}}},
+            {},
+            {"a": 1},
+        ),
+        (
+            {
+                "properties": {"a": {"$ref": "#/$defs/a", "default": 2}},
+                "$defs": {"a": {"default": 1}},
+            },
+            {},
+            {"a": 2},
+        ),
+        ({"properties": {"a": {"default": 1}}}, {"a": None}, {"a": None}),
+        ({"properties": {"c": CONFIG}}, {}, {"c": {"tries": 3}}),
+        ({"properties": {"c": CONFIG}}, {"c": {"more": 1}}, {"c": {"more": 1, "tries": 3}}),
+        ({"properties": {"c": {**CONFIG, "required": ["host"]}}}, {}, {}),
+        ({"properties": {"c": {**CONFIG, "required": ["tries"]}}}, {}, {"c": {"tries": 3}}),
+        ({"properties": {"c": {"items": CONFIG}}}, {"c": [{}, 1]}, {"c": [{"tries": 3}, 1]}),
+        ({"additionalProperties": CONFIG}, {"c": {}}, {"c": {"tries": 3}}),
+        (
+            {
+                "$ref": "#/$defs/t",
+                "$defs": {
+                    "t": {
+                        "type": "object",
+                        "properties": {"kid": {"$ref": "#/$defs/t"}, "v": {"default": 1}},
+                    }
+                },
+            },
+            {"kid": {"kid": {}}},
+            {"kid": {"kid": {"v": 1}, "v": 1}, "v": 1},
+        ),
+    ],
+)
+def test_defaults_are_filled_in_wherever_they_are_found(schema, given, made):
+    assert c.with_defaults(schema, given) == made
+    assert wrong(schema) == []
+
+
+def test_defaults_of_a_tree_do_not_go_on():
+    tree = {"type": "object", "properties": {"kid": {"$ref": "#"}, "v": {"default": 1}}}
+    assert wrong(tree) == []
+    assert c.with_defaults(tree, {}) == {"v": 1}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"c": {"$ref": "#", "default": {}}}},
+        {
+            "allOf": [{"$ref": "#/$defs/x"}],
+            "$defs": {"x": {"properties": {"y": {"$ref": "#/$defs/x", "default": {}}}}},
+        },
+        {"properties": {f"p{i}": {"$ref": "#", "default": {}} for i in range(9)}},
+    ],
+)
+def test_defaults_without_end_are_refused(schema):
+    assert ("", "its defaults have no end: they fill in each other") in wrong(schema)
+    c.with_defaults(schema, {})
+
+
+@pytest.mark.parametrize(
+    ("schema", "path", "message"),
+    [
+        (
+            {"properties": {"a": {"type": "integer", "default": "3"}}},
+            "properties.a.default",
+            '"3" is not of type integer',
+        ),
+        (
+            {"properties": {"a": {"enum": ["x"], "default": "y"}}},
+            "properties.a.default",
+            "not one of",
+        ),
+        (
+            {
+                "properties": {"a": {"$ref": "#/$defs/p", "default": 0}},
+                "$defs": {"p": {"minimum": 1}},
+            },
+            "properties.a.default",
+            "less than the minimum",
+        ),
+        (
+            {"$defs": {"p": {"minimum": 1, "default": 0}}},
+            "$defs.p.default",
+            "less than the minimum",
+        ),
+        (
+            {"properties": {"a": {**CONFIG, "required": ["x"], "default": {}}}},
+            "properties.a.default",
+            "'x' is missing",
+        ),
+        (
+            {"properties": {"a": {"items": {"type": "string"}, "default": [1]}}},
+            "properties.a.default",
+            "[0]",
+        ),
+        (
+            {"properties": {"a": {"anyOf": [{"default": 1}]}}},
+            "properties.a.anyOf.0.default",
+            "would not be filled in here",
+        ),
+        (
+            {"then": {"properties": {"a": {"default": 1}}}},
+            "then.properties.a.default",
+            "would not be filled",
+        ),
+        (
+            {"patternProperties": {"a": {"default": 1}}},
+            "patternProperties.a.default",
+            "would not be filled",
+        ),
+        ({"default": {"a": 1}}, "default", "would not be filled in here"),
+    ],
+)
+def test_defaults_that_are_wrong_are_refused(schema, path, message):
+    ((place, said),) = wrong(schema)
+    assert place == path
+    assert message in said
+
+
+def test_a_default_is_filled_in_before_it_is_checked():
+    schema = {"properties": {"a": {**CONFIG, "required": ["tries"], "default": {}}}}
+    assert wrong(schema) == []
+    assert c.with_defaults(schema, {}) == {"a": {"tries": 3}}
+
+
+def test_references_that_multiply_are_bounded():
+    # 2^40 references in a schema of 2 KB: counted, and given up.
+    defs = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(40)}
+    schema = {"$defs": {**defs, "d40": {}}, "$ref": "#/$defs/d0"}
+    assert breaches(schema, {}) == ["the schema follows more than 20,000 references"]
+    assert c.with_defaults(schema, {}) == {}
+
+
+def test_properties_are_found_behind_references():
+    schema = {
+        "$ref": "#/$defs/x",
+        "$defs": {"x": {"allOf": [{"properties": {"a": {}}}], "properties": {"b": {}}}},
+    }
+    assert set(c.properties_of(schema)) == {"a", "b"}

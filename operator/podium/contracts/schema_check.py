@@ -1,0 +1,215 @@
+"""What is wrong with a schema: found before a run, each with its place and what would be right."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import regex
+from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, best_match
+
+from podium.contracts.breach import SchemaProblem
+from podium.contracts.defaults import Defaults, pointer
+from podium.contracts.json_schema import Schema, compiled_pattern, short
+from podium.contracts.keywords import (
+    DRAFT_7,
+    DRAFT_2020,
+    KEYWORDS,
+    Part,
+    draft_of,
+    is_known_draft,
+    parts,
+)
+
+__all__ = ["schema_problems"]
+
+MAX_DEPTH = 64
+_META: dict[str, Any] = {DRAFT_2020: Draft202012Validator, DRAFT_7: Draft7Validator}
+_INSTEAD = {
+    "dependencies": "write dependentRequired or dependentSchemas",
+    "additionalItems": "write items beside prefixItems",
+    "nullable": 'write type: [string, "null"] or the like',
+    "example": "write examples, a list",
+}
+"""What to write in 2020-12 for keywords of other drafts and of OpenAPI."""
+
+
+def schema_problems(schema: Mapping[str, Any], *, has_defaults: bool) -> list[SchemaProblem]:
+    """Return everything wrong with a schema of an object."""
+    found = list(_draft(schema))
+    if found:
+        return found
+    draft = draft_of(schema)
+    try:
+        _META[draft].check_schema(schema, format_checker=FormatChecker(formats=()))
+    except SchemaError as error:
+        best = best_match([*error.context]) or error if error.context else error
+        misplaced = _misplaced(Part((), schema, is_filled=False), draft)
+        return [each for each in misplaced if not each.is_warning] or [
+            SchemaProblem(tuple(best.absolute_path), short(best.message))
+        ]
+    except RecursionError:
+        return [SchemaProblem((), "is nested too deep")]
+    every = list(parts(schema, MAX_DEPTH))
+    deepest = max(every, key=lambda part: len(part.path))
+    if _depth(schema) > 2 * MAX_DEPTH or len(deepest.path) >= 2 * MAX_DEPTH:
+        return [SchemaProblem((), f"is nested deeper than {MAX_DEPTH}")]
+    found += _object(schema)
+    for part in every:
+        found += _misplaced(part, draft)
+        found += _patterns(part)
+    found += _references(schema, every)
+    if not any(not problem.is_warning for problem in found):
+        found += _defaults(schema, every, has_defaults=has_defaults)
+    return found
+
+
+def _draft(schema: Mapping[str, Any]) -> Iterator[SchemaProblem]:
+    for part in parts(schema, MAX_DEPTH):
+        uri = part.schema.get("$schema")
+        if uri is None or (not part.path and is_known_draft(uri)):
+            continue
+        if part.path:
+            if not is_known_draft(uri) or draft_of(part.schema) != draft_of(schema):
+                message = "is for the whole schema: write it at the top, or leave it out"
+                yield SchemaProblem((*part.path, "$schema"), message)
+            continue
+        yield SchemaProblem(
+            ("$schema",),
+            f"{uri!r:.80} is not a draft that is honoured: leave $schema out for 2020-12, or write"
+            " http://json-schema.org/draft-07/schema# for draft-07",
+        )
+
+
+def _object(schema: Mapping[str, Any]) -> Iterator[SchemaProblem]:
+    kind = schema.get("type", "object")
+    if "object" not in ([kind] if isinstance(kind, str) else kind):
+        message = f"must be object, not {kind!r:.60}: what is checked is an object"
+        yield SchemaProblem(("type",), message)
+
+
+def _misplaced(part: Part, draft: str) -> Iterator[SchemaProblem]:
+    """Find keywords that the draft does not know: they would say nothing."""
+    known = KEYWORDS[draft]
+    for keyword, value in part.schema.items():
+        if keyword in known or keyword.startswith("x-"):
+            continue
+        here = (*part.path, keyword)
+        other = DRAFT_7 if draft == DRAFT_2020 else DRAFT_2020
+        if keyword in _INSTEAD and keyword in KEYWORDS[other]:
+            also = "or say $schema: http://json-schema.org/draft-07/schema#"
+            message = f"says nothing in {draft}: {_INSTEAD[keyword]}, {also}"
+            yield SchemaProblem(here, message)
+        elif keyword in _INSTEAD and keyword not in KEYWORDS[other]:
+            message = f"says nothing in {draft}: {_INSTEAD[keyword]}"
+            yield SchemaProblem(here, message, is_warning=True)
+        elif keyword in KEYWORDS[other]:
+            message = f"says nothing in {draft}: it is a keyword of {other}"
+            yield SchemaProblem(here, message, is_warning=True)
+        elif isinstance(value, Mapping):
+            message = f"{keyword!r:.80} is not a keyword of JSON Schema: put it under properties"
+            yield SchemaProblem(here, message)
+        else:
+            close = difflib.get_close_matches(keyword[:60], known, n=1, cutoff=0.8)
+            hint = f"; did you mean {close[0]!r}?" if close else ", so it says nothing"
+            message = f"{keyword!r:.80} is not a keyword of JSON Schema{hint}"
+            yield SchemaProblem(here, message, is_warning=not close)
+
+
+def _patterns(part: Part) -> Iterator[SchemaProblem]:
+    named = part.schema.get("patternProperties")
+    for pattern in [part.schema.get("pattern"), *(named if isinstance(named, Mapping) else ())]:
+        if isinstance(pattern, str) and (said := _pattern_problem(pattern)):
+            yield SchemaProblem(part.path, said)
+
+
+def _pattern_problem(pattern: str) -> str | None:
+    if len(pattern) > 1000:
+        return "pattern is longer than 1,000 characters"
+    try:
+        compiled_pattern(pattern)
+    except (regex.error, RecursionError, OverflowError) as error:
+        return f"pattern {pattern!r:.100} is not a regular expression: {error}"
+    return None
+
+
+def _references(schema: Mapping[str, Any], every: list[Part]) -> Iterator[SchemaProblem]:
+    """Find references that lead nowhere, or to what is not a schema, or out of this one."""
+    places = {tuple(map(str, part.path)) for part in every}
+    anchors = {"#"}
+    for part in every:
+        for keyword in ("$anchor", "$dynamicAnchor"):
+            if isinstance(part.schema.get(keyword), str):
+                anchors.add(f"#{part.schema[keyword]}")
+        if isinstance(part.schema.get("$id"), str):
+            anchors.add(part.schema["$id"])
+    for part in every:
+        for keyword in ("$ref", "$dynamicRef"):
+            reference = part.schema.get(keyword)
+            if not isinstance(reference, str) or reference in anchors:
+                continue
+            if reference.startswith("#/"):
+                if tuple(pointer(reference)) in places or _is_boolean(schema, reference):
+                    continue
+                said = f"reference {reference!r:.80} is not in this schema"
+            elif reference.startswith("#"):
+                said = f"reference {reference!r:.80} is not in this schema"
+            else:
+                said = (
+                    f"reference {reference!r:.80} is not allowed: only references into the same"
+                    " schema (#/…) are"
+                )
+            yield SchemaProblem((*part.path, keyword), said)
+
+
+def _is_boolean(schema: Mapping[str, Any], reference: str) -> bool:
+    """Return whether a reference leads to `true` or `false`, which are schemas as well."""
+    part: Any = schema
+    for step in pointer(reference):
+        if not isinstance(part, Mapping) or step not in part:
+            return False
+        part = part[step]
+    return isinstance(part, bool)
+
+
+def _defaults(
+    schema: Mapping[str, Any], every: list[Part], *, has_defaults: bool
+) -> Iterator[SchemaProblem]:
+    defaults = Defaults(schema)
+    defaults.fill(schema, {})
+    if not defaults.has_end:
+        yield SchemaProblem((), "its defaults have no end: they fill in each other")
+        return
+    whole = Schema(schema)
+    for part in every:
+        if "default" not in part.schema:
+            continue
+        here = (*part.path, "default")
+        if has_defaults and not part.is_filled:
+            yield SchemaProblem(
+                here,
+                "would not be filled in here: write it at a property itself (also behind $ref or"
+                " allOf)",
+            )
+            continue
+        filled = Defaults(schema).fill(part.schema, part.schema["default"])
+        for breach in whole.breaches_of_part(part.schema, filled):
+            is_plain = isinstance(part.schema["default"], bool | int | float)
+            lacks_quotes = is_plain and part.schema.get("type") == "string"
+            message = f"breaks its own schema: {breach}"
+            yield SchemaProblem(here, message, lacks_quotes=lacks_quotes)
+            if "takes too long" in breach.message or "references" in breach.message:
+                return
+
+
+def _depth(value: Any) -> int:
+    """Count the levels of a value; what is looked at is bounded by the reader of files."""
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        each, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        if isinstance(each, Mapping):
+            waiting += [(item, depth + 1) for item in each.values()]
+        elif isinstance(each, list):
+            waiting += [(item, depth + 1) for item in each]
+    return deepest
