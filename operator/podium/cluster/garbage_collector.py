@@ -105,5 +105,5 @@ class GarbageCollector:
             there = await self._gateway.list_run_uids(namespace)
             for run in known:
                 if run.uid not in there:
-                    log.info("%s/%s was deleted, unseen", run.namespace, run.name)
+                    log.info("%s/%s was deleted, and the event was missed", run.namespace, run.name)
                     self._gone(run)

@@ -144,7 +144,7 @@ class Worker(Generic[K]):
         except ApiError as error:
             self._refused(key, reconciler, error)
         except Exception as error:
-            log.exception("%s is set aside for a while", key)
+            log.exception("%s failed, retrying with back-off", key)
             self._try_again(key, reconciler, error)
         else:
             if result.recovered:

@@ -178,7 +178,7 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
     raw = seen.output or b""
     if seen.output_limit is not None and len(raw) >= seen.output_limit:
         message = (
-            f"the output has {seen.output_limit} bytes or more, and what carries it takes"
+            f"the output has {seen.output_limit} bytes or more, but must have"
             f" less than {seen.output_limit}: hand over a smaller output"
         )
         fail(run, queue, seen.node, at, NodeReason.OUTPUT_TOO_LARGE, message, retryable=False)

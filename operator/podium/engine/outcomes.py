@@ -66,7 +66,7 @@ def fail(
         policy.max_backoff_seconds,
     )
     archive(state, NodeStatus.FAILED, reason, message, run.now)
-    told = f"try {tried} of {policy.max_attempts} failed: {message}"
+    told = f"attempt {tried} of {policy.max_attempts} failed: {message}"
     run.transition(node, NodeStatus.READY, reason, told)
     state.retry_count += 1
     state.next_attempt_at = round(at + wait, 3)

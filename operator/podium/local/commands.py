@@ -123,7 +123,7 @@ class Commands:
     ) -> list[str]:
         tool = container_tool()
         if tool is None:
-            raise EnvironmentProblem("neither docker nor podman runs here")
+            raise EnvironmentProblem("neither docker nor podman is running on this machine")
         as_file = node.input_as is InputAs.FILE
         if not as_file and "PODIUM_INPUT_JSON" not in env:
             raise InputTooLarge(

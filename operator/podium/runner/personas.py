@@ -55,7 +55,7 @@ class RecordedAnswers:
         except OSError as error:
             raise PersonaError(NodeReason.CONFIG, f"{path}: {error.strerror}") from None
         except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-            raise PersonaError(NodeReason.CONFIG, f"{path}: no YAML: {error!s:.200}") from None
+            raise PersonaError(NodeReason.CONFIG, f"{path}: is not YAML: {error!s:.200}") from None
         rows = data.get("answers") if isinstance(data, Mapping) else None
         if not isinstance(rows, list):
             raise PersonaError(NodeReason.CONFIG, f"{path}: answers: must be a list of answers")

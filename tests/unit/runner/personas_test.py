@@ -53,8 +53,8 @@ def test_what_is_not_recorded_is_named(recorded):
         ("answers: [{output: {}, nod: x}]", "unknown field 'nod'"),
         ("answers: [{output: {}, role: lead}]", "role: must be draft or merge"),
         ("answers: [{output: {}, files: [a]}]", "files: must hold NAME: text"),
-        ("a: [", "no YAML"),
-        ("\x00", "no YAML"),
+        ("a: [", "is not YAML"),
+        ("\x00", "is not YAML"),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path, text, said):

@@ -384,7 +384,9 @@ def _add_volume(
     source: Mapping[str, Any],
 ) -> None:
     if any(volume["name"] == name for volume in volumes):
-        raise BuildError("Config", f"pod.volumes: {name} is Podium's own: take another name")
+        raise BuildError(
+            "Config", f"pod.volumes: {name} is reserved for Podium: choose another name"
+        )
     volumes.append({"name": name, **source})
     mounts.append({"name": name, "mountPath": path, "readOnly": path in (GIVEN, RECORDED)})
 

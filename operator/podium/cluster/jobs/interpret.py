@@ -279,7 +279,7 @@ def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) ->
     """
     message = pod.disruption or pod.message or pod.reason or "the platform ended its Pod"
     if pod.forced and pod.phase not in ("Succeeded", "Failed"):
-        message += "; what it ran may still run there, and is done twice then"
+        message += "; its program may still run there, so the work may be done twice"
     ended = job is None or job.ended or job.deleting
     if not ended and job is not None and job.managed_by:
         ended = True  # the next Pod is Podium's to make

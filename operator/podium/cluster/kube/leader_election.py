@@ -163,14 +163,16 @@ class Leader:
         while True:
             try:
                 if await self._try():
-                    log.info("%s leads, after %g s to settle", self.identity, self._settle)
+                    log.info(
+                        "%s became the leader, after %g s to settle", self.identity, self._settle
+                    )
                     return self._settle
                 failing = False
             except ApiError as error:
                 if not error.transient:
                     raise
                 if not failing:
-                    log.warning("the lease %s cannot be had, trying on: %s", self._name, error)
+                    log.warning("the lease %s cannot be acquired, retrying: %s", self._name, error)
                 failing = True
             await asyncio.sleep(self._pause())
 
@@ -259,7 +261,7 @@ class Leader:
                     # A renewal of ours whose answer was lost, a label, or another holder.
                     reread, due = True, start
                 elif not failing:
-                    log.warning("the lease %s was not renewed, trying on: %s", self._name, error)
+                    log.warning("the lease %s was not renewed, retrying: %s", self._name, error)
                     failing = True
                 continue
             if self._good is None:
@@ -294,7 +296,7 @@ class Leader:
                 while not await self._clear():
                     pass
         except (ApiError, TimeoutError) as error:
-            log.warning("the lease %s was not released, it runs out: %s", self._name, error)
+            log.warning("the lease %s was not released and will expire: %s", self._name, error)
 
     async def _clear(self) -> bool:
         """Take our name out of the lease; return False for another try. Raises `ApiError`."""

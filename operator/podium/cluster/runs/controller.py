@@ -122,7 +122,7 @@ class RunController:
             return
         message = f"the operator cannot reconcile this run: {type(error).__name__}: {error}"
         if wait is not None:
-            message += f"; tried again in {wait:g} s"
+            message += f"; retrying in {wait:g} s"
         subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)
         self._recorder.warn(subject, "Stalled", message)
 

@@ -200,7 +200,7 @@ class JobLauncher:
         if self._cache.is_tombstoned(uid):  # whoever deleted it was quicker than this answer
             return _refused(launch, "Terminating", "its Job was deleted", 1.0)
         if job is None or job.run_uid != run.owner.uid:
-            message = f"a Job {name} is there that this run does not own: delete it"
+            message = f"a Job {name} exists that this run does not own: delete it"
             return not_started(launch, "NameTaken", message)
         if job.deleting:
             return _refused(launch, "Terminating", "its Job is being deleted", 1.0)
@@ -229,7 +229,7 @@ class JobLauncher:
             view = pod_view(made)
             if view is None or view.job_uid != uid:
                 message = (
-                    f"a Pod {pod['metadata']['name']} is there that is not this run's: delete it"
+                    f"a Pod {pod['metadata']['name']} exists that is not this run's: delete it"
                 )
                 return not_started(launch, "NameTaken", message)
             if view.recorded or (

@@ -164,7 +164,8 @@ class RunLoader:
             if spec.workflow_spec is not None:
                 if not self._settings.allow_inline_workflows and status is None:
                     message = (
-                        "spec.workflowSpec: graphs inside runs are switched off in this cluster:"
+                        "spec.workflowSpec: inline workflows are disabled on this cluster"
+                        " (allowInlineWorkflows):"
                         " name a Workflow in spec.workflowRef"
                     )
                     await self._fail_unstarted(body, "InlineNotAllowed", message, known)

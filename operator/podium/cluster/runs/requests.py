@@ -111,7 +111,7 @@ def parse_annotations(
         except ValueError as error:
             refusals.append((REFUSED[kind], f"annotation {key}: {error}"))
     if RERUN not in annotations and CASCADE in annotations:
-        message = f"annotation {CASCADE} stands alone: set {RERUN} in the same command"
+        message = f"annotation {CASCADE} has no effect alone: set {RERUN} in the same command"
         refusals.append((REFUSED["rerun"], message))
     return ParsedRequests(tuple(requests), tuple(refusals))
 

@@ -84,7 +84,7 @@ def _handler(take: Callable[[str | None, Any], None], what: str) -> Callable[...
         try:
             take(event.get("type"), event.get("object"))
         except Exception:
-            log.exception("an event of %s was not understood", what)
+            log.exception("cannot parse an event of %s", what)
 
     return handle
 

@@ -75,7 +75,7 @@ class Reflector:
                     failures, silent = 0, False
                     self._take(event)
                 if silent:  # the server sends a bookmark at the end: something else ended it
-                    raise ApiError(0, "NoAnswer", "the watch ended without a word")
+                    raise ApiError(0, "NoAnswer", "the watch ended without an error")
             except ApiError as error:
                 failures += 1
                 if error.status == 410:

@@ -568,7 +568,7 @@ def test_podiums_volumes_are_not_the_nodes(name):
     pod = {"volumes": [{"name": name, "emptyDir": {}}]}
     reason, message = problem({**PERSONA, "pod": pod})
     assert reason == "Config"
-    assert f"pod.volumes: {name} is Podium's own" in message
+    assert f"pod.volumes: {name} is reserved for Podium" in message
 
 
 def test_volumes_of_a_node_stand_beside_podiums():

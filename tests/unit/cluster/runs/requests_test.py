@@ -136,7 +136,7 @@ DEEP = '{"nodes": ["a"], "context": {"x": ' + "[" * 300 + "]" * 300 + "}}"
         ({"rerun": '{"nodes": ["a"], "revision": "old"}'}, ['revision must be "latest"']),
         ({"rerun": '{"nodes": ["a"], "revision": {}}'}, ['revision must be "latest"']),
         ({"rerun": "a", "cascade": "no"}, [CASCADE, 'must be "true" or "false"', "'no'"]),
-        ({"cascade": "false"}, [f"{CASCADE} stands alone", RERUN]),
+        ({"cascade": "false"}, [f"{CASCADE} has no effect alone", RERUN]),
         ({"restore": "latest"}, [RESTORE, 'a context version such as "3"', "'latest'"]),
         ({"restore": "-1"}, ["a context version"]),
         ({"restore": "٣"}, ["a context version"]),
