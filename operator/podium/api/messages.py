@@ -28,7 +28,7 @@ from podium.api.workflow import (
 __all__ = ["given", "translate", "unknown_field", "unwritten"]
 
 _LATER: dict[type[BaseModel], frozenset[str]] = {
-    Node: frozenset({"compensation", "largeOutput", "forEach", "cases", "default", "members"}),
+    Node: frozenset({"compensation", "largeOutput", "forEach", "members"}),
     InputContract: frozenset({"schemaRef"}),
     OutputContract: frozenset({"schemaRef"}),
     WorkflowRunSpec: frozenset({"from", "only"}),
@@ -51,7 +51,7 @@ _RENAMED: dict[type[Enum], dict[str, str]] = {
     TriggerRule: {"AllCompleted": "AllSuccess", "AnyCompleted": "OneSuccess"},
 }
 """Words of version 0.1.0, with those of this one."""
-_LATER_TYPES = frozenset({"conditional", "parallel_group", "approval"})
+_LATER_TYPES = frozenset({"parallel_group", "approval"})
 
 Wording = Callable[[Path], str | None]
 """How the plain scalar at a path was written, `yes` for true."""

@@ -102,7 +102,12 @@ class NodeReason(StrEnum):
     PULLING_IMAGE = "PullingImage"
     """The Pod's image is being pulled, or its container made."""
 
+    JUDGING = "Judging"
+    """Its output is being checked against outputContract."""
+
     # It was decided without running.
+    NO_CASE = "NoCase"
+    """No case of a conditional holds, and it has no default."""
     CONDITION_FALSE = "ConditionFalse"
     """The node's condition is false."""
     UPSTREAM_FAILED = "UpstreamFailed"

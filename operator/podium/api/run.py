@@ -190,6 +190,8 @@ class NodeState(ApiModel, defer_build=False):
     """From startedAt to completedAt, in seconds."""
     next_attempt_at: Timestamp | None = None
     """When a Ready node is next tried."""
+    waits_until: Timestamp | None = None
+    """When a node that waits without a program goes on."""
     launched_at: Timestamp | None = None
     """When the latest execution's Job or process was created."""
     deadline: Timestamp | None = None

@@ -11,6 +11,7 @@ __all__ = [
     "MAX_DEFINITION_BYTES",
     "MAX_EDGES",
     "MAX_NODES",
+    "Case",
     "Defaults",
     "Edge",
     "EdgeType",
@@ -40,10 +41,27 @@ PreservedItem = Annotated[
 
 
 class NodeType(StrEnum):
-    """What a node is. Groups, conditionals and approvals come in a later version."""
+    """What a node is. Groups and approvals come in a later version."""
 
     PHASE = "phase"
     CUSTOM = "custom"
+    CONDITIONAL = "conditional"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "NodeType | None":
+        return _ADDED_TYPES.get(value) if isinstance(value, str) else None
+
+    @classmethod
+    def add(cls, name: str) -> "NodeType":
+        """Make a type known that a kind registered later has (`podium.kinds.register`)."""
+        if name in cls._value2member_map_:
+            return cls(name)
+        added = str.__new__(cls, name)
+        added._name_, added._value_ = name.upper(), name
+        return _ADDED_TYPES.setdefault(name, added)
+
+
+_ADDED_TYPES: dict[str, NodeType] = {}
 
 
 class EdgeType(StrEnum):
@@ -234,6 +252,15 @@ class Defaults(ApiModel):
     """Default Pod settings."""
 
 
+class Case(ApiModel):
+    """A case of a conditional."""
+
+    when: Text
+    """Expression over what the node sees."""
+    value: Text
+    """The route that is taken if it is true."""
+
+
 class Node(ApiModel, defer_build=False):
     """One node of the graph."""
 
@@ -263,6 +290,10 @@ class Node(ApiModel, defer_build=False):
     time in which the Pod cannot be scheduled counts only if this field is set."""
     condition: Text | None = None
     """Expression; if it is false, the node is skipped."""
+    cases: list[Case] = Field(default_factory=list, max_length=100)
+    """Of a conditional: the first case whose expression is true gives the route."""
+    default: Text | None = None
+    """Of a conditional: the route if no case is true; left out: the node fails then."""
     trigger_rule: TriggerRule = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
     """When it starts, given its incoming edges."""
     allow_failure: bool = False
@@ -291,6 +322,8 @@ class Edge(ApiModel):
     """depends_on brings the source's output, produces_for the mapped fields, triggers nothing."""
     condition: Text | None = None
     """Expression over the source's output; if it is false, the edge is inactive."""
+    route: Text | None = None
+    """Value of the conditional that it comes from; for any other value the edge is inactive."""
     allow_failure: bool = False
     """Whether this target may start although the source failed; the run still fails."""
     data_mapping: dict[str, Text] = Field(default_factory=dict, max_length=200)

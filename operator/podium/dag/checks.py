@@ -1,11 +1,11 @@
 """What can be wrong beyond the shape of the graph: conditions, contracts, configs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from podium import contracts, executors, expressions
+from podium import contracts, expressions, kinds
 from podium.api.problems import Path, Problem, Severity
 from podium.api.reasons import RETRYABLE, NodeReason
 from podium.api.workflow import EdgeType, Node, RetryPolicy, WorkflowSpec
@@ -56,7 +56,7 @@ class DefinitionChecks:
             self.found.append(Problem(where, message, severity, reworded=again))
 
     def _node(self, path: Path, node: Node) -> None:
-        self._executor(path, node)
+        self._kind(path, node)
         self._retry_on(path, node.retry_policy)
         if node.condition is not None:
             self._condition((*path, "condition"), node.condition, node=node.id)
@@ -82,7 +82,7 @@ class DefinitionChecks:
         known = {reason.value for reason in NodeReason}
         for position, reason in enumerate((policy and policy.retry_on) or ()):
             where = (*path, "retryPolicy", "retryOn", position)
-            if reason in RETRYABLE:
+            if reason in RETRYABLE or "${{" in reason:  # the latter is found elsewhere
                 continue
             if reason in known:
                 self._warning(where, f"{reason!r} is never tried again")
@@ -95,26 +95,17 @@ class DefinitionChecks:
                     f" {', '.join(RETRYABLE)}",
                 )
 
-    def _executor(self, path: Path, node: Node) -> None:
-        if node.executor is None:
-            known = ", ".join(executors.names())
-            self._error((*path, "executor"), f"is missing: name one of {known}")
-            return
-        executor = executors.get(node.executor)
-        if executor is None:
-            known = ", ".join(executors.names())
-            self._error(
-                (*path, "executor"), f"unknown executor {node.executor!r}: known are {known}"
-            )
-            return
-        for problem in executor.validate(node):
+    def _kind(self, path: Path, node: Node) -> None:
+        kind = kinds.of(node)
+        for problem in kind.check(node):
             self.found.append(replace(problem, path=(*path, *problem.path)))
-        for place, text in _strings(executor.expandable(node.config)):
-            if not expressions.has_template(text):
+        for source in kind.expressions(node):
+            where = (*path, *source.path)
+            if not source.is_template:
+                self._condition(where, source.text, node=node.id)
                 continue
-            where = (*path, "config", *place)
             try:
-                template = expressions.parse_template(text)
+                template = expressions.parse_template(source.text)
             except expressions.ExpressionError as error:
                 self._error(where, str(error))
                 continue
@@ -134,6 +125,8 @@ class DefinitionChecks:
         edge, path = dag_edge.edge, dag_edge.path
         if edge.condition is not None:
             self._condition((*path, "condition"), edge.condition, edge=dag_edge)
+        if edge.route is not None:
+            self._route((*path, "route"), edge.from_, edge.route)
         if edge.data_mapping and edge.type is EdgeType.TRIGGERS:
             self._error(
                 (*path, "dataMapping"),
@@ -148,17 +141,19 @@ class DefinitionChecks:
             if not name or "." in name:
                 self._error(here, f"{name!r} is not an input name: use one word without dots")
 
+    def _route(self, path: Path, source: str, route: str) -> None:
+        node = self.dag.nodes[source]
+        routes = kinds.of(node).output_fields(node).routes
+        if routes is None:
+            self._error(
+                path,
+                f"{source!r} is not of type conditional, so its edges have no route: use condition",
+            )
+        elif route not in routes:
+            hint = self.dag.did_you_mean(route, routes)
+            known = ", ".join(sorted(routes)[:20]) or "none"
+            self._error(path, f"{route!r} is not a value of {source!r}: values are {known}{hint}")
+
 
 def _in_quotes(message: str, written: str | None) -> str:
     return f'{message}: write "{written}" in quotes' if written else message
-
-
-def _strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _strings(item, (*path, str(key)))
-    elif isinstance(value, list | tuple):
-        for position, item in enumerate(value):
-            yield from _strings(item, (*path, position))

@@ -1,24 +1,15 @@
 """Names in expressions and contracts: whether what they mean can be there (semantics.md 2)."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from podium import contracts, expressions
+from podium import contracts, expressions, kinds
 from podium.api.problems import Path, Problem, Severity
 from podium.api.workflow import Node, WorkflowSpec
 from podium.dag.graph import DagEdge, Graph
+from podium.kinds import DeclaredOutput
 
 __all__ = ["ReferenceChecks"]
-
-
-@dataclass
-class _Declared:
-    """Which output fields a node declares."""
-
-    fields: frozenset[str]
-    closed: bool
-    """Whether nothing else can be in the output."""
 
 
 class ReferenceChecks:
@@ -30,7 +21,7 @@ class ReferenceChecks:
         self.dag = dag
         self.sound = sound
         self.found = found
-        self.outputs: dict[str, _Declared] = {}
+        self.outputs: dict[str, DeclaredOutput] = {}
         self.mapped: dict[str, set[str]] = {}
         for dag_edge in dag.edges:
             names = self.mapped.setdefault(dag_edge.target, set())
@@ -167,7 +158,7 @@ class ReferenceChecks:
                 )
             else:
                 self.output_field(path, name, rest)
-        elif name not in declared.fields and declared.closed:
+        elif name not in declared.fields and declared.is_closed:
             self._context_key(path, name)
 
     def _two_meanings(self, path: Path, name: str, one: str, other: str) -> None:
@@ -218,31 +209,20 @@ class ReferenceChecks:
         if not rest:
             return
         declared = self._declared(node)
-        if rest[0] in declared.fields or not (declared.fields or declared.closed):
+        if rest[0] in declared.fields or not (declared.fields or declared.is_closed):
             return
         message = f"names field {rest[0]!r}, which {node!r} does not declare in its outputContract"
         hint = self.dag.did_you_mean(rest[0], declared.fields)
-        if declared.closed:
+        if declared.is_closed:
             self._error(path, message + " (closed schema)" + hint)
         else:
             self._warning(path, message + hint)
 
-    def _declared(self, node: str) -> _Declared:
+    def _declared(self, node: str) -> DeclaredOutput:
         if node not in self.outputs:
-            self.outputs[node] = _declared(self.dag.nodes[node])
+            definition = self.dag.nodes[node]
+            self.outputs[node] = kinds.of(definition).output_fields(definition)
         return self.outputs[node]
-
-
-def _declared(node: Node) -> _Declared:
-    contract = node.output_contract
-    if contract is None:
-        return _Declared(frozenset(), closed=False)
-    schema = contract.schema_ or {}
-    names = set(contracts.properties_of(schema))
-    return _Declared(
-        frozenset(names | {name.split(".")[0] for name in contract.produces}),
-        closed=_is_closed(schema),
-    )
 
 
 def _is_closed(schema: Mapping[str, Any]) -> bool:

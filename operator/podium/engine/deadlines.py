@@ -2,6 +2,7 @@
 
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
+from podium.engine.decisions import finish
 from podium.engine.joins import Joins
 from podium.engine.outcomes import cancel_pending, fail
 from podium.engine.plan import PlanNode
@@ -24,6 +25,9 @@ def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
             continue
         if state.next_attempt_at == moment:
             queue.add(name)
+        elif state.waits_until == moment and state.status is NodeStatus.RUNNING:
+            finish(run, queue, run.plan.nodes[name], None, run.now)
+            joins.propagate()
         elif state.deadline == moment and state.status is NodeStatus.RUNNING:
             _time_out(run, queue, run.plan.nodes[name], state)
             joins.propagate()
@@ -39,5 +43,5 @@ def _time_out(run: RunState, queue: ReadyQueue, node: PlanNode, state: NodeState
     else:
         reason = NodeReason.TIMEOUT
         message = f"took longer than {node.timeout:g} s (timeoutSeconds)"
-    run.stop(node.id, state.execution_id or "", reason)
+    run.stop_current(node.id, reason)
     fail(run, queue, node.id, run.now, reason, message)

@@ -13,7 +13,7 @@ Calls go one way: engine → reruns, launching, deadlines, observing → joins �
 loops have `Joins.propagate` decide what follows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from podium.api.reasons import NodeReason
@@ -31,6 +31,7 @@ from podium.engine.ready_queue import ReadyQueue
 from podium.engine.rebuild import rebuild
 from podium.engine.reruns import Reruns
 from podium.engine.state import Changes, RunState
+from podium.engine.verdicts import Verdicts
 
 __all__ = ["Changes", "Engine"]
 
@@ -44,9 +45,16 @@ class Engine:
     """
 
     def __init__(
-        self, plan: Plan, info: RunInfo, context: Mapping[str, Any], status: WorkflowRunStatus
+        self,
+        plan: Plan,
+        info: RunInfo,
+        context: Mapping[str, Any],
+        status: WorkflowRunStatus,
+        verdicts: Verdicts | None = None,
     ) -> None:
         self._run = RunState(plan, info, context, status)
+        if verdicts is not None:
+            self._run.verdicts = verdicts
         self._queue = ReadyQueue(self._run)
         self._joins = Joins(self._run, self._queue)
         self._reruns = Reruns(self._run, self._queue, self._joins)
@@ -86,12 +94,29 @@ class Engine:
         state = self._run.status.nodes.get(node)
         return self._run.executions.is_current(node, state, execution)
 
+    def running_executions(self) -> Iterator[tuple[str, str]]:
+        """Return nodes that run with their executions, as far as a shell has a program for them.
+
+        A node whose kind runs without one, and one that waits for its restart, is left out.
+        """
+        for node in self._run.running:
+            state = self._run.status.nodes[node]
+            if (
+                self._run.plan.nodes[node].kind.has_execution
+                and state.execution_id is not None
+                and state.next_attempt_at is None
+            ):
+                yield node, state.execution_id
+
     def has_recorded_execution(self, node: str, execution: str) -> bool:
         """Return whether the status knows of an execution, so that its end counts, or has counted.
 
         No: it was launched, and that was not taken in yet, perhaps because a predecessor crashed
         first. The launch is given out again, and finds it.
         """
+        judging = self._run.judging.get(node)
+        if judging is not None and judging.execution == execution:
+            return False  # how it ended is not known yet
         state = self._run.status.nodes.get(node)
         number = execution_number(node, execution)
         return state is None or number is None or number <= state.last_execution_number

@@ -99,6 +99,8 @@ class Joins:
         run = self._run
         match source.status:
             case NodeStatus.COMPLETED:
+                if edge.route is not None and (source.output or {}).get("route") != edge.route:
+                    return EdgeState.INACTIVE
                 if edge.condition is None:
                     return EdgeState.ACTIVE
                 status = run.status

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from podium.contracts import OutputVerdict
+from podium.kinds import JobShape
+
 if TYPE_CHECKING:
     from podium.engine.plan import Plan
 
@@ -63,6 +66,8 @@ class AttemptPhase(StrEnum):
     """It was ended by the platform, not by itself: it is started again, not counted."""
     REFUSED = "Refused"
     """It could not be created for now (quota, throttling); tried again after `retry_after`."""
+    JUDGED = "Judged"
+    """Its output, which was handed over before, was checked: `verdict` says how it stands."""
     GONE = "Gone"
     """Nothing of it runs any more, after a Stop."""
 
@@ -98,6 +103,8 @@ class Observation:
     details: Mapping[str, Any] = field(default_factory=dict)
     idle: bool = False
     """Of one that waits: whether nothing of it runs any more, though it may have started before."""
+    verdict: OutputVerdict | None = None
+    """Of one that was judged."""
     own: bool = False
     """Whether a disruption was the shell's own doing: it neither counts nor waits."""
 
@@ -140,6 +147,8 @@ class Launch:
     """The node's config, its templates filled in."""
     input: Mapping[str, Any]
     """The node context (PODIUM_INPUT): workflowId, runId, executionId, nodeId, …"""
+    shape: JobShape = JobShape.SINGLE
+    """What the shell makes of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from podium import contracts
 from podium.api.base import shorten
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
+from podium.engine.decisions import conclude, finish
 from podium.engine.executions import execution_number
 from podium.engine.history import recorded_outcome
 from podium.engine.model import AttemptPhase, EventType, Observation
-from podium.engine.outcomes import complete, disrupt, fail
+from podium.engine.outcomes import disrupt, fail
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
 
@@ -29,13 +30,20 @@ def observe(run: RunState, queue: ReadyQueue, seen: Observation) -> bool:
     if is_stopping:
         return True
     state = run.known(seen.node)
-    if state is None or not executions.is_current(seen.node, state, seen.execution_id):
+    is_about_program = seen.phase is not AttemptPhase.JUDGED
+    if (
+        state is None
+        or (is_about_program and not run.plan.nodes[seen.node].kind.has_execution)
+        or not executions.is_current(seen.node, state, seen.execution_id)
+    ):
         number = execution_number(seen.node, seen.execution_id) or 0
         if state is not None and number > state.last_execution_number:
             executions.add_unrecorded(seen.node, seen.execution_id)
         return False
     if seen.attempt and seen.attempt in executions.disrupted:
         return True
+    if seen.node in run.judging and seen.phase is not AttemptPhase.JUDGED:
+        return True  # its program has ended
     ON_PHASE[seen.phase](run, queue, seen, state)
     return True
 
@@ -188,30 +196,12 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
     except contracts.OutputNotJSONError as error:
         fail(run, queue, seen.node, at, NodeReason.OUTPUT_NOT_JSON, f"$PODIUM_OUTPUT: {error}")
         return
-    contract = run.plan.nodes[seen.node].definition.output_contract
-    own = contract is not None and contract.quality_threshold is not None
-    threshold = contract.quality_threshold if contract is not None and own else None
-    if threshold is None:
-        everywhere = run.context.get("quality_threshold")
-        if isinstance(everywhere, int | float) and not isinstance(everywhere, bool):
-            threshold = everywhere
-    verdict = contracts.check_output(
-        output,
-        produces=contract.produces if contract is not None else (),
-        schema=contract.schema_ if contract is not None else None,
-        quality_threshold=threshold,
-        own_threshold=own,
-        quality_field=contract.quality_field if contract is not None else "quality_score",
-    )
-    run.touch(seen.node).quality_score = verdict.quality_score
-    if not verdict.ok:
-        state.contract_fulfilled = False
-        message = "; ".join(str(breach) for breach in verdict.breaches)
-        fail(run, queue, seen.node, at, verdict.reason, message)
-        return
-    if contract is not None:
-        state.contract_fulfilled = True
-    complete(run, seen.node, output, at)
+    finish(run, queue, run.plan.nodes[seen.node], output, at)
+
+
+def _judged(run: RunState, queue: ReadyQueue, seen: Observation, _: NodeState) -> None:
+    if seen.verdict is not None:
+        conclude(run, queue, run.plan.nodes[seen.node], seen.verdict)
 
 
 def _disrupted(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
@@ -229,6 +219,7 @@ ON_PHASE: Final[
     AttemptPhase.SUCCEEDED: _succeeded,
     AttemptPhase.FAILED: _failed,
     AttemptPhase.DISRUPTED: _disrupted,
+    AttemptPhase.JUDGED: _judged,
 }
 """What each phase of a current execution makes of its node; GONE is only of one that was stopped.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from podium import executors, expressions
+from podium import executors, expressions, kinds
 from podium.api.problems import InvalidError, Path, Problem, errors
 from podium.api.workflow import (
     Edge,
@@ -39,6 +39,7 @@ class PlanEdge:
     target: str
     type: EdgeType
     condition: expressions.Expression | None
+    route: str | None
     allow_failure: bool
     """Whether its target goes on when its source fails."""
     mapping: Mapping[str, str]
@@ -51,6 +52,7 @@ class PlanNode:
     id: str
     index: int
     definition: Node
+    kind: kinds.NodeKind
     digest: str
     """Changes when the node, its incoming edges or the defaults it uses change."""
     incoming: tuple[int, ...]
@@ -88,6 +90,7 @@ class Plan:
                 condition=_expression(dag_edge.edge.condition),
                 allow_failure=dag_edge.edge.allow_failure,
                 mapping=dag_edge.edge.data_mapping,
+                route=dag_edge.edge.route,
             )
             for dag_edge in dag.edges
         ]
@@ -166,6 +169,7 @@ class Plan:
             id=node.id,
             index=index,
             definition=node,
+            kind=kinds.of(node),
             digest=_digest(identity),
             incoming=tuple(incoming),
             outgoing=tuple(outgoing),

@@ -18,11 +18,14 @@ class ReadyQueue:
     def __init__(self, state: RunState) -> None:
         self._run = state
         self._queue: list[tuple[int, str]] = []
+        self._unbounded: list[tuple[int, str]] = []
+        """Nodes that take no slot: they start whatever runs."""
         self._timers: list[tuple[float, str]] = []
 
     def clear(self) -> None:
         """Forget everything; `podium.engine.rebuild` fills it again."""
         self._queue.clear()
+        self._unbounded.clear()
         self._timers.clear()
 
     def add(self, node: str) -> None:
@@ -34,33 +37,44 @@ class ReadyQueue:
         elif not run.executions.is_stopping(node):
             # What was disrupted goes first: it has its place among the running already.
             first = state.status is NodeStatus.RUNNING
-            heapq.heappush(self._queue, (-1 if first else run.plan.nodes[node].index, node))
+            planned = run.plan.nodes[node]
+            queue = self._queue if planned.kind.holds_slot else self._unbounded
+            heapq.heappush(queue, (-1 if first else planned.index, node))
 
     def take(self) -> str | None:
         """Return the next node to launch; None if there is none, or no room for it."""
         run = self._run
+        while self._unbounded:
+            name = heapq.heappop(self._unbounded)[1]
+            if self._may_start(name):
+                return name
         while self._queue:
             name = self._queue[0][1]
-            state = run.status.nodes[name]
-            is_restart = state.status is NodeStatus.RUNNING
-            busy = len(run.running) + len(run.executions.launching)
+            is_restart = run.status.nodes[name].status is NodeStatus.RUNNING
+            busy = len(run.slots) + len(run.executions.launching)
             if not is_restart and busy >= run.info.max_parallel:
                 return None
             heapq.heappop(self._queue)
-            if run.executions.is_in_flight(name):
-                continue
-            if state.next_attempt_at is not None and state.next_attempt_at > run.now:
-                continue
-            awaits_restart = is_restart and state.next_attempt_at is not None
-            if state.status is NodeStatus.READY or awaits_restart:
+            if self._may_start(name):
                 return name
         return None
+
+    def _may_start(self, node: str) -> bool:
+        state = self._run.status.nodes[node]
+        if self._run.executions.is_in_flight(node):
+            return False
+        if state.next_attempt_at is not None:
+            if state.next_attempt_at > self._run.now:
+                return False
+            if state.status is NodeStatus.RUNNING:  # after a disruption
+                return True
+        return state.status is NodeStatus.READY
 
     # Timers
 
     def set_timers(self, node: str, state: NodeState) -> None:
-        """Have a node looked at when its deadline or its next attempt is due."""
-        for moment in (state.deadline, state.next_attempt_at):
+        """Have a node looked at when its deadline, its next attempt or its wait is due."""
+        for moment in (state.deadline, state.next_attempt_at, state.waits_until):
             if moment is not None:
                 heapq.heappush(self._timers, (moment, node))
 
@@ -91,7 +105,11 @@ class ReadyQueue:
                     return moment
             else:
                 state = status.nodes.get(name)
-                if state is not None and moment in (state.deadline, state.next_attempt_at):
+                if state is not None and moment in (
+                    state.deadline,
+                    state.next_attempt_at,
+                    state.waits_until,
+                ):
                     return moment
             heapq.heappop(self._timers)
         return None

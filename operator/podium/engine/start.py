@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from podium import contracts, executors, expressions
+from podium import contracts, expressions
 from podium.api.formats import FORMAT_VERSION
 from podium.api.problems import Path, Problem
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunSpec, WorkflowRunStatus
@@ -126,11 +126,9 @@ def _keys_of(plan: Plan, node: PlanNode) -> Iterator[str]:
             yield first
     if node.condition is not None:
         yield from _certain(node.condition.references)
-    executor = executors.get(node.definition.executor or "")
-    if executor is not None:
-        for text in strings(executor.expandable(node.definition.config)):
-            if expressions.has_template(text):
-                yield from _certain(expressions.parse_template(text).references)
+    for source in node.kind.expressions(node.definition):
+        parse = expressions.parse_template if source.is_template else expressions.parse
+        yield from _certain(parse(source.text).references)
 
 
 def _certain(references: tuple[expressions.Reference, ...]) -> list[str]:
@@ -141,18 +139,6 @@ def _certain(references: tuple[expressions.Reference, ...]) -> list[str]:
     ]
     guarded = {name for name, optional in named if optional}
     return [name for name, _ in named if name not in guarded]
-
-
-def strings(value: object) -> Iterator[str]:
-    """Return all strings in a JSON value, keys left out."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from strings(item)
 
 
 def _some(names: list[str], most: int = 5) -> str:

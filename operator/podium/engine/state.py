@@ -16,12 +16,23 @@ from podium.engine.history import edited_context
 from podium.engine.model import Action, Emit, EventType, Launch, RunInfo, Stop
 from podium.engine.plan import Plan
 from podium.engine.transitions import TRANSITIONS
+from podium.engine.verdicts import InlineVerdicts, Verdicts
 
-__all__ = ["Changes", "RunState"]
+__all__ = ["Changes", "Judging", "RunState"]
 
 MAX_AHEAD = 100
 """Executions that a predecessor may have launched of a node without having written it: a number
 beyond is not Podium's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """An output that is being checked."""
+
+    execution: str
+    output: dict[str, Any]
+    at: float
+    """When the execution ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,9 @@ class RunState:
         self.ended: deque[str] = deque()
         """Nodes that have ended and whose outgoing edges are not decided yet."""
         self.executions = Executions()
+        self.verdicts: Verdicts = InlineVerdicts()
+        self.judging: dict[str, Judging] = {}
+        """Nodes whose output is being checked. Lost in a crash: the shell reports the end again."""
         self.is_first_step = True
         """Whether no step was made yet: a predecessor may have launched what has not ended."""
         self.run_changed = False
@@ -74,6 +88,8 @@ class RunState:
         self.open = 0
         """Number of nodes that have not ended."""
         self.running: set[str] = set()
+        self.slots: set[str] = set()
+        """Running nodes that count toward maxParallel."""
         self.bad: set[str] = set()
         """Nodes that make the run fail."""
         self.cancelled: set[str] = set()
@@ -107,6 +123,9 @@ class RunState:
         self._count(node, state, +1)
         if status is not NodeStatus.READY:
             state.next_attempt_at = None
+        if status is not NodeStatus.RUNNING:
+            state.waits_until = None
+            self.judging.pop(node, None)
         if status.ended:
             state.deadline = None
             self.executions.drop_launch(node)
@@ -149,6 +168,8 @@ class RunState:
             self.open += by
         if state.status is NodeStatus.RUNNING:
             _add(self.running, node, by)
+            if self.plan.nodes[node].kind.holds_slot:
+                _add(self.slots, node, by)
         elif state.status is NodeStatus.COMPLETED:
             if by > 0:
                 self.outputs[node] = state.output
@@ -176,7 +197,8 @@ class RunState:
         """Stop the execution of a node that runs or is being launched, if there is one."""
         self.executions.drop_launch(node)
         state = self.status.nodes[node]
-        if state.status is NodeStatus.RUNNING and state.execution_id is not None:
+        has_execution = self.plan.nodes[node].kind.has_execution
+        if has_execution and state.status is NodeStatus.RUNNING and state.execution_id is not None:
             self._launches.pop(node, None)
             self.stop(node, state.execution_id, reason)
         self._spend_unrecorded(node, reason)

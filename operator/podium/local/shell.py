@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from podium.api.reasons import NodeReason
-from podium.api.run import NodeStatus, WorkflowRunStatus
+from podium.api.run import WorkflowRunStatus
 from podium.engine import (
     AttemptPhase,
     Changes,
@@ -207,14 +207,8 @@ class LocalRun:
         What has ended meanwhile must be known before time is looked at: it is no time-out.
         """
         seen = []
-        current = {
-            state.execution_id: node
-            for node, state in self.status.nodes.items()
-            if state.status is NodeStatus.RUNNING and state.next_attempt_at is None
-        }
+        current = {execution: node for node, execution in self.engine.running_executions()}
         for execution in dict.fromkeys([*current, *self.folder.executions()]):
-            if execution is None:
-                continue
             folder = self.folder.execution(execution)
             process = await processes.find(folder) or processes.Process(folder)
             node = current.get(execution, execution.rpartition("-")[0])

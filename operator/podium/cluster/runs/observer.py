@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from podium.api.run import NodeStatus
 from podium.cluster.jobs.builder import job_name
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.jobs.interpret import ExecutionReport, observe
@@ -99,15 +98,10 @@ class JobObserver:
         run.dirty.update(self._cache.jobs(run.owner.uid))
         for name in run.dirty:
             self._execution(run, name)
-        for node, state in run.engine.status.nodes.items():
-            if (
-                state.status is NodeStatus.RUNNING
-                and state.execution_id is not None
-                and state.next_attempt_at is None
-                and state.execution_id not in run.jobs_of
-            ):
-                name = job_name(run.owner.name, run.owner.uid, state.execution_id, 0)
-                run.add(name, Execution(node, state.execution_id, 0, ""))
+        for node, execution_id in run.engine.running_executions():
+            if execution_id not in run.jobs_of:
+                name = job_name(run.owner.name, run.owner.uid, execution_id, 0)
+                run.add(name, Execution(node, execution_id, 0, ""))
                 run.dirty.add(name)
         for job in list(self._cache.jobs(run.owner.uid).values()):
             self._closer.finish_recorded_job(job, run.engine.status.nodes)

@@ -1,0 +1,54 @@
+"""Kinds of nodes: what each type of node checks, how it starts and how it ends.
+
+A kind decides, the engine moves the node, and the shells carry out. Kinds are pure: values in,
+values out. A new one is a file here and a line in the registry below.
+"""
+
+from podium.api.workflow import Node, NodeType
+from podium.kinds.base import (
+    Complete,
+    Decision,
+    DeclaredOutput,
+    Fail,
+    JobShape,
+    Launch,
+    NodeKind,
+    NodeView,
+    Source,
+    Wait,
+)
+from podium.kinds.conditional import Conditional
+from podium.kinds.task import Task
+
+__all__ = [
+    "Complete",
+    "Decision",
+    "DeclaredOutput",
+    "Fail",
+    "JobShape",
+    "Launch",
+    "NodeKind",
+    "NodeView",
+    "Source",
+    "Wait",
+    "of",
+    "register",
+]
+
+_KINDS: dict[NodeType, NodeKind] = {
+    NodeType.PHASE: Task(),
+    NodeType.CUSTOM: Task(),
+    NodeType.CONDITIONAL: Conditional(),
+}
+
+
+def of(node: Node) -> NodeKind:
+    """Return the kind of a node."""
+    return _KINDS[node.type]
+
+
+def register(name: str, kind: NodeKind) -> NodeType:
+    """Make a type of node known, for validation, the engine, both shells and the command line."""
+    node_type = NodeType.add(name)
+    _KINDS[node_type] = kind
+    return node_type

@@ -1,0 +1,160 @@
+"""What a kind of node is: the questions that it answers, and the decisions that it may take."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from podium import contracts
+from podium.api.problems import Path, Problem
+from podium.api.workflow import Node
+
+__all__ = [
+    "Complete",
+    "Decision",
+    "DeclaredOutput",
+    "Fail",
+    "JobShape",
+    "Launch",
+    "NodeKind",
+    "NodeView",
+    "Source",
+    "Wait",
+    "by_contract",
+    "unused_fields",
+]
+
+
+class JobShape(StrEnum):
+    """What a shell makes of a Launch."""
+
+    SINGLE = "single"
+    """One Job with one Pod at a time; on a laptop one process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An expression of a node, or a string with `${{ }}`, as it is written."""
+
+    path: Path
+    """Where it stands, from the node on."""
+    text: str
+    is_template: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredOutput:
+    """Which output fields a node declares."""
+
+    fields: frozenset[str]
+    is_closed: bool
+    """Whether nothing else can be in the output."""
+    routes: frozenset[str] | None = None
+    """Values that an edge from it may name as its `route`; None: it has no routes."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What a kind knows of a node when it decides."""
+
+    node: Node
+    """Its definition, with the workflow's defaults."""
+    execution: str
+    """Id of the execution that starts or ends."""
+    scope: Mapping[str, Any]
+    """The names that its expressions know."""
+    now: float
+    """Seconds since 1970."""
+    is_recorded: bool = False
+    """Whether personas take recorded answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Have the shell start it; `finish` follows with what it handed over."""
+
+    config: Mapping[str, Any]
+    """The node's config, its templates filled in."""
+    shape: JobShape = JobShape.SINGLE
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The node has its output. The engine checks it against the output contract."""
+
+    output: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The execution failed; `is_retryable`: the retry policy decides what follows."""
+
+    reason: str
+    message: str
+    is_retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The node runs without a program; `finish` follows at `until`, if there is one."""
+
+    reason: str
+    message: str = ""
+    until: float | None = None
+
+
+Decision = Launch | Complete | Fail | Wait
+
+
+class NodeKind(Protocol):
+    """One kind of node. Its methods may raise `expressions.ExpressionError` when they decide."""
+
+    holds_slot: bool
+    """Whether a running node counts toward maxParallel."""
+    has_execution: bool
+    """Whether the shells know a Job or a process for a running node."""
+
+    def check(self, node: Node) -> Iterable[Problem]:
+        """Find what is wrong with a node's own fields; paths begin at the node."""
+        ...
+
+    def expressions(self, node: Node) -> Iterable[Source]:
+        """Return its expressions but for `condition`: they are checked, and name context keys."""
+        ...
+
+    def output_fields(self, node: Node) -> DeclaredOutput:
+        """Return what its output holds."""
+        ...
+
+    def start(self, view: NodeView) -> Decision:
+        """Decide what becomes of a node that may start."""
+        ...
+
+    def finish(self, view: NodeView, output: dict[str, Any] | None) -> Decision:
+        """Decide what becomes of a node whose program handed over `output`, or whose wait is over.
+
+        `output` is None after a wait.
+        """
+        ...
+
+
+def by_contract(node: Node) -> DeclaredOutput:
+    """Return what a node's output contract says of its output."""
+    contract = node.output_contract
+    if contract is None:
+        return DeclaredOutput(frozenset(), is_closed=False)
+    schema = contract.schema_ or {}
+    names = set(contracts.properties_of(schema))
+    is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
+    return DeclaredOutput(
+        frozenset(names | {name.split(".")[0] for name in contract.produces}), is_closed
+    )
+
+
+def unused_fields(node: Node, fields: Iterable[str], why: str) -> Iterable[Problem]:
+    """Find fields that are set although a kind does not use them."""
+    for name in fields:
+        if name in node.model_fields_set:
+            alias = type(node).model_fields[name].alias or name
+            yield Problem((alias,), f"{why}: leave it out")

@@ -1,0 +1,96 @@
+"""task: a node that an executor runs as a program. Types `phase` and `custom`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from podium import executors, expressions
+from podium.api.problems import Path, Problem
+from podium.api.workflow import Node
+from podium.kinds.base import (
+    Complete,
+    Decision,
+    DeclaredOutput,
+    Launch,
+    NodeView,
+    Source,
+    by_contract,
+    unused_fields,
+)
+
+__all__ = ["Task"]
+
+
+class Task:
+    """Runs a program, whose output is the node's."""
+
+    holds_slot = True
+    has_execution = True
+
+    def check(self, node: Node) -> Iterable[Problem]:
+        """Check the executor and its config."""
+        yield from unused_fields(
+            node, ("cases", "default"), "only a node of type conditional has it"
+        )
+        executor = executors.get(node.executor) if node.executor is not None else None
+        if executor is not None:
+            yield from executor.validate(node)
+            return
+        known = ", ".join(executors.names())
+        if node.executor is None:
+            yield Problem(("executor",), f"is missing: name one of {known}")
+        else:
+            yield Problem(("executor",), f"unknown executor {node.executor!r}: known are {known}")
+
+    def expressions(self, node: Node) -> Iterable[Source]:
+        """Return the templates of the config."""
+        executor = executors.get(node.executor or "")
+        if executor is not None:
+            for path, text in _strings(executor.expandable(node.config), ("config",)):
+                if expressions.has_template(text):
+                    yield Source(path, text, is_template=True)
+
+    def output_fields(self, node: Node) -> DeclaredOutput:
+        """Return what the output contract says."""
+        return by_contract(node)
+
+    def start(self, view: NodeView) -> Decision:
+        """Launch the program, the templates of its config filled in."""
+        node = view.node
+        executor = executors.get(node.executor or "")
+        config: Mapping[str, Any] = node.config
+        if executor is not None:
+            try:
+                config = {**config, **_expand(dict(executor.expandable(config)), view.scope)}
+            except expressions.ExpressionError as error:
+                raise expressions.ExpressionError(f"config: {error}") from None
+        is_recorded = view.is_recorded and node.executor in executors.PERSONA_EXECUTORS
+        warnings = ("answers were recorded: no model was asked",) if is_recorded else ()
+        return Launch(config, warnings=warnings)
+
+    def finish(self, view: NodeView, output: dict[str, Any] | None) -> Decision:  # noqa: ARG002
+        """Complete with what the program handed over."""
+        return Complete(output or {})
+
+
+def _strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _strings(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            yield from _strings(item, (*path, position))
+
+
+def _expand(value: Any, scope: Mapping[str, Any]) -> Any:
+    """Fill in the templates of a config, once, in the parsed tree."""
+    if isinstance(value, str):
+        if expressions.has_template(value):
+            return expressions.parse_template(value).render(scope)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _expand(item, scope) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_expand(item, scope) for item in value]
+    return value
