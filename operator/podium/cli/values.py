@@ -15,7 +15,7 @@ from podium.cli.output import CliError
 __all__ = ["context_of", "load_context", "parse_value"]
 
 MAX_CHARACTERS = 1_000_000
-_USE_STRING = "quote it, or use --context-string to mean the string"
+_USE_STRING = "quote it, or use --context-string to make it a string"
 
 
 class _Loader(yaml.SafeLoader):

@@ -56,11 +56,11 @@ def _breaches(validator: Any, instance: Any, limit: int) -> list[Breach]:
             if len(found) >= limit:
                 break
     except RecursionError:
-        found.append(Breach("", "the schema's references go round in circles"))
+        found.append(Breach("", "the schema's references are circular"))
     except _TooExpensiveError:
         found.append(Breach("", f"the schema follows more than {MAX_REFERENCES:,} references"))
     except (Unresolvable, NoSuchResource) as error:
-        found.append(Breach("", f"the schema refers to what is not there: {error}"))
+        found.append(Breach("", f"the schema refers to something that does not exist: {error}"))
     finally:
         _references_left.reset(counting)
     return sorted(found, key=lambda breach: breach.path)

@@ -76,7 +76,7 @@ def _draft(schema: Mapping[str, Any]) -> Iterator[SchemaProblem]:
             continue
         yield SchemaProblem(
             ("$schema",),
-            f"{uri!r:.80} is not a draft that is honoured: leave $schema out for 2020-12, or write"
+            f"{uri!r:.80} is not a supported draft: leave $schema out for 2020-12, or write"
             " http://json-schema.org/draft-07/schema# for draft-07",
         )
 
@@ -98,20 +98,20 @@ def _misplaced(part: Part, draft: str) -> Iterator[SchemaProblem]:
         other = DRAFT_7 if draft == DRAFT_2020 else DRAFT_2020
         if keyword in _INSTEAD and keyword in KEYWORDS[other]:
             also = "or say $schema: http://json-schema.org/draft-07/schema#"
-            message = f"says nothing in {draft}: {_INSTEAD[keyword]}, {also}"
+            message = f"has no effect in {draft}: {_INSTEAD[keyword]}, {also}"
             yield SchemaProblem(here, message)
         elif keyword in _INSTEAD and keyword not in KEYWORDS[other]:
-            message = f"says nothing in {draft}: {_INSTEAD[keyword]}"
+            message = f"has no effect in {draft}: {_INSTEAD[keyword]}"
             yield SchemaProblem(here, message, is_warning=True)
         elif keyword in KEYWORDS[other]:
-            message = f"says nothing in {draft}: it is a keyword of {other}"
+            message = f"has no effect in {draft}: it is a keyword of {other}"
             yield SchemaProblem(here, message, is_warning=True)
         elif isinstance(value, Mapping):
             message = f"{keyword!r:.80} is not a keyword of JSON Schema: put it under properties"
             yield SchemaProblem(here, message)
         else:
             close = difflib.get_close_matches(keyword[:60], known, n=1, cutoff=0.8)
-            hint = f"; did you mean {close[0]!r}?" if close else ", so it says nothing"
+            hint = f"; did you mean {close[0]!r}?" if close else ", so it has no effect"
             message = f"{keyword!r:.80} is not a keyword of JSON Schema{hint}"
             yield SchemaProblem(here, message, is_warning=not close)
 
@@ -178,7 +178,7 @@ def _defaults(
     defaults = Defaults(schema)
     defaults.fill(schema, {})
     if not defaults.has_end:
-        yield SchemaProblem((), "its defaults have no end: they fill in each other")
+        yield SchemaProblem((), "its defaults are circular: they fill in each other")
         return
     whole = Schema(schema)
     for part in every:

@@ -136,7 +136,7 @@ class DefinitionChecks:
         for output_path, name in edge.data_mapping.items():
             here = (*path, "dataMapping", output_path)
             if (other := taken.setdefault(name, output_path)) != output_path:
-                self._error(here, f"{other!r} is mapped to {name!r} already: take another name")
+                self._error(here, f"{other!r} is mapped to {name!r} already: choose another name")
             self.references.output_field(here, edge.from_, tuple(output_path.split(".")))
             if not name or "." in name:
                 self._error(here, f"{name!r} is not an input name: use one word without dots")

@@ -13,7 +13,7 @@ _HINTS = [
     (re.compile(r"\.(\w+(?:-\w+)*-\d\w*)"), "a name with a hyphen is written ['{}']"),
     (re.compile(r"&&"), "write and"),
     (re.compile(r"\|\|"), "write or"),
-    (re.compile(r"\b(AND|OR|NOT)\b"), "and, or, not are written small"),
+    (re.compile(r"\b(AND|OR|NOT)\b"), "and, or, not are lower case"),
     (re.compile(r"===|(?<![=!<>:])=(?!=)"), "write == to compare"),
     (re.compile(r"!(?!=)"), "write not"),
 ]

@@ -42,7 +42,7 @@ def parse(source: str) -> Expression:
     """Parse an expression. Raises `ExpressionSyntaxError`."""
     if len(source) > MAX_CHARACTERS:
         raise ExpressionSyntaxError(
-            f"the expression has {len(source)} characters, the most is {MAX_CHARACTERS}"
+            f"the expression has {len(source)} characters, the limit is {MAX_CHARACTERS}"
         )
     text = source.strip()
     if not text:
@@ -62,7 +62,8 @@ def parse(source: str) -> Expression:
     except SyntaxError as error:
         offset = _syntax_offset(text, error)
         raise ExpressionSyntaxError(
-            f"no expression: {error.msg}{hint(text)}", None if offset is None else before + offset
+            f"is not an expression: {error.msg}{hint(text)}",
+            None if offset is None else before + offset,
         ) from None
     except NotInLanguageError as error:
         offset = _offset(text, error.node.lineno, error.node.col_offset)
@@ -72,7 +73,7 @@ def parse(source: str) -> Expression:
             "a string cannot hold an unpaired surrogate", before + error.start
         ) from None
     except (ValueError, RecursionError, MemoryError, OverflowError, TypeError) as error:
-        raise ExpressionSyntaxError(f"no expression: {error}") from None
+        raise ExpressionSyntaxError(f"is not an expression: {error}") from None
     return Expression(source, tree, references)
 
 

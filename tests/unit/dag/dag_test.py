@@ -473,7 +473,7 @@ def test_a_mapped_name_meets_a_required_field():
         (
             {"dataMapping": {"x": "y", "x.z": "y"}},
             '["x.z"]',
-            "'x' is mapped to 'y' already: take another name",
+            "'x' is mapped to 'y' already: choose another name",
         ),
         (
             {"dataMapping": {"x": "y.z"}},

@@ -30,7 +30,7 @@ __all__ = [
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def validate(files: tuple[str, ...], *, strict: bool) -> None:
     """Check definition files, - for standard input: all problems, each with its line."""
     sound = True
@@ -50,7 +50,9 @@ def validate(files: tuple[str, ...], *, strict: bool) -> None:
         for document in file.documents:
             if document.resource is None:
                 click.echo(
-                    escape_control(f"{file.name}: {document.kind}: of another kind, not checked")
+                    escape_control(
+                        f"{file.name}: {document.kind}: not a kind of Podium, not checked"
+                    )
                 )
             else:
                 click.echo(escape_control(f"{file.name}: {_summary(document.resource)}: {verdict}"))
@@ -143,9 +145,7 @@ def choose_workflow(file: File, name: str | None) -> tuple[Document, Workflow]:
     raise CliError(f"{file.name} holds no Workflow")
 
 
-_name = click.option(
-    "--name", metavar="WORKFLOW", help="Which Workflow, where the file has several."
-)
+_name = click.option("--name", metavar="WORKFLOW", help="The Workflow, if the file has several.")
 
 
 @click.command()

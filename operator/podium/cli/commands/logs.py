@@ -28,11 +28,13 @@ __all__ = ["logs"]
 @click.command()
 @click.argument("name", metavar="RUN")
 @click.argument("node", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run, or the node, has ended.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Follow the log until the run, or the node, has ended."
+)
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each.")
-@click.option("--timestamps", is_flag=True, help="Begin each line with the time at which it came.")
-@click.option("--execution", metavar="ID", help="Of this execution, such as build-2.")
-@click.option("-p", "--previous", is_flag=True, help="Of the execution before the newest.")
+@click.option("--timestamps", is_flag=True, help="Prefix each line with its time.")
+@click.option("--execution", metavar="ID", help="Logs of this execution, such as build-2.")
+@click.option("-p", "--previous", is_flag=True, help="Logs of the execution before the newest.")
 @state_dir_option
 def logs(
     name: str,

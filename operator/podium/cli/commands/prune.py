@@ -77,7 +77,7 @@ def prune(
     the 20 newest of all that have ended.
     """
     if older_than is None and keep is None and not phases:
-        raise CliError("say which runs: --older-than 7d, --keep 20 or --phase Failed")
+        raise CliError("name the runs: --older-than 7d, --keep 20 or --phase Failed")
     found = [run for run in _runs(state_dir) if run.phase in (phases or _ENDED)]
     found.sort(key=lambda run: run.since, reverse=True)
     now = time.time()

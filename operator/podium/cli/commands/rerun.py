@@ -36,7 +36,9 @@ __all__ = ["rerun"]
 @click.argument("name", metavar="RUN")
 @click.option("--node", "nodes", multiple=True, metavar="N[,M]", help="Nodes to run again.")
 @click.option("--failed", is_flag=True, help="All nodes that failed, or did not run because of it.")
-@click.option("--no-cascade", is_flag=True, help="Leave what comes after as it is, marked stale.")
+@click.option(
+    "--no-cascade", is_flag=True, help="Leave downstream nodes as they are, marked stale."
+)
 @click.option("--latest", is_flag=True, help="Move to the definition as its file has it now.")
 @click.option("--dry-run", is_flag=True, help="Only print what would run again.")
 @context_options
@@ -64,7 +66,7 @@ def rerun(
     named = [node.strip() for text in nodes for node in text.split(",") if node.strip()]
     if not named and not latest and not failed:
         raise CliError(
-            "say what to run again: --failed, --node N, or --latest for what changed in the file"
+            "name what to run again: --failed, --node N, or --latest for what changed in the file"
         )
     if no_cascade and (latest or failed):
         raise CliError("--no-cascade goes with --node alone: leave it out, or name the nodes")

@@ -36,20 +36,28 @@ __all__ = ["run"]
 @click.option(
     "--recorded",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="File of recorded answers: personas take them instead of asking a model.",
+    help="File of recorded answers for personas, instead of asking a model.",
 )
 @secrets_option
-@click.option("--name", metavar="WORKFLOW", help="What to run, where the file has several.")
-@click.option("--run-name", metavar="NAME", help="Name of the run; default: made of the workflow's")
+@click.option(
+    "--name", metavar="WORKFLOW", help="The WorkflowRun or Workflow, if the file has several."
+)
+@click.option(
+    "--run-name", metavar="NAME", help="Name of the run; default: derived from the workflow's"
+)
 @click.option(
     "--workdir",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Directory in which scripts run; default: the file's.",
 )
 @state_dir_option
-@click.option("--max-parallel", type=click.IntRange(1, 10_000), help="Nodes at the same time.")
+@click.option(
+    "--max-parallel",
+    type=click.IntRange(1, 10_000),
+    help="Maximum of nodes that run at the same time.",
+)
 @click.option("--dry-run", is_flag=True, help="Only print what would run, in its order.")
-@click.option("--fail-fast", is_flag=True, help="Let the first failure stop everything else.")
+@click.option("--fail-fast", is_flag=True, help="Cancel everything else after the first failure.")
 def run(
     file: str,
     values: tuple[str, ...],

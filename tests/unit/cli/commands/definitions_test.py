@@ -79,7 +79,7 @@ def test_other_kinds_and_runs_are_named(here):
         "f.yaml: Workflow hello: 1 node, 0 edges: valid",
         "f.yaml: WorkflowRun r-… of the Workflow hello: valid",
         "f.yaml: WorkflowRun i: 1 node, 0 edges: valid",
-        "f.yaml: ConfigMap: of another kind, not checked",
+        "f.yaml: ConfigMap: not a kind of Podium, not checked",
     ]
 
 
@@ -506,7 +506,10 @@ def test_a_damaged_run_is_said(here):
     (here / ".podium/runs/r1/run.json").write_text("{")
     done = podium("graph", "r1")
     assert done.exit_code == 2
-    assert re.fullmatch(r"podium: the state in .*/r1 is damaged: .*\n", done.stderr)
+    assert re.fullmatch(
+        r"podium: the state in .*/r1 is damaged \(.*\): podium delete r1 removes the run\n",
+        done.stderr,
+    )
 
 
 def test_the_graph_of_an_inline_run_is_drawn(here):
