@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,11 +28,20 @@ from podium.engine import (
     initial_context,
     plan_request,
 )
+from podium.local import preflight
+from podium.local.environment import passed
 from podium.local.secrets import Mask, known_values, load_secrets, secret_variables
 from podium.local.shell import LocalRun
 from podium.local.store import RunRecord
 
-__all__ = ["carry_on", "require_accepted", "require_startable", "run_code", "secrets_of"]
+__all__ = [
+    "carry_on",
+    "require_accepted",
+    "require_runnable",
+    "require_startable",
+    "run_code",
+    "secrets_of",
+]
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that stop what runs and leave the run to be resumed."""
@@ -41,6 +50,24 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def secrets_of(record: RunRecord) -> dict[str, dict[str, str]]:
     """Return the secrets of the file that --secrets named."""
     return {} if record.secrets is None else load_secrets(Path(record.secrets))
+
+
+def _passed(record: RunRecord) -> dict[str, str]:
+    return passed(record.env, map(Path, record.env_files))
+
+
+def require_runnable(run: OpenRun, plan: Plan, again: Collection[str] = ()) -> None:
+    """Refuse a run that lacks what its nodes need here; those of `again` run, ended or not.
+
+    Raises `InvalidError`, `UserError`.
+    """
+    record, states = run.record, run.status.nodes
+    nodes = {
+        node
+        for node in plan.nodes
+        if node in again or node not in states or not states[node].status.ended
+    }
+    preflight.check(plan, Path(record.workdir), secrets_of(record), _passed(record), nodes)
 
 
 def require_startable(plan: Plan, spec: WorkflowRunSpec) -> None:
@@ -70,7 +97,14 @@ def require_accepted(run: OpenRun, request: Request) -> RerunPlan | RestorePlan:
 def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ()) -> ExitCode:
     """Run to the end, show it, and return the exit code."""
     record, status = run.record, run.status
-    local = LocalRun(run.folder, record, run.plan, status, secrets=secrets_of(record))
+    local = LocalRun(
+        run.folder,
+        record,
+        run.plan,
+        status,
+        secrets=secrets_of(record),
+        passed=_passed(record),
+    )
     stream = stream_for(output)
     view = view_on(stream)
 

@@ -11,6 +11,7 @@ from podium.local.store import find_state_dir
 __all__ = [
     "context_options",
     "document_option",
+    "env_options",
     "result_option",
     "secrets_option",
     "state_dir_option",
@@ -47,6 +48,21 @@ secrets_option = click.option(
     "--secrets",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="File of secrets: SECRET: {KEY: value}. Default: the environment, by key.",
+)
+env_options = _together(
+    click.option(
+        "--env",
+        multiple=True,
+        metavar="NAME[=VALUE]",
+        help="Pass a variable of yours to the programs, or set one for them.",
+    ),
+    click.option(
+        "--env-file",
+        "env_files",
+        multiple=True,
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="File of variables to pass, one a line, as docker reads it; --env comes after.",
+    ),
 )
 context_options = _together(
     click.option(

@@ -64,6 +64,13 @@ class OpenRun:
             return self
         return replace(self, record=replace(self.record, secrets=str(path.resolve())))
 
+    def with_env(self, env: tuple[str, ...], files: tuple[Path, ...]) -> "OpenRun":
+        """Return the run passing other variables to its programs; none: as it is."""
+        if not env and not files:
+            return self
+        paths = tuple(str(path.resolve()) for path in files)
+        return replace(self, record=replace(self.record, env=env, env_files=paths))
+
 
 def run_directory(state_dir: Path, name: str) -> RunFolder:
     """Return the directory of a run, which may not exist. Raises `CliError` for a bad name."""

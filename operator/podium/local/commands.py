@@ -14,16 +14,17 @@ from podium.api.names import child_name
 from podium.api.run import WorkflowRunStatus
 from podium.api.workflow import InputAs, Node
 from podium.engine import Launch
+from podium.errors import PodiumError
 from podium.executors import Runtime, Workload
 from podium.local.artifacts import Artifacts
 from podium.local.containers import container_tool
-from podium.local.environment import MAX_INPUT_BYTES, EnvironmentProblem, inherited, prepare
+from podium.local.environment import MAX_INPUT_BYTES, ConfigError, inherited, prepare
 from podium.local.store import RunFolder, RunRecord
 
-__all__ = ["Command", "Commands", "InputTooLarge", "find_program"]
+__all__ = ["Command", "Commands", "InputTooLargeError", "find_program"]
 
 
-class InputTooLarge(Exception):  # noqa: N818 - of the user's data, not a fault of podium
+class InputTooLargeError(PodiumError):
     """The input does not fit into the environment of a container."""
 
 
@@ -57,11 +58,11 @@ class Commands:
     def build(self, launch: Launch, node: Node, status: WorkflowRunStatus) -> Command:
         """Make the command of an execution, and write what it finds into its directory.
 
-        Raises `InputTooLarge`, `EnvironmentProblem`, `OSError`, `ValueError`.
+        Raises `InputTooLargeError`, `ConfigError`, `OSError`, `ValueError`.
         """
         executor = executors.get(node.executor or "")
         if executor is None:
-            raise EnvironmentProblem(f"unknown executor {node.executor!r}")
+            raise ConfigError(f"unknown executor {node.executor!r}")
         folder = self._folder.execution(launch.execution_id)
         workload = executor.workload(node, launch.config)
         variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
@@ -105,13 +106,13 @@ class Commands:
                     workdir = Path(self._record.workdir)
                     found = find_program(program, env["PATH"], workdir)
                     if found is None:
-                        raise EnvironmentProblem(missing_program(node, program, workdir))
+                        raise ConfigError(missing_program(node, program, workdir))
                     self._found[where] = found
                 return [self._found[where], *arguments, str(script)]
             case Runtime.RUNNER:
                 recorded = self._record.spec.recorded_answers
                 if recorded is None or recorded.file is None:
-                    raise EnvironmentProblem("no recorded answers: name a file with --recorded")
+                    raise ConfigError("no recorded answers: name a file with --recorded")
                 env["PODIUM_CONFIG"] = orjson.dumps(launch.config).decode()
                 env["PODIUM_RECORDED"] = recorded.file
                 return [sys.executable, "-m", "podium.runner", *workload.command]
@@ -123,10 +124,10 @@ class Commands:
     ) -> list[str]:
         tool = container_tool()
         if tool is None:
-            raise EnvironmentProblem("neither docker nor podman is running on this machine")
+            raise ConfigError("neither docker nor podman is running on this machine")
         as_file = node.input_as is InputAs.FILE
         if not as_file and "PODIUM_INPUT_JSON" not in env:
-            raise InputTooLarge(
+            raise InputTooLargeError(
                 f"the input has more than {MAX_INPUT_BYTES} bytes, too many for the"
                 " environment: set inputAs: File and read the file $PODIUM_INPUT"
             )

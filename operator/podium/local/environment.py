@@ -8,27 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 
 from podium.api.problems import UserError
 from podium.api.workflow import EnvVar
 
 __all__ = [
     "MAX_INPUT_BYTES",
-    "EnvironmentProblem",
-    "hidden",
+    "ConfigError",
     "inherited",
-    "load_secrets",
     "passed",
     "prepare",
-    "secret_values",
+    "value_of",
 ]
 
 MAX_INPUT_BYTES = 96 * 1024
 """Beyond it the input is not in the environment, which Linux bounds at 128 KiB a string."""
-
-MIN_SECRET = 4
-"""Shorter values hide nothing, and would blot out common words."""
 
 _INHERITED = frozenset(
     [
@@ -43,19 +37,8 @@ _INHERITED = frozenset(
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-class EnvironmentProblem(UserError):  # noqa: N818 - a fault of the configuration, not of podium
-    """A variable has no value; the message names it and what gives it one."""
-
-
-def load_secrets(path: Path) -> dict[str, dict[str, str]]:
-    """Read a file of `{secret: {key: value}}`. Raises `EnvironmentProblem`."""
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise EnvironmentProblem(f"--secrets {path}: {type(error).__name__}") from None
-    if not isinstance(data, Mapping) or not all(isinstance(v, Mapping) for v in data.values()):
-        raise EnvironmentProblem(f"--secrets {path} must hold SECRET: {{KEY: value}}")
-    return {str(k): {str(n): str(x) for n, x in v.items()} for k, v in data.items()}
+class ConfigError(UserError):
+    """A program cannot be started as configured; the message names the field and what is right."""
 
 
 def inherited() -> dict[str, str]:
@@ -83,7 +66,7 @@ def passed(names: Iterable[str], files: Iterable[Path] = ()) -> dict[str, str]:
 
     A name alone takes podium's own variable, NAME=VALUE sets one. A file has one of these on each
     line, as `docker run --env-file` reads it: values stand as they are, lines that begin with # and
-    blank ones are passed over. Raises `EnvironmentProblem`.
+    blank ones are passed over. Raises `ConfigError`.
     """
     found: dict[str, str] = {}
     for path in files:
@@ -91,7 +74,7 @@ def passed(names: Iterable[str], files: Iterable[Path] = ()) -> dict[str, str]:
             text = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8"
-            raise EnvironmentProblem(f"--env-file {path}: {reason}") from None
+            raise ConfigError(f"--env-file {path}: {reason}") from None
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip() and not line.lstrip().startswith("#"):
                 found |= _passed(line.lstrip(), f"--env-file {path}, line {number}")
@@ -105,12 +88,10 @@ def _passed(text: str, source: str) -> dict[str, str]:
     if not _VARIABLE.fullmatch(name) or name.startswith("PODIUM_"):
         own = name.startswith("PODIUM_")
         right = "variables that begin with PODIUM_ are podium's" if own else "write NAME=VALUE"
-        raise EnvironmentProblem(
-            f"{source}: {name!r:.80} cannot be the name of a variable: {right}"
-        )
+        raise ConfigError(f"{source}: {name!r:.80} cannot be the name of a variable: {right}")
     if not equals:
         if name not in os.environ:
-            raise EnvironmentProblem(
+            raise ConfigError(
                 f"{source}: {name} is not set in podium's environment: set it, or write NAME=VALUE"
             )
         value = os.environ[name]
@@ -129,7 +110,7 @@ def prepare(
 
     It begins with `env`. Where the program finds artifacts is not in it yet.
 
-    Raises `EnvironmentProblem` if a variable has no value.
+    Raises `ConfigError` if a variable has no value.
     """
     text = orjson.dumps(given)
     source, artifacts = folder / "input.json", folder / "artifacts"
@@ -147,46 +128,25 @@ def prepare(
         own["PODIUM_INPUT_JSON"] = text.decode()
     found = dict(env)
     for variable in variables:
-        value = _value(variable, secrets)
+        value = value_of(variable, secrets)
         if value is not None:
             found[variable.name] = value
     return {**found, **own}
 
 
-def secret_values(
-    variables: Iterable[EnvVar], secrets: Mapping[str, Mapping[str, str]]
-) -> list[str]:
-    """Return the values of the secrets that variables name, as far as they have one."""
-    found = []
-    for variable in variables:
-        if variable.value_from is not None and variable.value_from.secret_key_ref is not None:
-            try:
-                found.append(_value(variable, secrets) or "")
-            except EnvironmentProblem:
-                continue
-    return found
-
-
-def hidden(text: str, secret: Iterable[str]) -> str:
-    """Return a string without these values: it is stored in status and log."""
-    for value in sorted({part for each in secret for part in each.splitlines()}, key=len)[::-1]:
-        if len(value) >= MIN_SECRET:
-            text = text.replace(value, "***")
-    return text
-
-
-def _value(variable: EnvVar, secrets: Mapping[str, Mapping[str, str]]) -> str | None:
+def value_of(variable: EnvVar, secrets: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Return the value of a variable, None if it is optional and has none. Raises `ConfigError`."""
     source = variable.value_from
     if source is None:
         return variable.value or ""
     if source.secret_key_ref is None:
-        raise EnvironmentProblem(
+        raise ConfigError(
             f"env {variable.name}: only secretKeyRef works on a laptop, the others on a cluster"
         )
     selector = source.secret_key_ref
     value = secrets.get(selector.name, {}).get(selector.key, os.environ.get(selector.key))
     if value is None and not selector.optional:
-        raise EnvironmentProblem(
+        raise ConfigError(
             f"env {variable.name}: no value for key {selector.key} of the secret {selector.name}:"
             f" set {selector.key} in podium's environment, or name a file with --secrets"
         )

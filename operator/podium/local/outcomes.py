@@ -1,19 +1,17 @@
 """How a program of a laptop run ended, as the engine takes it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from podium import executors
 from podium.api.reasons import NodeReason
-from podium.api.workflow import EnvVar
-from podium.engine import AttemptPhase, Observation, Plan
+from podium.engine import AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
 from podium.local import processes
-from podium.local.environment import hidden
 from podium.local.files import IrregularFileError, read_end, read_regular
+from podium.local.secrets import Mask
 
-__all__ = ["OUTPUT_LIMIT", "changed_at", "ended", "variables_of"]
+__all__ = ["OUTPUT_LIMIT", "changed_at", "ended"]
 
 OUTPUT_LIMIT = 4096
 """Bytes of an output: as on the cluster, so that what runs here runs there."""
@@ -26,7 +24,7 @@ def ended(
     execution: str,
     process: processes.Process,
     code: int | None,
-    secret_values: Callable[[], Iterable[str]],
+    mask: Callable[[], Mask],
 ) -> Observation:
     """Describe the end of a program; `code` is None if none was recorded.
 
@@ -62,7 +60,7 @@ def ended(
     if code != 0:
         code = 128 - code if code < 0 else code
         written = (output or b"").decode(errors="replace")
-        reason, message, details = failed_program(code, written, _last_words(folder, secret_values))
+        reason, message, details = failed_program(code, written, _last_words(folder, mask))
         return replace(
             seen,
             phase=AttemptPhase.FAILED,
@@ -88,18 +86,6 @@ def ended(
     return seen
 
 
-def variables_of(plan: Plan) -> list[EnvVar]:
-    """Return the variables that the nodes of a definition set."""
-    variables: list[EnvVar] = []
-    for node in plan.nodes.values():
-        executor = executors.get(node.definition.executor or "")
-        if executor is not None:
-            variables += executor.workload(node.definition, node.definition.config).env
-        if node.definition.pod is not None:
-            variables += node.definition.pod.env
-    return variables
-
-
 def changed_at(path: Path) -> float | None:
     """Return when a file was changed, None if it is not there."""
     try:
@@ -123,10 +109,9 @@ def _written(folder: Path) -> tuple[bytes | None, int, str]:
         return None, 0, f"$PODIUM_OUTPUT: {error.strerror}"
 
 
-def _last_words(folder: Path, secret_values: Callable[[], Iterable[str]]) -> str:
+def _last_words(folder: Path, mask: Callable[[], Mask]) -> str:
     """Return the end of what a program printed, without the values of secrets."""
     try:
-        text = read_end(folder / "log", _LOG_END).decode(errors="replace")
+        return mask().hide(read_end(folder / "log", _LOG_END)).decode(errors="replace")
     except OSError:
         return ""
-    return hidden(text, secret_values())

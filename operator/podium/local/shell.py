@@ -28,11 +28,12 @@ from podium.engine import (
 )
 from podium.local import processes
 from podium.local.artifacts import Artifacts
-from podium.local.commands import Command, Commands, InputTooLarge
+from podium.local.commands import Command, Commands, InputTooLargeError
 from podium.local.containers import container_tool
-from podium.local.environment import EnvironmentProblem, secret_values
+from podium.local.environment import ConfigError
 from podium.local.files import remove
-from podium.local.outcomes import OUTPUT_LIMIT, changed_at, ended, variables_of
+from podium.local.outcomes import OUTPUT_LIMIT, changed_at, ended
+from podium.local.secrets import Mask, known_values, secret_variables
 from podium.local.store import RunFolder, RunRecord, StoreError
 
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
@@ -237,9 +238,9 @@ class LocalRun:
             for left in () if is_new else _REWRITTEN:
                 remove(folder / left)
             command = self._commands.build(launch, node, self.status)
-        except InputTooLarge as problem:
+        except InputTooLargeError as problem:
             return not_started(launch, NodeReason.INPUT_TOO_LARGE, str(problem))
-        except (EnvironmentProblem, OSError, ValueError) as problem:
+        except (ConfigError, OSError, ValueError) as problem:
             return self._not_started(launch, problem)
         process = processes.Process(folder, restart=launch.restart)
         process.begun = asyncio.get_running_loop().create_future()
@@ -314,10 +315,10 @@ class LocalRun:
     def _ended(
         self, node: str, execution: str, process: processes.Process, code: int | None
     ) -> Observation:
-        return ended(node, execution, process, code, self._secret_values)
+        return ended(node, execution, process, code, self._mask)
 
-    def _secret_values(self) -> list[str]:
-        return secret_values(variables_of(self.engine.plan), self.secrets)
+    def _mask(self) -> Mask:
+        return Mask(known_values(secret_variables(self.engine.plan.spec), self.secrets))
 
 
 def _running(node: str, execution: str, process: processes.Process) -> Observation:

@@ -68,6 +68,10 @@ class RunRecord:
     """Path of the definition file; None: standard input."""
     choice: str | None = None
     """What --name chose of the file."""
+    env: tuple[str, ...] = ()
+    """What --env passes: NAME or NAME=VALUE."""
+    env_files: tuple[str, ...] = ()
+    """Paths of the files that --env-file named."""
 
 
 class BusyError(StoreError):
@@ -146,6 +150,8 @@ class RunFolder:
             "secrets": record.secrets,
             "source": record.source,
             "choice": record.choice,
+            "env": record.env,
+            "envFiles": record.env_files,
             "workflow": _dump(record.workflow),
             "spec": _dump(record.spec),
         }
@@ -172,6 +178,8 @@ class RunFolder:
                 secrets=document["secrets"],
                 source=document["source"],
                 choice=document.get("choice"),
+                env=tuple(document.get("env") or ()),
+                env_files=tuple(document.get("envFiles") or ()),
                 workflow=WorkflowSpec.model_validate(
                     current_definition(newer or document["workflow"], version)
                 ),

@@ -119,6 +119,7 @@ async def test_a_program_that_died_with_podium_is_started_again_as_the_same_exec
     run._programs._starter.kill()
     os.kill(process.supervisor, signal.SIGKILL)
     os.killpg(process.pid, signal.SIGKILL)
+    await until(lambda: not processes.alive(process.folder))
     other = again(run)
     await other.run()
     state = other.status.nodes["a"]

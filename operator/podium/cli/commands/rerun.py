@@ -11,9 +11,21 @@ from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
 from podium.cli.commands.definitions import sound_file
 from podium.cli.describe import counted
-from podium.cli.execution import carry_on, require_accepted, require_startable, run_code
+from podium.cli.execution import (
+    carry_on,
+    require_accepted,
+    require_runnable,
+    require_startable,
+    run_code,
+)
 from podium.cli.live import stream_for
-from podium.cli.options import context_options, result_option, secrets_option, state_dir_option
+from podium.cli.options import (
+    context_options,
+    env_options,
+    result_option,
+    secrets_option,
+    state_dir_option,
+)
 from podium.cli.output import CliError, ExitCode, escape_control, warn
 from podium.cli.selection import select_run
 from podium.cli.session import OpenRun, hold_run
@@ -26,7 +38,6 @@ from podium.engine import (
     definition_digest,
     initial_context,
 )
-from podium.local import containers
 from podium.local.store import RunRecord
 
 __all__ = ["rerun"]
@@ -44,6 +55,7 @@ __all__ = ["rerun"]
 @context_options
 @result_option
 @secrets_option
+@env_options
 @state_dir_option
 def rerun(
     name: str,
@@ -57,6 +69,8 @@ def rerun(
     context_file: str | None,
     output: str | None,
     secrets: Path | None,
+    env: tuple[str, ...],
+    env_files: tuple[Path, ...],
     state_dir: Path,
 ) -> int:
     """Run nodes of a run again and, by default, all downstream nodes.
@@ -71,7 +85,7 @@ def rerun(
     if no_cascade and (latest or failed):
         raise CliError("--no-cascade goes with --node alone: leave it out, or name the nodes")
     with hold_run(state_dir, name) as held:
-        run = held.with_secrets(secrets)
+        run = held.with_secrets(secrets).with_env(env, env_files)
         newer = _latest(run.record) if latest else None
         if newer is None:
             _warn_of_changes(run)
@@ -95,7 +109,7 @@ def rerun(
         if newer is not None and newer.digest == run.plan.digest and not targets:
             print(f"{run.record.source} has not changed", file=stream_for(output))
             return run_code(run.status)
-        containers.check(newer or run.plan)
+        require_runnable(run, newer or run.plan, planned.reset)
         return carry_on(run, output, [request])
 
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import click
 
-from podium.cli.execution import carry_on, require_accepted
+from podium.cli.execution import carry_on, require_accepted, require_runnable
 from podium.cli.options import result_option, state_dir_option
 from podium.cli.session import hold_run
 from podium.engine import RestoreRequest
-from podium.local import containers
 
 __all__ = ["restore"]
 
@@ -23,6 +22,6 @@ def restore(name: str, version: int, output: str | None, state_dir: Path) -> int
     """Take a run back to a context version, and run again what came after it."""
     with hold_run(state_dir, name) as run:
         request = RestoreRequest(id=str(uuid.uuid4()), version=version)
-        require_accepted(run, request)
-        containers.check(run.plan)
+        planned = require_accepted(run, request)
+        require_runnable(run, run.plan, planned.reset)
         return carry_on(run, output, [request])

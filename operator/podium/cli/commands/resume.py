@@ -4,11 +4,10 @@ from pathlib import Path
 
 import click
 
-from podium.cli.execution import carry_on, run_code
+from podium.cli.execution import carry_on, require_runnable, run_code
 from podium.cli.live import stream_for
 from podium.cli.options import result_option, state_dir_option
 from podium.cli.session import document_text, hold_run
-from podium.local import containers
 
 __all__ = ["resume"]
 
@@ -21,7 +20,7 @@ def resume(name: str, output: str | None, state_dir: Path) -> int:
     """Resume a run that was interrupted or killed; what still runs is found again."""
     with hold_run(state_dir, name) as run:
         if not run.status.phase.ended:
-            containers.check(run.plan)
+            require_runnable(run, run.plan)
             return carry_on(run, output)
         print(
             f"run {name} has ended: {run.status.phase.value}; run nodes again with podium rerun",

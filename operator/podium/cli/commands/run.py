@@ -13,16 +13,21 @@ from podium.api.run import RecordedAnswers, WorkflowRunSpec
 from podium.cli import graphs
 from podium.cli.commands.definitions import sound_file
 from podium.cli.describe import counted
-from podium.cli.execution import carry_on, require_startable, secrets_of
+from podium.cli.execution import carry_on, require_runnable, require_startable
 from podium.cli.live import stream_for
-from podium.cli.options import context_options, result_option, secrets_option, state_dir_option
+from podium.cli.options import (
+    context_options,
+    env_options,
+    result_option,
+    secrets_option,
+    state_dir_option,
+)
 from podium.cli.output import CliError, ExitCode
 from podium.cli.selection import RunSelection, directory_of, select_run
 from podium.cli.session import OpenRun, document_text, run_directory
 from podium.cli.tables import columns
 from podium.cli.values import context_of
 from podium.engine import Plan, initial_status
-from podium.local import containers
 from podium.local.store import RunFolder, RunRecord
 from podium.runner import personas
 
@@ -39,6 +44,7 @@ __all__ = ["run"]
     help="File of recorded answers for personas, instead of asking a model.",
 )
 @secrets_option
+@env_options
 @click.option(
     "--name", metavar="WORKFLOW", help="The WorkflowRun or Workflow, if the file has several."
 )
@@ -66,6 +72,8 @@ def run(
     output: str | None,
     recorded: Path | None,
     secrets: Path | None,
+    env: tuple[str, ...],
+    env_files: tuple[Path, ...],
     name: str | None,
     run_name: str | None,
     workdir: Path | None,
@@ -100,7 +108,6 @@ def run(
     require_startable(plan, spec)
     if answers is not None and plan.uses_personas():
         _check_answers(answers)
-    containers.check(plan)
     record = RunRecord(
         name=folder.name,
         uid=str(uuid.uuid4()),
@@ -112,18 +119,21 @@ def run(
         secrets=None if secrets is None else str(secrets.resolve()),
         source=None if file == "-" else str(Path(file).resolve()),
         choice=name,
+        env=env,
+        env_files=tuple(str(path.resolve()) for path in env_files),
     )
-    secrets_of(record)
     status = initial_status(plan, record.created_at)
+    opened = OpenRun(folder, record, status, plan)
+    require_runnable(opened, plan)
     if dry_run:
         folder.require_free()
-        _preview(OpenRun(folder, record, status, plan), output)
+        _preview(opened, output)
         return ExitCode.OK
     folder.create(record, status)
     if answers is None and selection.answers is not None:
         (folder.path / "recorded.yaml").write_text(selection.answers)
     with folder.locked():
-        return carry_on(OpenRun(folder, record, status, plan), output)
+        return carry_on(opened, output)
 
 
 def _preview(run: OpenRun, output: str | None) -> None:
