@@ -63,15 +63,15 @@ def _workflows() -> dict[str, Any]:
         short="wfl",
         fields=_spec_and_status(Workflow, spec, structural(WorkflowStatus)),
         columns=[
-            ("Version", "string", ".spec.version", "The author's version of it"),
-            ("Nodes", "integer", ".status.nodes", "How many nodes it has"),
+            ("Version", "string", ".spec.version", "Version of the definition"),
+            ("Nodes", "integer", ".status.nodes", "Number of nodes"),
             (
                 "Valid",
                 "string",
                 '.status.conditions[?(@.type=="Valid")].status',
                 "Whether runs of it can start",
             ),
-            ("Runs", "integer", ".status.runs", "How many runs of it are active"),
+            ("Runs", "integer", ".status.runs", "Number of active runs"),
         ],
     )
 
@@ -111,11 +111,11 @@ def _runs() -> dict[str, Any]:
         short="wfr",
         fields=_spec_and_status(WorkflowRun, spec, status),
         columns=[
-            ("Workflow", "string", ".spec.workflowRef.name", "The Workflow that it executes"),
-            ("Phase", "string", ".status.phase", "Where it is"),
-            ("Progress", "string", ".status.progress", "Nodes that ended, of all"),
-            ("Current", "string", ".status.current", "Nodes that run now"),
-            ("Duration", "string", ".status.duration", "From start to end"),
+            ("Workflow", "string", ".spec.workflowRef.name", "The Workflow of the run"),
+            ("Phase", "string", ".status.phase", "Phase of the run"),
+            ("Progress", "string", ".status.progress", "Nodes that have ended, of all"),
+            ("Current", "string", ".status.current", "Running nodes"),
+            ("Duration", "string", ".status.duration", "Time from start to end"),
         ],
         selectable=[".status.phase"],
     )
@@ -129,7 +129,7 @@ def _run_nodes() -> dict[str, Any]:
         WorkflowRunNodes,
         short="wfrn",
         fields={"nodes": nodes},
-        columns=[("Run", "string", run, "The run whose nodes it holds")],
+        columns=[("Run", "string", run, "The run whose node states it holds")],
     )
 
 
@@ -181,7 +181,7 @@ def _crd(
             {"name": name, "type": kind_, "jsonPath": path, "description": text}
             for name, kind_, path, text in [
                 *columns,
-                ("Age", "date", ".metadata.creationTimestamp", "Time since it was made"),
+                ("Age", "date", ".metadata.creationTimestamp", "Time since its creation"),
             ]
         ],
     }

@@ -83,7 +83,7 @@ class Condition(ApiModel):
     """A condition, as in Kubernetes."""
 
     type: Text
-    """What is observed: Valid or Succeeded."""
+    """Type of the condition: Valid or Succeeded."""
     status: ConditionStatus
     """True, False or Unknown."""
     reason: Text = ""
@@ -191,7 +191,7 @@ class NodeState(ApiModel, defer_build=False):
     next_attempt_at: Timestamp | None = None
     """When a Ready node is next tried."""
     waits_until: Timestamp | None = None
-    """When a node that waits without a program goes on."""
+    """When a node that waits without a program continues."""
     launched_at: Timestamp | None = None
     """When the latest execution's Job or process was created."""
     deadline: Timestamp | None = None
@@ -238,7 +238,7 @@ class ContextEdit(ApiModel):
     context: JsonObject
     """The keys that were set; after a restore: the whole context."""
     restored: int | None = None
-    """The version that a restore went back to; left out for a re-run with edits."""
+    """The version that a restore went back to; not set for a re-run with edits."""
 
 
 class ShardReference(ApiModel):
@@ -247,7 +247,7 @@ class ShardReference(ApiModel):
     name: Text
     """Name of a WorkflowRunNodes in the run's namespace."""
     nodes: int
-    """How many nodes it holds."""
+    """Number of nodes that it holds."""
 
 
 class WorkflowRunStatus(ApiModel):
@@ -256,7 +256,7 @@ class WorkflowRunStatus(ApiModel):
     phase: RunPhase
     """Pending, Running, Paused, Succeeded, Failed or Cancelled."""
     conditions: list[Condition] = Field(default_factory=list, max_length=20)
-    """Valid and Succeeded."""
+    """Conditions: Valid and Succeeded."""
     observed_generation: int | None = None
     """The metadata.generation that was last reconciled."""
     format_version: int | None = None
@@ -266,13 +266,13 @@ class WorkflowRunStatus(ApiModel):
     completed_at: Timestamp | None = None
     """When it ended."""
     duration: Text | None = None
-    """From start to end, such as 2m5s; written at the end."""
+    """Time from start to end, such as 2m5s; written at the end."""
     deadline: Timestamp | None = None
     """When the run is stopped with the reason Timeout."""
     progress: Text = "0/0"
-    """Nodes that ended, of all."""
+    """Number of nodes that have ended, of all."""
     current: Text = ""
-    """Nodes that run now: up to three ids, then +n."""
+    """Running nodes: up to three ids, then +n."""
     workflow_revision: Text | None = None
     """Name of the ControllerRevision with the definition that the run is pinned to."""
     context_version: int = 0

@@ -115,7 +115,7 @@ class InputContract(ApiModel):
     include: list[Id] = Field(default_factory=list, max_length=MAX_NODES)
     """Farther ancestors whose outputs are delivered even if they are not among the 200 nearest."""
     context: list[Text] | None = Field(default=None, max_length=MAX_NODES)
-    """Context keys that are delivered; left out: all of them."""
+    """Context keys that are delivered; default: all."""
 
 
 class OutputContract(ApiModel):
@@ -146,7 +146,7 @@ class KeySelector(ApiModel):
     name: Name
     """Name of the Secret or ConfigMap."""
     key: Name
-    """The key in it."""
+    """Key of the Secret or ConfigMap."""
     optional: bool = False
     """Whether the key may be missing."""
 
@@ -269,9 +269,9 @@ class Node(ApiModel, defer_build=False):
     title: Text | None = None
     """Display name."""
     type: NodeType = NodeType.PHASE
-    """What the node is."""
+    """Type of the node."""
     executor: Name | None = None
-    """What runs it: script, container, persona, persona_team or team."""
+    """Executor of the node: script, container, persona, persona_team or team."""
     config: JsonObject = Field(default_factory=dict)
     """Configuration of the executor, whose documentation has the fields. Strings may contain
     ${{ EXPRESSION }}, except a script's own text."""
@@ -291,11 +291,11 @@ class Node(ApiModel, defer_build=False):
     condition: Text | None = None
     """Expression; if it is false, the node is skipped."""
     cases: list[Case] = Field(default_factory=list, max_length=100)
-    """Of a conditional: the first case whose expression is true gives the route."""
+    """Of a conditional: its cases; the first whose expression is true determines the route."""
     default: Text | None = None
-    """Of a conditional: the route if no case is true; left out: the node fails then."""
+    """Of a conditional: the route if no case is true; default: the node fails."""
     trigger_rule: TriggerRule = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
-    """When it starts, given its incoming edges."""
+    """Rule that decides when the node starts, given its incoming edges."""
     allow_failure: bool = False
     """Whether downstream nodes start, and the run may succeed, when this node fails."""
     input_as: InputAs = InputAs.ENVIRONMENT
@@ -323,7 +323,7 @@ class Edge(ApiModel):
     condition: Text | None = None
     """Expression over the source's output; if it is false, the edge is inactive."""
     route: Text | None = None
-    """Value of the conditional that it comes from; for any other value the edge is inactive."""
+    """Route of the source, a conditional; for any other route the edge is inactive."""
     allow_failure: bool = False
     """Whether this target may start although the source failed; the run still fails."""
     data_mapping: dict[str, Text] = Field(default_factory=dict, max_length=200)
