@@ -8,7 +8,7 @@ from typing import Any
 from podium import contracts, expressions, kinds
 from podium.api.problems import Path, Problem, Severity
 from podium.api.reasons import RETRYABLE, NodeReason
-from podium.api.workflow import EdgeType, Node, RetryPolicy, WorkflowSpec
+from podium.api.workflow import EdgeType, Node, RetryPolicy, TriggerRule, WorkflowSpec
 from podium.dag.graph import DagEdge, Graph
 from podium.dag.literals import literal_templates
 from podium.dag.references import ReferenceChecks
@@ -31,6 +31,7 @@ class DefinitionChecks:
         if self.spec.inputs is not None:
             self._schema(("inputs",), self.spec.inputs, has_defaults=True)
         self._retry_on(("defaults",), self.spec.defaults.retry_policy)
+        self._constants()
         for node in self.dag.nodes.values():
             self._node(self.dag.node_paths[node.id], node)
         for dag_edge in self.dag.edges:
@@ -55,9 +56,24 @@ class DefinitionChecks:
             where = (*path, *problem.path)
             self.found.append(Problem(where, message, severity, reworded=again))
 
+    def _constants(self) -> None:
+        """Find constants that a run, or globalContext, could seem to set."""
+        declared = contracts.properties_of(self.spec.inputs or {})
+        for key in self.spec.constants:
+            for where, keys in (("inputs", declared), ("globalContext", self.spec.global_context)):
+                if key in keys:
+                    message = f"{key!r:.80} is a key of {where} too: a constant has one value only"
+                    self._error(("constants", key), f"{message}, remove one of them")
+
     def _node(self, path: Path, node: Node) -> None:
         self._kind(path, node)
         self._retry_on(path, node.retry_policy)
+        if node.trigger_rule is TriggerRule.NONE_FAILED:
+            self._warning(
+                (*path, "triggerRule"),
+                "NoneFailed means more than in 0.1.0: the node also starts where all sources were"
+                " skipped; for what it meant write NoneFailedMinOneSuccess, or leave it out",
+            )
         if node.condition is not None:
             self._condition((*path, "condition"), node.condition, node=node.id)
         if node.output_contract is not None and node.output_contract.schema_ is not None:
@@ -72,6 +88,8 @@ class DefinitionChecks:
             self.references.required_field((*here, "requiredFields", position), node, name)
         for position, name in enumerate(contract.include):
             self.references.ancestor((*here, "include", position), node.id, name)
+        for position, name in enumerate(contract.context or ()):
+            self.references.delivered_key((*here, "context", position), name)
 
     def _retry_on(self, path: Path, policy: RetryPolicy | None) -> None:
         """Find reasons that are misspelt, and those that no retry could change.

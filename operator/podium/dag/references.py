@@ -204,6 +204,16 @@ class ReferenceChecks:
         else:
             self._context_key(path, first)
 
+    def delivered_key(self, path: Path, name: str) -> None:
+        """Check an entry of `inputContract.context`: a key of the context, no path below it."""
+        if name in self.dag.nodes and name not in self.declared_context:
+            self._error(path, f"{name!r:.80} is a node: its output is delivered, name context keys")
+        elif "." in name and name not in self.declared_context:
+            key = name.split(".", maxsplit=1)[0]
+            self._error(path, f"{name!r:.80} is a path: name the whole key, {key!r:.80}")
+        else:
+            self._context_key(path, name)
+
     def output_field(self, path: Path, node: str, rest: tuple[str, ...]) -> None:
         """Check that a node can produce a field; what its schema leaves open is a warning."""
         if not rest:

@@ -125,13 +125,15 @@ class Plan:
         revision: str = "",
         base: Path = ("spec",),
         is_pinned: bool = False,
+        dag: WorkflowDAG | None = None,
     ) -> "Plan":
         """Compile a definition. Raises `InvalidError` with all its problems if it has errors.
 
         Their paths begin with `base`. One that a run is pinned to was checked when the run began,
-        perhaps by an earlier version that refused less: only its graph is checked again.
+        perhaps by an earlier version that refused less: only its graph is checked again. `dag` is
+        its graph where the caller has it: what was checked is not checked again.
         """
-        dag = WorkflowDAG(spec)
+        dag = WorkflowDAG(spec) if dag is None else dag
         problems = dag.shape_problems if is_pinned else dag.problems(base)
         if errors(problems):
             raise InvalidError(problems)

@@ -9,6 +9,7 @@ from podium.api.problems import Severity, format_path
 from podium.api.reasons import RETRYABLE
 from podium.api.workflow import Edge, Node, WorkflowSpec
 from podium.dag import NEAREST, WorkflowDAG, nearest_ancestors
+from podium.dag.checks import DefinitionChecks
 
 
 def node(name, *after, **fields):
@@ -845,3 +846,60 @@ def test_templates_in_what_is_only_shown_are_warnings():
 
 def test_a_schema_may_speak_of_templates():
     assert said(dag(node("a"), node("b", "a"), inputs={"description": T})) == []
+
+
+def test_none_failed_is_said_to_mean_something_else_now():
+    message = only(dag(node("a"), node("b", "a", triggerRule="NoneFailed")), Severity.WARNING)
+    assert message.startswith("spec.nodes[1].triggerRule: NoneFailed means more than in 0.1.0: ")
+    assert "write NoneFailedMinOneSuccess" in message
+    assert said(dag(node("a"), node("b", "a", triggerRule="NoneFailedMinOneSuccess"))) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "where"),
+    [
+        ({"inputs": {"properties": {"k": {}}}}, "inputs"),
+        ({"inputs": {"allOf": [{"properties": {"k": {}}}]}}, "inputs"),
+        ({"globalContext": {"k": 2}}, "globalContext"),
+    ],
+)
+def test_a_constant_stands_nowhere_else(spec, where):
+    message = only(dag(node("a"), node("b", "a"), constants={"k": 1}, **spec))
+    assert message.startswith(f"spec.constants.k: 'k' is a key of {where} too")
+
+
+DAY_ONLY = {"properties": {"day": {}}, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dya", "'dya', which is neither a node nor a key of inputs (closed); did you mean 'day'?"),
+        ("a", "'a' is a node: its output is delivered, name context keys"),
+        ("day.x", "'day.x' is a path: name the whole key, 'day'"),
+    ],
+)
+def test_keys_that_a_contract_limits_the_context_to_are_keys(name, message):
+    graph = dag(
+        node("a"), node("b", "a", inputContract={"context": ["day", name]}), inputs=DAY_ONLY
+    )
+    assert only(graph).startswith("spec.nodes[1].inputContract.context[1]: ")
+    assert message in only(graph)
+
+
+def test_a_context_may_be_limited_to_nothing():
+    assert (
+        said(dag(node("a"), node("b", "a", inputContract={"context": []}), inputs=DAY_ONLY)) == []
+    )
+
+
+def test_a_graph_is_checked_once(monkeypatch):
+    runs = []
+    run = DefinitionChecks.run
+    monkeypatch.setattr(DefinitionChecks, "run", lambda self: runs.append(1) or run(self))
+    graph = dag(node("a"), node("b", "a"))
+    assert graph.problems() == graph.problems(("x",)) == []
+    assert len(runs) == 1
+    graph.add_edge(Edge(from_="b", to="nowhere"))
+    assert "unknown node 'nowhere'" in said(graph)[0]
+    assert len(runs) == 2

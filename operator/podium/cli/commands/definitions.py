@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
-from podium.api.problems import InvalidError, Problem, errors
+from podium.api.problems import Problem, errors
 from podium.api.resources import Workflow
 from podium.api.run import NodeState
 from podium.api.source.files import Document, File, Resource, read_file
 from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs
+from podium.cli.checked_file import CheckedFile, check_file, sound_file
 from podium.cli.documents import to_json, to_yaml
 from podium.cli.options import state_dir_option
 from podium.cli.output import CliError, ExitCode, escape_control, say_problems
@@ -22,8 +23,6 @@ __all__ = [
     "choose_workflow",
     "convert",
     "graph",
-    "graph_problems",
-    "sound_file",
     "validate",
 ]
 
@@ -34,9 +33,10 @@ __all__ = [
 def validate(files: tuple[str, ...], *, strict: bool) -> None:
     """Check definition files, - for standard input: all problems, each with its line."""
     sound = True
-    for name in files:
-        file = read_file(name)
-        problems = [*file.problems, *graph_problems(file)]
+    read = [read_file(name) for name in files]
+    known = {name for file in read for _, each in file.workflows for name in _names(each)}
+    for file in [check_file(each, known) for each in read]:
+        problems = list(file.problems)
         if not errors(problems):
             problems += _context_problems(file)
         problems.sort(key=lambda problem: problem.line or 0)
@@ -55,75 +55,47 @@ def validate(files: tuple[str, ...], *, strict: bool) -> None:
                     )
                 )
             else:
-                click.echo(escape_control(f"{file.name}: {_summary(document.resource)}: {verdict}"))
+                click.echo(
+                    escape_control(f"{file.name}: {_summary(file, document.resource)}: {verdict}")
+                )
     if not sound:
         raise click.exceptions.Exit(ExitCode.USAGE)
 
 
-def _context_problems(file: File) -> list[Problem]:
+def _context_problems(file: CheckedFile) -> list[Problem]:
     """Check the contexts of runs against what their workflows want, where the file has these."""
-    known: dict[str, WorkflowSpec] = {}
-    for _, workflow in file.workflows:
-        known[workflow.metadata.name] = workflow.spec
-        known.setdefault(workflow.spec.id or "", workflow.spec)
     found = []
     for document, run in file.runs:
-        reference = run.spec.workflow_ref
-        spec = run.spec.workflow_spec if reference is None else known.get(reference.name)
+        spec = file.workflow_of(run)
         if spec is not None:
-            plan = Plan.build(spec, workflow_id="")
+            plan = Plan.build(spec, workflow_id="", dag=file.graph_of(spec))
             context = initial_context(plan, run.spec)
             problems = check_context(plan, context, given=run.spec.context)
             found += [document.located(problem) for problem in problems]
     return found
 
 
-def _summary(resource: Resource) -> str:
+def _summary(file: CheckedFile, resource: Resource) -> str:
     if isinstance(resource, Workflow):
-        return f"Workflow {resource.metadata.name}: {_size(resource.spec)}"
+        return f"Workflow {resource.metadata.name}: {_size(file, resource.spec)}"
     name = resource.metadata.name or f"{resource.metadata.generate_name}…"
     if resource.spec.workflow_spec is not None:
-        return f"WorkflowRun {name}: {_size(resource.spec.workflow_spec)}"
+        return f"WorkflowRun {name}: {_size(file, resource.spec.workflow_spec)}"
     assert resource.spec.workflow_ref is not None  # noqa: S101 - for the type checker
     return f"WorkflowRun {name} of the Workflow {resource.spec.workflow_ref.name}"
 
 
-def _size(spec: WorkflowSpec) -> str:
-    nodes, edges = len(spec.nodes), len(WorkflowDAG(spec).edges)
+def _names(workflow: Workflow) -> list[str]:
+    return [workflow.metadata.name, *([workflow.spec.id] if workflow.spec.id else [])]
+
+
+def _size(file: CheckedFile, spec: WorkflowSpec) -> str:
+    nodes, edges = len(spec.nodes), len(file.graph_of(spec).edges)
     return f"{_count(nodes, 'node')}, {_count(edges, 'edge')}"
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def graph_problems(file: File) -> list[Problem]:
-    """Return what is wrong with the graphs of a file, errors and warnings.
-
-    Of a definition that has other problems too, what is left is looked at: all errors come at once.
-    """
-    found = []
-    for document in file.documents:
-        resource = document.resource or document.remainder
-        if isinstance(resource, Workflow):
-            problems = WorkflowDAG(resource.spec).problems()
-        elif resource is not None and resource.spec.workflow_spec is not None:
-            problems = WorkflowDAG(resource.spec.workflow_spec).problems(("spec", "workflowSpec"))
-        else:
-            continue
-        if document.resource is None:
-            problems = [each for each in errors(problems) if not document.overlaps(each.path)]
-        found += [document.located(problem) for problem in problems]
-    return found
-
-
-def sound_file(name: str) -> File:
-    """Read a file. Raises `InvalidError` with all its problems, those of its graphs too."""
-    file = read_file(name)
-    problems = [*file.problems, *graph_problems(file)]
-    if errors(problems):
-        raise InvalidError(sorted(problems, key=lambda problem: problem.line or 0))
-    return file
 
 
 def choose_workflow(file: File, name: str | None) -> tuple[Document, Workflow]:
@@ -186,12 +158,12 @@ def graph(file_or_run: str, output: str, name: str | None, state_dir: Path) -> N
     path = Path(file_or_run)
     if file_or_run != "-" and folder.exists and (path.is_dir() or not path.exists()):
         record, status = folder.load()
-        spec, states = record.workflow, status.nodes
+        dag, states = WorkflowDAG(record.workflow), status.nodes
     elif file_or_run == "-" or path.exists():
-        spec = _spec_of(sound_file(file_or_run), name)
+        file = sound_file(file_or_run)
+        dag = file.graph_of(_spec_of(file, name))
     else:
         raise CliError(f"{file_or_run}: is neither a file nor a run in {state_dir}")
-    dag = WorkflowDAG(spec)
     match output:
         case "mermaid":
             lines = graphs.mermaid(dag, states)

@@ -9,7 +9,7 @@ import click
 from podium.api.problems import InvalidError, UserError
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
-from podium.cli.commands.definitions import sound_file
+from podium.cli.checked_file import sound_file
 from podium.cli.describe import counted
 from podium.cli.execution import (
     carry_on,
@@ -160,13 +160,15 @@ def _latest(record: RunRecord) -> Plan:
     """Compile the definition as its file has it now."""
     if record.source is None:
         raise CliError("--latest: this run's definition came from standard input, not from a file")
-    selection = select_run(sound_file(record.source), record.choice)
+    file = sound_file(record.source)
+    selection = select_run(file, record.choice)
     if selection.workflow_id != record.workflow_id:
         raise CliError(
             f"--latest: {record.source} now has the workflow {selection.workflow_id}, not"
             f" {record.workflow_id}: start a new run of it"
         )
-    plan = Plan.build(selection.workflow, workflow_id=record.workflow_id)
+    dag = file.graph_of(selection.workflow)
+    plan = Plan.build(selection.workflow, workflow_id=record.workflow_id, dag=dag)
     require_startable(plan, record.spec)
     return plan
 

@@ -11,7 +11,7 @@ import click
 from podium.api.names import is_object_name
 from podium.api.run import RecordedAnswers, WorkflowRunSpec
 from podium.cli import graphs
-from podium.cli.commands.definitions import sound_file
+from podium.cli.checked_file import sound_file
 from podium.cli.describe import counted
 from podium.cli.execution import carry_on, require_runnable, require_startable
 from podium.cli.live import stream_for
@@ -83,7 +83,8 @@ def run(
     fail_fast: bool,
 ) -> int:
     """Run a workflow on this machine, - for standard input."""
-    selection = select_run(sound_file(file), name)
+    checked = sound_file(file)
+    selection = select_run(checked, name)
     spec = selection.spec.model_copy(
         update={
             "context": context_of(
@@ -104,7 +105,8 @@ def run(
         spec.recorded_answers = RecordedAnswers(file=str(answers))
     elif selection.answers is not None:
         spec.recorded_answers = RecordedAnswers(file=str(folder.path / "recorded.yaml"))
-    plan = Plan.build(selection.workflow, workflow_id=selection.workflow_id)
+    dag = checked.graph_of(selection.workflow)
+    plan = Plan.build(selection.workflow, workflow_id=selection.workflow_id, dag=dag)
     require_startable(plan, spec)
     if answers is not None and plan.uses_personas():
         _check_answers(answers)
