@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from podium.api.run import NodeStatus, WorkflowRunStatus
+from podium.local.files import open_regular
 from podium.local.secrets import Mask
 from podium.local.store import RunFolder, open_private
 
@@ -38,11 +39,12 @@ class LogFiles:
                 continue
             with suppress(OSError):
                 log = self._folder.execution(execution) / "log"
-                size = log.stat().st_size
+                found = log.lstat()
+                size = found.st_size
                 if size > self._sizes.get(execution, 0):
                     self._sizes[execution] = size
                     with open_private(log.with_name("log.times"), os.O_APPEND) as times:
-                        times.write(b"%d %.3f\n" % (size, log.stat().st_mtime))
+                        times.write(b"%d %.3f\n" % (size, found.st_mtime))
 
     def update(self, nodes: Iterable[str]) -> None:
         """Take in that nodes changed: what has ended gets its log masked."""
@@ -87,12 +89,15 @@ class LineTimes:
         place = bisect.bisect_left(self._sizes, end)
         if place < len(self._sizes):
             return self._seconds[place]
-        return self._log.stat().st_mtime
+        return self._log.lstat().st_mtime
 
     def _load(self) -> None:
-        with suppress(FileNotFoundError):
-            data = self._log.with_name("log.times").read_bytes()
-            for line in data[self._read :].splitlines(keepends=True):
+        with (
+            suppress(OSError, ValueError),  # there is none, or a program wrote something else there
+            open_regular(self._log.with_name("log.times")) as times,
+        ):
+            times.seek(self._read)
+            for line in times:
                 if line.endswith(b"\n"):
                     size, seconds = line.split()
                     self._sizes.append(int(size))

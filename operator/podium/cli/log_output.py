@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from podium.api.base import format_time
 from podium.cli.log_files import LineTimes
 from podium.cli.output import escape_control
+from podium.local.files import IrregularFileError, open_regular
 from podium.local.secrets import Mask
 from podium.local.store import RunFolder
 
@@ -46,7 +47,7 @@ class _Tail:
     def _start(self, lines: int) -> int:
         """Return where the last lines begin."""
         try:
-            with self._path.open("rb") as log:
+            with open_regular(self._path) as log:
                 size = start = log.seek(0, 2)
                 found = 0
                 while start > 0:
@@ -63,17 +64,17 @@ class _Tail:
                             return start + place + 1
                     if lines == 0:
                         return size
-        except FileNotFoundError:
+        except (FileNotFoundError, IrregularFileError):
             pass
         return 0
 
     def read(self, *, last: bool) -> bool:
         """Print the whole lines that are new, a torn one too if it is the last; return if any."""
         try:
-            with self._path.open("rb") as log:
+            with open_regular(self._path) as log:
                 log.seek(self._offset)
                 data = log.read(CHUNK)
-        except FileNotFoundError:
+        except (FileNotFoundError, IrregularFileError):
             return False
         start = self._offset - len(self._rest)
         self._offset += len(data)

@@ -11,6 +11,7 @@ import orjson
 
 from podium.api.problems import UserError
 from podium.api.workflow import EnvVar
+from podium.local.store import open_private
 
 __all__ = [
     "MAX_INPUT_BYTES",
@@ -114,7 +115,8 @@ def prepare(
     """
     text = orjson.dumps(given)
     source, artifacts = folder / "input.json", folder / "artifacts"
-    source.write_bytes(text)
+    with open_private(source, os.O_TRUNC) as file:
+        file.write(text)
     artifacts.mkdir(exist_ok=True)
     own = {
         "PODIUM_INPUT": str(source),

@@ -4,8 +4,9 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["IrregularFileError", "read_end", "read_regular", "remove"]
+__all__ = ["IrregularFileError", "open_regular", "read_end", "read_regular", "remove"]
 
 
 class IrregularFileError(OSError):
@@ -47,6 +48,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError:
         shutil.rmtree(path)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read it. Raises as `read_regular`."""
+    return os.fdopen(_open(path), "rb")
 
 
 def _open(path: Path) -> int:

@@ -98,6 +98,8 @@ def _line(node: yaml.Node) -> int:
 def secret_variables(spec: WorkflowSpec) -> list[EnvVar]:
     """Return the variables of a workflow's nodes that take their values from secrets."""
     found: list[EnvVar] = []
+    if spec.defaults.pod is not None:
+        found += spec.defaults.pod.env
     for node in spec.nodes:
         executor = executors.get(node.executor or "")
         if executor is not None:

@@ -334,7 +334,7 @@ def _running(node: str, execution: str, process: processes.Process) -> Observati
 def _made(folder: Path) -> bool:
     """Make the directory of an execution; False: it is there."""
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=0o700, parents=True)
     except FileExistsError:
         return False
     return True

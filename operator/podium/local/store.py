@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -334,8 +335,9 @@ def find_state_dir() -> Path:
     """Return the state directory that is meant where none is named.
 
     That of the variable `PODIUM_STATE_DIR`; else the nearest `.podium` with runs in the current
-    directory or one above it, as git looks for `.git`: on the same file system, and not one of
-    another user. Where there is none: `.podium` in the current directory.
+    directory or one above it, as git looks for `.git`: on the same file system, not one of another
+    user, and not in a directory where all may write, such as /tmp. Where there is none: `.podium`
+    in the current directory.
     """
     if named := os.environ.get(STATE_DIR_VARIABLE):
         return Path(named)
@@ -346,8 +348,11 @@ def find_state_dir() -> Path:
         current = Path.cwd()
         device = current.stat().st_dev
         for directory in current.parents:
-            if directory.stat().st_dev != device:
+            above = directory.stat()
+            if above.st_dev != device:
                 break
+            if above.st_mode & stat.S_IWOTH:
+                continue
             found = directory / STATE_DIR_NAME
             if (found / "runs").is_dir() and found.stat().st_uid == os.geteuid():
                 return found

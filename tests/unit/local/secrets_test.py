@@ -44,8 +44,8 @@ def test_blocks_and_json_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line", "problem"),
     [
-        ("a: {x: 1}\na: {y: 2}\n", 2, "'a' stands there twice"),
-        ("a:\n  x: 1\n  y: 2\n  x: 3\n", 4, "'x' stands there twice"),
+        ("a: {x: 1}\na: {y: 2}\n", 2, "'a' is there twice"),
+        ("a:\n  x: 1\n  y: 2\n  x: 3\n", 4, "'x' is there twice"),
         ("a:\n  x: [1]\n", 2, "a.x is a list: write its value as one string"),
         ("a:\n  x: {y: 1}\n", 2, "a.x is a mapping"),
         ("a: hush\n", 1, "must hold SECRET: {KEY: value}"),

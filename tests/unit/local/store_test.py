@@ -85,6 +85,15 @@ def test_the_nearest_state_directory_with_runs_is_found(here, monkeypatch):
     assert str(find_state_dir()) == "elsewhere"
 
 
+def test_that_of_a_directory_where_all_may_write_is_passed_over(here, monkeypatch):
+    create(here / ".podium", "one")
+    (here / "a").mkdir()
+    monkeypatch.chdir(here / "a")
+    assert find_state_dir() == here / ".podium"
+    here.chmod(0o1777)
+    assert str(find_state_dir()) == ".podium"
+
+
 def test_that_of_another_user_is_passed_over(here, monkeypatch):
     create(here / ".podium", "one")
     (here / "a").mkdir()
