@@ -65,14 +65,20 @@ def _word(state: NodeState | None) -> str:
     return "" if state is None else state.status.value
 
 
+def _label(edge: DagEdge) -> str:
+    """Return what must hold for an edge to be active: its route, its condition."""
+    route = f"route {edge.edge.route}" if edge.edge.route is not None else ""
+    return ", ".join(part for part in (route, edge.edge.condition or "") if part)
+
+
 def _before(edges: list[DagEdge]) -> Iterator[str]:
     """Give what comes before a node, in pieces between which a line may be broken."""
     for position, edge in enumerate(edges):
         pieces = [edge.source if position else f"<- {edge.source}"]
         if edge.edge.type is not EdgeType.DEPENDS_ON:
             pieces.append(f"({edge.edge.type.value})")
-        if edge.edge.condition:
-            pieces.append(f"[{edge.edge.condition}]")
+        if label := _label(edge):
+            pieces.append(f"[{label}]")
         if position < len(edges) - 1:
             pieces[-1] += ","
         yield from pieces
@@ -89,7 +95,7 @@ def mermaid(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
         yield f'  {names[node]}["{label}"]'
     for edge in dag.edges:
         arrow = "-->" if edge.edge.type is EdgeType.DEPENDS_ON else "-.->"
-        label = f'|"{_entities(edge.edge.condition)}"|' if edge.edge.condition else ""
+        label = f'|"{_entities(_label(edge))}"|' if _label(edge) else ""
         yield f"  {names[edge.source]} {arrow}{label} {names[edge.target]}"
     for node, state in states.items():
         if node in names and state.status in _COLORS:
@@ -123,8 +129,8 @@ def dot(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
         yield f"  {_quoted(node)} [label={_quoted(label)}{fill}];"
     for edge in dag.edges:
         about = []
-        if edge.edge.condition:
-            about.append(f"label={_quoted(edge.edge.condition)}")
+        if label := _label(edge):
+            about.append(f"label={_quoted(label)}")
         if edge.edge.type is not EdgeType.DEPENDS_ON:
             about.append("style=dashed")
         told = f" [{', '.join(about)}]" if about else ""

@@ -27,7 +27,7 @@ def view_of(run: RunState, node: PlanNode) -> kinds.NodeView:
     )
 
 
-def begin_without_program(run: RunState, node: PlanNode) -> None:
+def begin_without_program(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
     """Begin an execution for which no shell starts anything."""
     if node.kind.has_execution:
         raise AssertionError(f"{node.id}: a kind that has executions begins with Launch")
@@ -40,6 +40,8 @@ def begin_without_program(run: RunState, node: PlanNode) -> None:
     state.waits_until = None
     state.disruptions = 0
     state.error = None
+    if node.timeout is not None:
+        queue.set_deadline(node.id, run.now + node.timeout)
 
 
 def finish(

@@ -53,5 +53,5 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
             )
         )
         return
-    begin_without_program(run, node)
+    begin_without_program(run, queue, node)
     carry_out(run, queue, node, decision, run.now)

@@ -26,14 +26,16 @@ from podium.engine import (
     initial_context,
     not_started,
 )
+from podium.kinds import JobShape
 from podium.local import processes
 from podium.local.artifacts import Artifacts
 from podium.local.commands import Command, Commands, InputTooLargeError
 from podium.local.containers import container_tool
 from podium.local.environment import ConfigError
 from podium.local.files import remove
-from podium.local.outcomes import OUTPUT_LIMIT, changed_at, ended
+from podium.local.outcomes import OUTPUT_LIMIT, changed_at
 from podium.local.secrets import Mask, known_values, secret_variables
+from podium.local.shapes import SHAPES
 from podium.local.store import RunFolder, RunRecord, StoreError
 
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
@@ -237,7 +239,7 @@ class LocalRun:
         try:
             for left in () if is_new else _REWRITTEN:
                 remove(folder / left)
-            command = self._commands.build(launch, node, self.status)
+            command = SHAPES[launch.shape].build(self._commands, launch, node, self.status)
         except InputTooLargeError as problem:
             return not_started(launch, NodeReason.INPUT_TOO_LARGE, str(problem))
         except (ConfigError, OSError, ValueError) as problem:
@@ -315,7 +317,8 @@ class LocalRun:
     def _ended(
         self, node: str, execution: str, process: processes.Process, code: int | None
     ) -> Observation:
-        return ended(node, execution, process, code, self._mask)
+        shape = SHAPES[JobShape.SINGLE]  # the only one that makes processes of executions
+        return shape.interpret(node, execution, process, code, self._mask)
 
     def _mask(self) -> Mask:
         return Mask(known_values(secret_variables(self.engine.plan.spec), self.secrets))

@@ -7,7 +7,7 @@ from podium.cluster.kube.views import JobView, PodView
 from podium.engine import AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
 
-__all__ = ["MESSAGE_LIMIT", "ExecutionReport", "observe"]
+__all__ = ["MESSAGE_LIMIT", "ExecutionReport", "live", "observe"]
 
 MESSAGE_LIMIT = 4096
 """Bytes of a container's termination message that the kubelet keeps."""
@@ -108,7 +108,7 @@ def observe(
             return _outlived(node, execution, job, latest)
         return _alive(node, execution, latest, stuck_for)
     if any(pod.alive and not pod.outlived for pod in ordered):
-        return ExecutionReport((_live(node, execution),))
+        return ExecutionReport((live(node, execution),))
     if _is_disruption(latest):
         return ExecutionReport((_disruption(node, execution, job, latest),))
     return ExecutionReport((_ended(node, execution, job, latest),))
@@ -126,11 +126,11 @@ def _without_pod(
         queued = _waiting(node, execution, "Queued", "the Job is suspended")
         return ExecutionReport((replace(queued, idle=True),))
     if job.managed_by:
-        return ExecutionReport((_live(node, execution),), needs_pod=not job.ended)
+        return ExecutionReport((live(node, execution),), needs_pod=not job.ended)
     if age < NO_POD_SECONDS:
-        return ExecutionReport((_live(node, execution),), look_again=NO_POD_SECONDS - age)
+        return ExecutionReport((live(node, execution),), look_again=NO_POD_SECONDS - age)
     if failed_create is None:
-        return ExecutionReport((_live(node, execution),), look_again=NO_POD_SECONDS, ask_why=True)
+        return ExecutionReport((live(node, execution),), look_again=NO_POD_SECONDS, ask_why=True)
     return _no_pod_made(node, execution, failed_create)
 
 
@@ -182,7 +182,7 @@ def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Executi
             look_again=OUTLIVED_SECONDS - stuck_for if pod.outlived else None,
         )
     if pod.delete_asked_at is not None:
-        return ExecutionReport((_live(node, execution),))
+        return ExecutionReport((live(node, execution),))
     for reasons, bound in ((_HOPELESS, HOPELESS_SECONDS), (_PULLING, PULL_SECONDS)):
         if pod.waiting in reasons:
             if stuck_for >= bound:
@@ -284,7 +284,7 @@ def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) ->
     if not ended and job is not None and job.managed_by:
         ended = True  # the next Pod is Podium's to make
     if pod.disruption is None and not ended:
-        return _live(node, execution)
+        return live(node, execution)
     return Observation(
         node,
         execution,
@@ -321,5 +321,6 @@ def _waiting(node: str, execution: str, reason: str, message: str) -> Observatio
     return Observation(node, execution, AttemptPhase.WAITING, reason=reason, message=message)
 
 
-def _live(node: str, execution: str) -> Observation:
+def live(node: str, execution: str) -> Observation:
+    """Report that an execution exists, and nothing more."""
     return Observation(node, execution, AttemptPhase.LAUNCHED)

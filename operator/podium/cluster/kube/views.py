@@ -30,6 +30,8 @@ __all__ = [
     "workflow_view",
 ]
 
+LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
+"""Annotation (and label) on the Pods of an Indexed Job."""
 ANNOTATION_NODE = f"{GROUP}/node"
 ANNOTATION_EXECUTION = f"{GROUP}/execution"
 LABEL_JOB_UID = "batch.kubernetes.io/controller-uid"
@@ -132,6 +134,8 @@ class JobView:
     suspension_told: bool = False
     """Whether its status says that it is suspended."""
     ended_at: float | None = None
+    shape: str = "single"
+    """What its Pods are to it (`podium.cluster.jobs.shapes`)."""
 
     @property
     def ended(self) -> bool:
@@ -174,6 +178,7 @@ def job_view(body: Any) -> JobView | None:
         ready=whole(status.get("ready")),
         suspension_told=_condition(body, "Suspended") is not None,
         ended_at=when(over.get("lastTransitionTime")) if over is not None else None,
+        shape="indexed" if dig(body, "spec", "completionMode") == "Indexed" else "single",
     )
 
 
@@ -226,6 +231,8 @@ class PodView:
     """Whether it was deleted without grace: whoever did it vouches that nothing of it runs."""
     gone: bool = field(default=False)
     """Whether it vanished: what it last said is all there is."""
+    is_indexed: bool = False
+    """Whether it is one of the Pods of an Indexed Job."""
 
     @property
     def alive(self) -> bool:
@@ -352,6 +359,7 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         uid=uid,
         version=text(meta.get("resourceVersion")),
         job_uid=job_uid,
+        is_indexed=LABEL_INDEX in mapping(meta.get("annotations")),
         job_name=text(dig(body, "metadata", "labels", LABEL_JOB_NAME)),
         phase=text(status.get("phase")) or "Pending",
         reason=text(status.get("reason")),

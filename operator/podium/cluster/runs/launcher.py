@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from podium.api.run import NodeStatus
-from podium.cluster.jobs.builder import BuildError, build_job, build_pod
+from podium.cluster.jobs.builder import BuildError, build_pod
+from podium.cluster.jobs.shapes import SHAPES
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import JobView, dig, pod_view, text
@@ -178,7 +179,8 @@ class JobLauncher:
                 return _refused(launch, "Terminating", "its Job is being deleted", 1.0)
         try:
             await self._check_service_account(run, launch)
-            job_body = build_job(run.owner, run.engine.plan, launch, self._settings)
+            shape = SHAPES[launch.shape.value]
+            job_body = shape.build(run.owner, run.engine.plan, launch, self._settings)
         except BuildError as error:
             return not_started(launch, error.reason, str(error))
         except ApiError as error:

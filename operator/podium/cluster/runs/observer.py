@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from podium.cluster.jobs.builder import job_name
 from podium.cluster.jobs.controller import ManagedJobController
-from podium.cluster.jobs.interpret import ExecutionReport, observe
+from podium.cluster.jobs.interpret import ExecutionReport
+from podium.cluster.jobs.shapes import Seen, interpret
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import JobView, PodView
@@ -200,13 +201,11 @@ class JobObserver:
     ) -> ExecutionReport:
         stuck_for = _stuck_for(run, pods, time.monotonic())
         age = time.time() - job.created_at if job is not None else 0.0
-        report = observe(node, execution_id, job, pods, stuck_for=stuck_for, age=age)
+        seen = Seen(node, execution_id, job, pods, stuck_for, age)
+        report = interpret(seen)
         if not report.ask_why or job is None:
             return report
-        words = await self._why_no_pod(job)
-        return observe(
-            node, execution_id, job, pods, stuck_for=stuck_for, age=age, failed_create=words
-        )
+        return interpret(replace(seen, failed_create=await self._why_no_pod(job)))
 
     async def _why_no_pod(self, job: JobView) -> str:
         """Return what the Events of a Job of the built-in controller say about its lack of Pods."""

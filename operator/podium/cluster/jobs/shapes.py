@@ -1,0 +1,89 @@
+"""Shapes: what a Launch becomes on a cluster, and what is seen of it.
+
+Each shape has two methods: `build` makes the Job of an execution, `interpret` says what the Job and
+its Pods mean. A Job is interpreted by its own shape only, never by that of another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from podium.cluster.jobs.builder import Owner, build_job
+from podium.cluster.jobs.interpret import ExecutionReport, live, observe
+from podium.cluster.kube.views import JobView, PodView
+from podium.cluster.settings import Settings
+from podium.engine import Launch, Plan
+from podium.kinds import JobShape
+
+__all__ = ["SHAPES", "Seen", "Shape", "interpret", "shape_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of an execution on the cluster."""
+
+    node: str
+    execution: str
+    job: JobView | None
+    """None: it is gone."""
+    pods: Sequence[PodView]
+    """All Pods it ever had, vanished ones included."""
+    stuck_for: float
+    """Seconds since the newest Pod began to wait for an image or its configuration, or since its
+    program was seen to have ended while other containers run on."""
+    age: float
+    """Seconds since the Job was made."""
+    failed_create: str = ""
+    """What the Job's Events say about its lack of Pods."""
+
+
+class Shape(Protocol):
+    """One way to carry out a Launch."""
+
+    def build(self, owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> dict[str, Any]:
+        """Build the Job of an execution. Raises `BuildError`."""
+        ...
+
+    def interpret(self, seen: Seen) -> ExecutionReport:
+        """Say what its Job and Pods mean for an execution."""
+        ...
+
+
+class _Single:
+    """One Job with one Pod at a time."""
+
+    def build(self, owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> dict[str, Any]:
+        return build_job(owner, plan, launch, settings)
+
+    def interpret(self, seen: Seen) -> ExecutionReport:
+        return observe(
+            seen.node,
+            seen.execution,
+            seen.job,
+            seen.pods,
+            stuck_for=seen.stuck_for,
+            age=seen.age,
+            failed_create=seen.failed_create,
+        )
+
+
+class _Unknown:
+    """A Job whose shape this operator does not know, perhaps of a later one: it is left alone."""
+
+    def interpret(self, seen: Seen) -> ExecutionReport:
+        return ExecutionReport((live(seen.node, seen.execution),))
+
+
+SHAPES: Final[dict[str, Shape]] = {JobShape.SINGLE.value: _Single()}
+
+
+def interpret(seen: Seen) -> ExecutionReport:
+    """Say what a Job and its Pods mean, by the Job's own shape."""
+    return (SHAPES.get(shape_of(seen.job, seen.pods)) or _Unknown()).interpret(seen)
+
+
+def shape_of(job: JobView | None, pods: Sequence[PodView]) -> str:
+    """Return the shape of a Job; of one that is gone, as its Pods show it."""
+    if job is not None:
+        return job.shape
+    return "indexed" if any(pod.is_indexed for pod in pods) else JobShape.SINGLE.value
