@@ -280,7 +280,8 @@ _OF_A_NODE = {
     "deadline", "cancelledLaunches",
 }  # fmt: skip
 _OF_A_RUN = {
-    *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "handledRequests",
+    *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "workflowRevisions",
+    "handledRequests",
 }  # fmt: skip
 
 

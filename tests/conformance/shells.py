@@ -130,6 +130,7 @@ class LaptopShell:
                 request.get("context"),
                 plan,
                 context,
+                failed=request.get("failed", False),
             )
         )
 

@@ -14,6 +14,7 @@ __all__ = [
     "ConditionStatus",
     "ContextEdit",
     "ExecutionRecord",
+    "FormerDefinition",
     "NodeError",
     "NodeState",
     "NodeStatus",
@@ -241,6 +242,17 @@ class ContextEdit(ApiModel):
     """The version that a restore went back to; not set for a re-run with edits."""
 
 
+class FormerDefinition(ApiModel):
+    """An earlier definition of the run, which earlier context versions need."""
+
+    revision: Text
+    """A ControllerRevision of this name; on a laptop the hash of the definition."""
+    format_version: int | None = None
+    """Format of the definition; version 0.1.0 wrote none."""
+    before_version: int
+    """Context versions below this one were made under it."""
+
+
 class ShardReference(ApiModel):
     """Reference to an object that holds states of some nodes of a large run."""
 
@@ -275,6 +287,10 @@ class WorkflowRunStatus(ApiModel):
     """Running nodes: up to three ids, then +n."""
     workflow_revision: Text | None = None
     """Name of the ControllerRevision with the definition that the run is pinned to."""
+    workflow_revisions: list[FormerDefinition] = Field(
+        default_factory=list, max_length=CONTEXT_EDITS
+    )
+    """Earlier definitions that context versions need, the oldest first."""
     context_version: int = 0
     """The latest context version; 0 is the initial context."""
     context_edits: list[ContextEdit] = Field(default_factory=list, max_length=CONTEXT_EDITS)

@@ -12,7 +12,7 @@ from podium.api.names import API_VERSION, is_object_name
 from podium.api.run import WorkflowRunStatus
 from podium.cli.documents import to_json, to_yaml
 from podium.cli.output import CliError
-from podium.engine import Plan, dump_status
+from podium.engine import Plan, dump_status, former_definition
 from podium.local.store import RunFolder, RunRecord
 
 __all__ = ["OpenRun", "document_text", "hold_run", "open_run", "run_directory", "text_of"]
@@ -34,6 +34,14 @@ class OpenRun:
         return self.compiled or Plan.build(
             self.record.workflow, workflow_id=self.record.workflow_id, is_pinned=True
         )
+
+    def plan_at(self, version: int) -> Plan:
+        """Return the definition that a context version was made under. Raises `StoreError`."""
+        former = former_definition(self.status, version)
+        if former is None:
+            return self.plan
+        workflow = self.folder.definition(former.revision)
+        return Plan.build(workflow, workflow_id=self.record.workflow_id, is_pinned=True)
 
     @property
     def phase(self) -> str:

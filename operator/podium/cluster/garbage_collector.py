@@ -78,8 +78,12 @@ class GarbageCollector:
                 await self._gateway.delete_job(job.namespace, job.name, job.uid)
 
     async def remove_revisions(self) -> None:
-        """Delete definitions that no run is pinned to, beyond the newest of each Workflow."""
-        used = {(run.namespace, run.revision) for run in self._cache.runs.values()}
+        """Delete definitions that no run needs, beyond the newest of each Workflow."""
+        used = {
+            (run.namespace, revision)
+            for run in self._cache.runs.values()
+            for revision in (run.revision, *run.former_revisions)
+        }
         for namespace in {run.namespace for run in self._cache.runs.values()}:
             by_workflow: dict[str, list[dict[str, object]]] = defaultdict(list)
             for body in await self._gateway.list_revisions(namespace, f"{GROUP}/pinned=true"):

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from podium.engine.codec import dump_node, dump_status, load_status
     from podium.engine.conditions import set_condition
     from podium.engine.engine import Engine
-    from podium.engine.history import VersionGoneError, context_at, recorded_outcome
+    from podium.engine.history import (
+        VersionGoneError,
+        context_at,
+        former_definition,
+        recorded_outcome,
+    )
     from podium.engine.model import (
         Action,
         AttemptPhase,
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
         RequestRefusedError,
         RerunPlan,
         RestorePlan,
+        failed_nodes,
         plan_request,
     )
     from podium.engine.start import (
@@ -51,13 +57,15 @@ _HOMES = {
     "codec": ("dump_node", "dump_status", "load_status"),
     "conditions": ("set_condition",),
     "engine": ("Engine",),
-    "history": ("VersionGoneError", "context_at", "recorded_outcome"),
+    "history": ("VersionGoneError", "context_at", "former_definition", "recorded_outcome"),
     "model": (
         *("Action", "AttemptPhase", "Control", "Emit", "EventType", "Launch", "Observation"),
         *("Request", "RerunRequest", "RestoreRequest", "RunInfo", "Stop", "WakeAt", "not_started"),
     ),
     "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest"),
-    "rerun_plan": ("RequestRefusedError", "RerunPlan", "RestorePlan", "plan_request"),
+    "rerun_plan": (
+        *("RequestRefusedError", "RerunPlan", "RestorePlan", "failed_nodes", "plan_request"),
+    ),
     "start": (
         *("check_context", "check_start", "initial_context", "initial_status", "required_keys"),
     ),
@@ -94,6 +102,8 @@ __all__ = [
     "definition_digest",
     "dump_node",
     "dump_status",
+    "failed_nodes",
+    "former_definition",
     "initial_context",
     "initial_status",
     "load_status",

@@ -223,13 +223,21 @@ def node_input(
         "runId": info.uid,
         "executionId": execution,
         "nodeId": node.id,
-        "globalContext": dict(context),
+        "globalContext": _delivered(node, context),
         "dependencyOutputs": outputs,
         "inputs": mapped,
         "artifacts": {},
         "metadata": plan.spec.metadata,
     }
     return NodeInput(document, waived)
+
+
+def _delivered(node: PlanNode, context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of the run's context that a node is handed."""
+    contract = node.definition.input_contract
+    if contract is None or contract.context is None:
+        return dict(context)
+    return {key: context[key] for key in (*contract.context, *node.wanted) if key in context}
 
 
 def _mapped(plan: Plan, node: PlanNode, states: Mapping[str, NodeState]) -> dict[str, Any]:

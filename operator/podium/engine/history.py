@@ -9,13 +9,21 @@ from typing import Any
 from podium import contracts
 from podium.api.base import shorten
 from podium.api.reasons import NodeReason
-from podium.api.run import ContextEdit, ExecutionRecord, NodeState, NodeStatus, WorkflowRunStatus
+from podium.api.run import (
+    ContextEdit,
+    ExecutionRecord,
+    FormerDefinition,
+    NodeState,
+    NodeStatus,
+    WorkflowRunStatus,
+)
 
 __all__ = [
     "VersionGoneError",
     "archive",
     "context_at",
     "edited_context",
+    "former_definition",
     "record_at",
     "recorded_outcome",
 ]
@@ -24,6 +32,8 @@ HISTORY = 10
 """Executions of a node that its history keeps."""
 RECORD_OUTPUT_BYTES = 16_384
 """Bytes of outputs that one node's history keeps; beyond it the oldest records lose theirs."""
+
+_NOTHING: Mapping[str, Any] = {}
 
 _STOPPED = frozenset(
     {NodeReason.TIMEOUT, NodeReason.START_TIMEOUT, NodeReason.TOO_MANY_DISRUPTIONS}
@@ -36,9 +46,16 @@ class VersionGoneError(LookupError):
 
 
 def edited_context(
-    initial: Mapping[str, Any], edits: list[ContextEdit], version: int | None = None
+    initial: Mapping[str, Any],
+    edits: list[ContextEdit],
+    version: int | None = None,
+    *,
+    constants: Mapping[str, Any] = _NOTHING,
 ) -> dict[str, Any]:
-    """Return the run's context with its edits up to a version (default: all)."""
+    """Return the run's context with its edits up to a version (default: all).
+
+    Constants stay what they are, although an earlier definition may have let a run set the key.
+    """
     context = dict(initial)
     for edit in edits:
         if version is None or edit.version <= version:
@@ -46,15 +63,25 @@ def edited_context(
                 context = dict(edit.context)
             else:
                 context.update(edit.context)
-    return context
+    return {**context, **constants}
+
+
+def former_definition(status: WorkflowRunStatus, version: int) -> FormerDefinition | None:
+    """Return the definition that a context version was made under; None: the present one."""
+    return next((d for d in status.workflow_revisions if version < d.before_version), None)
 
 
 def context_at(
-    status: WorkflowRunStatus, initial: Mapping[str, Any], version: int | None = None
+    status: WorkflowRunStatus,
+    initial: Mapping[str, Any],
+    version: int | None = None,
+    *,
+    constants: Mapping[str, Any] = _NOTHING,
 ) -> dict[str, Any]:
     """Return `{version, context, outputs: {node: output}}` of a version (default: the latest).
 
-    Raises `VersionGoneError` when there is no such version, or it is no longer kept.
+    `initial` and `constants` are those of the definition that the version was made under
+    (`former_definition`). Raises `VersionGoneError` when the version never was, or is not kept.
     """
     version = status.context_version if version is None else version
     if not 0 <= version <= status.context_version:
@@ -68,7 +95,7 @@ def context_at(
             outputs[node] = record.output
     return {
         "version": version,
-        "context": edited_context(initial, status.context_edits, version),
+        "context": edited_context(initial, status.context_edits, version, constants=constants),
         "outputs": outputs,
     }
 

@@ -92,9 +92,16 @@ def _node_failed(run: RunState) -> str | None:
     if not run.bad:
         return None
     order = sorted(run.bad, key=lambda node: run.plan.nodes[node].index)
-    names = [n for n in order if run.status.nodes[n].status is NodeStatus.FAILED] or order
+    failed = [n for n in order if run.status.nodes[n].status is NodeStatus.FAILED]
+    if failed:
+        return f"failed: {_some(failed)}"
+    # What failed before them was run again without cascade, and they were not.
+    return f"not run after an earlier failure: {_some(order)}; re-run them"
+
+
+def _some(names: list[str]) -> str:
     more = len(names) - 5
-    return f"failed: {', '.join(names[:5])}" + (f" and {more} more" if more > 0 else "")
+    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
 
 
 def _nodes_cancelled(run: RunState) -> str | None:

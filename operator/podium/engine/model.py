@@ -122,6 +122,11 @@ class RerunRequest:
     """A newer definition to move the run to."""
     initial_context: Mapping[str, Any] | None = None
     """With `plan`: context version 0 under the newer definition."""
+    failed: bool = False
+    """Also run again what keeps the run from succeeding: all that Failed, was Cancelled, or was
+    Skipped because of a failure."""
+    is_outdated: bool = False
+    """Whether the definition has changed since, and the run is not moved to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,8 @@ class RestoreRequest:
 
     id: str
     version: int
+    context: Mapping[str, Any] | None = None
+    """Context of the version, where it was made under an earlier definition."""
 
 
 Request = RerunRequest | RestoreRequest

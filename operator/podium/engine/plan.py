@@ -23,6 +23,7 @@ from podium.api.workflow import (
     WorkflowSpec,
 )
 from podium.dag import WorkflowDAG, nearest_ancestors
+from podium.engine.identity import context_reads, node_identity
 
 __all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode", "definition_digest"]
 
@@ -54,7 +55,9 @@ class PlanNode:
     definition: Node
     kind: kinds.NodeKind
     digest: str
-    """Changes when the node, its incoming edges or the defaults it uses change."""
+    """Changes when what the node does changes (`podium.engine.identity`)."""
+    reads: set[str] | None
+    """Context keys that it reads; None: all of them."""
     incoming: tuple[int, ...]
     outgoing: tuple[int, ...]
     conditional: int
@@ -160,19 +163,14 @@ class Plan:
             for names in (schema.get("required"), schema.get("properties")):
                 if isinstance(names, list | Mapping):
                     wanted += [str(name) for name in names]
-        identity = [
-            _dump(node),
-            sorted(
-                (_dump(raw_edges[edge]) for edge in incoming),
-                key=lambda edge: (edge["from"], edge.get("type", "")),
-            ),
-        ]
+        edges = [(raw_edges[edge], self.dag.nodes[self.edges[edge].source]) for edge in incoming]
         return PlanNode(
             id=node.id,
             index=index,
             definition=node,
             kind=kinds.of(node),
-            digest=_digest(identity),
+            digest=_digest(node_identity(node, edges, self.spec)),
+            reads=context_reads(node, [edge for edge, _ in edges], wanted),
             incoming=tuple(incoming),
             outgoing=tuple(outgoing),
             conditional=sum(self.edges[edge].condition is not None for edge in incoming),
@@ -224,7 +222,7 @@ def _expression(source: str | None) -> expressions.Expression | None:
     return None if source is None else expressions.parse(source)
 
 
-def _dump(model: WorkflowSpec | Node | Edge) -> dict[str, Any]:
+def _dump(model: WorkflowSpec) -> dict[str, Any]:
     return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 

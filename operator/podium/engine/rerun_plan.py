@@ -8,15 +8,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from podium import contracts
+from podium.api.reasons import NodeReason
 from podium.api.run import CONTEXT_EDITS, ExecutionRecord, NodeStatus, WorkflowRunStatus
-from podium.engine.history import VersionGoneError, edited_context, record_at
+from podium.engine.history import (
+    VersionGoneError,
+    edited_context,
+    former_definition,
+    record_at,
+)
 from podium.engine.model import Request, RerunRequest, RestoreRequest
 from podium.engine.plan import Plan
 from podium.engine.start import check_context
 
-__all__ = ["RequestRefusedError", "RerunPlan", "RestorePlan", "descendants", "plan_request"]
+__all__ = [
+    "RequestRefusedError",
+    "RerunPlan",
+    "RestorePlan",
+    "descendants",
+    "failed_nodes",
+    "plan_request",
+]
 
-_STALE = (NodeStatus.RUNNING, NodeStatus.COMPLETED, NodeStatus.FAILED)
+_NOT_STALE = (NodeStatus.PENDING, NodeStatus.WAITING, NodeStatus.READY)
 
 
 class RequestRefusedError(ValueError):
@@ -29,8 +43,10 @@ class RerunPlan:
 
     plan: Plan
     """The definition that the run has afterwards."""
-    context: Mapping[str, Any] | None
-    """The run's context with the request's edits; None: it makes none."""
+    edit: Mapping[str, Any]
+    """Context keys with the values that the request gives them, each as a whole."""
+    new_base: bool
+    """Whether a newer definition changes what the context begins with: this makes a version."""
     reset: tuple[str, ...]
     """Nodes that are decided and run again: those named first, then what comes after them."""
     changed: tuple[str, ...]
@@ -63,29 +79,50 @@ def plan_request(
     if status.started_at is None:
         raise RequestRefusedError("the run has not started")
     if isinstance(request, RerunRequest):
-        context = edited_context(initial_context, status.context_edits)
-        return _plan_rerun(plan, status, context, request)
-    return _plan_restore(status, initial_context, request)
+        return _plan_rerun(plan, status, initial_context, request)
+    return _plan_restore(plan, status, initial_context, request)
+
+
+def failed_nodes(plan: Plan, status: WorkflowRunStatus) -> list[str]:
+    """Return what keeps a run from succeeding, or was kept back by it, in the plan's order."""
+    found = []
+    for node in plan.nodes:
+        state = status.nodes.get(node)
+        if state is None:
+            continue
+        is_skipped = state.status is NodeStatus.SKIPPED
+        was_kept_back = is_skipped and state.reason == NodeReason.UPSTREAM_FAILED
+        if state.status in (NodeStatus.FAILED, NodeStatus.CANCELLED) or was_kept_back:
+            found.append(node)
+    return found
 
 
 def _plan_rerun(
-    plan: Plan, status: WorkflowRunStatus, context: Mapping[str, Any], request: RerunRequest
+    plan: Plan, status: WorkflowRunStatus, initial: Mapping[str, Any], request: RerunRequest
 ) -> RerunPlan:
     after = request.plan or plan
+    asked = [*request.nodes, *(failed_nodes(after, status) if request.failed else ())]
     unknown = [node for node in request.nodes if node not in after.nodes]
     if unknown:
         known = ", ".join(list(after.nodes)[:10])
         raise RequestRefusedError(f"unknown node {', '.join(unknown)}: nodes are {known}")
-    if request.plan is None and not request.nodes:
-        raise RequestRefusedError("no node is named")
-    edited = None
-    if request.context:
-        edited = {**context, **request.context}
-        if problems := check_context(after, edited):
+    if request.plan is None and not asked:
+        raise RequestRefusedError("no node failed" if request.failed else "no node is named")
+    edits, given = status.context_edits, request.context or {}
+    new_initial = initial if request.initial_context is None else request.initial_context
+    before = edited_context(initial, edits, constants=plan.spec.constants)
+    context = edited_context(new_initial, edits, constants=after.spec.constants)
+    new_base = new_initial != initial or plan.spec.constants != after.spec.constants
+    merged = contracts.merged(context, given)
+    if given or request.plan is not None:
+        earlier = {k for edit in edits if edit.restored is None for k in edit.context}
+        keys = {*given, *(earlier - after.spec.constants.keys())}
+        if problems := check_context(after, merged, given=keys):
             raise RequestRefusedError("; ".join(str(problem) for problem in problems))
+    if given or new_base:
         _require_room(status)
-    changed = [] if request.plan is None else _changed(plan, after)
-    targets = dict.fromkeys([*request.nodes, *changed])
+    changed = [] if request.plan is None else _changed(plan, after, before, context)
+    targets = dict.fromkeys([*asked, *changed])
     below = descendants(after, targets)
     stale = []
     if request.cascade or request.plan is not None:
@@ -95,11 +132,12 @@ def _plan_rerun(
             state = status.nodes[node].status
             if state is NodeStatus.READY:  # it has not started: it waits again
                 targets[node] = None
-            elif state in _STALE:
+            elif state not in _NOT_STALE:
                 stale.append(node)
     return RerunPlan(
         plan=after,
-        context=edited,
+        edit={key: merged[key] for key in given},
+        new_base=new_base,
         reset=tuple(targets),
         changed=tuple(changed),
         stale=tuple(stale),
@@ -107,16 +145,26 @@ def _plan_rerun(
     )
 
 
-def _changed(old: Plan, new: Plan) -> list[str]:
+def _changed(
+    old: Plan, new: Plan, before: Mapping[str, Any], context: Mapping[str, Any]
+) -> list[str]:
+    """Return the nodes that do something else, or read context keys that have another value."""
+    keys = {
+        key
+        for key in before.keys() | context.keys()
+        if key not in before or key not in context or before[key] != context[key]
+    }
     return [
         node.id
         for node in new.nodes.values()
-        if node.id not in old.nodes or old.nodes[node.id].digest != node.digest
+        if node.id not in old.nodes
+        or old.nodes[node.id].digest != node.digest
+        or (keys and (node.reads is None or not keys.isdisjoint(node.reads)))
     ]
 
 
 def _plan_restore(
-    status: WorkflowRunStatus, initial_context: Mapping[str, Any], request: RestoreRequest
+    plan: Plan, status: WorkflowRunStatus, initial: Mapping[str, Any], request: RestoreRequest
 ) -> RestorePlan:
     version = request.version
     if not 0 <= version <= status.context_version:
@@ -134,12 +182,19 @@ def _plan_restore(
                 restored[node] = record
     except VersionGoneError as error:
         raise RequestRefusedError(str(error)) from None
-    context = edited_context(initial_context, status.context_edits, version)
+    context = request.context
+    if context is None:
+        if former_definition(status, version) is not None:
+            raise RequestRefusedError(
+                f"the definition that context version {version} was made under is not kept"
+            )
+        edits = status.context_edits
+        context = edited_context(initial, edits, version, constants=plan.spec.constants)
     return RestorePlan(context, restored, tuple(reset))
 
 
 def _require_room(status: WorkflowRunStatus) -> None:
-    if len(status.context_edits) >= CONTEXT_EDITS:
+    if max(len(status.context_edits), len(status.workflow_revisions)) >= CONTEXT_EDITS:
         raise RequestRefusedError(
             f"the context was changed {CONTEXT_EDITS} times, which is the limit: re-run without"
             " a context, or make a new run"

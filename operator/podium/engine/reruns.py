@@ -9,6 +9,7 @@ from podium.api.run import (
     HANDLED_REQUESTS,
     ContextEdit,
     ExecutionRecord,
+    FormerDefinition,
     NodeState,
     NodeStatus,
 )
@@ -31,6 +32,11 @@ __all__ = ["Reruns"]
 
 REMOVED_NODES = 100
 """States kept of nodes that a newer definition does not have."""
+
+_OUTDATED = (
+    "; the Workflow has changed since, and nodes run as the run has them: revision latest (--latest"
+    " on a laptop) moves the run to what it is now"
+)
 
 _RAN = (NodeStatus.RUNNING, NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.CANCELLED)
 
@@ -69,19 +75,35 @@ class Reruns:
 
     def _rerun(self, request: RerunRequest, planned: RerunPlan) -> None:
         run = self._run
-        if planned.context is not None:
-            self._edit_context(request, request.context or {}, planned.context)
+        if planned.new_base:
+            self._keep_definition()
         if request.plan is not None:
             if request.initial_context is not None:
                 run.initial_context = dict(request.initial_context)
             self._migrate(planned)
+        if planned.edit:
+            self._edit_context(request, planned.edit, {**run.context, **planned.edit})
         for node in planned.stale:
             run.touch(node).stale = True
         self._reset(planned.reset, NodeReason.RERUN)
         names = ", ".join(planned.reset[:5])
         more = len(planned.reset) - 5
         text = names + (f" +{more}" if more > 0 else "")
+        if request.is_outdated:
+            text += _OUTDATED
         run.emit(EventType.NORMAL, EventReason.RERUN, f"running again: {text}")
+
+    def _keep_definition(self) -> None:
+        """Make a context version of what a newer definition changes; earlier ones stay."""
+        run = self._run
+        status = run.status
+        status.context_version += 1
+        former = FormerDefinition(
+            revision=run.plan.revision or run.plan.digest,
+            format_version=status.format_version,
+            before_version=status.context_version,
+        )
+        status.workflow_revisions = [*status.workflow_revisions, former]
 
     def _edit_context(
         self,
@@ -168,7 +190,8 @@ class Reruns:
 
     def _restore(self, request: RestoreRequest, planned: RestorePlan) -> None:
         """Go back to a context version: what came after it runs again."""
-        self._edit_context(request, planned.context, planned.context, request.version)
+        context = {**planned.context, **self._run.plan.spec.constants}
+        self._edit_context(request, context, context, request.version)
         for node, record in planned.restored.items():
             self._restore_execution(node, record)
         self._reset(planned.reset, NodeReason.RESTORE)

@@ -83,7 +83,9 @@ class RunState:
     def load(self, plan: Plan) -> None:
         """Rebuild the counters from a plan and the status."""
         self.plan = plan
-        self.context = edited_context(self.initial_context, self.status.context_edits)
+        self.context = edited_context(
+            self.initial_context, self.status.context_edits, constants=plan.spec.constants
+        )
         """The run's context with all its edits."""
         self.open = 0
         """Number of nodes that have not ended."""

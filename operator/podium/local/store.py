@@ -30,7 +30,7 @@ from podium.api.names import is_object_name
 from podium.api.problems import UserError
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
-from podium.engine import Changes, dump_node, dump_status, load_status
+from podium.engine import Changes, definition_digest, dump_node, dump_status, load_status
 
 __all__ = [
     "STATE_DIR_NAME",
@@ -205,6 +205,30 @@ class RunFolder:
             f"the state in {self.path} is damaged ({' '.join(why.split()):.120}):"
             f" podium delete {self.name} removes the run"
         )
+
+    def definition(self, digest: str) -> WorkflowSpec:
+        """Return a definition that the run had or has. Raises `StoreError` if it is not kept."""
+        try:
+            stored = orjson.loads((self.path / "run.json").read_bytes())["workflow"]
+            for version, newer in self._definitions():
+                spec = WorkflowSpec.model_validate(current_definition(newer or stored, version))
+                if definition_digest(spec) == digest:
+                    return spec
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._damaged(f"{type(error).__name__}: {error}") from None
+        raise self._damaged(f"the definition {digest:.12} is missing")
+
+    def _definitions(self) -> Iterator[tuple[int | None, dict[str, Any] | None]]:
+        """Return the format and text of each definition; None: the one the run began with."""
+        is_first = True
+        for line in (self.path / "log.jsonl").read_bytes().split(b"\n"):
+            try:
+                entry = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue  # the last line of a podium that was killed while it wrote
+            if is_first or "workflow" in entry:
+                yield entry["status"].get("formatVersion"), entry.get("workflow")
+            is_first = False
 
     def _replay(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Return the status, and the definition that a re-run moved the run to."""

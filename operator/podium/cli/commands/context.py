@@ -64,8 +64,10 @@ def context(
 
 
 def _at(run: OpenRun, version: int | None) -> dict[str, Any]:
+    plan = run.plan if version is None else run.plan_at(version)
+    initial = initial_context(plan, run.record.spec)
     try:
-        return context_at(run.status, initial_context(run.plan, run.record.spec), version)
+        return context_at(run.status, initial, version, constants=plan.spec.constants)
     except VersionGoneError as error:
         raise CliError(str(error)) from None
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import click
 
 from podium.api.problems import InvalidError, UserError
-from podium.api.reasons import NodeReason
-from podium.api.run import NodeStatus
 from podium.cli.checked_file import sound_file
 from podium.cli.describe import counted
 from podium.cli.execution import (
@@ -36,6 +34,7 @@ from podium.engine import (
     RerunRequest,
     context_at,
     definition_digest,
+    failed_nodes,
     initial_context,
 )
 from podium.local.store import RunRecord
@@ -115,15 +114,7 @@ def rerun(
 
 def _targets(run: OpenRun, plan: Plan, named: list[str], *, failed: bool) -> list[str]:
     """Return the nodes that are named, and with `failed` those that it stands for."""
-    targets = dict.fromkeys(named)
-    if failed:
-        for node, state in run.status.nodes.items():
-            ended = state.status in (NodeStatus.FAILED, NodeStatus.CANCELLED)
-            is_skipped = state.status is NodeStatus.SKIPPED
-            kept_back = is_skipped and state.reason == NodeReason.UPSTREAM_FAILED
-            if (ended or kept_back) and node in plan.nodes:
-                targets[node] = None
-    return list(targets)
+    return list(dict.fromkeys([*named, *(failed_nodes(plan, run.status) if failed else ())]))
 
 
 def _warn_of_changes(run: OpenRun) -> None:
@@ -150,7 +141,8 @@ def _edits(
     strings: tuple[str, ...],
 ) -> dict[str, object] | None:
     """Return the keys of the context that the options change, None if they change none."""
-    current = context_at(run.status, initial_context(plan, run.record.spec))["context"]
+    initial = initial_context(plan, run.record.spec)
+    current = context_at(run.status, initial, constants=plan.spec.constants)["context"]
     edited = context_of(current, context_file, values, strings)
     changed = {k: v for k, v in edited.items() if k not in current or current[k] != v}
     return changed or None

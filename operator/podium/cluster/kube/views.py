@@ -436,6 +436,8 @@ class RunView:
     """Whether its nodes are stored in the status."""
     completed_at: float | None
     revision: str
+    former_revisions: tuple[str, ...]
+    """Earlier definitions that its context versions need."""
 
     @property
     def ended(self) -> bool:
@@ -470,6 +472,9 @@ def run_view(body: Any) -> RunView | None:
         started=bool(status.get("nodes") or status.get("shards")),
         completed_at=when(status.get("completedAt")),
         revision=text(status.get("workflowRevision")),
+        former_revisions=tuple(
+            text(mapping(each).get("revision")) for each in items(status.get("workflowRevisions"))
+        ),
     )
 
 

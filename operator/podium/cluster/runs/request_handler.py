@@ -4,12 +4,15 @@ They are accepted by one patch, given to the engine, and taken out once the stat
 them out is written: exactly once, whatever crashes in between (semantics.md 8).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from podium.api.problems import InvalidError
+from podium.api.problems import InvalidError, errors
 from podium.api.resources import WorkflowRun
+from podium.api.run import WorkflowRunSpec
 from podium.api.source.files import parse
 from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
 from podium.cluster.runs import requests
@@ -17,7 +20,17 @@ from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.requests import Accepted
 from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError, describe
 from podium.cluster.watch.store import Cache, RunKey
-from podium.engine import Plan, Request, RerunRequest, RestoreRequest, initial_context
+from podium.engine import (
+    Plan,
+    Request,
+    RerunRequest,
+    RestoreRequest,
+    VersionGoneError,
+    check_start,
+    context_at,
+    former_definition,
+    initial_context,
+)
 
 __all__ = ["RequestHandler"]
 
@@ -99,15 +112,55 @@ class RequestHandler:
 
     async def _for_engine(self, run: ActiveRun, view: RunView, request: Accepted) -> Request:
         if request.kind == "restore":
-            return RestoreRequest(request.id, request.version)
+            context = await self._former_context(run, request.version)
+            return RestoreRequest(request.id, request.version, context)
         plan = context = None
         if request.latest:
             plan = await self._latest(run, view)
-            resource = parse(await self._gateway.get_run(*run.key))
-            assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
-            context = initial_context(plan, resource.spec)
+            spec = await self._spec(run)
+            if problems := errors(check_start(plan, spec)):
+                raise InvalidError(problems)
+            context = initial_context(plan, spec)
         return RerunRequest(
-            request.id, request.nodes, request.cascade, request.context, plan, context
+            request.id,
+            request.nodes,
+            request.cascade,
+            request.context,
+            plan,
+            context,
+            failed=request.failed,
+            is_outdated=plan is None and await self._has_changed(run, view),
+        )
+
+    async def _spec(self, run: ActiveRun) -> WorkflowRunSpec:
+        resource = parse(await self._gateway.get_run(*run.key))
+        assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
+        return resource.spec
+
+    async def _former_context(self, run: ActiveRun, version: int) -> Mapping[str, Any] | None:
+        """Return the context of a version that an earlier definition made, None for any other."""
+        status = run.engine.status
+        former = former_definition(status, version)
+        if former is None:
+            return None
+        try:
+            plan = await self._definitions.pinned(
+                run.owner.namespace, former.revision, former.format_version
+            )
+            initial = initial_context(plan, await self._spec(run))
+            found = context_at(status, initial, version, constants=plan.spec.constants)
+        except (ApiError, VersionGoneError) as error:
+            if isinstance(error, ApiError) and error.status != 404:
+                raise
+            return None  # the engine says what is no longer kept
+        context: Mapping[str, Any] = found["context"]
+        return context
+
+    async def _has_changed(self, run: ActiveRun, view: RunView) -> bool:
+        if not view.workflow:
+            return False
+        return await self._definitions.has_changed(
+            run.owner.namespace, view.workflow, run.engine.plan.revision
         )
 
     async def _latest(self, run: ActiveRun, view: RunView) -> Plan:

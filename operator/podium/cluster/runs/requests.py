@@ -47,7 +47,7 @@ REFUSED = {"rerun": "RerunRefused", "restore": "RestoreRefused"}
 
 _HOW = (
     'write node ids separated by commas, or JSON such as {"nodes": ["build"], "cascade": true,'
-    ' "context": {…}, "revision": "latest"}'
+    ' "context": {…}, "revision": "latest"} or {"failed": true}'
 )
 
 
@@ -63,6 +63,7 @@ class Accepted:
     context: Mapping[str, Any] | None = None
     latest: bool = False
     version: int = 0
+    failed: bool = False
 
     def dump(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -75,6 +76,8 @@ class Accepted:
             made["context"] = dict(self.context)
         if self.latest:
             made["revision"] = "latest"
+        if self.failed:
+            made["failed"] = True
         return made
 
 
@@ -129,7 +132,7 @@ def _rerun(identity: str, text: str, annotations: Mapping[str, str]) -> Accepted
 
 
 def _from_json(identity: str, data: Mapping[str, Any], cascade: bool) -> Accepted:
-    unknown = set(data) - {"nodes", "cascade", "context", "revision"}
+    unknown = set(data) - {"nodes", "failed", "cascade", "context", "revision"}
     if unknown:
         raise ValueError(f"unknown field {min(unknown)!r:.80}: {_HOW}")
     nodes = data.get("nodes", [])
@@ -151,7 +154,11 @@ def _from_json(identity: str, data: Mapping[str, Any], cascade: bool) -> Accepte
     if revision not in (None, "latest"):
         raise ValueError('revision must be "latest", or be left out')
     latest = revision is not None
-    return Accepted(identity, "rerun", _ids(nodes, none=latest), cascade, context, latest)
+    failed = data.get("failed", False)
+    if not isinstance(failed, bool):
+        raise ValueError("failed must be true or false")  # noqa: TRY004 - said to the user
+    found = _ids(nodes, none=latest or failed)
+    return Accepted(identity, "rerun", found, cascade, context, latest, failed=failed)
 
 
 def _ids(nodes: Iterable[str], *, none: bool = False) -> tuple[str, ...]:

@@ -68,6 +68,14 @@ class Definitions:
         self._keep(namespace, plan)
         return plan
 
+    async def has_changed(self, namespace: str, reference: str, revision: str) -> bool:
+        """Return whether the Workflow that a run names is another than the one it is pinned to."""
+        try:
+            workflow = await self._find(namespace, reference)
+        except (WorkflowNotFoundError, InvalidError):
+            return False  # revision latest would say what is wrong with it
+        return revision_name(workflow.metadata.name, workflow.spec) != revision
+
     async def pinned(
         self, namespace: str, revision: str, format_version: int | None = FORMAT_VERSION
     ) -> Plan:

@@ -50,6 +50,19 @@ def patched(body, operations):
     return body
 
 
+def test_what_failed_needs_no_nodes():
+    request = one(rerun='{"failed": true, "context": {"a": 1}}')
+    assert (request.nodes, request.failed, request.context) == ((), True, {"a": 1})
+    (again,) = load_accepted({ACCEPTED: json.dumps([request.dump()])})
+    assert again == request
+
+
+def test_failed_is_true_or_false():
+    found = ask(rerun='{"failed": "yes"}')
+    assert found.requests == ()
+    assert len(found.refusals) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "nodes"),
     [

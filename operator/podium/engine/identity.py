@@ -1,0 +1,94 @@
+"""Whether a node does the same under two definitions: what it does, and what it reads.
+
+How a node is run or shown (title, retry policy, time-outs, resources, where its Pod may run) makes
+no difference: a change of it runs nothing again (semantics.md 8, "The same definition?").
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from podium import expressions, kinds
+from podium.api.workflow import Edge, Node, WorkflowSpec
+
+__all__ = ["context_reads", "node_identity"]
+
+_HOW_IT_IS_RUN: Any = {
+    "title": True,
+    "depends_on": True,  # its edges are compared
+    "allow_failure": True,  # concerns what follows: an identity has the sources' own
+    "retry_policy": True,
+    "timeout_seconds": True,
+    "start_timeout_seconds": True,
+    "resources": True,
+    "max_disruptions": True,
+    "force_restart_after_seconds": True,
+    "pod": {
+        "labels",
+        "annotations",
+        "node_selector",
+        "tolerations",
+        "affinity",
+        "priority_class_name",
+    },
+}
+
+
+def node_identity(
+    node: Node, incoming: Sequence[tuple[Edge, Node]], spec: WorkflowSpec
+) -> list[Any]:
+    """Return what a node does as data; `incoming` are its edges with their sources."""
+    edges = [
+        [
+            edge.model_dump(
+                mode="json",
+                by_alias=True,
+                exclude_defaults=True,
+                exclude={"metadata", "allow_failure"},
+            ),
+            edge.allow_failure or source.allow_failure,
+        ]
+        for edge, source in incoming
+    ]
+    own = node.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_HOW_IT_IS_RUN)
+    if own.get("pod") == {}:
+        del own["pod"]
+    named = {
+        str(reference.path[1])
+        for reference in _references(node, (edge for edge, _ in incoming))
+        if reference.path[0] == "workflow" and len(reference.path) > 1
+    }
+    workflow = {"version": spec.version, "metadata": spec.metadata}
+    return [
+        own,
+        sorted(edges, key=lambda each: (each[0]["from"], each[0].get("type", ""))),
+        {name: workflow[name] for name in sorted(named & workflow.keys())},
+    ]
+
+
+def context_reads(node: Node, incoming: Iterable[Edge], wanted: Iterable[str]) -> set[str] | None:
+    """Return the context keys that a node reads; None: all of them.
+
+    A program is handed every key unless its input contract limits them; a node without one reads
+    what its expressions name. `wanted` are names that its
+    input contract demands.
+    """
+    contract = node.input_contract
+    delivered = contract.context if contract is not None else None
+    if kinds.of(node).has_execution and delivered is None:
+        return None
+    keys = {*(delivered or ()), *wanted}
+    for reference in _references(node, incoming):
+        if reference.path[0] == "context":
+            if len(reference.path) < 2:
+                return None
+            keys.add(str(reference.path[1]))
+    return keys
+
+
+def _references(node: Node, incoming: Iterable[Edge]) -> Iterator[expressions.Reference]:
+    for condition in (node.condition, *(edge.condition for edge in incoming)):
+        if condition is not None:
+            yield from expressions.parse(condition).references
+    for source in kinds.of(node).expressions(node):
+        parse = expressions.parse_template if source.is_template else expressions.parse
+        yield from parse(source.text).references
