@@ -12,7 +12,11 @@ from click.testing import CliRunner
 from podium.cli import main
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
+]
 AHEAD = ROOT / "docs/roadmap.md"
 """Names what is not built."""
 PLACES = ("operator", "tests", "charts", "crds", "examples", "benchmarks", "docs", ".ci", ".github")
@@ -69,6 +73,36 @@ def test_verbs_of_podium_are_there(page):
     code = re.sub(r" #.*", "", code)
     named = re.findall(r"(?:^|`|\$ |/)podium ([a-z]+)", code, re.MULTILINE)
     assert set(named) <= set(main.list_commands(click.Context(main)))
+
+
+def unknown_options(text):
+    """Yield the options that a page gives to a verb of podium which has none of that name."""
+    shown = [body for language, body in FENCE.findall(text) if language == ""]
+    code = "\n".join([*re.findall(r"`[^`\n]+`", text), *shown])
+    code = re.sub(r" #.*", "", code)
+    for verb, rest in re.findall(r"(?:^|`|\$ |/)podium ([a-z]+)\b([^`|&;\n]*)", code, re.MULTILINE):
+        command = main.get_command(click.Context(main), verb)
+        if command is None:
+            continue  # another test's business
+        known = {name for each in command.params for name in [*each.opts, *each.secondary_opts]} | {
+            "-h",
+            "--help",
+        }
+        for option in re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest):
+            if option not in known:
+                yield f"{verb} {option}"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != AHEAD], ids=lambda page: page.name
+)
+def test_options_of_podium_are_there(page):
+    assert list(unknown_options(page.read_text())) == []
+
+
+def test_a_missing_option_is_seen():
+    text = "`podium run FILE --dry-run -c a=1` and `podium rerun RUN --faild`\n\n```\npodium get -x\n```\n"
+    assert list(unknown_options(text)) == ["rerun --faild", "get -x"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -142,7 +176,7 @@ def test_a_missing_file_is_seen(word, missing):
 # Citations: `NAME.md`, `NAME.md 3 to 6`, `NAME.md "Heading"`.
 
 CITED = re.compile(
-    r"(?P<name>(?<![\w${}])[\w./-]*\w\.md)\b(?:\]\([^)]*\))?"
+    r"(?P<name>(?<![\w${}*])[\w./-]*\w\.md)\b(?:\]\([^)]*\))?"
     r"(?: (?P<numbers>\d+(?:(?:, | and | or | to )\d+)*)\b)?"
     r"(?: \"(?P<heading>[^\"\n]+)\")?"
 )

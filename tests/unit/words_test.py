@@ -110,7 +110,9 @@ def test_metrics():
     assert [word for _, help_ in helps for word in dialect(help_)] == []
 
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [
+    p for at in ("*.md", "docs/**/*.md", "examples/*/README.md") for p in sorted(ROOT.glob(at))
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
