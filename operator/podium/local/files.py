@@ -42,17 +42,17 @@ def read_end(path: Path, limit: int) -> bytes:
         os.close(file)
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read it. Never blocks. Raises as `read_regular` does."""
+    return os.fdopen(_open(path), "rb")
+
+
 def remove(path: Path) -> None:
     """Remove whatever there is, so that a new file can be written without following or waiting."""
     try:
         path.unlink(missing_ok=True)
     except OSError:
         shutil.rmtree(path)
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file to read it. Raises as `read_regular`."""
-    return os.fdopen(_open(path), "rb")
 
 
 def _open(path: Path) -> int:

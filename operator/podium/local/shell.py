@@ -42,6 +42,8 @@ __all__ = ["OUTPUT_LIMIT", "LocalRun"]
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """No fault of a node: the run stops and can be resumed."""
+_BEAT_SECONDS = 2.0
+"""How closely it is known when a podium that was killed last worked on its run."""
 _REWRITTEN = "input.json", "script", "output.json", "container/input.json", "container/output.json"
 """Files of an execution that is started again."""
 
@@ -76,6 +78,7 @@ class LocalRun:
             fail_fast=record.spec.fail_fast,
             recorded=record.spec.recorded_answers is not None,
         )
+        _leave_out_gap(status, folder.last_beat)
         self.engine = Engine(plan, info, initial_context(plan, record.spec), status)
         self._control = Control()
         self._requests: list[Request] = []
@@ -126,6 +129,7 @@ class LocalRun:
     async def run(self, requests: Iterable[Request] = ()) -> None:
         """Run to the end, or until interrupted; then what runs is stopped, to be resumed."""
         self._requests += requests
+        beating = asyncio.get_running_loop().create_task(self._beat())
         try:
             seen = await self._adopt()
             while True:
@@ -135,11 +139,18 @@ class LocalRun:
                     return
                 seen = await self._next(wake)
         finally:
+            beating.cancel()
             await asyncio.gather(
                 *(self._halt(execution, each) for execution, each in self._processes.items())
             )
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._programs.close()
+            self.folder.beat()
+
+    async def _beat(self) -> None:
+        while True:
+            self.folder.beat()
+            await asyncio.sleep(_BEAT_SECONDS)
 
     async def _turn(self, seen: list[Observation]) -> float | None:
         """Step until nothing more is to be launched; return when to look again."""
@@ -322,6 +333,12 @@ class LocalRun:
 
     def _mask(self) -> Mask:
         return Mask(known_values(secret_variables(self.engine.plan.spec), self.secrets))
+
+
+def _leave_out_gap(status: WorkflowRunStatus, last_beat: float | None) -> None:
+    """Move the run's deadline by the time in which no podium worked on the run (semantics.md 5)."""
+    if status.deadline is not None and last_beat is not None and not status.phase.ended:
+        status.deadline = round(status.deadline + max(0.0, time.time() - last_beat), 3)
 
 
 def _running(node: str, execution: str, process: processes.Process) -> Observation:

@@ -7,7 +7,6 @@
   lock              held by the podium that works on the run
   cancel            there while podium cancel waits for that podium
   executions/ID/    input.json, output.json, log, process, artifacts/
-  nothing/          the artifacts that nodes find which have nothing before them
 """
 
 import errno
@@ -19,7 +18,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -95,12 +93,19 @@ class RunFolder:
         """Return the directory of an execution."""
         return self.path / "executions" / execution_id
 
-    @cached_property
-    def nothing(self) -> Path:
-        """An empty directory, the same for all executions."""
-        path = self.path / "nothing"
-        path.mkdir(mode=0o555, exist_ok=True)
-        return path
+    def beat(self) -> None:
+        """Note that a podium works on the run now."""
+        with suppress(OSError):
+            (self.path / "lock").touch(mode=0o600)
+
+    @property
+    def last_beat(self) -> float | None:
+        """When a podium last worked on the run, to a few seconds; None: none did."""
+        times = []
+        for name in ("lock", "log.jsonl"):
+            with suppress(OSError):
+                times.append((self.path / name).stat().st_mtime)
+        return max(times, default=None)
 
     def executions(self) -> list[str]:
         """Return the ids of all executions that were ever started."""
@@ -400,8 +405,9 @@ def _make_state_dir(path: Path) -> None:
 
 
 def open_private(path: Path, flags: int) -> BinaryIO:
-    """Open a file for writing that only its user reads."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600), "wb")
+    """Open a file for writing that only its user reads. Follows no link, waits for no FIFO."""
+    flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def _run_spec(stored: dict[str, Any], format_version: int | None) -> dict[str, Any]:

@@ -52,3 +52,38 @@ def test_a_run_whose_streams_are_gone_ends_well_and_without_a_traceback(tmp_path
     assert log.startswith("out\nerr\n")
     for line in (folder.path / "log.jsonl").read_text().split("\n"):
         assert line == "" or line.startswith("{")
+
+
+FIFO = """
+apiVersion: podium.dev/v1alpha1
+kind: Workflow
+metadata: {name: w}
+spec:
+  nodes:
+  - id: a
+    executor: script
+    config:
+      script: |
+        cd "${PODIUM_OUTPUT%/*}"; rm -f log.times NAME; mkfifo log.times NAME || true
+        for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done; exit 3
+"""
+
+
+@pytest.mark.parametrize("name", ["log", "process", "log.times"])
+def test_files_that_a_node_made_fifos_hold_up_no_command(tmp_path, name):
+    (tmp_path / "w.yaml").write_text(FIFO.replace("NAME", name))
+    for command in (
+        "run w.yaml --run-name r --state-dir s",
+        "logs r --timestamps --state-dir s",
+        "rerun r --failed --state-dir s",
+        "delete r --state-dir s",
+    ):
+        done = subprocess.run(
+            [PODIUM, *command.split()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stderr
