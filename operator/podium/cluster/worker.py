@@ -15,6 +15,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.metrics import Metrics
 from podium.cluster.workqueue import KeyQueue, backoff
+from podium.errors import PodiumError
 
 __all__ = [
     "ObjectKey",
@@ -60,7 +61,7 @@ class Result:
     """Whether earlier failures of the object are overcome."""
 
 
-class TerminalError(Exception):
+class TerminalError(PodiumError):
     """A failure that another try meets again: the object is left alone until it changes."""
 
 

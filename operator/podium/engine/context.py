@@ -10,13 +10,14 @@ from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import EdgeType
 from podium.engine.model import RunInfo
 from podium.engine.plan import Plan, PlanEdge, PlanNode
+from podium.errors import PodiumError
 
-__all__ = ["InputProblem", "NodeInput", "edge_scope", "node_input", "node_scope"]
+__all__ = ["InputError", "NodeInput", "edge_scope", "node_input", "node_scope"]
 
 _UNDONE = (NodeStatus.SKIPPED, NodeStatus.FAILED, NodeStatus.CANCELLED)
 
 
-class InputProblem(ValueError):  # noqa: N818 - a result of user data, not a fault of the program
+class InputError(PodiumError, ValueError):
     """The input of a node does not meet its contract; the message lists all that is wrong."""
 
 
@@ -184,7 +185,7 @@ def node_input(
     """Resolve a node's input and check it against its contract.
 
     `completed` holds the outputs of the Completed nodes of `states`: hundreds of them may be handed
-    over, and to look each state up would cost more than all the rest. Raises `InputProblem` if the
+    over, and to look each state up would cost more than all the rest. Raises `InputError` if the
     contract is not met.
     """
     visible = plan.nearest(node.id)
@@ -211,7 +212,7 @@ def node_input(
             waived=undone,
         )
         if not verdict.ok:
-            raise InputProblem("; ".join(str(breach) for breach in verdict.breaches))
+            raise InputError("; ".join(str(breach) for breach in verdict.breaches))
         waived = [
             f"{field}: not demanded, because {field.split('.')[0]} is"
             f" {states[field.split('.')[0]].status.value}"
@@ -253,7 +254,7 @@ def _mapped(plan: Plan, node: PlanNode, states: Mapping[str, NodeState]) -> dict
             try:
                 mapped[name] = contracts.get_path(state.output, path)
             except KeyError:
-                raise InputProblem(
+                raise InputError(
                     f"dataMapping of the edge {edge.source} → {edge.target}: the output of"
                     f" {edge.source} has no {path!r}"
                 ) from None

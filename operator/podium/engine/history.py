@@ -17,6 +17,7 @@ from podium.api.run import (
     NodeStatus,
     WorkflowRunStatus,
 )
+from podium.errors import PodiumError
 
 __all__ = [
     "VersionGoneError",
@@ -41,7 +42,7 @@ _STOPPED = frozenset(
 """Reasons of failures whose program did not end by itself."""
 
 
-class VersionGoneError(LookupError):
+class VersionGoneError(PodiumError, LookupError):
     """The version never was, or is no longer kept."""
 
 

@@ -2,7 +2,7 @@
 
 from podium import expressions, kinds
 from podium.api.reasons import NodeReason
-from podium.engine.context import InputProblem, node_input
+from podium.engine.context import InputError, node_input
 from podium.engine.decisions import begin_without_program, carry_out, view_of
 from podium.engine.joins import Joins
 from podium.engine.model import Launch
@@ -28,7 +28,7 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
         given = node_input(
             run.plan, run.info, node, execution, run.status.nodes, run.outputs, run.context
         )
-    except InputProblem as problem:
+    except InputError as problem:
         fail_unstarted(run, queue, node.id, NodeReason.INPUT_CONTRACT, str(problem))
         return
     try:

@@ -20,6 +20,7 @@ from podium.engine.history import (
 from podium.engine.model import Request, RerunRequest, RestoreRequest
 from podium.engine.plan import Plan
 from podium.engine.start import check_context
+from podium.errors import PodiumError
 
 __all__ = [
     "RequestRefusedError",
@@ -33,7 +34,7 @@ __all__ = [
 _NOT_STALE = (NodeStatus.PENDING, NodeStatus.WAITING, NodeStatus.READY)
 
 
-class RequestRefusedError(ValueError):
+class RequestRefusedError(PodiumError, ValueError):
     """A request cannot be carried out; the message says why."""
 
 

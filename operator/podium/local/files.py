@@ -6,10 +6,12 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from podium.errors import PodiumError
+
 __all__ = ["IrregularFileError", "open_regular", "read_end", "read_regular", "remove"]
 
 
-class IrregularFileError(OSError):
+class IrregularFileError(PodiumError, OSError):
     """There is something else than a regular file; the message says what."""
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import yaml
 
 from podium.api.reasons import NodeReason
+from podium.errors import PodiumError
 
 __all__ = ["Answer", "PersonaError", "RecordedAnswers", "answer"]
 
 MAX_BYTES = 5_000_000
 
 
-class PersonaError(Exception):
+class PersonaError(PodiumError):
     """A persona could not answer; `reason` is one word for the node's state."""
 
     def __init__(self, reason: str, message: str) -> None:

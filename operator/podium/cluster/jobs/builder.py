@@ -35,6 +35,7 @@ from podium.cluster.kube.views import (
 )
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan, PlanNode
+from podium.errors import PodiumError
 from podium.executors import Runtime, Workload
 
 __all__ = ["BuildError", "Owner", "build_job", "build_pod", "job_name", "without_finalizer"]
@@ -55,7 +56,7 @@ ARTIFACTS_OUT = "/podium/artifacts/out"
 RECORDED = "/podium/recorded"
 
 
-class BuildError(Exception):
+class BuildError(PodiumError):
     """No Job can be made of a node; `reason` is one word for its state."""
 
     def __init__(self, reason: str, message: str) -> None:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
+from podium.errors import PodiumError
+
 __all__ = ["ApiError", "ConflictError"]
 
 
-class ConflictError(Exception):
+class ConflictError(PodiumError):
     """The object on the server is not the one that this operator read or wrote last."""
 
 
-class ApiError(Exception):
+class ApiError(PodiumError):
     """The API server refused, or did not answer (`status` 0)."""
 
     def __init__(

@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
 from podium.cluster.kube.errors import ApiError
+from podium.errors import PodiumError
 
 __all__ = ["Leader", "LeadershipLostError", "Leases", "Timing"]
 
@@ -47,7 +48,7 @@ class Leases(Protocol):
         """Replace a Lease; 409 if its resourceVersion is not the current one."""
 
 
-class LeadershipLostError(Exception):
+class LeadershipLostError(PodiumError):
     """This operator is not the leader any more: the process must end."""
 
 

@@ -20,6 +20,7 @@ from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.watch.store import Cache
 from podium.engine import Plan, definition_digest
+from podium.errors import PodiumError
 
 __all__ = ["Definitions", "WorkflowNotFoundError", "describe", "revision_name"]
 
@@ -34,7 +35,7 @@ _PlanKey = tuple[str, str, int | None]
 """Namespace, revision, and the format in which the run reads it."""
 
 
-class WorkflowNotFoundError(Exception):
+class WorkflowNotFoundError(PodiumError):
     """The run names a Workflow that does not exist (yet)."""
 
 

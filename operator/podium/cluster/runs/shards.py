@@ -20,6 +20,7 @@ from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.views import controller_of, dig, items, mapping, text, when
 from podium.engine import dump_node
+from podium.errors import PodiumError
 
 __all__ = [
     "MissingShardsError",
@@ -46,7 +47,7 @@ STRAY_SECONDS = 300.0
 """What no status names is deleted when it is so old: no write that would name it is under way."""
 
 
-class MissingShardsError(Exception):
+class MissingShardsError(PodiumError):
     """Shards that the status names do not exist; the message names them."""
 
 

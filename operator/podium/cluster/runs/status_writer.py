@@ -15,6 +15,7 @@ from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.shards import Shard, ShardPlan, build_shard
 from podium.cluster.watch.store import Cache
 from podium.engine import Changes, dump_node, dump_status, load_status, set_condition
+from podium.errors import PodiumError
 
 __all__ = ["StatusWriter", "TooLargeError", "bare_status"]
 
@@ -36,7 +37,7 @@ _NOWHERE: dict[str, Any] = {"nodes": {}, "shards": [], "node_counts": {}, "faile
 log = logging.getLogger(__name__)
 
 
-class TooLargeError(Exception):
+class TooLargeError(PodiumError):
     """The server does not take a status of this size; the run has failed for it."""
 
 
