@@ -35,7 +35,7 @@ class Shape(Protocol):
         code: int | None,
         mask: Callable[[], Mask],
     ) -> Observation:
-        """Say what the end of its program means; `code` is None if none was recorded."""
+        """Describe what the end of its program means; `code` is None if none was recorded."""
         ...
 
 

@@ -45,7 +45,7 @@ class Shape(Protocol):
         ...
 
     def interpret(self, seen: Seen) -> ExecutionReport:
-        """Say what its Job and Pods mean for an execution."""
+        """Describe what its Job and Pods mean for an execution."""
         ...
 
 
@@ -78,7 +78,7 @@ SHAPES: Final[dict[str, Shape]] = {JobShape.SINGLE.value: _Single()}
 
 
 def interpret(seen: Seen) -> ExecutionReport:
-    """Say what a Job and its Pods mean, by the Job's own shape."""
+    """Describe what a Job and its Pods mean, by the Job's own shape."""
     return (SHAPES.get(shape_of(seen.job, seen.pods)) or _Unknown()).interpret(seen)
 
 
