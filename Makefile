@@ -87,6 +87,7 @@ image: setup ## Build the image and load it into the test cluster
 crds: setup ## Write the CRDs and the editors' schemas again from the models
 	@$(BIN)/python -m podium.api.crd write
 	@$(BIN)/python -m podium.cli.schemas write
+	@$(BIN)/python -m podium.cli.completion_spec write
 
 lint: setup ## Check style, the import order of the layers, and that CRDs and schemas are those of the models
 	@$(BIN)/ruff check
@@ -94,6 +95,7 @@ lint: setup ## Check style, the import order of the layers, and that CRDs and sc
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m podium.api.crd check
 	@$(BIN)/python -m podium.cli.schemas check
+	@$(BIN)/python -m podium.cli.completion_spec check
 
 format: setup ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet

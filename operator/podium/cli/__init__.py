@@ -8,7 +8,6 @@ import sys
 from typing import Any, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
 
 import podium
 from podium.cli.output import CliError, ExitCode, exit_on_error
@@ -22,6 +21,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 atexit.register(gc.freeze)
 
 _COMMANDS = {
+    "init": ("podium.cli.commands.init:init", "Write a first workflow that runs at once."),
     "run": ("podium.cli.commands.run:run", "Run a workflow on this machine."),
     "resume": ("podium.cli.commands.resume:resume", "Resume an interrupted run."),
     "rerun": (
@@ -38,7 +38,7 @@ _COMMANDS = {
     ),
     "delete": ("podium.cli.commands.delete:delete", "Delete runs."),
     "prune": ("podium.cli.commands.prune:prune", "Delete old runs by age, number or phase."),
-    "validate": ("podium.cli.commands.definitions:validate", "Check definition files."),
+    "validate": ("podium.cli.commands.validate:validate", "Check definition files."),
     "convert": (
         "podium.cli.commands.definitions:convert",
         "Print a definition as a Workflow resource.",
@@ -51,6 +51,10 @@ _COMMANDS = {
     "schema": (
         "podium.cli.commands.schema:schema",
         "Print the JSON Schema of definition files.",
+    ),
+    "completion": (
+        "podium.cli.commands.completion:completion",
+        "Print a script for completion in bash, zsh or fish.",
     ),
     "operator": ("podium.cli.operator:operator", "Run the operator of a cluster."),
     "uninstall": (
@@ -68,6 +72,10 @@ class _Group(click.Group):
         """Run the command line; ends the process with its exit code."""
         extra |= {"prog_name": "podium", "standalone_mode": False}
         with exit_on_error():
+            if asked := os.environ.get("_PODIUM_COMPLETE"):
+                from podium.cli.completion import respond  # noqa: PLC0415 - only for a shell
+
+                sys.exit(respond(asked, {name: text for name, (_, text) in _COMMANDS.items()}))
             code = super().main(*args, **extra)
             sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
@@ -123,15 +131,6 @@ class _Group(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a command's name without loading any."""
-        names = [
-            CompletionItem(name, help=text)
-            for name, (_, text) in _COMMANDS.items()
-            if name.startswith(incomplete)
-        ]
-        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
-
 
 @click.group(
     cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -140,7 +139,7 @@ class _Group(click.Group):
 def main() -> None:
     """Run DAG workflows: on this machine, and on Kubernetes with the same files.
 
-    Try: podium validate FILE, podium run FILE, podium get
+    Try: podium init, podium run workflow.yaml, podium explain workflow.spec.nodes
     """
 
 

@@ -13,7 +13,6 @@ import errno
 import fcntl
 import os
 import shutil
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from podium.api.problems import UserError
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.engine import Changes, definition_digest, dump_node, dump_status, load_status
+from podium.local.state_dir import STATE_DIR_NAME, STATE_DIR_VARIABLE, find_state_dir
 
 __all__ = [
     "STATE_DIR_NAME",
@@ -41,9 +41,6 @@ __all__ = [
     "list_runs",
     "open_private",
 ]
-
-STATE_DIR_NAME = ".podium"
-STATE_DIR_VARIABLE = "PODIUM_STATE_DIR"
 
 
 class StoreError(UserError):
@@ -358,34 +355,6 @@ def _begun(path: Path) -> float:
         with suppress(OSError):
             return place.stat().st_mtime
     return 0.0
-
-
-def find_state_dir() -> Path:
-    """Return the state directory that is meant where none is named.
-
-    That of the variable `PODIUM_STATE_DIR`; else the nearest `.podium` with runs in the current
-    directory or one above it, as git looks for `.git`: on the same file system, not one of another
-    user, and not in a directory where all may write, such as /tmp. Where there is none: `.podium`
-    in the current directory.
-    """
-    if named := os.environ.get(STATE_DIR_VARIABLE):
-        return Path(named)
-    here = Path(STATE_DIR_NAME)
-    if (here / "runs").is_dir():
-        return here
-    with suppress(OSError):
-        current = Path.cwd()
-        device = current.stat().st_dev
-        for directory in current.parents:
-            above = directory.stat()
-            if above.st_dev != device:
-                break
-            if above.st_mode & stat.S_IWOTH:
-                continue
-            found = directory / STATE_DIR_NAME
-            if (found / "runs").is_dir() and found.stat().st_uid == os.geteuid():
-                return found
-    return here
 
 
 def _make_state_dir(path: Path) -> None:

@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Iterator
 
 import click
-from click.shell_completion import CompletionItem
 
 from podium.api import names
 from podium.cli import fields
@@ -14,12 +13,8 @@ __all__ = ["explain"]
 _WIDTH = 80
 
 
-def _complete(_context: click.Context, _option: click.Parameter, word: str) -> list[CompletionItem]:
-    return [CompletionItem(path, help=text) for path, text in fields.candidates(word)]
-
-
 @click.command()
-@click.argument("path", metavar="[FIELD]", default="", shell_complete=_complete)
+@click.argument("path", metavar="[FIELD]", default="")
 @click.option("--recursive", "-R", is_flag=True, help="Show all fields inside, without prose.")
 def explain(path: str, *, recursive: bool) -> None:
     """Explain a field of definition files: its type, default and meaning.

@@ -1,7 +1,6 @@
 """explain: every field that a file may have, from the models."""
 
 import pytest
-from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from podium import executors
@@ -129,7 +128,6 @@ def test_an_unknown_field_names_the_near_one(path, said):
     ],
 )
 def test_paths_are_completed(word, proposed):
-    complete = ShellComplete(main, {}, "podium", "_PODIUM_COMPLETE")
-    found = [each.value for each in complete.get_completions(["explain"], word)]
+    found = [path for path, _ in fields.candidates(word)]
     assert proposed in found
     assert all(each.startswith(word) for each in found)
