@@ -93,6 +93,8 @@ class NodeReason(StrEnum):
     """What was there before, or the namespace, is being deleted; tried again."""
     QUEUED = "Queued"
     """The Job is suspended, for example by a queue."""
+    FAILED_CREATE = "FailedCreate"
+    """The built-in Job controller could not create the Pod yet."""
     SCHEDULING = "Scheduling"
     """The Pod has no machine yet."""
     UNSCHEDULABLE = "Unschedulable"

@@ -3,6 +3,7 @@
 import time
 
 from podium.api.problems import InvalidError, errors
+from podium.api.reasons import RunReason
 from podium.api.resources import Workflow
 from podium.api.run import Condition, ConditionStatus, WorkflowStatus
 from podium.api.source.files import parse
@@ -96,6 +97,6 @@ def _check(body: dict[str, object]) -> tuple[int, ConditionStatus, str, str]:
         text = "; ".join(str(problem) for problem in invalid.problems)
         nodes = dig(body, "spec", "nodes")
         count = len(nodes) if isinstance(nodes, list) else 0
-        return count, ConditionStatus.FALSE, "InvalidWorkflow", text[:MESSAGE_CHARACTERS]
+        return count, ConditionStatus.FALSE, RunReason.INVALID_WORKFLOW, text[:MESSAGE_CHARACTERS]
     told = "; ".join(str(problem) for problem in problems)
     return len(resource.spec.nodes), ConditionStatus.TRUE, "Valid", told[:MESSAGE_CHARACTERS]

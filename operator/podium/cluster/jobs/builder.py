@@ -25,6 +25,7 @@ from podium.api.names import (
     child_name,
     label_value,
 )
+from podium.api.reasons import NodeReason
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import EnvVar, InputAs, PodOverrides
 from podium.cluster.kube.views import (
@@ -96,13 +97,13 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
     node = plan.nodes[launch.node]
     executor = executors.get(node.definition.executor or "")
     if executor is None:
-        raise BuildError("Config", f"unknown executor {node.definition.executor!r}")
+        raise BuildError(NodeReason.CONFIG, f"unknown executor {node.definition.executor!r}")
     try:
         workload = executor.workload(node.definition, launch.config)
     except ValueError:
         filled = node.definition.model_copy(update={"config": dict(launch.config)})
         words = "; ".join(str(problem) for problem in executor.validate(filled))
-        raise BuildError("Config", f"its templates filled in: {words}") from None
+        raise BuildError(NodeReason.CONFIG, f"its templates filled in: {words}") from None
     labels = {
         "app.kubernetes.io/managed-by": "podium",
         "app.kubernetes.io/part-of": label_value(owner.workflow),
@@ -228,7 +229,7 @@ def _template(
         > MAX_ANNOTATION_BYTES
     ):
         raise BuildError(
-            "InputTooLarge",
+            NodeReason.INPUT_TOO_LARGE,
             f"input and script together have more than {MAX_ANNOTATION_BYTES} bytes, more than a"
             " Pod carries: hand over less",
         )
@@ -290,7 +291,7 @@ def _variables(
     fits = len(given.encode()) <= MAX_INPUT_BYTES
     if not as_file and not fits:
         raise BuildError(
-            "InputTooLarge",
+            NodeReason.INPUT_TOO_LARGE,
             f"the input has more than {MAX_INPUT_BYTES} bytes, too many for the environment: set"
             " inputAs: File and read the file $PODIUM_INPUT",
         )
@@ -306,7 +307,7 @@ def _variables(
         config = orjson.dumps(launch.config).decode()
         if len(config.encode()) > MAX_INPUT_BYTES:
             raise BuildError(
-                "InputTooLarge",
+                NodeReason.INPUT_TOO_LARGE,
                 f"config, its templates filled in, has more than {MAX_INPUT_BYTES} bytes, too many"
                 " for the environment: hand large strings over as outputs of nodes before this one",
             )
@@ -362,7 +363,7 @@ def _recorded(owner: Owner) -> dict[str, Any]:
     selector = owner.recorded.config_map_key_ref if owner.recorded is not None else None
     if selector is None:
         raise BuildError(
-            "NoRecordedAnswer",
+            NodeReason.NO_RECORDED_ANSWER,
             "the run names no recorded answers: set spec.recordedAnswers.configMapKeyRef",
         )
     return {
@@ -386,7 +387,7 @@ def _add_volume(
 ) -> None:
     if any(volume["name"] == name for volume in volumes):
         raise BuildError(
-            "Config", f"pod.volumes: {name} is reserved for Podium: choose another name"
+            NodeReason.CONFIG, f"pod.volumes: {name} is reserved for Podium: choose another name"
         )
     volumes.append({"name": name, **source})
     mounts.append({"name": name, "mountPath": path, "readOnly": path in (GIVEN, RECORDED)})

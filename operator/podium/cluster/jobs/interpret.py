@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from podium.api.reasons import NodeReason
 from podium.cluster.kube.views import JobView, PodView
 from podium.engine import AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
@@ -23,11 +24,11 @@ NO_POD_SECONDS = 15.0
 """After this long without a Pod, the Job's Events say why."""
 
 _HOPELESS = {
-    "InvalidImageName": "ImagePull",
-    "ErrImageNeverPull": "ImagePull",
-    "CreateContainerConfigError": "Config",
-    "CreateContainerError": "Config",
-    "RunContainerError": "Config",
+    "InvalidImageName": NodeReason.IMAGE_PULL,
+    "ErrImageNeverPull": NodeReason.IMAGE_PULL,
+    "CreateContainerConfigError": NodeReason.CONFIG,
+    "CreateContainerError": NodeReason.CONFIG,
+    "RunContainerError": NodeReason.CONFIG,
 }
 _PULLING = {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"}
 _TRANSIENT = frozenset({"CreateContainerError"})
@@ -118,12 +119,14 @@ def _without_pod(
     node: str, execution: str, job: JobView | None, age: float, failed_create: str | None
 ) -> ExecutionReport:
     if job is None or job.deleting:
-        return ExecutionReport((_failed(node, execution, "JobDeleted", "its Job was deleted"),))
+        return ExecutionReport(
+            (_failed(node, execution, NodeReason.JOB_DELETED, "its Job was deleted"),)
+        )
     if job.failed:
         message = f"its Pod was deleted: {job.failure}".rstrip(": ")
-        return ExecutionReport((_failed(node, execution, "PodDeleted", message),))
+        return ExecutionReport((_failed(node, execution, NodeReason.POD_DELETED, message),))
     if job.suspended:
-        queued = _waiting(node, execution, "Queued", "the Job is suspended")
+        queued = _waiting(node, execution, NodeReason.QUEUED, "the Job is suspended")
         return ExecutionReport((replace(queued, idle=True),))
     if job.managed_by:
         return ExecutionReport((live(node, execution),), needs_pod=not job.ended)
@@ -139,10 +142,11 @@ def _no_pod_made(node: str, execution: str, words: str) -> ExecutionReport:
     if "exceeded quota" not in words and any(
         each in words for each in ("forbidden", "is invalid", "denied")
     ):
-        refused = replace(_failed(node, execution, "PodRefused", words), retryable=False)
+        refused = replace(_failed(node, execution, NodeReason.POD_REFUSED, words), retryable=False)
         return ExecutionReport((refused,), remove=True)
-    reason = "QuotaExceeded" if "exceeded quota" in words else "FailedCreate"
-    waiting = _waiting(node, execution, reason if words else "Scheduling", words)
+    is_quota = "exceeded quota" in words
+    reason = NodeReason.QUOTA_EXCEEDED if is_quota else NodeReason.FAILED_CREATE
+    waiting = _waiting(node, execution, reason if words else NodeReason.SCHEDULING, words)
     return ExecutionReport((waiting,), look_again=NO_POD_SECONDS)
 
 
@@ -173,7 +177,7 @@ def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Executi
             and pod.disruption is not None
             and pod.disruption.startswith("DeletionByTaintManager")
         )
-        reason = "NodeLost" if lost else ""
+        reason = NodeReason.NODE_LOST if lost else ""
         message = "its machine does not answer; it may still run there" if lost else ""
         running = replace(base, phase=AttemptPhase.RUNNING, reason=reason, message=message)
         return ExecutionReport(
@@ -186,19 +190,19 @@ def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Executi
     for reasons, bound in ((_HOPELESS, HOPELESS_SECONDS), (_PULLING, PULL_SECONDS)):
         if pod.waiting in reasons:
             if stuck_for >= bound:
-                reason = _HOPELESS.get(pod.waiting, "ImagePull")
+                reason = _HOPELESS.get(pod.waiting, NodeReason.IMAGE_PULL)
                 message = f"{pod.waiting}: {pod.waiting_message}"
                 failed = _failed(node, execution, reason, message, pod=pod)
-                final = reason == "Config" and pod.waiting not in _TRANSIENT
+                final = reason == NodeReason.CONFIG and pod.waiting not in _TRANSIENT
                 return ExecutionReport((replace(failed, retryable=not final),), remove=True)
             waiting = replace(base, reason=pod.waiting, message=pod.waiting_message)
             return ExecutionReport((waiting,), look_again=bound - stuck_for)
     if pod.unschedulable is not None:
-        reason, message = "Unschedulable", pod.unschedulable
+        reason, message = NodeReason.UNSCHEDULABLE, pod.unschedulable
     elif pod.scheduled_at is None:
-        reason, message = "Scheduling", ""
+        reason, message = NodeReason.SCHEDULING, ""
     else:
-        reason, message = ("PullingImage" if pod.sandbox else "Starting"), ""
+        reason, message = (NodeReason.PULLING_IMAGE if pod.sandbox else NodeReason.STARTING), ""
     return ExecutionReport((replace(base, reason=reason, message=message),))
 
 
@@ -207,13 +211,15 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
     known = pod.exit_code is not None or pod.lost
     if not (known or pod.phase == "Failed") or pod.asked_to_end:
         if job is None or job.deleting:
-            return _failed(node, execution, "JobDeleted", "its Job was deleted", pod=pod)
-        return _failed(node, execution, "PodDeleted", f"its Pod {pod.name} was deleted", pod=pod)
+            return _failed(node, execution, NodeReason.JOB_DELETED, "its Job was deleted", pod=pod)
+        return _failed(
+            node, execution, NodeReason.POD_DELETED, f"its Pod {pod.name} was deleted", pod=pod
+        )
     reason = pod.reason if pod.ran_out else ""  # else it speaks of what happened since
     if pod.lost and not reason:
         words = pod.written or "the kubelet no longer finds its container"
         message = f"{words}: how its program ended is not known"
-        return _failed(node, execution, "NodeLost", message, pod=pod)
+        return _failed(node, execution, NodeReason.NODE_LOST, message, pod=pod)
     if reason or pod.exit_code is None:  # such as Evicted: the kubelet says more than the code
         message = (
             pod.message
@@ -221,16 +227,18 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
             or pod.waiting_message
             or "the Pod failed without running the program"
         )
-        return _failed(node, execution, reason or "PodFailed", message, pod=pod)
+        return _failed(node, execution, reason or NodeReason.POD_FAILED, message, pod=pod)
     if pod.exit_code == 0:  # another container failed, whose word does not count
         return _succeeded(node, execution, pod)
     # By FallbackToLogsOnError the message is the log's end where the program wrote no output.
     written = pod.written or ""
     if pod.ended == "OOMKilled" or (pod.ended in _CANNOT_START and "OOM" in written):
-        return _failed(node, execution, "OOMKilled", "it used more memory than its limit", pod=pod)
+        return _failed(
+            node, execution, NodeReason.OOM_KILLED, "it used more memory than its limit", pod=pod
+        )
     if pod.ended in _CANNOT_START:
         message = f"its program cannot be started: {written or pod.ended}"
-        failed = _failed(node, execution, "Config", message, pod=pod)
+        failed = _failed(node, execution, NodeReason.CONFIG, message, pod=pod)
         return replace(failed, retryable=False, exit_code=None)
     reason, message, details = failed_program(pod.exit_code, written, written)
     return replace(
@@ -291,7 +299,7 @@ def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) ->
         AttemptPhase.DISRUPTED,
         attempt=f"{pod.uid}/ended" if pod.disruption is not None and ended else pod.uid,
         at=pod.finished_at,
-        reason=(pod.disruption or pod.reason).split(":")[0] or "Disrupted",
+        reason=(pod.disruption or pod.reason).split(":")[0] or NodeReason.DISRUPTED,
         message=message,
     )
 

@@ -33,8 +33,8 @@ class Seen:
     program was seen to have ended while other containers run on."""
     age: float
     """Seconds since the Job was made."""
-    failed_create: str = ""
-    """What the Job's Events say about its lack of Pods."""
+    failed_create: str | None = None
+    """What the Job's Events say about its lack of Pods; None: they were not read."""
 
 
 class Shape(Protocol):

@@ -8,6 +8,7 @@ is alive.
 
 import time
 
+from podium.api.reasons import RunReason
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.events import Recorder, Subject
@@ -216,7 +217,7 @@ class RunController:
             await self._flush(run, view)
         except TooLargeError as error:
             self.forget(key)
-            self._recorder.warn(run.subject, "StatusTooLarge", str(error))
+            self._recorder.warn(run.subject, RunReason.STATUS_TOO_LARGE, str(error))
             self._queue.add(ObjectKey("WorkflowRun", *key))
         except BaseException:
             self.forget(key)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
 from podium.cluster.jobs.builder import BuildError, build_pod
 from podium.cluster.jobs.shapes import SHAPES
@@ -66,7 +67,7 @@ class JobLauncher:
         namespace = run.owner.namespace
         if self._full(namespace):
             message = "the operator's limit of running nodes"
-            self._answer(run, _refused(launch, "OperatorLimit", message, LIMIT_SECONDS))
+            self._answer(run, _refused(launch, NodeReason.OPERATOR_LIMIT, message, LIMIT_SECONDS))
             return
         self._reserved[namespace] += 1
         reserved = True
@@ -92,7 +93,9 @@ class JobLauncher:
                 self._remove_stopped(run, launch)
             self._answer(run, seen)
 
-        task = self._spawn(run, make, lambda message: _refused(launch, "Stalled", message, 5.0))
+        task = self._spawn(
+            run, make, lambda message: _refused(launch, NodeReason.STALLED, message, 5.0)
+        )
         task.add_done_callback(free)  # it may be cancelled before it began
 
     def ensure_pod(self, run: ActiveRun, node: str, execution_id: str, job: JobView) -> None:
@@ -125,7 +128,7 @@ class JobLauncher:
         def broken(message: str) -> Observation:
             run.look_later(job.name, 5.0)
             return Observation(
-                node, execution_id, AttemptPhase.WAITING, reason="Stalled", message=message
+                node, execution_id, AttemptPhase.WAITING, reason=NodeReason.STALLED, message=message
             )
 
         self._spawn(run, make, broken)
@@ -176,7 +179,7 @@ class JobLauncher:
                     run, launch, await self._gateway.get_job(job.namespace, job.name)
                 )
             if job is not None and job.deleting and execution.restart == launch.restart:
-                return _refused(launch, "Terminating", "its Job is being deleted", 1.0)
+                return _refused(launch, NodeReason.TERMINATING, "its Job is being deleted", 1.0)
         try:
             await self._check_service_account(run, launch)
             shape = SHAPES[launch.shape.value]
@@ -200,12 +203,12 @@ class JobLauncher:
         job = self._cache.put_job(body)
         uid = text(dig(body, "metadata", "uid"))
         if self._cache.is_tombstoned(uid):  # whoever deleted it was quicker than this answer
-            return _refused(launch, "Terminating", "its Job was deleted", 1.0)
+            return _refused(launch, NodeReason.TERMINATING, "its Job was deleted", 1.0)
         if job is None or job.run_uid != run.owner.uid:
             message = f"a Job {name} exists that this run does not own: delete it"
-            return not_started(launch, "NameTaken", message)
+            return not_started(launch, NodeReason.NAME_TAKEN, message)
         if job.deleting:
-            return _refused(launch, "Terminating", "its Job is being deleted", 1.0)
+            return _refused(launch, NodeReason.TERMINATING, "its Job is being deleted", 1.0)
         run.add(name, Execution(launch.node, launch.execution_id, launch.restart, job.uid))
         run.dirty.add(name)
         return await self._pod(run, launch, body)
@@ -233,7 +236,7 @@ class JobLauncher:
                 message = (
                     f"a Pod {pod['metadata']['name']} exists that is not this run's: delete it"
                 )
-                return not_started(launch, "NameTaken", message)
+                return not_started(launch, NodeReason.NAME_TAKEN, message)
             if view.recorded or (
                 not view.alive
                 and (
@@ -246,7 +249,7 @@ class JobLauncher:
             run.refusals.pop(launch.node, None)
             self._cache.put_pod(made)
             return _launched(launch)
-        return not_started(launch, "TooManyPods", f"its Job had {PODS_OF_JOB} Pods")
+        return not_started(launch, NodeReason.TOO_MANY_PODS, f"its Job had {PODS_OF_JOB} Pods")
 
     def _tell_unmanaged(self) -> None:
         if self._settings.manages and not self._told_unmanaged:
@@ -269,15 +272,15 @@ class JobLauncher:
     def _not_created(self, run: ActiveRun, launch: Launch, error: ApiError) -> Observation:
         """Describe what a refused creation means (semantics.md 6)."""
         if error.namespace_terminating:
-            return _refused(launch, "Terminating", "the namespace is being deleted", 5.0)
+            return _refused(launch, NodeReason.TERMINATING, "the namespace is being deleted", 5.0)
         if error.exceeded_quota:
             times = run.refusals[launch.node] = run.refusals.get(launch.node, 0) + 1
             wait = backoff(times, QUOTA_SECONDS)
-            return _refused(launch, "QuotaExceeded", error.message, wait)
+            return _refused(launch, NodeReason.QUOTA_EXCEEDED, error.message, wait)
         if error.transient or error.status == 404:  # 404: taken away between 409 and GET
             wait = error.retry_after if error.retry_after is not None else UNAVAILABLE_SECONDS
-            return _refused(launch, "ApiUnavailable", str(error), wait)
-        reason = "Forbidden" if error.status == 403 else "Invalid"
+            return _refused(launch, NodeReason.API_UNAVAILABLE, str(error), wait)
+        reason = NodeReason.FORBIDDEN if error.status == 403 else NodeReason.INVALID
         return not_started(launch, reason, error.message)
 
     async def _check_service_account(self, run: ActiveRun, launch: Launch) -> None:
@@ -291,12 +294,14 @@ class JobLauncher:
             if error.transient:
                 raise
             if error.status != 404:
-                raise BuildError("ServiceAccount", f"pod.serviceAccountName: {error}") from None
+                raise BuildError(
+                    NodeReason.SERVICE_ACCOUNT, f"pod.serviceAccountName: {error}"
+                ) from None
             message = f"pod.serviceAccountName: there is no ServiceAccount {name!r}"
-            raise BuildError("ServiceAccount", message) from None
+            raise BuildError(NodeReason.SERVICE_ACCOUNT, message) from None
         if dig(account, "metadata", "labels", "podium.dev/usable") != "true":
             raise BuildError(
-                "ServiceAccount",
+                NodeReason.SERVICE_ACCOUNT,
                 f"pod.serviceAccountName: nodes may not use {name!r}: it would have to carry the"
                 ' label podium.dev/usable: "true"',
             )

@@ -5,6 +5,7 @@ from typing import Any
 
 from podium.api.formats import current_definition
 from podium.api.problems import InvalidError, Problem
+from podium.api.reasons import RunReason
 from podium.api.resources import WorkflowRun
 from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
 from podium.api.source.files import parse
@@ -86,7 +87,7 @@ class RunLoader:
         try:
             resource = parse(_in_current_format(body, known))
         except InvalidError as problem:
-            await self._fail_unstarted(body, "InvalidRun", describe(problem), known)
+            await self._fail_unstarted(body, RunReason.INVALID_RUN, describe(problem), known)
             return None
         assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
         try:
@@ -105,7 +106,7 @@ class RunLoader:
             problems = check_start(plan, resource.spec)
             if problems:
                 text = "; ".join(str(problem) for problem in problems)
-                await self._fail_unstarted(body, "InvalidContext", text, known)
+                await self._fail_unstarted(body, RunReason.INVALID_CONTEXT, text, known)
                 return None
             status = initial_status(plan, round(time.time(), 3))
         run = self._active(view, body, resource, plan, status, known)
@@ -168,7 +169,7 @@ class RunLoader:
                         " (allowInlineWorkflows):"
                         " name a Workflow in spec.workflowRef"
                     )
-                    await self._fail_unstarted(body, "InlineNotAllowed", message, known)
+                    await self._fail_unstarted(body, RunReason.INLINE_NOT_ALLOWED, message, known)
                     return None
                 return Plan.build(
                     spec.workflow_spec,
@@ -181,7 +182,7 @@ class RunLoader:
         except WorkflowNotFoundError as missing:
             if spec.cancel:
                 await self._fail_unstarted(
-                    body, "Cancelled", "the run was cancelled", known, RunPhase.CANCELLED
+                    body, RunReason.CANCELLED, "the run was cancelled", known, RunPhase.CANCELLED
                 )
                 return None
             self.waiting.setdefault(namespace, set()).add((namespace, name))
@@ -189,9 +190,9 @@ class RunLoader:
                 f"spec.workflowRef.name: there is no Workflow {str(missing)!r} in the namespace"
                 f" {namespace}: the run starts when it is applied"
             )
-            await self._say_pending(body, "WorkflowNotFound", message, known)
+            await self._say_pending(body, RunReason.WORKFLOW_NOT_FOUND, message, known)
         except InvalidError as problem:
-            await self._fail_unstarted(body, "InvalidWorkflow", describe(problem), known)
+            await self._fail_unstarted(body, RunReason.INVALID_WORKFLOW, describe(problem), known)
         return None
 
     async def _pinned(self, namespace: str, revision: str, format_version: int | None) -> Plan:
@@ -230,7 +231,7 @@ class RunLoader:
         status = bare_status(known, phase)
         status.completed_at = now
         message = message[:MESSAGE_CHARACTERS]
-        if phase is RunPhase.FAILED and reason != "NodeStatesLost":
+        if phase is RunPhase.FAILED and reason != RunReason.NODE_STATES_LOST:
             set_condition(status, now, "Valid", ConditionStatus.FALSE, reason, message)
         set_condition(status, now, "Succeeded", ConditionStatus.FALSE, reason, message)
         await self._writer.write_bare(body, status, known)
@@ -248,7 +249,7 @@ class RunLoader:
             f"the WorkflowRunNodes {lost} of the run, which hold the states of its nodes, are gone:"
             " make a new run"
         )
-        await self._fail_unstarted(body, "NodeStatesLost", message, known)
+        await self._fail_unstarted(body, RunReason.NODE_STATES_LOST, message, known)
 
 
 def _in_current_format(body: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:

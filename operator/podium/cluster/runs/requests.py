@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from podium.api.names import GROUP, is_id
+from podium.api.reasons import EventReason
 from podium.api.run import HANDLED_REQUESTS
 from podium.contracts import normalise
 
@@ -42,7 +43,7 @@ MAX_PENDING = HANDLED_REQUESTS
 MAX_PENDING_BYTES = 160_000
 """Bytes of them, of the 256 KiB that all annotations of an object may have."""
 
-REFUSED = {"rerun": "RerunRefused", "restore": "RestoreRefused"}
+REFUSED = {"rerun": EventReason.RERUN_REFUSED, "restore": "RestoreRefused"}
 """Reasons of the Events that refuse a request, by its kind."""
 
 _HOW = (

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from podium.api.reasons import RunReason
 from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError, ConflictError
@@ -208,7 +209,9 @@ class StatusWriter:
             # What made it too large must not be carried out again.
             handled_requests=run.engine.status.handled_requests,
         )
-        set_condition(status, now, "Succeeded", ConditionStatus.FALSE, "StatusTooLarge", message)
+        set_condition(
+            status, now, "Succeeded", ConditionStatus.FALSE, RunReason.STATUS_TOO_LARGE, message
+        )
         document = {
             **run.persisted_status,
             **dump_status(status),
