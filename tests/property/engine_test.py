@@ -41,7 +41,9 @@ RULES = [
 ]
 EDGE_CONDITIONS = [None, None, None, "context.ok == true", "context.absent == 1"]
 NODE_CONDITIONS = [None, None, None, "1 == 1", "1 == 2", "context.nothing > 1"]
-OUTCOMES = ["ok", "ok", "ok", "no", "fail", "bad-json", "refuse"]
+TIMEOUT = 1000
+"""Seconds after which a node that hangs is stopped; it takes a while to be gone."""
+OUTCOMES = ["ok", "ok", "ok", "no", "fail", "bad-json", "refuse", "hang"]
 
 
 @dataclass
@@ -81,6 +83,7 @@ def cases(draw, most=7):
                 "triggerRule": draw(st.sampled_from(RULES)),
                 "condition": draw(st.sampled_from(NODE_CONDITIONS)),
                 "allowFailure": draw(st.integers(0, 4)) == 0,
+                "timeoutSeconds": TIMEOUT,
                 "retryPolicy": {
                     "maxAttempts": draw(st.integers(1, 3)),
                     "backoffSeconds": draw(st.sampled_from([0, 5])),
@@ -157,6 +160,8 @@ def _node_end(case, node, edges):
                 return ("Failed", "Refused", None)
             case "bad-json":
                 end = ("Failed", "OutputNotJSON", None)
+            case "hang":
+                end = ("Failed", "Timeout", None)
             case _:
                 end = ("Failed", "Error", None)
     return end
@@ -199,8 +204,18 @@ class World:
     def live(self):
         return [e for e, x in self.executions.items() if x["step"] < 2 and e not in self.stopped]
 
+    def going_on(self):
+        """Return the live executions of which something is still to come."""
+        return [e for e in self.live() if e in self.stopping or not self._hangs(e)]
+
+    def _hangs(self, execution: str) -> bool:
+        facts = self.executions[execution]
+        is_last = self.case.outcome(facts["node"], facts["number"]) == "hang"
+        return is_last and facts["step"] == 1
+
     def advance(self, execution: str) -> None:
-        self.executions[execution]["step"] = min(2, self.executions[execution]["step"] + 1)
+        facts = self.executions[execution]
+        facts["step"] = facts["step"] if self._hangs(execution) else min(2, facts["step"] + 1)
 
     def see(self, execution: str, step: int | None = None) -> Observation:
         facts = self.executions[execution]
@@ -293,6 +308,9 @@ class Harness:
         for launch in launches:
             node = next(n for n in self.case.spec.nodes if n.id == launch.node)
             sources = [states[e.from_] for e in self.case.spec.edges if e.to == launch.node]
+            above = {e.from_ for e in self.case.spec.edges if e.to == launch.node}
+            live = {self.world.executions[e]["node"] for e in self.world.live()}
+            assert not [n for n in above & live if states[n].status.ended], "it is not gone yet"
             if node.trigger_rule.value == "OneFailed" and sources:
                 assert any(
                     s.status in (NodeStatus.FAILED, NodeStatus.CANCELLED)
@@ -313,7 +331,7 @@ class Harness:
                 self.world.advance(execution)
             actions = self.turn([self.world.see(e) for e in self.world.executions], control=control)
             wakes = [a.at for a in actions or () if isinstance(a, WakeAt)]
-            if wakes and not self.world.live():
+            if wakes and not self.world.going_on():
                 self.now = max(self.now, wakes[-1])
         raise AssertionError(f"the run does not end: {self.written}")
 

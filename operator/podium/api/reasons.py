@@ -216,6 +216,8 @@ class EventReason(StrEnum):
     """A node was skipped."""
     NODE_DISRUPTED = "NodeDisrupted"
     """The platform ended an execution; it is started again."""
+    NODE_NOT_GONE = "NodeNotGone"
+    """What was stopped is not known to be gone, and is waited for no longer."""
     RERUN = "Rerun"
     """Nodes run again."""
     RERUN_REFUSED = "RerunRefused"

@@ -1,9 +1,10 @@
 """Deadlines: what is due by the clock, of nodes and of the run."""
 
-from podium.api.reasons import NodeReason
+from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.decisions import finish
-from podium.engine.joins import Joins
+from podium.engine.joins import HOLD_SECONDS, Joins
+from podium.engine.model import EventType
 from podium.engine.outcomes import cancel_pending, fail
 from podium.engine.plan import PlanNode
 from podium.engine.ready_queue import RUN_TIMER, ReadyQueue
@@ -25,12 +26,25 @@ def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
             continue
         if state.next_attempt_at == moment:
             queue.add(name)
+        elif run.executions.held_until.get(name) == moment:
+            _give_up(run, joins, name)
         elif state.waits_until == moment and state.status is NodeStatus.RUNNING:
             finish(run, queue, run.plan.nodes[name], None, run.now)
             joins.propagate()
         elif state.deadline == moment and state.status is NodeStatus.RUNNING:
             _time_out(run, queue, run.plan.nodes[name], state)
             joins.propagate()
+
+
+def _give_up(run: RunState, joins: Joins, node: str) -> None:
+    run.executions.give_up(node)
+    message = (
+        f"it was stopped {HOLD_SECONDS:g} s ago, and nothing says that its program is gone: what"
+        " follows goes on"
+    )
+    run.emit(EventType.WARNING, EventReason.NODE_NOT_GONE, message, node)
+    run.ended.append(node)
+    joins.propagate()
 
 
 def _time_out(run: RunState, queue: ReadyQueue, node: PlanNode, state: NodeState) -> None:

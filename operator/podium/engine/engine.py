@@ -141,8 +141,11 @@ class Engine:
         if run.is_first_step:
             # First of all, what a predecessor left. Then: a node may be decidable although the
             # crash came before it was decided.
-            unexpected += self._observe(observations)
+            seen_first = self._observe(observations)
+            unexpected += [seen for seen in seen_first if not stop_former(run, seen)]
             observations = ()
+            run.knows_what_runs = True
+            joins.decide_edges()
             if run.status.started_at is not None:
                 joins.decide(list(run.plan.nodes))
         for request in requests:

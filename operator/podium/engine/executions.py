@@ -19,6 +19,10 @@ class Executions:
         self.disrupted: set[str] = set()
         """Attempts (Pods, processes) whose disruption was seen."""
         self._stopping: dict[str, set[str]] = {}
+        self.held_until: dict[str, float] = {}
+        """When what waits for the end of a node that was stopped goes on all the same."""
+        self._given_up: set[str] = set()
+        """Nodes whose stopped executions nothing waits for any more."""
 
     def is_in_flight(self, node: str) -> bool:
         """Return whether a Launch or a Stop of the node is unanswered: it must not start."""
@@ -28,6 +32,15 @@ class Executions:
         """Return whether an execution (default: any of the node) was stopped and may still run."""
         stopping = self._stopping.get(node)
         return stopping is not None and (execution is None or execution in stopping)
+
+    def holds_followers(self, node: str) -> bool:
+        """Return whether a stopped execution of the node may still run, and is waited for."""
+        return node in self._stopping and node not in self._given_up
+
+    def give_up(self, node: str) -> None:
+        """Let nothing wait any more for what was stopped of a node, but a new start of itself."""
+        self._given_up.add(node)
+        self.held_until.pop(node, None)
 
     def add_stop(self, node: str, execution: str) -> None:
         """Note that an execution was told to stop."""
@@ -42,6 +55,8 @@ class Executions:
         if stopping:
             return False
         del self._stopping[node]
+        self._given_up.discard(node)
+        self.held_until.pop(node, None)
         return True
 
     def add_launch(self, node: str, execution: str) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "former_definition",
     "record_at",
     "recorded_outcome",
+    "was_stopped",
 ]
 
 HISTORY = 10
@@ -170,6 +171,11 @@ def archive(state: NodeState, status: NodeStatus, reason: str, message: str, now
     state.output = None
     state.context_version = None
     state.quality_score = state.contract_fulfilled = None
+
+
+def was_stopped(state: NodeState) -> bool:
+    """Return whether a node failed because Podium stopped its program, which may take a while."""
+    return state.status is NodeStatus.FAILED and state.reason in _STOPPED
 
 
 def recorded_outcome(state: NodeState, execution: str) -> bool | None:

@@ -10,13 +10,18 @@ from podium import expressions
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.context import edge_scope
+from podium.engine.history import was_stopped
 from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.plan import PlanEdge, PlanNode
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
 from podium.engine.trigger_rules import EdgeCounts, Verdict, verdict
 
-__all__ = ["EdgeState", "Joins"]
+__all__ = ["HOLD_SECONDS", "EdgeState", "Joins"]
+
+
+HOLD_SECONDS = 300.0
+"""How long what was stopped is waited for: a lost machine never says that it is gone."""
 
 
 class EdgeState(Enum):
@@ -60,8 +65,7 @@ class Joins:
         self._edges = [None] * len(plan.edges)
         self._broken = {}
         self._joins = {node: _Join() for node in plan.nodes}
-        for edge in plan.edges:
-            self.decide_edge(edge)
+        self.decide_edges()
 
     # Edges
 
@@ -76,7 +80,7 @@ class Joins:
         if self._edges[edge.index] is not None:
             return False
         source = nodes[edge.source]
-        if not source.status.ended:
+        if not source.status.ended or self._may_still_run(edge.source, source):
             return False
         state = self._edge_state(edge, source)
         self._edges[edge.index] = state
@@ -84,6 +88,23 @@ class Joins:
         join.counts[state.value] += 1
         join.conditional += edge.condition is not None
         return True
+
+    def _may_still_run(self, node: str, state: NodeState) -> bool:
+        """Return whether a program of an ended node was stopped and is not known to be gone.
+
+        What follows would run beside it. A machine that is lost holds it up for `HOLD_SECONDS`.
+        """
+        run = self._run
+        if run.executions.holds_followers(node):
+            if node not in run.executions.held_until:
+                self._queue.hold(node, run.now + HOLD_SECONDS)
+            return True
+        return not run.knows_what_runs and was_stopped(state)
+
+    def decide_edges(self) -> None:
+        """Decide all edges that can be decided."""
+        for edge in self._run.plan.edges:
+            self.decide_edge(edge)
 
     def undecide_edge(self, edge: PlanEdge) -> None:
         """Forget what an edge says: its source or its target is reset."""

@@ -55,8 +55,12 @@ def _gone(run: RunState, queue: ReadyQueue, node: str, execution: str) -> None:
     if not run.executions.remove_stop(node, execution):
         return
     state = run.known(node)
-    if state is not None and state.status is NodeStatus.READY:
+    if state is None:
+        return
+    if state.status is NodeStatus.READY:
         queue.add(node)
+    elif state.status.ended:
+        run.ended.append(node)  # what waited for it is decided
 
 
 def stop_former(run: RunState, seen: Observation) -> bool:

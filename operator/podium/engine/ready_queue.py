@@ -90,6 +90,12 @@ class ReadyQueue:
         """Have the run looked at when its deadline is due."""
         heapq.heappush(self._timers, (moment, RUN_TIMER))
 
+    def hold(self, node: str, until: float) -> None:
+        """Have what waits for the end of a stopped node go on at the latest at this moment."""
+        moment = round(until, 3)
+        self._run.executions.held_until[node] = moment
+        heapq.heappush(self._timers, (moment, node))
+
     def due(self) -> Iterator[tuple[float, str]]:
         """Return the timers that are due, and forget them; new ones may be set meanwhile."""
         while self._timers and self._timers[0][0] <= self._run.now:
@@ -109,6 +115,7 @@ class ReadyQueue:
                     state.deadline,
                     state.next_attempt_at,
                     state.waits_until,
+                    self._run.executions.held_until.get(name),
                 ):
                     return moment
             heapq.heappop(self._timers)

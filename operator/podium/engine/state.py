@@ -74,6 +74,8 @@ class RunState:
         self.verdicts: Verdicts = InlineVerdicts()
         self.judging: dict[str, Judging] = {}
         """Nodes whose output is being checked. Lost in a crash: the shell reports the end again."""
+        self.knows_what_runs = False
+        """Whether the first observations were taken in: before, what was stopped may still run."""
         self.is_first_step = True
         """Whether no step was made yet: a predecessor may have launched what has not ended."""
         self.run_changed = False

@@ -1,0 +1,82 @@
+"""What waits for an end starts when what was stopped is gone (semantics.md 3)."""
+
+import pytest
+
+from podium.engine import AttemptPhase
+from podium.engine.joins import HOLD_SECONDS
+from tests.unit.engine.support import Run, node
+
+
+def timed_out(*nodes, **facts):
+    """A run whose node `job` was stopped by its time-out."""
+    run = Run(node("job", timeoutSeconds=10), *nodes, **facts)
+    run.step().step(run.see("job-1", AttemptPhase.RUNNING))
+    run.later(11)
+    assert "job-1" in run.stopped
+    assert run.stands("job") == "Failed Timeout"
+    return run
+
+
+def gone(run, execution="job-1"):
+    return run.step(run.see(execution, AttemptPhase.GONE))
+
+
+@pytest.mark.parametrize("rule", ["AllDone", "OneFailed"])
+def test_a_follower_of_what_was_stopped_waits_until_it_is_gone(rule):
+    run = timed_out(node("cleanup", "job", triggerRule=rule))
+    assert (run.launched, run.stands("cleanup")) == ([], "WaitingForDependencies")
+    assert run.phase == "Running"
+    run.step(run.see("job-1", AttemptPhase.RUNNING))
+    assert run.launched == []
+    assert gone(run).launched == ["cleanup-1"]
+
+
+def test_a_clean_up_behind_a_skipped_node_waits_too():
+    run = timed_out(node("mid", "job"), node("cleanup", "mid", triggerRule="AllDone"))
+    assert run.stands("mid") == "WaitingForDependencies"
+    assert gone(run).launched == ["cleanup-1"]
+    assert run.stands("mid") == "Skipped UpstreamFailed"
+
+
+def test_too_many_disruptions_hold_followers_too():
+    run = Run(node("job", maxDisruptions=0), node("cleanup", "job", triggerRule="AllDone"))
+    run.step().step(run.see("job-1", AttemptPhase.DISRUPTED))
+    assert run.stands("job") == "Failed TooManyDisruptions"
+    assert run.launched == []
+    assert gone(run).launched == ["cleanup-1"]
+
+
+def test_a_follower_waits_after_a_crash_while_the_program_is_seen():
+    run = timed_out(node("cleanup", "job", triggerRule="AllDone"))
+    run.crash().step(run.see("job-1", AttemptPhase.RUNNING))
+    assert (run.stopped, run.launched) == (["job-1"], [])
+    assert gone(run).launched == ["cleanup-1"]
+
+
+def test_a_follower_starts_after_a_crash_when_nothing_is_seen():
+    run = timed_out(node("cleanup", "job", triggerRule="AllDone"))
+    assert run.crash().step().launched == ["cleanup-1"]
+
+
+def test_a_re_run_of_the_follower_waits_too():
+    run = timed_out(node("cleanup", "job", triggerRule="AllDone"))
+    run.rerun("cleanup")
+    assert run.launched == []
+    assert gone(run).launched == ["cleanup-1"]
+
+
+def test_a_lost_machine_does_not_hold_followers_for_ever():
+    run = timed_out(node("cleanup", "job", triggerRule="AllDone"))
+    assert run.wakes == [run.now + HOLD_SECONDS]
+    run.later(HOLD_SECONDS)
+    assert run.launched == ["cleanup-1"]
+    assert any(event.startswith("NodeNotGone") for event in run.events)
+    run.rerun("job")
+    assert run.launched == [], "the same work never runs beside itself"
+    assert gone(run).launched == ["job-2"]
+
+
+def test_fail_fast_does_not_wait():
+    run = timed_out(node("other"), node("cleanup", "job", triggerRule="AllDone"), fail_fast=True)
+    assert run.stands("cleanup") == "Cancelled FailFast"
+    assert run.phase == "Failed"
