@@ -97,8 +97,10 @@ class DefinitionChecks:
         A program may give a reason of its own, and the kubelet one that is not known here: a word
         that resembles none of ours is a warning.
         """
+        if policy is None or not policy.retry_on:
+            return
         known = {reason.value for reason in NodeReason}
-        for position, reason in enumerate((policy and policy.retry_on) or ()):
+        for position, reason in enumerate(policy.retry_on):
             where = (*path, "retryPolicy", "retryOn", position)
             if reason in RETRYABLE or "${{" in reason:  # the latter is found elsewhere
                 continue

@@ -37,8 +37,10 @@ def literal_templates(spec: WorkflowSpec, expandable: Mapping[str, Node]) -> Ite
 
 def _model(model: BaseModel, path: Path, leave: Iterable[str]) -> Iterator[Problem]:
     for name in sorted(model.model_fields_set.difference(leave, _EXPRESSIONS)):
-        here = (*path, _alias(model, name))
-        yield from _found(getattr(model, name), here, _ELSEWHERE, shown=name in _SHOWN)
+        value = getattr(model, name)
+        if value and (isinstance(value, BaseModel | Mapping | list) or "${{" in str(value)):
+            here = (*path, _alias(model, name))
+            yield from _found(value, here, _ELSEWHERE, shown=name in _SHOWN)
 
 
 def _alias(model: BaseModel, name: str) -> str:
