@@ -10,7 +10,7 @@ import click
 
 from podium.api.problems import errors
 from podium.api.run import RunPhase, WorkflowRunSpec, WorkflowRunStatus
-from podium.cli.describe import counted
+from podium.cli.describe import counted, shell_quoted
 from podium.cli.live import View, stream_for, view_on
 from podium.cli.log_files import TICK_SECONDS, LogFiles
 from podium.cli.output import CliError, ExitCode, escape_control, say_problems, warn
@@ -81,7 +81,7 @@ def require_startable(plan: Plan, spec: WorkflowRunSpec) -> None:
         required = plan.spec.inputs.get("required")
         missing = [str(key) for key in required or () if key not in given]
         if missing:
-            warn(f"podium: add {' '.join(f'-c {key}=…' for key in missing)}")
+            warn(f"podium: add {' '.join(f'-c {shell_quoted(key)}=…' for key in missing)}")
     raise click.exceptions.Exit(ExitCode.USAGE)
 
 

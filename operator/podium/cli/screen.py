@@ -45,6 +45,8 @@ class Screen:
     def begin(self, status: WorkflowRunStatus) -> None:
         """Draw the run as it stands."""
         self._status = status
+        self._began_at = time.time()
+        self._ended_at: float | None = None
         self._live.start()
         self._draw()
 
@@ -99,10 +101,10 @@ class Screen:
         ended = sum(number for state, number in counts.items() if state.ended)
         parts = [f"{ended}/{len(status.nodes)}"]
         parts += [f"{counts[state]} {state.value}" for state in NodeStatus if counts[state]]
-        if status.started_at is not None:
-            parts.append(
-                format_duration(max(0.0, (status.completed_at or now) - status.started_at))
-            )
+        if self._ended_at is None and status.phase.ended:
+            self._ended_at = now
+        # Since this podium took up the run: it may have waited for that for days.
+        parts.append(format_duration((self._ended_at or now) - self._began_at))
         return "  ".join(parts)
 
 
