@@ -71,7 +71,8 @@ def _workflows() -> dict[str, Any]:
                 '.status.conditions[?(@.type=="Valid")].status',
                 "Whether runs of it can start",
             ),
-            ("Runs", "integer", ".status.runs", "Number of active runs"),
+            ("Runs", "integer", ".status.runs", "Number of runs"),
+            ("Active", "integer", ".status.activeRuns", "Number of runs that have not ended"),
         ],
     )
 
@@ -111,9 +112,20 @@ def _runs() -> dict[str, Any]:
         short="wfr",
         fields=_spec_and_status(WorkflowRun, spec, status),
         columns=[
-            ("Workflow", "string", ".spec.workflowRef.name", "The Workflow of the run"),
+            (
+                "Workflow",
+                "string",
+                ".status.workflow",
+                "The Workflow, or id of an own graph",
+            ),
             ("Phase", "string", ".status.phase", "Phase of the run"),
-            ("Progress", "string", ".status.progress", "Nodes that have ended, of all"),
+            (
+                "Reason",
+                "string",
+                ".status.reason",
+                "Why, or what its nodes wait for",
+            ),
+            ("Progress", "string", ".status.progress", "Nodes that completed or failed, of all"),
             ("Current", "string", ".status.current", "Running nodes"),
             ("Duration", "string", ".status.duration", "Time from start to end"),
         ],

@@ -16,6 +16,7 @@ __all__ = [
     "LABEL_NODE",
     "LABEL_RECORDED",
     "LABEL_RUN",
+    "LABEL_RUN_UID",
     "LABEL_WORKFLOW",
     "VERSION",
     "child_name",
@@ -32,6 +33,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 LABEL_WORKFLOW = f"{GROUP}/workflow"
 LABEL_RUN = f"{GROUP}/run"
+"""The run's name, or a hash of it where a label value cannot hold it."""
+LABEL_RUN_UID = f"{GROUP}/run-uid"
+"""Selects what belongs to a run, whatever its name."""
 LABEL_NODE = f"{GROUP}/node"
 LABEL_EXECUTION = f"{GROUP}/execution"
 LABEL_RECORDED = f"{GROUP}/recorded"

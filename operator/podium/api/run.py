@@ -282,7 +282,11 @@ class WorkflowRunStatus(ApiModel):
     deadline: Timestamp | None = None
     """When the run is stopped with the reason Timeout."""
     progress: Text = "0/0"
-    """Number of nodes that have ended, of all."""
+    """Nodes that completed or failed, of all; skipped and cancelled ones do not count as done."""
+    reason: Text = ""
+    """Why the run is in its phase, or what its nodes wait for, as one CamelCase word."""
+    workflow: Text = ""
+    """Name of the Workflow that it runs, or id of its own graph."""
     current: Text = ""
     """Running nodes: up to three ids, then +n."""
     workflow_revision: Text | None = None
@@ -322,4 +326,6 @@ class WorkflowStatus(ApiModel):
     nodes: int = 0
     """Number of nodes."""
     runs: int = 0
-    """Number of active runs, updated at most every ten seconds."""
+    """Number of runs that exist, updated at most every ten seconds."""
+    active_runs: int = 0
+    """Number of them that have not ended."""

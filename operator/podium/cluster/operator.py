@@ -88,8 +88,8 @@ class Operator:
         """Queue a run."""
         self.queue.add(ObjectKey("WorkflowRun", *key), priority)
 
-    def active_runs_changed(self, namespace: str, workflow: str) -> None:
-        """Count the active runs of a Workflow again, a little later."""
+    def runs_changed(self, namespace: str, workflow: str) -> None:
+        """Count the runs of a Workflow again, a little later."""
         name = self.cache.find_workflow(namespace, workflow) if workflow else None
         if name is not None:
             self.queue.add_after(ObjectKey("Workflow", namespace, name), COUNT_SECONDS)

@@ -10,7 +10,7 @@ from podium.api.source.files import parse
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder, Subject
-from podium.cluster.kube.views import dig
+from podium.cluster.kube.views import RunView, dig
 from podium.cluster.watch.store import Cache, RunKey
 from podium.cluster.worker import ObjectKey, Result
 from podium.dag import WorkflowDAG
@@ -62,11 +62,13 @@ class WorkflowController:
         before = next((c for c in known.conditions if c.type == "Valid"), None)
         if before is not None and before.status is value:
             condition.last_transition_time = before.last_transition_time
+        runs = self._runs(key[0], key[1], str(dig(body, "spec", "id") or ""))
         status = WorkflowStatus(
             observed_generation=meta.get("generation"),
             conditions=[condition, *(c for c in known.conditions if c.type != "Valid")],
             nodes=nodes,
-            runs=self._active_runs(key[0], key[1], str(dig(body, "spec", "id") or "")),
+            runs=len(runs),
+            active_runs=sum(not run.ended for run in runs),
         )
         if status == known:
             return
@@ -76,13 +78,14 @@ class WorkflowController:
             subject = Subject("Workflow", key[0], key[1], str(meta.get("uid")))
             self._recorder.warn(subject, reason, message)
 
-    def _active_runs(self, namespace: str, name: str, identifier: str) -> int:
+    def _runs(self, namespace: str, name: str, identifier: str) -> list[RunView]:
+        """Return the runs of a Workflow, which they name by its name or its id."""
         names = {name, identifier or name}
-        return sum(
-            1
+        return [
+            run
             for run in self._cache.runs.values()
-            if run.namespace == namespace and run.workflow in names and not run.ended
-        )
+            if run.namespace == namespace and run.workflow in names
+        ]
 
 
 def _check(body: dict[str, object]) -> tuple[int, ConditionStatus, str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from podium.engine.codec import dump_node, dump_status, load_status
-    from podium.engine.conditions import set_condition
+    from podium.engine.conditions import set_condition, set_end
     from podium.engine.engine import Engine
     from podium.engine.history import (
         VersionGoneError,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         recorded_outcome,
     )
     from podium.engine.model import (
+        LONG_WAIT_SECONDS,
         Action,
         AttemptPhase,
         Control,
@@ -55,10 +56,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "codec": ("dump_node", "dump_status", "load_status"),
-    "conditions": ("set_condition",),
+    "conditions": ("set_condition", "set_end"),
     "engine": ("Engine",),
     "history": ("VersionGoneError", "context_at", "former_definition", "recorded_outcome"),
     "model": (
+        "LONG_WAIT_SECONDS",
         *("Action", "AttemptPhase", "Control", "Emit", "EventType", "Launch", "Observation"),
         *("Request", "RerunRequest", "RestoreRequest", "RunInfo", "Stop", "WakeAt", "not_started"),
     ),
@@ -74,6 +76,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "LONG_WAIT_SECONDS",
     "Action",
     "AttemptPhase",
     "Changes",
@@ -112,6 +115,7 @@ __all__ = [
     "recorded_outcome",
     "required_keys",
     "set_condition",
+    "set_end",
 ]
 
 

@@ -1,8 +1,8 @@
 """Conditions of a run's status, as Kubernetes has them."""
 
-from podium.api.run import Condition, ConditionStatus, WorkflowRunStatus
+from podium.api.run import Condition, ConditionStatus, RunPhase, WorkflowRunStatus
 
-__all__ = ["set_condition"]
+__all__ = ["clear_end", "set_condition", "set_end"]
 
 
 def set_condition(
@@ -30,3 +30,24 @@ def set_condition(
         Condition(type=kind, status=value, reason=reason, message=message, last_transition_time=now)
     )
     return True
+
+
+def set_end(
+    status: WorkflowRunStatus, now: float, phase: RunPhase, reason: str, message: str
+) -> None:
+    """Set the conditions of a run that ended in a phase.
+
+    `Succeeded` is True or False; besides, `Complete` or `Failed` is True as a Job has them, and
+    `Finished` is, whatever the end: each can be waited for. Only `Succeeded` has the message.
+    """
+    is_good = phase is RunPhase.SUCCEEDED
+    value = ConditionStatus.TRUE if is_good else ConditionStatus.FALSE
+    set_condition(status, now, "Succeeded", value, reason, message)
+    for kind in ("Complete" if is_good else "Failed", "Finished"):
+        set_condition(status, now, kind, ConditionStatus.TRUE, reason)
+
+
+def clear_end(status: WorkflowRunStatus) -> None:
+    """Remove what a run that goes on again said of its end."""
+    ended = ("Complete", "Failed", "Finished")
+    status.conditions = [each for each in status.conditions if each.type not in ended]

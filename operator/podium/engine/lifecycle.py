@@ -6,7 +6,7 @@ from typing import Final
 from podium.api.base import format_duration
 from podium.api.reasons import EventReason, NodeReason, RunReason
 from podium.api.run import ConditionStatus, NodeStatus, RunPhase
-from podium.engine.conditions import set_condition
+from podium.engine.conditions import clear_end, set_condition, set_end
 from podium.engine.joins import Joins
 from podium.engine.model import Control, EventType
 from podium.engine.ready_queue import ReadyQueue
@@ -25,14 +25,20 @@ def begin(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
     """Start the run: its nodes are decided."""
     run.status.started_at = run.now
     _set_running(run, queue)
-    run.emit(EventType.NORMAL, EventReason.RUN_STARTED, f"{len(run.plan.nodes)} nodes")
+    run.emit(EventType.NORMAL, EventReason.RUN_STARTED, _number_of(run))
     joins.decide(list(run.plan.nodes))
+
+
+def _number_of(run: RunState) -> str:
+    count = len(run.plan.nodes)
+    return "1 node" if count == 1 else f"{count} nodes"
 
 
 def reopen(run: RunState, queue: ReadyQueue) -> None:
     """Set an ended run going again."""
     if run.status.phase.ended:
         run.status.completed_at = run.status.duration = None
+        clear_end(run.status)
         _set_running(run, queue)
 
 
@@ -60,6 +66,8 @@ def finish(run: RunState, control: Control) -> None:
             set_condition(status, run.now, "Succeeded", ConditionStatus.UNKNOWN, reason)
             if is_paused:
                 run.emit(EventType.NORMAL, EventReason.RUN_PAUSED, "nothing new is started")
+            else:
+                run.emit(EventType.NORMAL, EventReason.RUN_RESUMED, "nodes are started again")
         return
     run.run_changed = True
     status.completed_at = run.now
@@ -67,8 +75,7 @@ def finish(run: RunState, control: Control) -> None:
     status.duration = format_duration(run.now - (status.started_at or run.now))
     phase, reason, message = _outcome(run)
     status.phase = phase
-    value = ConditionStatus.TRUE if phase is RunPhase.SUCCEEDED else ConditionStatus.FALSE
-    set_condition(status, run.now, "Succeeded", value, reason, message)
+    set_end(status, run.now, phase, reason, message)
     kind = EventType.NORMAL if phase is RunPhase.SUCCEEDED else EventType.WARNING
     run.emit(kind, _END_EVENTS[phase], message or f"in {status.duration}")
 
@@ -94,7 +101,7 @@ def _node_failed(run: RunState) -> str | None:
     order = sorted(run.bad, key=lambda node: run.plan.nodes[node].index)
     failed = [n for n in order if run.status.nodes[n].status is NodeStatus.FAILED]
     if failed:
-        return f"failed: {_some(failed)}"
+        return f"failed: {_some([f'{n} ({run.status.nodes[n].reason})' for n in failed])}"
     # What failed before them was run again without cascade, and they were not.
     return f"not run after an earlier failure: {_some(order)}; re-run them"
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from podium.engine.plan import Plan
 
 __all__ = [
+    "LONG_WAIT_SECONDS",
     "Action",
     "AttemptPhase",
     "Control",
@@ -29,6 +30,10 @@ __all__ = [
 ]
 
 
+LONG_WAIT_SECONDS = 30.0
+"""An execution that has not started after so long is worth an Event."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunInfo:
     """What never changes about a run."""
@@ -39,6 +44,8 @@ class RunInfo:
     fail_fast: bool = False
     recorded: bool = False
     """Whether personas take recorded answers."""
+    whole_seconds: bool = False
+    """Whether times of programs are cut to whole seconds, as Kubernetes writes them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from typing import Final
 
 from podium import contracts
 from podium.api.base import shorten
-from podium.api.reasons import NodeReason
+from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.decisions import conclude, finish
 from podium.engine.executions import execution_number
 from podium.engine.history import recorded_outcome
-from podium.engine.model import AttemptPhase, EventType, Observation
+from podium.engine.model import LONG_WAIT_SECONDS, AttemptPhase, EventType, Observation
 from podium.engine.outcomes import disrupt, fail
 from podium.engine.ready_queue import ReadyQueue
-from podium.engine.state import RunState
+from podium.engine.state import USUAL_WAITS, RunState
 
 __all__ = ["ON_PHASE", "observe", "stop_former", "stop_unknown"]
 
@@ -139,10 +139,24 @@ def _waiting(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeSta
         run.touch(seen.node).started_at = None
         queue.set_deadline(seen.node, None)
     _set_reason(run, seen, state)
+    _tell_long_wait(run, seen, state)
     node = run.plan.nodes[seen.node]
     since = seen.created_at if node.start_timeout_own else seen.scheduled_at
     if since is not None:
         queue.set_deadline(seen.node, since + node.start_timeout)
+
+
+def _tell_long_wait(run: RunState, seen: Observation, state: NodeState) -> None:
+    """Tell once of what an execution waits for that has not started for long."""
+    since = state.launched_at
+    if since is None or run.now - since < LONG_WAIT_SECONDS:
+        return
+    if not seen.reason or run.told_waits.get(seen.node) == seen.execution_id:
+        return
+    run.told_waits[seen.node] = seen.execution_id
+    message = f"{seen.reason}: {seen.message}" if seen.message else seen.reason
+    kind = EventType.NORMAL if seen.reason in USUAL_WAITS else EventType.WARNING
+    run.emit(kind, EventReason.NODE_WAITING, f"has not started yet: {message}", seen.node)
 
 
 def _set_reason(run: RunState, seen: Observation, state: NodeState) -> None:

@@ -28,9 +28,18 @@ def complete(run: RunState, node: str, output: dict[str, Any], at: float) -> Non
     _end_execution(state, at)
     run.status.context_version += 1
     state.context_version = run.status.context_version
-    took = format_duration(state.duration_seconds or 0)
-    run.emit(EventType.NORMAL, EventReason.NODE_COMPLETED, f"in {took}", node)
+    took = _took(state.duration_seconds, whole_seconds=run.info.whole_seconds)
+    run.emit(EventType.NORMAL, EventReason.NODE_COMPLETED, took, node)
     run.ended.append(node)
+
+
+def _took(seconds: float | None, *, whole_seconds: bool) -> str:
+    """Describe how long a program ran, as exactly as it is known."""
+    if seconds is None:
+        return "at once"  # it has no program
+    if not whole_seconds:
+        return f"in {format_duration(seconds)}"
+    return f"in about {format_duration(seconds)}" if seconds >= 1 else "in about 1s or less"
 
 
 def fail(

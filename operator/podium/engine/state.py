@@ -9,7 +9,7 @@ from typing import Any
 from podium.api.base import shorten
 from podium.api.names import execution_id
 from podium.api.reasons import NodeReason
-from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
+from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
 from podium.engine.context import node_scope
 from podium.engine.executions import Executions, execution_number
 from podium.engine.history import edited_context
@@ -20,6 +20,8 @@ from podium.engine.verdicts import InlineVerdicts, Verdicts
 
 __all__ = ["Changes", "Judging", "RunState"]
 
+USUAL_WAITS = frozenset({NodeReason.SCHEDULING, NodeReason.STARTING, NodeReason.PULLING_IMAGE})
+"""What every Pod waits for on its way."""
 MAX_AHEAD = 100
 """Executions that a predecessor may have launched of a node without having written it: a number
 beyond is not Podium's."""
@@ -78,6 +80,8 @@ class RunState:
         """Whether the first observations were taken in: before, what was stopped may still run."""
         self.is_first_step = True
         """Whether no step was made yet: a predecessor may have launched what has not ended."""
+        self.told_waits: dict[str, str] = {}
+        """Executions by node whose long wait was told."""
         self.run_changed = False
         self._changed: set[str] = set()
         self.load(plan)
@@ -91,6 +95,10 @@ class RunState:
         """The run's context with all its edits."""
         self.open = 0
         """Number of nodes that have not ended."""
+        self.undone = 0
+        """Number of nodes that ended without having been carried out: Skipped or Cancelled."""
+        self._held_up: dict[str, str] = {}
+        """Why nodes wait, of those that wait for more than their usual start."""
         self.running: set[str] = set()
         self.slots: set[str] = set()
         """Running nodes that count toward maxParallel."""
@@ -105,6 +113,7 @@ class RunState:
                 state = NodeState(status=NodeStatus.PENDING, created_at=self.now or None)
                 self.status.nodes[node] = state
             self._count(node, state, +1)
+            self._note_wait(node, state)
 
     # Nodes
 
@@ -170,6 +179,8 @@ class RunState:
         """Add or take away one node in the counters."""
         if not state.status.ended:
             self.open += by
+        elif state.status in (NodeStatus.SKIPPED, NodeStatus.CANCELLED):
+            self.undone += by
         if state.status is NodeStatus.RUNNING:
             _add(self.running, node, by)
             if self.plan.nodes[node].kind.holds_slot:
@@ -257,11 +268,32 @@ class RunState:
         """Return what changed since the last call, with the run's counters brought up to date."""
         changes = Changes(frozenset(self._changed), self.changed)
         if self._changed:
-            self.status.progress = f"{len(self.status.nodes) - self.open}/{len(self.plan.nodes)}"
+            done = len(self.status.nodes) - self.open - self.undone
+            self.status.progress = f"{done}/{len(self.plan.nodes)}"
             self.status.current = self._current()
+            for node in self._changed:
+                self._note_wait(node, self.status.nodes.get(node))
+        if changes.run:
+            self.status.reason = self._reason()
         self._changed = set()
         self.run_changed = False
         return changes
+
+    def _note_wait(self, node: str, state: NodeState | None) -> None:
+        is_open = state is not None and state.status in (NodeStatus.READY, NodeStatus.RUNNING)
+        if is_open and state is not None and state.reason and state.reason not in USUAL_WAITS:
+            self._held_up[node] = state.reason
+        else:
+            self._held_up.pop(node, None)
+
+    def _reason(self) -> str:
+        """Return in one word why the run is in its phase, or what its nodes wait for."""
+        if self.status.phase is RunPhase.RUNNING and self._held_up:
+            first = min(self._held_up, key=lambda node: self.plan.nodes[node].index)
+            return self._held_up[first]
+        known = (each for each in self.status.conditions if each.type == "Succeeded")
+        reason = next((each.reason for each in known), "")
+        return "" if self.status.phase is RunPhase.RUNNING else reason
 
     def _current(self) -> str:
         first = heapq.nsmallest(3, self.running, key=lambda node: self.plan.nodes[node].index)

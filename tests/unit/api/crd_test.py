@@ -167,8 +167,12 @@ def test_a_run_is_fixed_but_for_what_stops_it():
 @pytest.mark.parametrize(
     ("kind", "short", "columns"),
     [
-        ("Workflow", "wfl", ["Version", "Nodes", "Valid", "Runs", "Age"]),
-        ("WorkflowRun", "wfr", ["Workflow", "Phase", "Progress", "Current", "Duration", "Age"]),
+        ("Workflow", "wfl", ["Version", "Nodes", "Valid", "Runs", "Active", "Age"]),
+        (
+            "WorkflowRun",
+            "wfr",
+            ["Workflow", "Phase", "Reason", "Progress", "Current", "Duration", "Age"],
+        ),
     ],
 )
 def test_kubectl_knows_what_to_show(kind, short, columns):

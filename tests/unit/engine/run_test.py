@@ -142,7 +142,7 @@ def test_a_failure_skips_what_follows_and_other_branches_go_on():
     ]
     assert run.phase == "Running"
     assert run.ok("d-1").phase == "Failed"
-    assert run.engine.status.conditions[-1].message == "failed: a"
+    assert run.engine.status.conditions[0].message == "failed: a (OOMKilled)"
 
 
 def test_fail_fast_stops_what_runs():

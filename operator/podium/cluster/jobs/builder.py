@@ -21,6 +21,7 @@ from podium.api.names import (
     LABEL_EXECUTION,
     LABEL_NODE,
     LABEL_RUN,
+    LABEL_RUN_UID,
     LABEL_WORKFLOW,
     child_name,
     label_value,
@@ -109,6 +110,7 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
         "app.kubernetes.io/part-of": label_value(owner.workflow),
         LABEL_WORKFLOW: label_value(owner.workflow),
         LABEL_RUN: label_value(owner.name),
+        LABEL_RUN_UID: owner.uid,
         LABEL_NODE: label_value(launch.node),
         LABEL_EXECUTION: label_value(launch.execution_id),
     }

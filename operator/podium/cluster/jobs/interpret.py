@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from podium.api.reasons import NodeReason
 from podium.cluster.kube.views import JobView, PodView
-from podium.engine import AttemptPhase, Observation
+from podium.engine import LONG_WAIT_SECONDS, AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
 
 __all__ = ["MESSAGE_LIMIT", "ExecutionReport", "live", "observe"]
@@ -107,7 +107,7 @@ def observe(
     if latest.alive:
         if latest.outlived and not latest.asked_to_end and stuck_for >= OUTLIVED_SECONDS:
             return _outlived(node, execution, job, latest)
-        return _alive(node, execution, latest, stuck_for)
+        return _alive(node, execution, latest, stuck_for, age)
     if any(pod.alive and not pod.outlived for pod in ordered):
         return ExecutionReport((live(node, execution),))
     if _is_disruption(latest):
@@ -127,7 +127,7 @@ def _without_pod(
         return ExecutionReport((_failed(node, execution, NodeReason.POD_DELETED, message),))
     if job.suspended:
         queued = _waiting(node, execution, NodeReason.QUEUED, "the Job is suspended")
-        return ExecutionReport((replace(queued, idle=True),))
+        return ExecutionReport((replace(queued, idle=True),), look_again=_until_long_wait(age))
     if job.managed_by:
         return ExecutionReport((live(node, execution),), needs_pod=not job.ended)
     if age < NO_POD_SECONDS:
@@ -161,7 +161,9 @@ def _outlived(node: str, execution: str, job: JobView | None, pod: PodView) -> E
     return ExecutionReport((ended,), remove=not managed, remove_pods=managed)
 
 
-def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> ExecutionReport:
+def _alive(
+    node: str, execution: str, pod: PodView, stuck_for: float, age: float
+) -> ExecutionReport:
     base = Observation(
         node,
         execution,
@@ -203,7 +205,14 @@ def _alive(node: str, execution: str, pod: PodView, stuck_for: float) -> Executi
         reason, message = NodeReason.SCHEDULING, ""
     else:
         reason, message = (NodeReason.PULLING_IMAGE if pod.sandbox else NodeReason.STARTING), ""
-    return ExecutionReport((replace(base, reason=reason, message=message),))
+    waiting = replace(base, reason=reason, message=message)
+    return ExecutionReport((waiting,), look_again=_until_long_wait(age))
+
+
+def _until_long_wait(age: float) -> float | None:
+    """Return the seconds until an execution that still waits is worth an Event."""
+    left = LONG_WAIT_SECONDS + 1 - age
+    return left if left > 0 else None
 
 
 def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Observation:

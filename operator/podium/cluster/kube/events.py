@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from podium.api.names import API_VERSION
+from podium.api.names import API_VERSION, GROUP
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
 from podium.engine import Emit, EventType
@@ -25,6 +26,7 @@ NODE_LINES = 50
 """Runs with more nodes than this get no Event for each node."""
 MESSAGE_CHARACTERS = 1000
 MOST_WAITING = 2000
+REPORTER = f"{GROUP}/operator"
 
 
 _Queue = asyncio.Queue[tuple[str, Mapping[str, Any]]]
@@ -47,10 +49,12 @@ class Recorder:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._instance = socket.gethostname()[:128]
+        self._latest = 0
         self._buckets: dict[str, tuple[float, float]] = {}
         self._warnings: _Queue = asyncio.Queue(MOST_WAITING)
-        self._words: _Queue = asyncio.Queue(MOST_WAITING)
-        self._news: _Queue = asyncio.Queue(MOST_WAITING)
+        self._run_events: _Queue = asyncio.Queue(MOST_WAITING)
+        self._node_events: _Queue = asyncio.Queue(MOST_WAITING)
         """That a node began, or ended well: it waits while the server is busy."""
 
     def record(self, subject: Subject, event: Emit) -> None:
@@ -59,13 +63,17 @@ class Recorder:
             return
         if not self._token(subject.uid):
             return
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        nanoseconds = self._next_time()
+        moment = datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+        now = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         message = f"{event.node}: {event.message}" if event.node is not None else event.message
         body = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "generateName": f"{subject.name[:200].rstrip('-.')}.",
+                # As client-go names them: what lists Events by name has them in order, also
+                # those of one second.
+                "name": f"{subject.name[:200].rstrip('-.')}.{nanoseconds:016x}",
                 "namespace": subject.namespace,
             },
             "involvedObject": {
@@ -79,11 +87,15 @@ class Recorder:
             "reason": event.reason[:128],
             "message": message[:MESSAGE_CHARACTERS],
             "source": {"component": "podium"},
+            "action": event.reason[:128],
+            "eventTime": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingComponent": REPORTER,
+            "reportingInstance": self._instance,
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,
         }
-        queue = self._words if event.node is None else self._news
+        queue = self._run_events if event.node is None else self._node_events
         if event.type is EventType.WARNING:  # the ends of a thousand runs must not crowd it out
             queue = self._warnings
         with contextlib.suppress(asyncio.QueueFull):
@@ -101,8 +113,8 @@ class Recorder:
         """Post what is queued, until cancelled. An Event that is refused is dropped."""
         await asyncio.gather(
             self._post(self._warnings),
-            self._post(self._words),
-            self._post(self._news, patient=True),
+            self._post(self._run_events),
+            self._post(self._node_events, patient=True),
         )
 
     async def _post(self, queue: _Queue, *, patient: bool = False) -> None:
@@ -114,6 +126,11 @@ class Recorder:
                 log.debug("event not posted: %s", error)
             except Exception:  # such as half a character that a program printed
                 log.exception("event not posted")
+
+    def _next_time(self) -> int:
+        """Return the time in nanoseconds since 1970, later than any before."""
+        self._latest = max(time.time_ns(), self._latest + 1)
+        return self._latest
 
     def _token(self, uid: str) -> bool:
         now = time.monotonic()

@@ -89,6 +89,8 @@ class ActiveRun:
     """Node and execution of what was told to stop and is not known to be gone."""
     stuck: dict[tuple[str, str], float] = field(default_factory=dict)
     """Since when (monotonic) Pods wait, by UID and for what."""
+    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
+    """When Jobs are looked at again, by name."""
     refusals: dict[str, int] = field(default_factory=dict)
     """How often the launches of nodes were refused in a row."""
 
@@ -129,12 +131,19 @@ class ActiveRun:
 
     def look_later(self, name: str, seconds: float) -> None:
         """Look at a Job again after some seconds although nothing of it changed."""
+        loop, seconds = asyncio.get_running_loop(), max(0.05, seconds)
+        timer = self.timers.get(name)
+        if timer is not None:
+            if timer.when() <= loop.time() + seconds:
+                return
+            timer.cancel()
 
         def again() -> None:
+            del self.timers[name]
             self.dirty.add(name)
             self.wake()
 
-        asyncio.get_running_loop().call_later(max(0.05, seconds), again)
+        self.timers[name] = loop.call_later(seconds, again)
 
     def take_after_write(self) -> AfterWrite:
         """Return what follows the write that is about to be made."""

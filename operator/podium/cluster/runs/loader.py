@@ -13,7 +13,7 @@ from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.events import Recorder, Subject
-from podium.cluster.kube.views import RunView, dig, run_view
+from podium.cluster.kube.views import RunView, dig, run_view, text
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.request_handler import RequestHandler
 from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError, describe
@@ -31,6 +31,7 @@ from podium.engine import (
     initial_status,
     load_status,
     set_condition,
+    set_end,
 )
 
 __all__ = ["RunLoader"]
@@ -112,6 +113,7 @@ class RunLoader:
         run = self._active(view, body, resource, plan, status, known)
         run.shards = shards
         if fresh:
+            status.workflow = run.owner.workflow
             set_condition(status, round(time.time(), 3), "Valid", ConditionStatus.TRUE, "Valid")
             # Written before anything is launched: from now on the run is pinned, and a run
             # without node states never had a Job.
@@ -137,7 +139,12 @@ class RunLoader:
             engine=Engine(
                 plan,
                 RunInfo(
-                    view.name, view.uid, spec.max_parallel, spec.fail_fast, recorded is not None
+                    view.name,
+                    view.uid,
+                    spec.max_parallel,
+                    spec.fail_fast,
+                    recorded is not None,
+                    whole_seconds=True,
                 ),
                 initial_context(plan, spec),
                 status,
@@ -208,6 +215,7 @@ class RunLoader:
         self, body: dict[str, Any], reason: str, message: str, known: dict[str, Any]
     ) -> None:
         status = bare_status(known, RunPhase.PENDING)
+        status.reason, status.workflow = reason, _workflow_of(body)
         now = round(time.time(), 3)
         changed = set_condition(status, now, "Valid", ConditionStatus.FALSE, reason, message)
         if changed or not known:
@@ -230,10 +238,11 @@ class RunLoader:
         now = round(time.time(), 3)
         status = bare_status(known, phase)
         status.completed_at = now
+        status.reason, status.workflow = reason, status.workflow or _workflow_of(body)
         message = message[:MESSAGE_CHARACTERS]
         if phase is RunPhase.FAILED and reason != RunReason.NODE_STATES_LOST:
             set_condition(status, now, "Valid", ConditionStatus.FALSE, reason, message)
-        set_condition(status, now, "Succeeded", ConditionStatus.FALSE, reason, message)
+        set_end(status, now, phase, reason, message)
         await self._writer.write_bare(body, status, known)
         self._recorder.warn(_subject(body), reason, message)
 
@@ -259,6 +268,14 @@ def _in_current_format(body: dict[str, Any], known: dict[str, Any]) -> dict[str,
         return body
     workflow = current_definition(spec["workflowSpec"], known.get("formatVersion"))
     return {**body, "spec": {**spec, "workflowSpec": workflow}}
+
+
+def _workflow_of(body: dict[str, Any]) -> str:
+    """Return the name of the Workflow that a run refers to, or the id of its own graph."""
+    name = text(dig(body, "spec", "workflowRef", "name"))
+    return (
+        name or text(dig(body, "spec", "workflowSpec", "id")) or text(dig(body, "metadata", "name"))
+    )
 
 
 def _subject(body: dict[str, Any]) -> Subject:

@@ -14,7 +14,14 @@ from typing import Any
 
 import orjson
 
-from podium.api.names import API_VERSION, LABEL_RUN, LABEL_WORKFLOW, label_value, object_name
+from podium.api.names import (
+    API_VERSION,
+    LABEL_RUN,
+    LABEL_RUN_UID,
+    LABEL_WORKFLOW,
+    label_value,
+    object_name,
+)
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import Gateway
@@ -240,6 +247,7 @@ def build_shard(owner: Owner, name: str, nodes: Mapping[str, Any]) -> dict[str, 
                 "app.kubernetes.io/managed-by": "podium",
                 LABEL_WORKFLOW: label_value(owner.workflow),
                 LABEL_RUN: label_value(owner.name),
+                LABEL_RUN_UID: owner.uid,
             },
             "ownerReferences": [owner.reference()],
         },

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from podium.api.reasons import RunReason
-from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
+from podium.api.run import RunPhase, WorkflowRunStatus
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.views import dig
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.shards import Shard, ShardPlan, build_shard
 from podium.cluster.watch.store import Cache
-from podium.engine import Changes, dump_node, dump_status, load_status, set_condition
+from podium.engine import Changes, dump_node, dump_status, load_status, set_end
 from podium.errors import PodiumError
 
 __all__ = ["StatusWriter", "TooLargeError", "bare_status"]
@@ -209,9 +209,8 @@ class StatusWriter:
             # What made it too large must not be carried out again.
             handled_requests=run.engine.status.handled_requests,
         )
-        set_condition(
-            status, now, "Succeeded", ConditionStatus.FALSE, RunReason.STATUS_TOO_LARGE, message
-        )
+        status.reason = RunReason.STATUS_TOO_LARGE.value
+        set_end(status, now, RunPhase.FAILED, status.reason, message)
         document = {
             **run.persisted_status,
             **dump_status(status),

@@ -16,8 +16,8 @@ class Listener(Protocol):
         """Hear of a WorkflowRun that came, changed or went."""
         ...
 
-    def active_runs_changed(self, namespace: str, workflow: str) -> None:
-        """Hear that another number of runs of a Workflow is active."""
+    def runs_changed(self, namespace: str, workflow: str) -> None:
+        """Hear that another number of runs of a Workflow exists, or is active."""
         ...
 
     def workflow_changed(self, key: RunKey, priority: Priority) -> None:
@@ -64,8 +64,8 @@ class Ingest:
         after = self._cache.runs.get(key)
         self._listener.run_changed(key, _priority(kind, before, after))
         view = after or before
-        if view is not None and (before is None or before.ended) != (after is None or after.ended):
-            self._listener.active_runs_changed(key[0], view.workflow)
+        if view is not None and _counts_as(before) != _counts_as(after):
+            self._listener.runs_changed(key[0], view.workflow)
 
     def run_gone(self, view: RunView) -> None:
         """Take in that a run is not there any more, although no event told of its deletion."""
@@ -122,6 +122,11 @@ class Ingest:
             self._cache.add_tombstone(body)
         if job is not None:
             self._listener.job_changed(job)
+
+
+def _counts_as(view: RunView | None) -> str:
+    """Return as what a run is counted."""
+    return "none" if view is None else "ended" if view.ended else "active"
 
 
 def _priority(kind: str | None, before: RunView | None, after: RunView | None) -> Priority:

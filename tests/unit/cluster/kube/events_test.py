@@ -39,6 +39,9 @@ class Clock:
     def monotonic(self):
         return self.now
 
+    def time_ns(self):
+        return int(self.now * 1e9)
+
 
 @pytest.fixture
 def clock(monkeypatch):
@@ -84,7 +87,7 @@ async def test_an_event_is_about_its_object(server, clock):
         "Started",
         "build: works",
     )
-    assert first["metadata"]["generateName"] == "release-x7."
+    assert first["metadata"]["name"].startswith("release-x7.")
     assert (second["type"], second["reason"], second["message"]) == ("Warning", "Failed", "why")
 
 
@@ -159,9 +162,26 @@ async def test_names_stay_names(server, clock, name):
     recorder = Recorder(server)
     recorder.record(replace(RUN, name=name), event())
     (made,) = await posted(recorder, server)
-    prefix = made["metadata"]["generateName"]
-    assert prefix.endswith(("a.", "x."))
-    assert len(prefix) <= 201
+    prefix, _, moment = made["metadata"]["name"].rpartition(".")
+    assert prefix.endswith(("a", "x"))
+    assert (len(prefix) <= 200, len(moment)) == (True, 16)
+
+
+async def test_events_of_one_moment_are_in_order_by_name_and_time(server, clock):
+    recorder = Recorder(server)
+    for number in range(12):
+        recorder.record(
+            RUN, Emit(EventType.NORMAL, "R", str(number), "build" if number % 2 else None)
+        )
+    recorder.warn(RUN, "Last", "12")
+    clock.now -= 5  # a clock that was set back
+    recorder.warn(RUN, "Last", "13")
+    events = await posted(recorder, server)
+    ordered = sorted(events, key=lambda each: each["metadata"]["name"])
+    assert [each["message"].removeprefix("build: ") for each in ordered] == [
+        str(number) for number in range(14)
+    ]
+    assert sorted(each["eventTime"] for each in ordered) == [each["eventTime"] for each in ordered]
 
 
 async def test_a_refused_event_is_lost_and_the_next_one_is_not(server, clock, caplog):

@@ -6,7 +6,6 @@ import pytest
 
 from podium.api.names import LABEL_RECORDED
 from podium.cluster.kube.views import dig, job_view
-from podium.cluster.runs import active_run
 from podium.cluster.runs.active_run import ActiveRun
 from podium.engine import AttemptPhase, RerunRequest
 from tests.unit.cluster import support
@@ -225,18 +224,12 @@ async def test_a_job_whose_output_broke_its_contract_does_not_say_that_it_is_com
     assert world.jobs.outcomes == {NAME: False}
 
 
-async def test_a_later_look_wakes_the_run(world):
-    asked = []
-
-    class Loop:
-        def call_later(self, seconds, call):
-            asked.append(seconds)
-            call()
-
-    original = asyncio.get_running_loop
-    active_run.asyncio.get_running_loop = Loop
-    try:
-        ActiveRun.look_later(world.run, NAME, 0.0)
-    finally:
-        active_run.asyncio.get_running_loop = original
-    assert (asked, world.run.dirty, world.wakes) == ([0.05], {NAME}, [world.run])
+async def test_a_later_look_wakes_the_run_once_and_at_the_earliest_time(world):
+    for seconds in (600.0, 0.0, 600.0):
+        ActiveRun.look_later(world.run, NAME, seconds)
+    (timer,) = world.run.timers.values()
+    assert timer.when() - asyncio.get_running_loop().time() < 1
+    woken = asyncio.Event()
+    world.run.wake = woken.set
+    await woken.wait()
+    assert (world.run.dirty, world.run.timers) == ({NAME}, {})

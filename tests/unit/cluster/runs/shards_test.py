@@ -301,7 +301,7 @@ async def test_what_the_server_does_not_take_goes_into_shards(small, monkeypatch
 async def test_what_the_server_takes_in_no_form_fails_the_run(small):
     world = World(10)
     await world.write()
-    world.server.most = len(json.dumps(world.server.status)) + 500
+    world.server.most = len(json.dumps(world.server.status)) + 1000
     world.run.engine.status.context_edits = [
         ContextEdit(version=1, request="r", context={"x": "y" * 2000})
     ]

@@ -127,12 +127,12 @@ class Clock:
 
 
 class WatchedRun(ActiveRun):
-    """A run that notes what is to be looked at later, instead of a timer."""
+    """A run that notes what is to be looked at later, the latest only, instead of a timer."""
 
     looks = None
 
     def look_later(self, name, seconds):
-        self.looks.append((name, seconds))
+        self.looks[:] = [(name, seconds)]
 
 
 class World:
