@@ -40,16 +40,23 @@ class Schema:
 
     def breaches(self, instance: Any, *, limit: int = MAX_BREACHES) -> list[Breach]:
         """Return where a value does not meet the schema, `limit` breaches at most."""
-        return _breaches(self._validator, instance, limit)
+        return _breaches(self._validator, instance, limit, [MAX_REFERENCES])
 
-    def breaches_of_part(self, part: Mapping[str, Any], instance: Any) -> list[Breach]:
-        """Return where a value does not meet a schema that stands inside this one."""
-        return _breaches(self._validator.evolve(schema=part), instance, 1)
+    def breaches_of_part(
+        self, part: Mapping[str, Any], instance: Any, references_left: list[int]
+    ) -> list[Breach]:
+        """Return where a value does not meet a schema that stands inside this one.
+
+        `references_left` is what several checks may follow together, counted down.
+        """
+        return _breaches(self._validator.evolve(schema=part), instance, 1, references_left)
 
 
-def _breaches(validator: Any, instance: Any, limit: int) -> list[Breach]:
+def _breaches(
+    validator: Any, instance: Any, limit: int, references_left: list[int]
+) -> list[Breach]:
     found: list[Breach] = []
-    counting = _references_left.set([MAX_REFERENCES])
+    counting = _references_left.set(references_left)
     try:
         for error in validator.iter_errors(instance):
             found.append(_breach(error))
@@ -58,7 +65,7 @@ def _breaches(validator: Any, instance: Any, limit: int) -> list[Breach]:
     except RecursionError:
         found.append(Breach("", "the schema's references are circular"))
     except _TooExpensiveError:
-        found.append(Breach("", f"the schema follows more than {MAX_REFERENCES:,} references"))
+        found.append(Breach("", "the schema follows too many references"))
     except (Unresolvable, NoSuchResource) as error:
         found.append(Breach("", f"the schema refers to something that does not exist: {error}"))
     finally:

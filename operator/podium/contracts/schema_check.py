@@ -24,6 +24,8 @@ from podium.contracts.keywords import (
 __all__ = ["schema_problems"]
 
 MAX_DEPTH = 64
+MAX_REFERENCES = 2_000
+"""References that the checks of all defaults of a schema may follow together."""
 _META: dict[str, Any] = {DRAFT_2020: Draft202012Validator, DRAFT_7: Draft7Validator}
 _INSTEAD = {
     "dependencies": "write dependentRequired or dependentSchemas",
@@ -181,6 +183,7 @@ def _defaults(
         yield SchemaProblem((), "its defaults are circular: they fill in each other")
         return
     whole = Schema(schema)
+    references_left = [MAX_REFERENCES]
     for part in every:
         if "default" not in part.schema:
             continue
@@ -192,8 +195,8 @@ def _defaults(
                 " allOf)",
             )
             continue
-        filled = Defaults(schema).fill(part.schema, part.schema["default"])
-        for breach in whole.breaches_of_part(part.schema, filled):
+        filled = defaults.fill(part.schema, part.schema["default"])
+        for breach in whole.breaches_of_part(part.schema, filled, references_left):
             is_plain = isinstance(part.schema["default"], bool | int | float)
             lacks_quotes = is_plain and part.schema.get("type") == "string"
             message = f"breaks its own schema: {breach}"

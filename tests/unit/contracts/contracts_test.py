@@ -431,7 +431,7 @@ def test_references_that_multiply_are_bounded():
     # 2^40 references in a schema of 2 KB: counted, and given up.
     defs = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(40)}
     schema = {"$defs": {**defs, "d40": {}}, "$ref": "#/$defs/d0"}
-    assert breaches(schema, {}) == ["the schema follows more than 20,000 references"]
+    assert breaches(schema, {}) == ["the schema follows too many references"]
     assert c.with_defaults(schema, {}) == {}
 
 
@@ -441,3 +441,15 @@ def test_properties_are_found_behind_references():
         "$defs": {"x": {"allOf": [{"properties": {"a": {}}}], "properties": {"b": {}}}},
     }
     assert set(c.properties_of(schema)) == {"a", "b"}
+
+
+def test_defaults_that_take_many_references_are_bounded_together():
+    # Each default follows 2^10 references: three of them are more than all may follow together.
+    defs = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(10)}
+    part = {"$ref": "#/$defs/d0", "default": 1}
+    schema = {"$defs": {**defs, "d10": {}}, "properties": dict.fromkeys("abcdefgh", part)}
+    ((place, message),) = wrong(schema)
+    assert (place.split(".")[0], message) == (
+        "properties",
+        "breaks its own schema: the schema follows too many references",
+    )
