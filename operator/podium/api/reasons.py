@@ -220,6 +220,8 @@ class EventReason(StrEnum):
     """A node has waited for long to start."""
     NODE_DISRUPTED = "NodeDisrupted"
     """The platform ended an execution; it is started again."""
+    OUTPUTS_OMITTED = "OutputsOmitted"
+    """A node has more ancestors than outputs are handed over of."""
     NODE_NOT_GONE = "NodeNotGone"
     """What was stopped is not known to be gone, and is waited for no longer."""
     RERUN = "Rerun"

@@ -207,6 +207,9 @@ class NodeState(ApiModel, defer_build=False):
     """Retries since the last run or re-run."""
     execution_count: int = 0
     """Number of executions in this run."""
+    omitted_outputs: int = 0
+    """Ancestors whose outputs the latest execution was not handed: of those that are not direct
+    predecessors only the 200 nearest are."""
     cancelled_launches: int = 0
     """Launches that were cancelled before anything of them was seen to run. Their execution ids are
     spent: the next execution is counted after them."""

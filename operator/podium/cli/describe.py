@@ -9,8 +9,11 @@ from podium.cli.output import escape_control
 
 __all__ = ["RUN_EVENTS", "counted", "elapsed", "reason_text", "shell_quoted"]
 
-RUN_EVENTS = ("Rerun", "RerunRefused", "Restored", "RestoreRefused", "RunPaused")
-"""Events that are shown although they belong to no node."""
+RUN_EVENTS = (
+    *("Rerun", "RerunRefused", "Restored", "RestoreRefused", "RunPaused"),
+    *("OutputsOmitted", "NodeNotGone"),
+)
+"""Events that are shown as news of the run."""
 
 
 def elapsed(state: NodeState, now: float) -> str:

@@ -226,6 +226,10 @@ class Graph:
         """Return whether `node` sees the output of `other`: an ancestor along depends_on edges."""
         return bool(self._visible[node] >> self._position[other] & 1)
 
+    def visible_count(self, node: str) -> int:
+        """Return how many ancestors `node` has along depends_on edges."""
+        return self._visible[node].bit_count()
+
     def comes_after(self, node: str, other: str) -> bool:
         """Return whether `other` is an ancestor of `node` along edges of any type."""
         return bool(self._before[node] >> self._position[other] & 1)
@@ -297,8 +301,12 @@ def _networkx() -> Any:
 def nearest_ancestors(
     sources: Mapping[str, tuple[str, ...]], node: str, most: int = NEAREST
 ) -> list[str]:
-    """Return up to `most` ancestors along `sources` (direct ones by node), the nearest first."""
+    """Return all direct ancestors along `sources` (by node) and up to `most` farther ones.
+
+    The nearest come first.
+    """
     found = list(dict.fromkeys(sources[node]))
+    most += len(found)
     seen = set(found)
     for ancestor in found:  # grows meanwhile
         if len(found) >= most:

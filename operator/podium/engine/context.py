@@ -171,6 +171,8 @@ class NodeInput:
     """What PODIUM_INPUT holds."""
     waived: list[str]
     """Required fields that nothing can provide because their node did not complete."""
+    omitted: int
+    """How many farther ancestors' outputs are not handed over."""
 
 
 def node_input(
@@ -230,7 +232,7 @@ def node_input(
         "artifacts": {},
         "metadata": plan.spec.metadata,
     }
-    return NodeInput(document, waived)
+    return NodeInput(document, waived, plan.dag.visible_count(node.id) - len(visible))
 
 
 def _delivered(node: PlanNode, context: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Launching: what a node that may start is handed, and what keeps it from starting."""
 
 from podium import expressions, kinds
-from podium.api.reasons import NodeReason
+from podium.api.reasons import EventReason, NodeReason
+from podium.dag import NEAREST
 from podium.engine.context import InputError, node_input
 from podium.engine.decisions import begin_without_program, carry_out, view_of
 from podium.engine.joins import Joins
-from podium.engine.model import Launch
+from podium.engine.model import EventType, Launch
 from podium.engine.outcomes import fail_unstarted
 from podium.engine.plan import PlanNode
 from podium.engine.ready_queue import ReadyQueue
@@ -41,6 +42,8 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
         warnings += decision.warnings
     if warnings != state.warnings:
         run.touch(node.id).warnings = warnings
+    if given.omitted != state.omitted_outputs:
+        _note_omitted(run, node.id, given.omitted)
     if isinstance(decision, kinds.Launch):
         run.launch(
             Launch(
@@ -55,3 +58,17 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
         return
     begin_without_program(run, queue, node)
     carry_out(run, queue, node, decision, run.now)
+
+
+def _note_omitted(run: RunState, node: str, number: int) -> None:
+    """Count the outputs that a node is not handed; the first node of a run gets an Event."""
+    run.touch(node).omitted_outputs = number
+    if run.has_omitted_outputs:
+        return
+    run.has_omitted_outputs = True
+    message = (
+        f"outputs of {number} ancestors are not handed over: of those that are not direct"
+        f" predecessors only the {NEAREST} nearest are; name what a node needs in"
+        " inputContract.include (omittedOutputs counts them on each node)"
+    )
+    run.emit(EventType.WARNING, EventReason.OUTPUTS_OMITTED, message, node)

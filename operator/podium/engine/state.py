@@ -107,11 +107,14 @@ class RunState:
         self.cancelled: set[str] = set()
         self.outputs: dict[str, Any] = {}
         """Of the nodes that are Completed."""
+        self.has_omitted_outputs = False
+        """Whether some node was not handed the outputs of all its ancestors."""
         for node in plan.nodes:
             state = self.status.nodes.get(node)
             if state is None:
                 state = NodeState(status=NodeStatus.PENDING, created_at=self.now or None)
                 self.status.nodes[node] = state
+            self.has_omitted_outputs |= state.omitted_outputs > 0
             self._count(node, state, +1)
             self._note_wait(node, state)
 

