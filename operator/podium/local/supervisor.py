@@ -159,7 +159,7 @@ def refusal(key: bytes, error: OSError, what: str) -> bytes:
 def _lock(path: bytes, restart: bytes) -> int:
     lock = os.open(path, os.O_RDWR | os.O_CREAT | OPEN_FLAGS, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(lock)
         if os.fstat(lock).st_size:  # of a new file, too, ext4 would write to the disk
             if os.read(lock, 100).split(b"\n")[0].split()[1:2] == [restart]:
                 raise FileExistsError(errno.EEXIST, "it was started before", path)
@@ -169,6 +169,16 @@ def _lock(path: bytes, restart: bytes) -> int:
         os.close(lock)
         raise
     return lock
+
+
+def _take(lock: int) -> None:
+    """Lock a file. Raises `BlockingIOError` if a program holds it."""
+    for _ in range(5):  # who looks whether one runs takes it for a moment
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+    return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _spawn(argv: list[bytes], variables: list[bytes], log: bytes) -> int:
