@@ -4,18 +4,19 @@ Loaded by the starter and its supervisors: next to nothing is imported.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 from collections.abc import Iterable
 
-__all__ = ["adopt_orphans", "below", "children_of_all", "drain", "send", "wakeup_pipe"]
+__all__ = ["adopt_orphans", "below", "children_of_all", "drain", "marked", "send", "wakeup_pipe"]
 
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> bool:
     """Become the parent of what descendants leave behind; return whether that is possible here."""
+    import ctypes  # noqa: PLC0415 - podium itself does without
+
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     return (
         prctl is not None
@@ -70,3 +71,28 @@ def drain(pipe: int) -> None:
     """Empty a pipe that wakes."""
     with contextlib.suppress(BlockingIOError):
         os.read(pipe, 4096)
+
+
+def marked(mark: bytes, session: int) -> list[int]:
+    """Return what runs with a mark in its environment, or in a session; 0: in none."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir("/proc"):  # noqa: PTH208
+            if name.isdigit():
+                with contextlib.suppress(OSError):
+                    if _is_marked(name, mark, session):
+                        found.append(int(name))
+    return found
+
+
+def _is_marked(pid: str, mark: bytes, session: int) -> bool:
+    text = _read(f"/proc/{pid}/stat")
+    state, _, _, own = text[text.rindex(b")") + 2 :].split(b" ", 4)[:4]
+    if state in (b"Z", b"X"):
+        return False
+    return (session > 0 and int(own) == session) or mark in _read(f"/proc/{pid}/environ")
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to load
+        return file.read()

@@ -9,7 +9,6 @@ cannot come to mean another process.
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
 import signal
 import socket
@@ -20,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import podium
-from podium.local.files import read_regular
+from podium.local.process_file import alive, exit_code, recorded
+from podium.local.process_tree import marked
 
 __all__ = ["INTERRUPTED", "Process", "Programs", "alive", "exit_code", "find"]
 
@@ -139,8 +139,7 @@ class Process:
     def _marked(self) -> list[int]:
         """Return what carries the execution's mark, or is of its session."""
         mark = os.fsencode(f"PODIUM_OUTPUT={self.folder}/output.json\0")
-        session = str(self.pid) if self.was_alive and self.pid else ""
-        return [pid for pid in _processes() if _is_marked(pid, mark, session)]
+        return marked(mark, self.pid if self.was_alive else 0)
 
 
 class Programs:
@@ -252,8 +251,8 @@ class _Asked:
     def refuse(self, error: OSError) -> None:
         """Note that it cannot be started; or was, by a starter that could not say so any more."""
         if self.repeats and error.errno in (errno.EEXIST, errno.EAGAIN):
-            recorded = _recorded(self.process.folder)
-            self.begin(*((recorded[0], recorded[2]) if recorded is not None else (0, 0)))
+            found = recorded(self.process.folder)
+            self.begin(*((found[0], found[2]) if found is not None else (0, 0)))
             _settle(self.process, None)
         elif self.process.begun is not None and not self.process.begun.done():
             self.process.begun.set_exception(error)
@@ -326,72 +325,10 @@ async def find(folder: Path) -> Process | None:
     """Return the program of an execution that an earlier podium started, None if it never was."""
     while True:
         runs = alive(folder)
-        recorded = _recorded(folder)
-        if recorded is not None:
-            pid, restart, supervisor = recorded
+        found = recorded(folder)
+        if found is not None:
+            pid, restart, supervisor = found
             return Process(folder, pid, restart, supervisor, was_alive=runs)
         if not runs:
             return None
         await asyncio.sleep(0.01)  # it has just been started
-
-
-def exit_code(folder: Path) -> int | None:
-    """Return the recorded exit code, None if there is none."""
-    try:
-        return int(_lines(folder)[1])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def alive(folder: Path) -> bool:
-    """Return whether anything of an execution's program runs."""
-    try:
-        lock = os.open(folder / "process", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
-
-
-def _recorded(folder: Path) -> tuple[int, int, int] | None:
-    """Return pid, restart and supervisor of an execution's program, None if it never was."""
-    try:
-        pid, restart, *more = map(int, _lines(folder)[0].split())
-    except (OSError, ValueError):
-        return None
-    return pid, restart, more[0] if more else 0
-
-
-def _lines(folder: Path) -> list[str]:
-    return read_regular(folder / "process", 200)[0].decode(errors="replace").split("\n")
-
-
-def _processes() -> list[int]:
-    try:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-    except FileNotFoundError:
-        return []
-
-
-def _is_marked(pid: int, mark: bytes, session: str) -> bool:
-    """Return whether a process runs and is an execution's, by its environment or its session."""
-    try:
-        state, _, _, own = _stat(pid)
-        if state in "ZX":
-            return False
-        return (bool(session) and own == session) or (
-            mark in Path(f"/proc/{pid}/environ").read_bytes()
-        )
-    except OSError:
-        return False
-
-
-def _stat(pid: int) -> list[str]:
-    """Return state, parent, group and session of a process."""
-    text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    return text.rsplit(")", 1)[1].split()[:4]
