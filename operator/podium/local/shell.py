@@ -250,6 +250,8 @@ class LocalRun:
         try:
             for left in () if is_new else _REWRITTEN:
                 remove(folder / left)
+            if process is not None and not process.was_alive:
+                remove(folder / "process")  # it ended with its podium, which did not write so
             command = SHAPES[launch.shape].build(self._commands, launch, node, self.status)
         except InputTooLargeError as problem:
             return not_started(launch, NodeReason.INPUT_TOO_LARGE, str(problem))
@@ -296,6 +298,7 @@ class LocalRun:
     async def _halt(self, execution: str, process: processes.Process) -> None:
         """End a program that is to go on with the run."""
         process.stopping = True
+        await process.is_begun()  # a start takes the file away
         with contextlib.suppress(OSError):
             (process.folder / processes.INTERRUPTED).touch()
         await self._end(execution, process)

@@ -78,20 +78,23 @@ class Supervisor:
         with contextlib.suppress(OSError):  # a full disk: the answers still tell
             os.write(lock, b"%d %s %d\n" % (pid, restart, os.getpid()))
         self._answer(b"started %s %d %d %f\n" % (key, pid, os.getpid(), time.time()))
-        status, ended_at = self._watch(pid, folder)
+        status, ended_at, was_stopped = self._watch(pid, folder)
         code = os.waitstatus_to_exitcode(status)
         if code < 0:
             code = 128 - code
         with contextlib.suppress(OSError):
             # What podium ended because it was told to end itself is to run again.
-            if not os.path.exists(folder + b"/interrupted"):  # noqa: PTH110
+            if not (was_stopped and os.path.exists(folder + b"/interrupted")):  # noqa: PTH110
                 os.write(lock, b"%d\n" % code)
         os.close(lock)
         self._answer(b"ended %s %d %f\n" % (key, code, ended_at))
 
-    def _watch(self, pid: int, folder: bytes) -> tuple[int, float]:
-        """Wait until nothing of a program runs any more; return its wait status and its end."""
-        ended: tuple[int, float] | None = None
+    def _watch(self, pid: int, folder: bytes) -> tuple[int, float, bool]:
+        """Wait until nothing of a program runs any more.
+
+        Returns its wait status, when it ended, and whether it was asked to.
+        """
+        ended: tuple[int, float, bool] | None = None
         kill_at: float | None = None
         stopping, pause = False, 0.001
         while True:
@@ -103,7 +106,7 @@ class Supervisor:
                     has_children = False
                 else:
                     if reaped == pid:
-                        ended = (status, time.time())
+                        ended = (status, time.time(), stopping)
                     if reaped == 0:
                         break
             if ended is not None and not has_children and not self._has_group(pid):

@@ -99,7 +99,7 @@ async def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
         tmp_path,
         script("a", "echo a >$PODIUM_ARTIFACTS_OUT/f; [ -e room ] || sleep 0.2"),
         script("other", "[ -e room ] || exec sleep 600"),
-        script("b", "cat $PODIUM_ARTIFACTS_IN/a/f", "a"),
+        script("b", "cat $PODIUM_ARTIFACTS_IN/a/f >$PODIUM_ARTIFACTS_OUT/f", "a"),
     )
 
     def full(*_):
@@ -121,4 +121,4 @@ async def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
     other = again(run)
     await other.run()
     assert set(stands(other).values()) == {"Completed"}
-    assert (run.folder.execution("b-1") / "log").read_text() == "a\n"
+    assert (run.folder.execution("b-1") / "artifacts/f").read_text() == "a\n"

@@ -212,6 +212,33 @@ async def test_what_was_started_but_not_written_down_is_found_not_started_again(
     assert (run.folder.execution("a-1") / "artifacts/starts").read_text() == "x\n"
 
 
+async def test_what_was_stopped_but_not_written_down_is_started_again(tmp_path, monkeypatch):
+    text = "touch $PODIUM_ARTIFACTS_OUT/ready; [ -e go ] || exec sleep 600"
+    run = begin(tmp_path, script("a", text))
+    monkeypatch.setattr(run.folder, "save", lambda *_: None)
+    task = asyncio.create_task(run.run())
+    await until((run.folder.execution("a-1") / "artifacts/ready").exists)
+    run.interrupt()
+    await task
+    (tmp_path / "go").touch()
+    other = again(run)
+    assert other.status.nodes["a"].status.value == "Pending"
+    await other.run()
+    assert stands(other) == {"a": "Completed"}
+
+
+async def test_what_is_interrupted_as_it_starts_is_started_again(tmp_path):
+    nodes = [script(f"n{i}", "[ -e go ] || exec sleep 600") for i in range(10)]
+    run = begin(tmp_path, *nodes)
+    await run._turn([])  # asked for, not begun
+    run.interrupt()
+    await run.run()
+    (tmp_path / "go").touch()
+    other = again(run)
+    await other.run()
+    assert set(stands(other).values()) == {"Completed"}
+
+
 async def test_a_program_that_ended_while_podium_was_away_has_not_timed_out(tmp_path):
     run = begin(tmp_path, script("a", "sleep 0.1; echo '{}' >$PODIUM_OUTPUT", timeoutSeconds=0.6))
     await started(run)
