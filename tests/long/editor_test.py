@@ -1,5 +1,6 @@
 """An editor with a YAML language server completes and checks files by the committed schema."""
 
+import json
 import re
 import shutil
 
@@ -72,7 +73,9 @@ def test_a_field_is_explained(editor):
     text = f"{WORKFLOW}    executor: script\n    config: {{script: exit 0}}\n    triggerRule: AllDone\n"
     path = opened(editor, text)
     said = editor.hover(path, text.count("\n") - 1, 6)
-    assert "When it starts" in said
+    node = json.loads((editor.directory / "podium.json").read_text())["definitions"]["Node"]
+    words = node["properties"]["triggerRule"]["description"].split()
+    assert " ".join(words[:3]) in said
 
 
 @pytest.mark.parametrize(
