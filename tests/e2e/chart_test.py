@@ -174,6 +174,42 @@ def test_the_operator_runs_restricted(render):
     assert container["resources"]["limits"] == {"memory": "512Mi"}
 
 
+def documented_rights():
+    """Return the table of rights in docs/security.md."""
+    page = (CHART.parents[1] / "docs/security.md").read_text()
+    rows = (
+        page.partition("| API group | resource | verbs |")[2].partition("\n\n")[0].splitlines()[2:]
+    )
+    cells = [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in rows]
+    return {
+        ("" if group == "core" else group, resource): set(verbs.split(", "))
+        for group, resource, verbs in cells
+    }
+
+
+MESH = {"containers": ["istio-init", "istio-proxy"], "volumes": ["istio-token"]}
+
+
+def test_only_injected_containers_that_are_named_have_rights_of_their_own(render):
+    def expressions(*options):
+        policy = pick(render(*options), "ValidatingAdmissionPolicy", "podium-pods")["spec"]
+        variables = {each["name"]: each["expression"] for each in policy["variables"]}
+        return variables, [each["expression"] for each in policy["validations"]]
+
+    variables, _ = expressions()
+    assert variables["containers"] == "variables.everyContainer"
+    value = f"admissionPolicies.allowedInjection={json.dumps(MESH)}"
+    variables, rules = expressions("--set-json", value)
+    assert variables["containers"] == (
+        'variables.everyContainer.filter(c, !(c.name in ["istio-init","istio-proxy"]))'
+    )
+    (tokens,) = (rule for rule in rules if "projected" in rule and "sources" in rule)
+    assert 'v.name in ["istio-token"] ||' in tokens
+    for bound in ("privileged", "hostPort"):
+        (rule,) = (rule for rule in rules if bound in rule)
+        assert rule.startswith("variables.everyContainer.all("), "for injected ones, too"
+
+
 def test_the_operators_rights_are_these_and_no_more(render):
     documents = render()
     rules = pick(documents, "ClusterRole", "podium-operator")["rules"]
@@ -198,6 +234,7 @@ def test_the_operators_rights_are_these_and_no_more(render):
         ("apps", "controllerrevisions"): {"get", "list", "create", "delete"},
         ("", "serviceaccounts"): {"get"},
     }
+    assert documented_rights() == rights
     lease = pick(documents, "Role")
     assert lease["metadata"]["namespace"] == "podium-system"
     assert [rule["resources"] for rule in lease["rules"]] == [

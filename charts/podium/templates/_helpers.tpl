@@ -127,27 +127,36 @@ is allowed can be listed. Several rules may be broken at once, the API server te
 {{- define "podium.podPolicy" -}}
 {{- $path := .path -}}
 {{- $own := .root.Values.podDefaults | default dict -}}
+{{- $injected := .root.Values.admissionPolicies.allowedInjection -}}
 variables:
 - name: spec
   expression: object.{{ $path }}
 - name: pod
   expression: object.{{ trimSuffix "spec" $path }}metadata
-- name: containers
+- name: everyContainer
   expression: variables.spec.containers + variables.spec.?initContainers.orValue([])
+# All but those that webhooks may add: a mesh's set up the network, with rights that no node has.
+- name: containers
+  {{- if $injected.containers }}
+  expression: >-
+    variables.everyContainer.filter(c, !(c.name in {{ toJson $injected.containers }}))
+  {{- else }}
+  expression: variables.everyContainer
+  {{- end }}
 # The platform's own keys: Podium's, the Job controller's, and what podDefaults sets.
 - name: platformLabels
   expression: >-
     {{ concat (list "controller-uid" "job-name") (keys ($own.labels | default dict) | sortAlpha) | toJson }}
 - name: platformAnnotations
   expression: >-
-    {{ concat (list "kubectl.kubernetes.io/default-container") (keys ($own.annotations | default dict) | sortAlpha) | toJson }}
+    {{ concat (list "kubectl.kubernetes.io/default-container" "kubectl.kubernetes.io/default-logs-container") (keys ($own.annotations | default dict) | sortAlpha) | toJson }}
 validations:
 {{- range $field := list "hostNetwork" "hostPID" "hostIPC" }}
 - expression: "!variables.spec.?{{ $field }}.orValue(false)"
   reason: Forbidden
   message: {{ $path }}.{{ $field }} must not be true
 {{- end }}
-- expression: variables.containers.all(c, !c.?securityContext.?privileged.orValue(false))
+- expression: variables.everyContainer.all(c, !c.?securityContext.?privileged.orValue(false))
   reason: Forbidden
   message: {{ $path }}.containers[*].securityContext.privileged must not be true
 - expression: >-
@@ -209,7 +218,9 @@ validations:
     {{ $path }}.volumes may only be emptyDir, persistentVolumeClaim, configMap, secret, projected
     or downwardAPI (no hostPath)
 - expression: >-
-    variables.spec.?volumes.orValue([]).all(v, v.?projected.?sources.orValue([]).all(s,
+    variables.spec.?volumes.orValue([]).all(v,
+    {{- if $injected.volumes }} v.name in {{ toJson $injected.volumes }} ||{{ end }}
+    v.?projected.?sources.orValue([]).all(s,
     has(s.configMap) || has(s.secret) || has(s.downwardAPI)))
   reason: Forbidden
   message: >-
@@ -230,7 +241,8 @@ validations:
 - expression: "!has(variables.spec.hostAliases)"
   reason: Forbidden
   message: {{ $path }}.hostAliases must not be set
-- expression: variables.containers.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))
+- expression: >-
+    variables.everyContainer.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))
   reason: Forbidden
   message: {{ $path }}.containers[*].ports[*].hostPort must not be set
 - expression: >-
@@ -239,10 +251,12 @@ validations:
   reason: Forbidden
   message: {{ $path }}.containers[*] must not set lifecycle or probes
 - expression: >-
-    variables.spec.containers.size() == 1 && variables.spec.containers[0].name == 'node'
-    && variables.spec.?initContainers.orValue([]).size() == 0
+    variables.containers.size() == 1
+    && variables.spec.containers.exists_one(c, c.name == 'node')
   reason: Forbidden
-  message: {{ $path }}.containers must be one, named node, and initContainers none
+  message: >-
+    {{ $path }}.containers must be one, named node, and initContainers none, but for those of the
+    chart's value admissionPolicies.allowedInjection.containers
 - expression: >-
     ['podium.dev/run', 'podium.dev/node', 'podium.dev/execution'].all(k,
     k in variables.pod.?labels.orValue({}))

@@ -31,6 +31,7 @@ def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
         phase=RunPhase.PENDING,
         format_version=FORMAT_VERSION,
         progress=f"0/{len(plan.nodes)}",
+        workflow=plan.workflow_id,
         workflow_revision=plan.revision or None,
         nodes={
             node: NodeState(status=NodeStatus.PENDING, created_at=now, updated_at=now)
