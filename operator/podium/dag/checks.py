@@ -15,6 +15,8 @@ from podium.dag.references import ReferenceChecks
 
 __all__ = ["DefinitionChecks"]
 
+_REASONS = frozenset(reason.value for reason in NodeReason)
+
 
 class DefinitionChecks:
     """One check of a definition whose graph is there; `sound`: the graph has no error."""
@@ -99,12 +101,11 @@ class DefinitionChecks:
         """
         if policy is None or not policy.retry_on:
             return
-        known = {reason.value for reason in NodeReason}
         for position, reason in enumerate(policy.retry_on):
             where = (*path, "retryPolicy", "retryOn", position)
             if reason in RETRYABLE or "${{" in reason:  # the latter is found elsewhere
                 continue
-            if reason in known:
+            if reason in _REASONS:
                 self._warning(where, f"{reason!r} is never tried again")
             elif hint := self.dag.did_you_mean(reason, RETRYABLE):
                 self._error(where, f"unknown reason {reason!r}{hint}")

@@ -21,7 +21,7 @@ def view_of(run: RunState, node: PlanNode) -> kinds.NodeView:
     return kinds.NodeView(
         node=node.definition,
         execution=run.next_execution(node.id),
-        scope=run.node_scope(node.id),
+        names=lambda: run.node_scope(node.id),
         now=run.now,
         is_recorded=run.info.recorded,
     )
@@ -137,7 +137,8 @@ def _accept(
     at: float,
 ) -> None:
     state = run.touch(node.id)
-    state.quality_score = verdict.quality_score
+    if state.quality_score != verdict.quality_score:
+        state.quality_score = verdict.quality_score
     if not verdict.ok:
         state.contract_fulfilled = False
         message = "; ".join(str(breach) for breach in verdict.breaches)

@@ -17,6 +17,7 @@ from podium.engine.state import USUAL_WAITS, RunState
 
 __all__ = ["ON_PHASE", "observe", "stop_former", "stop_unknown"]
 
+_OF_AN_EXECUTION = ("started_at", "completed_at", "duration_seconds", "deadline", "error")
 _LIVE = (AttemptPhase.LAUNCHED, AttemptPhase.WAITING, AttemptPhase.RUNNING)
 
 
@@ -127,8 +128,9 @@ def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState)
     state.execution_count += 1
     state.launched_at = run.now if seen.at is None else min(seen.at, run.now)
     state.disruptions = 0
-    state.started_at = state.completed_at = state.duration_seconds = state.deadline = None
-    state.error = None
+    for name in _OF_AN_EXECUTION:
+        if getattr(state, name) is not None:
+            setattr(state, name, None)
 
 
 def _waiting(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:

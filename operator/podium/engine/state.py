@@ -134,16 +134,21 @@ class RunState:
             )
         self._count(node, state, -1)
         state.status = status
-        state.reason = str(reason)
-        state.message = shorten(message)
+        if state.reason != reason:
+            state.reason = str(reason)
+        if state.message != message:
+            state.message = shorten(message)
         self._count(node, state, +1)
-        if status is not NodeStatus.READY:
+        # A field of a model costs more to set than to read.
+        if status is not NodeStatus.READY and state.next_attempt_at is not None:
             state.next_attempt_at = None
         if status is not NodeStatus.RUNNING:
-            state.waits_until = None
+            if state.waits_until is not None:
+                state.waits_until = None
             self.judging.pop(node, None)
         if status.ended:
-            state.deadline = None
+            if state.deadline is not None:
+                state.deadline = None
             self.executions.drop_launch(node)
             self._spend_unrecorded(node, reason or status.value)
         return state
@@ -152,7 +157,8 @@ class RunState:
         """Return the state of a node that is about to be changed: it will be written."""
         self._changed.add(node)
         state = self.status.nodes[node]
-        state.updated_at = self.now
+        if state.updated_at != self.now:
+            state.updated_at = self.now
         return state
 
     def mark_changed(self, node: str) -> None:

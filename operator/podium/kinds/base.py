@@ -1,6 +1,6 @@
 """What a kind of node is: the questions that it answers, and the decisions that it may take."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -61,12 +61,17 @@ class NodeView:
     """Its definition, with the workflow's defaults."""
     execution: str
     """Id of the execution that starts or ends."""
-    scope: Mapping[str, Any]
-    """The names that its expressions know."""
+    names: Callable[[], Mapping[str, Any]]
+    """Makes `scope`: most nodes have no expressions."""
     now: float
     """Seconds since 1970."""
     is_recorded: bool = False
     """Whether personas take recorded answers."""
+
+    @property
+    def scope(self) -> Mapping[str, Any]:
+        """The names that its expressions know."""
+        return self.names()
 
 
 @dataclass(frozen=True, slots=True)

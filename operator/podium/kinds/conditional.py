@@ -55,10 +55,10 @@ class Conditional:
 
     def start(self, view: NodeView) -> Decision:
         """Choose at once."""
-        node = view.node
+        node, scope = view.node, view.scope
         for position, case in enumerate(node.cases):
             try:
-                holds = expressions.evaluate_condition(expressions.parse(case.when), view.scope)
+                holds = expressions.evaluate_condition(expressions.parse(case.when), scope)
             except expressions.ExpressionError as error:
                 raise expressions.ExpressionError(f"cases[{position}].when: {error}") from None
             if holds:

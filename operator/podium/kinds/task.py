@@ -60,7 +60,9 @@ class Task:
         config: Mapping[str, Any] = node.config
         if executor is not None:
             try:
-                config = {**config, **_expand(dict(executor.expandable(config)), view.scope)}
+                expandable = executor.expandable(config)
+                if any(expressions.has_template(text) for _, text in _strings(expandable)):
+                    config = {**config, **_expand(dict(expandable), view.scope)}
             except expressions.ExpressionError as error:
                 raise expressions.ExpressionError(f"config: {error}") from None
         is_recorded = view.is_recorded and node.executor in executors.PERSONA_EXECUTORS
