@@ -120,5 +120,5 @@ def test_runs_are_pruned_by_age_number_and_phase(here):
     assert "Delete 2 runs? There is no terminal to ask on: give --yes" in said
     here.podium("prune", "--keep", "1", "--yes")
     assert names(here) == ["failed", "one"]
-    assert "say which runs" in here.podium("prune", code=2).stderr
+    assert "name the runs: --older-than" in here.podium("prune", code=2).stderr
     assert "'7' is not an age" in here.podium("prune", "--older-than", "7", code=2).stderr
