@@ -281,7 +281,7 @@ _OF_A_NODE = {
 }  # fmt: skip
 _OF_A_RUN = {
     *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "workflowRevisions",
-    "workflow", "handledRequests",
+    "workflow", "handledRequests", "activeSeconds", "activeSince", "remainingSeconds",
 }  # fmt: skip
 
 

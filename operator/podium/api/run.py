@@ -281,9 +281,16 @@ class WorkflowRunStatus(ApiModel):
     completed_at: Timestamp | None = None
     """When it ended."""
     duration: Text | None = None
-    """Time from start to end, such as 2m5s; written at the end."""
+    """Time in which the run could run, such as 2m5s, written at its end: without suspensions,
+    interruptions of a laptop, and the time between an end and a re-run."""
+    active_seconds: float = 0
+    """The same in seconds, up to activeSince."""
+    active_since: Timestamp | None = None
+    """Since when the run could run without a break; left out while it cannot."""
+    remaining_seconds: float | None = None
+    """What is left of the workflow's timeoutSeconds while the run is suspended."""
     deadline: Timestamp | None = None
-    """When the run is stopped with the reason Timeout."""
+    """When the run is stopped because the workflow's timeoutSeconds have passed."""
     progress: Text = "0/0"
     """Nodes that completed or failed, of all; skipped and cancelled ones do not count as done."""
     reason: Text = ""

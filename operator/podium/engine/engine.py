@@ -162,7 +162,7 @@ class Engine:
             launch_ready(run, queue, joins)
         for seen in unknown:
             stop_unknown(run, seen)
-        finish(run, control)
+        finish(run, queue, control)
         if (wake := queue.next_wake()) is not None:
             run.actions.append(WakeAt(wake))
         return run.take_actions()

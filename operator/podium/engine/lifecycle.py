@@ -46,17 +46,47 @@ def _set_running(run: RunState, queue: ReadyQueue) -> None:
     run.run_changed = True
     run.status.phase = RunPhase.RUNNING
     set_condition(run.status, run.now, "Succeeded", ConditionStatus.UNKNOWN, RunReason.RUNNING)
-    if run.plan.spec.timeout_seconds is not None:
-        run.status.deadline = round(run.now + run.plan.spec.timeout_seconds, 3)
-        queue.set_run_timer(run.status.deadline)
+    run.status.remaining_seconds = run.plan.spec.timeout_seconds
+    _start_clock(run, queue)
 
 
-def finish(run: RunState, control: Control) -> None:
+def _start_clock(run: RunState, queue: ReadyQueue) -> None:
+    """Count time from now on: towards the run's duration, and its time-out."""
+    status = run.status
+    if status.active_since is None:
+        # Version 0.1.0 kept nothing but the start.
+        is_old = status.format_version is None and not status.active_seconds
+        status.active_since = status.started_at if is_old else run.now
+        run.run_changed = True
+    if status.remaining_seconds is not None:
+        status.deadline = round(run.now + status.remaining_seconds, 3)
+        status.remaining_seconds = None
+        queue.set_run_timer(status.deadline)
+
+
+def _stop_clock(run: RunState) -> None:
+    """Count no time while the run is suspended, or after its end."""
+    status = run.status
+    if status.active_since is not None:
+        passed = max(0.0, run.now - status.active_since)
+        status.active_seconds = round(status.active_seconds + passed, 3)
+        status.active_since = None
+        run.run_changed = True
+    if status.deadline is not None:
+        status.remaining_seconds = max(0.0, round(status.deadline - run.now, 3))
+        status.deadline = None
+
+
+def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
     """Set the run's phase by its nodes."""
     status = run.status
     if status.phase.ended:
         return
     if run.open:
+        if control.suspend:
+            _stop_clock(run)
+        elif status.started_at is not None:
+            _start_clock(run, queue)
         phase = RunPhase.PAUSED if control.suspend else RunPhase.RUNNING
         if status.phase is not phase:
             run.run_changed = True
@@ -71,8 +101,9 @@ def finish(run: RunState, control: Control) -> None:
         return
     run.run_changed = True
     status.completed_at = run.now
-    status.deadline = None
-    status.duration = format_duration(run.now - (status.started_at or run.now))
+    _stop_clock(run)
+    status.remaining_seconds = None
+    status.duration = format_duration(status.active_seconds)
     phase, reason, message = _outcome(run)
     status.phase = phase
     set_end(status, run.now, phase, reason, message)

@@ -340,8 +340,13 @@ class LocalRun:
 
 def _leave_out_gap(status: WorkflowRunStatus, last_beat: float | None) -> None:
     """Move the run's deadline by the time in which no podium worked on the run (semantics.md 5)."""
-    if status.deadline is not None and last_beat is not None and not status.phase.ended:
-        status.deadline = round(status.deadline + max(0.0, time.time() - last_beat), 3)
+    if last_beat is None or status.phase.ended:
+        return
+    gap = max(0.0, time.time() - last_beat)
+    if status.deadline is not None:
+        status.deadline = round(status.deadline + gap, 3)
+    if status.active_since is not None:
+        status.active_since = round(status.active_since + gap, 3)
 
 
 def _running(node: str, execution: str, process: processes.Process) -> Observation:
