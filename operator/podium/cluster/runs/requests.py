@@ -43,7 +43,7 @@ MAX_PENDING = HANDLED_REQUESTS
 MAX_PENDING_BYTES = 160_000
 """Bytes of them, of the 256 KiB that all annotations of an object may have."""
 
-REFUSED = {"rerun": EventReason.RERUN_REFUSED, "restore": "RestoreRefused"}
+REFUSED = {"rerun": EventReason.RERUN_REFUSED, "restore": EventReason.RESTORE_REFUSED}
 """Reasons of the Events that refuse a request, by its kind."""
 
 _HOW = (
