@@ -1,23 +1,12 @@
-"""The one builder of Jobs: operator's defaults < the node's `pod` < what is enforced.
+"""The one builder of Jobs, and of the Pods of those that Podium manages."""
 
-The input is an annotation of the Pod, which the environment or a downward API volume shows as it
-is: an environment value written into the template would have its `$(NAME)` expanded. The output is
-the container's termination message, so an unchanged image runs as one container without a volume.
-"""
-
-import copy
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
-
-import orjson
 
 from podium import executors
 from podium.api.names import (
-    API_VERSION,
     FINALIZER,
-    GROUP,
     LABEL_EXECUTION,
     LABEL_NODE,
     LABEL_RUN,
@@ -27,65 +16,16 @@ from podium.api.names import (
     label_value,
 )
 from podium.api.reasons import NodeReason
-from podium.api.run import RecordedAnswers
-from podium.api.workflow import EnvVar, InputAs, PodOverrides
+from podium.cluster.jobs.pod_template import BuildError, Owner, build_template
 from podium.cluster.kube.views import (
     ANNOTATION_EXECUTION,
     ANNOTATION_NODE,
     ANNOTATION_RESTART,
-    CONTAINER,
 )
 from podium.cluster.settings import Settings
-from podium.engine import Launch, Plan, PlanNode
-from podium.errors import PodiumError
-from podium.executors import Runtime, Workload
+from podium.engine import Launch, Plan
 
 __all__ = ["BuildError", "Owner", "build_job", "build_pod", "job_name", "without_finalizer"]
-
-ANNOTATION_INPUT = f"{GROUP}/input"
-ANNOTATION_SCRIPT = f"{GROUP}/script"
-MAX_INPUT_BYTES = 96 * 1024
-"""Beyond it the input is not in the environment: Linux bounds a string at 128 KiB."""
-MAX_ANNOTATION_BYTES = 250_000
-"""All annotations of an object may have 256 KiB."""
-GRACE_SECONDS = 5
-"""Between SIGTERM and SIGKILL, as on a laptop."""
-
-OUTPUT = "/dev/termination-log"
-GIVEN = "/podium/given"
-ARTIFACTS_IN = "/podium/artifacts/in"
-ARTIFACTS_OUT = "/podium/artifacts/out"
-RECORDED = "/podium/recorded"
-
-
-class BuildError(PodiumError):
-    """No Job can be made of a node; `reason` is one word for its state."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        super().__init__(message)
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The run that a Job belongs to."""
-
-    namespace: str
-    name: str
-    uid: str
-    workflow: str
-    recorded: RecordedAnswers | None
-
-    def reference(self) -> dict[str, Any]:
-        """Return the ownerReference of what belongs to the run."""
-        return {
-            "apiVersion": API_VERSION,
-            "kind": "WorkflowRun",
-            "name": self.name,
-            "uid": self.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
 
 
 def job_name(run_name: str, run_uid: str, execution: str, restart: int) -> str:
@@ -144,7 +84,7 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
                     }
                 ]
             },
-            "template": _template(owner, node, launch, workload, settings, labels),
+            "template": build_template(owner, node, launch, workload, settings, labels),
         },
     }
 
@@ -185,227 +125,3 @@ def without_finalizer(position: int) -> list[dict[str, Any]]:
     """Return the JSON Patch that takes Podium's finalizer off a Pod; 422: it has moved."""
     at = f"/metadata/finalizers/{position}"
     return [{"op": "test", "path": at, "value": FINALIZER}, {"op": "remove", "path": at}]
-
-
-def _template(
-    owner: Owner,
-    node: PlanNode,
-    launch: Launch,
-    workload: Workload,
-    settings: Settings,
-    labels: Mapping[str, str],
-) -> dict[str, Any]:
-    pod = node.definition.pod or PodOverrides()
-    defaults = copy.deepcopy(settings.pod_defaults)
-    resources = defaults.pop("resources", None)
-    more_labels, more_notes = defaults.pop("labels", {}), defaults.pop("annotations", {})
-    given = orjson.dumps(launch.input).decode()
-    annotations = {**more_notes, **pod.annotations, ANNOTATION_INPUT: given}
-    env = _variables(owner, launch, workload, node, given, defaults.pop("env", []))
-    secret = any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in env) or any(
-        volume.secret is not None or volume.projected is not None for volume in pod.volumes
-    )
-    container: dict[str, Any] = {
-        "name": CONTAINER,
-        "image": workload.image or settings.runner_image,
-        "env": env,
-        "terminationMessagePath": OUTPUT,
-        # The last words of a failed program are shown to many: not of one that holds secrets.
-        "terminationMessagePolicy": "File" if secret else "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    }
-    if node.definition.resources is not None:
-        container["resources"] = _dump(node.definition.resources)
-    elif resources is not None:
-        container["resources"] = resources
-    volumes: list[dict[str, Any]] = [_dump(volume) for volume in pod.volumes]
-    mounts: list[dict[str, Any]] = [_dump(mount) for mount in pod.volume_mounts]
-    _program(owner, node, workload, container, volumes, mounts, annotations)
-    if mounts:
-        container["volumeMounts"] = mounts
-    if (
-        sum(len(key) + len(value.encode()) for key, value in annotations.items())
-        > MAX_ANNOTATION_BYTES
-    ):
-        raise BuildError(
-            NodeReason.INPUT_TOO_LARGE,
-            f"input and script together have more than {MAX_ANNOTATION_BYTES} bytes, more than a"
-            " Pod carries: hand over less",
-        )
-    spec: dict[str, Any] = {
-        **defaults,
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65_532,
-            "runAsGroup": 65_532,
-            "fsGroup": 65_532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-    }
-    if volumes:
-        spec["volumes"] = volumes
-    for name in (
-        "nodeSelector",
-        "tolerations",
-        "affinity",
-        "priorityClassName",
-        "serviceAccountName",
-    ):
-        value = _dump(pod).get(name)
-        if value:
-            spec[name] = value
-    return {
-        "metadata": {
-            "labels": {**more_labels, **pod.labels, **labels},
-            "annotations": annotations,
-        },
-        "spec": spec,
-    }
-
-
-def _variables(
-    owner: Owner,
-    launch: Launch,
-    workload: Workload,
-    node: PlanNode,
-    given: str,
-    defaults: Sequence[dict[str, Any]],
-) -> list[dict[str, Any]]:
-    """Return the container's environment; a node's own variables do not hide Podium's.
-
-    `defaults` are the operator's, which a node's own replace.
-    """
-    own: list[dict[str, Any]] = [
-        {"name": "PODIUM_OUTPUT", "value": OUTPUT},
-        {"name": "PODIUM_NODE", "value": launch.node},
-        {"name": "PODIUM_EXECUTION", "value": launch.execution_id},
-        {"name": "PODIUM_RUN", "value": owner.name},
-    ]
-    as_file = workload.runtime is not Runtime.CONTAINER or node.definition.input_as is InputAs.FILE
-    fits = len(given.encode()) <= MAX_INPUT_BYTES
-    if not as_file and not fits:
-        raise BuildError(
-            NodeReason.INPUT_TOO_LARGE,
-            f"the input has more than {MAX_INPUT_BYTES} bytes, too many for the environment: set"
-            " inputAs: File and read the file $PODIUM_INPUT",
-        )
-    if as_file:
-        own.append({"name": "PODIUM_INPUT", "value": f"{GIVEN}/input.json"})
-    if fits and (workload.runtime is not Runtime.CONTAINER or not as_file):
-        source = {"fieldRef": {"fieldPath": f"metadata.annotations['{ANNOTATION_INPUT}']"}}
-        own.append({"name": "PODIUM_INPUT_JSON", "valueFrom": source})
-    if workload.runtime is not Runtime.CONTAINER:
-        own.append({"name": "PODIUM_ARTIFACTS_IN", "value": ARTIFACTS_IN})
-        own.append({"name": "PODIUM_ARTIFACTS_OUT", "value": ARTIFACTS_OUT})
-    if workload.runtime is Runtime.RUNNER:
-        config = orjson.dumps(launch.config).decode()
-        if len(config.encode()) > MAX_INPUT_BYTES:
-            raise BuildError(
-                NodeReason.INPUT_TOO_LARGE,
-                f"config, its templates filled in, has more than {MAX_INPUT_BYTES} bytes, too many"
-                " for the environment: hand large strings over as outputs of nodes before this one",
-            )
-        own.append({"name": "PODIUM_CONFIG", "value": _literal(config)})
-        own.append({"name": "PODIUM_RECORDED", "value": f"{RECORDED}/answers"})
-    taken = {variable["name"] for variable in own}
-    more = node.definition.pod.env if node.definition.pod is not None else []
-    theirs: dict[str, dict[str, Any]] = {}
-    if workload.runtime is Runtime.SCRIPT:  # what it prints before a time-out is in its log
-        theirs["PYTHONUNBUFFERED"] = {"name": "PYTHONUNBUFFERED", "value": "1"}
-    theirs |= {str(each.get("name")): each for each in defaults}
-    theirs |= {variable.name: _variable(variable) for variable in (*workload.env, *more)}
-    return [*own, *(value for name, value in theirs.items() if name not in taken)]
-
-
-def _program(
-    owner: Owner,
-    node: PlanNode,
-    workload: Workload,
-    container: dict[str, Any],
-    volumes: list[dict[str, Any]],
-    mounts: list[dict[str, Any]],
-    annotations: dict[str, str],
-) -> None:
-    """Add what the container runs, and the files that it needs for it."""
-    files = []
-    if workload.runtime is not Runtime.CONTAINER or node.definition.input_as is InputAs.FILE:
-        files.append(_from_annotation("input.json", ANNOTATION_INPUT))
-    match workload.runtime:
-        case Runtime.CONTAINER:
-            if workload.command:
-                container["command"] = [_literal(word) for word in workload.command]
-            if workload.args:
-                container["args"] = [_literal(word) for word in workload.args]
-        case Runtime.SCRIPT:
-            annotations[ANNOTATION_SCRIPT] = workload.script or ""
-            files.append(_from_annotation("script", ANNOTATION_SCRIPT))
-            container["command"] = [*map(_literal, workload.interpreter), f"{GIVEN}/script"]
-            if workload.image is None:
-                container["workingDir"] = "/tmp"  # noqa: S108 - of the container
-        case Runtime.RUNNER:
-            container["command"] = ["python3", "-m", "podium.runner", *workload.command]
-            _add_volume(volumes, mounts, "podium-recorded", RECORDED, _recorded(owner))
-    if files:
-        source = {"downwardAPI": {"items": files}}
-        _add_volume(volumes, mounts, "podium-given", GIVEN, source)
-    if workload.runtime is not Runtime.CONTAINER:
-        _add_volume(volumes, mounts, "podium-in", ARTIFACTS_IN, {"emptyDir": {}})
-        _add_volume(volumes, mounts, "podium-out", ARTIFACTS_OUT, {"emptyDir": {}})
-
-
-def _recorded(owner: Owner) -> dict[str, Any]:
-    selector = owner.recorded.config_map_key_ref if owner.recorded is not None else None
-    if selector is None:
-        raise BuildError(
-            NodeReason.NO_RECORDED_ANSWER,
-            "the run names no recorded answers: set spec.recordedAnswers.configMapKeyRef",
-        )
-    return {
-        "configMap": {
-            "name": selector.name,
-            "items": [{"key": selector.key, "path": "answers"}],
-        }
-    }
-
-
-def _from_annotation(path: str, annotation: str) -> dict[str, Any]:
-    return {"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}
-
-
-def _add_volume(
-    volumes: list[dict[str, Any]],
-    mounts: list[dict[str, Any]],
-    name: str,
-    path: str,
-    source: Mapping[str, Any],
-) -> None:
-    if any(volume["name"] == name for volume in volumes):
-        raise BuildError(
-            NodeReason.CONFIG, f"pod.volumes: {name} is reserved for Podium: choose another name"
-        )
-    volumes.append({"name": name, **source})
-    mounts.append({"name": name, "mountPath": path, "readOnly": path in (GIVEN, RECORDED)})
-
-
-def _variable(variable: EnvVar) -> dict[str, Any]:
-    if variable.value_from is not None:
-        return {"name": variable.name, "valueFrom": _dump(variable.value_from)}
-    return {"name": variable.name, "value": _literal(variable.value or "")}
-
-
-def _literal(value: str) -> str:
-    """Write a value so that the kubelet hands it over as it stands: it expands $(NAME) and $$."""
-    return value.replace("$", "$$")
-
-
-def _dump(model: Any) -> dict[str, Any]:
-    dumped: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return dumped
