@@ -7,7 +7,13 @@ from typing import Any
 
 from podium.api.problems import InvalidError, errors
 from podium.api.resources import Workflow, WorkflowRun
-from podium.api.run import RecordedAnswers, WorkflowRunSpec
+from podium.api.run import (
+    ConditionStatus,
+    RecordedAnswers,
+    RunPhase,
+    WorkflowRunSpec,
+    WorkflowRunStatus,
+)
 from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
 from podium.engine import (
@@ -20,6 +26,8 @@ from podium.engine import (
     dump_status,
     initial_context,
     initial_status,
+    set_condition,
+    set_end,
 )
 from podium.local.shell import LocalRun
 from podium.local.store import RunFolder, RunRecord
@@ -86,13 +94,10 @@ class LaptopShell:
 
     def _refuse(self, reason: str, message: str) -> None:
         """Say what a laptop tells at the terminal in the words of a status."""
-        self._never = {
-            "phase": "Failed",
-            "conditions": [
-                {"type": kind, "status": "False", "reason": reason, "message": message}
-                for kind in ("Valid", "Succeeded")
-            ],
-        }
+        status = WorkflowRunStatus(phase=RunPhase.FAILED, reason=reason)
+        set_condition(status, 1.0, "Valid", ConditionStatus.FALSE, reason, message)
+        set_end(status, 1.0, RunPhase.FAILED, reason, message)
+        self._never = dump_status(status)
 
     def _go(self, run: LocalRun, *requests: Request) -> None:
         self._run = run
