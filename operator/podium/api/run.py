@@ -211,8 +211,8 @@ class NodeState(ApiModel, defer_build=False):
     """Ancestors whose outputs the latest execution was not handed: of those that are not direct
     predecessors only the 200 nearest are."""
     cancelled_launches: int = 0
-    """Launches that were cancelled before anything of them was seen to run. Their execution ids are
-    spent: the next execution is counted after them."""
+    """Starts of which nothing was seen to run: cancelled, or failed before there was a Job or a
+    process. Their execution ids are spent: the next execution is counted after them."""
     disruptions: int = 0
     """Evictions, preemptions and the like after which the latest execution was restarted."""
     quality_score: float | None = None

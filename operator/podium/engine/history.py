@@ -41,6 +41,8 @@ _STOPPED = frozenset(
     {NodeReason.TIMEOUT, NodeReason.START_TIMEOUT, NodeReason.TOO_MANY_DISRUPTIONS}
 )
 """Reasons of failures whose program did not end by itself."""
+_BEFORE_LAUNCH = frozenset({NodeReason.INPUT_CONTRACT, NodeReason.CONDITION_ERROR})
+"""Reasons of starts that failed before there was a Job or a process."""
 
 
 class VersionGoneError(PodiumError, LookupError):
@@ -181,16 +183,18 @@ def was_stopped(state: NodeState) -> bool:
 def recorded_outcome(state: NodeState, execution: str) -> bool | None:
     """Return whether an execution succeeded whose program was seen to end.
 
-    None: it has not ended, or was told to.
+    None: it has not ended, or was told to, or nothing was launched as far as the status knows.
     """
+    source: NodeState | ExecutionRecord | None
     if state.execution_id == execution and state.status.ended:
-        status = state.status
+        source = state
         reason = state.error.reason if state.error is not None else state.reason
     else:
-        record = next((r for r in state.history if r.execution_id == execution), None)
-        if record is None:
-            return None
-        status, reason = record.status, record.reason
-    if status is NodeStatus.FAILED:
-        return None if reason in _STOPPED else False
-    return True if status is NodeStatus.COMPLETED else None
+        source = next((r for r in state.history if r.execution_id == execution), None)
+        reason = source.reason if source is not None else ""
+    if source is None:
+        return None
+    if source.status is NodeStatus.FAILED:
+        never_launched = source.started_at is None and reason in _BEFORE_LAUNCH
+        return None if reason in _STOPPED or never_launched else False
+    return True if source.status is NodeStatus.COMPLETED else None

@@ -7,7 +7,7 @@ from podium.engine.context import InputError, node_input
 from podium.engine.decisions import begin_without_program, carry_out, view_of
 from podium.engine.joins import Joins
 from podium.engine.model import EventType, Launch
-from podium.engine.outcomes import fail_unstarted
+from podium.engine.outcomes import fail, fail_unstarted
 from podium.engine.plan import PlanNode
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
@@ -35,7 +35,7 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
     try:
         decision = node.kind.start(view_of(run, node))
     except expressions.ExpressionError as error:
-        fail_unstarted(run, queue, node.id, NodeReason.CONDITION_ERROR, str(error))
+        _fail_start(run, queue, node, str(error))
         return
     warnings = [f"requiredFields: {waived}" for waived in given.waived]
     if isinstance(decision, kinds.Launch):
@@ -58,6 +58,15 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
         return
     begin_without_program(run, queue, node)
     carry_out(run, queue, node, decision, run.now)
+
+
+def _fail_start(run: RunState, queue: ReadyQueue, node: PlanNode, message: str) -> None:
+    """Fail a node whose kind could not decide; for one without a program, to decide is to run."""
+    if node.kind.has_execution:
+        fail_unstarted(run, queue, node.id, NodeReason.CONDITION_ERROR, message)
+        return
+    begin_without_program(run, queue, node)
+    fail(run, queue, node.id, run.now, NodeReason.CONDITION_ERROR, message, retryable=False)
 
 
 def _note_omitted(run: RunState, node: str, number: int) -> None:

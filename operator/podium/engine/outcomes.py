@@ -107,11 +107,19 @@ def disrupt(run: RunState, queue: ReadyQueue, seen: Observation) -> None:
 
 
 def fail_unstarted(run: RunState, queue: ReadyQueue, node: str, reason: str, message: str) -> None:
-    """Fail a node that cannot be launched; no retry would change that."""
-    if run.status.nodes[node].status is NodeStatus.RUNNING:  # after a disruption
+    """Fail a node that cannot be launched; no retry would change that.
+
+    The start has an execution id as any other, which is spent: nothing is ever launched with it.
+    """
+    state = run.status.nodes[node]
+    if state.status is NodeStatus.RUNNING:  # after a disruption
         fail(run, queue, node, run.now, reason, message, retryable=False)
         return
+    execution = run.next_execution(node)
     finish_without_execution(run, node, NodeStatus.FAILED, reason, message)
+    run.spend(node, execution)
+    state.execution_id = execution
+    state.started_at = state.launched_at = state.duration_seconds = None
     run.ended.append(node)
 
 

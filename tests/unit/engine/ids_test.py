@@ -75,7 +75,7 @@ def test_what_is_cancelled_in_the_step_that_launches_it_never_was():
     assert (run.launched, run.stopped) == ([], [])
     assert run.stands("a") == "Cancelled FailFast"
     run.rerun("a", "b", context={"token": "x"})
-    assert run.launched == ["a-1", "b-1"]
+    assert run.launched == ["a-1", "b-2"]
 
 
 def test_a_launch_that_was_refused_for_now_is_stopped_before_the_re_run():
@@ -145,3 +145,60 @@ def test_a_restore_leaves_no_launch_behind():
     run.step(run.see("a-2", AttemptPhase.GONE))
     run.rerun("a")
     assert run.launched == ["a-3"]
+
+
+NEEDS = {"inputContract": {"schema": {"type": "object", "required": ["token"]}}}
+TEMPLATE = {"config": {"script": "true", "env": [{"name": "T", "value": "${{ context.token }}"}]}}
+
+
+@pytest.mark.parametrize("fields", [NEEDS, TEMPLATE])
+def test_a_start_that_fails_before_a_launch_has_an_id_of_its_own(fields):
+    run = Run(node("a", retryPolicy={"maxAttempts": 3}, **fields)).step()
+    state = run.state("a")
+    assert (state.status, run.launched, run.stopped) == ("Failed", [], [])
+    assert (state.execution_id, state.execution_count, state.retry_count) == ("a-1", 0, 0)
+    run.crash().rerun("a", context={"token": "x"})
+    assert run.launched == ["a-2"]
+    assert [record.execution_id for record in run.state("a").history] == ["a-1"]
+    assert run.state("a").history[0].reason == state.reason
+    assert run.ok("a-2").state("a").execution_count == 1
+
+
+def test_a_retry_that_cannot_start_has_an_id_of_its_own():
+    policy = {"maxAttempts": 2, "backoffSeconds": 5}
+    run = Run(node("a", retryPolicy=policy, **NEEDS), context={"token": 1})
+    run.step().step(run.see("a-1", AttemptPhase.RUNNING)).fail("a-1")
+    run.engine.initial_context.pop("token")  # no run can do so: the contract is met or it is not
+    run.crash().later(5)
+    state = run.state("a")
+    assert (run.stands("a"), state.execution_id) == ("Failed InputContract", "a-2")
+    assert (state.execution_count, state.started_at, state.duration_seconds) == (1, None, None)
+
+
+def test_a_conditional_that_cannot_be_evaluated_has_run():
+    cases = [{"when": "context.size > 1", "value": "large"}]
+    run = Run({"id": "a", "type": "conditional", "cases": cases}).step()
+    assert run.stands("a") == "Failed ConditionError"
+    assert (run.state("a").execution_id, run.state("a").execution_count) == ("a-1", 1)
+    run.rerun("a", context={"size": 2})
+    assert (run.stands("a"), run.state("a").execution_id) == ("Completed", "a-2")
+
+
+def test_what_runs_under_the_id_of_a_start_that_failed_is_stopped():
+    """A predecessor launched it, before the context was edited, and could not write so."""
+    run = Run(node("a", **NEEDS)).step().crash()
+    run.step(run.see("a-1", AttemptPhase.RUNNING))
+    assert (run.stands("a"), run.stopped) == ("Failed InputContract", ["a-1"])
+    run.step(run.see("a-1", AttemptPhase.GONE)).rerun("a", context={"token": "x"})
+    assert run.launched == ["a-2"]
+    run.crash().step(run.see("a-1", AttemptPhase.RUNNING))
+    assert "a-1" in run.stopped
+
+
+def test_a_start_that_failed_without_an_id_in_an_earlier_version_is_run_again():
+    run = Run(node("a", **NEEDS)).step()
+    state = run.state("a")
+    state.execution_id, state.cancelled_launches = None, 0
+    run.crash().rerun("a", context={"token": "x"})
+    assert run.launched == ["a-1"]
+    assert run.state("a").history == []
