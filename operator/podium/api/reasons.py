@@ -105,7 +105,7 @@ class NodeReason(StrEnum):
     """The Pod's image is being pulled, or its container made."""
 
     JUDGING = "Judging"
-    """Its output is being checked against outputContract."""
+    """A contract, a condition or a template of it is being checked, which takes a while."""
 
     # It was decided without running.
     NO_CASE = "NoCase"

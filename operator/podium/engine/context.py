@@ -18,7 +18,7 @@ _UNDONE = (NodeStatus.SKIPPED, NodeStatus.FAILED, NodeStatus.CANCELLED)
 
 
 class InputError(PodiumError, ValueError):
-    """The input of a node does not meet its contract; the message lists all that is wrong."""
+    """The input of a node cannot be resolved."""
 
 
 class _Context(Mapping[str, Any]):
@@ -165,12 +165,14 @@ def edge_scope(
 
 @dataclass(frozen=True, slots=True)
 class NodeInput:
-    """A node's input, checked."""
+    """A node's input, not checked yet."""
 
     document: dict[str, Any]
     """What PODIUM_INPUT holds."""
-    waived: list[str]
-    """Required fields that nothing can provide because their node did not complete."""
+    resolved: dict[str, Any] | None
+    """What its contract is about; None: it has none."""
+    undone: frozenset[str]
+    """Ancestors whose output nothing can provide: the contract does not demand it."""
     omitted: int
     """How many farther ancestors' outputs are not handed over."""
 
@@ -184,11 +186,11 @@ def node_input(
     completed: Mapping[str, Any],
     context: Mapping[str, Any],
 ) -> NodeInput:
-    """Resolve a node's input and check it against its contract.
+    """Resolve a node's input.
 
     `completed` holds the outputs of the Completed nodes of `states`: hundreds of them may be handed
-    over, and to look each state up would cost more than all the rest. Raises `InputError` if the
-    contract is not met.
+    over, and to look each state up would cost more than all the rest. Raises `InputError` if what
+    an edge maps is not there.
     """
     visible = plan.nearest(node.id)
     if node.wanted:
@@ -200,27 +202,12 @@ def node_input(
         ]
     outputs = {name: completed[name] for name in visible if name in completed}
     mapped = _mapped(plan, node, states)
-    contract = node.definition.input_contract
-    waived: list[str] = []
-    if contract is not None:
+    resolved, undone = None, frozenset[str]()
+    if node.definition.input_contract is not None:
         resolved = {**context, **outputs, **mapped}
         # Skipped, Failed or Cancelled and let pass by the join, or (OneSuccess) not there yet:
         # what nothing can provide is not demanded (semantics.md 3).
-        undone = set(visible) - outputs.keys()
-        verdict = contracts.check_input(
-            resolved,
-            required_fields=node.required_fields,
-            schema=contract.schema_,
-            waived=undone,
-        )
-        if not verdict.ok:
-            raise InputError("; ".join(str(breach) for breach in verdict.breaches))
-        waived = [
-            f"{field}: not demanded, because {field.split('.')[0]} is"
-            f" {states[field.split('.')[0]].status.value}"
-            for field in verdict.waived
-            if field.split(".")[0] in states
-        ]
+        undone = frozenset(visible) - outputs.keys()
     document = {
         "workflowId": plan.workflow_id,
         "runId": info.uid,
@@ -232,7 +219,7 @@ def node_input(
         "artifacts": {},
         "metadata": plan.spec.metadata,
     }
-    return NodeInput(document, waived, plan.dag.visible_count(node.id) - len(visible))
+    return NodeInput(document, resolved, undone, plan.dag.visible_count(node.id) - len(visible))
 
 
 def _delivered(node: PlanNode, context: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def _judge(
         is_own_threshold=threshold.is_own,
         quality_field=contract.quality_field if contract is not None else "quality_score",
     )
-    verdict = answer(question) if is_small(question) else run.verdicts.ask(question)
+    verdict = answer(question) if is_small(question) else run.questions.verdicts.ask(question)
     if verdict is not None:
         _accept(run, queue, node, output, verdict, at)
         return

@@ -54,7 +54,7 @@ class Engine:
     ) -> None:
         self._run = RunState(plan, info, context, status)
         if verdicts is not None:
-            self._run.verdicts = verdicts
+            self._run.questions.verdicts = verdicts
         self._queue = ReadyQueue(self._run)
         self._joins = Joins(self._run, self._queue)
         self._reruns = Reruns(self._run, self._queue, self._joins)
@@ -154,6 +154,7 @@ class Engine:
         if run.status.started_at is None and (control.cancel or not control.suspend):
             begin(run, queue, joins)
         unexpected += self._observe(observations)
+        joins.propagate()
         if control.cancel:
             cancel_pending(run, NodeReason.RUN_CANCELLED, "the run was cancelled")
         expire(run, queue, joins)

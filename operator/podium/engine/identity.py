@@ -90,5 +90,4 @@ def _references(node: Node, incoming: Iterable[Edge]) -> Iterator[expressions.Re
         if condition is not None:
             yield from expressions.parse(condition).references
     for source in kinds.of(node).expressions(node):
-        parse = expressions.parse_template if source.is_template else expressions.parse
-        yield from parse(source.text).references
+        yield from source.references

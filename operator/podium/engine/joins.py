@@ -1,10 +1,11 @@
 """Joins: what the ends of nodes make of the nodes behind them (semantics.md 3)."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
+from typing import Any
 
 from podium import expressions
 from podium.api.reasons import NodeReason
@@ -16,6 +17,7 @@ from podium.engine.plan import PlanEdge, PlanNode
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
 from podium.engine.trigger_rules import EdgeCounts, Verdict, verdict
+from podium.engine.verdicts import SMALL_STEPS, ConditionQuestion, read_by
 
 __all__ = ["HOLD_SECONDS", "EdgeState", "Joins"]
 
@@ -72,7 +74,7 @@ class Joins:
     def decide_edge(self, edge: PlanEdge) -> bool:
         """Decide an edge whose source has ended, for a target that is not decided yet.
 
-        Returns whether it was decided now.
+        Returns whether there is something new for its target.
         """
         nodes = self._run.status.nodes
         if nodes[edge.target].status not in (NodeStatus.PENDING, NodeStatus.WAITING):
@@ -83,6 +85,8 @@ class Joins:
         if not source.status.ended or self._may_still_run(edge.source, source):
             return False
         state = self._edge_state(edge, source)
+        if state is None:
+            return True  # its target shows what it waits for
         self._edges[edge.index] = state
         join = self._joins[edge.target]
         join.counts[state.value] += 1
@@ -116,7 +120,8 @@ class Joins:
             join.counts[state.value] -= 1
             join.conditional -= edge.condition is not None
 
-    def _edge_state(self, edge: PlanEdge, source: NodeState) -> EdgeState:
+    def _edge_state(self, edge: PlanEdge, source: NodeState) -> EdgeState | None:
+        """Return what an edge says; None: its condition is being judged."""
         run = self._run
         match source.status:
             case NodeStatus.COMPLETED:
@@ -129,12 +134,14 @@ class Joins:
                     run.plan, run.info, edge, status.nodes, run.context, status.started_at
                 )
                 try:
-                    holds = expressions.evaluate_condition(edge.condition, scope)
+                    holds = self._holds(edge.target, edge.condition, scope, edge.index)
                 except expressions.ExpressionError as error:
                     self._broken[edge.index] = (
                         f"condition of the edge {edge.source} → {edge.target}: {error}"
                     )
                     return EdgeState.BROKEN
+                if holds is None:
+                    return None
                 return EdgeState.ACTIVE if holds else EdgeState.ABSENT
             case NodeStatus.FAILED:
                 definition = run.plan.nodes[edge.source].definition
@@ -145,13 +152,47 @@ class Joins:
             case _:
                 return EdgeState.FAILED
 
+    def _holds(
+        self,
+        node: str,
+        condition: expressions.Expression,
+        scope: Mapping[str, Any],
+        edge: int | None = None,
+    ) -> bool | None:
+        """Return whether a condition of a node, or of an edge to it, holds; None: said later.
+
+        Raises `ExpressionError`.
+        """
+        try:
+            with expressions.Fuel(SMALL_STEPS):
+                return expressions.evaluate_condition(condition, scope)
+        except expressions.OutOfFuelError:
+            questions = self._run.questions
+        question = ConditionQuestion(
+            number=questions.next_number(),
+            node=node,
+            execution=self._run.next_execution(node),
+            edge=edge,
+            condition=condition.source,
+            scope=read_by(condition.references, scope),
+        )
+        answer = questions.ask(question)
+        return None if answer is None else answer.holds()
+
     # Decisions
 
     def propagate(self) -> None:
-        """Decide whatever follows from the nodes that have ended."""
-        ended = self._run.ended
-        while ended:
-            self.decide(self._propagate_end(ended.popleft()))
+        """Decide whatever follows from the nodes that have ended, and from answers."""
+        ended, changed = self._run.ended, self._run.questions.changed
+        while ended or changed:
+            if ended:
+                self.decide(self._propagate_end(ended.popleft()))
+                continue
+            node = self._run.plan.nodes.get(changed.popleft())
+            if node is not None:
+                for index in node.incoming:
+                    self.decide_edge(self._run.plan.edges[index])
+                self.decide([node.id])
 
     def _propagate_end(self, node: str) -> list[str]:
         """Decide the outgoing edges of a node that has ended; return the targets to decide."""
@@ -181,8 +222,7 @@ class Joins:
             if status is NodeStatus.READY and node.condition is not None:
                 status, reason, message = self._own_condition(node)
             if status is NodeStatus.WAITING:
-                if before is not NodeStatus.WAITING:
-                    run.transition(name, NodeStatus.WAITING)
+                self._wait(name)
             elif status is NodeStatus.READY:
                 run.transition(name, NodeStatus.READY)
                 self._queue.add(name)
@@ -190,12 +230,27 @@ class Joins:
                 finish_without_execution(run, name, status, reason, message)
                 waiting.extend(self._propagate_end(name))
 
+    def _wait(self, node: str) -> None:
+        """Let a node wait for what is before it, or for a condition that is being judged."""
+        run = self._run
+        state = run.status.nodes[node]
+        reason, message = "", ""
+        if run.questions.is_pending(node):
+            reason, message = NodeReason.JUDGING.value, "a condition is being evaluated"
+        if state.status is not NodeStatus.WAITING:
+            run.transition(node, NodeStatus.WAITING, reason, message)
+        elif state.reason != reason:
+            run.touch(node)
+            state.reason, state.message = reason, message
+
     def _own_condition(self, node: PlanNode) -> tuple[NodeStatus, str, str]:
         assert node.condition is not None  # noqa: S101 - for the type checker
         try:
-            holds = expressions.evaluate_condition(node.condition, self._run.node_scope(node.id))
+            holds = self._holds(node.id, node.condition, self._run.node_scope(node.id))
         except expressions.ExpressionError as error:
             return NodeStatus.FAILED, NodeReason.CONDITION_ERROR, f"condition: {error}"
+        if holds is None:
+            return NodeStatus.WAITING, "", ""
         if holds:
             return NodeStatus.READY, "", ""
         return NodeStatus.SKIPPED, NodeReason.CONDITION_FALSE, node.condition.source

@@ -3,7 +3,7 @@
 from podium import expressions, kinds
 from podium.api.reasons import EventReason, NodeReason
 from podium.dag import NEAREST
-from podium.engine.context import InputError, node_input
+from podium.engine.context import InputError, NodeInput, node_input
 from podium.engine.decisions import begin_without_program, carry_out, view_of
 from podium.engine.joins import Joins
 from podium.engine.model import EventType, Launch
@@ -11,6 +11,14 @@ from podium.engine.outcomes import fail, fail_unstarted
 from podium.engine.plan import PlanNode
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
+from podium.engine.verdicts import (
+    SMALL_STEPS,
+    InputQuestion,
+    KindQuestion,
+    answer,
+    is_small,
+    read_by,
+)
 
 __all__ = ["launch_ready"]
 
@@ -29,15 +37,19 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
         given = node_input(
             run.plan, run.info, node, execution, run.status.nodes, run.outputs, run.context
         )
+        checked = _check_input(run, node, execution, given)
+        decision = None if checked is None else _decide(run, node)
     except InputError as problem:
         fail_unstarted(run, queue, node.id, NodeReason.INPUT_CONTRACT, str(problem))
         return
-    try:
-        decision = node.kind.start(view_of(run, node))
     except expressions.ExpressionError as error:
         _fail_start(run, queue, node, str(error))
         return
-    warnings = [f"requiredFields: {waived}" for waived in given.waived]
+    if checked is None or decision is None:
+        what = "input is being checked" if checked is None else "expressions are being evaluated"
+        _wait(run, node.id, f"its {what}")
+        return
+    warnings = [f"requiredFields: {waived}" for waived in checked]
     if isinstance(decision, kinds.Launch):
         warnings += decision.warnings
     if warnings != state.warnings:
@@ -58,6 +70,70 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
         return
     begin_without_program(run, queue, node)
     carry_out(run, queue, node, decision, run.now)
+
+
+def _check_input(
+    run: RunState, node: PlanNode, execution: str, given: NodeInput
+) -> list[str] | None:
+    """Check an input against its contract, and return what was waived; None: said later.
+
+    Raises `InputError`, whose message lists all that is wrong.
+    """
+    contract = node.definition.input_contract
+    if contract is None or given.resolved is None:
+        return []
+    question = InputQuestion(
+        number=run.questions.next_number(),
+        node=node.id,
+        execution=execution,
+        resolved=given.resolved,
+        required_fields=node.required_fields,
+        schema=contract.schema_,
+        waived=given.undone,
+    )
+    said = answer(question) if is_small(question) else run.questions.ask(question)
+    if said is None:
+        return None
+    verdict = said.input()
+    if not verdict.ok:
+        raise InputError("; ".join(str(breach) for breach in verdict.breaches))
+    states = run.status.nodes
+    return [
+        f"{field}: not demanded, because {source} is {states[source].status.value}"
+        for field, source in ((waived, waived.split(".")[0]) for waived in verdict.waived)
+        if source in states
+    ]
+
+
+def _decide(run: RunState, node: PlanNode) -> kinds.Decision | None:
+    """Have the kind decide about the start; None: said later. Raises `ExpressionError`."""
+    view = view_of(run, node)
+    try:
+        with expressions.Fuel(SMALL_STEPS):
+            return node.kind.start(view)
+    except expressions.OutOfFuelError:
+        read = [
+            reference
+            for source in node.kind.expressions(node.definition)
+            for reference in source.references
+        ]
+    question = KindQuestion(
+        number=run.questions.next_number(),
+        node=node.id,
+        execution=view.execution,
+        definition=view.node,
+        scope=read_by(read, view.scope),
+        now=view.now,
+        is_recorded=view.is_recorded,
+    )
+    said = run.questions.ask(question)
+    return None if said is None else said.decision()
+
+
+def _wait(run: RunState, node: str, message: str) -> None:
+    """Show that a node waits for an answer: it starts once that has come."""
+    state = run.touch(node)
+    state.reason, state.message = NodeReason.JUDGING.value, message
 
 
 def _fail_start(run: RunState, queue: ReadyQueue, node: PlanNode, message: str) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from podium.contracts import OutputVerdict
+from podium.engine.verdicts import Answer
 from podium.kinds import JobShape
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class AttemptPhase(StrEnum):
     REFUSED = "Refused"
     """It could not be created for now (quota, throttling); tried again after `retry_after`."""
     JUDGED = "Judged"
-    """Its output, which was handed over before, was checked: `verdict` says how it stands."""
+    """A question about it was answered (`podium.engine.verdicts`): `verdict` is the answer."""
     GONE = "Gone"
     """Nothing of it runs any more, after a Stop."""
 
@@ -110,8 +111,8 @@ class Observation:
     details: Mapping[str, Any] = field(default_factory=dict)
     idle: bool = False
     """Of one that waits: whether nothing of it runs any more, though it may have started before."""
-    verdict: OutputVerdict | None = None
-    """Of one that was judged."""
+    verdict: OutputVerdict | Answer | None = None
+    """Of one that was judged: the verdict on its output, or the answer to another question."""
     own: bool = False
     """Whether a disruption was the shell's own doing: it neither counts nor waits."""
 

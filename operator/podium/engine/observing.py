@@ -14,18 +14,24 @@ from podium.engine.model import LONG_WAIT_SECONDS, AttemptPhase, EventType, Obse
 from podium.engine.outcomes import disrupt, fail
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import USUAL_WAITS, RunState
+from podium.engine.verdicts import Answer
 
 __all__ = ["ON_PHASE", "observe", "stop_former", "stop_unknown"]
 
 _OF_AN_EXECUTION = ("started_at", "completed_at", "duration_seconds", "deadline", "error")
 _LIVE = (AttemptPhase.LAUNCHED, AttemptPhase.WAITING, AttemptPhase.RUNNING)
+_ENDS = frozenset({*AttemptPhase} - {*_LIVE, AttemptPhase.JUDGED})
+"""Of one that was stopped, they say that it is gone."""
 
 
 def observe(run: RunState, queue: ReadyQueue, seen: Observation) -> bool:
     """Take in one observation; False: it is of an execution that the run does not expect."""
     executions = run.executions
+    if isinstance(seen.verdict, Answer):
+        _answered(run, queue, seen.node, seen.verdict)
+        return True
     is_stopping = executions.is_stopping(seen.node, seen.execution_id)
-    if seen.phase is AttemptPhase.GONE or (is_stopping and seen.phase not in _LIVE):
+    if seen.phase is AttemptPhase.GONE or (is_stopping and seen.phase in _ENDS):
         _gone(run, queue, seen.node, seen.execution_id)
         return True
     if is_stopping:
@@ -47,6 +53,20 @@ def observe(run: RunState, queue: ReadyQueue, seen: Observation) -> bool:
         return True  # its program has ended
     ON_PHASE[seen.phase](run, queue, seen, state)
     return True
+
+
+def _answered(run: RunState, queue: ReadyQueue, node: str, answer: Answer) -> None:
+    """Take in the answer to a question about a node that has not started; it goes on."""
+    state = run.known(node)
+    if state is None or not run.questions.take(node, answer):
+        return
+    if state.status in (NodeStatus.READY, NodeStatus.RUNNING):
+        if state.reason == NodeReason.JUDGING:
+            run.touch(node)
+            state.reason = state.message = ""
+        queue.add(node)
+    else:
+        run.questions.changed.append(node)
 
 
 # Executions that should not be there
@@ -220,7 +240,7 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
 
 
 def _judged(run: RunState, queue: ReadyQueue, seen: Observation, _: NodeState) -> None:
-    if seen.verdict is not None:
+    if isinstance(seen.verdict, contracts.OutputVerdict):
         conclude(run, queue, run.plan.nodes[seen.node], seen.verdict)
 
 

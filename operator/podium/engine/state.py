@@ -15,8 +15,8 @@ from podium.engine.executions import Executions, execution_number
 from podium.engine.history import edited_context
 from podium.engine.model import Action, Emit, EventType, Launch, RunInfo, Stop
 from podium.engine.plan import Plan
+from podium.engine.questions import Questions
 from podium.engine.transitions import TRANSITIONS
-from podium.engine.verdicts import InlineVerdicts, Verdicts
 
 __all__ = ["Changes", "Judging", "RunState"]
 
@@ -73,7 +73,7 @@ class RunState:
         self.ended: deque[str] = deque()
         """Nodes that have ended and whose outgoing edges are not decided yet."""
         self.executions = Executions()
-        self.verdicts: Verdicts = InlineVerdicts()
+        self.questions = Questions()
         self.judging: dict[str, Judging] = {}
         """Nodes whose output is being checked. Lost in a crash: the shell reports the end again."""
         self.knows_what_runs = False
@@ -89,6 +89,7 @@ class RunState:
     def load(self, plan: Plan) -> None:
         """Rebuild the counters from a plan and the status."""
         self.plan = plan
+        self.questions.drop_all()
         self.context = edited_context(
             self.initial_context, self.status.context_edits, constants=plan.spec.constants
         )
@@ -146,6 +147,8 @@ class RunState:
             if state.waits_until is not None:
                 state.waits_until = None
             self.judging.pop(node, None)
+        if status is not NodeStatus.WAITING:
+            self.questions.drop(node)
         if status.ended:
             if state.deadline is not None:
                 state.deadline = None

@@ -1,19 +1,39 @@
-"""Verdicts: whether an output meets its contract, which may take long to say.
+"""Verdicts: what may take long to say of a node, because a user wrote it.
 
-A schema is whatever a user wrote: checking a value against it may take seconds. What is small for
-certain is answered at once. Anything else goes through a port, `Verdicts`: it answers at once too,
-or returns None and has the answer given to `Engine.step` later, as an observation in the phase
-Judged. Until then the node is Running with the reason Judging.
+A schema, a condition or a template may take seconds. What is small for certain is answered at once.
+Anything else goes through a port, `Verdicts`: it answers at once too, or returns None and has the
+answer given to `Engine.step` later, as an observation in the phase Judged. Until then the node
+stands where it is (WaitingForDependencies, Ready or Running) with the reason Judging.
+
+A question holds all that its answer depends on, as plain data: it can be asked of another process.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol, overload
 
-from podium import contracts
+from podium import contracts, expressions, kinds
+from podium.api.workflow import Node
 
-__all__ = ["InlineVerdicts", "OutputQuestion", "Verdicts", "answer", "is_small"]
+__all__ = [
+    "SMALL_STEPS",
+    "Answer",
+    "ConditionQuestion",
+    "InlineVerdicts",
+    "InputQuestion",
+    "KindQuestion",
+    "OutputQuestion",
+    "Question",
+    "StartQuestion",
+    "Verdicts",
+    "answer",
+    "is_small",
+    "read_by",
+]
 
+SMALL_STEPS = 1_000
+"""Steps of evaluations that are made at once: about a millisecond."""
 SMALL_OUTPUT = 64
 """Values (of lists and mappings, all counted) that are checked at once, whatever they are."""
 SMALL_SCHEMA = 64
@@ -42,42 +62,215 @@ class OutputQuestion:
     quality_field: str
 
 
+@dataclass(frozen=True, slots=True)
+class InputQuestion:
+    """Whether an input meets its contract."""
+
+    number: int = field(compare=False)
+    node: str
+    execution: str
+    resolved: Mapping[str, Any]
+    required_fields: tuple[str, ...]
+    schema: Mapping[str, Any] | None
+    waived: frozenset[str]
+
+    @property
+    def about(self) -> str:
+        """What is asked about the node."""
+        return "input"
+
+
+@dataclass(frozen=True, slots=True)
+class KindQuestion:
+    """What the kind of a node decides about its start: its cases, the templates of its config."""
+
+    number: int = field(compare=False)
+    node: str
+    execution: str
+    definition: Node
+    scope: Mapping[str, Any]
+    """What its expressions read (`read_by`)."""
+    now: float = field(compare=False)
+    is_recorded: bool
+
+    @property
+    def about(self) -> str:
+        """What is asked about the node."""
+        return "start"
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionQuestion:
+    """Whether a condition holds, of a node or of an edge to it."""
+
+    number: int = field(compare=False)
+    node: str
+    execution: str
+    edge: int | None
+    """The edge's index; None: the node's own condition."""
+    condition: str
+    scope: Mapping[str, Any]
+    """What it reads (`read_by`)."""
+
+    @property
+    def about(self) -> str:
+        """What is asked about the node."""
+        return "condition" if self.edge is None else f"edge {self.edge}"
+
+
+StartQuestion = InputQuestion | KindQuestion | ConditionQuestion
+"""About a node that has not started."""
+Question = OutputQuestion | StartQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a `StartQuestion`: a value of the type that it asks for, or why there is none.
+
+    Those are a verdict on the input, what the kind decided, and whether the condition holds.
+    """
+
+    question: int
+    """The question's number."""
+    value: contracts.InputVerdict | kinds.Decision | bool | None = None
+    error: str | None = None
+
+    def input(self) -> contracts.InputVerdict:
+        """Return the verdict on an input."""
+        if not isinstance(self.value, contracts.InputVerdict):
+            raise TypeError(f"not a verdict on an input: {self.value!r:.200}")
+        return self.value
+
+    def decision(self) -> kinds.Decision:
+        """Return what a kind decided. Raises `ExpressionError` if it could not."""
+        value = self._value()
+        if not isinstance(value, kinds.Decision):
+            raise TypeError(f"not a decision: {value!r:.200}")
+        return value
+
+    def holds(self) -> bool:
+        """Return whether a condition holds. Raises `ExpressionError` if that cannot be said."""
+        value = self._value()
+        if not isinstance(value, bool):
+            raise TypeError(f"not the value of a condition: {value!r:.200}")
+        return value
+
+    def _value(self) -> object:
+        if self.error is not None:
+            raise expressions.ExpressionError(self.error)
+        return self.value
+
+
 class Verdicts(Protocol):
     """Answers questions that may take long."""
 
-    def ask(self, question: OutputQuestion) -> contracts.OutputVerdict | None:
-        """Return the verdict; None: it comes later, as an observation in the phase Judged."""
+    @overload
+    def ask(self, question: OutputQuestion) -> contracts.OutputVerdict | None: ...
+    @overload
+    def ask(self, question: StartQuestion) -> Answer | None: ...
+    def ask(self, question: Question) -> contracts.OutputVerdict | Answer | None:
+        """Return the answer; None: it comes later, as an observation in the phase Judged."""
         ...
 
 
 class InlineVerdicts:
     """Answers at once, however long it takes."""
 
-    def ask(self, question: OutputQuestion) -> contracts.OutputVerdict | None:
-        """Return the verdict."""
+    @overload
+    def ask(self, question: OutputQuestion) -> contracts.OutputVerdict: ...
+    @overload
+    def ask(self, question: StartQuestion) -> Answer: ...
+    def ask(self, question: Question) -> contracts.OutputVerdict | Answer:
+        """Return the answer."""
         return answer(question)
 
 
-def answer(question: OutputQuestion) -> contracts.OutputVerdict:
-    """Check an output against its contract."""
-    return contracts.check_output(
-        question.output,
-        produces=question.produces,
-        schema=question.schema,
-        quality_threshold=question.quality_threshold,
-        own_threshold=question.is_own_threshold,
-        quality_field=question.quality_field,
+@overload
+def answer(question: OutputQuestion) -> contracts.OutputVerdict: ...
+@overload
+def answer(question: StartQuestion) -> Answer: ...
+def answer(question: Question) -> contracts.OutputVerdict | Answer:
+    """Answer a question, however long it takes."""
+    match question:
+        case OutputQuestion():
+            return contracts.check_output(
+                question.output,
+                produces=question.produces,
+                schema=question.schema,
+                quality_threshold=question.quality_threshold,
+                own_threshold=question.is_own_threshold,
+                quality_field=question.quality_field,
+            )
+        case InputQuestion():
+            verdict = contracts.check_input(
+                question.resolved,
+                required_fields=question.required_fields,
+                schema=question.schema,
+                waived=question.waived,
+            )
+            return Answer(question.number, verdict)
+        case KindQuestion() | ConditionQuestion():
+            try:
+                return Answer(question.number, _evaluated(question))
+            except expressions.ExpressionError as error:
+                return Answer(question.number, error=str(error))
+
+
+def _evaluated(question: KindQuestion | ConditionQuestion) -> kinds.Decision | bool:
+    if isinstance(question, ConditionQuestion):
+        condition = expressions.parse(question.condition)
+        return expressions.evaluate_condition(condition, question.scope)
+    view = kinds.NodeView(
+        node=question.definition,
+        execution=question.execution,
+        names=lambda: question.scope,
+        now=question.now,
+        is_recorded=question.is_recorded,
     )
+    return kinds.of(question.definition).start(view)
 
 
-def is_small(question: OutputQuestion) -> bool:
-    """Return whether the answer certainly takes less than a millisecond or so."""
-    if question.schema is None:
-        return len(question.produces) <= SMALL_SCHEMA
-    return (
-        _is_within(question.schema, SMALL_SCHEMA)
-        and _is_within(question.output, SMALL_OUTPUT)
-        and not _is_costly(question.schema)
+def read_by(
+    references: Iterable[expressions.Reference], scope: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return what is read of a scope, as plain data; a missing value stays missing."""
+    found: dict[str, dict[str, Any]] = {}
+    whole: set[str] = set()
+    for reference in references:
+        root, keys = str(reference.path[0]), reference.path[1:]
+        if root not in scope or root in whole:
+            continue
+        if keys:
+            with suppress(KeyError):
+                found.setdefault(root, {})[str(keys[0])] = scope[root][keys[0]]
+        else:
+            whole.add(root)
+            found[root] = dict(scope[root])
+    return found
+
+
+# What is small
+
+
+def is_small(question: OutputQuestion | InputQuestion) -> bool:
+    """Return whether the answer certainly takes less than a millisecond or so.
+
+    What expressions take is not known before: they are given `SMALL_STEPS` to try.
+    """
+    if isinstance(question, OutputQuestion):
+        return _is_small(question.output, question.produces, question.schema)
+    return _is_small(question.resolved, question.required_fields, question.schema)
+
+
+def _is_small(
+    value: Mapping[str, Any], fields: Sequence[str], schema: Mapping[str, Any] | None
+) -> bool:
+    if len(fields) > SMALL_SCHEMA:
+        return False
+    return schema is None or (
+        _is_within(schema, SMALL_SCHEMA)
+        and _is_within(value, SMALL_OUTPUT)
+        and not _is_costly(schema)
     )
 
 

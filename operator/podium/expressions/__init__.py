@@ -38,6 +38,7 @@ from podium.expressions.errors import (
     LimitExceededError,
     MissingValueError,
 )
+from podium.expressions.fuel import Fuel, OutOfFuelError
 from podium.expressions.limits import MAX_CHARACTERS, MAX_STEPS
 from podium.expressions.parser import Expression, evaluate_condition, parse
 from podium.expressions.references import Reference
@@ -54,8 +55,10 @@ __all__ = [
     "Expression",
     "ExpressionError",
     "ExpressionSyntaxError",
+    "Fuel",
     "LimitExceededError",
     "MissingValueError",
+    "OutOfFuelError",
     "Reference",
     "Template",
     "evaluate_condition",

@@ -10,6 +10,7 @@ from podium.expressions.errors import (
     LimitExceededError,
     MissingValueError,
 )
+from podium.expressions.fuel import FUEL, OutOfFuelError
 from podium.expressions.functions import CALLS, WALKING, as_number, is_number, is_scalar, kind_of
 from podium.expressions.limits import (
     MAX_BITS,
@@ -33,12 +34,21 @@ class Evaluation:
     def __init__(self, scope: Mapping[str, Any]) -> None:
         self.scope = scope
         self.steps = 0
+        self.fuel = FUEL.get()
+        self.most = MAX_STEPS if self.fuel is None else min(MAX_STEPS, self.fuel.left)
 
     def spend(self, steps: int = 1) -> None:
         """Take steps before they are made. One is about ten items or a thousand characters."""
-        if self.steps + steps > MAX_STEPS:
+        if self.steps + steps > self.most:
+            if self.most < MAX_STEPS:
+                raise OutOfFuelError
             raise LimitExceededError(f"the expression takes more than {MAX_STEPS} steps")
         self.steps += steps
+
+    def close(self) -> None:
+        """Take what was spent from the fuel, if there is any."""
+        if self.fuel is not None:
+            self.fuel.left -= self.steps
 
     def value(self, node: ast.expr) -> Any:
         """Return the value of an expression."""

@@ -29,12 +29,15 @@ class Expression:
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """Return its value over `scope`, the values of the root names.
 
-        Raises `EvaluationError` or one of its kinds.
+        Raises `EvaluationError` or one of its kinds; `OutOfFuelError` where fuel bounds it.
         """
+        evaluation = Evaluation(scope)
         try:
-            return finite(Evaluation(scope).value(self.tree), "the result")
+            return finite(evaluation.value(self.tree), "the result")
         except RecursionError:
             raise LimitExceededError("the values are nested too deep") from None
+        finally:
+            evaluation.close()
 
 
 @lru_cache(maxsize=4096)

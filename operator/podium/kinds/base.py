@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from podium import contracts
+from podium import contracts, expressions
 from podium.api.problems import Path, Problem
 from podium.api.workflow import Node
 
@@ -40,6 +40,12 @@ class Source:
     """Where it stands, from the node on."""
     text: str
     is_template: bool = False
+
+    @property
+    def references(self) -> tuple[expressions.Reference, ...]:
+        """What it reads."""
+        parse = expressions.parse_template if self.is_template else expressions.parse
+        return parse(self.text).references
 
 
 @dataclass(frozen=True, slots=True)

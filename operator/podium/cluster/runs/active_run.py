@@ -77,6 +77,8 @@ class ActiveRun:
     """Names of an execution's Jobs, in the order of its restarts."""
     dirty: set[str] = field(default_factory=set)
     """Jobs of which something changed."""
+    unrecorded: set[str] = field(default_factory=set)
+    """Jobs that were looked at before the engine recorded their execution, or how it ended."""
     launch_results: list[Observation] = field(default_factory=list)
     """What became of launches, for the next turn."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -58,11 +58,18 @@ class ObservationBatch:
     def commit(self) -> None:
         """Note what may be done once the status is written, for what the engine has taken in.
 
-        What it has not must stay as it is: it will be launched, and looked at again.
+        What it has not must stay as it is. It is looked at again once the engine has: it will be
+        launched, or its output is being judged.
         """
-        engine, after = self._run.engine, self._run.after_write
+        run = self._run
+        engine, after = run.engine, run.after_write
+        for name in [each for each in run.unrecorded if self._is_recorded(each)]:
+            run.unrecorded.discard(name)
+            run.dirty.add(name)
+            run.wake()
         for update in self._updates:
             if not engine.has_recorded_execution(update.node, update.execution):
+                run.unrecorded.add(update.job)
                 continue
             if update.remove:
                 after.remove.add(update.job)
@@ -75,6 +82,12 @@ class ObservationBatch:
                 succeeded = update.succeeded and said is not False
                 after.outcomes[update.job] = succeeded or after.outcomes.get(update.job, False)
             after.disrupted_pods += update.disrupted_pods
+
+    def _is_recorded(self, job: str) -> bool:
+        execution = self._run.executions.get(job)
+        return execution is None or self._run.engine.has_recorded_execution(
+            execution.node, execution.id
+        )
 
 
 class JobObserver:

@@ -11,6 +11,7 @@ from tests.unit.cluster import support
 from tests.unit.cluster.runs.world import ENDED, NAME, POLICY, QUOTA, SCHEDULED, World
 from tests.unit.cluster.support import RUN_UID, condition, running, terminated
 from tests.unit.engine.support import node
+from tests.unit.engine.verdicts_test import COSTLY, Judged
 
 # After a crash
 
@@ -26,6 +27,31 @@ async def test_a_pod_that_was_not_made_is_made(world):
     assert not world.run.making
     await world.turn()
     assert world.stands() == "Running Scheduling"
+
+
+async def test_a_job_is_looked_at_again_once_the_output_of_its_node_was_judged(world):
+    """No watch says anything more of it: it ended before its outcome was known."""
+    paper = Judged(node("a", outputContract={"schema": COSTLY}))
+    world.paper = paper
+    world.begin()
+    await world.start()
+    done = terminated(0, "Completed", message='{"v": "aaa"}')
+    pod = support.pod(SCHEDULED, phase="Succeeded", state=done)
+    world.change(world.pod, status=pod["status"])
+    await world.turn()
+    assert world.stands() == "Running Judging"
+    assert not world.run.after_write.outcomes
+    await world.turn()
+    assert not world.run.dirty, "it is not looked at all the time"
+    world.wakes.clear()
+    world.run.launch_results += paper.verdicts.answers(paper)
+    await world.turn()
+    assert world.stands() == "Completed"
+    assert world.wakes
+    await world.turn()
+    assert world.run.after_write.outcomes == {NAME: True}
+    assert world.stands() == "Completed"
+    assert not world.run.dirty
 
 
 async def test_a_pod_is_supplied_once_however_often_one_looks(world):
