@@ -1,6 +1,7 @@
 """WorkflowRun: one run of a graph; its desired state and everything that happened."""
 
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -78,6 +79,21 @@ class ConditionStatus(StrEnum):
     TRUE = "True"
     FALSE = "False"
     UNKNOWN = "Unknown"
+
+
+class _Changed(ApiModel):
+    """Part of a status that the engine changes in place, many times: a field is set quickly."""
+
+    if not TYPE_CHECKING:  # a type checker would take any name for a field
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            # pydantic's own notes too which fields were set. Nothing asks that of a status: what
+            # is at its default is left out, whoever set it.
+            fields = self.__dict__
+            if name in fields:
+                fields[name] = value
+            else:
+                super().__setattr__(name, value)
 
 
 class Condition(ApiModel):
@@ -168,7 +184,7 @@ class ExecutionRecord(ApiModel):
     """The context version that its output made."""
 
 
-class NodeState(ApiModel, defer_build=False):
+class NodeState(_Changed, defer_build=False):
     """Current state of one node. Fields at their default are omitted."""
 
     status: NodeStatus
@@ -265,7 +281,7 @@ class ShardReference(ApiModel):
     """Number of nodes that it holds."""
 
 
-class WorkflowRunStatus(ApiModel):
+class WorkflowRunStatus(_Changed):
     """Observed state of a run."""
 
     phase: RunPhase

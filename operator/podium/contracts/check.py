@@ -20,7 +20,7 @@ OUTPUT_CONTRACT = "OutputContract"
 QUALITY = "QualityBelowThreshold"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InputVerdict:
     """Whether an input meets its contract."""
 
@@ -34,7 +34,7 @@ class InputVerdict:
         return not self.breaches
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutputVerdict:
     """Whether an output keeps its contract."""
 

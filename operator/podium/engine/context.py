@@ -163,7 +163,7 @@ def edge_scope(
     return _scope(plan, info, edge.source, execution, seen, nodes, started_at)  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeInput:
     """A node's input, not checked yet."""
 

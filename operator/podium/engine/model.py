@@ -1,4 +1,8 @@
-"""What goes into the engine and what comes out: observations, requests, actions."""
+"""What goes into the engine and what comes out: observations, requests, actions.
+
+Nothing changes one once it is made. Those that are made for each event are not frozen all the same:
+a frozen dataclass takes several times as long to make.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,7 +84,7 @@ class AttemptPhase(StrEnum):
     """Nothing of it runs any more, after a Stop."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Observation:
     """What a shell saw of one execution. May come late, twice, or out of order."""
 
@@ -150,7 +154,7 @@ class RestoreRequest:
 Request = RerunRequest | RestoreRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Launch:
     """Start this execution. Doing it twice must start it once."""
 
@@ -166,7 +170,7 @@ class Launch:
     """What the shell makes of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stop:
     """End this execution and report it GONE when nothing of it runs any more."""
 
@@ -182,7 +186,7 @@ class EventType(StrEnum):
     WARNING = "Warning"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Emit:
     """Tell people that something happened."""
 
@@ -192,7 +196,7 @@ class Emit:
     node: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WakeAt:
     """Call `step` again at this time, at the latest. The last one of a step counts."""
 

@@ -37,7 +37,7 @@ class Judging:
     """When the execution ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Changes:
     """What a shell has to write: nodes whose state changed, and whether run fields did."""
 
@@ -153,7 +153,8 @@ class RunState:
             if state.deadline is not None:
                 state.deadline = None
             self.executions.drop_launch(node)
-            self._spend_unrecorded(node, reason or status.value)
+            if node in self.executions.unrecorded:
+                self._spend_unrecorded(node, reason or status.value)
         return state
 
     def touch(self, node: str) -> NodeState:
@@ -189,25 +190,29 @@ class RunState:
 
     def _count(self, node: str, state: NodeState, by: int) -> None:
         """Add or take away one node in the counters."""
-        if not state.status.ended:
-            self.open += by
-        elif state.status in (NodeStatus.SKIPPED, NodeStatus.CANCELLED):
-            self.undone += by
-        if state.status is NodeStatus.RUNNING:
-            _add(self.running, node, by)
-            if self.plan.nodes[node].kind.holds_slot:
-                _add(self.slots, node, by)
-        elif state.status is NodeStatus.COMPLETED:
-            if by > 0:
-                self.outputs[node] = state.output
-            else:
-                del self.outputs[node]
-        elif (
-            state.status is NodeStatus.FAILED and not self.plan.nodes[node].definition.allow_failure
-        ) or (state.status is NodeStatus.SKIPPED and state.reason == NodeReason.UPSTREAM_FAILED):
-            _add(self.bad, node, by)
-        elif state.status is NodeStatus.CANCELLED:
-            _add(self.cancelled, node, by)
+        match state.status:
+            case NodeStatus.RUNNING:
+                self.open += by
+                _add(self.running, node, by)
+                if self.plan.nodes[node].kind.holds_slot:
+                    _add(self.slots, node, by)
+            case NodeStatus.PENDING | NodeStatus.WAITING | NodeStatus.READY:
+                self.open += by
+            case NodeStatus.COMPLETED:
+                if by > 0:
+                    self.outputs[node] = state.output
+                else:
+                    del self.outputs[node]
+            case NodeStatus.FAILED:
+                if not self.plan.nodes[node].definition.allow_failure:
+                    _add(self.bad, node, by)
+            case NodeStatus.SKIPPED:
+                self.undone += by
+                if state.reason == NodeReason.UPSTREAM_FAILED:
+                    _add(self.bad, node, by)
+            case NodeStatus.CANCELLED:
+                self.undone += by
+                _add(self.cancelled, node, by)
 
     # Actions
 
@@ -265,8 +270,10 @@ class RunState:
 
     def take_actions(self) -> list[Action]:
         """Return the actions since the last call."""
-        actions = [*self.actions, *(launch for launch, _ in self._launches.values())]
-        self.actions, self._launches = [], {}
+        actions, self.actions = self.actions, []
+        if self._launches:
+            actions += [launch for launch, _ in self._launches.values()]
+            self._launches = {}
         return actions
 
     # Changes
@@ -280,11 +287,12 @@ class RunState:
         """Return what changed since the last call, with the run's counters brought up to date."""
         changes = Changes(frozenset(self._changed), self.changed)
         if self._changed:
-            done = len(self.status.nodes) - self.open - self.undone
+            states = self.status.nodes
+            done = len(states) - self.open - self.undone
             self.status.progress = f"{done}/{len(self.plan.nodes)}"
             self.status.current = self._current()
             for node in self._changed:
-                self._note_wait(node, self.status.nodes.get(node))
+                self._note_wait(node, states.get(node))
         if changes.run:
             self.status.reason = self._reason()
         self._changed = set()
@@ -292,20 +300,25 @@ class RunState:
         return changes
 
     def _note_wait(self, node: str, state: NodeState | None) -> None:
-        is_open = state is not None and state.status in (NodeStatus.READY, NodeStatus.RUNNING)
-        if is_open and state is not None and state.reason and state.reason not in USUAL_WAITS:
-            self._held_up[node] = state.reason
-        else:
+        if (
+            state is not None
+            and (reason := state.reason)
+            and reason not in USUAL_WAITS
+            and state.status in (NodeStatus.READY, NodeStatus.RUNNING)
+        ):
+            self._held_up[node] = reason
+        elif self._held_up:
             self._held_up.pop(node, None)
 
     def _reason(self) -> str:
         """Return in one word why the run is in its phase, or what its nodes wait for."""
-        if self.status.phase is RunPhase.RUNNING and self._held_up:
+        if self.status.phase is RunPhase.RUNNING:
+            if not self._held_up:
+                return ""
             first = min(self._held_up, key=lambda node: self.plan.nodes[node].index)
             return self._held_up[first]
         known = (each for each in self.status.conditions if each.type == "Succeeded")
-        reason = next((each.reason for each in known), "")
-        return "" if self.status.phase is RunPhase.RUNNING else reason
+        return next((each.reason for each in known), "")
 
     def _current(self) -> str:
         first = heapq.nsmallest(3, self.running, key=lambda node: self.plan.nodes[node].index)

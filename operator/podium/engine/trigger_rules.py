@@ -23,7 +23,7 @@ class Verdict(Enum):
     NO_FAILED_EDGE = NodeReason.NO_FAILED_EDGE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EdgeCounts:
     """How many incoming edges of a node are in which state."""
 

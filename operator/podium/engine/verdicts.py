@@ -48,7 +48,7 @@ _COSTLY = frozenset(
 """Keywords whose cost is more than that of one look at each value."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutputQuestion:
     """Whether an output meets its contract. All that the answer depends on is here."""
 

@@ -1,4 +1,8 @@
-"""What a kind of node is: the questions that it answers, and the decisions that it may take."""
+"""What a kind of node is: the questions that it answers, and the decisions that it may take.
+
+Views and decisions are made for each start and each end of a node. Nothing changes one; they are
+not frozen because that takes several times as long to make.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -59,7 +63,7 @@ class DeclaredOutput:
     """Values that an edge from it may name as its `route`; None: it has no routes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeView:
     """What a kind knows of a node when it decides."""
 
@@ -80,7 +84,7 @@ class NodeView:
         return self.names()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Launch:
     """Have the shell start it; `finish` follows with what it handed over."""
 
@@ -90,14 +94,14 @@ class Launch:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Complete:
     """The node has its output. The engine checks it against the output contract."""
 
     output: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fail:
     """The execution failed; `is_retryable`: the retry policy decides what follows."""
 
@@ -106,7 +110,7 @@ class Fail:
     is_retryable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wait:
     """The node runs without a program; `finish` follows at `until`, if there is one."""
 
