@@ -47,7 +47,10 @@ class RunPhase(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether nothing more happens unless a node is re-run."""
-        return self in (RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELLED)
+        return self in _ENDED_PHASES
+
+
+_ENDED_PHASES = frozenset({RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELLED})
 
 
 class NodeStatus(StrEnum):

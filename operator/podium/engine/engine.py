@@ -35,6 +35,9 @@ from podium.engine.verdicts import Verdicts
 
 __all__ = ["Changes", "Engine"]
 
+_AS_IT_IS = Control()
+"""Nothing is asked of the run."""
+
 
 class Engine:
     """A run: its plan, its status, and what is derived from both.
@@ -134,7 +137,7 @@ class Engine:
         `now` is in seconds since 1970. Requests that stay unhandled (the run is suspended) must
         be given again; those that were handled are in `status.handled_requests`.
         """
-        control = control or Control()
+        control = control or _AS_IT_IS
         run, queue, joins = self._run, self._queue, self._joins
         run.now = round(now, 3)
         unexpected: list[Observation] = []
@@ -158,7 +161,7 @@ class Engine:
         if control.cancel:
             cancel_pending(run, NodeReason.RUN_CANCELLED, "the run was cancelled")
         expire(run, queue, joins)
-        unknown = [seen for seen in unexpected if not stop_former(run, seen)]
+        unknown = [seen for seen in unexpected if not stop_former(run, seen)] if unexpected else []
         if not control.suspend and not run.status.phase.ended:
             launch_ready(run, queue, joins)
         for seen in unknown:
@@ -174,5 +177,6 @@ class Engine:
         for seen in observations:
             if not observe(self._run, self._queue, seen):
                 unexpected.append(seen)
-            self._joins.propagate()
+            if self._run.ended:
+                self._joins.propagate()
         return unexpected

@@ -66,8 +66,8 @@ class Executions:
 
     def add_unrecorded(self, node: str, execution: str) -> None:
         """Note that an execution was given out which the status does not record."""
-        known = execution_number(node, self.unrecorded.get(node, "")) or 0
-        if (execution_number(node, execution) or 0) >= known:
+        known = self.unrecorded.get(node)
+        if known is None or _number(node, execution) >= _number(node, known):
             self.unrecorded[node] = execution
 
     def set_recorded(self, node: str) -> None:
@@ -84,11 +84,16 @@ class Executions:
         """Return whether an execution is due or runs, as far as is known: it may be started."""
         if state is None or self.is_stopping(node, execution):
             return False
-        runs = state.status is NodeStatus.RUNNING and state.execution_id == execution
-        return runs or self.launching.get(node) == execution
+        if self.launching.get(node) == execution:
+            return True
+        return state.status is NodeStatus.RUNNING and state.execution_id == execution
 
 
 def execution_number(node: str, execution: str) -> int | None:
     """Return n of `node-n`, None where the string is not such an id."""
     digits = execution.removeprefix(f"{node}-")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+
+
+def _number(node: str, execution: str) -> int:
+    return execution_number(node, execution) or 0

@@ -205,8 +205,9 @@ class Joins:
         ):
             cancel_pending(run, NodeReason.FAIL_FAST, f"{node} failed and failFast is set")
             return []
-        edges = (run.plan.edges[index] for index in planned.outgoing)
-        return [edge.target for edge in edges if self.decide_edge(edge)]
+        edges = run.plan.edges
+        outgoing = [edges[index] for index in planned.outgoing]
+        return [edge.target for edge in outgoing if self.decide_edge(edge)]
 
     def decide(self, nodes: Iterable[str]) -> None:
         """Decide nodes until nothing more follows; a loop, as chains may be thousands long."""

@@ -27,7 +27,8 @@ def launch_ready(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
     """Start nodes while there is room. The order is the definition's."""
     while (name := queue.take()) is not None:
         _start(run, queue, run.plan.nodes[name])
-        joins.propagate()
+        if run.ended:
+            joins.propagate()
 
 
 def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:

@@ -146,8 +146,9 @@ def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState)
     run.transition(seen.node, NodeStatus.RUNNING)
     state.execution_id = seen.execution_id
     state.execution_count += 1
-    state.launched_at = run.now if seen.at is None else min(seen.at, run.now)
-    state.disruptions = 0
+    state.launched_at = _seen_at(run, seen)
+    if state.disruptions:
+        state.disruptions = 0
     for name in _OF_AN_EXECUTION:
         if getattr(state, name) is not None:
             setattr(state, name, None)
@@ -183,7 +184,7 @@ def _tell_long_wait(run: RunState, seen: Observation, state: NodeState) -> None:
 
 def _set_reason(run: RunState, seen: Observation, state: NodeState) -> None:
     message = shorten(seen.message)
-    if (state.reason, state.message) != (seen.reason, message):
+    if state.reason != seen.reason or state.message != message:
         run.touch(seen.node)
         state.reason, state.message = seen.reason, message
 
@@ -212,7 +213,7 @@ def _failed(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeStat
         run,
         queue,
         seen.node,
-        _ended_at(run, seen),
+        _seen_at(run, seen),
         seen.reason or NodeReason.ERROR,
         seen.message,
         retryable=seen.retryable,
@@ -222,7 +223,7 @@ def _failed(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeStat
 
 def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
     _started(run, queue, seen, state)
-    at = _ended_at(run, seen)
+    at = _seen_at(run, seen)
     raw = seen.output or b""
     if seen.output_limit is not None and len(raw) >= seen.output_limit:
         message = (
@@ -267,5 +268,6 @@ All but REFUSED say that the execution exists.
 """
 
 
-def _ended_at(run: RunState, seen: Observation) -> float:
+def _seen_at(run: RunState, seen: Observation) -> float:
+    """Return when it happened: a clock that is ahead of the shell's does not count."""
     return run.now if seen.at is None else min(seen.at, run.now)

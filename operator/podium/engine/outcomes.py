@@ -26,8 +26,7 @@ def complete(run: RunState, node: str, output: dict[str, Any], at: float) -> Non
     run.status.nodes[node].output = output
     state = run.transition(node, NodeStatus.COMPLETED)
     _end_execution(state, at)
-    run.status.context_version += 1
-    state.context_version = run.status.context_version
+    run.status.context_version = state.context_version = run.status.context_version + 1
     took = _took(state.duration_seconds, whole_seconds=run.info.whole_seconds)
     run.emit(EventType.NORMAL, EventReason.NODE_COMPLETED, took, node)
     run.ended.append(node)
@@ -149,7 +148,10 @@ def cancel_pending(run: RunState, reason: str, message: str) -> None:
 
 
 def _end_execution(state: NodeState, at: float) -> None:
-    state.completed_at = round(max(at, state.started_at or at), 3)
-    state.deadline = None
-    if state.started_at is not None:
-        state.duration_seconds = round(state.completed_at - state.started_at, 3)
+    started = state.started_at
+    completed = round(at if started is None or started < at else started, 3)
+    state.completed_at = completed
+    if state.deadline is not None:
+        state.deadline = None
+    if started is not None:
+        state.duration_seconds = round(completed - started, 3)

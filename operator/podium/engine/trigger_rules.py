@@ -135,4 +135,7 @@ TRIGGER_RULES: Final[dict[TriggerRule, tuple[Row, ...]]] = {
 
 def verdict(rule: TriggerRule, edges: EdgeCounts) -> Verdict:
     """Return what the incoming edges make of a node; it has one or more."""
-    return next(then for applies, then in TRIGGER_RULES[rule] if applies(edges))
+    for applies, then in TRIGGER_RULES[rule]:
+        if applies(edges):
+            return then
+    raise AssertionError("the last row applies to every node")

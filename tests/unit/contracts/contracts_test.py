@@ -36,6 +36,7 @@ def test_outputs(raw, value):
         (b'{"a": NaN}', "NaN"),
         (b'{"a": [1, 9223372036854775808]}', "a[1]: is a whole number of more than 64 bits"),
         (b"\xff", "UTF-8"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
         (b'{"a": "\\ud800"}', "unpaired surrogate"),
         (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nested"),
         (b'{"a": ' + b"9" * 5000 + b"}", "too large"),
