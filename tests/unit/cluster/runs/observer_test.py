@@ -10,8 +10,8 @@ from podium.cluster.runs.launcher import PODS_OF_JOB
 from tests.unit.cluster import support
 from tests.unit.cluster.runs.world import ENDED, NAME, POLICY, QUOTA, SCHEDULED, World
 from tests.unit.cluster.support import RUN_UID, condition, running, terminated
+from tests.unit.engine.judged import COSTLY, Judged
 from tests.unit.engine.support import node
-from tests.unit.engine.verdicts_test import COSTLY, Judged
 
 # After a crash
 

@@ -1,72 +1,12 @@
-"""Retries, disruptions, re-runs, restores: everything that makes a node run again."""
+"""Re-runs and restores (semantics.md 8)."""
 
 import pytest
 
-from podium.api.run import NodeStatus, RunPhase
 from podium.api.workflow import WorkflowSpec
-from podium.engine import (
-    AttemptPhase,
-    Control,
-    Plan,
-    RerunRequest,
-    RestoreRequest,
-    VersionGoneError,
-    context_at,
-)
+from podium.engine import AttemptPhase, Control, Plan, RerunRequest, RestoreRequest, context_at
 from tests.unit.engine.support import Run, node
 
 P = AttemptPhase
-
-
-def test_a_failed_node_is_tried_again_after_its_back_off():
-    policy = {"maxAttempts": 3, "backoffSeconds": 10, "backoffFactor": 3}
-    run = Run(node("a", retryPolicy=policy)).step()
-    run.fail("a-1", reason="Error", exit_code=1)
-    assert run.stands("a") == "Ready Error"
-    assert run.wakes == [1010.0]
-    assert run.later(10).launched == ["a-2"]
-    run.fail("a-2")
-    assert run.wakes == [1040.0]
-    run.later(30).ok("a-3", {"x": 1})
-    assert run.stands("a") == "Completed"
-    state = run.state("a")
-    assert (state.retry_count, state.execution_count, state.error) == (2, 3, None)
-    assert [r.execution_id for r in state.history] == ["a-2", "a-1"]
-
-
-def test_a_back_off_survives_a_crash():
-    run = Run(node("a", retryPolicy={"maxAttempts": 2, "backoffSeconds": 10})).step()
-    run.fail("a-1").crash()
-    assert run.step().launched == []
-    assert run.later(10).launched == ["a-2"]
-
-
-def test_retry_on_names_the_reasons():
-    run = Run(node("a", retryPolicy={"maxAttempts": 3, "retryOn": ["Timeout"]})).step()
-    assert run.fail("a-1", reason="Error").stands("a") == "Failed Error"
-
-
-def test_a_timed_out_execution_is_gone_before_the_next_one_starts():
-    run = Run(node("a", timeoutSeconds=5, retryPolicy={"maxAttempts": 2})).step()
-    run.step(run.see("a-1", P.RUNNING, started_at=1000.0))
-    run.later(5)
-    assert (run.stopped, run.launched) == (["a-1"], [])
-    assert run.step(run.see("a-1", P.RUNNING)).launched == []
-    assert run.step(run.see("a-1", P.GONE)).launched == ["a-2"]
-
-
-def test_a_disruption_starts_the_same_execution_again_and_is_not_counted():
-    run = Run(node("a", maxDisruptions=1)).step()
-    run.step(run.see("a-1", P.DISRUPTED, attempt="pod-1", reason="Preempted"))
-    assert run.stands("a") == "Running Preempted"
-    run.step(run.see("a-1", P.DISRUPTED, attempt="pod-1", reason="Preempted"))
-    assert run.state("a").disruptions == 1
-    run.later(1)
-    assert run.launched == ["a-1"]
-    assert run.launches["a-1"].restart == 1
-    assert (run.state("a").execution_count, run.state("a").retry_count) == (1, 0)
-    run.step(run.see("a-1", P.DISRUPTED, attempt="pod-2"))
-    assert run.stands("a") == "Failed TooManyDisruptions"
 
 
 def diamond():
@@ -193,16 +133,6 @@ def test_restore_of_a_version_that_never_was_is_refused():
     assert "there is no context version 9: versions are 0 to 4" in run.events[0]
 
 
-def test_an_old_version_answers_with_a_clear_error_once_history_forgot_it():
-    run = Run(node("a")).step()
-    run.ok("a-1", {"n": 1})
-    for number in range(2, 14):
-        run.rerun("a", id=f"q{number}").ok(f"a-{number}", {"n": number})
-    assert len(run.state("a").history) == 10
-    with pytest.raises(VersionGoneError, match="no longer kept"):
-        context_at(run.engine.status, {}, 1)
-
-
 def test_a_node_that_comes_back_goes_on_counting():
     """Its first execution has a Job, which a second one of that id would be taken for."""
     with_b = Run(node("a"), node("b"), node("c", "b"))
@@ -221,18 +151,6 @@ def test_a_node_that_comes_back_goes_on_counting():
     run.ok("c-2")
     assert run.phase == "Succeeded"
     assert run.engine.status.removed_nodes == {}
-
-
-def test_a_run_that_was_ended_from_outside_launches_nothing():
-    """Such as one whose status was too large; a re-run of it that is refused changes nothing."""
-    run = Run(node("a"), node("b", "a")).step().ok("a-1")
-    run.engine.status.phase = RunPhase.FAILED
-    run.state("b").status = NodeStatus.READY
-    run.crash().rerun("unknown")
-    assert run.launched == []
-    assert run.phase == "Failed"
-    assert run.rerun("b", id="q2").launched == ["b-2"]
-    assert run.phase == "Running"
 
 
 def test_the_context_is_changed_no_more_often_than_the_status_has_room_for():
