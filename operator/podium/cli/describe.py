@@ -4,14 +4,20 @@ import os
 import shlex
 
 from podium.api.base import format_duration
+from podium.api.reasons import EventReason
 from podium.api.run import NodeState, NodeStatus
 from podium.cli.output import escape_control
 
 __all__ = ["RUN_EVENTS", "counted", "elapsed", "reason_text", "shell_quoted"]
 
 RUN_EVENTS = (
-    *("Rerun", "RerunRefused", "Restored", "RestoreRefused", "RunPaused"),
-    *("OutputsOmitted", "NodeNotGone"),
+    EventReason.RERUN,
+    EventReason.RERUN_REFUSED,
+    EventReason.RESTORED,
+    EventReason.RESTORE_REFUSED,
+    EventReason.RUN_PAUSED,
+    EventReason.OUTPUTS_OMITTED,
+    EventReason.NODE_NOT_GONE,
 )
 """Events that are shown as news of the run."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from podium.api.problems import errors
+from podium.api.reasons import RunReason
 from podium.api.run import RunPhase, WorkflowRunSpec, WorkflowRunStatus
 from podium.cli.describe import counted, shell_quoted
 from podium.cli.live import View, stream_for, view_on
@@ -173,5 +174,7 @@ def run_code(status: WorkflowRunStatus) -> ExitCode:
     """Return the exit code of a run that has ended."""
     if status.phase is RunPhase.SUCCEEDED:
         return ExitCode.OK
-    timed_out = any(c.type == "Succeeded" and c.reason == "Timeout" for c in status.conditions)
+    timed_out = any(
+        c.type == "Succeeded" and c.reason == RunReason.TIMEOUT for c in status.conditions
+    )
     return ExitCode.TIMEOUT if timed_out else ExitCode.FAILED

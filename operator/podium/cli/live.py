@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol, TextIO
 
+from podium.api.reasons import EventReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
 from podium.cli.output import escape_control
@@ -13,6 +14,7 @@ from podium.engine import Changes, Emit
 
 __all__ = ["View", "stream_for", "view_on"]
 
+_NODE_EVENTS = (EventReason.NODE_RETRYING, EventReason.NODE_DISRUPTED)
 _ANNOUNCED = (
     NodeStatus.RUNNING,
     NodeStatus.COMPLETED,
@@ -71,7 +73,7 @@ class _Lines:
         for event in events:
             if event.reason in RUN_EVENTS:
                 self._say(event.reason, event.message)
-            elif event.node is not None and event.reason in ("NodeRetrying", "NodeDisrupted"):
+            elif event.node is not None and event.reason in _NODE_EVENTS:
                 self._say(event.node, event.reason.removeprefix("Node"), event.message)
                 self._told.pop(event.node, None)  # when it runs again, that is news
         # Ends first: what they let start comes after. Else in the definition's order.

@@ -102,4 +102,9 @@ def _check(body: dict[str, object]) -> tuple[int, ConditionStatus, str, str]:
         count = len(nodes) if isinstance(nodes, list) else 0
         return count, ConditionStatus.FALSE, RunReason.INVALID_WORKFLOW, text[:MESSAGE_CHARACTERS]
     told = "; ".join(str(problem) for problem in problems)
-    return len(resource.spec.nodes), ConditionStatus.TRUE, "Valid", told[:MESSAGE_CHARACTERS]
+    return (
+        len(resource.spec.nodes),
+        ConditionStatus.TRUE,
+        RunReason.VALID,
+        told[:MESSAGE_CHARACTERS],
+    )

@@ -8,7 +8,7 @@ is alive.
 
 import time
 
-from podium.api.reasons import RunReason
+from podium.api.reasons import NodeReason, RunReason
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.events import Recorder, Subject
@@ -125,7 +125,7 @@ class RunController:
         if wait is not None:
             message += f"; retrying in {wait:g} s"
         subject = Subject("WorkflowRun", view.namespace, view.name, view.uid)
-        self._recorder.warn(subject, "Stalled", message)
+        self._recorder.warn(subject, NodeReason.STALLED, message)
 
     async def _reconcile(self, key: RunKey) -> float | None:
         view = self._cache.runs.get(key)

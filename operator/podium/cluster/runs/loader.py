@@ -114,7 +114,9 @@ class RunLoader:
         run.shards = shards
         if fresh:
             status.workflow = run.owner.workflow
-            set_condition(status, round(time.time(), 3), "Valid", ConditionStatus.TRUE, "Valid")
+            set_condition(
+                status, round(time.time(), 3), "Valid", ConditionStatus.TRUE, RunReason.VALID
+            )
             # Written before anything is launched: from now on the run is pinned, and a run
             # without node states never had a Job.
             await self._writer.write(run, run.generation, Changes(frozenset(plan.nodes), run=True))
