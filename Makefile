@@ -39,7 +39,8 @@ setup: $(VENV)/.done ## Make .venv with podium and everything the tests need
 
 demo: setup ## Lint, test and build a small package as a workflow; show where the results are
 	@run=demo-$$(date +%Y%m%d-%H%M%S)-$$$$; files="$(DEMO_STATE)/runs/$$run/executions"; \
-	$(BIN)/podium run examples/release/workflow.yaml --run-name "$$run" --state-dir "$(DEMO_STATE)" \
+	export PATH="$(abspath $(BIN)):$$PATH"; \
+	podium run examples/release/workflow.yaml --run-name "$$run" --state-dir "$(DEMO_STATE)" \
 	  || exit; \
 	echo; cat "$$files/report-1/artifacts/report.md"; \
 	echo "report: $$files/report-1/artifacts/report.md"; \

@@ -326,7 +326,7 @@ def test_garbage_in_annotations_is_refused_with_what_would_be_right(k):
     k.apply(workflow_run("notes", script("a", "true")))
     k.wait("notes")
     for text, words in (
-        ('{"nodes": 5', ["no JSON", '{"nodes": ["build"]']),
+        ('{"nodes": 5', ["not JSON", '{"nodes": ["build"]']),
         ("nobody", ["nobody"]),
         ('{"nodes": ["a"], "speed": 9}', ["'speed'"]),
         (" , ,", ["names no node"]),

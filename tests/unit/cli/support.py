@@ -13,6 +13,8 @@ ENV = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     "COLUMNS": "120",
     "NO_COLOR": "1",
+    # As in an activated virtual environment: nodes find the tools that `make setup` installs.
+    "PATH": f"{Path(PODIUM).parent}:{os.environ['PATH']}",
     # Compiled once for all the commands of the tests, and not into the work tree.
     "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "podium-tests-pycache"),
 }
@@ -56,11 +58,10 @@ class Folder:
 
     def bash(self, command):
         """Run a line as it would be pasted into a shell."""
-        path = f"{Path(PODIUM).parent}:{os.environ['PATH']}"
         return subprocess.run(
             ["bash", "-c", command],
             cwd=self.path,
-            env={**ENV, "PATH": path},
+            env=ENV,
             capture_output=True,
             text=True,
             check=False,

@@ -45,7 +45,7 @@ def test_a_run_piped_is_lines_and_a_summary(here):
     assert here.podium("logs", "one").stdout == "[a] to-the-log\n"
     table = [line.split() for line in here.podium("get").stdout.splitlines()]
     assert table[0] == ["NAME", "WORKFLOW", "PHASE", "PROGRESS", "CURRENT", "DURATION", "AGE"]
-    assert table[1][:4] == ["one", "w", "Succeeded", "3/3"]
+    assert table[1][:4] == ["one", "w", "Succeeded", "2/3"]  # one was skipped
     assert "ConditionFalse" in here.podium("get", "one").stdout
 
 
@@ -135,13 +135,17 @@ def test_the_run_of_a_file_is_taken_with_its_workflow(here):
 
     run["metadata"] = {"name": "fixed"}
     here.write("both.yaml", f"{json.dumps(kinds)}\n{json.dumps(run)}\n")
-    here.podium("run", "both.yaml")
-    assert "podium resume fixed" in here.podium("run", "both.yaml", code=2).stderr
+    assert "run fixed of w" in here.podium("run", "both.yaml").stdout
+    assert "run fixed-" in here.podium("run", "both.yaml").stdout  # the file's name is taken
+    given = ("run", "both.yaml", "--run-name", "fixed")
+    assert "podium resume fixed" in here.podium(*given, code=2).stderr
 
     run["spec"]["workflowRef"]["name"] = "other"
     here.write("both.yaml", f"{json.dumps(kinds)}\n{json.dumps(run)}\n")
-    assert "'other'" in here.podium("run", "both.yaml", code=2).stderr
-    here.podium("run", "both.yaml", "--name", "w")
+    for given in ((), ("--name", "w")):
+        assert (
+            "'other' is not in this file" in here.podium("run", "both.yaml", *given, code=2).stderr
+        )
 
     run["spec"] = {"workflowSpec": kinds["spec"], "suspend": True}
     here.write("inline.yaml", json.dumps(run))
