@@ -36,11 +36,20 @@ def literal_templates(spec: WorkflowSpec, expandable: Mapping[str, Node]) -> Ite
 
 
 def _model(model: BaseModel, path: Path, leave: Iterable[str]) -> Iterator[Problem]:
-    for name in sorted(model.model_fields_set.difference(leave, _EXPRESSIONS)):
-        value = getattr(model, name)
-        if value and (isinstance(value, BaseModel | Mapping | list) or "${{" in str(value)):
-            here = (*path, _alias(model, name))
-            yield from _found(value, here, _ELSEWHERE, shown=name in _SHOWN)
+    fields = model.__dict__
+    names = model.model_fields_set.difference(leave, _EXPRESSIONS)
+    for name in sorted([name for name in names if _may_hold_one(fields[name])]):
+        here = (*path, _alias(model, name))
+        yield from _found(fields[name], here, _ELSEWHERE, shown=name in _SHOWN)
+
+
+def _may_hold_one(value: object) -> bool:
+    """Return whether a look into a field's value is worth it: most are short strings."""
+    if isinstance(value, str):
+        return "${{" in value
+    if isinstance(value, list | tuple):
+        return any(_may_hold_one(item) for item in value)
+    return bool(value) and isinstance(value, BaseModel | Mapping)
 
 
 def _alias(model: BaseModel, name: str) -> str:
@@ -72,6 +81,8 @@ def _found(value: object, path: Path, remedy: str, *, shown: bool = False) -> It
 
 def _keys(value: object, path: Path) -> Iterator[Problem]:
     """Find `${{` in the keys of a config, whose values are filled in."""
+    if isinstance(value, str):
+        return
     if isinstance(value, Mapping):
         for key, item in value.items():
             if "${{" in str(key):

@@ -4,13 +4,18 @@ How a node is run or shown (title, retry policy, time-outs, resources, where its
 no difference: a change of it runs nothing again (semantics.md 8, "The same definition?").
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from podium import expressions, kinds
 from podium.api.workflow import Edge, Node, WorkflowSpec
 
-__all__ = ["context_reads", "node_identity"]
+__all__ = ["NodeIdentity", "digest_of", "node_identity"]
 
 _HOW_IT_IS_RUN: Any = {
     "title": True,
@@ -33,10 +38,35 @@ _HOW_IT_IS_RUN: Any = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """What a node does and reads under one definition."""
+
+    digest: str
+    """Changes when what the node does changes."""
+    reads: set[str] | None
+    """Context keys that it reads; None: all of them."""
+
+
 def node_identity(
+    node: Node, incoming: Sequence[tuple[Edge, Node]], wanted: Iterable[str], spec: WorkflowSpec
+) -> NodeIdentity:
+    """Return the identity of a node.
+
+    `incoming` are its edges with their sources, `wanted` names that its input contract demands.
+    """
+    reads = _context_reads(node, [edge for edge, _ in incoming], wanted)
+    return NodeIdentity(digest_of(_what_it_does(node, incoming, spec)), reads)
+
+
+def digest_of(value: object) -> str:
+    """Return the sha256 (hex) of JSON, whatever the order of its keys."""
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _what_it_does(
     node: Node, incoming: Sequence[tuple[Edge, Node]], spec: WorkflowSpec
 ) -> list[Any]:
-    """Return what a node does as data; `incoming` are its edges with their sources."""
     edges = [
         [
             edge.model_dump(
@@ -65,12 +95,11 @@ def node_identity(
     ]
 
 
-def context_reads(node: Node, incoming: Iterable[Edge], wanted: Iterable[str]) -> set[str] | None:
+def _context_reads(node: Node, incoming: Iterable[Edge], wanted: Iterable[str]) -> set[str] | None:
     """Return the context keys that a node reads; None: all of them.
 
     A program is handed every key unless its input contract limits them; a node without one reads
-    what its expressions name. `wanted` are names that its
-    input contract demands.
+    what its expressions name.
     """
     contract = node.input_contract
     delivered = contract.context if contract is not None else None
@@ -90,4 +119,5 @@ def _references(node: Node, incoming: Iterable[Edge]) -> Iterator[expressions.Re
         if condition is not None:
             yield from expressions.parse(condition).references
     for source in kinds.of(node).expressions(node):
-        yield from source.references
+        with suppress(expressions.ExpressionError):  # its node fails before it could read anything
+            yield from source.references

@@ -3,17 +3,14 @@
 Nothing in it changes after it is built, so runs of one revision share it.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-
-import orjson
 
 from podium import executors, expressions, kinds
 from podium.api.problems import InvalidError, Path, Problem, errors
 from podium.api.workflow import (
-    Edge,
     EdgeType,
     Node,
     PodOverrides,
@@ -23,7 +20,7 @@ from podium.api.workflow import (
     WorkflowSpec,
 )
 from podium.dag import WorkflowDAG, nearest_ancestors
-from podium.engine.identity import context_reads, node_identity
+from podium.engine.identity import NodeIdentity, digest_of, node_identity
 
 __all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode", "definition_digest"]
 
@@ -54,10 +51,6 @@ class PlanNode:
     index: int
     definition: Node
     kind: kinds.NodeKind
-    digest: str
-    """Changes when what the node does changes (`podium.engine.identity`)."""
-    reads: set[str] | None
-    """Context keys that it reads; None: all of them."""
     incoming: tuple[int, ...]
     outgoing: tuple[int, ...]
     conditional: int
@@ -83,7 +76,6 @@ class Plan:
         self.dag = dag
         self.workflow_id = workflow_id
         self.revision = revision
-        self.digest = definition_digest(spec)
         self.edges: list[PlanEdge] = [
             PlanEdge(
                 index=dag_edge.index,
@@ -102,9 +94,8 @@ class Plan:
         for edge in self.edges:
             outgoing[edge.source].append(edge.index)
             incoming[edge.target].append(edge.index)
-        raw_edges = [dag_edge.edge for dag_edge in dag.edges]
         self.nodes: dict[str, PlanNode] = {
-            node.id: self._node(position, node, incoming[node.id], outgoing[node.id], raw_edges)
+            node.id: self._node(position, node, incoming[node.id], outgoing[node.id])
             for position, node in enumerate(dag.nodes.values())
         }
         self.data_sources: dict[str, tuple[str, ...]] = {
@@ -145,14 +136,22 @@ class Plan:
         except expressions.ExpressionError as error:  # of a pinned one
             raise InvalidError([Problem(base, str(error))]) from None
 
-    def _node(
-        self,
-        index: int,
-        node: Node,
-        incoming: list[int],
-        outgoing: list[int],
-        raw_edges: list[Edge],
-    ) -> PlanNode:
+    @cached_property
+    def digest(self) -> str:
+        """The hash of the whole definition."""
+        return definition_digest(self.spec)
+
+    @cached_property
+    def identities(self) -> Mapping[str, NodeIdentity]:
+        """What each node does and reads; only a re-run compares it with another definition's."""
+        made = {}
+        for node in self.nodes.values():
+            edges = [self.dag.edges[index] for index in node.incoming]
+            incoming = [(edge.edge, self.dag.nodes[edge.source]) for edge in edges]
+            made[node.id] = node_identity(node.definition, incoming, node.wanted, self.spec)
+        return made
+
+    def _node(self, index: int, node: Node, incoming: list[int], outgoing: list[int]) -> PlanNode:
         node = _with_defaults(node, self.spec)
         contract = node.input_contract
         wanted: list[str] = []
@@ -163,14 +162,11 @@ class Plan:
             for names in (schema.get("required"), schema.get("properties")):
                 if isinstance(names, list | Mapping):
                     wanted += [str(name) for name in names]
-        edges = [(raw_edges[edge], self.dag.nodes[self.edges[edge].source]) for edge in incoming]
         return PlanNode(
             id=node.id,
             index=index,
             definition=node,
             kind=kinds.of(node),
-            digest=_digest(node_identity(node, edges, self.spec)),
-            reads=context_reads(node, [edge for edge, _ in edges], wanted),
             incoming=tuple(incoming),
             outgoing=tuple(outgoing),
             conditional=sum(self.edges[edge].condition is not None for edge in incoming),
@@ -205,7 +201,7 @@ class Plan:
 
 def definition_digest(spec: WorkflowSpec | Mapping[str, Any]) -> str:
     """Return the sha256 (hex) of a definition in canonical form, or of one as it is stored."""
-    return _digest(_dump(spec) if isinstance(spec, WorkflowSpec) else spec)
+    return digest_of(_dump(spec) if isinstance(spec, WorkflowSpec) else spec)
 
 
 def _with_defaults(node: Node, spec: WorkflowSpec) -> Node:
@@ -224,7 +220,3 @@ def _expression(source: str | None) -> expressions.Expression | None:
 
 def _dump(model: WorkflowSpec) -> dict[str, Any]:
     return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()

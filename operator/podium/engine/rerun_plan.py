@@ -156,11 +156,11 @@ def _changed(
         if key not in before or key not in context or before[key] != context[key]
     }
     return [
-        node.id
-        for node in new.nodes.values()
-        if node.id not in old.nodes
-        or old.nodes[node.id].digest != node.digest
-        or (keys and (node.reads is None or not keys.isdisjoint(node.reads)))
+        node
+        for node, now in new.identities.items()
+        if node not in old.nodes
+        or old.identities[node].digest != now.digest
+        or (keys and (now.reads is None or not keys.isdisjoint(now.reads)))
     ]
 
 
