@@ -1,4 +1,8 @@
-"""The file `process` of an execution: who runs it, while its lock is held, and how it ended."""
+"""Files of an execution beside its program's own.
+
+`process`: who runs it, while its lock is held, and how it ended. `shape`: what was made of its
+launch, where that is not a single process.
+"""
 
 import fcntl
 import os
@@ -6,7 +10,11 @@ from pathlib import Path
 
 from podium.local.files import read_regular
 
-__all__ = ["alive", "exit_code", "recorded"]
+__all__ = ["SHAPE_FILE", "SINGLE", "alive", "exit_code", "recorded", "stored_shape"]
+
+SHAPE_FILE = "shape"
+SINGLE = "single"
+"""The shape of an execution without the file, as all of podium 0.1.0 are."""
 
 
 def exit_code(folder: Path) -> int | None:
@@ -39,6 +47,16 @@ def recorded(folder: Path) -> tuple[int, int, int] | None:
     except (OSError, ValueError):
         return None
     return pid, restart, more[0] if more else 0
+
+
+def stored_shape(folder: Path) -> str:
+    """Return the shape that an execution was started with; empty: it cannot be read."""
+    try:
+        return read_regular(folder / SHAPE_FILE, 100)[0].decode(errors="replace")
+    except FileNotFoundError:
+        return SINGLE
+    except OSError:
+        return ""
 
 
 def _lines(folder: Path) -> list[str]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import podium
-from podium.local.process_file import alive, exit_code, recorded
+from podium.local.process_file import SINGLE, alive, exit_code, recorded, stored_shape
 from podium.local.process_tree import marked
 
 __all__ = ["INTERRUPTED", "Process", "Programs", "alive", "exit_code", "find"]
@@ -46,6 +46,8 @@ class Process:
     """The program; 0: it was never started, or not by this podium's knowledge."""
     restart: int = 0
     """0 for the first start of the execution, n after n disruptions."""
+    shape: str = SINGLE
+    """What was made of its launch (`podium.local.shapes`)."""
     supervisor: int = 0
     """0: it has none, as what podium 0.1.0 started."""
     begun: asyncio.Future[None] | None = None
@@ -328,7 +330,8 @@ async def find(folder: Path) -> Process | None:
         found = recorded(folder)
         if found is not None:
             pid, restart, supervisor = found
-            return Process(folder, pid, restart, supervisor, was_alive=runs)
+            shape = stored_shape(folder)
+            return Process(folder, pid, restart, shape, supervisor, was_alive=runs)
         if not runs:
             return None
         await asyncio.sleep(0.01)  # it has just been started

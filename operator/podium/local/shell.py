@@ -26,7 +26,6 @@ from podium.engine import (
     initial_context,
     not_started,
 )
-from podium.kinds import JobShape
 from podium.local import processes
 from podium.local.artifacts import Artifacts
 from podium.local.commands import Command, Commands, InputTooLargeError
@@ -34,8 +33,9 @@ from podium.local.containers import container_tool
 from podium.local.environment import ConfigError
 from podium.local.files import remove
 from podium.local.outcomes import OUTPUT_LIMIT, changed_at
+from podium.local.process_file import SHAPE_FILE
 from podium.local.secrets import Mask, known_values, secret_variables
-from podium.local.shapes import SHAPES
+from podium.local.shapes import SHAPES, interpret, store_shape
 from podium.local.store import RunFolder, RunRecord, StoreError
 
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
@@ -44,7 +44,10 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """No fault of a node: the run stops and can be resumed."""
 _BEAT_SECONDS = 2.0
 """How closely it is known when a podium that was killed last worked on its run."""
-_REWRITTEN = "input.json", "script", "output.json", "container/input.json", "container/output.json"
+_REWRITTEN = (
+    *("input.json", "script", "output.json", "container/input.json", "container/output.json"),
+    SHAPE_FILE,
+)
 """Files of an execution that is started again."""
 
 
@@ -253,11 +256,12 @@ class LocalRun:
             if process is not None and not process.was_alive:
                 remove(folder / "process")  # it ended with its podium, which did not write so
             command = SHAPES[launch.shape].build(self._commands, launch, node, self.status)
+            store_shape(folder, launch.shape)
         except InputTooLargeError as problem:
             return not_started(launch, NodeReason.INPUT_TOO_LARGE, str(problem))
         except (ConfigError, OSError, ValueError) as problem:
             return self._not_started(launch, problem)
-        process = processes.Process(folder, restart=launch.restart)
+        process = processes.Process(folder, restart=launch.restart, shape=str(launch.shape))
         process.begun = asyncio.get_running_loop().create_future()
         self._processes[launch.execution_id] = process
         self._go(self._follow(launch, process, command))
@@ -331,8 +335,7 @@ class LocalRun:
     def _ended(
         self, node: str, execution: str, process: processes.Process, code: int | None
     ) -> Observation:
-        shape = SHAPES[JobShape.SINGLE]  # the only one that makes processes of executions
-        return shape.interpret(node, execution, process, code, self._mask)
+        return interpret(node, execution, process, code, self._mask)
 
     def _mask(self) -> Mask:
         return Mask(known_values(secret_variables(self.engine.plan.spec), self.secrets))

@@ -6,7 +6,7 @@
   log.jsonl         one line for each change of the status; a torn last line is passed over
   lock              held by the podium that works on the run
   cancel            there while podium cancel waits for that podium
-  executions/ID/    input.json, output.json, log, process, artifacts/
+  executions/ID/    input.json, output.json, log, process, shape, artifacts/
 """
 
 import errno
