@@ -1,6 +1,7 @@
 """What nodes need of this machine, looked for before anything starts."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from podium import executors
@@ -31,12 +32,17 @@ def check(
     path = {**inherited(), **passed}["PATH"]
     certain = _certain(plan)
     followers = {edge.target for edge in plan.dag.edges}
+
+    @cache  # most nodes need the same ones
+    def is_there(program: str, path: str) -> bool:
+        return find_program(program, path, workdir) is not None
+
     problems = [
         problem
         for node in plan.nodes
         if node in certain and (nodes is None or node in nodes)
         for problem in _problems(
-            plan.nodes[node].definition, node in followers, workdir, secrets, path
+            plan.nodes[node].definition, node in followers, workdir, secrets, path, is_there
         )
     ]
     if problems:
@@ -65,6 +71,7 @@ def _problems(
     workdir: Path,
     secrets: Mapping[str, Mapping[str, str]],
     path: str,
+    is_there: Callable[[str, str], bool],
 ) -> Iterator[Problem]:
     executor = executors.get(node.executor or "")
     if executor is None:
@@ -82,7 +89,7 @@ def _problems(
     if workload.runtime is Runtime.SCRIPT and "${{" not in path:
         for program in _programs(workload.interpreter):
             may_be_made = "/" in program and is_follower
-            if not may_be_made and find_program(program, path, workdir) is None:
+            if not may_be_made and not is_there(program, path):
                 yield Problem(("nodes", node.id), missing_program(node, program, workdir))
 
 
