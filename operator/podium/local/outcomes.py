@@ -79,8 +79,8 @@ def ended(
             seen,
             phase=AttemptPhase.FAILED,
             reason=NodeReason.OUTPUT_TOO_LARGE,
-            message=f"the output has {size} bytes, it must have less than {OUTPUT_LIMIT}: hand over"
-            " a smaller output, and files in $PODIUM_ARTIFACTS_OUT",
+            message=f"the output has {size} bytes, but must have less than {OUTPUT_LIMIT}: hand"
+            " over a smaller output, and files in $PODIUM_ARTIFACTS_OUT",
             retryable=False,
         )
     return seen
