@@ -113,8 +113,11 @@ class RunController:
         """Do what there is to do for a run. Raises `ApiError`, `ConflictError`."""
         run_key = (key.namespace, key.name)
         wait = await self._reconcile(run_key)
-        # A failure is overcome only when what the run owes could be written.
-        return Result(wait, recovered=not self.has_pending_writes(run_key))
+        # A failure is overcome only when what the run owes could be written, what comes of the
+        # launches under way included: else each one resets the back-off of a refused status.
+        run = self._runs.get(run_key)
+        launches = run is not None and bool(run.tasks or run.launch_results)
+        return Result(wait, recovered=not (self.has_pending_writes(run_key) or launches))
 
     def failed(self, key: ObjectKey, error: Exception, wait: float | None) -> None:
         """Record on the run that it cannot go on."""

@@ -1,5 +1,6 @@
 """The loop of runs, where turns and flushes meet users, against a server that has one run."""
 
+import asyncio
 import copy
 import json
 
@@ -132,6 +133,23 @@ class World:
 @pytest.fixture
 async def world():
     return World()
+
+
+async def test_failures_are_not_overcome_while_a_launch_is_under_way(world, monkeypatch):
+    """What comes of it is still to be written, and may be refused as the last status was."""
+    world.take_up()
+
+    async def reconcile(key):
+        return None
+
+    monkeypatch.setattr(world.runs, "_reconcile", reconcile)
+    assert (await world.runs.reconcile(OBJECT)).recovered
+    launch = asyncio.get_running_loop().create_task(asyncio.sleep(60))
+    world.run.tasks.add(launch)
+    assert not (await world.runs.reconcile(OBJECT)).recovered
+    world.run.tasks.discard(launch)
+    launch.cancel()
+    assert (await world.runs.reconcile(OBJECT)).recovered
 
 
 async def test_a_request_is_taken_out_once_its_status_is_written(world):
