@@ -370,7 +370,8 @@ def _make_state_dir(path: Path) -> None:
         suppress(FileExistsError),
         open_private(path / ".gitignore", os.O_EXCL) as file,
     ):
-        file.write(b"# Runs of podium: state, logs and outputs.\n*\n")
+        # No "*": tools that a node runs on its artifacts, such as linters, would pass them over.
+        file.write(b"# Runs of podium: state, logs and outputs.\n/runs/\n/.gitignore\n")
 
 
 def open_private(path: Path, flags: int) -> BinaryIO:
