@@ -112,12 +112,15 @@ class RunController:
     async def reconcile(self, key: ObjectKey) -> Result:
         """Do what there is to do for a run. Raises `ApiError`, `ConflictError`."""
         run_key = (key.namespace, key.name)
+        before = self._runs.get(run_key)
         wait = await self._reconcile(run_key)
         # A failure is overcome only when what the run owes could be written, what comes of the
         # launches under way included: else each one resets the back-off of a refused status.
-        run = self._runs.get(run_key)
+        run, view = self._runs.get(run_key), self._cache.runs.get(run_key)
         launches = run is not None and bool(run.tasks or run.launch_results)
-        return Result(wait, recovered=not (self.has_pending_writes(run_key) or launches))
+        lost = before is not None and run is None  # a write failed meanwhile, or it has ended
+        pending = self.has_pending_writes(run_key) or launches or (lost and is_open(view))
+        return Result(wait, recovered=not pending)
 
     def failed(self, key: ObjectKey, error: Exception, wait: float | None) -> None:
         """Record on the run that it cannot go on."""
@@ -264,6 +267,11 @@ class RunController:
             await self._gateway.delete_run(view.namespace, view.name, view.uid, view.version)
             return None
         return left
+
+
+def is_open(view: RunView | None) -> bool:
+    """Return whether a run is there that has not ended and is not being deleted."""
+    return view is not None and not view.ended and not view.deleting
 
 
 class StatusFlusher:
