@@ -118,8 +118,8 @@ class RunController:
         # launches under way included: else each one resets the back-off of a refused status.
         run, view = self._runs.get(run_key), self._cache.runs.get(run_key)
         launches = run is not None and bool(run.tasks or run.launch_results)
-        lost = before is not None and run is None  # a write failed meanwhile, or it has ended
-        pending = self.has_pending_writes(run_key) or launches or (lost and is_open(view))
+        lost = before is not None and run is None and not has_gone(view, before)
+        pending = self.has_pending_writes(run_key) or launches or lost
         return Result(wait, recovered=not pending)
 
     def failed(self, key: ObjectKey, error: Exception, wait: float | None) -> None:
@@ -269,9 +269,14 @@ class RunController:
         return left
 
 
-def is_open(view: RunView | None) -> bool:
-    """Return whether a run is there that has not ended and is not being deleted."""
-    return view is not None and not view.ended and not view.deleting
+def has_gone(view: RunView | None, run: ActiveRun) -> bool:
+    """Return whether a run that is no longer worked on was deleted, or its end is recorded.
+
+    Else the write of its status failed meanwhile.
+    """
+    if view is None or view.deleting:
+        return True
+    return view.ended and run.engine.status.phase.ended
 
 
 class StatusFlusher:

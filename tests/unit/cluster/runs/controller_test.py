@@ -153,13 +153,15 @@ async def test_failures_are_not_overcome_while_a_launch_is_under_way(world, monk
 
 
 async def test_a_run_that_a_failed_write_dropped_meanwhile_is_not_overcome(world, monkeypatch):
-    world.take_up()
-    world.cache.put_run(copy.deepcopy(world.server.body))
+    await world.ask(rerun="a")
 
     async def reconcile(key):
         world.runs.forget(KEY)  # as a flush does that fails
 
     monkeypatch.setattr(world.runs, "_reconcile", reconcile)
+    assert (await world.runs.reconcile(OBJECT)).recovered, "its end is recorded"
+    world.take_up()
+    await world.turn()
     assert not (await world.runs.reconcile(OBJECT)).recovered
     assert (await world.runs.reconcile(OBJECT)).recovered, "nothing was dropped this time"
 
