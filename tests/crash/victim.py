@@ -23,14 +23,19 @@ SHARDS = {"INLINE_NODES": 4, "SHARD_NODES": 3, "RECENT_NODES": 2}
 """A run of a few nodes counts as large."""
 
 
+OF_TRANSPORT = ("drain", "list_all", "watch")
+"""Requests that the gateway has from its transport, whose other methods they all are made of."""
+
+
 def methods():
     """Return the names of the gateway's requests."""
-    return sorted(
+    own = (
         name
         for name, value in vars(Gateway).items()
         if not name.startswith("_")
         and (inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value))
     )
+    return sorted([*own, *OF_TRANSPORT])
 
 
 class Crash:
