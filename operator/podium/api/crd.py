@@ -336,11 +336,8 @@ def _for_helm(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the generated files, or check that they are what the models say."""
-    if arguments not in (["write"], ["check"]):
-        sys.stderr.write("usage: python -m podium.api.crd write|check\n")
-        return 2
     root = Path(__file__).parents[3]
-    return write_or_check(arguments[0], root, files(root), limit=MAX_CRD_BYTES)
+    return write_or_check("podium.api.crd", arguments, root, files(root), limit=MAX_CRD_BYTES)
 
 
 if __name__ == "__main__":

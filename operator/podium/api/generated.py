@@ -7,11 +7,18 @@ from pathlib import Path
 __all__ = ["write_or_check"]
 
 
-def write_or_check(mode: str, root: Path, wanted: Mapping[Path, str], *, limit: int) -> int:
+def write_or_check(
+    module: str, arguments: list[str], root: Path, wanted: Mapping[Path, str], *, limit: int
+) -> int:
     """Write the files, or name those that are not as wanted; returns an exit code.
 
-    The directories hold nothing else of their kind: another file is removed, or named.
+    `arguments` are those of `python -m MODULE`: write or check. The directories hold nothing else
+    of their kind: another file is removed, or named.
     """
+    if arguments not in (["write"], ["check"]):
+        sys.stderr.write(f"usage: python -m {module} write|check\n")
+        return 2
+    mode = arguments[0]
     places = {(path.parent, path.suffix) for path in wanted}
     stray = {p for place, suffix in places for p in place.glob(f"*{suffix}")} - wanted.keys()
     large = [path for path, text in wanted.items() if len(text.encode()) > limit]

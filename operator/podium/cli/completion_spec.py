@@ -73,11 +73,9 @@ def files() -> dict[Path, str]:
 
 def run(arguments: list[str]) -> int:
     """Write the generated file, or check that it is what the verbs say."""
-    if arguments not in (["write"], ["check"]):
-        sys.stderr.write("usage: python -m podium.cli.completion_spec write|check\n")
-        return 2
     root = Path(__file__).parents[3]
-    return write_or_check(arguments[0], root, files(), limit=100_000)
+    module = "podium.cli.completion_spec"
+    return write_or_check(module, arguments, root, files(), limit=100_000)
 
 
 if __name__ == "__main__":

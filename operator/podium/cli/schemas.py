@@ -367,11 +367,8 @@ def _used(top: Any, definitions: Mapping[str, _Schema]) -> Iterator[tuple[str, _
 
 def main(arguments: list[str]) -> int:
     """Write the generated files, or check that they are what the models say."""
-    if arguments not in (["write"], ["check"]):
-        sys.stderr.write("usage: python -m podium.cli.schemas write|check\n")
-        return 2
     root = Path(__file__).parents[3]
-    return write_or_check(arguments[0], root, files(root), limit=MAX_BYTES)
+    return write_or_check("podium.cli.schemas", arguments, root, files(root), limit=MAX_BYTES)
 
 
 if __name__ == "__main__":
