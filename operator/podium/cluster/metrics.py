@@ -11,6 +11,7 @@ import podium
 
 __all__ = ["Metrics"]
 
+_LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -67,6 +68,12 @@ class Metrics:
             ["request"],
             registry=self.registry,
             buckets=_SECONDS,
+        )
+        self.loop_lag = Histogram(
+            "podium_event_loop_lag_seconds",
+            "By how much the event loop woke a sleep of 20 ms too late, in seconds.",
+            registry=self.registry,
+            buckets=_LAGS,
         )
         self.depth = Gauge(
             "podium_queue_depth", "Keys waiting in the work queue.", registry=self.registry

@@ -14,6 +14,7 @@ from podium.cluster.kube.client import Gateway, connect, own_namespace
 from podium.cluster.kube.events import Recorder
 from podium.cluster.kube.leader_election import Leader, Timing
 from podium.cluster.kube.views import JobView
+from podium.cluster.loop_lag import measure_lag
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.controller import RunController, StatusFlusher
 from podium.cluster.runs.revisions import Definitions
@@ -230,6 +231,7 @@ async def _work(
         *(asyncio.create_task(each.run(), name="reflector") for each in reflectors),
         *operator.tasks(collector),
         asyncio.create_task(operator.recorder.run(), name="events"),
+        asyncio.create_task(measure_lag(operator.metrics.loop_lag.observe), name="loop lag"),
         asyncio.create_task(
             kopf_source.watch(ingest, settings.namespaces, operator.watching), name="watch"
         ),
