@@ -1,0 +1,47 @@
+"""What the operator keeps of Jobs, Pods, runs and workflows: a few fields each.
+
+Whatever the cluster hands over is data: a field of the wrong type counts as missing, nothing
+raises.
+"""
+
+from podium.cluster.kube.views.fields import (
+    controller_of,
+    dig,
+    finalizer_of,
+    items,
+    mapping,
+    text,
+    when,
+)
+from podium.cluster.kube.views.job import (
+    ANNOTATION_EXECUTION,
+    ANNOTATION_NODE,
+    ANNOTATION_RESTART,
+    JobView,
+    job_view,
+)
+from podium.cluster.kube.views.pod import CONTAINER, PodView, container_status, pod_view
+from podium.cluster.kube.views.run import RunView, WorkflowView, run_view, workflow_view
+
+__all__ = [
+    "ANNOTATION_EXECUTION",
+    "ANNOTATION_NODE",
+    "ANNOTATION_RESTART",
+    "CONTAINER",
+    "JobView",
+    "PodView",
+    "RunView",
+    "WorkflowView",
+    "container_status",
+    "controller_of",
+    "dig",
+    "finalizer_of",
+    "items",
+    "job_view",
+    "mapping",
+    "pod_view",
+    "run_view",
+    "text",
+    "when",
+    "workflow_view",
+]

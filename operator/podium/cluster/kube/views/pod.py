@@ -1,0 +1,255 @@
+"""What the operator keeps of a Pod."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from podium.api.names import LABEL_RECORDED
+from podium.cluster.kube.views.fields import (
+    condition,
+    controller_of,
+    dig,
+    finalizer_of,
+    items,
+    mapping,
+    text,
+    when,
+    whole,
+)
+
+__all__ = ["CONTAINER", "PodView", "container_status", "pod_view"]
+
+LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
+"""Annotation (and label) on the Pods of an Indexed Job."""
+LABEL_JOB_UID = "batch.kubernetes.io/controller-uid"
+LABEL_JOB_NAME = "batch.kubernetes.io/job-name"
+
+CONTAINER = "node"
+"""Name of the one container whose word counts."""
+UNKNOWN = "ContainerStatusUnknown"
+"""The kubelet's reason for the end of a container that it no longer finds."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A Pod of a Job; only its container `node` is looked at."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    """resourceVersion."""
+    job_uid: str
+    job_name: str
+    phase: str
+    reason: str
+    message: str
+    created_at: float
+    scheduled_at: float | None
+    unschedulable: str | None
+    """The scheduler's words."""
+    sandbox: bool
+    """Whether containers can be started: from then on images are pulled."""
+    started_at: float | None
+    finished_at: float | None
+    exit_code: int | None
+    ended: str
+    """Reason of the container's end, such as OOMKilled."""
+    written: str | None
+    """Its termination message."""
+    waiting: str
+    waiting_message: str
+    failed_init: str
+    """Which init container failed, and how; empty: none."""
+    disruption: str | None
+    """Words of the condition DisruptionTarget."""
+    disrupted_at: float | None
+    """Since when that condition is true."""
+    delete_asked_at: float | None
+    """When its deletion was asked for."""
+    containers: int
+    others_run: bool
+    """Whether a container other than `node`, such as an injected one, runs or is still to run."""
+    ready: bool
+    finalizer: int | None
+    """Position of Podium's finalizer among its finalizers."""
+    recorded: bool
+    """Whether it is labelled as one whose outcome is recorded."""
+    forced: bool
+    """Whether it was deleted without grace: whoever did it vouches that nothing of it runs."""
+    gone: bool = field(default=False)
+    """Whether it vanished: what it last said is all there is."""
+    is_indexed: bool = False
+    """Whether it is one of the Pods of an Indexed Job."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether something of it may still run."""
+        return not (self.gone or self.forced or self.ran_out)
+
+    @property
+    def program_alive(self) -> bool:
+        """Whether the node's own program may still run, or may still start."""
+        return self.alive and self.exit_code is None and not self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether the kubelet no longer knows how the node's own container ended."""
+        return self.ended == UNKNOWN
+
+    @property
+    def outlived(self) -> bool:
+        """Whether other containers run on although the node's own has ended."""
+        return self.alive and not self.program_alive and self.others_run
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether its programs have ended."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether its deletion was asked for before it ended, as far as whole seconds tell."""
+        asked, ended = self.delete_asked_at, self.finished_at
+        return asked is not None and (ended is None or ended >= asked)
+
+
+def container_status(body: Any) -> Mapping[str, Any]:
+    """Return the status of the container `node`."""
+    for status in items(dig(body, "status", "containerStatuses")):
+        if status.get("name") == CONTAINER:
+            return status
+    return {}
+
+
+def _terminated(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how a container ended; where the kubelet lost it, as it was last known to end."""
+    ended = mapping(dig(container, "state", "terminated"))
+    last = mapping(dig(container, "lastState", "terminated"))
+    if ended.get("reason") == UNKNOWN and last and last.get("reason") != UNKNOWN:
+        return last
+    return ended
+
+
+def _others_run(body: Any) -> bool:
+    """Return whether a container beside `node` runs, or waits for its start.
+
+    Ephemeral containers count too; of init containers only those that run on (native sidecars).
+    """
+    statuses = [
+        *items(dig(body, "status", "containerStatuses")),
+        *items(dig(body, "status", "initContainerStatuses")),
+        *items(dig(body, "status", "ephemeralContainerStatuses")),
+    ]
+    return any(
+        status.get("name") != CONTAINER
+        and (dig(status, "state", "running") is not None or dig(status, "state", "waiting"))
+        for status in statuses
+    )
+
+
+def _waiting(body: Any, container: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what keeps the program from its start, and the kubelet's words.
+
+    While the container `node` waits for the init containers, what keeps one of them counts.
+    """
+    own = mapping(dig(container, "state", "waiting"))
+    reason, message = text(own.get("reason")), text(own.get("message"))
+    if reason in ("", "PodInitializing", "ContainerCreating") and not dig(
+        container, "state", "terminated"
+    ):
+        for status in items(dig(body, "status", "initContainerStatuses")):
+            init = mapping(dig(status, "state", "waiting"))
+            word = text(init.get("reason"))
+            if word and word not in ("PodInitializing", "ContainerCreating"):
+                named = f"init container {text(status.get('name'))}"
+                return word, f"{named}: {text(init.get('message')) or word}"
+    return reason, message
+
+
+def _failed_init(body: Any) -> str:
+    """Describe the init container that ended a Pod; empty: none did."""
+    for status in items(dig(body, "status", "initContainerStatuses")):
+        ended = mapping(dig(status, "state", "terminated"))
+        code = ended.get("exitCode")
+        if isinstance(code, int) and code != 0:
+            words = text(ended.get("message")).strip() or text(ended.get("reason"))
+            told = f"the init container {text(status.get('name'))} failed with exit code {code}"
+            return f"{told}: {words[-300:]}" if words else told
+    return ""
+
+
+def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
+    """Read a Pod; None if no Job controls it.
+
+    `made_for`: the UID of the Job that is known to have controlled it. Of a Pod that still waits
+    to be let go, the label that every Pod of a Job has says it, too.
+    """
+    job_uid = controller_of(body, "Job", "batch/v1") or made_for
+    if job_uid is None and finalizer_of(body) is not None:
+        job_uid = text(dig(body, "metadata", "labels", LABEL_JOB_UID)) or None
+    meta, status = mapping(dig(body, "metadata")), mapping(dig(body, "status"))
+    uid, name = text(meta.get("uid")), text(meta.get("name"))
+    if job_uid is None or not uid:
+        return None
+    container = container_status(body)
+    state = mapping(container.get("state"))
+    ended = _terminated(container)
+    waiting, waiting_message = _waiting(body, container)
+    code = ended.get("exitCode")
+    lost = ended.get("reason") == UNKNOWN
+    scheduled = condition(body, "PodScheduled")
+    deleted = when(meta.get("deletionTimestamp"))
+    disruption = condition(body, "DisruptionTarget")
+    return PodView(
+        namespace=text(meta.get("namespace")),
+        name=name,
+        uid=uid,
+        version=text(meta.get("resourceVersion")),
+        job_uid=job_uid,
+        is_indexed=LABEL_INDEX in mapping(meta.get("annotations")),
+        job_name=text(dig(body, "metadata", "labels", LABEL_JOB_NAME)),
+        phase=text(status.get("phase")) or "Pending",
+        reason=text(status.get("reason")),
+        message=text(status.get("message")),
+        created_at=when(meta.get("creationTimestamp")) or 0.0,
+        scheduled_at=when(scheduled.get("lastTransitionTime")) if scheduled is not None else None,
+        unschedulable=_unschedulable(body),
+        sandbox=condition(body, "PodReadyToStartContainers") is not None,
+        # A program that could not be started is said to have started in 1970.
+        started_at=when(dig(state, "running", "startedAt")) or when(ended.get("startedAt")) or None,
+        finished_at=when(ended.get("finishedAt")),
+        # The kubelet says 137 of a container that it lost: that is a guess.
+        exit_code=code
+        if isinstance(code, int) and not isinstance(code, bool) and not lost
+        else None,
+        ended=text(ended.get("reason")),
+        written=text(ended.get("message")) if "message" in ended else None,
+        waiting=waiting,
+        waiting_message=waiting_message,
+        failed_init=_failed_init(body),
+        disruption=None
+        if disruption is None
+        else ": ".join(filter(None, (text(disruption.get(k)) for k in ("reason", "message")))),
+        disrupted_at=when(disruption.get("lastTransitionTime")) if disruption is not None else None,
+        delete_asked_at=None
+        if deleted is None
+        else deleted - whole(meta.get("deletionGracePeriodSeconds")),
+        containers=sum(
+            len(items(dig(body, "spec", kind)))
+            for kind in ("containers", "initContainers", "ephemeralContainers")
+        )
+        or 1,
+        others_run=_others_run(body),
+        ready=condition(body, "Ready") is not None,
+        finalizer=finalizer_of(body),
+        recorded=dig(meta, "labels", LABEL_RECORDED) is not None,
+        forced=deleted is not None and meta.get("deletionGracePeriodSeconds") == 0,
+    )
+
+
+def _unschedulable(body: Any) -> str | None:
+    for each in items(dig(body, "status", "conditions")):
+        if each.get("type") == "PodScheduled" and each.get("status") == "False":
+            return text(each.get("message"))
+    return None

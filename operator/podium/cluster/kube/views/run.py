@@ -1,0 +1,101 @@
+"""What the operator keeps of WorkflowRuns and Workflows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from podium.api.names import GROUP
+from podium.cluster.kube.views.fields import dig, items, mapping, text, when
+
+__all__ = ["RunView", "WorkflowView", "run_view", "workflow_view"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A WorkflowRun: what decides whether there is something to do."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    """resourceVersion."""
+    generation: int
+    annotations: Mapping[str, str]
+    """Those of podium.dev."""
+    workflow: str
+    suspend: bool
+    cancel: bool
+    ttl: int | None
+    deleting: bool
+    phase: str
+    started: bool
+    """Whether its nodes are stored in the status."""
+    completed_at: float | None
+    revision: str
+    former_revisions: tuple[str, ...]
+    """Earlier definitions that its context versions need."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing happens unless a node is re-run."""
+        return self.phase in ("Succeeded", "Failed", "Cancelled")
+
+
+def run_view(body: Any) -> RunView | None:
+    """Read a WorkflowRun; None if it is none."""
+    meta, spec, status = (mapping(dig(body, part)) for part in ("metadata", "spec", "status"))
+    uid, name = text(meta.get("uid")), text(meta.get("name"))
+    if not uid or not name:
+        return None
+    ttl, generation = spec.get("ttlSecondsAfterFinished"), meta.get("generation")
+    return RunView(
+        namespace=text(meta.get("namespace")),
+        name=name,
+        uid=uid,
+        version=text(meta.get("resourceVersion")),
+        generation=generation if isinstance(generation, int) else 0,
+        annotations={
+            key: value
+            for key, value in mapping(meta.get("annotations")).items()
+            if isinstance(value, str) and key.startswith(f"{GROUP}/")
+        },
+        workflow=text(dig(spec, "workflowRef", "name")),
+        suspend=spec.get("suspend") is True,
+        cancel=spec.get("cancel") is True,
+        ttl=ttl if isinstance(ttl, int) and not isinstance(ttl, bool) else None,
+        deleting=meta.get("deletionTimestamp") is not None,
+        phase=text(status.get("phase")),
+        started=bool(status.get("nodes") or status.get("shards")),
+        completed_at=when(status.get("completedAt")),
+        revision=text(status.get("workflowRevision")),
+        former_revisions=tuple(
+            text(mapping(each).get("revision")) for each in items(status.get("workflowRevisions"))
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowView:
+    """A Workflow: by what name runs find it."""
+
+    namespace: str
+    name: str
+    id: str
+    generation: int
+    observed_generation: int
+
+
+def workflow_view(body: Any) -> WorkflowView | None:
+    """Read a Workflow; None if it is none."""
+    meta = mapping(dig(body, "metadata"))
+    name = text(meta.get("name"))
+    generation, observed = meta.get("generation"), dig(body, "status", "observedGeneration")
+    if not name:
+        return None
+    return WorkflowView(
+        namespace=text(meta.get("namespace")),
+        name=name,
+        id=text(dig(body, "spec", "id")),
+        generation=generation if isinstance(generation, int) else 0,
+        observed_generation=observed if isinstance(observed, int) else 0,
+    )
