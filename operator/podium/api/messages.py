@@ -25,7 +25,7 @@ from podium.api.workflow import (
     WorkflowSpec,
 )
 
-__all__ = ["given", "translate", "unknown_field", "unwritten"]
+__all__ = ["given", "not_a_string", "translate", "unknown_field", "unwritten"]
 
 _LATER: dict[type[BaseModel], frozenset[str]] = {
     Node: frozenset({"compensation", "largeOutput", "forEach", "members"}),
@@ -110,6 +110,11 @@ def given(value: Any, written: str | None = None) -> str:
     if isinstance(value, int | float):
         return f"the number {(written or str(value))[:40]}"
     return "a list" if isinstance(value, list | tuple) else "a mapping"
+
+
+def not_a_string(value: Any, written: str | None = None) -> str:
+    """Report that something is not a string; `written`: how it stands in the source."""
+    return f"must be a string, not {given(value, written)}" + _hint("string_type", value, written)
 
 
 def _place(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[Path, str]:

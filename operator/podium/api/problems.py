@@ -15,6 +15,7 @@ __all__ = [
     "Severity",
     "UserError",
     "errors",
+    "errors_and_warnings",
     "format_path",
 ]
 
@@ -27,6 +28,8 @@ class Severity(StrEnum):
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
+    """Nothing is wrong: something to know, which `podium validate --strict` does not refuse."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Problem:
         if self.line is not None:
             where += f":{self.line}" if where else f"line {self.line}"
         words = [word for word in (where, format_path(self.path)) if word]
-        kind = "warning: " if self.severity is Severity.WARNING else ""
+        kind = "" if self.severity is Severity.ERROR else f"{self.severity.value}: "
         return ": ".join([*words, kind + self.message])
 
 
@@ -83,3 +86,8 @@ def format_path(path: Path) -> str:
 def errors(problems: Iterable[Problem]) -> list[Problem]:
     """Return the problems that are errors."""
     return [problem for problem in problems if problem.severity is Severity.ERROR]
+
+
+def errors_and_warnings(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems that are more than a note."""
+    return [problem for problem in problems if problem.severity is not Severity.NOTE]

@@ -12,7 +12,7 @@ from podium.api import names, shape
 from podium.api.messages import unknown_field
 from podium.api.problems import Path, Problem
 from podium.api.resources import Workflow
-from podium.api.workflow import WorkflowSpec
+from podium.api.workflow import EnvVar, WorkflowSpec
 
 __all__ = ["is_seed", "resource", "seed_path", "to_resource"]
 
@@ -62,7 +62,34 @@ def to_resource(data: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         if not rest:
             del body["metadata"]
     made["spec"] = _camel(body, WorkflowSpec, (_TOP,), problems)
+    for node in _mappings(made["spec"].get("nodes")):
+        if isinstance(config := node.get("config"), dict) and "env" in config:
+            node["config"] = {**config, "env": _env(config["env"])}
     return made, problems
+
+
+def _env(variables: Any) -> Any:
+    """Rename the fields of variables in a config, which is free-form but for these."""
+    if not isinstance(variables, list):
+        return variables
+    return [_renamed(each, EnvVar) if isinstance(each, dict) else each for each in variables]
+
+
+def _renamed(value: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    by_snake = {field.snake: field for field in shape.fields(model).values()}
+    made = {}
+    for key, item in value.items():
+        field = by_snake.get(key)
+        inner = field.model if field is not None else None
+        is_model = inner is not None and isinstance(item, dict)
+        made[field.alias if field is not None else key] = (
+            _renamed(item, inner) if is_model and inner is not None else item
+        )
+    return made
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def seed_path(path: Path, data: dict[str, Any]) -> Path:

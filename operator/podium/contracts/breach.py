@@ -1,6 +1,6 @@
 """What is found wrong with a schema, or with a value by its schema."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Breach", "SchemaProblem"]
 
@@ -24,6 +24,8 @@ class Breach:
     path: str
     """Dotted path in the value; empty: the value itself."""
     message: str
+    place: tuple[str | int, ...] = field(default=(), compare=False)
+    """The path by its steps."""
 
     def __str__(self) -> str:
         """Return `path: message`."""

@@ -7,9 +7,10 @@ end, and one with a default where none is filled in.
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
 
-__all__ = ["Defaults", "pointer", "properties_of", "resolve", "with_defaults"]
+from podium.contracts.references import References
+
+__all__ = ["Defaults", "properties_of", "with_defaults"]
 
 MAX_VALUES = 200_000
 MAX_DEPTH = 100
@@ -35,7 +36,7 @@ class Defaults:
     """Fills in the defaults of one schema."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
-        self._root = root
+        self._references = References(root)
         self._left = MAX_VALUES
         self._open: frozenset[int] = frozenset()
         """The schemas of the objects that are being filled in."""
@@ -127,33 +128,4 @@ class Defaults:
             several = part.get("allOf")
             waiting += reversed(several) if isinstance(several, list) else ()
             if isinstance(part.get("$ref"), str):
-                waiting.append(resolve(self._root, part["$ref"]))
-
-
-def resolve(root: Mapping[str, Any], reference: str) -> Any:
-    """Return what a reference inside a schema leads to; None if there is nothing."""
-    if reference in ("#", root.get("$id")):
-        return root
-    if reference.startswith("#/"):
-        part: Any = root
-        for step in pointer(reference):
-            if isinstance(part, Mapping) and step in part:
-                part = part[step]
-            elif isinstance(part, list) and step.isdecimal() and int(step) < len(part):
-                part = part[int(step)]
-            else:
-                return None
-        return part
-    from podium.contracts.keywords import parts  # noqa: PLC0415 - anchors are rare
-
-    names = {reference, reference.removeprefix("#")}
-    for each in parts(root, MAX_DEPTH):
-        if each.schema.get("$anchor") in names or each.schema.get("$id") in names:
-            return each.schema
-    return None
-
-
-def pointer(reference: str) -> list[str]:
-    """Return the steps of `#/a/b`."""
-    steps = reference.removeprefix("#/").split("/")
-    return [unquote(step).replace("~1", "/").replace("~0", "~") for step in steps]
+                waiting.append(self._references.resolve(part, part["$ref"]))

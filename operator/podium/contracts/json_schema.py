@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import regex
@@ -43,13 +44,16 @@ class Schema:
         return _breaches(self._validator, instance, limit, [MAX_REFERENCES])
 
     def breaches_of_part(
-        self, part: Mapping[str, Any], instance: Any, references_left: list[int]
+        self, path: tuple[str | int, ...], instance: Any, references_left: list[int]
     ) -> list[Breach]:
-        """Return where a value does not meet a schema that stands inside this one.
+        """Return where a value does not meet the schema that stands inside this one at a path.
 
         `references_left` is what several checks may follow together, counted down.
         """
-        return _breaches(self._validator.evolve(schema=part), instance, 1, references_left)
+        # By reference: what stands below an `$id` has references relative to it.
+        steps = "".join("/" + quote(_escaped(str(step)), safe="~") for step in path)
+        part = self._validator.evolve(schema={"$ref": f"#{steps}"}) if path else self._validator
+        return _breaches(part, instance, 1, references_left)
 
 
 def _breaches(
@@ -71,6 +75,10 @@ def _breaches(
     finally:
         _references_left.reset(counting)
     return sorted(found, key=lambda breach: breach.path)
+
+
+def _escaped(step: str) -> str:
+    return step.replace("~", "~0").replace("/", "~1")
 
 
 class _TooExpensiveError(PodiumError):
@@ -224,7 +232,7 @@ def _breach(error: Any) -> Breach:
             message = f"{_shown(error.instance)} is not one of {allowed}"
         case _:
             message = error.message
-    return Breach(path, short(message))
+    return Breach(path, short(message), tuple(error.absolute_path))
 
 
 def dotted(path: Any) -> str:

@@ -1,6 +1,7 @@
 """What is wrong with a schema: found before a run, each with its place and what would be right."""
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, best_match
 
 from podium.contracts.breach import SchemaProblem
-from podium.contracts.defaults import Defaults, pointer
+from podium.contracts.defaults import Defaults
 from podium.contracts.json_schema import Schema, compiled_pattern, short
 from podium.contracts.keywords import (
     DRAFT_7,
@@ -20,6 +21,7 @@ from podium.contracts.keywords import (
     is_known_draft,
     parts,
 )
+from podium.contracts.references import References
 
 __all__ = ["schema_problems"]
 
@@ -60,6 +62,7 @@ def schema_problems(schema: Mapping[str, Any], *, has_defaults: bool) -> list[Sc
     for part in every:
         found += _misplaced(part, draft)
         found += _patterns(part)
+        found += _choices(part)
     found += _references(schema, every)
     if not any(not problem.is_warning for problem in found):
         found += _defaults(schema, every, has_defaults=has_defaults)
@@ -137,24 +140,13 @@ def _pattern_problem(pattern: str) -> str | None:
 
 def _references(schema: Mapping[str, Any], every: list[Part]) -> Iterator[SchemaProblem]:
     """Find references that lead nowhere, or to what is not a schema, or out of this one."""
-    places = {tuple(map(str, part.path)) for part in every}
-    anchors = {"#"}
-    for part in every:
-        for keyword in ("$anchor", "$dynamicAnchor"):
-            if isinstance(part.schema.get(keyword), str):
-                anchors.add(f"#{part.schema[keyword]}")
-        if isinstance(part.schema.get("$id"), str):
-            anchors.add(part.schema["$id"])
+    references = References(schema)
     for part in every:
         for keyword in ("$ref", "$dynamicRef"):
             reference = part.schema.get(keyword)
-            if not isinstance(reference, str) or reference in anchors:
+            if not isinstance(reference, str) or references.leads_to_schema(part.schema, reference):
                 continue
-            if reference.startswith("#/"):
-                if tuple(pointer(reference)) in places or _is_boolean(schema, reference):
-                    continue
-                said = f"reference {reference!r:.80} is not in this schema"
-            elif reference.startswith("#"):
+            if references.is_inside(part.schema, reference):
                 said = f"reference {reference!r:.80} is not in this schema"
             else:
                 said = (
@@ -164,14 +156,37 @@ def _references(schema: Mapping[str, Any], every: list[Part]) -> Iterator[Schema
             yield SchemaProblem((*part.path, keyword), said)
 
 
-def _is_boolean(schema: Mapping[str, Any], reference: str) -> bool:
-    """Return whether a reference leads to `true` or `false`, which are schemas as well."""
-    part: Any = schema
-    for step in pointer(reference):
-        if not isinstance(part, Mapping) or step not in part:
-            return False
-        part = part[step]
-    return isinstance(part, bool)
+def _choices(part: Part) -> Iterator[SchemaProblem]:
+    """Find values of enum and const that are not of the schema's own type: none can ever match."""
+    wanted = part.schema.get("type")
+    several = part.schema.get("enum")
+    choices: list[tuple[tuple[str | int, ...], Any]] = (
+        [(("enum", place), each) for place, each in enumerate(several)]
+        if isinstance(several, list)
+        else []
+    )
+    if "const" in part.schema:
+        choices.append((("const",), part.schema["const"]))
+    has_strings = any(isinstance(each, str) for _, each in choices)
+    for place, value in choices:
+        is_plain = isinstance(value, bool | int | float)
+        if wanted is None and has_strings and isinstance(value, bool):
+            message = f"is the boolean {_json(value)} among strings"
+            yield SchemaProblem((*part.path, *place), message, is_warning=True, lacks_quotes=True)
+        elif wanted is not None and not _is_of_type(value, wanted):
+            words = " or ".join(wanted) if isinstance(wanted, list) else wanted
+            lacks_quotes = is_plain and "string" in words
+            yield SchemaProblem(
+                (*part.path, *place),
+                f"{short(_json(value))} is not of type {words}, so no value can be this one",
+                is_warning=not lacks_quotes,
+                lacks_quotes=lacks_quotes,
+            )
+
+
+def _is_of_type(value: Any, wanted: Any) -> bool:
+    names = wanted if isinstance(wanted, list) else [wanted]
+    return any(Draft202012Validator.TYPE_CHECKER.is_type(value, name) for name in names)
 
 
 def _defaults(
@@ -196,13 +211,28 @@ def _defaults(
             )
             continue
         filled = defaults.fill(part.schema, part.schema["default"])
-        for breach in whole.breaches_of_part(part.schema, filled, references_left):
-            is_plain = isinstance(part.schema["default"], bool | int | float)
-            lacks_quotes = is_plain and part.schema.get("type") == "string"
+        for breach in whole.breaches_of_part(part.path, filled, references_left):
+            value = part.schema["default"]
+            place = breach.place
+            for depth, step in enumerate(breach.place):
+                is_inside = isinstance(value, Mapping | list) and (
+                    step in value if isinstance(value, Mapping) else int(step) < len(value)
+                )
+                if not is_inside:  # it was filled in
+                    place = breach.place[:depth]
+                    break
+                value = value[step]
+            is_plain = isinstance(value, bool | int | float)
+            lacks_quotes = is_plain and breach.message.endswith("is not of type string")
             message = f"breaks its own schema: {breach}"
-            yield SchemaProblem(here, message, lacks_quotes=lacks_quotes)
+            where = (*here, *place) if lacks_quotes else here
+            yield SchemaProblem(where, message, lacks_quotes=lacks_quotes)
             if "takes too long" in breach.message or "references" in breach.message:
                 return
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _depth(value: Any) -> int:

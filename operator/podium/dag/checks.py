@@ -71,11 +71,11 @@ class DefinitionChecks:
         self._kind(path, node)
         self._retry_on(path, node.retry_policy)
         if node.trigger_rule is TriggerRule.NONE_FAILED:
-            self._warning(
-                (*path, "triggerRule"),
+            message = (
                 "NoneFailed means more than in 0.1.0: the node also starts where all sources were"
-                " skipped; for what it meant write NoneFailedMinOneSuccess, or leave it out",
+                " skipped; for what it meant write NoneFailedMinOneSuccess, or leave it out"
             )
+            self.found.append(Problem((*path, "triggerRule"), message, Severity.NOTE))
         if node.condition is not None:
             self._condition((*path, "condition"), node.condition, node=node.id)
         if node.output_contract is not None and node.output_contract.schema_ is not None:

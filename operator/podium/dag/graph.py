@@ -58,7 +58,8 @@ class Graph:
         self.node_paths: dict[str, Path] = {}
         """Position of each node in the definition."""
         self._structure: list[Problem] = []
-        self._edge_keys: dict[tuple[str, str, str], Path] = {}
+        self._routes: dict[tuple[str, str, str], set[str | None]] = {}
+        """Routes of the edges, by source, target and type."""
         self._nodes_given = 0
         self.refused: list[DagEdge] = []
         """Edges that are not part of the graph, because something is wrong with them."""
@@ -110,18 +111,12 @@ class Graph:
                 Problem(path, f"node {edge.to!r} depends on itself: remove this edge")
             )
             sound = False
-        key = (edge.from_, edge.to, edge.type.value)
-        if sound and key in self._edge_keys:
-            self._structure.append(
-                Problem(
-                    path,
-                    f"duplicate edge {edge.from_} → {edge.to} ({edge.type.value}): it is already"
-                    " in edges or dependsOn; remove one",
-                )
-            )
+        routes = self._routes.setdefault((edge.from_, edge.to, edge.type.value), set())
+        if sound and routes and (edge.route in routes or None in {edge.route, *routes}):
+            self._structure.append(Problem(path, _duplicate(edge, is_same=edge.route in routes)))
             sound = False
         if sound:
-            self._edge_keys[key] = path
+            routes.add(edge.route)
             self.edges.append(DagEdge(len(self.edges), edge, path))
         else:
             self.refused.append(DagEdge(-1, edge, path))
@@ -316,6 +311,19 @@ def nearest_ancestors(
                 seen.add(source)
                 found.append(source)
     return found[:most]
+
+
+def _duplicate(edge: Edge, *, is_same: bool) -> str:
+    if is_same:
+        route = "" if edge.route is None else f", route {edge.route!r:.80}"
+        return (
+            f"duplicate edge {edge.from_} → {edge.to} ({edge.type.value}{route}): it is already in"
+            " edges or dependsOn; remove one"
+        )
+    return (
+        f"{edge.from_} → {edge.to} ({edge.type.value}) is there with a route and, in edges or"
+        " dependsOn, without one, which is active for every route: remove one"
+    )
 
 
 def _bad_id(identifier: str) -> str:

@@ -81,7 +81,7 @@ class Executor(Protocol):
 def config_problems(model: type[ApiModel], config: Mapping[str, Any]) -> list[Problem]:
     """Check a config against its model, in words that name the field and what would be right."""
     try:
-        made = model.model_validate(config)
+        made = model.model_validate(config, by_alias=True, by_name=False)
     except ValidationError as error:
         return [
             replace(problem, path=("config", *problem.path)) for problem in translate(error, model)

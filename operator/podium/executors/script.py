@@ -1,12 +1,14 @@
 """script: a program's source and the interpreter that runs it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from podium.api.base import ApiModel
-from podium.api.problems import Problem
+from podium.api.messages import not_a_string
+from podium.api.problems import Path, Problem
 from podium.api.workflow import EnvVar, Node
 from podium.executors.base import Image, Runtime, Workload, config_problems
 
@@ -24,6 +26,17 @@ def _interpreter(value: object) -> object:
     ):
         raise ValueError("must be a program, python3, or one with its arguments, [python3, -u]")
     return value
+
+
+def _unquoted(interpreter: object) -> Iterator[Problem]:
+    """Find numbers and booleans where a string is meant: YAML reads `y` and `3.10` as such."""
+    words = interpreter if isinstance(interpreter, list) else [interpreter]
+    for place, word in enumerate(words[:100]):
+        if isinstance(word, bool | int | float):
+            path: Path = ("config", "interpreter")
+            path = (*path, place) if words is interpreter else path
+            again = partial(not_a_string, word)
+            yield Problem(path, again(), reworded=again)
 
 
 Interpreter = Annotated[str | list[str], BeforeValidator(_interpreter)]
@@ -54,7 +67,9 @@ class Script:
 
     def validate(self, node: Node) -> list[Problem]:
         """Check the config of a script."""
-        problems = config_problems(ScriptConfig, node.config)
+        problems = [*_unquoted(node.config.get("interpreter"))]
+        config = {**node.config, "interpreter": None} if problems else node.config
+        problems += config_problems(ScriptConfig, config)
         if "${{" in str(node.config.get("script", "")):
             problems.append(
                 Problem(

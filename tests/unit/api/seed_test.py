@@ -49,6 +49,16 @@ def test_what_was_converted_reads_back_the_same():
     assert "maxDisruptions" not in str(made)
 
 
+def test_variables_in_a_config_are_renamed():
+    workflow = loaded(
+        "workflow:\n  id: w\n  nodes:\n  - {id: a, executor: script, config: {script: x, env:"
+        " [{name: T, value_from: {secret_key_ref: {name: s, key: k}}}, {name: U, my_key: 1}]}}\n"
+    )
+    secret = {"secretKeyRef": {"name": "s", "key": "k"}}
+    env = workflow.spec.nodes[0].config["env"]
+    assert env == [{"name": "T", "valueFrom": secret}, {"name": "U", "my_key": 1}]
+
+
 def test_free_form_parts_keep_their_names():
     workflow = loaded(
         "workflow:\n  id: w\n  global_context: {max_attempts: 1}\n  metadata: {x_y: 1, owner: me}\n"

@@ -395,8 +395,8 @@ def test_defaults_without_end_are_refused(schema):
         ),
         (
             {"properties": {"a": {"items": {"type": "string"}, "default": [1]}}},
-            "properties.a.default",
-            "[0]",
+            "properties.a.default.0",
+            "is not of type string",
         ),
         (
             {"properties": {"a": {"anyOf": [{"default": 1}]}}},
@@ -454,3 +454,127 @@ def test_defaults_that_take_many_references_are_bounded_together():
         "properties",
         "breaks its own schema: the schema follows too many references",
     )
+
+
+@pytest.mark.parametrize(
+    ("schema", "made"),
+    [
+        (  # a schema with an $id is a resource of its own
+            {
+                "$defs": {"x": {"default": "outer"}},
+                "properties": {
+                    "p": {
+                        "$id": "inner.json",
+                        "type": "object",
+                        "$defs": {"x": {"default": "inner"}},
+                        "properties": {"a": {"$ref": "#/$defs/x"}},
+                    }
+                },
+            },
+            {"p": {"a": "inner"}},
+        ),
+        (  # relative to the $id above
+            {
+                "$id": "https://podium.test/schemas/root.json",
+                "$defs": {"x": {"$id": "item.json", "default": 1}},
+                "properties": {
+                    "a": {"$ref": "item.json"},
+                    "b": {"$ref": "https://podium.test/schemas/item.json"},
+                    "c": {"$ref": "root.json#/$defs/x"},
+                    "d": {"$ref": "/schemas/item.json"},
+                },
+            },
+            {"a": 1, "b": 1, "c": 1, "d": 1},
+        ),
+        (  # an anchor belongs to its resource
+            {
+                "$defs": {
+                    "one": {"$id": "one.json", "$defs": {"x": {"$anchor": "v", "default": 1}}},
+                    "two": {"$id": "two.json", "$defs": {"x": {"$anchor": "v", "default": 2}}},
+                },
+                "properties": {
+                    "a": {"$ref": "one.json#v"},
+                    "b": {"$ref": "two.json#v"},
+                },
+            },
+            {"a": 1, "b": 2},
+        ),
+        (
+            {
+                "$id": "urn:example:root",
+                "$defs": {"x": {"default": 1}},
+                "properties": {
+                    "a": {"$ref": "#/$defs/x"},
+                    "b": {"$ref": "urn:example:root#/$defs/x"},
+                },
+            },
+            {"a": 1, "b": 1},
+        ),
+        (  # draft-07: a fragment is an anchor, and an $id beside a $ref says nothing
+            {
+                "$schema": "http://json-schema.org/draft-07/schema#",
+                "definitions": {
+                    "x": {"$id": "#v", "default": 1},
+                    "y": {"$id": "other.json", "$ref": "#/definitions/z"},
+                    "z": {"default": 2},
+                },
+                "properties": {"a": {"$ref": "#v"}, "b": {"$ref": "#/definitions/y"}},
+            },
+            {"a": 1, "b": 2},
+        ),
+    ],
+)
+def test_references_follow_the_ids_inside_a_schema(schema, made):
+    assert c.schema_problems(schema, has_defaults=True) == []
+    assert c.with_defaults(schema, {}) == made
+
+
+def test_a_default_is_checked_where_its_references_lead():
+    inner = {
+        "$id": "inner.json",
+        "$defs": {"x": {"type": "integer"}},
+        "properties": {"a": {"$ref": "#/$defs/x", "default": "one"}},
+    }
+    schema = {"$defs": {"x": {"type": "string"}}, "properties": {"p/q": inner}}
+    ((place, said),) = wrong(schema)
+    assert (place, said.split(": ")[-1]) == (
+        "properties.p/q.properties.a.default",
+        '"one" is not of type integer',
+    )
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (
+            {"$id": "a.json", "properties": {"a": {"$ref": "b.json"}}},
+            "only references into the same",
+        ),
+        ({"$id": "a.json", "properties": {"a": {"$ref": "a.json#/x"}}}, "is not in this schema"),
+        (
+            {"properties": {"a": {"$id": "b.json", "$ref": "#/$defs/x"}}, "$defs": {"x": {}}},
+            "not in this",
+        ),
+    ],
+)
+def test_references_by_id_that_lead_nowhere_are_refused(schema, said):
+    ((_, message),) = wrong(schema)
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("schema", "found"),
+    [
+        ({"type": "string", "enum": [True, "b", 1.5]}, [(("enum", 0), True), (("enum", 2), True)]),
+        ({"type": ["string", "null"], "const": False}, [(("const",), True)]),
+        ({"type": "string", "enum": ["a", None]}, [(("enum", 1), False)]),
+        ({"enum": ["a", True]}, [(("enum", 1), True)]),
+        ({"enum": [True, False]}, []),
+        ({"type": "integer", "enum": [1, 2.0]}, []),
+        ({"items": {"type": "string"}, "default": ["a", True]}, [(("default", 1), True)]),
+    ],
+)
+def test_choices_that_no_value_can_be(schema, found):
+    """`yes` and `1.5` without quotes are no strings."""
+    problems = c.schema_problems({"properties": {"a": schema}}, has_defaults=True)
+    assert [(each.path[2:], each.lacks_quotes) for each in problems] == found

@@ -256,6 +256,26 @@ def test_a_second_edge_of_one_type_is_told(graph, path):
     )
 
 
+CASES = [{"when": "true", "value": "x"}]
+CHOICE = {"id": "a", "type": "conditional", "cases": CASES, "default": "y"}
+
+
+def routes(*given):
+    return dag(
+        CHOICE, node("b"), edges=[edge("a", "b", **({"route": r} if r else {})) for r in given]
+    )
+
+
+def test_edges_of_two_routes_may_join_two_nodes():
+    assert said(routes("x", "y")) == []
+    assert "duplicate edge a → b (depends_on, route 'x')" in only(routes("x", "y", "x"))
+
+
+@pytest.mark.parametrize("given", [("x", None), (None, "x")])
+def test_an_edge_without_a_route_beside_one_that_has_one_is_refused(given):
+    assert "without one, which is active for every route: remove one" in only(routes(*given))
+
+
 def test_edges_of_two_types_may_join_two_nodes():
     assert said(dag(node("a"), node("b", "a"), edges=[edge("a", "b", type="triggers")])) == []
 
@@ -849,7 +869,7 @@ def test_a_schema_may_speak_of_templates():
 
 
 def test_none_failed_is_said_to_mean_something_else_now():
-    message = only(dag(node("a"), node("b", "a", triggerRule="NoneFailed")), Severity.WARNING)
+    message = only(dag(node("a"), node("b", "a", triggerRule="NoneFailed")), Severity.NOTE)
     assert message.startswith("spec.nodes[1].triggerRule: NoneFailed means more than in 0.1.0: ")
     assert "write NoneFailedMinOneSuccess" in message
     assert said(dag(node("a"), node("b", "a", triggerRule="NoneFailedMinOneSuccess"))) == []

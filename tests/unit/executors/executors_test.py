@@ -23,7 +23,15 @@ def node(executor, **config):
         (node("script", script="x", interpreter=" "), "write bash or python3"),
         (node("script", script="x", interpreter=[]), "config.interpreter"),
         (node("script", script="x", interpreter=["", "-u"]), "must begin with a program"),
-        (node("script", script="x", interpreter=3), "config.interpreter"),
+        (
+            node("script", script="x", interpreter=3),
+            "interpreter: must be a string, not the number",
+        ),
+        (node("script", script="x", interpreter=["a", True]), "interpreter[1]: must be a string"),
+        (
+            node("script", script="x", env=[{"name": "A", "value_from": {}}]),
+            'env[0].value_from: unknown field "value_from"; did you mean "valueFrom"?',
+        ),
         (node("script", script="#! \nx"), "config.script: its #! line names no program"),
         (node("container"), "config.image: is missing"),
         (node("container", image="a b"), "config.image"),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from podium.api.names import GROUP
-from podium.api.problems import Problem, errors, format_path
+from podium.api.problems import Problem, errors, errors_and_warnings, format_path
 from podium.api.resources import Workflow
 from podium.api.source.files import Resource, read_file, read_text
 from podium.api.source.source_map import MAX_BYTES
@@ -23,7 +23,7 @@ __all__ = ["validate"]
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors, but not notes.")
 @click.option(
     "-o",
     "--output",
@@ -45,7 +45,7 @@ def validate(files: tuple[str, ...], *, strict: bool, output: str | None) -> Non
     for name, each in zip(files, read, strict=True):
         file = check_file(each, known)
         problems = _problems(file)
-        bad = problems if strict else errors(problems)
+        bad = errors_and_warnings(problems) if strict else errors(problems)
         sound = sound and not bad
         if output is None:
             _print(file, problems, bad)
@@ -70,7 +70,8 @@ def _print(file: CheckedFile, problems: list[Problem], bad: list[Problem]) -> No
     if bad:
         click.echo(escape_control(f"{file.name}: invalid: {counted(len(bad), 'problem')}"))
         return
-    verdict = f"valid, {counted(len(problems), 'warning')}" if problems else "valid"
+    warnings = len(errors_and_warnings(problems))
+    verdict = f"valid, {counted(warnings, 'warning')}" if warnings else "valid"
     for document in file.documents:
         if document.resource is None:
             line = f"{file.name}: {document.kind}: not a kind of Podium, not checked"

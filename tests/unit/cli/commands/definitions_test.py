@@ -107,6 +107,42 @@ def test_warnings_are_errors_only_if_strict(here):
     assert done.stdout == "f.yaml: invalid: 1 problem\n"
 
 
+def test_a_note_is_not_an_error_if_strict(here):
+    nodes = ("id: a", "id: b, dependsOn: [a], triggerRule: NoneFailed")
+    done = podium("validate", "--strict", write("f.yaml", workflow("hello", *nodes)))
+    assert done.stderr.startswith("f.yaml:7: spec.nodes[1].triggerRule: note: NoneFailed means")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "f.yaml: Workflow hello: 2 nodes, 1 edge: valid\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "said"),
+    [
+        ("y", 'config.interpreter: must be a string, not the boolean y: write "y" in quotes'),
+        (
+            "[no]",
+            'config.interpreter[0]: must be a string, not the boolean no: write "no" in quotes',
+        ),
+    ],
+)
+def test_an_interpreter_without_quotes_is_named_as_it_was_written(here, interpreter, said):
+    text = workflow("hello", "id: a").replace("script:", f"interpreter: {interpreter}, script:")
+    done = podium("validate", write("f.yaml", text))
+    assert said in done.stderr
+
+
+def test_choices_without_quotes_are_named_as_they_were_written(here):
+    inputs = "{properties: {a: {type: string, enum: [yes, no]}}}"
+    text = workflow("hello", "id: a").replace("  nodes:", f"  inputs: {inputs}\n  nodes:")
+    done = podium("validate", write("f.yaml", text))
+    assert "properties.a.enum[0]: " in done.stderr
+    assert (
+        done.stderr.count('write "yes" in quotes') == done.stderr.count('write "no" in quotes') == 1
+    )
+
+
 def test_all_problems_of_all_files_are_told_with_their_lines(here):
     bad = write(
         "bad.yaml",
