@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from podium.api.run import NodeStatus, WorkflowRunStatus
-from podium.local.files import open_regular
+from podium.local.files import open_private, open_regular
 from podium.local.secrets import Mask
-from podium.local.store import RunFolder, open_private
+from podium.local.store import RunFolder
 
 __all__ = ["TICK_SECONDS", "LineTimes", "LogFiles"]
 

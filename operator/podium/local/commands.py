@@ -19,7 +19,8 @@ from podium.executors import Runtime, Workload
 from podium.local.artifacts import Artifacts
 from podium.local.containers import container_tool
 from podium.local.environment import MAX_INPUT_BYTES, ConfigError, inherited, prepare
-from podium.local.store import RunFolder, RunRecord, open_private
+from podium.local.files import write_private
+from podium.local.store import RunFolder, RunRecord
 
 __all__ = ["Command", "Commands", "InputTooLargeError", "find_program"]
 
@@ -99,8 +100,7 @@ class Commands:
         match workload.runtime:
             case Runtime.SCRIPT:
                 script = folder / "script"
-                with open_private(script, os.O_TRUNC) as file:
-                    file.write((workload.script or "").encode())
+                write_private(script, (workload.script or "").encode())
                 program, *arguments = workload.interpreter
                 where = (program, env["PATH"])
                 if where not in self._found:

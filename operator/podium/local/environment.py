@@ -11,7 +11,7 @@ import orjson
 
 from podium.api.problems import UserError
 from podium.api.workflow import EnvVar
-from podium.local.store import open_private
+from podium.local.files import write_private
 
 __all__ = [
     "MAX_INPUT_BYTES",
@@ -115,8 +115,7 @@ def prepare(
     """
     text = orjson.dumps(given)
     source, artifacts = folder / "input.json", folder / "artifacts"
-    with open_private(source, os.O_TRUNC) as file:
-        file.write(text)
+    write_private(source, text)
     artifacts.mkdir(exist_ok=True)
     own = {
         "PODIUM_INPUT": str(source),

@@ -1,4 +1,4 @@
-"""Files that a node's program wrote: read without following, waiting for, or trusting anything."""
+"""Files beside those of a node's program: opened without following a link or waiting for a FIFO."""
 
 import os
 import shutil
@@ -8,7 +8,15 @@ from typing import BinaryIO
 
 from podium.errors import PodiumError
 
-__all__ = ["IrregularFileError", "open_regular", "read_end", "read_regular", "remove"]
+__all__ = [
+    "IrregularFileError",
+    "open_private",
+    "open_regular",
+    "read_end",
+    "read_regular",
+    "remove",
+    "write_private",
+]
 
 
 class IrregularFileError(PodiumError, OSError):
@@ -47,6 +55,22 @@ def read_end(path: Path, limit: int) -> bytes:
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to read it. Never blocks. Raises as `read_regular` does."""
     return os.fdopen(_open(path), "rb")
+
+
+def open_private(path: Path, flags: int) -> BinaryIO:
+    """Open a file for writing that only its user reads. Follows no link, waits for no FIFO."""
+    flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
+
+
+def write_private(path: Path, data: bytes, flags: int = os.O_TRUNC) -> None:
+    """Write a file as `open_private` opens it. The `OSError` of a full disk names the file, too."""
+    try:
+        with open_private(path, flags) as file:
+            file.write(data)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def remove(path: Path) -> None:

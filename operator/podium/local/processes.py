@@ -14,13 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import podium
 from podium.local.process_file import SINGLE, alive, exit_code, recorded, stored_shape
-from podium.local.process_tree import marked
+from podium.local.process_tree import adopt_orphans, marked
 
 __all__ = ["INTERRUPTED", "Process", "Programs", "alive", "exit_code", "find"]
 
@@ -89,6 +90,7 @@ class Process:
         if code is None or not self.supervisor:
             while self._signal_marked(signal.SIGKILL):  # noqa: ASYNC110 - nor does the kernel
                 await asyncio.sleep(0.05)
+            await _end_orphans()
         return code
 
     async def stop(self) -> None:
@@ -150,6 +152,9 @@ class Programs:
     def __init__(self) -> None:
         self._answers: _Answers | None = None
         self._starter: subprocess.Popen[bytes] | None = None
+        self._started: list[Process] = []
+        self._was_killed = False
+        _EVERY.add(self)
         self._repeating: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
 
@@ -179,6 +184,7 @@ class Programs:
         loop = asyncio.get_running_loop()
         process.begun = process.begun or loop.create_future()
         process.end = loop.create_future()
+        self._started.append(process)
         self._answers.ask(_Asked(process, len(request).to_bytes(4, "big") + request))
 
     async def ready(self) -> None:
@@ -190,6 +196,7 @@ class Programs:
     async def _start_starter(self) -> None:
         if self._starter is not None:
             self._starter.poll()
+            self._was_killed = True
         ours, theirs = socket.socketpair()
         self._starter = subprocess.Popen(  # noqa: ASYNC220 - once a run, and quick
             [
@@ -202,11 +209,31 @@ class Programs:
             start_new_session=True,
         )
         theirs.close()
+        adopt_orphans()  # meanwhile the starter loads
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
         _, self._answers = await loop.create_unix_connection(
             lambda: _Answers(self._repeat), sock=ours
         )
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether starts are asked for that are not known to have happened: their supervisors."""
+        return self._answers is not None and self._answers.is_waiting
+
+    def at_work(self) -> set[int]:
+        """Return the starter and the supervisors of what runs."""
+        found = {each.supervisor for each in self._started if alive(each.folder)}
+        return found | ({self._starter.pid} if self._starter is not None else set())
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a starter was killed: what it had adopted is podium's now."""
+        return self._was_killed or (self._answers is not None and self._answers.lost)
+
+    async def end_orphans(self) -> None:
+        """End what a starter that was killed had adopted. Returns when it is gone."""
+        await _end_orphans()
 
     def close(self) -> None:
         """Let the starter go: it ends with the last program."""
@@ -285,6 +312,11 @@ class _Answers(asyncio.Protocol):
             self._transport.write_eof()  # at once; to close it takes another turn of the loop
             self._transport.close()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something asked for is not answered."""
+        return bool(self._asked)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note where to ask."""
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - for the type checker
@@ -316,6 +348,24 @@ class _Answers(asyncio.Protocol):
             _settle(process, None)
         if self._asked and not self._is_closed:
             self._repeat(list(self._asked.values()))
+
+
+_EVERY: "weakref.WeakSet[Programs]" = weakref.WeakSet()
+"""Of all runs of this process: what one knows, another one spares."""
+
+
+async def _end_orphans() -> None:
+    """End what starters had adopted that were killed. Returns when it is gone."""
+    if not any(programs.was_killed for programs in _EVERY):
+        return
+    from podium.local.orphans import end_orphans  # noqa: PLC0415 - a rare attack
+
+    while True:
+        if any(programs.is_starting for programs in _EVERY):
+            pass  # supervisors that were asked by a starter before its end may not be known yet
+        elif not end_orphans({pid for programs in _EVERY for pid in programs.at_work()}):
+            return
+        await asyncio.sleep(0.02)
 
 
 def _settle(process: Process, code: int | None) -> None:

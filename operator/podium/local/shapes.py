@@ -5,7 +5,6 @@ The shape is stored with the execution, as on a cluster, where the Job shows it:
 execution after a crash interprets it by its own shape only, whatever the definition says by then.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,10 +16,10 @@ from podium.engine import AttemptPhase, Launch, Observation
 from podium.kinds import JobShape
 from podium.local import processes
 from podium.local.commands import Command, Commands
+from podium.local.files import write_private
 from podium.local.outcomes import ended
 from podium.local.process_file import SHAPE_FILE
 from podium.local.secrets import Mask
-from podium.local.store import open_private
 
 __all__ = ["SHAPES", "Shape", "interpret", "store_shape"]
 
@@ -108,5 +107,4 @@ def interpret(
 def store_shape(folder: Path, shape: str) -> None:
     """Store the shape of an execution before it starts; most are single, and need no file."""
     if shape != JobShape.SINGLE:
-        with open_private(folder / SHAPE_FILE, os.O_TRUNC) as file:
-            file.write(shape.encode())
+        write_private(folder / SHAPE_FILE, shape.encode())

@@ -36,7 +36,7 @@ from podium.local.outcomes import OUTPUT_LIMIT, changed_at
 from podium.local.process_file import SHAPE_FILE
 from podium.local.secrets import Mask, known_values, secret_variables
 from podium.local.shapes import SHAPES, interpret, store_shape
-from podium.local.store import RunFolder, RunRecord, StoreError
+from podium.local.store import RunFolder, RunRecord
 
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
 
@@ -147,6 +147,7 @@ class LocalRun:
                 *(self._halt(execution, each) for execution, each in self._processes.items())
             )
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._programs.end_orphans()
             self._programs.close()
             self.folder.beat()
 
@@ -288,11 +289,7 @@ class LocalRun:
     def _not_started(self, launch: Launch, problem: BaseException | None) -> Observation:
         """Describe why a program did not start. Raises `StoreError` if the disk is at fault."""
         if isinstance(problem, OSError) and problem.errno in _DISK_ERRORS:
-            where = f" {problem.filename}" if problem.filename else ""
-            raise StoreError(
-                f"cannot write{where}: {problem.strerror}: make room, then podium resume"
-                f" {self.record.name}"
-            )
+            raise self.folder.unwritable(problem)
         return not_started(launch, NodeReason.CONFIG, str(problem))
 
     def _watch_process(self, node: str, execution: str, process: processes.Process) -> None:

@@ -5,7 +5,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["STATE_DIR_NAME", "STATE_DIR_VARIABLE", "find_state_dir"]
+__all__ = ["STATE_DIR_NAME", "STATE_DIR_VARIABLE", "find_state_dir", "make_state_dir"]
 
 STATE_DIR_NAME = ".podium"
 STATE_DIR_VARIABLE = "PODIUM_STATE_DIR"
@@ -37,3 +37,20 @@ def find_state_dir() -> Path:
             if (found / "runs").is_dir() and found.stat().st_uid == os.geteuid():
                 return found
     return here
+
+
+def make_state_dir(path: Path) -> None:
+    """Make a state directory that only its user reads and git passes over."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if path.name != STATE_DIR_NAME:
+            return
+    except FileNotFoundError:
+        path.mkdir(mode=0o700, parents=True)
+    from podium.local.files import write_private  # noqa: PLC0415 - completion only looks
+
+    with suppress(FileExistsError):
+        # No "*": tools that a node runs on its artifacts, such as linters, would pass them over.
+        text = b"# Runs of podium: state, logs and outputs.\n/runs/\n/.gitignore\n"
+        write_private(path / ".gitignore", text, os.O_EXCL)

@@ -16,19 +16,25 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
 from podium.api.formats import current_definition
 from podium.api.names import is_object_name
 from podium.api.problems import UserError
-from podium.api.run import WorkflowRunSpec, WorkflowRunStatus
+from podium.api.run import WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.engine import Changes, definition_digest, dump_node, dump_status, load_status
-from podium.local.state_dir import STATE_DIR_NAME, STATE_DIR_VARIABLE, find_state_dir
+from podium.local.files import open_private, write_private
+from podium.local.run_record import RunRecord, dump_definition
+from podium.local.state_dir import (
+    STATE_DIR_NAME,
+    STATE_DIR_VARIABLE,
+    find_state_dir,
+    make_state_dir,
+)
 
 __all__ = [
     "STATE_DIR_NAME",
@@ -39,35 +45,11 @@ __all__ = [
     "StoreError",
     "find_state_dir",
     "list_runs",
-    "open_private",
 ]
 
 
 class StoreError(UserError):
     """The state of a run cannot be read or written; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """What a run began with."""
-
-    name: str
-    uid: str
-    created_at: float
-    workflow_id: str
-    workdir: str
-    workflow: WorkflowSpec
-    spec: WorkflowRunSpec
-    secrets: str | None = None
-    """Path of the file that --secrets named."""
-    source: str | None = None
-    """Path of the definition file; None: standard input."""
-    choice: str | None = None
-    """What --name chose of the file."""
-    env: tuple[str, ...] = ()
-    """What --env passes: NAME or NAME=VALUE."""
-    env_files: tuple[str, ...] = ()
-    """Paths of the files that --env-file named."""
 
 
 class BusyError(StoreError):
@@ -116,7 +98,7 @@ class RunFolder:
         runs = self.path.parent
         new = RunFolder(runs.parent, f".new-{record.uid}")  # not the name of a run
         try:
-            _make_state_dir(runs.parent)
+            make_state_dir(runs.parent)
             runs.mkdir(mode=0o700, exist_ok=True)
             new.path.mkdir(mode=0o700)
             (new.path / "executions").mkdir(mode=0o700)
@@ -128,9 +110,6 @@ class RunFolder:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and self.path.is_dir():
                 raise self._taken() from None
             raise StoreError(f"cannot write {self.path}: {error.strerror}") from None
-        except StoreError:
-            shutil.rmtree(new.path, ignore_errors=True)  # a full disk
-            raise
 
     def require_free(self) -> None:
         """Raise `StoreError` if there is a run of this name."""
@@ -144,50 +123,16 @@ class RunFolder:
         )
 
     def _write_record(self, record: RunRecord) -> None:
-        document = {
-            "name": record.name,
-            "uid": record.uid,
-            "createdAt": record.created_at,
-            "workflowId": record.workflow_id,
-            "workdir": record.workdir,
-            "secrets": record.secrets,
-            "source": record.source,
-            "choice": record.choice,
-            "env": record.env,
-            "envFiles": record.env_files,
-            "workflow": _dump(record.workflow),
-            "spec": _dump(record.spec),
-        }
         temporary = self.path / "run.json.new"
-        try:
-            with open_private(temporary, os.O_TRUNC) as file:
-                file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-            temporary.replace(self.path / "run.json")
-        except OSError as error:
-            raise StoreError(f"cannot write {temporary}: {error.strerror}") from None
+        write_private(temporary, orjson.dumps(record.dump(), option=orjson.OPT_INDENT_2))
+        temporary.replace(self.path / "run.json")
 
     def load(self) -> tuple[RunRecord, WorkflowRunStatus]:
         """Read a run back. Raises `StoreError` if it cannot be read."""
         try:
             document = orjson.loads((self.path / "run.json").read_bytes())
             status, newer = self._replay()
-            version = status.get("formatVersion")
-            record = RunRecord(
-                name=document["name"],
-                uid=document["uid"],
-                created_at=document["createdAt"],
-                workflow_id=document["workflowId"],
-                workdir=document["workdir"],
-                secrets=document["secrets"],
-                source=document["source"],
-                choice=document.get("choice"),
-                env=tuple(document.get("env") or ()),
-                env_files=tuple(document.get("envFiles") or ()),
-                workflow=WorkflowSpec.model_validate(
-                    current_definition(newer or document["workflow"], version)
-                ),
-                spec=WorkflowRunSpec.model_validate(_run_spec(document["spec"], version)),
-            )
+            record = RunRecord.load(document, newer, status.get("formatVersion"))
             return record, load_status(status)
         except FileNotFoundError as error:
             if not self.path.exists():
@@ -263,18 +208,23 @@ class RunFolder:
                 },
             },
             "gone": [node for node in changes.nodes if node not in status.nodes],
-            **({"workflow": _dump(record.workflow)} if record is not None else {}),
+            **({"workflow": dump_definition(record.workflow)} if record is not None else {}),
         }
-        self._append(entry)
+        try:
+            self._append(entry)
+        except OSError as error:
+            raise self.unwritable(error) from None
+
+    def unwritable(self, error: OSError) -> StoreError:
+        """Report that the run cannot go on: the disk is full, or will not be written."""
+        return StoreError(
+            f"cannot write {error.filename or self.path}: {error.strerror}: make room, then podium"
+            f" resume {self.name}"
+        )
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         # A line begins with a new line, so that one after a torn line is whole.
-        path = self.path / "log.jsonl"
-        try:
-            with open_private(path, os.O_APPEND) as log:
-                log.write(b"\n" + orjson.dumps(entry))
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror}") from None
+        write_private(self.path / "log.jsonl", b"\n" + orjson.dumps(entry), os.O_APPEND)
 
     def request_cancel(self) -> None:
         """Ask the podium that works on the run, or the next one that does, to cancel it."""
@@ -355,37 +305,3 @@ def _begun(path: Path) -> float:
         with suppress(OSError):
             return place.stat().st_mtime
     return 0.0
-
-
-def _make_state_dir(path: Path) -> None:
-    """Make a state directory that only its user reads and git passes over."""
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        if path.name != STATE_DIR_NAME:
-            return
-    except FileNotFoundError:
-        path.mkdir(mode=0o700, parents=True)
-    with (
-        suppress(FileExistsError),
-        open_private(path / ".gitignore", os.O_EXCL) as file,
-    ):
-        # No "*": tools that a node runs on its artifacts, such as linters, would pass them over.
-        file.write(b"# Runs of podium: state, logs and outputs.\n/runs/\n/.gitignore\n")
-
-
-def open_private(path: Path, flags: int) -> BinaryIO:
-    """Open a file for writing that only its user reads. Follows no link, waits for no FIFO."""
-    flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    return os.fdopen(os.open(path, flags, 0o600), "wb")
-
-
-def _run_spec(stored: dict[str, Any], format_version: int | None) -> dict[str, Any]:
-    if "workflowSpec" not in stored:
-        return stored
-    workflow = current_definition(stored["workflowSpec"], format_version)
-    return {**stored, "workflowSpec": workflow}
-
-
-def _dump(model: WorkflowSpec | WorkflowRunSpec) -> dict[str, Any]:
-    return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from podium.local import commands, processes
+from podium.local import commands, files, processes
 from podium.local.artifacts import Artifacts
 from podium.local.files import read_end, read_regular
 from podium.local.store import StoreError
@@ -114,11 +114,20 @@ async def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
         task = asyncio.create_task(run.run())
         await until(lambda: run.status.nodes["a"].status.value == "Running")
         patch.setattr(owner, name, full)
-        with pytest.raises((StoreError, OSError), match="No space left on device"):
+        with pytest.raises(StoreError) as failed:
             await task
+        assert str(failed.value) == (
+            "cannot write /some/path: No space left on device: make room, then podium resume"
+            f" {run.record.name}"
+        )
     assert not processes.alive(run.folder.execution("other-1"))
     (tmp_path / "room").touch()
     other = again(run)
     await other.run()
     assert set(stands(other).values()) == {"Completed"}
     assert (run.folder.execution("b-1") / "artifacts/f").read_text() == "a\n"
+
+
+def test_the_error_of_a_full_disk_names_the_file():
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        files.write_private(Path("/dev/full"), b"{}")

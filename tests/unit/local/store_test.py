@@ -1,5 +1,6 @@
 """Where runs are kept, and what is read back of them."""
 
+import errno
 import json
 import stat
 
@@ -58,7 +59,7 @@ def test_a_directory_that_is_not_ours_alone_is_left_as_it_is(here):
 
 def test_a_run_is_there_whole_or_not_at_all(here, monkeypatch):
     def full(_folder, _record):
-        raise StoreError("cannot write run.json.new: No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(RunFolder, "_write_record", full)
     with pytest.raises(StoreError, match="No space left"):

@@ -108,6 +108,10 @@ def starts(run, execution):
         ("kill -9 $(ps -o ppid= -p $PPID)", "Completed"),
         ("kill -9 $(ps -o ppid= -p $PPID) $PPID; sleep 600", "Failed Signal"),
         ("setsid SLEEP & sleep 0.2; kill -9 $(ps -o ppid= -p $PPID) $PPID", "Failed Signal"),
+        # A daemon without the mark, of a parent that is gone: nothing but its ancestors tell of it.
+        (f"{HIDING['daemon']}\nsleep 0.3; kill -9 $(ps -o ppid= -p $PPID) $PPID", "Failed Signal"),
+        (f"{HIDING['daemon']}\nsleep 0.3; kill -9 $PPID $(ps -o ppid= -p $PPID)", "Failed Signal"),
+        (f"{HIDING['deaf']}\nsleep 0.3; kill -9 $(ps -o ppid= -p $PPID)", "Completed"),
         ("rm -f ${PODIUM_OUTPUT%/*}/process", "Completed"),
         ("echo 1 1 1 >${PODIUM_OUTPUT%/*}/process", "Completed"),
     ],

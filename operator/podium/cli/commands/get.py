@@ -35,8 +35,9 @@ def get(
 ) -> int:
     """List the runs of this machine, or show one with its nodes, or one node.
 
-    DURATION is that of a node's latest execution, and of a run without the time in which it was
-    interrupted or had ended.
+    DURATION of a node counts its latest execution, from the start of its program to its end or to
+    now. Of a run that has ended it counts the time in which nodes could run: suspensions,
+    interruptions, and the time between an end and a re-run are left out.
     """
     if watch and (output is not None or node is not None):
         raise CliError("-w prints changes as lines: leave out -o and NODE")
