@@ -1,0 +1,307 @@
+"""The pool: a few workers, and one that stands by for the next that has to be ended.
+
+Who asks first is answered first, but the askers (namespaces) take turns: a thousand questions of
+one are no longer a wait for another than one question is. A question is encoded only when its turn
+comes.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from podium.errors import PodiumError
+from podium.judge import frames
+from podium.judge.frames import Outcome, QuestionHeader
+
+__all__ = ["JudgeError", "OverBudgetError", "Pool"]
+
+log = logging.getLogger(__name__)
+
+WORKERS = 2
+SECONDS = 2.0
+"""Time of the processor for each question, unless its task needs more."""
+MEMORY_BYTES = 128 * 1024 * 1024
+PATIENCE = 5.0
+"""A worker that gets no time of the processor is waited for so many times as long."""
+START_SECONDS = 60.0
+RESTART_SECONDS = (0.5, 30.0)
+"""Between starts that fail: at first, and at most."""
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+"""What workers get of the environment: no tokens, no proxies, no settings."""
+
+
+class OverBudgetError(PodiumError):
+    """A question takes too much; the message says of what, as in `takes more than 2 s`."""
+
+
+class JudgeError(PodiumError):
+    """A question could not be answered, by a fault of the judge's own."""
+
+
+class _GoneError(PodiumError):
+    """The worker ended; the number is how, as of `Process.returncode`."""
+
+    def __init__(self, code: int | None) -> None:
+        self.code = code
+        super().__init__(f"a worker ended ({code})")
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question that waits for its answer."""
+
+    task: str
+    encode: Callable[[], bytes]
+    seconds: float
+    answer: asyncio.Future[bytes]
+    ended_workers: int = field(default=0)
+    """Workers that ended over it by no budget: a second one is not a coincidence."""
+
+
+class Pool:
+    """Answers questions in workers, which `run` starts and keeps."""
+
+    def __init__(
+        self,
+        *,
+        workers: int = WORKERS,
+        seconds: float = SECONDS,
+        memory_bytes: int = MEMORY_BYTES,
+        command: Sequence[str] = (sys.executable, "-P", "-m", "podium.judge"),
+    ) -> None:
+        self._count = workers
+        self._seconds = seconds
+        self._memory = memory_bytes
+        self._command = (*command, str(memory_bytes))
+        self._waiting: OrderedDict[str, deque[_Asked]] = OrderedDict()
+        """By asker; the one whose turn it is comes first."""
+        self._arrived = asyncio.Condition()
+        self._spare: asyncio.Task[Process] | None = None
+        self._living: set[Process] = set()
+        self._has_ended = False
+        self.answered = 0
+        self.over_budget = 0
+
+    # Asking
+
+    async def ask(
+        self,
+        task: str,
+        body: bytes | Callable[[], bytes],
+        *,
+        asker: str = "",
+        seconds: float | None = None,
+    ) -> bytes:
+        """Return the answer of a task; a body that is a function is called when its turn comes.
+
+        Raises `OverBudgetError`, `JudgeError`.
+        """
+        asked = _Asked(
+            task,
+            body if callable(body) else lambda: body,
+            self._seconds if seconds is None else seconds,
+            asyncio.get_running_loop().create_future(),
+        )
+        async with self._arrived:
+            if self._has_ended:
+                raise JudgeError("the operator ends")
+            self._waiting.setdefault(asker, deque()).append(asked)
+            self._arrived.notify()
+        return await asked.answer
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait for a worker."""
+        return sum(map(len, self._waiting.values()))
+
+    async def _next(self) -> _Asked:
+        """Take the next question: of each asker one, in turns."""
+        async with self._arrived:
+            while True:
+                while not self._waiting:
+                    await self._arrived.wait()
+                asker, of_it = self._waiting.popitem(last=False)
+                asked = of_it.popleft()
+                if of_it:
+                    self._waiting[asker] = of_it  # behind the others
+                if not asked.answer.done():  # else whoever asked does not want it any more
+                    return asked
+
+    # Working
+
+    async def run(self) -> None:
+        """Keep the workers, until cancelled; then end them without waiting for answers."""
+        try:
+            self._stand_by()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._count):
+                    group.create_task(self._serve(), name="judge")
+        finally:
+            self._has_ended = True
+            for asked in (each for of_it in self._waiting.values() for each in of_it):
+                _fail(asked, JudgeError("the operator ends"))
+            self._waiting.clear()
+            if self._spare is not None:
+                self._spare.cancel()
+            for process in self._living:
+                _end(process)
+            with suppress(TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(1.0):  # they are killed: only to collect them
+                    await asyncio.gather(*(each.wait() for each in self._living))
+
+    async def _serve(self) -> None:
+        process: Process | None = None
+        while True:
+            asked = await self._next()
+            try:
+                if process is None:
+                    process = await self._take_spare()
+                answer = await self._exchange(process, asked)
+            except _GoneError as gone:
+                self._end(process)
+                process = None
+                await self._gone(asked, gone)
+            except OverBudgetError as error:
+                self._end(process)
+                process = None
+                self.over_budget += 1
+                _fail(asked, error)
+            except JudgeError as error:
+                log.warning("judge: %s: %s", asked.task, error)
+                _fail(asked, error)
+            except BaseException as error:
+                _fail(asked, JudgeError(f"{type(error).__name__}"))
+                raise
+            else:
+                self.answered += 1
+                if not asked.answer.done():
+                    asked.answer.set_result(answer)
+
+    async def _gone(self, asked: _Asked, gone: _GoneError) -> None:
+        if gone.code == -signal.SIGPROF:
+            self.over_budget += 1
+            _fail(asked, self._too_long(asked))
+            return
+        asked.ended_workers += 1
+        if asked.ended_workers > 1:
+            self.over_budget += 1
+            _fail(asked, OverBudgetError("ends the process that does it"))
+            return
+        log.warning("judge: %s over %s, which is asked again", gone, asked.task)
+        async with self._arrived:
+            self._waiting.setdefault("", deque()).appendleft(asked)
+            self._arrived.notify()
+
+    async def _exchange(self, process: Process, asked: _Asked) -> bytes:
+        try:
+            body = asked.encode()
+        except (TypeError, ValueError) as error:
+            raise JudgeError(f"the question is not JSON: {error!s:.200}") from None
+        if len(body) > frames.MAX_QUESTION_BYTES:
+            raise OverBudgetError(f"reads more than {frames.MAX_QUESTION_BYTES >> 20} MiB")
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        header = QuestionHeader(frames.VERSION, asked.task, asked.seconds)
+        try:
+            async with asyncio.timeout(PATIENCE * asked.seconds):
+                process.stdin.write(frames.header(header))
+                process.stdin.write(frames.LENGTH.pack(len(body)))
+                process.stdin.write(body)
+                await process.stdin.drain()
+                first, answer = await _read(process)
+            said = frames.read_answer_header(first)
+        except TimeoutError:
+            raise self._too_long(asked) from None
+        except (ValueError, TypeError, KeyError):  # it is out of step
+            raise _GoneError(None) from None
+        except (OSError, EOFError):
+            raise _GoneError(await process.wait()) from None
+        if said.version != frames.VERSION:
+            raise JudgeError(f"a worker of version {said.version}")
+        match said.outcome:
+            case Outcome.MEMORY:
+                raise OverBudgetError(f"takes more than {self._memory >> 20} MiB of memory")
+            case Outcome.SIZE:
+                most = frames.MAX_ANSWER_BYTES >> 20
+                raise OverBudgetError(f"makes more than {most} MiB")
+            case Outcome.ERROR:
+                raise JudgeError(said.message)
+        return answer
+
+    def _too_long(self, asked: _Asked) -> OverBudgetError:
+        return OverBudgetError(f"takes more than {asked.seconds:g} s")
+
+    # Processes
+
+    def _stand_by(self) -> None:
+        self._spare = asyncio.create_task(self._start(), name="judge-spare")
+
+    async def _take_spare(self) -> Process:
+        """Return a worker that is ready; the next one begins to start."""
+        assert self._spare is not None  # noqa: S101 - `run` made one
+        process = await self._spare
+        self._stand_by()
+        return process
+
+    async def _start(self) -> Process:
+        """Start a worker, again and again until one is ready."""
+        wait, most = RESTART_SECONDS
+        while True:
+            try:
+                return await self._start_once()
+            except (OSError, EOFError, ValueError) as error:
+                log.warning("judge: no worker could be started: %r", error)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, most)
+
+    async def _start_once(self) -> Process:
+        begin = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=PIPE,
+            stdout=PIPE,
+            env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
+        )
+        self._living.add(process)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await _read(process)
+        except BaseException:
+            self._end(process)
+            raise
+        log.debug("judge: a worker started in %.2f s", time.monotonic() - begin)
+        return process
+
+    def _end(self, process: Process | None) -> None:
+        if process is not None:
+            self._living.discard(process)
+            _end(process)
+
+
+def _fail(asked: _Asked, error: PodiumError) -> None:
+    if not asked.answer.done():
+        asked.answer.set_exception(error)
+
+
+def _end(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+
+
+async def _read(process: Process) -> tuple[bytes, bytes]:
+    """Read an answer: its header and itself."""
+    assert process.stdout is not None  # noqa: S101 - for the type checker
+    found = []
+    for _ in range(2):
+        (length,) = frames.LENGTH.unpack(await process.stdout.readexactly(frames.LENGTH.size))
+        if length > 2 * frames.MAX_ANSWER_BYTES:
+            raise ValueError(f"a frame of {length} bytes")
+        found.append(await process.stdout.readexactly(length) if length else b"")
+    return found[0], found[1]
