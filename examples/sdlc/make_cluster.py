@@ -32,7 +32,10 @@ def documents():
     yield {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": f"{name}-recorded"},
+        "metadata": {
+            "name": f"{name}-recorded",
+            "labels": {"podium.dev/recorded-answers": "true"},
+        },
         "data": {"recorded.yaml": (HERE / "recorded.yaml").read_text()},
     }
     yield {

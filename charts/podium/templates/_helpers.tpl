@@ -57,6 +57,8 @@ limits:
   maxRunningPerNamespace: {{ int64 .Values.limits.maxRunningPerNamespace }}
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}
+referenceChecks: {{ .Values.referenceChecks }}
+requireUsableSecrets: {{ .Values.requireUsableSecrets }}
 podDefaults: {{ .Values.podDefaults | default dict | toJson }}
 leaderElection:
   leaseDurationSeconds: {{ .Values.leaderElection.leaseDurationSeconds }}
@@ -117,6 +119,12 @@ logFormat: {{ .Values.logFormat }}
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [get]
+{{- if .Values.referenceChecks }}
+# Whether what nodes name is there and may be used: its metadata is asked for, never what it holds.
+- apiGroups: [""]
+  resources: [secrets, configmaps]
+  verbs: [get]
+{{- end }}
 {{- end -}}
 
 {{/*

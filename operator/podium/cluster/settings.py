@@ -76,6 +76,10 @@ class Settings(ApiModel):
     """Whether a run may bring its own graph."""
     require_usable_service_accounts: bool = True
     """Whether a node's ServiceAccount must carry the label podium.dev/usable: "true"."""
+    reference_checks: bool = True
+    """Whether Secrets and ConfigMaps that nodes name are looked at (their metadata only)."""
+    require_usable_secrets: bool = False
+    """Whether a Secret that a node names must carry the label podium.dev/usable: "true"."""
     pod_defaults: dict[str, Any] = Field(default_factory=dict)
     """Fields of every node's Pod that the node does not set; `resources` go to its container."""
     leader_election: LeaderElection = Field(default_factory=LeaderElection)

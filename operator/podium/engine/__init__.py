@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Control,
         Emit,
         EventType,
+        Hold,
         Launch,
         Observation,
         Request,
@@ -61,8 +62,9 @@ _HOMES = {
     "history": ("VersionGoneError", "context_at", "former_definition", "recorded_outcome"),
     "model": (
         "LONG_WAIT_SECONDS",
-        *("Action", "AttemptPhase", "Control", "Emit", "EventType", "Launch", "Observation"),
-        *("Request", "RerunRequest", "RestoreRequest", "RunInfo", "Stop", "WakeAt", "not_started"),
+        *("Action", "AttemptPhase", "Control", "Emit", "EventType", "Hold", "Launch"),
+        *("Observation", "Request", "RerunRequest", "RestoreRequest", "RunInfo", "Stop"),
+        *("WakeAt", "not_started"),
     ),
     "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest"),
     "rerun_plan": (
@@ -84,6 +86,7 @@ __all__ = [
     "Emit",
     "Engine",
     "EventType",
+    "Hold",
     "Launch",
     "Observation",
     "Plan",

@@ -22,7 +22,7 @@ from podium.engine.deadlines import expire
 from podium.engine.executions import execution_number
 from podium.engine.joins import Joins
 from podium.engine.launching import launch_ready
-from podium.engine.lifecycle import begin, finish
+from podium.engine.lifecycle import begin, finish, hold_back
 from podium.engine.model import Action, Control, Observation, Request, RunInfo, WakeAt
 from podium.engine.observing import observe, stop_former, stop_unknown
 from podium.engine.outcomes import cancel_pending
@@ -155,7 +155,10 @@ class Engine:
             self._reruns.handle(request, control)
         run.is_first_step = False
         if run.status.started_at is None and (control.cancel or not control.suspend):
-            begin(run, queue, joins)
+            if control.hold is None or control.cancel:
+                begin(run, queue, joins)
+            else:
+                hold_back(run, control.hold)
         unexpected += self._observe(observations)
         joins.propagate()
         if control.cancel:

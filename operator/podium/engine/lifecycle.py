@@ -8,11 +8,12 @@ from podium.api.reasons import EventReason, NodeReason, RunReason
 from podium.api.run import ConditionStatus, NodeStatus, RunPhase
 from podium.engine.conditions import clear_end, set_condition, set_end
 from podium.engine.joins import Joins
-from podium.engine.model import Control, EventType
+from podium.engine.model import Control, EventType, Hold
+from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
 
-__all__ = ["RUN_OUTCOMES", "begin", "finish", "reopen"]
+__all__ = ["RUN_OUTCOMES", "begin", "finish", "hold_back", "reopen"]
 
 _END_EVENTS = {
     RunPhase.SUCCEEDED: EventReason.RUN_SUCCEEDED,
@@ -29,6 +30,27 @@ def begin(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
     joins.decide(list(run.plan.nodes))
 
 
+def hold_back(run: RunState, hold: Hold) -> None:
+    """Keep a run from beginning: it waits, and says why, or it fails and nothing of it runs."""
+    status = run.status
+    if hold.failures:
+        status.started_at = run.now
+        run.held_back = hold
+        for node in run.plan.nodes:
+            if node in hold.failures:
+                message = hold.failures[node]
+                finish_without_execution(run, node, NodeStatus.FAILED, hold.reason, message)
+        cancel_pending(run, NodeReason.RUN_NOT_STARTED, "the run was not started")
+        return
+    if status.phase is not RunPhase.PENDING:  # it was suspended
+        status.phase = RunPhase.PENDING
+        run.run_changed = True
+    unknown = ConditionStatus.UNKNOWN
+    if set_condition(status, run.now, "Succeeded", unknown, hold.reason, hold.message):
+        run.run_changed = True
+        run.emit(EventType.WARNING, hold.reason, hold.message)
+
+
 def _number_of(run: RunState) -> str:
     count = len(run.plan.nodes)
     return "1 node" if count == 1 else f"{count} nodes"
@@ -36,6 +58,7 @@ def _number_of(run: RunState) -> str:
 
 def reopen(run: RunState, queue: ReadyQueue) -> None:
     """Set an ended run going again."""
+    run.held_back = None
     if run.status.phase.ended:
         run.status.completed_at = run.status.duration = None
         clear_end(run.status)
@@ -83,6 +106,8 @@ def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
     if status.phase.ended:
         return
     if run.open:
+        if control.hold is not None and status.started_at is None and not control.suspend:
+            return
         if control.suspend:
             _stop_clock(run)
         elif status.started_at is not None:
@@ -109,6 +134,16 @@ def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
     set_end(status, run.now, phase, reason, message)
     kind = EventType.NORMAL if phase is RunPhase.SUCCEEDED else EventType.WARNING
     run.emit(kind, _END_EVENTS[phase], message or f"in {status.duration}")
+
+
+def _held_back(reason: NodeReason) -> Callable[[RunState], str | None]:
+    """Return whether a run was kept from beginning for a reason."""
+
+    def message(run: RunState) -> str | None:
+        hold = run.held_back
+        return hold.message if hold is not None and hold.reason == reason else None
+
+    return message
 
 
 def _timed_out(run: RunState) -> str | None:
@@ -148,6 +183,8 @@ def _nodes_cancelled(run: RunState) -> str | None:
 
 RUN_OUTCOMES: Final[tuple[tuple[Callable[[RunState], str | None], RunPhase, RunReason], ...]] = (
     (_cancelled, RunPhase.CANCELLED, RunReason.CANCELLED),
+    (_held_back(NodeReason.CONFIG), RunPhase.FAILED, RunReason.CONFIG),
+    (_held_back(NodeReason.FORBIDDEN), RunPhase.FAILED, RunReason.FORBIDDEN),
     (_timed_out, RunPhase.FAILED, RunReason.TIMEOUT),
     (_node_failed, RunPhase.FAILED, RunReason.NODE_FAILED),
     (_nodes_cancelled, RunPhase.CANCELLED, RunReason.CANCELLED),

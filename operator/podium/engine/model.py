@@ -23,6 +23,7 @@ __all__ = [
     "Control",
     "Emit",
     "EventType",
+    "Hold",
     "Launch",
     "Observation",
     "Request",
@@ -54,11 +55,22 @@ class RunInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a run that has not begun must not begin: for now, or for good."""
+
+    reason: str
+    message: str
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with nodes, by node. Empty: the run may begin later; else it fails."""
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
-    """What the run's spec asks for at the moment."""
+    """What is asked of the run at the moment, by its spec and by its shell."""
 
     suspend: bool = False
     cancel: bool = False
+    hold: Hold | None = None
 
 
 class AttemptPhase(StrEnum):

@@ -190,6 +190,21 @@ class Plan:
             self._nearest = (sources, nearest_ancestors(self.data_sources, node))
         return list(self._nearest[1])
 
+    def certain_nodes(self) -> set[str]:
+        """Return the nodes that no condition or route, of theirs or before them, keeps away."""
+        doubtful = [node.id for node in self.nodes.values() if node.condition is not None]
+        doubtful += [
+            edge.target
+            for edge in self.edges
+            if edge.condition is not None or edge.route is not None
+        ]
+        seen = set(doubtful)
+        for name in doubtful:
+            targets = {self.edges[index].target for index in self.nodes[name].outgoing} - seen
+            seen.update(targets)
+            doubtful += targets
+        return set(self.nodes) - seen
+
     def uses_personas(self) -> list[str]:
         """Return the ids of the nodes that ask personas."""
         return [

@@ -50,11 +50,14 @@ class Reruns:
         self._joins = joins
 
     def handle(self, request: Request, control: Control) -> None:
-        """Carry out a request once, or refuse it; a suspended run leaves it in the queue."""
+        """Carry out a request once, or refuse it.
+
+        A run that is suspended or held back leaves it in the queue.
+        """
         run = self._run
         if request.id in run.status.handled_requests:
             return
-        if control.suspend and not control.cancel:
+        if (control.suspend or control.hold is not None) and not control.cancel:
             return
         try:
             if control.cancel and run.status.started_at is not None:

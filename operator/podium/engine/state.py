@@ -13,7 +13,7 @@ from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
 from podium.engine.context import node_scope
 from podium.engine.executions import Executions, execution_number
 from podium.engine.history import edited_context
-from podium.engine.model import Action, Emit, EventType, Launch, RunInfo, Stop
+from podium.engine.model import Action, Emit, EventType, Hold, Launch, RunInfo, Stop
 from podium.engine.plan import Plan
 from podium.engine.questions import Questions
 from podium.engine.transitions import TRANSITIONS
@@ -82,6 +82,8 @@ class RunState:
         """Whether no step was made yet: a predecessor may have launched what has not ended."""
         self.told_waits: dict[str, str] = {}
         """Executions by node whose long wait was told."""
+        self.held_back: Hold | None = None
+        """Why the run fails without having begun, in this step."""
         self.run_changed = False
         self._changed: set[str] = set()
         self.load(plan)

@@ -25,12 +25,12 @@ def check(
 ) -> None:
     """Raise `InvalidError` naming all that is missing, `UserError` if containers cannot run.
 
-    Nodes that a condition may keep from starting are passed over, as is what a node before may
-    install. `nodes`: only these are to run.
+    Nodes that a condition or route may keep from starting are passed over, as is what a node
+    before may install. `nodes`: only these are to run.
     """
     containers.check(plan)
     path = {**inherited(), **passed}["PATH"]
-    certain = _certain(plan)
+    certain = plan.certain_nodes()
     followers = {edge.target for edge in plan.dag.edges}
 
     @cache  # most nodes need the same ones
@@ -47,22 +47,6 @@ def check(
     ]
     if problems:
         raise InvalidError(problems)
-
-
-def _certain(plan: Plan) -> set[str]:
-    """Return the nodes that no condition, of theirs or before them, keeps from starting."""
-    followers: dict[str, list[str]] = {}
-    doubtful = [name for name, node in plan.nodes.items() if node.definition.condition is not None]
-    for edge in plan.dag.edges:
-        followers.setdefault(edge.source, []).append(edge.target)
-        if edge.edge.condition is not None:
-            doubtful.append(edge.target)
-    seen = set(doubtful)
-    for node in doubtful:
-        new = [each for each in followers.get(node, ()) if each not in seen]
-        seen.update(new)
-        doubtful += new
-    return {node for node in plan.nodes if node not in seen}
 
 
 def _problems(

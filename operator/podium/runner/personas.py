@@ -55,8 +55,8 @@ class RecordedAnswers:
             data = yaml.safe_load(text)
         except OSError as error:
             raise PersonaError(NodeReason.CONFIG, f"{path}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-            raise PersonaError(NodeReason.CONFIG, f"{path}: is not YAML: {error!s:.200}") from None
+        except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            raise PersonaError(NodeReason.CONFIG, f"{path}{_where(error)}: is not YAML") from None
         rows = data.get("answers") if isinstance(data, Mapping) else None
         if not isinstance(rows, list):
             raise PersonaError(NodeReason.CONFIG, f"{path}: answers: must be a list of answers")
@@ -92,11 +92,17 @@ def answer(
     if len(personas) > 1:
         answers.append(recorded.find(node, str(config.get("lead") or personas[0]), "merge"))
     if artifacts is not None:
-        folder = str(config.get("output_dir") or config.get("outputDir") or ".")
+        directory = str(config.get("output_dir") or config.get("outputDir") or ".")
         for each in answers:
             for name, text in each.files.items():
-                _write(artifacts, f"{folder}/{name}", text)
+                _write(artifacts, f"{directory}/{name}", text)
     return dict(answers[-1].output)
+
+
+def _where(error: Exception) -> str:
+    """Return where the file is wrong; what stands there may be secret, and is not quoted."""
+    mark = getattr(error, "problem_mark", None)
+    return "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _answer(row: Any, place: str) -> Answer:
@@ -104,7 +110,8 @@ def _answer(row: Any, place: str) -> Answer:
         raise PersonaError(NodeReason.CONFIG, f"{place}.output: must be the JSON object answered")
     unknown = set(row) - {"node", "persona", "role", "output", "files", "usage"}
     if unknown:
-        raise PersonaError(NodeReason.CONFIG, f"{place}: unknown field {min(map(str, unknown))!r}")
+        known = "node, persona, role, output, files, usage"
+        raise PersonaError(NodeReason.CONFIG, f"{place}: has an unknown field: known are {known}")
     if row.get("role") not in (None, "draft", "merge"):
         raise PersonaError(NodeReason.CONFIG, f"{place}.role: must be draft or merge")
     files = row.get("files") or {}
@@ -121,6 +128,6 @@ def _write(root: Path, name: str, text: str) -> None:
     root = root.resolve()
     path = (root / name).resolve()
     if not path.is_relative_to(root) or path == root:
-        raise PersonaError(NodeReason.CONFIG, f"{name!r} leads out of the node's artifacts")
+        raise PersonaError(NodeReason.CONFIG, "a name in files leads out of the node's artifacts")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

@@ -30,6 +30,8 @@ jobs: {succeededTTLSeconds: 0, failedTTLSeconds: 60, maxEnded: 5}
 limits: {maxRunning: 100, maxRunningPerNamespace: 10}
 allowInlineWorkflows: false
 requireUsableServiceAccounts: false
+referenceChecks: false
+requireUsableSecrets: true
 podDefaults: {nodeSelector: {pool: batch}}
 leaderElection: {enabled: false}
 featureGates: {ManagedJobs: false}
@@ -38,6 +40,10 @@ logFormat: text
 """,
     )
     assert not settings.manages
+    assert not settings.reference_checks
+    assert settings.require_usable_secrets
+    assert not settings.reference_checks
+    assert settings.require_usable_secrets
     assert settings.namespaces == ["a", "b"]
     assert (settings.jobs.succeeded_ttl_seconds, settings.jobs.failed_ttl_seconds) == (0, 60)
     assert (settings.limits.max_running, settings.limits.max_running_per_namespace) == (100, 10)

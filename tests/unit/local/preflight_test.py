@@ -72,6 +72,12 @@ def test_what_follows_a_conditional_edge_may_never_start(tmp_path):
     assert len(problems(tmp_path, *nodes, edges=[{"from": "a", "to": "b"}])) == 2
 
 
+def test_what_follows_a_route_may_never_start(tmp_path):
+    gate = {"id": "g", "type": "conditional", "cases": [{"when": "true", "value": "x"}]}
+    nodes = {**gate, "default": "y"}, node("b", env=SECRET), node("c", "b", interpreter="nosuch")
+    assert problems(tmp_path, *nodes, edges=[{"from": "g", "to": "b", "route": "x"}]) == []
+
+
 def test_only_what_is_to_run_is_looked_at(tmp_path):
     nodes = node("a", interpreter="nosuch"), node("b", interpreter="nosuch")
     assert len(problems(tmp_path, *nodes, only=["b"])) == 1

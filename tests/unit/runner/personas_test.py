@@ -50,10 +50,13 @@ def test_what_is_not_recorded_is_named(recorded):
         ("answers: {}", "answers: must be a list"),
         ("answers: [1]", r"answers\[0\].output: must be the JSON object"),
         ("answers: [{output: [1]}]", r"answers\[0\].output"),
-        ("answers: [{output: {}, nod: x}]", "unknown field 'nod'"),
+        ("answers: [{output: {}, nod: x}]", r"answers\[0\]: has an unknown field"),
         ("answers: [{output: {}, role: lead}]", "role: must be draft or merge"),
         ("answers: [{output: {}, files: [a]}]", "files: must hold NAME: text"),
-        ("a: [", "is not YAML"),
+        ("a: [", "line 1, column 5: is not YAML"),
+        ("db:\n\tpassword: secret", "line 2, column 1: is not YAML"),
+        ("secret: &a\nb: *secret", "is not YAML"),
+        ("[" * 5000, "is not YAML"),
         ("\x00", "is not YAML"),
     ],
 )
@@ -62,6 +65,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, text, said):
     with pytest.raises(PersonaError, match=said) as error:
         RecordedAnswers.load(tmp_path / "answers.yaml")
     assert error.value.reason == "Config"
+    assert "secret" not in str(error.value), "what cannot be parsed is not quoted"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from podium.cluster.kube.views import JobView, PodView
 from podium.engine import LONG_WAIT_SECONDS, AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
 
-__all__ = ["MESSAGE_LIMIT", "ExecutionReport", "live", "observe"]
+__all__ = ["HOPELESS_SECONDS", "MESSAGE_LIMIT", "ExecutionReport", "live", "observe"]
 
 MESSAGE_LIMIT = 4096
 """Bytes of a container's termination message that the kubelet keeps."""

@@ -27,7 +27,7 @@ from podium.engine import Launch, PlanNode
 from podium.errors import PodiumError
 from podium.executors import Runtime, Workload
 
-__all__ = ["BuildError", "Owner", "build_template"]
+__all__ = ["RECORDED_VOLUME", "BuildError", "Owner", "build_template"]
 
 ANNOTATION_INPUT = f"{GROUP}/input"
 ANNOTATION_SCRIPT = f"{GROUP}/script"
@@ -43,6 +43,7 @@ GIVEN = "/podium/given"
 ARTIFACTS_IN = "/podium/artifacts/in"
 ARTIFACTS_OUT = "/podium/artifacts/out"
 RECORDED = "/podium/recorded"
+RECORDED_VOLUME = "podium-recorded"
 
 
 class BuildError(PodiumError):
@@ -241,7 +242,7 @@ def _program(
                 container["workingDir"] = "/tmp"  # noqa: S108 - of the container
         case Runtime.RUNNER:
             container["command"] = ["python3", "-m", "podium.runner", *workload.command]
-            _add_volume(volumes, mounts, "podium-recorded", RECORDED, _recorded(owner))
+            _add_volume(volumes, mounts, RECORDED_VOLUME, RECORDED, _recorded(owner))
     if files:
         source = {"downwardAPI": {"items": files}}
         _add_volume(volumes, mounts, "podium-given", GIVEN, source)

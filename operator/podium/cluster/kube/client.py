@@ -23,6 +23,7 @@ from podium.cluster.kube.transport import (
     JSON_PATCH,
     MERGE_PATCH,
     METADATA,
+    METADATA_LIST,
     Signer,
     Transport,
 )
@@ -149,7 +150,7 @@ class Gateway(Transport):
         """Return the UIDs of the WorkflowRuns of one namespace or (empty) of all."""
         path = f"/apis/{GROUP}/{VERSION}/workflowruns"
         path = paths.own(namespace, "workflowruns") if namespace else path
-        bodies = await self.list_objects(path, METADATA)
+        bodies = await self.list_objects(path, METADATA_LIST)
         return {str((body.get("metadata") or {}).get("uid")) for body in bodies}
 
     async def get_workflow(self, namespace: str, name: str) -> dict[str, Any]:
@@ -237,6 +238,12 @@ class Gateway(Transport):
         path = paths.path_of("/api/v1", namespace, "serviceaccounts", name)
         return await self.call("GET", path)
 
+    async def get_metadata(self, namespace: str, plural: str, name: str) -> dict[str, Any]:
+        """Return the metadata of a Secret or ConfigMap: what it holds stays on the server."""
+        path = paths.core(namespace, plural, name)
+        body, _ = await self.exchange("GET", path, accept=METADATA)
+        return {"metadata": body.get("metadata")}
+
     async def get_lease(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a Lease."""
         return await self.call("GET", paths.leases(namespace, name))
@@ -271,7 +278,9 @@ class Gateway(Transport):
 
     async def list_revisions(self, namespace: str, selector: str) -> list[dict[str, Any]]:
         """Return the ControllerRevisions with these labels, without what they hold."""
-        return await self.list_objects(paths.revisions(namespace), METADATA, labelSelector=selector)
+        return await self.list_objects(
+            paths.revisions(namespace), METADATA_LIST, labelSelector=selector
+        )
 
     async def delete_revision(self, namespace: str, name: str, uid: str) -> None:
         """Delete a ControllerRevision."""

@@ -13,7 +13,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.lanes import Lanes
 from podium.cluster.kube.paths import collection
 
-__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "METADATA", "Signer", "Transport"]
+__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "METADATA", "METADATA_LIST", "Signer", "Transport"]
 
 TIMEOUT_SECONDS = 30
 CHANGE_SECONDS = 10
@@ -28,7 +28,9 @@ SILENCE_SECONDS = 90
 """A watch without even a bookmark for so long is dead: the server sends one each minute."""
 
 JSON = "application/json"
-METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""An object without what it holds."""
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """A list without what the objects hold."""
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

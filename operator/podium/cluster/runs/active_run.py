@@ -12,7 +12,7 @@ from podium.cluster.runs.shards import Shards
 from podium.cluster.watch.store import RunKey
 from podium.engine import Emit, Engine, Observation, Stop
 
-__all__ = ["ActiveRun", "AfterWrite", "Execution"]
+__all__ = ["ActiveRun", "AfterWrite", "Execution", "Waited"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,17 @@ class Execution:
     restart: int
     uid: str
     """UID of the Job; empty: it was gone before the operator saw it."""
+
+
+@dataclass(slots=True)
+class Waited:
+    """How long a Secret or ConfigMap that is missing has been waited for."""
+
+    since: float
+    """Monotonic."""
+    until: float = 0.0
+    """When (monotonic) it is looked for again."""
+    times: int = 0
 
 
 @dataclass(slots=True)
@@ -95,6 +106,12 @@ class ActiveRun:
     """When Jobs are looked at again, by name."""
     refusals: dict[str, int] = field(default_factory=dict)
     """How often the launches of nodes were refused in a row."""
+    missing: dict[str, Waited] = field(default_factory=dict)
+    """What waits for a Secret or ConfigMap, by execution or request; empty: the run's start."""
+    held_requests: set[str] = field(default_factory=set)
+    """Requests that wait for a Secret or ConfigMap."""
+    look_again: float | None = None
+    """Seconds after which what is held back is looked at again."""
 
     # For the next write of the status, and what may be done only after it.
     urgent: bool = False
@@ -121,6 +138,7 @@ class ActiveRun:
             or self.launch_results
             or self.tasks
             or self.stopping
+            or self.held_requests
         )
 
     def add(self, name: str, execution: Execution) -> None:

@@ -54,11 +54,12 @@ class RunController:
         self._recorder = recorder
         self._metrics = metrics
         self._writer = StatusWriter(gateway, cache)
-        self._requests = RequestHandler(gateway, cache, recorder, definitions)
+        self._launcher = JobLauncher(gateway, cache, settings, metrics)
+        self._references = self._launcher.references
+        self._requests = RequestHandler(gateway, cache, recorder, definitions, self._references)
         self._loader = RunLoader(
             gateway, cache, recorder, definitions, self._writer, self._requests, settings
         )
-        self._launcher = JobLauncher(gateway, cache, settings, metrics)
         self._closer = JobCloser(gateway, cache, jobs)
         self._observer = JobObserver(gateway, cache, jobs, self._launcher, self._closer)
         self._runs: dict[RunKey, ActiveRun] = {}
@@ -161,13 +162,14 @@ class RunController:
 
     async def _turn(self, run: ActiveRun, view: RunView) -> float | None:
         """Step the engine once; return the seconds after which it is due again."""
+        run.look_again = None
         asked = await self._requests.for_engine(run, view)
+        control = await self._control(run, view)
         if asked:  # what was launched before is looked at with them: it may have to stop
             run.dirty.update(run.executions)
         batch = await self._observer.collect_observations(run)
         if self._runs.get(run.key) is not run:
             return None  # a flush failed meanwhile: what loads the run again looks again
-        control = Control(view.suspend, view.cancel)
         actions = run.engine.step(
             time.time(), observations=batch.observations, requests=asked, control=control
         )
@@ -181,7 +183,16 @@ class RunController:
         self._plan_flush(run)
         if not run.has_pending_writes and self._release(run):
             return await self._close(self._cache.runs.get(run.key, view))
-        return wake - time.time() if wake is not None else None
+        due = [run.look_again, wake - time.time() if wake is not None else None]
+        return min((seconds for seconds in due if seconds is not None), default=None)
+
+    async def _control(self, run: ActiveRun, view: RunView) -> Control:
+        """Return what is asked of a run; one that has not begun is held back where it must be."""
+        status = run.engine.status
+        if status.started_at is not None or status.phase.ended or view.suspend or view.cancel:
+            return Control(view.suspend, view.cancel)
+        hold, run.look_again = await self._references.hold(run)
+        return Control(hold=hold)
 
     def _carry_out(self, run: ActiveRun, actions: list[Action]) -> float | None:
         """Begin what the engine asks for; return when it is due again."""

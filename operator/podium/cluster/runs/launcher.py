@@ -22,6 +22,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import JobView, dig, pod_view, text
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun, Execution
+from podium.cluster.runs.references import ReferenceChecker, wait_for_missing
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 from podium.cluster.workqueue import backoff
@@ -54,6 +55,7 @@ class JobLauncher:
         self._cache = cache
         self._settings = settings
         self._metrics = metrics
+        self.references = ReferenceChecker(gateway, settings)
         self._reserved: Counter[str] = Counter()
         """Launches under way, by namespace."""
         self._told_unmanaged = False
@@ -188,6 +190,9 @@ class JobLauncher:
             return not_started(launch, error.reason, str(error))
         except ApiError as error:
             return self._not_created(run, launch, error)
+        refused = await self._check_references(run, launch, job_body)
+        if refused is not None:
+            return refused
         name = job_body["metadata"]["name"]
         try:
             try:
@@ -220,6 +225,9 @@ class JobLauncher:
             return _launched(launch)
         if dig(body, "spec", "suspend") is True:
             return _launched(launch)
+        refused = await self._check_references(run, launch, body)
+        if refused is not None:
+            return refused
         uid = dig(body, "metadata", "uid")
         for number in range(launch.restart, launch.restart + PODS_OF_JOB):
             if not run.engine.is_execution_current(launch.node, launch.execution_id):
@@ -282,6 +290,26 @@ class JobLauncher:
             return _refused(launch, NodeReason.API_UNAVAILABLE, str(error), wait)
         reason = NodeReason.FORBIDDEN if error.status == 403 else NodeReason.INVALID
         return not_started(launch, reason, error.message)
+
+    async def _check_references(
+        self, run: ActiveRun, launch: Launch, job: dict[str, Any]
+    ) -> Observation | None:
+        """Return why a Pod must not be made of a Job because of what it names; None: it may."""
+        spec = dig(job, "spec", "template", "spec") or {}
+        try:
+            findings = await self.references.check_pod(run, launch.node, spec)
+        except ApiError as error:
+            return self._not_created(run, launch, error)
+        if not findings:
+            run.missing.pop(launch.execution_id, None)
+            return None
+        words = "; ".join(map(str, [each for each in findings if each.is_forbidden] or findings))
+        if any(finding.is_forbidden for finding in findings):
+            return not_started(launch, NodeReason.FORBIDDEN, words)
+        wait = wait_for_missing(run, launch.execution_id)
+        if wait is None:
+            return not_started(launch, NodeReason.CONFIG, words)
+        return _refused(launch, NodeReason.CONFIG, words, wait)
 
     async def _check_service_account(self, run: ActiveRun, launch: Launch) -> None:
         pod = run.engine.plan.nodes[launch.node].definition.pod

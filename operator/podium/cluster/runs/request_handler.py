@@ -17,12 +17,14 @@ from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
 from podium.cluster.runs import requests
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.references import ReferenceChecker
 from podium.cluster.runs.requests import Accepted
 from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError, describe
 from podium.cluster.watch.store import Cache, RunKey
 from podium.engine import (
     Plan,
     Request,
+    RequestRefusedError,
     RerunRequest,
     RestoreRequest,
     VersionGoneError,
@@ -30,6 +32,7 @@ from podium.engine import (
     context_at,
     former_definition,
     initial_context,
+    plan_request,
 )
 
 __all__ = ["RequestHandler"]
@@ -39,12 +42,18 @@ class RequestHandler:
     """Accepts requests, hands them on, and clears them."""
 
     def __init__(
-        self, gateway: Gateway, cache: Cache, recorder: Recorder, definitions: Definitions
+        self,
+        gateway: Gateway,
+        cache: Cache,
+        recorder: Recorder,
+        definitions: Definitions,
+        references: ReferenceChecker,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
         self._recorder = recorder
         self._definitions = definitions
+        self._references = references
         self._parsed: dict[RunKey, tuple[str, list[Accepted] | None]] = {}
         """The accepted requests of runs, with the text that they were parsed from."""
 
@@ -97,18 +106,46 @@ class RequestHandler:
         What cannot be one is refused after the next write.
         """
         found: list[Request] = []
+        run.held_requests.clear()
         refused = {identity for identity, _, _ in run.after_write.refusals}
         for request in self._accepted(view) or []:
             if request.id in run.engine.status.handled_requests or request.id in refused:
                 run.urgent = True  # it is to be taken out, which a crash may have prevented
                 continue
             try:
-                found.append(await self._for_engine(run, view, request))
+                made = await self._for_engine(run, view, request)
             except (InvalidError, WorkflowNotFoundError) as error:
                 message = f"revision latest: {describe(error)}"
                 refusal = (request.id, requests.REFUSED[request.kind], message)
                 run.after_write.refusals.append(refusal)
+                continue
+            if view.suspend or view.cancel:
+                found.append(made)
+                continue
+            message, wait = await self._hold(run, made)
+            if not message:
+                found.append(made)
+            elif wait is not None:
+                run.held_requests.add(request.id)
+                run.look_again = wait
+                break  # those after it wait for their turn
+            else:
+                refusal = (request.id, requests.REFUSED[request.kind], message)
+                run.after_write.refusals.append(refusal)
         return found
+
+    async def _hold(self, run: ActiveRun, request: Request) -> tuple[str, float | None]:
+        """Return why what is to run again must not, for now or (no seconds) for good."""
+        engine = run.engine
+        try:
+            planned = plan_request(engine.plan, engine.status, engine.initial_context, request)
+        except RequestRefusedError:
+            return "", None  # the engine says why
+        plan = engine.plan
+        if isinstance(request, RerunRequest) and request.plan is not None:
+            plan = request.plan
+        nodes = [name for name in planned.reset if name in plan.nodes]
+        return await self._references.hold_request(run, request.id, plan, nodes)
 
     async def _for_engine(self, run: ActiveRun, view: RunView, request: Accepted) -> Request:
         if request.kind == "restore":

@@ -287,8 +287,25 @@ async def test_requests(server, gateway, fence, told, name, arguments, sent, nam
 async def test_every_request_is_in_the_table(gateway):
     public = {name for name in dir(gateway) if not name.startswith("_")}
     assert public - {each[0] for each in REQUESTS} == {
-        *("drain", "list_all", "watch", "lanes", "call", "exchange", "delete", "list_objects")
+        *("drain", "list_all", "watch", "lanes", "call", "exchange", "delete", "list_objects"),
+        "get_metadata",  # has a test of its own
     }
+
+
+async def test_of_a_secret_only_the_metadata_is_asked_for_and_kept(server, gateway, fence):
+    server.answer = lambda request: (
+        accepted.append(request.headers["Accept"]),
+        web.json_response({"metadata": {"name": "s"}, "data": {"password": "x"}}),
+    )[1]
+    accepted = []
+    body = await gateway.get_metadata("team", "secrets", "a/b")
+    assert body == {"metadata": {"name": "s"}}
+    assert accepted == ["application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"]
+    assert (server.last.method, server.last.path) == (
+        "GET",
+        "/api/v1/namespaces/team/secrets/a%2Fb",
+    )
+    assert fence.asked == 0
 
 
 async def test_runs_and_revisions_are_listed_without_what_they_hold(server, gateway):
