@@ -1,11 +1,17 @@
 """WorkflowRun: one run of a graph; its desired state and everything that happened."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text, Timestamp
+from podium.api.node_state import (
+    ChangedInPlace,
+    ExecutionRecord,
+    NodeError,
+    NodeState,
+    NodeStatus,
+)
 from podium.api.workflow import KeySelector, WorkflowSpec
 
 __all__ = [
@@ -53,50 +59,12 @@ class RunPhase(StrEnum):
 _ENDED_PHASES = frozenset({RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELLED})
 
 
-class NodeStatus(StrEnum):
-    """State of a node."""
-
-    PENDING = "Pending"
-    WAITING = "WaitingForDependencies"
-    READY = "Ready"
-    RUNNING = "Running"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    SKIPPED = "Skipped"
-    CANCELLED = "Cancelled"
-
-    @property
-    def ended(self) -> bool:
-        """Whether only a re-run or a restore changes it."""
-        return self in _ENDED
-
-
-_ENDED = frozenset(
-    {NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.SKIPPED, NodeStatus.CANCELLED}
-)
-
-
 class ConditionStatus(StrEnum):
     """Status of a condition, as in Kubernetes."""
 
     TRUE = "True"
     FALSE = "False"
     UNKNOWN = "Unknown"
-
-
-class _Changed(ApiModel):
-    """Part of a status that the engine changes in place, many times: a field is set quickly."""
-
-    if not TYPE_CHECKING:  # a type checker would take any name for a field
-
-        def __setattr__(self, name: str, value: Any) -> None:
-            # pydantic's own notes too which fields were set. Nothing asks that of a status: what
-            # is at its default is left out, whoever set it.
-            fields = self.__dict__
-            if name in fields:
-                fields[name] = value
-            else:
-                super().__setattr__(name, value)
 
 
 class Condition(ApiModel):
@@ -155,102 +123,6 @@ class WorkflowRunSpec(ApiModel):
     """Seconds after its end at which the run is deleted; default: never."""
 
 
-class NodeError(ApiModel):
-    """Why a node failed."""
-
-    reason: Text
-    """Machine-readable reason, such as Error, Timeout, OOMKilled or OutputContract."""
-    message: LongText = ""
-    """What is wrong, and what would be right."""
-    details: JsonObject = Field(default_factory=dict)
-    """Further fields, such as exitCode."""
-
-
-class ExecutionRecord(ApiModel):
-    """An earlier execution of a node."""
-
-    execution_id: Text
-    """Id of the execution, such as design_phase-1."""
-    status: NodeStatus
-    """State in which it ended."""
-    reason: Text = ""
-    """Machine-readable reason."""
-    message: Text = ""
-    """Human-readable message."""
-    started_at: Timestamp | None = None
-    """When its program started."""
-    completed_at: Timestamp | None = None
-    """When it ended."""
-    output: JsonObject | None = None
-    """Its output."""
-    context_version: int | None = None
-    """The context version that its output made."""
-
-
-class NodeState(_Changed, defer_build=False):
-    """Current state of one node. Fields at their default are omitted."""
-
-    status: NodeStatus
-    """Current state of the node."""
-    reason: Text = ""
-    """Machine-readable reason, such as Scheduling, QuotaExceeded or ConditionFalse."""
-    message: LongText = ""
-    """Human-readable message."""
-    execution_id: Text | None = None
-    """Id of the latest execution, such as design_phase-1."""
-    created_at: Timestamp | None = None
-    """When the node was added to the run."""
-    updated_at: Timestamp | None = None
-    """When this state last changed."""
-    started_at: Timestamp | None = None
-    """When the latest execution's program started."""
-    completed_at: Timestamp | None = None
-    """When it ended."""
-    duration_seconds: float | None = None
-    """From startedAt to completedAt, in seconds."""
-    next_attempt_at: Timestamp | None = None
-    """When a Ready node is next tried."""
-    waits_until: Timestamp | None = None
-    """When a node that waits without a program continues."""
-    launched_at: Timestamp | None = None
-    """When the latest execution's Job or process was created."""
-    deadline: Timestamp | None = None
-    """When the latest execution is stopped with the reason Timeout."""
-    output: JsonObject | None = None
-    """Output of the latest execution."""
-    error: NodeError | None = None
-    """Why it failed."""
-    warnings: list[Text] = Field(default_factory=list, max_length=50)
-    """Warnings that did not fail the node."""
-    retry_count: int = 0
-    """Retries since the last run or re-run."""
-    execution_count: int = 0
-    """Number of executions in this run."""
-    omitted_outputs: int = 0
-    """Ancestors whose outputs the latest execution was not handed: of those that are not direct
-    predecessors only the 200 nearest are."""
-    cancelled_launches: int = 0
-    """Starts of which nothing was seen to run: cancelled, or failed before there was a Job or a
-    process. Their execution ids are spent: the next execution is counted after them."""
-    disruptions: int = 0
-    """Evictions, preemptions and the like after which the latest execution was restarted."""
-    quality_score: float | None = None
-    """The quality score that the output reports."""
-    contract_fulfilled: bool | None = None
-    """Whether the output met its contract."""
-    context_version: int | None = None
-    """The context version that this output made."""
-    stale: bool = False
-    """Whether an upstream node was re-run since, without cascade."""
-    history: list[ExecutionRecord] = Field(default_factory=list, max_length=10)
-    """Earlier executions, the latest first, 10 at most."""
-
-    @property
-    def last_execution_number(self) -> int:
-        """The number n of the latest execution id `node-n` that is spent or recorded."""
-        return self.execution_count + self.cancelled_launches
-
-
 class ContextEdit(ApiModel):
     """A change of the run's context by a re-run or a restore."""
 
@@ -284,7 +156,7 @@ class ShardReference(ApiModel):
     """Number of nodes that it holds."""
 
 
-class WorkflowRunStatus(_Changed):
+class WorkflowRunStatus(ChangedInPlace):
     """Observed state of a run."""
 
     phase: RunPhase

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator, ValidationError
 
 from podium.api.base import ApiModel, Text
-from podium.api.checks import check_env
 from podium.api.messages import translate
+from podium.api.pod_checks import check_env
 from podium.api.problems import Problem
 from podium.api.workflow import EnvVar, Node
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from podium.api import checks
+from podium.api.field_checks import is_reserved_key
 from podium.api.problems import InvalidError, format_path
 from podium.api.source import files
 from podium.api.workflow import WorkflowSpec
@@ -395,4 +395,4 @@ def test_defaults_are_checked_as_nodes_are():
     ],
 )
 def test_reserved_keys_are_told_by_their_domain(key, reserved):
-    assert checks.is_reserved_key(key) is reserved
+    assert is_reserved_key(key) is reserved

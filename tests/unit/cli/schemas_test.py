@@ -16,7 +16,7 @@ from podium.api.problems import errors
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.source import source_map
 from podium.api.source.files import read_text
-from podium.cli import main, schemas
+from podium.cli import main, schema_parts, schemas
 from podium.cli.checked_file import check_file
 
 ROOT = Path(schemas.__file__).parents[3]
@@ -96,7 +96,7 @@ def test_the_snake_case_is_that_of_the_seeds_reader():
         if model not in seen:
             seen.add(model)
             for field in shape.fields(model).values():
-                assert schemas._snake_name(field.alias) == field.snake
+                assert schema_parts.snake_name(field.alias) == field.snake
                 waiting += [field.model] if field.model else []
 
 
