@@ -1,8 +1,7 @@
 """What a file asks to run: its one WorkflowRun, else its one Workflow."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.run import WorkflowReference, WorkflowRunSpec
@@ -14,8 +13,7 @@ from podium.cli.output import CliError
 __all__ = ["RunSelection", "directory_of", "select_run"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunSelection:
+class RunSelection(NamedTuple):
     """A run that a file asks for."""
 
     name: str

@@ -1,12 +1,12 @@
 """What is found wrong with a schema, or with a value by its schema."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = ["Breach", "SchemaProblem"]
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaProblem:
+class SchemaProblem(NamedTuple):
     """Something wrong with a schema itself."""
 
     path: tuple[str | int, ...]

@@ -25,7 +25,7 @@ edges all name unknown ones would take minutes, and the operator with it."""
 _HINT_CHARACTERS = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class DagEdge:
     """An edge with its place in the definition."""
 

@@ -1,7 +1,6 @@
 """Decisions: what a kind decided about a node that runs, carried out."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from podium import contracts, expressions, kinds
 from podium.api.base import shorten
@@ -78,8 +77,7 @@ def carry_out(
 # Verdicts
 
 
-@dataclass(frozen=True, slots=True)
-class _Threshold:
+class _Threshold(NamedTuple):
     value: float | None
     is_own: bool
 

@@ -14,7 +14,7 @@ loops have `Joins.propagate` decide what follows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from podium.api.reasons import NodeReason
 from podium.api.run import WorkflowRunStatus
@@ -29,9 +29,11 @@ from podium.engine.outcomes import cancel_pending
 from podium.engine.plan import Plan
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.rebuild import rebuild
-from podium.engine.reruns import Reruns
 from podium.engine.state import Changes, RunState
 from podium.engine.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from podium.engine.reruns import Reruns
 
 __all__ = ["Changes", "Engine"]
 
@@ -60,7 +62,6 @@ class Engine:
             self._run.questions.verdicts = verdicts
         self._queue = ReadyQueue(self._run)
         self._joins = Joins(self._run, self._queue)
-        self._reruns = Reruns(self._run, self._queue, self._joins)
         rebuild(self._run, self._queue, self._joins, plan)
 
     @property
@@ -152,7 +153,7 @@ class Engine:
             if run.status.started_at is not None:
                 joins.decide(list(run.plan.nodes))
         for request in requests:
-            self._reruns.handle(request, control)
+            self._reruns().handle(request, control)
         run.is_first_step = False
         if run.status.started_at is None and (control.cancel or not control.suspend):
             if control.hold is None or control.cancel:
@@ -173,6 +174,11 @@ class Engine:
         if (wake := queue.next_wake()) is not None:
             run.actions.append(WakeAt(wake))
         return run.take_actions()
+
+    def _reruns(self) -> "Reruns":
+        from podium.engine.reruns import Reruns  # noqa: PLC0415 - few runs on a laptop have requests
+
+        return Reruns(self._run, self._queue, self._joins)
 
     def _observe(self, observations: Iterable[Observation]) -> list[Observation]:
         """Take in what was seen; return what is of executions that the run does not expect."""

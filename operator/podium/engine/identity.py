@@ -7,8 +7,7 @@ no difference: a change of it runs nothing again (semantics.md 8, "The same defi
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -38,8 +37,7 @@ _HOW_IT_IS_RUN: Any = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class NodeIdentity:
+class NodeIdentity(NamedTuple):
     """What a node does and reads under one definition."""
 
     digest: str

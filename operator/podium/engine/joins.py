@@ -41,7 +41,7 @@ class EdgeState(Enum):
     """Inactive, because its own condition is false."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Join:
     """How the incoming edges of a node stand."""
 

@@ -7,7 +7,7 @@ a frozen dataclass takes several times as long to make.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podium.contracts import OutputVerdict
 from podium.engine.verdicts import Answer
@@ -64,8 +64,7 @@ class Hold:
     """What is wrong with nodes, by node. Empty: the run may begin later; else it fails."""
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(NamedTuple):
     """What is asked of the run at the moment, by its spec and by its shell."""
 
     suspend: bool = False
@@ -153,8 +152,7 @@ class RerunRequest:
     """Whether the definition has changed since, and the run is not moved to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreRequest:
+class RestoreRequest(NamedTuple):
     """Go back to a context version, and run again what came after."""
 
     id: str

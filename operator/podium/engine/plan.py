@@ -28,7 +28,7 @@ DEFAULT_START_TIMEOUT = 600.0
 """Seconds from a Pod's creation to its running program, where the node does not say."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PlanEdge:
     """An edge with its compiled condition."""
 
@@ -43,7 +43,7 @@ class PlanEdge:
     mapping: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PlanNode:
     """A node with its edges and everything that `defaults` adds."""
 

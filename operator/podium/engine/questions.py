@@ -8,7 +8,7 @@ from podium.engine.verdicts import Answer, InlineVerdicts, StartQuestion, Verdic
 __all__ = ["Questions"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Asked:
     question: StartQuestion
     answer: Answer | None = None

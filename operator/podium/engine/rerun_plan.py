@@ -5,8 +5,7 @@ Pure: nothing here changes the run.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from podium import contracts
 from podium.api.reasons import NodeReason
@@ -38,8 +37,7 @@ class RequestRefusedError(PodiumError, ValueError):
     """A request cannot be carried out; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class RerunPlan:
+class RerunPlan(NamedTuple):
     """What a re-run does."""
 
     plan: Plan
@@ -58,8 +56,7 @@ class RerunPlan:
     """Nodes that a newer definition no longer has."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestorePlan:
+class RestorePlan(NamedTuple):
     """What a restore does."""
 
     context: Mapping[str, Any]

@@ -4,7 +4,7 @@ import heapq
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from podium.api.base import shorten
 from podium.api.names import execution_id
@@ -27,8 +27,7 @@ MAX_AHEAD = 100
 beyond is not Podium's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judging:
+class Judging(NamedTuple):
     """An output that is being checked."""
 
     execution: str

@@ -11,7 +11,7 @@ A question holds all that its answer depends on, as plain data: it can be asked 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 from podium import contracts, expressions, kinds
 from podium.api.workflow import Node
@@ -62,7 +62,7 @@ class OutputQuestion:
     quality_field: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InputQuestion:
     """Whether an input meets its contract."""
 
@@ -80,7 +80,7 @@ class InputQuestion:
         return "input"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KindQuestion:
     """What the kind of a node decides about its start: its cases, the templates of its config."""
 
@@ -99,7 +99,7 @@ class KindQuestion:
         return "start"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConditionQuestion:
     """Whether a condition holds, of a node or of an edge to it."""
 
@@ -123,8 +123,7 @@ StartQuestion = InputQuestion | KindQuestion | ConditionQuestion
 Question = OutputQuestion | StartQuestion
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer to a `StartQuestion`: a value of the type that it asks for, or why there is none.
 
     Those are a verdict on the input, what the kind decided, and whether the condition holds.

@@ -4,9 +4,8 @@ import ast
 import io
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from podium.expressions.errors import ExpressionSyntaxError, LimitExceededError, NotInLanguageError
 from podium.expressions.evaluator import Evaluation
@@ -18,8 +17,7 @@ from podium.expressions.syntax import check
 __all__ = ["Expression", "evaluate_condition", "parse"]
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(NamedTuple):
     """A parsed expression. Evaluating it changes nothing."""
 
     source: str

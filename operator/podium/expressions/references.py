@@ -2,15 +2,14 @@
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from podium.expressions.syntax import ROOT_NAMES, children
 
 __all__ = ["Reference", "literal_strings", "references_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A path that an expression reads, as far as its text has it."""
 
     path: tuple[str | int, ...]

@@ -1,8 +1,7 @@
 """Strings with `${{ EXPRESSION }}` in them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from podium.expressions.errors import ExpressionSyntaxError, LimitExceededError
 from podium.expressions.functions import write
@@ -13,8 +12,7 @@ from podium.expressions.references import Reference
 __all__ = ["Template", "has_template", "parse_template"]
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """A text with `${{ EXPRESSION }}` in it. `$${{` stands for `${{` itself."""
 
     source: str

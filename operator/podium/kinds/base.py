@@ -7,7 +7,7 @@ not frozen because that takes several times as long to make.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from podium import contracts, expressions
 from podium.api.problems import Path, Problem
@@ -36,8 +36,7 @@ class JobShape(StrEnum):
     """One Job with one Pod at a time; on a laptop one process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """An expression of a node, or a string with `${{ }}`, as it is written."""
 
     path: Path
@@ -52,8 +51,7 @@ class Source:
         return parse(self.text).references
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredOutput:
+class DeclaredOutput(NamedTuple):
     """Which output fields a node declares."""
 
     fields: frozenset[str]

@@ -11,8 +11,9 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 __all__ = ["Artifacts"]
 
@@ -20,12 +21,11 @@ _FICLONE = 0x40049409
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Artifacts:
+class Artifacts(NamedTuple):
     """What a program finds in `$PODIUM_ARTIFACTS_IN`: directories by node id."""
 
     path: Path
-    copied: Mapping[str, Path] = field(default_factory=dict)
+    copied: Mapping[str, Path] = MappingProxyType({})
     """Originals that are to be copied, because there is something in them."""
 
     @classmethod

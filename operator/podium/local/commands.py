@@ -4,8 +4,8 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -29,8 +29,7 @@ class InputTooLargeError(PodiumError):
     """The input does not fit into the environment of a container."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """What to start."""
 
     argv: list[str]

@@ -29,7 +29,6 @@ from podium.cli.tables import columns
 from podium.cli.values import context_of
 from podium.engine import Plan, initial_status
 from podium.local.store import RunFolder, RunRecord
-from podium.runner import personas
 
 __all__ = ["run"]
 
@@ -173,6 +172,8 @@ def _recorded_file(spec: WorkflowRunSpec, option: Path | None, file: str) -> Pat
 
 
 def _check_answers(path: Path) -> None:
+    from podium.runner import personas  # noqa: PLC0415 - few runs have recorded answers
+
     try:
         personas.RecordedAnswers.load(path)
     except personas.PersonaError as error:
