@@ -105,6 +105,10 @@ class NodeState(ChangedInPlace, defer_build=False):
     """When a Ready node is next tried."""
     waits_until: Timestamp | None = None
     """When a node that waits without a program continues."""
+    job_uid: Text | None = None
+    """UID of the latest execution's Job: no other object says how that went. Cluster only."""
+    job_name: Text | None = None
+    """Name of that Job, where another object had the name that follows from the execution."""
     launched_at: Timestamp | None = None
     """When the latest execution's Job or process was created."""
     deadline: Timestamp | None = None

@@ -64,7 +64,7 @@ class GarbageCollector:
         now = time.time()
         # Copies: both change while requests are waited for.
         for run in list(self._cache.runs.values()):
-            for job in list(self._cache.jobs(run.uid).values()):
+            for job in list(self._cache.jobs(run.namespace, run.uid).values()):
                 if not job.ended or job.deleting or not (job.managed_by or job.has_ttl):
                     continue
                 over = (job.ended_at or now) + self._settings.jobs.ttl(succeeded=job.complete)

@@ -128,6 +128,10 @@ class Observation:
     """Of one that waits: whether nothing of it runs any more, though it may have started before."""
     verdict: OutputVerdict | Answer | None = None
     """Of one that was judged: the verdict on its output, or the answer to another question."""
+    job_uid: str = ""
+    """UID of the Job that the shell made for it."""
+    job_name: str = ""
+    """Name of that Job, where it is not the one that follows from the execution."""
     own: bool = False
     """Whether a disruption was the shell's own doing: it neither counts nor waits."""
 

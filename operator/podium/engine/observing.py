@@ -134,6 +134,8 @@ def _refused(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeSta
 def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState) -> None:
     """Note that the execution exists."""
     if state.status is NodeStatus.RUNNING:
+        if seen.job_uid and seen.job_uid != state.job_uid:
+            _note_job(run.touch(seen.node), seen)
         is_restarted = seen.node in run.executions.restarting or seen.attempt != ""
         if is_restarted and state.next_attempt_at is not None:  # after a disruption
             run.executions.restarting.discard(seen.node)
@@ -147,11 +149,18 @@ def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState)
     state.execution_id = seen.execution_id
     state.execution_count += 1
     state.launched_at = _seen_at(run, seen)
+    _note_job(state, seen)
     if state.disruptions:
         state.disruptions = 0
     for name in _OF_AN_EXECUTION:
         if getattr(state, name) is not None:
             setattr(state, name, None)
+
+
+def _note_job(state: NodeState, seen: Observation) -> None:
+    """Record which Job carries out an execution."""
+    if state.job_uid or seen.job_uid:
+        state.job_uid, state.job_name = seen.job_uid or None, seen.job_name or None
 
 
 def _waiting(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:

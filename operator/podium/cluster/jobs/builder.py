@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from podium import executors
@@ -25,12 +26,59 @@ from podium.cluster.kube.views import (
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
 
-__all__ = ["BuildError", "Owner", "build_job", "build_pod", "job_name", "without_finalizer"]
+__all__ = [
+    "NAMES_OF_JOB",
+    "PODS_OF_JOB",
+    "BuildError",
+    "Owner",
+    "build_job",
+    "build_pod",
+    "is_job_name",
+    "is_pod_name",
+    "job_name",
+    "pod_name",
+    "without_finalizer",
+]
 
 
-def job_name(run_name: str, run_uid: str, execution: str, restart: int) -> str:
-    """Name the Job of an execution; a restart after a disruption that ended the Job has its own."""
-    return child_name(run_name, run_uid, f"{execution}.{restart}" if restart else execution)
+NAMES_OF_JOB = 10
+"""Names that are tried for a Job, at most: other objects may have the first ones."""
+
+
+def job_name(run_name: str, run_uid: str, execution: str, restart: int, number: int = 0) -> str:
+    """Name the Job of an execution; a restart after a disruption that ended the Job has its own.
+
+    `number` counts the names that other objects have already.
+    """
+    key = f"{execution}.{restart}" if restart else execution
+    return child_name(run_name, run_uid, f"{key}~{number}" if number else key)
+
+
+def is_job_name(name: str, run_name: str, run_uid: str, execution: str, restart: int) -> bool:
+    """Return whether Podium may have given this name to the Job of an execution."""
+    return any(
+        job_name(run_name, run_uid, execution, restart, number) == name
+        for number in range(NAMES_OF_JOB)
+    )
+
+
+MOST_DISRUPTIONS = 1000
+"""What `maxDisruptions` allows at most: each one is followed by another Pod."""
+PODS_OF_JOB = 50
+"""Pods that one Job may have, one after another."""
+
+
+def pod_name(job: str, job_uid: str, number: int) -> str:
+    """Name a Pod of a managed Job; `number` counts them."""
+    digest = hashlib.sha256(f"{job_uid}/{number}".encode()).hexdigest()
+    return f"{job[:52].rstrip('-.')}-{digest[:10]}"
+
+
+@lru_cache(maxsize=4096)
+def is_pod_name(name: str, job: str, job_uid: str) -> bool:
+    """Return whether Podium may have given this name to a Pod of a managed Job."""
+    numbers = range(MOST_DISRUPTIONS + PODS_OF_JOB)
+    return any(pod_name(job, job_uid, number) == name for number in numbers)
 
 
 def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> dict[str, Any]:
@@ -96,12 +144,11 @@ def build_pod(job: Mapping[str, Any], number: int) -> dict[str, Any]:
     """
     meta, template = job["metadata"], job["spec"]["template"]
     given = template.get("metadata") or {}
-    digest = hashlib.sha256(f"{meta['uid']}/{number}".encode()).hexdigest()
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": f"{meta['name'][:52].rstrip('-.')}-{digest[:10]}",
+            "name": pod_name(meta["name"], meta["uid"], number),
             "namespace": meta["namespace"],
             "labels": given.get("labels") or {},
             "annotations": given.get("annotations") or {},

@@ -110,6 +110,8 @@ class ManagedJobController:
                 refused = error  # for good, it seems: its Pods must not wait for it
         ready = [p for p in pods if p.finalizer is not None and not p.gone]
         waits += [await self._release(p) for p in ready if self._may_go(job, p, outcome)]
+        strays = [p for p in self._cache.strays(uid) if p.finalizer is not None and not p.gone]
+        waits += [await self._release(p) for p in strays if self._may_go(None, p, outcome)]
         now = self._cache.job(uid)
         if now is None or now.deleting or (now.ended and (now.managed_by or now.has_ttl)):
             self._outcomes.pop(uid, None)

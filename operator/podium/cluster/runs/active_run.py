@@ -24,6 +24,10 @@ class Execution:
     restart: int
     uid: str
     """UID of the Job; empty: it was gone before the operator saw it."""
+    is_ours: bool = True
+    """Whether this operator made or found it, or the status records it; only then it counts."""
+    is_seen: bool = True
+    """Whether the operator saw it; else the server is asked before it is taken for gone."""
 
 
 @dataclass(slots=True)
@@ -88,6 +92,8 @@ class ActiveRun:
     """Names of an execution's Jobs, in the order of its restarts."""
     dirty: set[str] = field(default_factory=set)
     """Jobs of which something changed."""
+    set_aside: dict[str, float] = field(default_factory=dict)
+    """Since when (monotonic) other objects are known that have names of the run's, by UID."""
     unrecorded: set[str] = field(default_factory=set)
     """Jobs that were looked at before the engine recorded their execution, or how it ended."""
     launch_results: list[Observation] = field(default_factory=list)

@@ -33,7 +33,7 @@ class JobCloser:
             remove.update(run.jobs_of.get(stop.execution_id, ()))
         requests = []
         for name in remove:
-            job = self._cache.jobs(run.owner.uid).get(name)
+            job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
             if job is not None and not job.deleting:
                 requests.append(self._gateway.delete_job(job.namespace, job.name, job.uid))
         for name in remove | work.remove_pods:
@@ -41,10 +41,12 @@ class JobCloser:
             requests += [
                 self._gateway.delete_pod(run.owner.namespace, pod.name, pod.uid)
                 for pod in (self._cache.pods(execution.uid) if execution is not None else ())
-                if pod.alive and pod.delete_asked_at is None
+                if pod.alive
+                and pod.delete_asked_at is None
+                and pod.namespace == run.owner.namespace
             ]
         for name, succeeded in work.outcomes.items():
-            job = self._cache.jobs(run.owner.uid).get(name)
+            job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
             if job is not None and not job.deleting and name not in remove:
                 self._jobs.set_outcome(job, succeeded=succeeded)
         for pod in work.disrupted_pods:
@@ -69,7 +71,7 @@ class JobCloser:
     async def close_ended_run(self, view: RunView) -> None:
         """Finish or delete the Jobs of a run that ended, perhaps under an earlier operator."""
         states: dict[str, NodeState] | None = None
-        for job in list(self._cache.jobs(view.uid).values()):
+        for job in list(self._cache.jobs(view.namespace, view.uid).values()):
             if not self._is_left(job):
                 continue
             if states is None:

@@ -15,18 +15,32 @@ from typing import Any
 
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
-from podium.cluster.jobs.builder import BuildError, build_pod
+from podium.cluster.jobs.adoption import is_job_as_built, is_pod_as_built
+from podium.cluster.jobs.builder import (
+    NAMES_OF_JOB,
+    PODS_OF_JOB,
+    BuildError,
+    build_pod,
+    job_name,
+)
 from podium.cluster.jobs.shapes import SHAPES
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import JobView, dig, pod_view, text
+from podium.cluster.kube.views import JobView, dig, job_view, mapping, pod_view, text
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun, Execution
 from podium.cluster.runs.references import ReferenceChecker, wait_for_missing
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 from podium.cluster.workqueue import backoff
-from podium.engine import AttemptPhase, Launch, Observation, not_started
+from podium.engine import (
+    AttemptPhase,
+    Emit,
+    EventType,
+    Launch,
+    Observation,
+    not_started,
+)
 
 __all__ = ["JobLauncher"]
 
@@ -37,8 +51,8 @@ LANES = 32
 LIMIT_SECONDS = 1.0
 UNAVAILABLE_SECONDS = 2.0
 QUOTA_SECONDS = (5.0, 60.0)
-PODS_OF_JOB = 50
-"""Names that are tried for a Pod, at most."""
+SET_ASIDE_SECONDS = 30.0
+"""What runs of a Job that was set aside is waited for at most this long."""
 
 
 class JobLauncher:
@@ -58,6 +72,8 @@ class JobLauncher:
         self.references = ReferenceChecker(gateway, settings)
         self._reserved: Counter[str] = Counter()
         """Launches under way, by namespace."""
+        self.manager = settings.manager
+        """Who makes the Pods of the Jobs of this installation."""
         self._told_unmanaged = False
         self._lanes = asyncio.Semaphore(LANES)
         self.launch_after = 0.0
@@ -172,11 +188,13 @@ class JobLauncher:
         """Create the Job of an execution, or find the one that is there, and its Pod."""
         for name in list(run.jobs_of.get(launch.execution_id, ())):
             execution = run.executions[name]
-            job = self._cache.jobs(run.owner.uid).get(name)
+            job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
+            if not execution.is_ours or (job is not None and job.uid != execution.uid):
+                continue
             if job is not None and not job.ended and not job.deleting:
                 run.dirty.add(name)
                 if job.managed_by != self._settings.manager:
-                    return _launched(launch)
+                    return _launched(run, launch, name, job.uid)
                 return await self._pod(
                     run, launch, await self._gateway.get_job(job.namespace, job.name)
                 )
@@ -193,58 +211,105 @@ class JobLauncher:
         refused = await self._check_references(run, launch, job_body)
         if refused is not None:
             return refused
-        name = job_body["metadata"]["name"]
         try:
-            try:
-                body = await self._gateway.create_job(job_body)
-                ours = dig(body, "spec", "managedBy") == self._settings.manager
-                self._metrics.jobs.labels("podium" if ours else "builtin").inc()
-            except ApiError as error:
-                if error.status != 409:
-                    raise
-                body = await self._gateway.get_job(run.owner.namespace, name)
+            for number in range(NAMES_OF_JOB):
+                name = job_name(
+                    run.owner.name, run.owner.uid, launch.execution_id, launch.restart, number
+                )
+                job_body["metadata"]["name"] = name
+                body, is_ours = await self._make_job(job_body)
+                job = self._cache.put_job(body)
+                uid = text(dig(body, "metadata", "uid"))
+                if self._cache.is_tombstoned(uid):  # whoever deleted it was quicker than the answer
+                    return _refused(launch, NodeReason.TERMINATING, "its Job was deleted", 1.0)
+                if not is_ours or job is None:
+                    if await self._set_aside(run, launch, body):
+                        message = f"the Job {name}, which the run did not make, is being deleted"
+                        return _refused(launch, NodeReason.TERMINATING, message, 1.0)
+                    continue
+                if job.deleting:
+                    return _refused(launch, NodeReason.TERMINATING, "its Job is being deleted", 1.0)
+                run.add(name, Execution(launch.node, launch.execution_id, launch.restart, uid))
+                run.dirty.add(name)
+                return await self._pod(run, launch, body)
         except ApiError as error:
             return self._not_created(run, launch, error)
-        job = self._cache.put_job(body)
-        uid = text(dig(body, "metadata", "uid"))
-        if self._cache.is_tombstoned(uid):  # whoever deleted it was quicker than this answer
-            return _refused(launch, NodeReason.TERMINATING, "its Job was deleted", 1.0)
+        message = f"other objects have all {NAMES_OF_JOB} names of its Job, {name} for one: delete"
+        return not_started(launch, NodeReason.NAME_TAKEN, f"{message} them")
+
+    async def _make_job(self, built: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+        """Create a Job, or return the one of that name, and whether it is the one to be made."""
+        try:
+            body = await self._gateway.create_job(built)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            meta = built["metadata"]
+            body = await self._gateway.get_job(meta["namespace"], meta["name"])
+            return body, is_job_as_built(built, body)
+        ours = dig(body, "spec", "managedBy") == self._settings.manager
+        self._metrics.jobs.labels("podium" if ours else "builtin").inc()
+        return body, True
+
+    async def _set_aside(self, run: ActiveRun, launch: Launch, body: dict[str, Any]) -> bool:
+        """Take no notice of a Job that has a name of the run's; return whether to wait for its end.
+
+        One that says that it is the run's is deleted: an operator may have made it that crashed,
+        and a webhook changed it. Then nothing of it must run beside what is made now.
+        """
+        job = job_view(body)
+        meta = mapping(body.get("metadata"))
+        name, uid = text(meta.get("name")), text(meta.get("uid"))
+        self._tell_set_aside(run, launch.node, "Job", name, uid)
+        since = run.set_aside[uid]
         if job is None or job.run_uid != run.owner.uid:
-            message = f"a Job {name} exists that this run does not own: delete it"
-            return not_started(launch, NodeReason.NAME_TAKEN, message)
-        if job.deleting:
-            return _refused(launch, NodeReason.TERMINATING, "its Job is being deleted", 1.0)
-        run.add(name, Execution(launch.node, launch.execution_id, launch.restart, job.uid))
-        run.dirty.add(name)
-        return await self._pod(run, launch, body)
+            return False
+        if not job.deleting:
+            await self._gateway.delete_job(job.namespace, name, uid)
+            return True
+        pods = [pod for pod in self._cache.pods(uid) if pod.namespace == job.namespace]
+        return time.monotonic() - since < SET_ASIDE_SECONDS and any(p.program_alive for p in pods)
+
+    @staticmethod
+    def _tell_set_aside(run: ActiveRun, node: str, kind: str, name: str, uid: str) -> None:
+        if uid in run.set_aside:
+            return
+        run.set_aside[uid] = time.monotonic()
+        message = f"the {kind} {name} is not one that Podium made for it: another name is taken"
+        event = Emit(EventType.WARNING, NodeReason.NAME_TAKEN, message, node)
+        run.after_write.events.append(event)
 
     async def _pod(self, run: ActiveRun, launch: Launch, body: dict[str, Any]) -> Observation:
         """Make the Pod of a Job that is Podium's to supply, or find the one that is there."""
+        job, uid = text(dig(body, "metadata", "name")), text(dig(body, "metadata", "uid"))
+        launched = _launched(run, launch, job, uid)
         if dig(body, "spec", "managedBy") != self._settings.manager:
             self._tell_unmanaged()
-            return _launched(launch)
+            return launched
         if dig(body, "spec", "suspend") is True:
-            return _launched(launch)
+            return launched
         refused = await self._check_references(run, launch, body)
         if refused is not None:
             return refused
-        uid = dig(body, "metadata", "uid")
         for number in range(launch.restart, launch.restart + PODS_OF_JOB):
             if not run.engine.is_execution_current(launch.node, launch.execution_id):
-                return _launched(launch)  # it was stopped, or it was found and has ended since
+                return launched  # it was stopped, or it was found and has ended since
             pod = build_pod(body, number)
+            is_ours = True
             try:
                 made = await self._gateway.create_pod(pod)
             except ApiError as error:
                 if error.status != 409:
                     return self._not_created(run, launch, error)
                 made = await self._gateway.get_pod(run.owner.namespace, pod["metadata"]["name"])
+                is_ours = is_pod_as_built(pod, made)
             view = pod_view(made)
-            if view is None or view.job_uid != uid:
-                message = (
-                    f"a Pod {pod['metadata']['name']} exists that is not this run's: delete it"
-                )
-                return not_started(launch, NodeReason.NAME_TAKEN, message)
+            if view is None or view.job_uid != uid or not is_ours:
+                name, other = pod["metadata"]["name"], text(dig(made, "metadata", "uid"))
+                self._tell_set_aside(run, launch.node, "Pod", name, other)
+                if view is not None and view.job_uid == uid and view.delete_asked_at is None:
+                    await self._gateway.delete_pod(view.namespace, name, other)
+                continue
             if view.recorded or (
                 not view.alive
                 and (
@@ -256,7 +321,7 @@ class JobLauncher:
                 continue  # an earlier one
             run.refusals.pop(launch.node, None)
             self._cache.put_pod(made)
-            return _launched(launch)
+            return launched
         return not_started(launch, NodeReason.TOO_MANY_PODS, f"its Job had {PODS_OF_JOB} Pods")
 
     def _tell_unmanaged(self) -> None:
@@ -335,8 +400,15 @@ class JobLauncher:
             )
 
 
-def _launched(launch: Launch) -> Observation:
-    return Observation(launch.node, launch.execution_id, AttemptPhase.LAUNCHED)
+def _launched(run: ActiveRun, launch: Launch, name: str, uid: str) -> Observation:
+    usual = job_name(run.owner.name, run.owner.uid, launch.execution_id, launch.restart)
+    return Observation(
+        launch.node,
+        launch.execution_id,
+        AttemptPhase.LAUNCHED,
+        job_uid=uid,
+        job_name=name if name != usual else "",
+    )
 
 
 def _refused(launch: Launch, reason: str, message: str, wait: float) -> Observation:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from podium.cluster.jobs.builder import job_name
+from podium.cluster.jobs.builder import is_job_name, is_pod_name, job_name
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.jobs.interpret import ExecutionReport
 from podium.cluster.jobs.shapes import Seen, interpret
@@ -109,15 +109,16 @@ class JobObserver:
 
     def resume_tracking(self, run: ActiveRun) -> None:
         """Take up all that is alive of a run which was just loaded."""
-        run.dirty.update(self._cache.jobs(run.owner.uid))
+        run.dirty.update(self._cache.jobs(run.owner.namespace, run.owner.uid))
         for name in run.dirty:
             self._execution(run, name)
         for node, execution_id in run.engine.running_executions():
-            if execution_id not in run.jobs_of:
-                name = job_name(run.owner.name, run.owner.uid, execution_id, 0)
-                run.add(name, Execution(node, execution_id, 0, ""))
+            if not self._ours(run, execution_id):
+                state = run.engine.status.nodes[node]
+                name = state.job_name or job_name(run.owner.name, run.owner.uid, execution_id, 0)
+                run.add(name, Execution(node, execution_id, 0, state.job_uid or "", is_seen=False))
                 run.dirty.add(name)
-        for job in list(self._cache.jobs(run.owner.uid).values()):
+        for job in list(self._cache.jobs(run.owner.namespace, run.owner.uid).values()):
             self._closer.finish_recorded_job(job, run.engine.status.nodes)
 
     async def collect_observations(self, run: ActiveRun) -> ObservationBatch:
@@ -152,25 +153,48 @@ class JobObserver:
         """Return whether something of an execution may still run, or is still being made."""
         if execution_id in run.launching:
             return True
-        for name in run.jobs_of.get(execution_id, ()):
+        ours = self._ours(run, execution_id)
+        for name in ours or run.jobs_of.get(execution_id, []):
             if name in run.making or any(pod.program_alive for pod in self._pods_of(run, name)):
                 return True
-            job = self._cache.jobs(run.owner.uid).get(name)
-            if job is not None and not job.ended:
+            job = self._job(run, name)
+            # One that nobody vouches for is not waited for when only a finalizer holds it.
+            if job is not None and not job.ended and (ours or not job.deleting):
                 return True
         return False
 
+    @staticmethod
+    def _ours(run: ActiveRun, execution_id: str) -> list[str]:
+        """Return the names of an execution's Jobs that count."""
+        names = run.jobs_of.get(execution_id, [])
+        return [name for name in names if run.executions[name].is_ours]
+
+    def _job(self, run: ActiveRun, name: str) -> JobView | None:
+        """Return the Job of an execution; another one of that name is not it."""
+        job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
+        execution = run.executions.get(name)
+        if job is None or execution is None or execution.uid not in ("", job.uid):
+            return None
+        return job
+
     def _execution(self, run: ActiveRun, name: str) -> Execution | None:
-        """Return what a Job runs, if its name says the same as its annotations."""
+        """Return what a Job runs, if its name says the same as its annotations.
+
+        It counts if the status records its UID; a launch may find that it is the run's own.
+        """
         known = run.executions.get(name)
-        if known is not None:
+        job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
+        if job is None or (known is not None and (known.is_ours or known.uid == job.uid)):
             return known
-        job = self._cache.jobs(run.owner.uid).get(name)
-        if job is None:
+        if not is_job_name(name, run.owner.name, run.owner.uid, job.execution, job.restart):
             return None
-        if job_name(run.owner.name, run.owner.uid, job.execution, job.restart) != name:
-            return None
-        execution = Execution(job.node, job.execution, job.restart, job.uid)
+        state = run.engine.status.nodes.get(job.node)
+        is_recorded = (
+            state is not None
+            and state.execution_id == job.execution
+            and state.job_uid in (None, job.uid)  # None: of version 0.1.0
+        )
+        execution = Execution(job.node, job.execution, job.restart, job.uid, is_ours=is_recorded)
         run.add(name, execution)
         return execution
 
@@ -181,12 +205,15 @@ class JobObserver:
         names = run.jobs_of.get(execution_id)
         if not names:
             return None
-        name = names[-1]
-        job = self._cache.jobs(run.owner.uid).get(name)
-        if job is None and not run.executions[name].uid:
+        ours = self._ours(run, execution_id)
+        if not ours and run.engine.is_execution_current(node, execution_id):
+            return None  # what is being launched, or is recorded, is another Job
+        name = (ours or names)[-1]
+        job = self._job(run, name)
+        if job is None and not run.executions[name].is_seen:
             # Missing in the cache: only the server can say that it is gone.
             job = await self._ask(run, name)
-            name = names[-1]
+            name = (self._ours(run, execution_id) or names)[-1]
         pods = self._pods_of(run, name)
         if job is not None and job.ended and job.managed_by and not pods:
             return None  # recorded, and released
@@ -202,6 +229,11 @@ class JobObserver:
             run.look_later(name, report.look_again)
         if report.lost_since is not None:
             await self._give_up(run, node, name, report.lost_since)
+        execution = run.executions[name]
+        if execution.is_ours:
+            usual = job_name(run.owner.name, run.owner.uid, execution_id, execution.restart)
+            for each in report.observations:
+                each.job_uid, each.job_name = execution.uid, name if name != usual else ""
         return report, _update(report, node, execution_id, name, pods)
 
     async def _report(
@@ -255,21 +287,23 @@ class JobObserver:
         """Ask for the latest Job of an execution that the cache does not have."""
         missing = run.executions[name]
         state = run.engine.status.nodes.get(missing.node)
-        for restart in range(state.disruptions if state is not None else 0, -1, -1):
-            name = job_name(run.owner.name, run.owner.uid, missing.id, restart)
+        numbers = range(state.disruptions if state is not None else 0, -1, -1)
+        usual = {job_name(run.owner.name, run.owner.uid, missing.id, n): n for n in numbers}
+        for each, restart in ({name: 0} | usual if name not in usual else usual).items():
             try:
-                body = await self._gateway.get_job(run.owner.namespace, name)
+                body = await self._gateway.get_job(run.owner.namespace, each)
             except ApiError as error:
                 if error.status != 404:
                     raise
-                if uid := self._cache.orphaned_job_uid(run.owner.namespace, name):
-                    self._take_up_orphans(run, name, replace(missing, restart=restart, uid=uid))
+                uid = missing.uid or self._cache.orphaned_job_uid(run.owner.namespace, each)
+                if uid and self._cache.pods(uid):
+                    self._take_up_orphans(run, each, replace(missing, restart=restart, uid=uid))
                     return None
                 continue
             job = self._cache.put_job(body)
-            if job is None or job.run_uid != run.owner.uid:
-                return None
-            run.add(name, Execution(job.node, job.execution, job.restart, job.uid))
+            if job is None or job.run_uid != run.owner.uid or missing.uid not in ("", job.uid):
+                continue
+            run.add(each, Execution(job.node, job.execution, job.restart, job.uid))
             return job
         return None
 
@@ -279,12 +313,35 @@ class JobObserver:
         node, id_, restart = execution.node, execution.id, execution.restart
         gone = JobView(namespace, name, execution.uid, "", uid, node, id_, restart, deleting=True)
         self._cache.remember(gone)
-        run.add(name, execution)
+        run.add(name, replace(execution, is_seen=True))
 
     def _pods_of(self, run: ActiveRun, name: str) -> list[PodView]:
-        """Return the Pods of a Job by its name; they may outlive it."""
+        """Return the Pods of a Job that count, by the Job's name; they may outlive it.
+
+        They stand in the run's namespace, say that they are of this very Job, and are named as
+        Podium names them, where it makes them. A label counts only once the Job is gone.
+        """
         execution = run.executions.get(name)
-        return self._cache.pods(execution.uid) if execution is not None else []
+        if execution is None or not execution.uid:
+            return []
+        namespace, uid = run.owner.namespace, execution.uid
+        pods = [
+            pod
+            for pod in self._cache.pods(uid)
+            if pod.namespace == namespace and pod.uid not in run.set_aside
+        ]
+        if not pods:
+            return []
+        if self._cache.job(uid) is not None:
+            pods = [pod for pod in pods if not pod.by_label]
+        job = self._cache.last_job(uid)
+        if job is not None and job.managed_by:
+            manages = job.managed_by == self._launcher.manager
+            return [p for p in pods if is_pod_name(p.name, job.name, uid) or not manages]
+        if job is not None and self._cache.job(uid) is not None:
+            return pods  # the built-in controller names them
+        named = [pod for pod in pods if is_pod_name(pod.name, name, uid)]
+        return named or pods
 
 
 def _stuck_for(run: ActiveRun, pods: Sequence[PodView], now: float) -> float:

@@ -41,8 +41,9 @@ class Cache:
         self.keys: dict[str, RunKey] = {}
         """Runs by UID."""
         self.workflows: dict[RunKey, WorkflowView] = {}
-        self._jobs: dict[str, dict[str, JobView]] = {}
-        """By UID of the run, then by name."""
+        self._jobs: dict[tuple[str, str], dict[str, JobView]] = {}
+        """By namespace and UID of the run, then by name: a Job of another namespace is none of
+        its Jobs, whatever it says."""
         self._job_of: dict[str, JobView] = {}
         """By the Job's own UID; kept after its end while a Pod of it is known."""
         self._pods: dict[str, dict[str, PodView]] = {}
@@ -90,9 +91,9 @@ class Cache:
         if known is not None and known.uid == uid:
             del self.runs[key]
         self.keys.pop(uid, None)
-        for job in list(self._jobs.get(uid, {}).values()):
+        for job in list(self.jobs(key[0], uid).values()):
             self.drop_job(job)
-        self._jobs.pop(uid, None)
+        self._jobs.pop((key[0], uid), None)
 
     def put_workflow(self, body: Any) -> WorkflowView | None:
         """Take in a Workflow."""
@@ -120,25 +121,25 @@ class Cache:
         latest = self._job_of.get(view.uid)
         if latest is not None and _older(view.version, latest.version):
             return latest
-        known = self.jobs(view.run_uid).get(view.name)
+        known = self.jobs(view.namespace, view.run_uid).get(view.name)
         if known is not None and known.uid != view.uid:  # deleted and made again, unseen
             self.drop_job(known)
         elif known is not None:
             self._count(known, -1)
         self._count(view, +1)
-        self._jobs.setdefault(view.run_uid, {})[view.name] = view
+        self._jobs.setdefault((view.namespace, view.run_uid), {})[view.name] = view
         self._job_of[view.uid] = view
         return view
 
     def drop_job(self, view: JobView) -> None:
         """Forget a Job that was deleted; its Pods may live on."""
-        jobs = self._jobs.get(view.run_uid, {})
+        jobs = self.jobs(view.namespace, view.run_uid)
         known = jobs.get(view.name)
         if known is not None and known.uid == view.uid:
             self._count(known, -1)
             del jobs[view.name]
             if not jobs:  # also when its run went first: nothing else drops it then
-                del self._jobs[view.run_uid]
+                del self._jobs[view.namespace, view.run_uid]
         self._tidy(view.uid)
 
     def put_pod(self, body: Any) -> tuple[PodView, JobView | None] | None:
@@ -159,7 +160,7 @@ class Cache:
                 view = replace(view, delete_asked_at=known.delete_asked_at)
             pods[view.uid] = view
             self._job_of_pod[view.uid] = view.job_uid
-        return view, self._job_of.get(view.job_uid)
+        return view, self._job_in(view.namespace, view.job_uid)
 
     def has_pod(self, body: Any) -> bool:
         """Return whether a Pod is known: one that was let go is not."""
@@ -171,24 +172,35 @@ class Cache:
         if job_uid is None:
             return None
         pods = self._pods.get(job_uid, {})
-        job = self._job_of.get(job_uid)
+        job = None
         if uid in pods:
+            job = self._job_in(pods[uid].namespace, job_uid)
             pods[uid] = replace(pods[uid], gone=True)
         self._tidy(job_uid)
         return job
 
-    def jobs(self, run_uid: str) -> dict[str, JobView]:
-        """Return the Jobs of a run by name."""
-        return self._jobs.get(run_uid, {})
+    def jobs(self, namespace: str, run_uid: str) -> dict[str, JobView]:
+        """Return the Jobs of a run by name: those of its namespace that say so."""
+        return self._jobs.get((namespace, run_uid), {})
 
     def pods(self, job_uid: str) -> list[PodView]:
-        """Return the Pods of a Job, vanished ones included."""
-        return list(self._pods.get(job_uid, {}).values())
+        """Return the Pods of a Job, vanished ones included; of its namespace only."""
+        job, pods = self._job_of.get(job_uid), self._pods.get(job_uid, {}).values()
+        return [pod for pod in pods if job is None or pod.namespace == job.namespace]
+
+    def strays(self, job_uid: str) -> list[PodView]:
+        """Return Pods of other namespaces that say they are of a Job."""
+        job, pods = self._job_of.get(job_uid), self._pods.get(job_uid, {}).values()
+        return [pod for pod in pods if job is not None and pod.namespace != job.namespace]
 
     def job(self, uid: str) -> JobView | None:
         """Return a Job that is there, by its UID."""
         view = self._job_of.get(uid)
         return view if view is not None and self._there(view) else None
+
+    def last_job(self, uid: str) -> JobView | None:
+        """Return a Job as it was last seen, also one that is gone while its Pods are not."""
+        return self._job_of.get(uid)
 
     def lose_job(self, uid: str) -> JobView | None:
         """Forget a Job that a list no longer had."""
@@ -245,8 +257,12 @@ class Cache:
             "pods": lambda: len(self._job_of_pod),
         }
 
+    def _job_in(self, namespace: str, uid: str) -> JobView | None:
+        job = self._job_of.get(uid)
+        return job if job is not None and job.namespace == namespace else None
+
     def _there(self, job: JobView) -> bool:
-        known = self._jobs.get(job.run_uid, {}).get(job.name)
+        known = self.jobs(job.namespace, job.run_uid).get(job.name)
         return known is not None and known.uid == job.uid
 
     def _tidy(self, job_uid: str) -> None:

@@ -42,7 +42,7 @@ async def test_a_job_whose_end_was_not_written_before_a_crash_is_owed_it(
     await world.crash()
     assert world.jobs.outcomes == {NAME: succeeded}
     assert world.closer.finish_recorded_job(
-        world.cache.jobs(RUN_UID)[NAME], world.paper.engine.status.nodes
+        world.cache.jobs("team", RUN_UID)[NAME], world.paper.engine.status.nodes
     )
 
 

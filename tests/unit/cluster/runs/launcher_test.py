@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from podium.api.names import FINALIZER
+from podium.cluster.jobs.builder import NAMES_OF_JOB, job_name
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import controller_of
 from podium.cluster.settings import Limits
@@ -62,21 +63,103 @@ async def test_a_job_of_somebody_else_is_not_ours_by_its_name(world):
     world.paper = Run(node("a"))
     world.begin()
     await world.start()
-    assert world.stands() == "Failed NameTaken"
-    assert world.server.pods == {}
-    assert "delete it" in world.paper.state("a").message
+    assert world.stands().startswith("Running")
+    second = job_name("release-x7", RUN_UID, "a-1", 0, 1)
+    assert set(world.server.jobs) == {NAME, second}
+    state = world.paper.state("a")
+    assert state.job_name == second
+    assert state.job_uid == world.server.jobs[second]["metadata"]["uid"]
+    assert controller_of(world.pod, "Job", "batch/v1") == state.job_uid
+    assert [event.reason for event in world.run.after_write.events].count("NameTaken") == 1
+    await world.crash()
+    world.server.calls = []
+    await world.turn()
+    assert world.server.calls == []
+    assert world.stands() == "Running Scheduling", "found by what is recorded"
 
 
-async def test_a_pod_of_somebody_else_is_not_ours_by_its_name(world):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {"template": {"spec": {"containers": [{"name": "node", "image": "evil"}]}}}},
+        {"spec": {"template": {"spec": {"initContainers": [{"name": "x", "image": "evil"}]}}}},
+        {"spec": {"template": {"spec": {"hostAliases": [{"ip": "10.0.0.1"}]}}}},
+        {"spec": {"template": {"metadata": {"annotations": {"podium.dev/script": "evil"}}}}},
+        {"spec": {"template": {"metadata": {"labels": {"podium.dev/recorded": "true"}}}}},
+        {"spec": {"manualSelector": True}},
+        {"spec": {"managedBy": "evil.io/x"}},
+        {"metadata": {"annotations": {"podium.dev/execution": "b-1"}}},
+    ],
+)
+async def test_a_job_that_runs_something_else_is_set_aside_although_the_run_owns_it(world, change):
     await world.start()
-    name = world.pod["metadata"]["name"]
-    world.server.pods[name] = others(world.pod)
+    evil = support.changed(world.job, {"metadata": {"uid": "evil"}} | change)
+    world.server.jobs, world.server.pods = {NAME: evil}, {}
+    world.paper = Run(node("a"))
+    world.begin()
+    await world.start()
+    assert world.stands() == "Ready Terminating"
+    assert "deletionTimestamp" in world.job["metadata"]
+    await world.again(2)
+    second = job_name("release-x7", RUN_UID, "a-1", 0, 1)
+    assert set(world.server.jobs) == {NAME, second}
+    assert world.paper.state("a").job_name == second
+
+
+async def test_what_the_server_and_a_queue_add_does_not_make_a_job_another_one(world):
+    def admit(job):
+        template = job["spec"]["template"]
+        template["metadata"]["labels"]["batch.kubernetes.io/job-name"] = NAME
+        template["spec"] |= {"dnsPolicy": "ClusterFirst", "nodeSelector": {"flavour": "spot"}}
+        template["spec"]["containers"][0] |= {"imagePullPolicy": "Always", "resources": {}}
+        job["spec"] |= {"completionMode": "NonIndexed", "selector": {}, "suspend": True}
+        return job
+
+    world.server.admit = admit
+    await world.start()
+    world.paper = Run(node("a"))
+    world.begin()
+    await world.start()
+    assert list(world.server.jobs) == [NAME]
+    assert world.stands().startswith("Running")
+
+
+async def test_a_name_is_taken_only_so_often(world):
+    await world.start()
+    evil = others(world.job)
+    for number in range(NAMES_OF_JOB):
+        name = job_name("release-x7", RUN_UID, "a-1", 0, number)
+        meta = {"name": name, "uid": f"evil-{number}"}
+        world.server.jobs[name] = support.changed(evil, {"metadata": meta})
+    world.server.pods = {}
     world.paper = Run(node("a"))
     world.begin()
     await world.start()
     assert world.stands() == "Failed NameTaken"
-    await world.written()
-    assert world.jobs.outcomes == {NAME: False}, "the Job has no use any more"
+    assert world.server.pods == {}
+    assert "delete them" in world.paper.state("a").message
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        others,
+        lambda pod: support.changed(pod, {"metadata": {"annotations": {"podium.dev/input": "{}"}}}),
+        lambda pod: support.changed(
+            pod, {"spec": {"containers": [{"name": "node", "command": ["evil"]}]}}
+        ),
+    ],
+)
+async def test_a_pod_of_somebody_else_is_not_ours_by_its_name(world, forge):
+    await world.start()
+    name = world.pod["metadata"]["name"]
+    world.server.pods[name] = forge(world.pod)
+    world.paper = Run(node("a"))
+    world.begin()
+    await world.start()
+    assert world.stands().startswith("Running")
+    assert len(world.server.pods) == 2
+    assert [event.reason for event in world.run.after_write.events].count("NameTaken") == 1
 
 
 async def test_a_job_that_is_being_deleted_is_waited_for(world):
@@ -97,7 +180,7 @@ async def test_a_job_that_was_deleted_before_the_answer_that_it_is_made_is_made_
     world.server.admit = deleted
     await world.start()
     assert world.stands() == "Ready Terminating"
-    assert world.cache.jobs(RUN_UID) == {}
+    assert world.cache.jobs("team", RUN_UID) == {}
     assert world.server.pods == {}
 
 

@@ -1,12 +1,13 @@
 """What Jobs and Pods say of a run, also to the next operator."""
 
+import json
+
 import pytest
 
-from podium.api.names import LABEL_RECORDED
-from podium.cluster.jobs.builder import job_name
+from podium.api.names import FINALIZER, LABEL_RECORDED
+from podium.cluster.jobs.builder import PODS_OF_JOB, build_pod, job_name, pod_name
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import controller_of
-from podium.cluster.runs.launcher import PODS_OF_JOB
 from tests.unit.cluster import support
 from tests.unit.cluster.runs.world import ENDED, NAME, POLICY, QUOTA, SCHEDULED, World
 from tests.unit.cluster.support import RUN_UID, condition, running, terminated
@@ -99,7 +100,7 @@ async def test_a_pod_of_a_job_that_is_gone_is_not_made(world):
     await world.start()
     assert world.stands() == "Running Stalled"
     assert world.later
-    world.cache.lose_job(next(iter(world.cache.jobs(RUN_UID).values())).uid)
+    world.cache.lose_job(next(iter(world.cache.jobs("team", RUN_UID).values())).uid)
     world.run.dirty.add(NAME)
     await world.turn()
     assert world.stands() == "Failed JobDeleted"
@@ -117,7 +118,124 @@ async def test_a_running_node_without_a_job_asks_the_server_first(world):
     world.server.jobs = {}
     await world.crash()
     await world.turn()
+    assert world.stands().startswith("Running"), "its Pod is there, and the server deletes it"
+    world.server.pods = {}
+    await world.crash()
+    await world.turn()
     assert world.stands() == "Failed JobDeleted"
+
+
+# What others made
+
+
+def succeeded(world, **output):
+    """Return changes of a Pod: its program wrote this."""
+    done = terminated(0, "Completed", message=json.dumps(output))
+    return {"status": support.pod(SCHEDULED, phase="Succeeded", state=done)["status"]}
+
+
+FORGED = {"forged": True}
+
+
+def forged_pod(world, **meta):
+    """Return a Pod that says it is of the Job of node a, and that it succeeded."""
+    meta = {"name": "evil", "uid": "evil", **meta}
+    return support.changed(world.pod, {**succeeded(world, **FORGED), "metadata": meta})
+
+
+LABELS = ("podium.dev/run", "batch.kubernetes.io/controller-uid")
+
+
+@pytest.mark.parametrize("gates", [{}, {"ManagedJobs": False}])
+@pytest.mark.parametrize("meta", [{}, {"name": None}, {"ownerReferences": []}])
+@pytest.mark.parametrize("crashed", [False, True])
+async def test_a_pod_of_another_namespace_decides_nothing(clock, gates, meta, crashed):
+    world = World(feature_gates=gates)
+    await world.start()
+    if not world.server.pods:  # as the built-in controller makes it
+        owner = build_pod(world.job, 0)
+        owner["metadata"] |= {"finalizers": [], "name": "made-by-the-job-controller"}
+        await world.server.create_pod(owner)
+    uid = world.job["metadata"]["uid"]
+    labels = dict.fromkeys(LABELS, uid)
+    name = meta.get("name", "evil") or world.pod["metadata"]["name"]
+    meta = {**meta, "namespace": "attacker", "labels": labels, "name": name}
+    evil = forged_pod(world, **meta, finalizers=[FINALIZER])
+    if crashed:
+        await world.crash()
+    view, told = world.cache.put_pod(evil)
+    assert (view.job_uid, told) == (uid, None), "no run is told of it"
+    world.run.dirty.add(NAME)
+    await world.tell().turn()
+    assert world.stands().startswith("Running")
+    assert [pod.uid for pod in world.cache.pods(uid)] == [world.pod["metadata"]["uid"]]
+    assert [pod.name for pod in world.cache.strays(uid)] == [name]
+    world.change(world.pod, **succeeded(world, real=True))
+    await world.turn()
+    assert world.paper.state("a").output == {"real": True}
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+async def test_a_pod_that_podium_did_not_name_decides_nothing(world, crashed):
+    await world.start()
+    if crashed:
+        await world.crash()
+    world.cache.put_pod(forged_pod(world))
+    world.run.dirty.add(NAME)
+    await world.turn()
+    assert world.stands() == "Running Scheduling"
+
+
+async def test_a_label_decides_nothing_while_the_job_is_there(world):
+    await world.start()
+    job = world.job["metadata"]["uid"]
+    meta = {"name": pod_name(NAME, job, 1), "ownerReferences": [], "finalizers": [FINALIZER]}
+    world.cache.put_pod(forged_pod(world, **meta, labels=dict.fromkeys(LABELS, job)))
+    world.run.dirty.add(NAME)
+    await world.turn()
+    assert world.stands() == "Running Scheduling"
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+async def test_another_job_of_that_name_decides_nothing(world, crashed):
+    """The Job was deleted, and another one was made in its place."""
+    await world.start()
+    complete = {"conditions": [condition("Complete")]}
+    evil = support.changed(world.job, {"metadata": {"uid": "evil"}, "status": complete})
+    owner = {**world.pod["metadata"]["ownerReferences"][0], "uid": "evil"}
+    pod = forged_pod(world, name=pod_name(NAME, "evil", 0), ownerReferences=[owner])
+    world.server.jobs, world.server.pods = {NAME: evil}, {"evil": pod}
+    if crashed:
+        await world.crash()
+    await world.tell().turn()
+    await world.turn()
+    assert world.paper.state("a").output is None
+    assert world.stands() in ("Failed JobDeleted", "Running Scheduling")
+
+
+async def test_a_job_made_in_advance_decides_nothing(world):
+    """Under the name of an execution that is still to come, by whoever knows the run's UID."""
+    await world.start()
+    name = job_name("release-x7", RUN_UID, "a-2", 0)
+    notes = {"podium.dev/execution": "a-2"}
+    meta = {"name": name, "uid": "evil", "annotations": notes}
+    world.cache.put_job(support.changed(world.job, {"metadata": meta}))
+    owner = {**world.pod["metadata"]["ownerReferences"][0], "uid": "evil"}
+    world.cache.put_pod(forged_pod(world, name=pod_name(name, "evil", 0), ownerReferences=[owner]))
+    world.run.dirty.add(name)
+    await world.turn()
+    await world.turn()
+    assert world.stands() == "Running Scheduling"
+    assert world.paper.state("a").execution_id == "a-1"
+
+
+async def test_a_state_of_an_earlier_version_names_no_job_and_goes_on(world):
+    await world.start()
+    world.paper.state("a").job_uid = None
+    await world.crash()
+    await world.turn()
+    assert world.stands() == "Running Scheduling"
+    assert world.paper.state("a").job_uid == world.job["metadata"]["uid"], "from now on it does"
 
 
 async def test_a_job_that_only_says_that_it_is_the_nodes_is_passed_over(world):

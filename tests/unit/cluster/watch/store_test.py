@@ -74,7 +74,7 @@ def test_a_deleted_run_goes_with_its_jobs():
     cache.put_run(run(10))
     cache.put_job(job())
     cache.drop_run(KEY, RUN_UID)
-    assert (cache.runs, cache.keys, dict(cache.jobs(RUN_UID))) == ({}, {}, {})
+    assert (cache.runs, cache.keys, dict(cache.jobs("team", RUN_UID))) == ({}, {}, {})
     assert cache.live.total() == 0
     cache.drop_run(KEY, RUN_UID)
 
@@ -138,7 +138,7 @@ def test_jobs_are_counted_until_they_end():
     cache.put_job(job(4, "a", uid="a", ended=True))
     assert cache.live == Counter(team=1)
     for name in ("a", "b", "b"):
-        view = cache.jobs(RUN_UID).get(name)
+        view = cache.jobs("team", RUN_UID).get(name)
         if view is not None:
             cache.drop_job(view)
     assert cache.live.total() == 0
@@ -149,7 +149,7 @@ def test_an_older_copy_of_a_job_is_passed_over():
     cache = Cache()
     cache.put_job(job(9, ended=True))
     assert cache.put_job(job(8)).ended
-    assert cache.jobs(RUN_UID)["j"].ended
+    assert cache.jobs("team", RUN_UID)["j"].ended
     assert cache.live.total() == 0
 
 
@@ -157,7 +157,7 @@ def test_a_job_made_again_under_its_name_replaces_the_old_one():
     cache = Cache()
     cache.put_job(job(1, uid="old"))
     cache.put_job(job(2, uid="new"))
-    assert cache.jobs(RUN_UID)["j"].uid == "new"
+    assert cache.jobs("team", RUN_UID)["j"].uid == "new"
     assert cache.live == Counter(team=1)
 
 
@@ -249,7 +249,7 @@ def relist(cache, jobs, pods):
     """Do what `watches.Reflector` does with a list: take in what is there, lose what is not."""
     jobs, pods = list(jobs), list(pods)
     listed = {body["metadata"]["uid"] for body in (*jobs, *pods)}
-    known = list(cache.jobs(RUN_UID).values())
+    known = list(cache.jobs("team", RUN_UID).values())
     lost = [uid for uid in cache._job_of_pod if uid not in listed]  # also of a Job not seen yet
     for body in jobs:
         cache.put_job(body)
@@ -268,7 +268,7 @@ def test_a_list_heals_missed_deletions():
     cache.put_job(job(name="gone", uid="gone"))
     cache.put_pod(pod(uid="p", ownerReferences=pod_owner("stays")))
     relist(cache, [job(name="stays", uid="stays")], [])
-    assert list(cache.jobs(RUN_UID)) == ["stays"]
+    assert list(cache.jobs("team", RUN_UID)) == ["stays"]
     assert [each.gone for each in cache.pods("stays")] == [True]
     assert cache.live == Counter(team=1)
     assert cache.lose_job("gone") is None
@@ -385,14 +385,14 @@ def test_after_a_list_the_cache_is_what_the_server_has(steps):
                 cache.put_pod(body)
         elif step == "list":
             relist(cache, server.jobs.values(), server.pods.values())
-        known = [view for view in cache.jobs(RUN_UID).values() if not view.ended]
+        known = [view for view in cache.jobs("team", RUN_UID).values() if not view.ended]
         assert cache.live.total() == len(known)
     relist(cache, server.jobs.values(), server.pods.values())
-    assert {view.uid for view in cache.jobs(RUN_UID).values()} == {
+    assert {view.uid for view in cache.jobs("team", RUN_UID).values()} == {
         body["metadata"]["uid"] for body in server.jobs.values()
     }
     assert cache.live.total() == sum(not has_ended(body) for body in server.jobs.values())
     for name, body in server.jobs.items():
-        assert cache.jobs(RUN_UID)[name].ended is has_ended(body)
+        assert cache.jobs("team", RUN_UID)[name].ended is has_ended(body)
         alive = {p.uid for p in cache.pods(body["metadata"]["uid"]) if not p.gone}
         assert alive == server.pods_of(body["metadata"]["uid"])

@@ -79,6 +79,8 @@ class PodView:
     """Whether it was deleted without grace: whoever did it vouches that nothing of it runs."""
     gone: bool = field(default=False)
     """Whether it vanished: what it last said is all there is."""
+    by_label: bool = False
+    """Whether only a label says whose it is: its Job was deleted, and it was left alone."""
     is_indexed: bool = False
     """Whether it is one of the Pods of an Indexed Job."""
 
@@ -186,6 +188,7 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
     to be let go, the label that every Pod of a Job has says it, too.
     """
     job_uid = controller_of(body, "Job", "batch/v1") or made_for
+    by_label = job_uid is None
     if job_uid is None and finalizer_of(body) is not None:
         job_uid = text(dig(body, "metadata", "labels", LABEL_JOB_UID)) or None
     meta, status = mapping(dig(body, "metadata")), mapping(dig(body, "status"))
@@ -207,6 +210,7 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         uid=uid,
         version=text(meta.get("resourceVersion")),
         job_uid=job_uid,
+        by_label=by_label,
         is_indexed=LABEL_INDEX in mapping(meta.get("annotations")),
         job_name=text(dig(body, "metadata", "labels", LABEL_JOB_NAME)),
         phase=text(status.get("phase")) or "Pending",

@@ -1,0 +1,171 @@
+"""Whether a Job or Pod that is there already is the one that Podium would make (semantics.md 6).
+
+Names and owners can be written by others: what an operator made and did not record before it
+crashed is told from what somebody else made by what would run.
+"""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+
+from podium.cluster.jobs.pod_template import ANNOTATION_INPUT
+from podium.cluster.kube.views import CONTAINER, dig, items, mapping
+
+__all__ = ["is_job_as_built", "is_pod_as_built"]
+
+_JOB_ADDITIONS: Final = frozenset(
+    {"completionMode", "selector", "suspend", "ttlSecondsAfterFinished"}
+)
+"""What a server, a queue or Podium adds to the `spec` of a Job."""
+_SPEC_ADDITIONS: Final = frozenset(
+    {
+        "dnsPolicy",
+        "nodeSelector",
+        "preemptionPolicy",
+        "priority",
+        "priorityClassName",
+        "restartPolicy",
+        "schedulerName",
+        "securityContext",
+        "serviceAccount",
+        "serviceAccountName",
+        "tolerations",
+    }
+)
+"""What a server or a queue adds to the `spec` of a template: nothing that a program reads."""
+_CONTAINER_ADDITIONS: Final = frozenset({"imagePullPolicy", "resources"})
+_SERVERS_OWN: Final = ("batch.kubernetes.io/", "controller-uid", "job-name")
+"""Labels that the server puts on the template of a Job."""
+_QUANTITY: Final = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+_UNITS: Final[Mapping[str, Decimal]] = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{unit: Decimal(1000) ** n for n, unit in enumerate(("k", "M", "G", "T", "P"), 1)},
+    **{unit: Decimal(1024) ** n for n, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi"), 1)},
+}
+
+
+def is_job_as_built(built: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Return whether a Job runs what one just built would run, under the same owner."""
+    if not _is_metadata_as_built(built, found, ("ownerReferences", "annotations", "labels")):
+        return False
+    ours, theirs = mapping(built["spec"]), mapping(found.get("spec"))
+    if set(theirs) - set(ours) - _JOB_ADDITIONS:
+        return False
+    for key, value in ours.items():
+        # An old server drops the name of the manager; nobody can name another one.
+        if key == "managedBy" and key not in theirs:
+            continue
+        if key not in ("template", *_JOB_ADDITIONS) and not _is_same(value, theirs.get(key)):
+            return False
+    return _is_template_as_built(ours["template"], mapping(theirs.get("template")))
+
+
+def is_pod_as_built(built: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Return whether a Pod runs the program that one just built would run.
+
+    Webhooks change Pods in many ways, also their images: what counts is whose it is, its input and
+    its command.
+    """
+    parts = ("ownerReferences", "annotations", "labels")
+    if not all(
+        _is_same(dig(built, "metadata", part), dig(found, "metadata", part)) for part in parts
+    ):
+        return False
+    ours, theirs = _program(built.get("spec")), _program(found.get("spec"))
+    return all(_is_same(ours.get(key), theirs.get(key)) for key in ("command", "args"))
+
+
+def _program(spec: Any) -> Mapping[str, Any]:
+    containers = items(dig(spec, "containers"))
+    return next((each for each in containers if each.get("name") == CONTAINER), {})
+
+
+def _is_metadata_as_built(
+    built: Mapping[str, Any], found: Mapping[str, Any], parts: tuple[str, ...]
+) -> bool:
+    ours, theirs = mapping(built.get("metadata")), mapping(found.get("metadata"))
+    return all(
+        _is_input_as_built(value, dig(theirs, part, key))
+        if key == ANNOTATION_INPUT
+        else _is_same(value, dig(theirs, part, key))
+        for part in parts
+        for key, value in _entries(ours.get(part))
+    )
+
+
+def _entries(part: Any) -> list[tuple[Any, Any]]:
+    """Return the entries of a mapping, or of a list by position."""
+    return list(part.items()) if isinstance(part, Mapping) else list(enumerate(part or ()))
+
+
+def _is_template_as_built(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    labels = mapping(dig(theirs, "metadata", "labels"))
+    known = mapping(dig(ours, "metadata", "labels"))
+    added = [key for key in labels if key not in known and not key.startswith(_SERVERS_OWN)]
+    if any(key.startswith("podium.dev/") for key in added):
+        return False
+    if not _is_metadata_as_built(ours, theirs, ("annotations", "labels")):
+        return False
+    spec, found = mapping(ours["spec"]), mapping(theirs.get("spec"))
+    if set(found) - set(spec) - _SPEC_ADDITIONS:
+        return False
+    parts = set(spec) - {"containers", "tolerations", "nodeSelector"}
+    if not all(_is_same(spec[key], found.get(key)) for key in parts):
+        return False
+    containers = items(found.get("containers"))
+    return len(containers) == len(spec["containers"]) and all(
+        _is_container_as_built(one, other)
+        for one, other in zip(spec["containers"], containers, strict=True)
+    )
+
+
+def _is_container_as_built(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    if set(theirs) - set(ours) - _CONTAINER_ADDITIONS:
+        return False
+    return all(_is_same(ours[key], theirs.get(key)) for key in set(ours) - {"resources"})
+
+
+def _is_input_as_built(built: str, found: Any) -> bool:
+    """Return whether an input says nothing that one made now would not say.
+
+    A node that starts at the first of several outputs may be handed more of them a moment later.
+    """
+    if built == found:
+        return True
+    try:
+        return _is_part(orjson.loads(found), orjson.loads(built))
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_part(found: Any, built: Any) -> bool:
+    if isinstance(found, Mapping) and isinstance(built, Mapping):
+        return all(key in built and _is_part(found[key], built[key]) for key in found)
+    return bool(found == built)
+
+
+def _is_same(ours: Any, theirs: Any) -> bool:
+    """Compare a value with what the server made of it: defaults added, empty ones left out."""
+    if isinstance(ours, Mapping):
+        if not isinstance(theirs, Mapping):
+            return not ours and theirs is None
+        return all(_is_same(value, theirs.get(key)) for key, value in ours.items())
+    if isinstance(ours, list):
+        if not isinstance(theirs, list):
+            return not ours and theirs is None
+        return len(ours) == len(theirs) and all(map(_is_same, ours, theirs))
+    if theirs is None:
+        return ours in (None, "", 0, False)
+    if isinstance(ours, str) and isinstance(theirs, str) and ours != theirs:
+        return _quantity(ours) is not None and _quantity(ours) == _quantity(theirs)
+    return bool(ours == theirs)
+
+
+def _quantity(value: str) -> Decimal | None:
+    """Read an amount such as 500m or 1Gi: the server writes 1024Mi as 1Gi."""
+    match = _QUANTITY.fullmatch(value) if len(value) < 40 else None
+    return Decimal(match[1]) * _UNITS[match[2] or ""] if match is not None else None
