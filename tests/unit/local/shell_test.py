@@ -10,6 +10,7 @@ from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import WorkflowSpec
 from podium.engine import Plan, RerunRequest, initial_status
 from podium.local import processes
+from podium.local.programs import Programs
 from podium.local.shell import LocalRun
 from podium.local.store import RunFolder, RunRecord, StoreError
 
@@ -49,7 +50,7 @@ async def started(run):
     """Have the run start what it starts with, and then do nothing more: its podium is gone."""
     await run._turn([])
     await run._turn(await run._next(None))
-    for task in run._tasks:
+    for task in run.executions.tasks:
         task.cancel()
 
 
@@ -116,7 +117,7 @@ async def test_a_program_that_died_with_podium_is_started_again_as_the_same_exec
     await started(run)
     await until((run.folder.execution("a-1") / "artifacts/starts").exists)
     process = await processes.find(run.folder.execution("a-1"))
-    run._programs._starter.kill()
+    run.executions.programs._starter.kill()
     os.kill(process.supervisor, signal.SIGKILL)
     os.killpg(process.pid, signal.SIGKILL)
     await until(lambda: not processes.alive(process.folder))
@@ -140,10 +141,10 @@ async def test_a_program_that_is_killed_while_podium_is_away_has_failed(tmp_path
 
 
 async def test_a_program_is_not_started_while_it_runs(tmp_path):
-    programs = processes.Programs()
+    programs = Programs()
     await programs.ready()
     await programs.start(tmp_path, ["/bin/sleep", "60"], {}, tmp_path).begun
-    other = processes.Programs()
+    other = Programs()
     await other.ready()
     with pytest.raises(BlockingIOError):
         await other.start(tmp_path, ["/bin/sleep", "60"], {}, tmp_path).begun
@@ -154,7 +155,7 @@ async def test_a_program_is_not_started_while_it_runs(tmp_path):
 
 async def test_a_starter_starts_nothing_for_a_podium_that_is_gone(tmp_path, monkeypatch):
     monkeypatch.setattr(processes.os, "getpid", lambda: 1)  # not the starter's parent
-    programs = processes.Programs()
+    programs = Programs()
     await programs.ready()
     with pytest.raises(OSError, match="podium is gone"):
         await programs.start(tmp_path, ["/bin/sleep", "60"], {}, tmp_path).begun
@@ -163,7 +164,7 @@ async def test_a_starter_starts_nothing_for_a_podium_that_is_gone(tmp_path, monk
 
 
 async def test_a_program_gets_what_it_is_handed_and_nothing_else(tmp_path):
-    programs = processes.Programs()
+    programs = Programs()
     await programs.ready()
     text = 'printf "%s|" "$@" "$X"; env; ls /proc/$$/fd; cat'
     argv = ["/bin/sh", "-c", text, "sh", "two words", "", "é\n"]
@@ -177,7 +178,7 @@ async def test_a_program_gets_what_it_is_handed_and_nothing_else(tmp_path):
 
 
 async def test_a_null_byte_and_a_missing_program_are_refused(tmp_path):
-    programs = processes.Programs()
+    programs = Programs()
     await programs.ready()
     with pytest.raises(ValueError, match="null byte"):
         programs.start(tmp_path, ["/bin/true", "a\0b"], {}, tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from podium.local import processes
+from podium.local.programs import Programs
 from tests.unit.local.shell_test import again, begin, script, stands, started, until
 
 HIDING = {
@@ -137,7 +138,7 @@ async def test_what_runs_goes_on_when_the_starter_is_killed_and_the_rest_is_star
     run = begin(tmp_path, script("a", text), script("b", STARTS, "a"))
     task = asyncio.create_task(run.run())
     await until((run.folder.execution("a-1") / "artifacts/ready").exists)
-    run._programs._starter.kill()
+    run.executions.programs._starter.kill()
     await task
     assert stands(run) == {"a": "Completed", "b": "Completed"}
     assert (starts(run, "a-1"), starts(run, "b-1")) == (1, 1)
@@ -145,18 +146,18 @@ async def test_what_runs_goes_on_when_the_starter_is_killed_and_the_rest_is_star
 
 async def test_a_start_that_a_killed_starter_may_have_taken_happens_once(tmp_path):
     run = begin(tmp_path, *(script(f"n{i}", STARTS) for i in range(20)))
-    await run._programs.ready()
-    os.kill(run._programs._starter.pid, signal.SIGSTOP)
+    await run.executions.programs.ready()
+    os.kill(run.executions.programs._starter.pid, signal.SIGSTOP)
     task = asyncio.create_task(run.run())
-    await until(lambda: len(run._programs._answers._asked) == 10)
-    run._programs._starter.kill()
+    await until(lambda: len(run.executions.programs._answers._asked) == 10)
+    run.executions.programs._starter.kill()
     await task
     assert set(stands(run).values()) == {"Completed"}
     assert [starts(run, f"n{i}-1") for i in range(20)] == [1] * 20
 
 
 async def test_an_execution_is_started_once(tmp_path):
-    programs = processes.Programs()
+    programs = Programs()
     await programs.ready()
     assert await programs.start(tmp_path, ["/bin/true"], {}, tmp_path).wait() == 0
     with pytest.raises(FileExistsError):
@@ -166,7 +167,7 @@ async def test_an_execution_is_started_once(tmp_path):
 
 
 async def test_nothing_of_podium_is_left_when_it_closes(tmp_path):
-    programs = processes.Programs()
+    programs = Programs()
     await programs.ready()
     process = programs.start(tmp_path, ["/bin/true"], {}, tmp_path)
     await process.wait()

@@ -1,0 +1,222 @@
+"""Executions of a laptop run: programs are started, watched until they end, and ended."""
+
+import asyncio
+import contextlib
+import errno
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from podium.api.reasons import NodeReason
+from podium.engine import AttemptPhase, Engine, Launch, Observation, Stop, not_started
+from podium.local import processes
+from podium.local.artifacts import Artifacts
+from podium.local.commands import Command, Commands, InputTooLargeError
+from podium.local.containers import container_tool
+from podium.local.environment import ConfigError
+from podium.local.files import remove
+from podium.local.orphans import end_orphans
+from podium.local.outcomes import changed_at
+from podium.local.process_file import SHAPE_FILE
+from podium.local.programs import Programs
+from podium.local.secrets import Mask, known_values, secret_variables
+from podium.local.shapes import SHAPES, interpret, store_shape
+from podium.local.store import RunFolder
+
+__all__ = ["Executions"]
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""No fault of a node: the run stops and can be resumed."""
+_REWRITTEN = (
+    *("input.json", "script", "output.json", "container/input.json", "container/output.json"),
+    SHAPE_FILE,
+)
+"""Files of an execution that is started again."""
+
+
+class Executions:
+    """Carries out what the engine of a run asks for.
+
+    `report` is called with what is seen of them, with the error after which the run cannot go on,
+    and with None once all of them are done.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        commands: Commands,
+        engine: Engine,
+        report: Callable[[Observation | BaseException | None], None],
+    ) -> None:
+        self.programs = Programs()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """What goes on: programs that are started, watched or ended."""
+        self._folder = folder
+        self._commands = commands
+        self._engine = engine
+        self._report = report
+        self._processes: dict[str, processes.Process] = {}
+
+    def kill(self) -> None:
+        """End at once what is being ended."""
+        for process in self._processes.values():
+            process.kill()
+
+    async def close(self) -> None:
+        """End what runs, to go on with the run, and let the starter go."""
+        await asyncio.gather(*(self._halt(*each) for each in self._processes.items()))
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await end_orphans()
+        self.programs.close()
+
+    def stop(self, stop: Stop) -> None:
+        """Have an execution ended; that it is gone is reported."""
+        self._go(self._stop(stop))
+
+    async def adopt(self) -> list[Observation]:
+        """Describe what became of the programs that an earlier podium started.
+
+        What has ended meanwhile must be known before time is looked at: it is no time-out.
+        """
+        seen = []
+        current = {execution: node for node, execution in self._engine.running_executions()}
+        for execution in dict.fromkeys([*current, *self._folder.executions()]):
+            folder = self._folder.execution(execution)
+            process = await processes.find(folder) or processes.Process(folder)
+            node = current.get(execution, execution.rpartition("-")[0])
+            if process.was_alive:
+                self._watch_process(node, execution, process)
+                seen.append(_running(node, execution, process))
+            elif execution in current:
+                code = await process.wait()
+                seen.append(self._ended(node, execution, process, code))
+        return seen
+
+    async def launch(self, launch: Launch) -> Observation | None:
+        """Have an execution started; say what is known of it already."""
+        node = self._engine.plan.nodes[launch.node].definition
+        folder = self._folder.execution(launch.execution_id)
+        is_new = _made(folder)
+        process = None if is_new else await processes.find(folder)
+        if process is not None and process.restart == launch.restart:
+            # A podium that was killed before it wrote so has started it.
+            code = processes.exit_code(folder)
+            if process.was_alive or code is not None:
+                if launch.execution_id not in self._processes:
+                    self._watch_process(launch.node, launch.execution_id, process)
+                return _running(launch.node, launch.execution_id, process)
+        try:
+            for left in () if is_new else _REWRITTEN:
+                remove(folder / left)
+            if process is not None and not process.was_alive:
+                remove(folder / "process")  # it ended with its podium, which did not write so
+            command = SHAPES[launch.shape].build(self._commands, launch, node, self._engine.status)
+            store_shape(folder, launch.shape)
+        except InputTooLargeError as problem:
+            return not_started(launch, NodeReason.INPUT_TOO_LARGE, str(problem))
+        except (ConfigError, OSError, ValueError) as problem:
+            return self._not_started(launch, problem)
+        process = processes.Process(folder, restart=launch.restart, shape=str(launch.shape))
+        process.begun = asyncio.get_running_loop().create_future()
+        self._processes[launch.execution_id] = process
+        self._go(self._follow(launch, process, command))
+        return None
+
+    async def _follow(self, launch: Launch, process: processes.Process, command: Command) -> None:
+        """Start a program and tell of its start and of its end."""
+        assert process.begun is not None  # noqa: S101 - for the type checker
+        try:
+            if command.artifacts.copied:
+                await asyncio.to_thread(command.artifacts.copy, lambda: process.stopping)
+            self.programs.start_process(process, command.argv, command.env, command.workdir)
+        except (OSError, ValueError) as problem:
+            process.begun.set_exception(problem)
+        if await process.is_begun():
+            self._report(_running(launch.node, launch.execution_id, process))
+            await self._wait(launch.node, launch.execution_id, process, command.artifacts)
+        else:
+            self._processes.pop(launch.execution_id, None)
+            if not process.stopping:
+                refused = self._not_started(launch, process.begun.exception())
+                self._report(refused)
+
+    def _not_started(self, launch: Launch, problem: BaseException | None) -> Observation:
+        """Describe why a program did not start. Raises `StoreError` if the disk is at fault."""
+        if isinstance(problem, OSError) and problem.errno in _DISK_ERRORS:
+            raise self._folder.unwritable(problem)
+        return not_started(launch, NodeReason.CONFIG, str(problem))
+
+    def _watch_process(self, node: str, execution: str, process: processes.Process) -> None:
+        self._processes[execution] = process
+        self._go(self._wait(node, execution, process))
+
+    async def _halt(self, execution: str, process: processes.Process) -> None:
+        """End a program that is to go on with the run."""
+        process.stopping = True
+        await process.is_begun()  # a start takes the file away
+        with contextlib.suppress(OSError):
+            (process.folder / processes.INTERRUPTED).touch()
+        await self._end(execution, process)
+
+    async def _end(self, execution: str, process: processes.Process) -> None:
+        await process.stop()
+        tool = container_tool() if (process.folder / "container").exists() else None
+        if tool is not None:
+            await asyncio.to_thread(tool.remove, self._commands.container(execution))
+
+    async def _wait(
+        self,
+        node: str,
+        execution: str,
+        process: processes.Process,
+        artifacts: Artifacts | None = None,
+    ) -> None:
+        code = await process.wait()
+        if artifacts is not None and artifacts.copied:  # before links to them are followed
+            await asyncio.to_thread(artifacts.release)
+        self._processes.pop(execution, None)
+        self._report(self._ended(node, execution, process, code))
+
+    async def _stop(self, stop: Stop) -> None:
+        process = self._processes.get(stop.execution_id)
+        if process is not None:
+            await self._end(stop.execution_id, process)
+        self._report(Observation(stop.node, stop.execution_id, AttemptPhase.GONE))
+
+    def _ended(
+        self, node: str, execution: str, process: processes.Process, code: int | None
+    ) -> Observation:
+        return interpret(node, execution, process, code, self._mask)
+
+    def _mask(self) -> Mask:
+        return Mask(known_values(secret_variables(self._engine.plan.spec), self._commands.secrets))
+
+    def _go(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        problem = None if task.cancelled() else task.exception()
+        if problem is not None or not self.tasks:
+            self._report(problem)
+
+
+def _running(node: str, execution: str, process: processes.Process) -> Observation:
+    return Observation(
+        node,
+        execution,
+        AttemptPhase.RUNNING,
+        attempt=process.attempt,
+        started_at=process.started_at or changed_at(process.folder / "process") or time.time(),
+    )
+
+
+def _made(folder: Path) -> bool:
+    """Make the directory of an execution; False: it is there."""
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        return False
+    return True
