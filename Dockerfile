@@ -20,7 +20,7 @@ RUN apt-get update -q \
 RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir uv==${UV_VERSION}
 WORKDIR /src
 # What Podium needs changes seldom and is large, Podium itself the other way round: each is a layer of
-# its own. The second is installed for the Python of the first, into a folder that is laid over it.
+# its own. The second is installed for the Python of the first, into a directory that is laid over it.
 COPY pyproject.toml uv.lock ./
 RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --no-install-project
 COPY README.md LICENSE ./

@@ -255,7 +255,7 @@ def main() -> None:
         if any(row.fake for row in chosen):
             say("fake machines")
             machines = stack.enter_context(kwok(api=models))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-bench-")))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-bench-")))
         for row in chosen:
             own = machines if row.fake else None
             port = free_port()
@@ -264,7 +264,7 @@ def main() -> None:
                 "logLevel": "warning",
                 "livenessPort": port,
             }
-            with own_operator(namespace, folder, settings) as operator:
+            with own_operator(namespace, directory, settings) as operator:
                 try:
                     found.append(asyncio.run(measure(row, pairs, namespace, operator, port, own)))
                 except BaseException:

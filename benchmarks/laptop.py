@@ -74,15 +74,15 @@ def bare(command: list[str], nodes: int, at_a_time: int) -> float:
     return time.perf_counter() - begin
 
 
-def run(folder: Path, nodes: int, at_a_time: int) -> float:
-    """Run them as a workflow, in a new folder; return the seconds."""
-    folder.mkdir()
-    file = folder / "workflow.yaml"
+def run(directory: Path, nodes: int, at_a_time: int) -> float:
+    """Run them as a workflow, in a new directory; return the seconds."""
+    directory.mkdir()
+    file = directory / "workflow.yaml"
     file.write_text(workflow(nodes, at_a_time))
     command = [Path(sys.executable).with_name("podium"), "run", file]
     begin = time.perf_counter()
     done = subprocess.run(
-        [*command, "--state-dir", folder / "state"],
+        [*command, "--state-dir", directory / "state"],
         capture_output=True,
         text=True,
         timeout=SIDE_SECONDS,
@@ -94,15 +94,15 @@ def run(folder: Path, nodes: int, at_a_time: int) -> float:
     return took
 
 
-def measured(folder: Path, nodes: int, at_a_time: int, pairs: int) -> dict[str, list[float]]:
+def measured(directory: Path, nodes: int, at_a_time: int, pairs: int) -> dict[str, list[float]]:
     """Return the seconds of each kind of work."""
     taken: dict[str, list[float]] = {"true": [], "bash": [], "one": [], "podium": []}
     for pair in range(pairs):
         work = {
             "true": partial(bare, ["true"], nodes, at_a_time),
             "bash": partial(bare, ["bash", "-c", "true"], nodes, at_a_time),
-            "one": partial(run, folder / f"one-{pair}", 1, at_a_time),
-            "podium": partial(run, folder / f"all-{pair}", nodes, at_a_time),
+            "one": partial(run, directory / f"one-{pair}", 1, at_a_time),
+            "podium": partial(run, directory / f"all-{pair}", nodes, at_a_time),
         }
         for name, act in work.items():
             taken[name].append(act())
@@ -120,8 +120,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     compileall.compile_dir(Path(podium.__file__).parent, quiet=1)
-    with tempfile.TemporaryDirectory(prefix="podium-bench-") as folder:
-        taken = measured(Path(folder), options.nodes, options.at_a_time, options.pairs)
+    with tempfile.TemporaryDirectory(prefix="podium-bench-") as directory:
+        taken = measured(Path(directory), options.nodes, options.at_a_time, options.pairs)
     seconds = {name: median(values) for name, values in taken.items()}
     ratio = seconds["podium"] / seconds["true"]
     form = "{:<6} {:<10} {:<15} {:<15} {:<13} {:<18} {:<14} {}"

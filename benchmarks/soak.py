@@ -606,9 +606,9 @@ def main() -> None:
         "jobs": {"succeededTTLSeconds": STAY_SECONDS, "failedTTLSeconds": STAY_SECONDS},
     }
     with (
-        tempfile.TemporaryDirectory(prefix="podium-soak-") as folder,
+        tempfile.TemporaryDirectory(prefix="podium-soak-") as directory,
         Proxy(os.environ["KUBECONFIG"]) as proxy,
-        stand(settings, proxy.kubeconfig(folder)) as place,
+        stand(settings, proxy.kubeconfig(directory)) as place,
     ):
         try:
             wrong = asyncio.run(soak(place, proxy, options))

@@ -64,7 +64,7 @@ def stand(
         apply_crds(models)
         namespace = stack.enter_context(own_namespace(models, guarded=guarded))
         machines = stack.enter_context(kwok(api=models))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-load-")))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-load-")))
         port = free_port()
         usual = {
             "podDefaults": machines.pod_defaults,
@@ -74,7 +74,7 @@ def stand(
             "leaderElection": {"leaseDurationSeconds": 60, "renewDeadlineSeconds": 45},
         }
         operator = stack.enter_context(
-            own_operator(namespace, folder, {**usual, **(settings or {})}, kubeconfig)
+            own_operator(namespace, directory, {**usual, **(settings or {})}, kubeconfig)
         )
         yield Stand(namespace, operator, port, machines)
 

@@ -1,4 +1,4 @@
-"""Write cluster.yaml: what the other files of this folder say, as resources for a cluster."""
+"""Write cluster.yaml: what the other files of this directory say, as resources for a cluster."""
 
 import subprocess
 import sys

@@ -22,8 +22,8 @@ from tests.cluster.say import ClusterError, run, step
 class Program:
     """A command in a Go module.
 
-    `staging` is the version of the modules that its go.mod replaces by folders of its repository: a
-    downloaded module lacks those folders, so each needs a replacement by a published version.
+    `staging` is the version of the modules that its go.mod replaces by directories of its repository: a
+    downloaded module lacks those directories, so each needs a replacement by a published version.
     """
 
     package: str
@@ -101,8 +101,8 @@ def ensure(names: Iterable[str]) -> None:
 def _build(name: str, program: Program) -> None:
     # A change of VERSION leaves older builds in place: another checkout may use them.
     target = path(name)
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix=f"build-{name}-") as folder:
-        work = Path(folder)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix=f"build-{name}-") as directory:
+        work = Path(directory)
         env = os.environ | {
             "CGO_ENABLED": "0",
             "GOFLAGS": "-mod=mod -buildvcs=false",
@@ -129,6 +129,6 @@ def _go_mod(program: Program, work: Path, env: dict[str, str]) -> str:
     go = re.search(r"^go (\S+)", theirs, re.MULTILINE)
     lines = ["module podium.test/cluster", f"go {go.group(1) if go else '1.24'}"]
     if program.staging:
-        folders = sorted(set(re.findall(r"(\S+) => \./staging", theirs)))
-        lines += [f"replace {module} => {module} v{program.staging}" for module in folders]
+        directories = sorted(set(re.findall(r"(\S+) => \./staging", theirs)))
+        lines += [f"replace {module} => {module} v{program.staging}" for module in directories]
     return "\n".join(lines) + "\n"

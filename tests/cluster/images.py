@@ -1,6 +1,6 @@
 """The images that the cluster can pull: pause, busybox, and Podium's own.
 
-All lie in the folder that registry.py serves, and each is pulled once into containerd ahead of use.
+All lie in the directory that registry.py serves, and each is pulled once into containerd ahead of use.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ GROUP = "root:x:0:\nnobody:x:65534:\n"
 
 
 def ensure() -> None:
-    """Put pause and busybox into the registry's folder."""
+    """Put pause and busybox into the registry's directory."""
     tags = _tags()
     if PAUSE in tags and BUSYBOX in tags:
         return
@@ -48,11 +48,11 @@ def publish(archive: Path, name: str) -> None:
     """Serve the image of an OCI archive under a name."""
     blobs = STORE / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=STORE) as folder:
+    with tempfile.TemporaryDirectory(dir=STORE) as directory:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-        index = json.loads((Path(folder) / "index.json").read_text())
-        for blob in (Path(folder) / "blobs" / "sha256").iterdir():
+            tar.extractall(directory, filter="data")
+        index = json.loads((Path(directory) / "index.json").read_text())
+        for blob in (Path(directory) / "blobs" / "sha256").iterdir():
             blob.rename(blobs / blob.name)
     _tag(name, index["manifests"][0]["digest"])
 
@@ -77,9 +77,9 @@ def _tag(name: str, digest: str) -> None:
 
 def _blob(content: bytes, media: str) -> dict[str, Any]:
     digest = hashlib.sha256(content).hexdigest()
-    folder = STORE / "blobs" / "sha256"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / digest).write_bytes(content)
+    directory = STORE / "blobs" / "sha256"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / digest).write_bytes(content)
     return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(content)}
 
 
@@ -119,8 +119,19 @@ def _busybox_layer() -> bytes:
             entry.type, entry.mode, entry.size, entry.linkname = kind, mode, len(content), link
             tar.addfile(entry, io.BytesIO(content))
 
-        for folder in ("bin", "dev", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "var"):
-            add(folder, tarfile.DIRTYPE, 0o755)
+        for directory in (
+            "bin",
+            "dev",
+            "etc",
+            "home",
+            "proc",
+            "root",
+            "sys",
+            "usr",
+            "usr/bin",
+            "var",
+        ):
+            add(directory, tarfile.DIRTYPE, 0o755)
         add("tmp", tarfile.DIRTYPE, 0o1777)
         add("var/tmp", tarfile.DIRTYPE, 0o1777)
         add("etc/passwd", tarfile.REGTYPE, 0o644, PASSWD.encode())

@@ -218,15 +218,15 @@ def kwok(
         "tolerations": [{"key": LABEL, "operator": "Exists", "effect": "NoSchedule"}],
     }
     _remove_abandoned(core)
-    with tempfile.TemporaryDirectory(prefix="kwok-") as folder:
-        process = _start(Path(folder), own, pod_seconds)
+    with tempfile.TemporaryDirectory(prefix="kwok-") as directory:
+        process = _start(Path(directory), own, pod_seconds)
         try:
             for name in names:
                 core.create_node(_node(name, own))
-            _await_nodes(core, own, nodes, process, Path(folder) / "log")
+            _await_nodes(core, own, nodes, process, Path(directory) / "log")
             yield Kwok(names, process.pid, defaults)
             if process.poll() is not None:
-                raise ClusterError(f"kwok ended: {_tail(Path(folder) / 'log')}")
+                raise ClusterError(f"kwok ended: {_tail(Path(directory) / 'log')}")
         finally:
             # Pods first, while somebody still plays their kubelet.
             _remove(core, own, names)
@@ -238,8 +238,8 @@ def kwok(
                 process.wait()
 
 
-def _start(folder: Path, own: str, pod_seconds: float) -> subprocess.Popen[bytes]:
-    stages = folder / "kwok.yaml"
+def _start(directory: Path, own: str, pod_seconds: float) -> subprocess.Popen[bytes]:
+    stages = directory / "kwok.yaml"
     stages.write_text(yaml.safe_dump_all(_stages(pod_seconds)))
     # It ends with us, however we end.
     bound = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
@@ -254,13 +254,13 @@ def _start(folder: Path, own: str, pod_seconds: float) -> subprocess.Popen[bytes
         "--node-ip=127.0.0.1",
         "--node-lease-duration-seconds=40",
     ]
-    with (folder / "log").open("wb") as log:
+    with (directory / "log").open("wb") as log:
         return subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=folder,
+            cwd=directory,
         )
 
 

@@ -1,7 +1,7 @@
 """Podium's own image, built from the repository's Dockerfile without a container engine's daemon.
 
 Both the base and the result lie in the cache. The base is Debian as its mirror has it on the day it is
-made: delete its folder to renew it.
+made: delete its directory to renew it.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 def build() -> Path:
     """Return the archive of the image of the sources as they are, built unless it is there."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         # A copy: what is hashed is what is built, also while somebody edits the sources.
-        context = Path(folder)
+        context = Path(directory)
         for name in INPUTS:
             source = REPOSITORY / name
             if source.is_dir():
@@ -54,11 +54,11 @@ def build() -> Path:
     return archive
 
 
-def _hash(folder: Path) -> str:
+def _hash(directory: Path) -> str:
     digest = hashlib.sha256(Path(__file__).read_bytes())  # how it is built counts too
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in sorted(path for path in directory.rglob("*") if path.is_file()):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{file.relative_to(folder)} {content}\n".encode())
+        digest.update(f"{file.relative_to(directory)} {content}\n".encode())
     return digest.hexdigest()
 
 
@@ -80,13 +80,13 @@ def _ensure_base() -> None:
 
 
 def _build(context: Path, archive: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         # Whom this machine trusts, the package clients in the build trust too. Not mounted over
         # /etc/ssl/certs, where the package ca-certificates writes when it is installed.
         if AUTHORITIES.exists():
-            shutil.copy2(AUTHORITIES, Path(folder) / "builder.crt")
+            shutil.copy2(AUTHORITIES, Path(directory) / "builder.crt")
         build = ["bud", "--pull-never", "--isolation", "chroot", "--network", "host", "--layers"]
-        mount = ["--volume", f"{folder}:/usr/local/share/ca-certificates:ro"]
+        mount = ["--volume", f"{directory}:/usr/local/share/ca-certificates:ro"]
         run([*BUILDAH, *build, *mount, "--tag", NAME, context])
     RESULTS.mkdir(parents=True, exist_ok=True)
     fresh = archive.with_suffix(".new")

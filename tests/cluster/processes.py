@@ -80,8 +80,8 @@ def ensure(component: Component) -> bool:
     if record:
         say(f"{component.name}: its settings changed")
         stop(component.name)
-    for folder in (component.record.parent, component.log.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    for directory in (component.record.parent, component.log.parent):
+        directory.mkdir(parents=True, exist_ok=True)
     with component.log.open("a") as log:
         process = subprocess.Popen(
             [str(word) for word in component.command],

@@ -1,9 +1,9 @@
-"""A read-only image registry on loopback, run as a process of its own: `registry.py PORT FOLDER`.
+"""A read-only image registry on loopback, run as a process of its own: `registry.py PORT DIRECTORY`.
 
 The node asks it for every image of every registry (see components.py). So `image: busybox`, whose pull
 policy is Always, works without a network, and an image that does not exist is refused at once.
 
-FOLDER holds `blobs/sha256/HEX` and `tags.json`, a map from `REPOSITORY:TAG` to a manifest's digest.
+DIRECTORY holds `blobs/sha256/HEX` and `tags.json`, a map from `REPOSITORY:TAG` to a manifest's digest.
 It needs nothing but the standard library, and nothing of this package.
 """
 
@@ -25,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
     """The pulling half of the distribution protocol."""
 
     protocol_version = "HTTP/1.1"
-    folder = Path()
+    directory = Path()
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -55,12 +55,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _find(self, repository: str, reference: str) -> Path | None:
         if not DIGEST.fullmatch(reference):
-            tags = json.loads((self.folder / "tags.json").read_text())
+            tags = json.loads((self.directory / "tags.json").read_text())
             reference = tags.get(f"{repository}:{reference}", "")
         digest = DIGEST.fullmatch(reference)
         if digest is None:
             return None
-        blob = self.folder / "blobs" / "sha256" / digest[1]
+        blob = self.directory / "blobs" / "sha256" / digest[1]
         return blob if blob.exists() else None
 
     def _head(self, status: HTTPStatus, media: str, size: int, digest: str = "") -> None:
@@ -78,5 +78,5 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    Handler.folder = Path(sys.argv[2])
+    Handler.directory = Path(sys.argv[2])
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

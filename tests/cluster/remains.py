@@ -1,6 +1,6 @@
 """Ending containers, and removing mounts, namespaces, cgroups and rules after the last process.
 
-Everything of ours is found by what carries our own folder, socket or network name; nothing else is
+Everything of ours is found by what carries our own directory, socket or network name; nothing else is
 touched.
 """
 
@@ -18,7 +18,7 @@ from tests.cluster.places import CONTAINERD_SOCKET, CONTAINERD_STATE, STATE
 from tests.cluster.say import ClusterError, run, say
 
 CGROUPS = Path("/sys/fs/cgroup")
-# Folders that the parts make at a place of their own choice; removed when empty, children first.
+# Directories that the parts make at a place of their own choice; removed when empty, children first.
 FIXED = (
     "/run/containerd/s",
     "/run/containerd",
@@ -54,12 +54,12 @@ def end_containers() -> None:
 def _shims() -> list[int]:
     """Find the shims that speak to our containerd's socket."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            words = (folder / "cmdline").read_bytes().split(b"\0")
+            words = (directory / "cmdline").read_bytes().split(b"\0")
             ours = bytes(CONTAINERD_SOCKET) in words
             if ours and Path(words[0].decode()).name.startswith("containerd-shim"):
-                found.append(int(folder.name))
+                found.append(int(directory.name))
     return [pid for pid in found if processes.start_time(pid)]
 
 
@@ -74,7 +74,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _mounts(root: Path) -> list[str]:
-    """Return what is mounted on a folder and below it, the newest first."""
+    """Return what is mounted on a directory and below it, the newest first."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         # Blanks in paths are written as octal.
@@ -85,7 +85,7 @@ def _mounts(root: Path) -> list[str]:
 
 
 def unmount(root: Path) -> None:
-    """Unmount all below a folder, or fail: deleting it then would delete what is mounted there."""
+    """Unmount all below a directory, or fail: deleting it then would delete what is mounted there."""
     for where in _mounts(root):
         if run(["umount", where], check=False).returncode:
             run(["umount", "--lazy", where], check=False)
@@ -94,7 +94,7 @@ def unmount(root: Path) -> None:
 
 
 def remove() -> None:
-    """Remove what no process holds any more, the folder itself last."""
+    """Remove what no process holds any more, the directory itself last."""
     unmount(STATE)
     if processes.Component("kube-proxy", [], bool).log.exists():
         for family in ("ip", "ip6"):
@@ -107,9 +107,9 @@ def remove() -> None:
         if f"{STATE}/" in result.read_text(errors="replace"):
             result.unlink()
     _remove_dead_socket("/var/lib/kubelet/device-plugins/kubelet.sock")
-    for folder in FIXED:
+    for directory in FIXED:
         with suppress(OSError):  # not there, or not ours alone
-            Path(folder).rmdir()
+            Path(directory).rmdir()
     shutil.rmtree(STATE, ignore_errors=True)
     if STATE.exists():
         say(f"{STATE} could not be removed whole")
@@ -129,6 +129,6 @@ def _remove_cgroups() -> None:
     for hierarchy in (CGROUPS, *CGROUPS.glob("*/")):
         root = hierarchy / "kubepods"
         if root.is_dir():
-            for folder, _, _ in os.walk(root, topdown=False):
+            for directory, _, _ in os.walk(root, topdown=False):
                 with suppress(OSError):
-                    Path(folder).rmdir()
+                    Path(directory).rmdir()

@@ -25,7 +25,7 @@ LAPTOP, MANAGED, UNMANAGED = "laptop", "managed", "unmanaged"
 def ends(request, tmp_path_factory):
     """Run the chosen cases side by side; gives a function from a shell and a name to the end."""
     require_cluster()
-    folder = tmp_path_factory.mktemp("conformance")
+    directory = tmp_path_factory.mktemp("conformance")
 
     def drive(name, shell):
         return asyncio.run(harness.drive(harness.load(name), shell))
@@ -38,7 +38,7 @@ def ends(request, tmp_path_factory):
         def operator(way):
             """Start an operator of that way, once."""
             if way not in operators:
-                own = folder / way
+                own = directory / way
                 own.mkdir()
                 namespace = stack.enter_context(own_namespace(api))
                 settings = {"featureGates": {"ManagedJobs": way == MANAGED}}
@@ -48,7 +48,7 @@ def ends(request, tmp_path_factory):
 
         def submit(way, name):
             if way == LAPTOP:
-                return pool.submit(drive, name, LaptopShell(folder / name))
+                return pool.submit(drive, name, LaptopShell(directory / name))
             namespace, check = operator(way)
 
             def on_cluster():

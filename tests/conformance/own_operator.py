@@ -142,7 +142,7 @@ class OwnOperator:
 @contextmanager
 def own_operator(
     namespace: str,
-    folder: Path,
+    directory: Path,
     settings: Mapping[str, Any] | None = None,
     kubeconfig: Path | None = None,
 ) -> Iterator[OwnOperator]:
@@ -150,7 +150,7 @@ def own_operator(
 
     Without a kubeconfig it takes that of KUBECONFIG.
     """
-    config, log = folder / "operator.yaml", folder / "operator.log"
+    config, log = directory / "operator.yaml", directory / "operator.log"
     usual = {
         "namespaces": [namespace],
         "runnerImage": "docker.io/library/podium:dev",
@@ -166,7 +166,7 @@ def own_operator(
             [podium, "operator", "--config", config],
             stdout=out,
             stderr=out,
-            cwd=folder,
+            cwd=directory,
             env=environment,
         )
     operator = OwnOperator(process.pid, log, process)

@@ -30,7 +30,7 @@ from podium.engine import (
     set_end,
 )
 from podium.local.shell import LocalRun
-from podium.local.store import RunFolder, RunRecord
+from podium.local.store import RunDirectory, RunRecord
 from tests.conformance.harness import Case
 
 REFUSED = ("RerunRefused", "RestoreRefused")
@@ -42,8 +42,8 @@ class LaptopShell:
 
     poll = 0.02
 
-    def __init__(self, folder: Path) -> None:
-        self._root = folder
+    def __init__(self, directory: Path) -> None:
+        self._root = directory
         self._run: LocalRun
         self._task: asyncio.Task[None] | None = None
         self._never: dict[str, Any] | None = None
@@ -87,10 +87,10 @@ class LaptopShell:
         status = initial_status(plan, 1.0)
         uid = str(uuid.uuid4())
         record = RunRecord(name, uid, 1.0, workflow_id, str(self._root), spec, run)
-        folder = RunFolder(self._root / "state", name)
-        folder.create(record, status)
+        directory = RunDirectory(self._root / "state", name)
+        directory.create(record, status)
         self._control["suspend"], self._control["cancel"] = run.suspend, run.cancel
-        self._go(LocalRun(folder, record, plan, status))
+        self._go(LocalRun(directory, record, plan, status))
 
     def _refuse(self, reason: str, message: str) -> None:
         """Say what a laptop tells at the terminal in the words of a status."""
@@ -150,9 +150,9 @@ class LaptopShell:
             self._run.request(request)
             return
         self._task.result()
-        record, status = self._run.folder.load()
+        record, status = self._run.directory.load()
         plan = Plan.build(record.workflow, workflow_id=record.workflow_id)
-        self._go(LocalRun(self._run.folder, record, plan, status), request)
+        self._go(LocalRun(self._run.directory, record, plan, status), request)
 
     async def apply(self, spec: dict[str, Any]) -> None:
         self._newer = WorkflowSpec.model_validate(spec)

@@ -56,11 +56,11 @@ MORE = [
 ]
 
 
-async def _all(folder, points):
+async def _all(directory, points):
     """Run the cases of these points side by side; return by point what it gave."""
     found = {}
     slots = asyncio.Semaphore(AT_A_TIME)
-    async with harness(folder) as cases:
+    async with harness(directory) as cases:
 
         async def one(key, points, managed=True):
             async with slots:

@@ -45,10 +45,10 @@ class Result:
 class Harness:
     """Makes cases; of each, a namespace and an operator."""
 
-    def __init__(self, api, group, folder, pod_defaults):
+    def __init__(self, api, group, directory, pod_defaults):
         self._api = api
         self._group = group
-        self._folder = Path(folder)
+        self._directory = Path(directory)
         self._pod_defaults = pod_defaults
         # Forked from a process that has everything imported: that is most of a start.
         self._processes = multiprocessing.get_context("forkserver")
@@ -60,26 +60,26 @@ class Harness:
         What is left is kept if something is wrong.
         """
         namespace = f"crash-{uuid.uuid4().hex[:8]}"
-        folder = self._folder / namespace
-        folder.mkdir()
+        directory = self._directory / namespace
+        directory.mkdir()
         try:
-            result = await self._case(namespace, folder, list(points), managed)
+            result = await self._case(namespace, directory, list(points), managed)
         except BaseException as error:
-            (folder / "result").write_text(f"{points} {type(error).__name__} {error}\n")
-            error.add_note(f"points {points}, managed {managed}: see {namespace} and {folder}")
+            (directory / "result").write_text(f"{points} {type(error).__name__} {error}\n")
+            error.add_note(f"points {points}, managed {managed}: see {namespace} and {directory}")
             raise
-        (folder / "result").write_text(f"{points} {result.seconds:.0f} s {result.missed}\n")
+        (directory / "result").write_text(f"{points} {result.seconds:.0f} s {result.missed}\n")
         await self._api.call("DELETE", f"/api/v1/namespaces/{namespace}")
         return result
 
-    async def _case(self, namespace, folder, points, managed):
+    async def _case(self, namespace, directory, points, managed):
         made = {"metadata": {"name": namespace, "labels": {LABEL: self._group}}}
         await self._api.call("POST", "/api/v1/namespaces", made)
         begin = time.monotonic()
         scenario = Scenario(self._api, namespace)
         watched = asyncio.Event()
         watch = asyncio.create_task(scenario.watch_pods(watched))
-        operator = _Operator(self._processes, folder, self._settings(namespace, managed), points)
+        operator = _Operator(self._processes, directory, self._settings(namespace, managed), points)
         living = asyncio.create_task(operator.live())
         try:
             await watched.wait()
@@ -92,7 +92,7 @@ class Harness:
             await scenario.settled()
         finally:
             await operator.kill()
-            (folder / "pods").write_text("\n".join(scenario.log))
+            (directory / "pods").write_text("\n".join(scenario.log))
             watch.cancel()
             living.cancel()
             await asyncio.gather(watch, living, return_exceptions=True)
@@ -121,12 +121,12 @@ class Harness:
 class _Operator:
     """An operator that is started again whenever it ends."""
 
-    def __init__(self, processes, folder, settings, points):
+    def __init__(self, processes, directory, settings, points):
         self._processes = processes
-        self._folder = folder
-        self._config = folder / "operator.yaml"
+        self._directory = directory
+        self._config = directory / "operator.yaml"
         self._config.write_text(yaml.safe_dump(settings))
-        self._trace = folder / "trace"
+        self._trace = directory / "trace"
         self._stopping = False
         self._process = None
         self.points = points
@@ -149,7 +149,7 @@ class _Operator:
     async def _once(self, point):
         arguments = ["--config", str(self._config), "--trace", str(self._trace), "--crash", point]
         self._process = self._processes.Process(
-            target=_victim, args=(arguments, str(self._folder / "log"))
+            target=_victim, args=(arguments, str(self._directory / "log"))
         )
         self._process.start()
         if self._stopping:
@@ -179,7 +179,7 @@ class _Operator:
         return Counter(self._trace.read_text().split())
 
     def log(self):
-        return (self._folder / "log").read_text(errors="replace")[-3000:]
+        return (self._directory / "log").read_text(errors="replace")[-3000:]
 
 
 def _victim(arguments, log):
@@ -214,10 +214,10 @@ def lease(seconds):
 
 
 @asynccontextmanager
-async def harness(folder):
+async def harness(directory):
     """Bring up fake machines and what keeps other operators out."""
     models = connect_models()
     apply_crds(models)
     with own_namespace(models) as group, kwok(api=models) as machines:
         async with connect() as api:
-            yield Harness(api, group, folder, machines.pod_defaults)
+            yield Harness(api, group, directory, machines.pod_defaults)

@@ -35,9 +35,9 @@ def draw(chance, calls):
 async def soak(kills, at_a_time, seed):
     chance = random.Random(seed)
     begin, done, cases = time.monotonic(), 0, 0
-    folder = tempfile.mkdtemp(prefix="crash-soak-")
-    print(f"seed {seed}, logs in {folder}", flush=True)
-    async with harness(folder) as made:
+    directory = tempfile.mkdtemp(prefix="crash-soak-")
+    print(f"seed {seed}, logs in {directory}", flush=True)
+    async with harness(directory) as made:
         plain = {managed: await made.case([], managed=managed) for managed in (True, False)}
 
         async def work():

@@ -347,7 +347,7 @@ def test_garbage_in_annotations_is_refused_with_what_would_be_right(k):
     k.wait("notes")
 
 
-def test_a_damaged_status_harms_nobody_else(k):
+def test_a_damaged_status_harms_no_other(k):
     """An administrator may write what a person may not; the operator goes on with the others."""
     k.apply(workflow_run("damaged", script("a", "sleep 300")))
     k.wait_node("damaged", "a", "Running")

@@ -20,7 +20,7 @@ import yaml
 from podium.api.source.files import read_file
 from tests.e2e.example_commands import EXAMPLES, pages
 from tests.e2e.support import ROOT, load
-from tests.unit.cli.support import ENV, Folder
+from tests.unit.cli.support import ENV, Directory
 
 SEED_SHA256 = "67189abd507c3068bb6b19c3d45c96acdbd113490a198247dcdae4da78584ef0"
 """Of the workflow that Podium was begun with: examples/sdlc has it byte for byte."""
@@ -28,10 +28,10 @@ SEED_SHA256 = "67189abd507c3068bb6b19c3d45c96acdbd113490a198247dcdae4da78584ef0"
 
 @pytest.fixture
 def here(tmp_path):
-    """A folder with the examples in it."""
+    """A directory with the examples in it."""
     left_out = shutil.ignore_patterns(".*", "__pycache__", "dist")
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=left_out)
-    return Folder(tmp_path)
+    return Directory(tmp_path)
 
 
 def ran(here, *arguments, code=0, verb="run"):
@@ -56,14 +56,14 @@ def outputs(document):
 
 
 def artifacts(here, document, node):
-    """Return the folder of a node's artifacts."""
+    """Return the directory of a node's artifacts."""
     execution = document["status"]["nodes"][node]["executionId"]
     name = document["metadata"]["name"]
     return here.path / ".podium" / "runs" / name / "executions" / execution / "artifacts"
 
 
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def contents(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_release_makes_a_wheel_that_works(here):
         ),
         "publish_wheel": "Skipped ConditionFalse",
     }
-    assert contents(release) == before, "the user's folder is only read"
+    assert contents(release) == before, "the user's directory is only read"
 
     # What the nodes say is what their artifacts hold.
     said = outputs(document)

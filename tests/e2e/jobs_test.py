@@ -122,7 +122,7 @@ def test_a_run_deleted_while_it_works_leaves_nothing_that_hangs(both, cascade):
     until(lambda: not k.items("jobs") and not k.items("pods"), 120)
 
 
-def test_a_suspended_job_gives_its_place_up_and_goes_on_where_it_is_told_to(both):
+def test_a_suspended_job_gives_its_place_up_and_goes_on_where_it_is_reported_to(both):
     k = both
     """As Kueue does it: suspend, choose machines in the template, resume."""
     k.apply(workflow_run("queue", script("a", f"{HELD} {output(v=1)}"), script("b", "true", "a")))

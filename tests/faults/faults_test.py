@@ -178,7 +178,7 @@ def test_an_operator_that_stood_still_goes_on(place):
 
 
 @pytest.mark.parametrize("kind", ["Job", "Pod"])
-def test_what_somebody_deletes_fails_its_execution_once(place, kind):
+def test_what_a_client_deletes_fails_its_execution_once(place, kind):
     place.start()
     place.run(HELD)
     pod = place.held().metadata

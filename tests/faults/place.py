@@ -53,11 +53,11 @@ class Candidate:
     So does a Deployment, and a busy machine may well make it lose the lease.
     """
 
-    def __init__(self, namespace, folder, settings, rules):
+    def __init__(self, namespace, directory, settings, rules):
         self._stack = ExitStack()
         self.proxy = self._stack.enter_context(Proxy(os.environ["KUBECONFIG"], rules))
-        kubeconfig = self.proxy.kubeconfig(folder)
-        self._again = lambda: own_operator(namespace, folder, settings, kubeconfig)
+        kubeconfig = self.proxy.kubeconfig(directory)
+        self._again = lambda: own_operator(namespace, directory, settings, kubeconfig)
         self._starts = 0
         try:
             self._start()
@@ -113,8 +113,8 @@ class Candidate:
 class Place:
     """A namespace, with operators that come and go."""
 
-    def __init__(self, models, name, folder, pod_defaults):
-        self.name, self._folder = name, folder
+    def __init__(self, models, name, directory, pod_defaults):
+        self.name, self._directory = name, directory
         self.core, self.batch = client.CoreV1Api(models), client.BatchV1Api(models)
         self._leases = client.CoordinationV1Api(models)
         self._custom = client.CustomObjectsApi(models)
@@ -123,10 +123,10 @@ class Place:
 
     def start(self, *rules, election=None):
         """Start an operator behind a proxy with these rules; with the usual election, or this."""
-        folder = self._folder / str(len(self._candidates))
-        folder.mkdir()
+        directory = self._directory / str(len(self._candidates))
+        directory.mkdir()
         settings = {"podDefaults": self._pod_defaults, "leaderElection": election or {}}
-        self._candidates.append(Candidate(self.name, folder, settings, rules))
+        self._candidates.append(Candidate(self.name, directory, settings, rules))
         return self._candidates[-1]
 
     @property
@@ -223,7 +223,7 @@ class Place:
 
 
 @contextmanager
-def places(folder):
+def places(directory):
     """Give what makes places."""
     require_cluster()
     models = connect()
@@ -234,7 +234,7 @@ def places(folder):
         def make():
             name = f"faults-{uuid.uuid4().hex[:8]}"
             core.create_namespace({"metadata": {"name": name, "labels": {LABEL: group}}})
-            own = folder / name
+            own = directory / name
             own.mkdir()
             return Place(models, name, own, machines.pod_defaults)
 

@@ -88,9 +88,9 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(10)
 
-    def kubeconfig(self, folder):
+    def kubeconfig(self, directory):
         """Write a kubeconfig that leads here; return its path."""
-        path = Path(folder) / "kubeconfig"
+        path = Path(directory) / "kubeconfig"
         here = {"server": f"http://127.0.0.1:{self.port}"}
         document = {
             "apiVersion": "v1",

@@ -11,8 +11,8 @@ from tests.upgrade.states import LARGE, STATES, write
 def main() -> None:
     """Make the runs on the cluster of KUBECONFIG, and write them down."""
     version = importlib.metadata.version("podium")
-    for folder, made in ((STATES, make), (LARGE, make_large)):
-        path = folder / f"{version}.yaml"
+    for directory, made in ((STATES, make), (LARGE, make_large)):
+        path = directory / f"{version}.yaml"
         try:
             write(path, version, made())
         except ClusterError as error:

@@ -15,7 +15,7 @@ from podium.cluster.watch.store import Cache
 from podium.engine import RerunRequest
 from podium.engine.plan import Plan
 from podium.local.shell import LocalRun
-from podium.local.store import RunFolder
+from podium.local.store import RunDirectory
 from tests.upgrade.states import STATES
 
 REVISION = "flow-9a55c109ba84560c7bb0511cd963247c"
@@ -111,17 +111,17 @@ def test_what_was_valid_under_0_1_0_still_is_where_it_is_pinned():
 @pytest.fixture
 def saved(tmp_path):
     """A run that 0.1.0 made and that failed, one of its rules named although it is the default."""
-    folder = tmp_path / "runs" / "rules"
-    shutil.copytree(STATES / "laptop" / "0.1.0", folder)
-    record = orjson.loads((folder / "run.json").read_bytes())
+    directory = tmp_path / "runs" / "rules"
+    shutil.copytree(STATES / "laptop" / "0.1.0", directory)
+    record = orjson.loads((directory / "run.json").read_bytes())
     record["workdir"] = str(tmp_path)
     (none,) = [node for node in record["workflow"]["nodes"] if node["id"] == "none"]
     none["triggerRule"] = "NoneFailed"
-    (folder / "run.json").write_bytes(orjson.dumps(record))
-    return RunFolder(tmp_path, "rules")
+    (directory / "run.json").write_bytes(orjson.dumps(record))
+    return RunDirectory(tmp_path, "rules")
 
 
-async def test_a_run_of_a_laptop_goes_on_as_it_was_meant(saved: RunFolder, tmp_path: Path):
+async def test_a_run_of_a_laptop_goes_on_as_it_was_meant(saved: RunDirectory, tmp_path: Path):
     record, status = saved.load()
     assert {n.id: n.trigger_rule.value for n in record.workflow.nodes}["none"] == RULES["none"]
     (tmp_path / "fixed").touch()

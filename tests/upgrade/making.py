@@ -66,12 +66,12 @@ def _make(begin, run, node):
     api = connect()
     apply_crds(api)
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as directory,
         own_namespace(api) as namespace,
         kwok(api=api) as machines,
     ):
         k = Kubectl(namespace)
-        with own_operator(namespace, Path(folder), {"podDefaults": machines.pod_defaults}):
+        with own_operator(namespace, Path(directory), {"podDefaults": machines.pod_defaults}):
             begin(k)
         ending = k.nodes(run)[node]["executionId"]
         _let_go(k, f"podium.dev/run={run},podium.dev/execution={ending}")

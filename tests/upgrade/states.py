@@ -37,8 +37,8 @@ def versions():
     return sorted(path.stem for path in STATES.glob("*.yaml"))
 
 
-def load(version, folder=STATES):
-    data = yaml.safe_load((folder / f"{version}.yaml").read_text())
+def load(version, directory=STATES):
+    data = yaml.safe_load((directory / f"{version}.yaml").read_text())
     return State(version, datetime.fromisoformat(data["savedAt"]).timestamp(), data["items"])
 
 

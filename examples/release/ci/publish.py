@@ -1,4 +1,4 @@
-"""Copy the wheel into the folder that pip's --find-links reads; a version never changes there."""
+"""Copy the wheel into the directory that pip's --find-links reads; a version never changes there."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Copy the package into the artifacts: all nodes work on the same files, none in your folder."""
+"""Copy the package into the artifacts: all nodes work on the same files, none in your directory."""
 
 import hashlib
 import json

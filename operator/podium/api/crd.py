@@ -303,9 +303,9 @@ def _defaults_as_words(
     for name, part in schema.get("properties", {}).items():
         target = made["properties"][name]
         default = resolve(part, definitions).get("default")
-        told = target.get("description", "")
-        if default not in (None, "", [], {}, 0, False) and "efault" not in told:
-            target["description"] = f"{told} Default: {default}."
+        described = target.get("description", "")
+        if default not in (None, "", [], {}, 0, False) and "efault" not in described:
+            target["description"] = f"{described} Default: {default}."
         resolved = resolve(part, definitions)
         if "properties" in resolved:
             _defaults_as_words(target, resolved, definitions)

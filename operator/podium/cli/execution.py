@@ -99,7 +99,7 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
     """Run to the end, show it, and return the exit code."""
     record, status = run.record, run.status
     local = LocalRun(
-        run.folder,
+        run.directory,
         record,
         run.plan,
         status,
@@ -116,7 +116,7 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
     say(f"run {record.name} of {record.workflow_id}: {counted(len(status.nodes), 'node')}")
     view.begin(status)
     values = known_values(secret_variables(record.workflow), local.secrets)
-    logs = LogFiles(run.folder, status, Mask(values))
+    logs = LogFiles(run.directory, status, Mask(values))
 
     def watch(events: list[Emit], changes: Changes) -> None:
         logs.update(changes.nodes)
@@ -129,11 +129,11 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
         view.close()
         logs.close()
         if status.phase.ended:
-            run.folder.clear_cancel()
+            run.directory.clear_cancel()
     for line in summary(local):
         say(line)
     if output is not None:
-        click.echo(document_text(OpenRun(local.folder, local.record, status), output), nl=False)
+        click.echo(document_text(OpenRun(local.directory, local.record, status), output), nl=False)
     if local.interrupted and not status.phase.ended:
         return ExitCode.INTERRUPTED
     return run_code(status)
@@ -146,8 +146,8 @@ async def _until_end(local: LocalRun, requests: list[Request], view: View, logs:
     for number in signals:
         loop.add_signal_handler(number, local.interrupt)
     if requests:
-        local.folder.clear_cancel()  # what is asked for now is meant to run
-    elif local.folder.is_cancel_requested:
+        local.directory.clear_cancel()  # what is asked for now is meant to run
+    elif local.directory.is_cancel_requested:
         local.control(cancel=True)
     attending = [loop.create_task(view.tick()), loop.create_task(_attend(local, logs))]
     try:
@@ -163,7 +163,7 @@ async def _attend(local: LocalRun, logs: LogFiles) -> None:
     """Look after what no event tells of, until cancelled: logs, and `podium cancel`."""
     asked = False
     while True:
-        if not asked and local.folder.is_cancel_requested:
+        if not asked and local.directory.is_cancel_requested:
             asked = True
             local.control(cancel=True)
         await asyncio.sleep(TICK_SECONDS)

@@ -133,8 +133,8 @@ def dot(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
             about.append(f"label={_quoted(label)}")
         if edge.edge.type is not EdgeType.DEPENDS_ON:
             about.append("style=dashed")
-        told = f" [{', '.join(about)}]" if about else ""
-        yield f"  {_quoted(edge.source)} -> {_quoted(edge.target)}{told};"
+        attributes = f" [{', '.join(about)}]" if about else ""
+        yield f"  {_quoted(edge.source)} -> {_quoted(edge.target)}{attributes};"
     yield "}"
 
 

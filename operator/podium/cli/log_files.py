@@ -13,7 +13,7 @@ from pathlib import Path
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.local.files import open_private, open_regular
 from podium.local.secrets import Mask
-from podium.local.store import RunFolder
+from podium.local.store import RunDirectory
 
 __all__ = ["TICK_SECONDS", "LineTimes", "LogFiles"]
 
@@ -23,8 +23,8 @@ TICK_SECONDS = 0.25
 class LogFiles:
     """Looks after the logs of a run while podium works on it."""
 
-    def __init__(self, folder: RunFolder, status: WorkflowRunStatus, mask: Mask) -> None:
-        self._folder = folder
+    def __init__(self, directory: RunDirectory, status: WorkflowRunStatus, mask: Mask) -> None:
+        self._directory = directory
         self._status = status
         self._mask = mask
         self._sizes: dict[str, int] = {}
@@ -38,7 +38,7 @@ class LogFiles:
             if state.status is not NodeStatus.RUNNING or execution is None:
                 continue
             with suppress(OSError):
-                log = self._folder.execution(execution) / "log"
+                log = self._directory.execution(execution) / "log"
                 found = log.lstat()
                 size = found.st_size
                 if size > self._sizes.get(execution, 0):
@@ -70,7 +70,7 @@ class LogFiles:
     def _overwrite(self, execution: str) -> None:
         self._open.discard(execution)
         with suppress(OSError):  # it printed nothing, or put something else in place of its log
-            self._mask.overwrite(self._folder.execution(execution) / "log")
+            self._mask.overwrite(self._directory.execution(execution) / "log")
 
 
 class LineTimes:

@@ -10,7 +10,7 @@ from podium.cli.log_files import LineTimes
 from podium.cli.output import escape_control
 from podium.local.files import IrregularFileError, open_regular
 from podium.local.secrets import Mask
-from podium.local.store import RunFolder
+from podium.local.store import RunDirectory
 
 __all__ = ["LogOptions", "print_logs"]
 
@@ -34,8 +34,8 @@ class LogOptions:
 class _Tail:
     """One execution's log: what was not printed yet."""
 
-    def __init__(self, folder: RunFolder, execution: str, options: LogOptions) -> None:
-        self._path = folder.execution(execution) / "log"
+    def __init__(self, directory: RunDirectory, execution: str, options: LogOptions) -> None:
+        self._path = directory.execution(execution) / "log"
         self._name = f"[{execution.rpartition('-')[0]}] ".encode() if options.named else b""
         self._times = LineTimes(self._path) if options.timestamps else None
         self._mask = options.mask(execution)
@@ -125,7 +125,7 @@ def _write(line: bytes) -> None:
 
 
 def print_logs(
-    folder: RunFolder,
+    directory: RunDirectory,
     executions: Iterable[str],
     options: LogOptions,
     *,
@@ -136,13 +136,13 @@ def print_logs(
 
     `newer` returns executions to print as well, those that are known already among them.
     """
-    tails = {execution: _Tail(folder, execution, options) for execution in executions}
+    tails = {execution: _Tail(directory, execution, options) for execution in executions}
     while True:
         # Looked at before reading: what is written before the end is read after it.
         last = not goes_on()
         for execution in newer():
             if execution not in tails:
-                tails[execution] = _Tail(folder, execution, options)
+                tails[execution] = _Tail(directory, execution, options)
         found = [_exhaust(tail, last=last) for tail in tails.values()]
         if last:
             return

@@ -13,7 +13,7 @@ from podium.api.run import WorkflowRunStatus
 from podium.cli.documents import to_json, to_yaml
 from podium.cli.output import CliError
 from podium.engine import Plan, dump_status, former_definition
-from podium.local.store import RunFolder, RunRecord
+from podium.local.store import RunDirectory, RunRecord
 
 __all__ = ["OpenRun", "document_text", "hold_run", "open_run", "run_directory", "text_of"]
 
@@ -22,7 +22,7 @@ __all__ = ["OpenRun", "document_text", "hold_run", "open_run", "run_directory", 
 class OpenRun:
     """A run that was read."""
 
-    folder: RunFolder
+    directory: RunDirectory
     record: RunRecord
     status: WorkflowRunStatus
     compiled: Plan | None = None
@@ -40,13 +40,13 @@ class OpenRun:
         former = former_definition(self.status, version)
         if former is None:
             return self.plan
-        workflow = self.folder.definition(former.revision)
+        workflow = self.directory.definition(former.revision)
         return Plan.build(workflow, workflow_id=self.record.workflow_id, is_pinned=True)
 
     @property
     def phase(self) -> str:
         """The run's phase, or `Interrupted` if it has not ended and no podium works on it."""
-        if not self.status.phase.ended and not self.folder.is_held:
+        if not self.status.phase.ended and not self.directory.is_held:
             return "Interrupted"
         return self.status.phase.value
 
@@ -80,28 +80,28 @@ class OpenRun:
         return replace(self, record=replace(self.record, env=env, env_files=paths))
 
 
-def run_directory(state_dir: Path, name: str) -> RunFolder:
+def run_directory(state_dir: Path, name: str) -> RunDirectory:
     """Return the directory of a run, which may not exist. Raises `CliError` for a bad name."""
     if not is_object_name(name):
         raise CliError(
             f"{name!r:.80} is not a valid name of a run: lower-case letters, digits, - and ."
             " between them, 253 characters at most"
         )
-    return RunFolder(state_dir, name)
+    return RunDirectory(state_dir, name)
 
 
 def open_run(state_dir: Path, name: str) -> OpenRun:
     """Read a run to look at it. Raises `CliError`, `StoreError`."""
-    folder = run_directory(state_dir, name)
-    return OpenRun(folder, *folder.load())
+    directory = run_directory(state_dir, name)
+    return OpenRun(directory, *directory.load())
 
 
 @contextmanager
 def hold_run(state_dir: Path, name: str) -> Iterator[OpenRun]:
     """Read a run to work on it: no other podium does meanwhile. Raises `CliError`, `StoreError`."""
-    folder = run_directory(state_dir, name)
-    with folder.locked():
-        yield OpenRun(folder, *folder.load())
+    directory = run_directory(state_dir, name)
+    with directory.locked():
+        yield OpenRun(directory, *directory.load())
 
 
 def document_text(run: OpenRun, output: str) -> str:

@@ -16,7 +16,7 @@ __all__ = ["summary"]
 def summary(local: LocalRun) -> Iterable[str]:
     """Return the lines that end the report of a run."""
     status, name = local.status, local.record.name
-    root = local.folder.path.parent.parent
+    root = local.directory.path.parent.parent
     default = root == find_state_dir().absolute()
     option = "" if default else f" --state-dir {shell_quoted(_short(root))}"
     yield ""
@@ -34,7 +34,7 @@ def summary(local: LocalRun) -> Iterable[str]:
         yield f"  warning of {counted(number, 'node')}: {text}"
     yield f"outputs: podium get {name} -o yaml{option}"
     yield f"logs:    podium logs {name}{f' {failed[0]}' if failed else ''}{option}"
-    yield f"files:   {_short(local.folder.path)}"
+    yield f"files:   {_short(local.directory.path)}"
     if any(s.status in (NodeStatus.FAILED, NodeStatus.CANCELLED) for s in status.nodes.values()):
         yield f"again:   podium rerun {name} --failed{option}"
 

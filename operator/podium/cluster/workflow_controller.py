@@ -101,10 +101,10 @@ def _check(body: dict[str, object]) -> tuple[int, ConditionStatus, str, str]:
         nodes = dig(body, "spec", "nodes")
         count = len(nodes) if isinstance(nodes, list) else 0
         return count, ConditionStatus.FALSE, RunReason.INVALID_WORKFLOW, text[:MESSAGE_CHARACTERS]
-    told = "; ".join(str(problem) for problem in problems)
+    message = "; ".join(str(problem) for problem in problems)
     return (
         len(resource.spec.nodes),
         ConditionStatus.TRUE,
         RunReason.VALID,
-        told[:MESSAGE_CHARACTERS],
+        message[:MESSAGE_CHARACTERS],
     )

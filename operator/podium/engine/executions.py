@@ -43,7 +43,7 @@ class Executions:
         self.held_until.pop(node, None)
 
     def add_stop(self, node: str, execution: str) -> None:
-        """Note that an execution was told to stop."""
+        """Note that an execution was asked to stop."""
         self._stopping.setdefault(node, set()).add(execution)
 
     def remove_stop(self, node: str, execution: str) -> bool:

@@ -183,7 +183,7 @@ def was_stopped(state: NodeState) -> bool:
 def recorded_outcome(state: NodeState, execution: str) -> bool | None:
     """Return whether an execution succeeded whose program was seen to end.
 
-    None: it has not ended, or was told to, or nothing was launched as far as the status knows.
+    None: it has not ended, or was asked to, or nothing was launched as far as the status knows.
     """
     source: NodeState | ExecutionRecord | None
     if state.execution_id == execution and state.status.ended:

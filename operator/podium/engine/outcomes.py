@@ -74,11 +74,11 @@ def fail(
         policy.max_backoff_seconds,
     )
     archive(state, NodeStatus.FAILED, reason, message, run.now)
-    told = f"attempt {tried} of {policy.max_attempts} failed: {message}"
-    run.transition(node, NodeStatus.READY, reason, told)
+    retried = f"attempt {tried} of {policy.max_attempts} failed: {message}"
+    run.transition(node, NodeStatus.READY, reason, retried)
     state.retry_count += 1
     state.next_attempt_at = round(at + wait, 3)
-    run.emit(EventType.WARNING, EventReason.NODE_RETRYING, f"{reason}: {told}", node)
+    run.emit(EventType.WARNING, EventReason.NODE_RETRYING, f"{reason}: {retried}", node)
     queue.add(node)
 
 

@@ -80,7 +80,7 @@ class RunState:
         self.is_first_step = True
         """Whether no step was made yet: a predecessor may have launched what has not ended."""
         self.told_waits: dict[str, str] = {}
-        """Executions by node whose long wait was told."""
+        """Executions by node whose long wait was reported."""
         self.held_back: Hold | None = None
         """Why the run fails without having begun, in this step."""
         self.run_changed = False

@@ -1,4 +1,4 @@
-"""How a program that failed is told, in the same words on a laptop and on a cluster."""
+"""Failure reason and message of a program, the same on a laptop and on a cluster."""
 
 import json
 from typing import Any

@@ -20,7 +20,7 @@ from podium.local.artifacts import Artifacts
 from podium.local.containers import container_tool
 from podium.local.environment import MAX_INPUT_BYTES, ConfigError, inherited, prepare
 from podium.local.files import write_private
-from podium.local.store import RunFolder, RunRecord
+from podium.local.store import RunDirectory, RunRecord
 
 __all__ = ["Command", "Commands", "InputTooLargeError", "find_program"]
 
@@ -43,12 +43,12 @@ class Commands:
 
     def __init__(
         self,
-        folder: RunFolder,
+        directory: RunDirectory,
         record: RunRecord,
         secrets: Mapping[str, Mapping[str, str]],
         passed: Mapping[str, str],
     ) -> None:
-        self._folder = folder
+        self._directory = directory
         self._record = record
         self.secrets = secrets
         self._inherited = {**inherited(), **passed}
@@ -63,17 +63,17 @@ class Commands:
         executor = executors.get(node.executor or "")
         if executor is None:
             raise ConfigError(f"unknown executor {node.executor!r}")
-        folder = self._folder.execution(launch.execution_id)
+        directory = self._directory.execution(launch.execution_id)
         workload = executor.workload(node, launch.config)
         variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
         env = prepare(
-            folder, self._record.name, launch.input, variables, self.secrets, self._inherited
+            directory, self._record.name, launch.input, variables, self.secrets, self._inherited
         )
         artifacts = Artifacts.lay_out(
-            folder / "artifacts-in", self._originals(launch.input, status)
+            directory / "artifacts-in", self._originals(launch.input, status)
         )
         env["PODIUM_ARTIFACTS_IN"] = str(artifacts.path)
-        argv = self._argv(launch, node, workload, folder, env)
+        argv = self._argv(launch, node, workload, directory, env)
         return Command(argv, env, Path(self._record.workdir), artifacts)
 
     def container(self, execution: str) -> str:
@@ -87,18 +87,18 @@ class Commands:
             return {}
         executions = {name: status.nodes[name].execution_id for name in outputs}
         return {
-            name: self._folder.execution(execution) / "artifacts"
+            name: self._directory.execution(execution) / "artifacts"
             for name, execution in executions.items()
             if execution is not None
         }
 
     def _argv(
-        self, launch: Launch, node: Node, workload: Workload, folder: Path, env: dict[str, str]
+        self, launch: Launch, node: Node, workload: Workload, directory: Path, env: dict[str, str]
     ) -> list[str]:
         """Return the command, and add to its environment what belongs to it."""
         match workload.runtime:
             case Runtime.SCRIPT:
-                script = folder / "script"
+                script = directory / "script"
                 write_private(script, (workload.script or "").encode())
                 program, *arguments = workload.interpreter
                 where = (program, env["PATH"])
@@ -117,10 +117,10 @@ class Commands:
                 env["PODIUM_RECORDED"] = recorded.file
                 return [sys.executable, "-m", "podium.runner", *workload.command]
             case Runtime.CONTAINER:
-                return self._container_argv(launch, node, workload, folder, env)
+                return self._container_argv(launch, node, workload, directory, env)
 
     def _container_argv(
-        self, launch: Launch, node: Node, workload: Workload, folder: Path, env: dict[str, str]
+        self, launch: Launch, node: Node, workload: Workload, directory: Path, env: dict[str, str]
     ) -> list[str]:
         tool = container_tool()
         if tool is None:
@@ -142,7 +142,7 @@ class Commands:
         name = self.container(launch.execution_id)
         if launch.restart:
             tool.remove(name)  # its client died, it may not have
-        return tool.argv(name, workload, folder, shown, as_file=as_file)
+        return tool.argv(name, workload, directory, shown, as_file=as_file)
 
 
 def find_program(name: str, path: str, workdir: Path) -> str | None:

@@ -23,10 +23,16 @@ class ContainerTool:
         self.program = program
 
     def argv(
-        self, name: str, workload: Workload, folder: Path, env: Mapping[str, str], *, as_file: bool
+        self,
+        name: str,
+        workload: Workload,
+        directory: Path,
+        env: Mapping[str, str],
+        *,
+        as_file: bool,
     ) -> list[str]:
         """Return the command of a container. Values stay out of it: `ps` shows commands."""
-        shared = folder / "container"
+        shared = directory / "container"
         shared.mkdir(exist_ok=True)
         # The container may run as another user.
         shared.chmod(0o777)
@@ -39,7 +45,7 @@ class ContainerTool:
             "--env", f"PODIUM_OUTPUT={_OURS}/output.json",
         ]  # fmt: skip
         if as_file:
-            shutil.copyfile(folder / "input.json", shared / "input.json")
+            shutil.copyfile(directory / "input.json", shared / "input.json")
             argv += ["--env", f"PODIUM_INPUT={_OURS}/input.json"]
         for variable in env:
             argv += ["--env", variable]

@@ -100,7 +100,7 @@ def _passed(text: str, source: str) -> dict[str, str]:
 
 
 def prepare(
-    folder: Path,
+    directory: Path,
     run: str,
     given: Mapping[str, Any],
     variables: Iterable[EnvVar],
@@ -114,12 +114,12 @@ def prepare(
     Raises `ConfigError` if a variable has no value.
     """
     text = orjson.dumps(given)
-    source, artifacts = folder / "input.json", folder / "artifacts"
+    source, artifacts = directory / "input.json", directory / "artifacts"
     write_private(source, text)
     artifacts.mkdir(exist_ok=True)
     own = {
         "PODIUM_INPUT": str(source),
-        "PODIUM_OUTPUT": f"{folder}/output.json",
+        "PODIUM_OUTPUT": f"{directory}/output.json",
         "PODIUM_ARTIFACTS_OUT": str(artifacts),
         "PODIUM_NODE": str(given["nodeId"]),
         "PODIUM_EXECUTION": str(given["executionId"]),

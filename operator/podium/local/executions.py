@@ -21,7 +21,7 @@ from podium.local.process_file import SHAPE_FILE
 from podium.local.programs import Programs
 from podium.local.secrets import Mask, known_values, secret_variables
 from podium.local.shapes import SHAPES, interpret, store_shape
-from podium.local.store import RunFolder
+from podium.local.store import RunDirectory
 
 __all__ = ["Executions"]
 
@@ -43,7 +43,7 @@ class Executions:
 
     def __init__(
         self,
-        folder: RunFolder,
+        directory: RunDirectory,
         commands: Commands,
         engine: Engine,
         report: Callable[[Observation | BaseException | None], None],
@@ -51,7 +51,7 @@ class Executions:
         self.programs = Programs()
         self.tasks: set[asyncio.Task[None]] = set()
         """What goes on: programs that are started, watched or ended."""
-        self._folder = folder
+        self._directory = directory
         self._commands = commands
         self._engine = engine
         self._report = report
@@ -80,9 +80,9 @@ class Executions:
         """
         seen = []
         current = {execution: node for node, execution in self._engine.running_executions()}
-        for execution in dict.fromkeys([*current, *self._folder.executions()]):
-            folder = self._folder.execution(execution)
-            process = await processes.find(folder) or processes.Process(folder)
+        for execution in dict.fromkeys([*current, *self._directory.executions()]):
+            directory = self._directory.execution(execution)
+            process = await processes.find(directory) or processes.Process(directory)
             node = current.get(execution, execution.rpartition("-")[0])
             if process.was_alive:
                 self._watch_process(node, execution, process)
@@ -95,28 +95,28 @@ class Executions:
     async def launch(self, launch: Launch) -> Observation | None:
         """Have an execution started; say what is known of it already."""
         node = self._engine.plan.nodes[launch.node].definition
-        folder = self._folder.execution(launch.execution_id)
-        is_new = _made(folder)
-        process = None if is_new else await processes.find(folder)
+        directory = self._directory.execution(launch.execution_id)
+        is_new = _made(directory)
+        process = None if is_new else await processes.find(directory)
         if process is not None and process.restart == launch.restart:
             # A podium that was killed before it wrote so has started it.
-            code = processes.exit_code(folder)
+            code = processes.exit_code(directory)
             if process.was_alive or code is not None:
                 if launch.execution_id not in self._processes:
                     self._watch_process(launch.node, launch.execution_id, process)
                 return _running(launch.node, launch.execution_id, process)
         try:
             for left in () if is_new else _REWRITTEN:
-                remove(folder / left)
+                remove(directory / left)
             if process is not None and not process.was_alive:
-                remove(folder / "process")  # it ended with its podium, which did not write so
+                remove(directory / "process")  # it ended with its podium, which did not write so
             command = SHAPES[launch.shape].build(self._commands, launch, node, self._engine.status)
-            store_shape(folder, launch.shape)
+            store_shape(directory, launch.shape)
         except InputTooLargeError as problem:
             return not_started(launch, NodeReason.INPUT_TOO_LARGE, str(problem))
         except (ConfigError, OSError, ValueError) as problem:
             return self._not_started(launch, problem)
-        process = processes.Process(folder, restart=launch.restart, shape=str(launch.shape))
+        process = processes.Process(directory, restart=launch.restart, shape=str(launch.shape))
         process.begun = asyncio.get_running_loop().create_future()
         self._processes[launch.execution_id] = process
         self._go(self._follow(launch, process, command))
@@ -143,7 +143,7 @@ class Executions:
     def _not_started(self, launch: Launch, problem: BaseException | None) -> Observation:
         """Describe why a program did not start. Raises `StoreError` if the disk is at fault."""
         if isinstance(problem, OSError) and problem.errno in _DISK_ERRORS:
-            raise self._folder.unwritable(problem)
+            raise self._directory.unwritable(problem)
         return not_started(launch, NodeReason.CONFIG, str(problem))
 
     def _watch_process(self, node: str, execution: str, process: processes.Process) -> None:
@@ -155,12 +155,12 @@ class Executions:
         process.stopping = True
         await process.is_begun()  # a start takes the file away
         with contextlib.suppress(OSError):
-            (process.folder / processes.INTERRUPTED).touch()
+            (process.directory / processes.INTERRUPTED).touch()
         await self._end(execution, process)
 
     async def _end(self, execution: str, process: processes.Process) -> None:
         await process.stop()
-        tool = container_tool() if (process.folder / "container").exists() else None
+        tool = container_tool() if (process.directory / "container").exists() else None
         if tool is not None:
             await asyncio.to_thread(tool.remove, self._commands.container(execution))
 
@@ -209,14 +209,14 @@ def _running(node: str, execution: str, process: processes.Process) -> Observati
         execution,
         AttemptPhase.RUNNING,
         attempt=process.attempt,
-        started_at=process.started_at or changed_at(process.folder / "process") or time.time(),
+        started_at=process.started_at or changed_at(process.directory / "process") or time.time(),
     )
 
 
-def _made(folder: Path) -> bool:
+def _made(directory: Path) -> bool:
     """Make the directory of an execution; False: it is there."""
     try:
-        folder.mkdir(mode=0o700, parents=True)
+        directory.mkdir(mode=0o700, parents=True)
     except FileExistsError:
         return False
     return True

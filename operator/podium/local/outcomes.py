@@ -31,9 +31,9 @@ def ended(
     A program is started again as the same execution only if podium stopped it, or if it ended while
     no podium was there; whatever ends one that podium watches is the node's own failure.
     """
-    folder = process.folder
+    directory = process.directory
     if code is None:
-        was_stopped = (folder / processes.INTERRUPTED).exists()
+        was_stopped = (directory / processes.INTERRUPTED).exists()
         if was_stopped or not process.was_alive:
             return Observation(
                 node,
@@ -47,20 +47,20 @@ def ended(
                 own=was_stopped,
             )
         code = _KILLED
-    output, size, problem = _written(folder)
+    output, size, problem = _written(directory)
     seen = Observation(
         node,
         execution,
         AttemptPhase.SUCCEEDED,
         attempt=process.attempt,
-        at=process.ended_at or changed_at(folder / "process"),
+        at=process.ended_at or changed_at(directory / "process"),
         output=output,
         output_limit=OUTPUT_LIMIT,
     )
     if code != 0:
         code = 128 - code if code < 0 else code
         written = (output or b"").decode(errors="replace")
-        reason, message, details = failed_program(code, written, _last_words(folder, mask))
+        reason, message, details = failed_program(code, written, _last_words(directory, mask))
         return replace(
             seen,
             phase=AttemptPhase.FAILED,
@@ -94,11 +94,11 @@ def changed_at(path: Path) -> float | None:
         return None
 
 
-def _written(folder: Path) -> tuple[bytes | None, int, str]:
+def _written(directory: Path) -> tuple[bytes | None, int, str]:
     """Return the beginning of a program's output (None: it wrote none), its size, what is wrong."""
-    path = folder / "output.json"
-    if (folder / "container").exists():
-        path = folder / "container/output.json"
+    path = directory / "output.json"
+    if (directory / "container").exists():
+        path = directory / "container/output.json"
     try:
         return *read_regular(path, OUTPUT_LIMIT), ""
     except FileNotFoundError:
@@ -109,9 +109,9 @@ def _written(folder: Path) -> tuple[bytes | None, int, str]:
         return None, 0, f"$PODIUM_OUTPUT: {error.strerror}"
 
 
-def _last_words(folder: Path, mask: Callable[[], Mask]) -> str:
+def _last_words(directory: Path, mask: Callable[[], Mask]) -> str:
     """Return the end of what a program printed, without the values of secrets."""
     try:
-        return mask().hide(read_end(folder / "log", _LOG_END)).decode(errors="replace")
+        return mask().hide(read_end(directory / "log", _LOG_END)).decode(errors="replace")
     except OSError:
         return ""

@@ -17,18 +17,18 @@ SINGLE = "single"
 """The shape of an execution without the file, as all of podium 0.1.0 are."""
 
 
-def exit_code(folder: Path) -> int | None:
+def exit_code(directory: Path) -> int | None:
     """Return the recorded exit code, None if there is none."""
     try:
-        return int(_lines(folder)[1])
+        return int(_lines(directory)[1])
     except (OSError, ValueError, IndexError):
         return None
 
 
-def alive(folder: Path) -> bool:
+def alive(directory: Path) -> bool:
     """Return whether anything of an execution's program runs."""
     try:
-        lock = os.open(folder / "process", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        lock = os.open(directory / "process", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -40,24 +40,24 @@ def alive(folder: Path) -> bool:
     return False
 
 
-def recorded(folder: Path) -> tuple[int, int, int] | None:
+def recorded(directory: Path) -> tuple[int, int, int] | None:
     """Return pid, restart and supervisor of an execution's program, None if it never was."""
     try:
-        pid, restart, *more = map(int, _lines(folder)[0].split())
+        pid, restart, *more = map(int, _lines(directory)[0].split())
     except (OSError, ValueError):
         return None
     return pid, restart, more[0] if more else 0
 
 
-def stored_shape(folder: Path) -> str:
+def stored_shape(directory: Path) -> str:
     """Return the shape that an execution was started with; empty: it cannot be read."""
     try:
-        return read_regular(folder / SHAPE_FILE, 100)[0].decode(errors="replace")
+        return read_regular(directory / SHAPE_FILE, 100)[0].decode(errors="replace")
     except FileNotFoundError:
         return SINGLE
     except OSError:
         return ""
 
 
-def _lines(folder: Path) -> list[str]:
-    return read_regular(folder / "process", 200)[0].decode(errors="replace").split("\n")
+def _lines(directory: Path) -> list[str]:
+    return read_regular(directory / "process", 200)[0].decode(errors="replace").split("\n")

@@ -30,7 +30,7 @@ INTERRUPTED = "interrupted"
 class Process:
     """A program that was started, by this podium or by one before it."""
 
-    folder: Path
+    directory: Path
     pid: int = 0
     """The program; 0: it was never started, or not by this podium's knowledge."""
     restart: int = 0
@@ -55,7 +55,7 @@ class Process:
     @property
     def attempt(self) -> str:
         """Return what tells this start from every other one of the run."""
-        return f"{self.folder.name}/{self.restart}/{self.pid}"
+        return f"{self.directory.name}/{self.restart}/{self.pid}"
 
     async def is_begun(self) -> bool:
         """Wait for its start; False: it could not be started."""
@@ -72,9 +72,9 @@ class Process:
         """
         code = await asyncio.shield(self.end) if self.end is not None else None
         if code is None:
-            while alive(self.folder):  # noqa: ASYNC110 - its starter is gone and tells nothing
+            while alive(self.directory):  # noqa: ASYNC110 - its starter is gone and tells nothing
                 await asyncio.sleep(POLL_SECONDS)
-            code = exit_code(self.folder)
+            code = exit_code(self.directory)
         if code is None or not self.supervisor:
             while self._signal_marked(signal.SIGKILL):  # noqa: ASYNC110 - nor does the kernel
                 await asyncio.sleep(0.05)
@@ -107,9 +107,9 @@ class Process:
         """Ask the supervisor to end the tree; where there is none, send the signal."""
         if self.end is not None and self.end.done() and self.end.result() is not None:
             return
-        if self.supervisor and alive(self.folder):
+        if self.supervisor and alive(self.directory):
             with contextlib.suppress(OSError):  # no space for a file, or no supervisor any more
-                (self.folder / file).touch()
+                (self.directory / file).touch()
                 os.kill(self.supervisor, signal.SIGUSR1)
                 os.kill(self.supervisor, signal.SIGCONT)
                 return
@@ -130,19 +130,19 @@ class Process:
 
     def _marked(self) -> list[int]:
         """Return what carries the execution's mark, or is of its session."""
-        mark = os.fsencode(f"PODIUM_OUTPUT={self.folder}/output.json\0")
+        mark = os.fsencode(f"PODIUM_OUTPUT={self.directory}/output.json\0")
         return marked(mark, self.pid if self.was_alive else 0)
 
 
-async def find(folder: Path) -> Process | None:
+async def find(directory: Path) -> Process | None:
     """Return the program of an execution that an earlier podium started, None if it never was."""
     while True:
-        runs = alive(folder)
-        found = recorded(folder)
+        runs = alive(directory)
+        found = recorded(directory)
         if found is not None:
             pid, restart, supervisor = found
-            shape = stored_shape(folder)
-            return Process(folder, pid, restart, shape, supervisor, was_alive=runs)
+            shape = stored_shape(directory)
+            return Process(directory, pid, restart, shape, supervisor, was_alive=runs)
         if not runs:
             return None
         await asyncio.sleep(0.01)  # it has just been started

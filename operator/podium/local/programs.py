@@ -40,14 +40,19 @@ class Programs:
         self._starting = asyncio.Lock()
 
     def start(
-        self, folder: Path, argv: Sequence[str], env: Mapping[str, str], cwd: Path, restart: int = 0
+        self,
+        directory: Path,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        restart: int = 0,
     ) -> Process:
         """Have a program started; the first argument is its path. `ready` comes first.
 
         Raises `ValueError` if a string has a null byte. If it cannot be started, runs already, or
         was started before, `begun` of the process says so, with an `OSError`.
         """
-        process = Process(folder, restart=restart)
+        process = Process(directory, restart=restart)
         self.start_process(process, argv, env, cwd)
         return process
 
@@ -56,9 +61,9 @@ class Programs:
     ) -> None:
         """Have the program of a process started that was made before. Raises as `start` does."""
         assert self._answers is not None  # noqa: S101 - for the type checker
-        key, folder = process.folder.name, process.folder
+        key, directory = process.directory.name, process.directory
         variables = [f"{name}={value}" for name, value in env.items()]
-        words = [key, str(folder), str(process.restart), str(cwd), str(len(argv)), *argv]
+        words = [key, str(directory), str(process.restart), str(cwd), str(len(argv)), *argv]
         request = os.fsencode("\0".join([*words, *variables]))
         if request.count(b"\0") != len(words) + len(variables) - 1:
             raise ValueError("an argument or a variable has a null byte")
@@ -104,7 +109,7 @@ class Programs:
 
     def at_work(self) -> set[int]:
         """Return the starter and the supervisors of what runs."""
-        found = {each.supervisor for each in self._started if alive(each.folder)}
+        found = {each.supervisor for each in self._started if alive(each.directory)}
         return found | ({self._starter.pid} if self._starter is not None else set())
 
     @property
@@ -157,7 +162,7 @@ class _Asked:
     def refuse(self, error: OSError) -> None:
         """Note that it cannot be started; or was, by a starter that could not say so any more."""
         if self.repeats and error.errno in (errno.EEXIST, errno.EAGAIN):
-            found = recorded(self.process.folder)
+            found = recorded(self.process.directory)
             self.begin(*((found[0], found[2]) if found is not None else (0, 0)))
             _settle(self.process, None)
         elif self.process.begun is not None and not self.process.begun.done():
@@ -179,7 +184,7 @@ class _Answers(asyncio.Protocol):
     def ask(self, asked: _Asked) -> None:
         """Ask for a start."""
         assert self._transport is not None  # noqa: S101 - for the type checker
-        self._asked[asked.process.folder.name] = asked
+        self._asked[asked.process.directory.name] = asked
         self._transport.write(asked.request)
 
     def close(self) -> None:

@@ -6,27 +6,27 @@ from contextlib import suppress
 from pathlib import Path
 
 from podium.local.processes import alive
-from podium.local.store import BusyError, RunFolder, StoreError
+from podium.local.store import BusyError, RunDirectory, StoreError
 
 __all__ = ["remove_run"]
 
 
-def remove_run(folder: RunFolder) -> None:
+def remove_run(directory: RunDirectory) -> None:
     """Remove a run, also one that cannot be read.
 
     Raises `BusyError` if a podium or a program of the run works in it, else `StoreError`.
     """
-    with folder.locked():
-        running = [each for each in folder.executions() if alive(folder.execution(each))]
+    with directory.locked():
+        running = [each for each in directory.executions() if alive(directory.execution(each))]
         if running:
             raise BusyError(
-                f"programs of the run {folder.name!r} still run ({', '.join(running[:5])}):"
-                f" podium resume {folder.name} tracks them again, podium cancel {folder.name} ends"
-                " them"
+                f"programs of the run {directory.name!r} still run ({', '.join(running[:5])}):"
+                f" podium resume {directory.name} tracks them again, podium cancel"
+                f" {directory.name} ends them"
             )
-        gone = folder.path.with_name(f".deleted-{folder.name[:200]}-{os.getpid()}")
+        gone = directory.path.with_name(f".deleted-{directory.name[:200]}-{os.getpid()}")
         try:
-            folder.path.rename(gone)  # a run is there whole, or not at all
+            directory.path.rename(gone)  # a run is there whole, or not at all
             _remove(gone)
         except OSError as error:
             path = error.filename or gone

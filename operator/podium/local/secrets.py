@@ -109,13 +109,13 @@ def secret_variables(spec: WorkflowSpec) -> list[EnvVar]:
     return [each for each in found if each.value_from and each.value_from.secret_key_ref]
 
 
-def running_values(folder: Path, names: Iterable[str]) -> list[str]:
+def running_values(directory: Path, names: Iterable[str]) -> list[str]:
     """Return what these variables hold in the program of an execution, if it runs.
 
     The program was perhaps started by a podium that had another environment. Linux only.
     """
     with suppress(OSError, ValueError, IndexError):
-        pid = int((folder / "process").read_bytes()[:100].split()[0])
+        pid = int((directory / "process").read_bytes()[:100].split()[0])
         held = dict(
             variable.partition(b"=")[::2]
             for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

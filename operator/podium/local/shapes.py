@@ -104,7 +104,7 @@ def interpret(
     return shape.interpret(node, execution, process, code, mask)
 
 
-def store_shape(folder: Path, shape: str) -> None:
+def store_shape(directory: Path, shape: str) -> None:
     """Store the shape of an execution before it starts; most are single, and need no file."""
     if shape != JobShape.SINGLE:
-        write_private(folder / SHAPE_FILE, shape.encode())
+        write_private(directory / SHAPE_FILE, shape.encode())

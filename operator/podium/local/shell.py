@@ -23,7 +23,7 @@ from podium.engine import (
 from podium.local.commands import Commands
 from podium.local.executions import Executions
 from podium.local.outcomes import OUTPUT_LIMIT
-from podium.local.store import RunFolder, RunRecord
+from podium.local.store import RunDirectory, RunRecord
 
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
 
@@ -40,7 +40,7 @@ class LocalRun:
 
     def __init__(
         self,
-        folder: RunFolder,
+        directory: RunDirectory,
         record: RunRecord,
         plan: Plan,
         status: WorkflowRunStatus,
@@ -49,10 +49,10 @@ class LocalRun:
         passed: Mapping[str, str] | None = None,
         watch: Callable[[list[Emit], Changes], None] = lambda _events, _changes: None,
     ) -> None:
-        self.folder = folder
+        self.directory = directory
         self.record = record
         self.plan = plan
-        self._commands = Commands(folder, record, secrets or {}, passed or {})
+        self._commands = Commands(directory, record, secrets or {}, passed or {})
         self.watch = watch
         info = RunInfo(
             name=record.name,
@@ -61,14 +61,14 @@ class LocalRun:
             fail_fast=record.spec.fail_fast,
             recorded=record.spec.recorded_answers is not None,
         )
-        _leave_out_gap(status, folder.last_beat)
+        _leave_out_gap(status, directory.last_beat)
         self.engine = Engine(plan, info, initial_context(plan, record.spec), status)
         self._control = Control()
         self._requests: list[Request] = []
         self._interrupted = False
         self._seen: asyncio.Queue[Observation | BaseException | None] = asyncio.Queue()
         """None: look at what is asked. An exception: the run cannot go on."""
-        self.executions = Executions(folder, self._commands, self.engine, self._seen.put_nowait)
+        self.executions = Executions(directory, self._commands, self.engine, self._seen.put_nowait)
 
     @property
     def secrets(self) -> Mapping[str, Mapping[str, str]]:
@@ -121,11 +121,11 @@ class LocalRun:
         finally:
             beating.cancel()
             await self.executions.close()
-            self.folder.beat()
+            self.directory.beat()
 
     async def _beat(self) -> None:
         while True:
-            self.folder.beat()
+            self.directory.beat()
             await asyncio.sleep(_BEAT_SECONDS)
 
     async def _turn(self, seen: list[Observation]) -> float | None:
@@ -154,7 +154,7 @@ class LocalRun:
                 break
         changes = self.engine.take_changes()
         if changes:
-            self.folder.save(self.status, changes, self._migrated())
+            self.directory.save(self.status, changes, self._migrated())
         if changes or events:
             self.watch(events, changes)
         return wake

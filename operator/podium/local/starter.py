@@ -93,7 +93,7 @@ class Starter:
 
     def _dispatch(self, request: bytes) -> None:
         """Give a request to an idle supervisor, to a new one if there is none."""
-        key, folder, restart, _ = request[4:].split(b"\0", 3)
+        key, directory, restart, _ = request[4:].split(b"\0", 3)
         if os.getppid() != self._podium:
             self._outgoing += b"refused %s 0 podium is gone\n" % key
             return
@@ -103,7 +103,7 @@ class Starter:
             self._outgoing += refusal(key, error, "fork")
             return
         supervised = self._supervisors[pid]
-        supervised.key, supervised.folder, supervised.restart = key, folder, restart
+        supervised.key, supervised.directory, supervised.restart = key, directory, restart
         supervised.pid = b""
         self._busy[key] = pid
 
@@ -182,7 +182,7 @@ class Starter:
         """End what a killed supervisor left behind, and record that it was killed."""
         lock = None
         with contextlib.suppress(OSError):
-            lock = os.open(supervised.folder + b"/process", os.O_RDWR | OPEN_FLAGS)
+            lock = os.open(supervised.directory + b"/process", os.O_RDWR | OPEN_FLAGS)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         deadline = time.monotonic() + self._grace
         while time.monotonic() < deadline:
@@ -191,12 +191,12 @@ class Starter:
                 break
             time.sleep(0.002)
         with contextlib.suppress(OSError):
-            log = os.open(supervised.folder + b"/log", os.O_WRONLY | os.O_APPEND | OPEN_FLAGS)
+            log = os.open(supervised.directory + b"/log", os.O_WRONLY | os.O_APPEND | OPEN_FLAGS)
             os.write(log, b"podium: the process that supervises this node was killed\n")
             os.close(log)
         if lock is not None:
             with contextlib.suppress(OSError):
-                if not os.path.exists(supervised.folder + b"/interrupted"):  # noqa: PTH110
+                if not os.path.exists(supervised.directory + b"/interrupted"):  # noqa: PTH110
                     first = b"%s %s 0\n" % (supervised.pid or b"0", supervised.restart)
                     os.ftruncate(lock, 0)
                     os.pwrite(lock, b"%s%d\n" % (first, KILLED), 0)
@@ -227,11 +227,11 @@ class Starter:
 class Supervised:
     """A supervisor as the starter knows it."""
 
-    __slots__ = ("folder", "key", "pid", "requests", "restart")
+    __slots__ = ("directory", "key", "pid", "requests", "restart")
 
     def __init__(self, requests: int) -> None:
         self.requests = requests
-        self.key = self.folder = self.restart = self.pid = b""
+        self.key = self.directory = self.restart = self.pid = b""
         """Of what it is busy with; an empty key: it is idle."""
 
 

@@ -40,7 +40,7 @@ __all__ = [
     "STATE_DIR_NAME",
     "STATE_DIR_VARIABLE",
     "BusyError",
-    "RunFolder",
+    "RunDirectory",
     "RunRecord",
     "StoreError",
     "find_state_dir",
@@ -56,7 +56,7 @@ class BusyError(StoreError):
     """Another podium works on the run."""
 
 
-class RunFolder:
+class RunDirectory:
     """One run's directory."""
 
     def __init__(self, state_dir: Path, name: str) -> None:
@@ -96,7 +96,7 @@ class RunFolder:
     def create(self, record: RunRecord, status: WorkflowRunStatus) -> None:
         """Begin a run. Raises `StoreError` if there is one of this name."""
         runs = self.path.parent
-        new = RunFolder(runs.parent, f".new-{record.uid}")  # not the name of a run
+        new = RunDirectory(runs.parent, f".new-{record.uid}")  # not the name of a run
         try:
             make_state_dir(runs.parent)
             runs.mkdir(mode=0o700, exist_ok=True)

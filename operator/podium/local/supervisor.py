@@ -60,16 +60,16 @@ class Supervisor:
         return data[4:].split(b"\0")
 
     def _run(self, request: list[bytes]) -> None:
-        key, folder, restart, cwd, number, *rest = request
+        key, directory, restart, cwd, number, *rest = request
         argv, variables = rest[: int(number)], rest[int(number) :]
         lock = None
         try:
-            lock = _lock(folder + b"/process", restart)
+            lock = _lock(directory + b"/process", restart)
             for name in (b"/interrupted", b"/stop", b"/kill"):
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(folder + name)  # noqa: PTH108 - pathlib is slow to load
+                    os.unlink(directory + name)  # noqa: PTH108 - pathlib is slow to load
             os.chdir(cwd)
-            pid = _spawn(argv, variables, folder + b"/log")
+            pid = _spawn(argv, variables, directory + b"/log")
         except OSError as error:
             if lock is not None:
                 os.close(lock)
@@ -78,18 +78,18 @@ class Supervisor:
         with contextlib.suppress(OSError):  # a full disk: the answers still tell
             os.write(lock, b"%d %s %d\n" % (pid, restart, os.getpid()))
         self._answer(b"started %s %d %d %f\n" % (key, pid, os.getpid(), time.time()))
-        status, ended_at, was_stopped = self._watch(pid, folder)
+        status, ended_at, was_stopped = self._watch(pid, directory)
         code = os.waitstatus_to_exitcode(status)
         if code < 0:
             code = 128 - code
         with contextlib.suppress(OSError):
-            # What podium ended because it was told to end itself is to run again.
-            if not (was_stopped and os.path.exists(folder + b"/interrupted")):  # noqa: PTH110
+            # What podium ended because podium was asked to end is to run again.
+            if not (was_stopped and os.path.exists(directory + b"/interrupted")):  # noqa: PTH110
                 os.write(lock, b"%d\n" % code)
         os.close(lock)
         self._answer(b"ended %s %d %f\n" % (key, code, ended_at))
 
-    def _watch(self, pid: int, folder: bytes) -> tuple[int, float, bool]:
+    def _watch(self, pid: int, directory: bytes) -> tuple[int, float, bool]:
         """Wait until nothing of a program runs any more.
 
         Returns its wait status, when it ended, and whether it was asked to.
@@ -111,11 +111,11 @@ class Supervisor:
                         break
             if ended is not None and not has_children and not self._has_group(pid):
                 return ended
-            if kill_at is None and os.path.exists(folder + b"/stop"):  # noqa: PTH110
+            if kill_at is None and os.path.exists(directory + b"/stop"):  # noqa: PTH110
                 stopping, kill_at = True, time.monotonic() + self._grace
                 self._signal(pid, signal.SIGTERM)
                 self._signal(pid, signal.SIGCONT)
-            if stopping and os.path.exists(folder + b"/kill"):  # noqa: PTH110
+            if stopping and os.path.exists(directory + b"/kill"):  # noqa: PTH110
                 kill_at = 0.0
             if ended is not None and not stopping:
                 kill_at = 0.0  # what runs in the background ends with its program

@@ -1,4 +1,4 @@
-"""`python -m podium.runner persona`: one node's work, told by its environment.
+"""`python -m podium.runner persona`: one node's work, as its environment says.
 
 PODIUM_CONFIG is the node's config (JSON), PODIUM_RECORDED the file of recorded answers; input,
 output and artifacts are where every node has them.

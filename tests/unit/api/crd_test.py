@@ -35,26 +35,26 @@ def test_the_files_are_what_the_models_say(capsys):
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """Have the files in a folder of their own."""
+    """Have the files in a directory of their own."""
     monkeypatch.setattr(crd, "__file__", str(tmp_path / "operator/podium/api/crd.py"))
     assert crd.main(["write"]) == 0
     assert crd.main(["check"]) == 0
     return tmp_path
 
 
-@pytest.mark.parametrize("folder", ["crds", "charts/podium/templates/crds"])
-def test_a_file_that_drifts_is_told(tree, folder, capsys):
-    file = tree / folder / "podium.dev_workflows.yaml"
+@pytest.mark.parametrize("directory", ["crds", "charts/podium/templates/crds"])
+def test_a_file_that_drifts_is_reported(tree, directory, capsys):
+    file = tree / directory / "podium.dev_workflows.yaml"
     file.write_text(file.read_text().replace("maxLength: 63", "maxLength: 64", 1))
     assert crd.main(["check"]) == 1
-    said = f"{folder}/podium.dev_workflows.yaml is not what the models say: run `make crds`\n"
+    said = f"{directory}/podium.dev_workflows.yaml is not what the models say: run `make crds`\n"
     assert capsys.readouterr().err == said
     file.unlink()
     assert crd.main(["check"]) == 1
     assert crd.main(["write"]) == crd.main(["check"]) == 0
 
 
-def test_a_file_of_no_model_is_told_and_removed(tree, capsys):
+def test_a_file_of_no_model_is_reported_and_removed(tree, capsys):
     stray = tree / "crds" / "old.yaml"
     stray.write_text("")
     assert crd.main(["check"]) == 1
@@ -187,7 +187,7 @@ def test_kubectl_knows_what_to_show(kind, short, columns):
             part = part["properties"][name]
 
 
-def test_defaults_are_told_in_words():
+def test_defaults_are_reported_in_words():
     node = schema("Workflow")["properties"]["spec"]["properties"]["nodes"]["items"]["properties"]
     assert node["triggerRule"]["description"].endswith("Default: NoneFailedMinOneSuccess.")
     attempts = node["retryPolicy"]["properties"]["backoffFactor"]

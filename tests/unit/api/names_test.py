@@ -99,7 +99,7 @@ def test_a_label_is_a_hash_elsewhere(value):
         ("a٣", False, False),
     ],
 )
-def test_ids_and_names_are_told_apart(text, is_id, is_name):
+def test_ids_and_names_are_reported_apart(text, is_id, is_name):
     assert names.is_id(text) is is_id
     assert names.is_object_name(text) is is_name
 

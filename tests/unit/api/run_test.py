@@ -95,7 +95,7 @@ def test_what_is_left_out_has_its_default():
         ),
     ],
 )
-def test_what_cannot_be_asked_is_told(spec, line):
+def test_what_cannot_be_asked_is_reported(spec, line):
     assert said(spec) == [line]
 
 

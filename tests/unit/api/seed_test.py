@@ -158,7 +158,7 @@ def test_problems_of_the_graph_find_their_place_too():
         ),
     ],
 )
-def test_what_is_wrong_is_told_once(body, lines):
+def test_what_is_wrong_is_reported_once(body, lines):
     assert said(f"workflow: {body}\n") == [f"f.yaml:1: {line}" for line in lines]
 
 
@@ -170,7 +170,7 @@ def test_the_name_is_made_of_the_id(identifier, name):
     assert (workflow.metadata.name, workflow.spec.id) == (name, identifier)
 
 
-def test_an_id_that_is_none_is_told_by_its_place():
+def test_an_id_that_is_none_is_reported_by_its_place():
     (line,) = said("workflow: {id: 'a b!', nodes: [{id: a}]}\n")
     assert line.startswith("f.yaml:1: workflow.id: 'a b!' is not a workflow id: ")
     assert line.endswith("such as a_b")

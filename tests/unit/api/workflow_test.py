@@ -128,7 +128,7 @@ def test_each_limit_has_its_message(spec, line):
         ({"forEach": "x"}, 'forEach: unknown field "forEach": it comes in a later version'),
     ],
 )
-def test_a_field_out_of_its_range_is_told(fields, line):
+def test_a_field_out_of_its_range_is_reported(fields, line):
     assert of_node(**fields) == [line]
 
 
@@ -265,7 +265,7 @@ def test_variables_have_one_value(variable, line):
     assert told.startswith(line)
 
 
-def test_a_second_variable_of_one_name_is_told():
+def test_a_second_variable_of_one_name_is_reported():
     assert of_pod(env=[{"name": "A", "value": ""}, {"name": "A", "value": "x"}]) == [
         "env[1].name: duplicate variable 'A': entry 0 of the list sets it already"
     ]
@@ -394,5 +394,5 @@ def test_defaults_are_checked_as_nodes_are():
         ("", False),
     ],
 )
-def test_reserved_keys_are_told_by_their_domain(key, reserved):
+def test_reserved_keys_are_reported_by_their_domain(key, reserved):
     assert is_reserved_key(key) is reserved

@@ -13,13 +13,13 @@ from click.testing import CliRunner
 
 from podium.cli import _COMMANDS, completion, completion_spec, main
 from tests.unit.cli.main_test import PODIUM, loaded
-from tests.unit.cli.support import ENV, Folder, script
+from tests.unit.cli.support import ENV, Directory, script
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     """A directory with two runs."""
-    there = Folder(tmp_path_factory.mktemp("completion"))
+    there = Directory(tmp_path_factory.mktemp("completion"))
     (there.path / ".podium" / "runs").mkdir(parents=True)  # the nearest one, whatever is above
     file = there.workflow(
         script("fetch", "exit 0"), script("load", "exit 0", "fetch"), name="nightly"
@@ -35,7 +35,7 @@ def proposed(here, *words, shell="bash", **env):
     asked = {"_PODIUM_COMPLETE": f"{shell}_complete", "COMP_WORDS": "\n".join(["podium", *words])}
     done = subprocess.run(
         [PODIUM],
-        cwd=here.path if isinstance(here, Folder) else here,
+        cwd=here.path if isinstance(here, Directory) else here,
         env={**ENV, **asked, "COMP_CWORD": str(len(words)), **env},
         capture_output=True,
         text=True,
@@ -154,7 +154,7 @@ def test_the_list_is_what_the_verbs_say(capsys):
     assert completion_spec.run([]) == 2
 
 
-def test_a_list_that_drifts_is_told(tmp_path, monkeypatch, capsys):
+def test_a_list_that_drifts_is_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(completion_spec, "__file__", str(tmp_path / "operator/podium/cli/x.py"))
     monkeypatch.setattr(completion, "SPEC", tmp_path / "operator/podium/cli/completion.json")
     assert completion_spec.run(["write"]) == completion_spec.run(["check"]) == 0

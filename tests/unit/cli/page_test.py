@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from podium.cli import _COMMANDS
-from tests.unit.cli.support import Folder
+from tests.unit.cli.support import Directory
 
 PAGE = (Path(__file__).parents[3] / "docs/cli.md").read_text()
 EXAMPLES = [
@@ -16,7 +16,7 @@ EXAMPLES = [
 
 
 def test_the_examples_run_in_their_order(tmp_path):
-    here = Folder(tmp_path)
+    here = Directory(tmp_path)
     here.write("flaky.yaml", re.search(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1])
     for example in EXAMPLES:
         expected = re.search(r"# exits (\d+)$", example)

@@ -34,7 +34,7 @@ def test_the_files_are_what_the_models_say(capsys):
     assert schemas.main(["check"]) == 0, capsys.readouterr().err
 
 
-def test_a_file_that_drifts_is_told(tmp_path, monkeypatch, capsys):
+def test_a_file_that_drifts_is_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(schemas, "__file__", str(tmp_path / "operator/podium/cli/schemas.py"))
     assert schemas.main(["write"]) == schemas.main(["check"]) == 0
     file = tmp_path / "docs/schema/workflow.json"

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from podium.local.store import RunFolder
+from podium.local.store import RunDirectory
 from tests.unit.cli.main_test import PODIUM
 
 WORKFLOW = """
@@ -45,12 +45,12 @@ def test_a_run_whose_streams_are_gone_ends_well_and_without_a_traceback(tmp_path
     )
     assert done.returncode == 0
     assert "Traceback" not in done.stdout + done.stderr
-    folder = RunFolder(tmp_path / "s", "r")
-    _, status = folder.load()
+    directory = RunDirectory(tmp_path / "s", "r")
+    _, status = directory.load()
     assert status.phase.value == "Succeeded"
-    log = (folder.execution("a-1") / "log").read_text()
+    log = (directory.execution("a-1") / "log").read_text()
     assert log.startswith("out\nerr\n")
-    for line in (folder.path / "log.jsonl").read_text().split("\n"):
+    for line in (directory.path / "log.jsonl").read_text().split("\n"):
         assert line == "" or line.startswith("{")
 
 

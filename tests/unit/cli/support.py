@@ -20,7 +20,7 @@ ENV = {
 }
 
 
-class Folder:
+class Directory:
     """A directory in which a user works with podium."""
 
     def __init__(self, path):

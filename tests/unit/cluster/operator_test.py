@@ -75,7 +75,7 @@ async def test_a_crowd_of_events_does_not_keep_a_new_run_from_beginning(operator
     assert "run-1" in (await order(operator))[:20]
 
 
-async def test_nothing_is_kept_of_a_run_whose_deletion_nobody_saw(operator):
+async def test_nothing_is_kept_of_a_run_whose_deletion_the_watch_missed(operator):
     operator.ingest.run_event("ADDED", run(1))
     operator.ingest.run_gone(operator.cache.runs["team", "run-1"])
     assert operator.cache.runs == {}

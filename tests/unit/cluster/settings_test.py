@@ -6,8 +6,8 @@ from podium.api.problems import InvalidError
 from podium.cluster.settings import Settings, load_settings
 
 
-def load(folder, text):
-    path = folder / "operator.yaml"
+def load(directory, text):
+    path = directory / "operator.yaml"
     path.write_text(text)
     return load_settings(path)
 

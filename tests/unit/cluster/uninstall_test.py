@@ -169,7 +169,7 @@ async def test_the_operator_is_stopped_before_anything_else(clock):
     assert clock.now == 1001.5
 
 
-async def test_an_operator_that_does_not_end_is_not_waited_for_for_ever(clock, caplog):
+async def test_an_operator_that_does_not_end_is_not_waited_for_without_end(clock, caplog):
     server = Server()
     server.looks_until_gone = 10**9
     await stop_operator(server, "podium", "operator")

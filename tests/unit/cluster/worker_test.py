@@ -78,7 +78,7 @@ async def test_what_failed_comes_again_later_and_later(world, error, waits, told
     assert world.counted("error") == 5
 
 
-async def test_a_terminal_error_is_told_without_a_next_time(world):
+async def test_a_terminal_error_is_reported_without_a_next_time(world):
     await world.work(TerminalError("never"))
     assert world.reconciler.told == [("x", "never", None)]
 

@@ -127,7 +127,7 @@ def test_a_graph_is_built_by_hand_too():
         (["ac", "cb", "bd", "dc"], "b → d → c → b"),
     ],
 )
-def test_a_cycle_is_told_as_the_way_round(edges, way):
+def test_a_cycle_is_reported_as_the_way_round(edges, way):
     graph = dag(*map(node, "abcd"), edges=[edge(*pair) for pair in edges])
     found = [line for line in said(graph) if "isolated" not in line]
     start = "abcd".index(way[0])
@@ -143,7 +143,7 @@ def test_each_knot_tells_one_cycle():
     assert graph.cycles() == [["a", "b"], ["d", "e"]]
 
 
-def test_a_long_cycle_is_told_in_short():
+def test_a_long_cycle_is_reported_in_short():
     size = 1000
     graph = dag(*(node(f"n{i}", f"n{(i - 1) % size}") for i in range(size)))
     text = only(graph)
@@ -160,7 +160,7 @@ def test_a_long_cycle_is_told_in_short():
         (dag(node("a"), edges=[edge("a", "a")]), "spec.edges[0]"),
     ],
 )
-def test_a_node_that_depends_on_itself_is_told_once(graph, path):
+def test_a_node_that_depends_on_itself_is_reported_once(graph, path):
     assert only(graph) == f"{path}: node 'a' depends on itself: remove this edge"
 
 
@@ -183,7 +183,7 @@ def test_a_graph_without_edges_has_no_isolated_nodes():
 
 
 @pytest.mark.parametrize("name", ["1a", "-a", "a b", "a.b", "é", "a\n", "a\x1b[31m"])
-def test_a_bad_id_is_told_with_the_pattern(name):
+def test_a_bad_id_is_reported_with_the_pattern(name):
     graph = dag(node(name))
     assert only(graph) == (
         f"spec.nodes[0].id: {name!r} is not a node id: use ^[A-Za-z_][A-Za-z0-9_-]{{0,62}}$, that is"
@@ -196,7 +196,7 @@ def test_an_id_of_the_seed_is_fine(name):
     assert said(dag(node(name))) == []
 
 
-def test_a_second_node_of_one_id_is_told_and_nothing_that_follows_from_it():
+def test_a_second_node_of_one_id_is_reported_and_nothing_that_follows_from_it():
     graph = dag(node("a"), node("b", "a"), node("a", "b"), node("b", "a"))
     assert said(graph) == [
         (
@@ -210,7 +210,7 @@ def test_a_second_node_of_one_id_is_told_and_nothing_that_follows_from_it():
     ]
 
 
-def test_unknown_nodes_before_a_second_node_of_one_id_are_told_too():
+def test_unknown_nodes_before_a_second_node_of_one_id_are_reported_too():
     graph = dag(node("a"), node("a", "nowhere"))
     assert [line.split(": ")[0] for line in said(graph)] == [
         "spec.nodes[1].id",
@@ -218,7 +218,7 @@ def test_unknown_nodes_before_a_second_node_of_one_id_are_told_too():
     ]
 
 
-def test_unknown_nodes_of_edges_are_told_with_the_near_name():
+def test_unknown_nodes_of_edges_are_reported_with_the_near_name():
     graph = dag(
         node("design"),
         node("build", "desing"),
@@ -232,7 +232,7 @@ def test_unknown_nodes_of_edges_are_told_with_the_near_name():
     ]
 
 
-def test_thousands_of_unknown_names_are_told_without_a_hint_for_each():
+def test_thousands_of_unknown_names_are_reported_without_a_hint_for_each():
     size = 1000
     graph = dag(*(node(f"node_{i}", f"nod_{i}") for i in range(size)))
     lines = said(graph)
@@ -249,7 +249,7 @@ def test_thousands_of_unknown_names_are_told_without_a_hint_for_each():
         (dag(node("a"), node("b"), edges=[edge("a", "b")] * 2), "spec.edges[1]"),
     ],
 )
-def test_a_second_edge_of_one_type_is_told(graph, path):
+def test_a_second_edge_of_one_type_is_reported(graph, path):
     assert only(graph) == (
         f"{path}: duplicate edge a → b (depends_on): it is already in edges or dependsOn;"
         " remove one"
@@ -358,7 +358,7 @@ def test_a_node_may_name_no_other_node(fields, path, name, message):
     assert only(graph) == f"spec.nodes[0].{path}: {message}"
 
 
-def test_an_unknown_node_to_include_is_told_with_the_near_name():
+def test_an_unknown_node_to_include_is_reported_with_the_near_name():
     graph = dag(node("design"), node("b", "design", inputContract={"include": ["desing"]}))
     assert only(graph) == (
         "spec.nodes[1].inputContract.include[0]: unknown node 'desing'; did you mean 'design'?"
@@ -384,7 +384,7 @@ CLOSED = {"type": "object", "properties": {"who": {}}, "additionalProperties": F
         ),
     ],
 )
-def test_a_name_that_closed_inputs_do_not_have_is_told(nodes, edges, path):
+def test_a_name_that_closed_inputs_do_not_have_is_reported(nodes, edges, path):
     assert only(dag(*nodes, edges=edges, inputs=CLOSED)) == (
         f"{path}: names 'whom', which is neither a node nor a key of inputs (closed); did you mean"
         " 'who'?"
@@ -406,7 +406,7 @@ def test_a_name_that_closed_inputs_do_not_have_is_told(nodes, edges, path):
         ),
     ],
 )
-def test_a_field_that_a_producer_does_not_declare_is_told(contract, severity, said_):
+def test_a_field_that_a_producer_does_not_declare_is_reported(contract, severity, said_):
     for fields, path in [
         ({"condition": "context.a.scor > 1"}, "condition"),
         ({"inputContract": {"requiredFields": ["a.scor"]}}, "inputContract.requiredFields[0]"),
@@ -467,7 +467,7 @@ def test_items_are_known_only_in_a_map():
     ]
 
 
-def test_a_hyphen_in_an_expression_is_told_as_what_it_is():
+def test_a_hyphen_in_an_expression_is_reported_as_what_it_is():
     graph = dag(node("my-node"), node("b", "my-node", condition="context.my-node.x"))
     assert "context['my-node']" in only(graph)
 
@@ -509,7 +509,7 @@ def test_a_mapped_name_meets_a_required_field():
         ),
     ],
 )
-def test_a_mapping_that_cannot_be_is_told(fields, path, message):
+def test_a_mapping_that_cannot_be_is_reported(fields, path, message):
     a = node("a", outputContract={"schema": CLOSED | {"properties": {"x": {}}}})
     assert only(dag(a, node("b"), edges=[edge("a", "b", **fields)])) == (
         f"spec.edges[0].dataMapping{path}: {message}"
@@ -527,7 +527,7 @@ def test_a_mapping_that_cannot_be_is_told(fields, path, message):
         ({"output": {"required": "x"}}, "spec.nodes[0].outputContract.schema.required"),
     ],
 )
-def test_what_is_no_schema_is_told(fields, path):
+def test_what_is_no_schema_is_reported(fields, path):
     contracts = {f"{name}Contract": {"schema": fields.get(name)} for name in ("input", "output")}
     graph = dag(node("a", **contracts), inputs=fields.get("inputs"))
     assert only(graph).startswith(f"{path}: not a valid JSON Schema: ")
@@ -627,7 +627,7 @@ def test_five_thousand_nodes_are_checked():
 # All in one go
 
 
-def test_everything_wrong_with_a_definition_is_told_in_one_go():
+def test_everything_wrong_with_a_definition_is_reported_in_one_go():
     graph = dag(
         node("a", "b", condition="context.b =="),
         node("b", "a", executor="none"),

@@ -65,7 +65,7 @@ def test_a_re_run_of_the_follower_waits_too():
     assert gone(run).launched == ["cleanup-1"]
 
 
-def test_a_lost_machine_does_not_hold_followers_for_ever():
+def test_a_lost_machine_does_not_hold_followers_without_end():
     run = timed_out(node("cleanup", "job", triggerRule="AllDone"))
     assert run.wakes == [run.now + HOLD_SECONDS]
     run.later(HOLD_SECONDS)

@@ -71,7 +71,7 @@ def test_an_event_when_it_goes_on_again():
     assert events(run.engine.step(run.now)) == [("RunResumed", "nodes are started again")]
 
 
-def test_a_long_wait_is_told_once():
+def test_a_long_wait_is_reported_once():
     run = Run(node("a")).step()
     seen = run.see("a-1", AttemptPhase.WAITING, reason="Unschedulable", message="0/3 nodes")
     run.step(seen)

@@ -107,7 +107,7 @@ def test_what_runs_a_script(config, command):
         (1, '{"podiumError', "", ("Error", "exit code 1", {})),
     ],
 )
-def test_failures_are_told_in_one_way(code, written, log, told):
+def test_failures_are_reported_in_one_way(code, written, log, told):
     assert failed_program(code, written, log) == told
 
 

@@ -583,7 +583,7 @@ def test_statuses_are_those_of_the_api():
     assert list(STATUSES) == [each.value for each in NodeStatus]
 
 
-def test_a_computed_index_is_told():
+def test_a_computed_index_is_reported():
     (first, second) = e.parse("nodes[context.x].status").references
     assert (first.path, first.computed) == (("nodes",), True)
     assert (second.path, second.computed) == (("context", "x"), False)

@@ -90,7 +90,7 @@ def test_a_node_without_a_slot_starts_although_all_are_taken():
     assert run.stands("t") == "Running Timer"
 
 
-def test_no_shell_is_told_to_stop_what_has_no_program():
+def test_no_shell_is_reported_to_stop_what_has_no_program():
     run = Run(timer("t", 5)).step()
     run.step(control=Control(cancel=True))
     assert run.stands("t") == "Cancelled RunCancelled"
@@ -190,13 +190,13 @@ def test_the_command_line_knows_it(tmp_path):
     ]
 
 
-def test_what_it_checks_is_told_with_its_place(tmp_path):
+def test_what_it_checks_is_reported_with_its_place(tmp_path):
     done = podium(tmp_path, "validate", "FILE", text=FILE.replace("seconds: 0.1", "message: a."))
     assert "config.seconds: is missing: write a number of seconds" in done.output
     assert "config.message" in done.output
 
 
-def test_a_type_that_nobody_registered_is_refused(tmp_path):
+def test_a_type_without_a_registration_is_refused(tmp_path):
     done = podium(tmp_path, "validate", "FILE", text=FILE.replace("timer", "tmier"))
     assert done.exit_code != 0
     assert "'tmier'" in done.output

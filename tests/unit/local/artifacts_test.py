@@ -45,7 +45,7 @@ async def test_a_change_by_one_node_is_seen_by_no_other(tmp_path, change):
     )
     await run.run()
     assert stands(run) == {"a": "Completed", "b": "Completed", "c": "Completed"}
-    seen = [(run.folder.execution(f"{n}-1") / "artifacts/seen").read_text() for n in "bc"]
+    seen = [(run.directory.execution(f"{n}-1") / "artifacts/seen").read_text() for n in "bc"]
     assert seen[0] == seen[1]
     assert seen[0].startswith("absolute d directory f inside / f g g f f g / 6")
 
@@ -86,8 +86,8 @@ async def test_what_a_node_handed_on_as_a_link_to_its_input_is_copied(tmp_path):
     )
     await run.run()
     assert stands(run)["c"] == "Completed"
-    assert (run.folder.execution("c-1") / "artifacts/seen").read_text() == "a\n"
-    assert (run.folder.execution("a-1") / "artifacts/f").read_text() == "a\n"
+    assert (run.directory.execution("c-1") / "artifacts/seen").read_text() == "a\n"
+    assert (run.directory.execution("a-1") / "artifacts/f").read_text() == "a\n"
 
 
 async def test_holes_stay_holes(tmp_path):
@@ -102,14 +102,14 @@ async def test_holes_stay_holes(tmp_path):
     )
     await run.run()
     assert stands(run)["b"] == "Completed"
-    assert (run.folder.execution("b-1") / "log").read_text() == "1099511627776\nx"
+    assert (run.directory.execution("b-1") / "log").read_text() == "1099511627776\nx"
 
 
 async def test_copies_are_gone_when_the_node_has_ended(tmp_path):
     run = begin(tmp_path, script("a", f"echo a >{OUT}/f"), script("b", f"cat {IN}/a/f", "a"))
     await run.run()
-    assert (run.folder.execution("b-1") / "artifacts-in/a").readlink() == (
-        run.folder.execution("a-1") / "artifacts"
+    assert (run.directory.execution("b-1") / "artifacts-in/a").readlink() == (
+        run.directory.execution("a-1") / "artifacts"
     )
 
 
@@ -141,14 +141,14 @@ async def test_a_run_may_end_while_artifacts_are_copied(tmp_path, monkeypatch, e
     await asyncio.sleep(0.1)
     go.set()
     await task
-    assert not (run.folder.execution("b-1") / "log").exists()
+    assert not (run.directory.execution("b-1") / "log").exists()
     if end == "cancel":
         assert stands(run)["b"] == "Cancelled RunCancelled"
         return
     other = again(run)
     await other.run()
     assert stands(other) == {"a": "Completed", "b": "Completed"}
-    assert (run.folder.execution("b-1") / "log").read_text() == "a\n"
+    assert (run.directory.execution("b-1") / "log").read_text() == "a\n"
 
 
 def test_a_copy_stops_when_it_is_asked_to(tmp_path):

@@ -47,13 +47,13 @@ sys.exit(subprocess.run(command + rest[1:], env=env).returncode)
 
 @pytest.fixture
 def docker(tmp_path, monkeypatch):
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "docker").write_text(DOCKER.format(python=sys.executable))
-    (folder / "docker").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    (directory / "docker").write_text(DOCKER.format(python=sys.executable))
+    (directory / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
     containers.container_tool.cache_clear()
-    yield folder
+    yield directory
     containers.container_tool.cache_clear()
 
 
@@ -85,7 +85,7 @@ async def test_input_comes_by_the_environment_and_output_by_a_file(tmp_path, doc
     await run.run()
     assert stands(run) == {"a": "Completed", "b": "Completed"}
     assert run.status.nodes["a"].output["globalContext"] == {"k": "v"}
-    assert (run.folder.execution("b-1") / "log").read_text() == "$(x)\n"
+    assert (run.directory.execution("b-1") / "log").read_text() == "$(x)\n"
     first, second = calls(docker, "run")
     assert first[first.index("--name") + 1] == child_name("r", "uid", "a-1")
     assert first[first.index("--entrypoint") :] == [
@@ -128,7 +128,7 @@ async def test_a_container_that_fails(tmp_path, docker):
 async def test_a_cancelled_container_is_removed_by_its_name(tmp_path, docker):
     run = begin(tmp_path, box("a", "touch $PODIUM_OUTPUT.started; sleep 60"))
     task = asyncio.create_task(run.run())
-    await until((run.folder.execution("a-1") / "container/output.json.started").exists)
+    await until((run.directory.execution("a-1") / "container/output.json.started").exists)
     run.control(cancel=True)
     await task
     assert stands(run) == {"a": "Cancelled RunCancelled"}

@@ -84,5 +84,5 @@ async def test_an_activated_virtual_environment_is_used(tmp_path, monkeypatch):
     named["config"]["interpreter"] = "python3"
     run = begin(tmp_path, named, script("b", "python3"), script("c", "#!/usr/bin/env python3\n"))
     await run.run()
-    logs = [(run.folder.execution(f"{node}-1") / "log").read_text() for node in "abc"]
+    logs = [(run.directory.execution(f"{node}-1") / "log").read_text() for node in "abc"]
     assert logs == ["venv\n"] * 3

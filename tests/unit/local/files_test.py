@@ -59,16 +59,16 @@ def test_beginning_and_end(tmp_path):
     assert read_end(tmp_path / "f", 40) == b"0123456789"
 
 
-FOLDER = "${PODIUM_OUTPUT%/*}"
+DIRECTORY = "${PODIUM_OUTPUT%/*}"
 
 
 @pytest.mark.parametrize("name", ["process", "log", "interrupted", "stop", "input.json", "script"])
 async def test_no_file_of_an_execution_makes_a_later_podium_wait(tmp_path, name):
-    text = f"rm -f {FOLDER}/{name}; mkfifo {FOLDER}/{name}; exit 3"
+    text = f"rm -f {DIRECTORY}/{name}; mkfifo {DIRECTORY}/{name}; exit 3"
     run = begin(tmp_path, script("a", text))
     await started(run)
-    folder = run.folder.execution("a-1")
-    await until(lambda: not processes.alive(folder) and (folder / name).is_fifo())
+    directory = run.directory.execution("a-1")
+    await until(lambda: not processes.alive(directory) and (directory / name).is_fifo())
     other = again(run)
     await other.run()
     assert other.status.phase.ended, stands(other)
@@ -78,12 +78,12 @@ async def test_no_file_of_an_execution_makes_a_later_podium_wait(tmp_path, name)
 @pytest.mark.parametrize("name", ["output.json", "input.json", "script"])
 async def test_nor_one_that_starts_the_execution_again(tmp_path, name, make):
     text = (
-        f"cd {FOLDER}; [ -e artifacts/ready ] || {{ rm {name} || true; {make} {name};"
+        f"cd {DIRECTORY}; [ -e artifacts/ready ] || {{ rm {name} || true; {make} {name};"
         " touch artifacts/ready; sleep 600; }"
     )
     run = begin(tmp_path, script("a", text))
     task = asyncio.create_task(run.run())
-    await until((run.folder.execution("a-1") / "artifacts/ready").exists)
+    await until((run.directory.execution("a-1") / "artifacts/ready").exists)
     run.interrupt()
     await task
     other = again(run)
@@ -107,7 +107,7 @@ async def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
 
     with monkeypatch.context() as patch:
         owner, name = {
-            "save": (run.folder, "_append"),
+            "save": (run.directory, "_append"),
             "prepare": (commands, "prepare"),
             "copy": (Artifacts, "copy"),
         }[place]
@@ -120,12 +120,12 @@ async def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
             "cannot write /some/path: No space left on device: make room, then podium resume"
             f" {run.record.name}"
         )
-    assert not processes.alive(run.folder.execution("other-1"))
+    assert not processes.alive(run.directory.execution("other-1"))
     (tmp_path / "room").touch()
     other = again(run)
     await other.run()
     assert set(stands(other).values()) == {"Completed"}
-    assert (run.folder.execution("b-1") / "artifacts/f").read_text() == "a\n"
+    assert (run.directory.execution("b-1") / "artifacts/f").read_text() == "a\n"
 
 
 def test_the_error_of_a_full_disk_names_the_file():

@@ -79,7 +79,7 @@ async def test_the_shape_is_known_to_the_next_podium(tmp_path):
 async def test_so_it_is_when_that_one_finds_the_end_only(tmp_path):
     run = begin(tmp_path, pair("a", "exit 7"))
     await started(run)
-    while exit_code(run.folder.execution("a-1")) is None:  # noqa: ASYNC110
+    while exit_code(run.directory.execution("a-1")) is None:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     other = again(run)
     await other.run()
@@ -116,4 +116,4 @@ async def test_what_a_program_puts_in_place_of_the_file_harms_that_node_only(tmp
 async def test_single_executions_need_no_file(tmp_path):
     run = begin(tmp_path, script("a", "exit 0"))
     await run.run()
-    assert not (run.folder.execution("a-1") / "shape").exists()
+    assert not (run.directory.execution("a-1") / "shape").exists()

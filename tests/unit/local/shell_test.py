@@ -12,7 +12,7 @@ from podium.engine import Plan, RerunRequest, initial_status
 from podium.local import processes
 from podium.local.programs import Programs
 from podium.local.shell import LocalRun
-from podium.local.store import RunFolder, RunRecord, StoreError
+from podium.local.store import RunDirectory, RunRecord, StoreError
 
 
 def script(name, text, *after, **fields):
@@ -30,16 +30,16 @@ def begin(tmp_path, *nodes, context=None, name="r"):
     run = WorkflowRunSpec(workflow_spec=spec, context=context or {})
     plan = Plan.build(spec, workflow_id="w")
     record = RunRecord(name, "uid", 1.0, "w", str(tmp_path), spec, run)
-    folder = RunFolder(tmp_path / "state", name)
+    directory = RunDirectory(tmp_path / "state", name)
     status = initial_status(plan, 1.0)
-    folder.create(record, status)
-    return LocalRun(folder, record, plan, status)
+    directory.create(record, status)
+    return LocalRun(directory, record, plan, status)
 
 
 def again(run):
-    record, status = run.folder.load()
+    record, status = run.directory.load()
     plan = Plan.build(record.workflow, workflow_id=record.workflow_id)
-    return LocalRun(run.folder, record, plan, status)
+    return LocalRun(run.directory, record, plan, status)
 
 
 def stands(run):
@@ -95,7 +95,7 @@ async def test_a_time_out_ends_a_program_that_ignores_sigterm(tmp_path, monkeypa
     run = begin(tmp_path, script("a", text, timeoutSeconds=0.3))
     await run.run()
     assert stands(run) == {"a": "Failed Timeout"}
-    assert not processes.alive(run.folder.execution("a-1"))
+    assert not processes.alive(run.directory.execution("a-1"))
 
 
 async def test_a_run_goes_on_with_a_program_that_outlived_its_podium(tmp_path):
@@ -105,7 +105,7 @@ async def test_a_run_goes_on_with_a_program_that_outlived_its_podium(tmp_path):
     other = again(run)
     await other.run()
     assert other.status.nodes["a"].output == {"ok": 1}
-    assert (run.folder.execution("a-1") / "artifacts/starts").read_text() == "x\n"
+    assert (run.directory.execution("a-1") / "artifacts/starts").read_text() == "x\n"
 
 
 async def test_a_program_that_died_with_podium_is_started_again_as_the_same_execution(tmp_path):
@@ -115,12 +115,12 @@ async def test_a_program_that_died_with_podium_is_started_again_as_the_same_exec
     )
     run = begin(tmp_path, script("a", text))
     await started(run)
-    await until((run.folder.execution("a-1") / "artifacts/starts").exists)
-    process = await processes.find(run.folder.execution("a-1"))
+    await until((run.directory.execution("a-1") / "artifacts/starts").exists)
+    process = await processes.find(run.directory.execution("a-1"))
     run.executions.programs._starter.kill()
     os.kill(process.supervisor, signal.SIGKILL)
     os.killpg(process.pid, signal.SIGKILL)
-    await until(lambda: not processes.alive(process.folder))
+    await until(lambda: not processes.alive(process.directory))
     other = again(run)
     await other.run()
     state = other.status.nodes["a"]
@@ -134,7 +134,7 @@ async def test_a_program_that_died_with_podium_is_started_again_as_the_same_exec
 async def test_a_program_that_is_killed_while_podium_is_away_has_failed(tmp_path):
     run = begin(tmp_path, script("a", "sleep 60"))
     await started(run)
-    os.killpg((await processes.find(run.folder.execution("a-1"))).pid, signal.SIGKILL)
+    os.killpg((await processes.find(run.directory.execution("a-1"))).pid, signal.SIGKILL)
     other = again(run)
     await other.run()
     assert stands(other) == {"a": "Failed Signal"}
@@ -194,7 +194,7 @@ def test_a_name_is_taken_once_and_a_torn_line_is_passed_over(tmp_path):
     run = begin(tmp_path, script("a", "true"))
     with pytest.raises(StoreError, match="podium resume r"):
         begin(tmp_path, script("a", "true"))
-    with (run.folder.path / "log.jsonl").open("ab") as log:
+    with (run.directory.path / "log.jsonl").open("ab") as log:
         log.write(b'\n{"status": {"phase"')
     assert again(run).status.phase.value == "Pending"
 
@@ -204,21 +204,21 @@ async def test_what_was_started_but_not_written_down_is_found_not_started_again(
 ):
     text = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; sleep 0.5; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
     run = begin(tmp_path, script("a", text))
-    monkeypatch.setattr(run.folder, "save", lambda *_: None)  # killed before it wrote
+    monkeypatch.setattr(run.directory, "save", lambda *_: None)  # killed before it wrote
     await started(run)
     other = again(run)
     assert other.status.nodes["a"].status.value == "Pending"
     await other.run()
     assert other.status.nodes["a"].output == {"ok": 1}
-    assert (run.folder.execution("a-1") / "artifacts/starts").read_text() == "x\n"
+    assert (run.directory.execution("a-1") / "artifacts/starts").read_text() == "x\n"
 
 
 async def test_what_was_stopped_but_not_written_down_is_started_again(tmp_path, monkeypatch):
     text = "touch $PODIUM_ARTIFACTS_OUT/ready; [ -e go ] || exec sleep 600"
     run = begin(tmp_path, script("a", text))
-    monkeypatch.setattr(run.folder, "save", lambda *_: None)
+    monkeypatch.setattr(run.directory, "save", lambda *_: None)
     task = asyncio.create_task(run.run())
-    await until((run.folder.execution("a-1") / "artifacts/ready").exists)
+    await until((run.directory.execution("a-1") / "artifacts/ready").exists)
     run.interrupt()
     await task
     (tmp_path / "go").touch()
@@ -267,7 +267,7 @@ async def test_the_value_of_a_secret_reaches_the_program_and_nothing_that_podium
     run.secrets = {"api": {"token": "s3cr3t-value"}}
     await run.run()
     assert run.status.nodes["a"].error.message == "exit code 7; last lines: ***"
-    own = [path for path in run.folder.path.rglob("*") if path.is_file() and path.name != "log"]
+    own = [path for path in run.directory.path.rglob("*") if path.is_file() and path.name != "log"]
     assert own
     assert not [path for path in own if b"s3cr3t" in path.read_bytes()]
 
@@ -282,7 +282,7 @@ async def test_cancelled_and_suspended_while_it_runs(tmp_path):
     await task
     assert stands(run) == {"a": "Cancelled RunCancelled", "b": "Cancelled RunCancelled"}
     assert run.status.phase.value == "Cancelled"
-    assert not processes.alive(run.folder.execution("a-1"))
+    assert not processes.alive(run.directory.execution("a-1"))
 
 
 async def test_a_request_while_it_runs(tmp_path):
@@ -294,7 +294,7 @@ async def test_a_request_while_it_runs(tmp_path):
     run.request(RerunRequest("q", ("a",)))
     await task
     assert run.status.nodes["a"].execution_id == "a-2"
-    assert not processes.alive(run.folder.execution("a-1"))
+    assert not processes.alive(run.directory.execution("a-1"))
 
 
 async def test_a_program_that_is_stopped_may_clean_up(tmp_path):
@@ -304,7 +304,7 @@ async def test_a_program_that_is_stopped_may_clean_up(tmp_path):
     )
     run = begin(tmp_path, script("a", text))
     task = asyncio.create_task(run.run())
-    artifacts = run.folder.execution("a-1") / "artifacts"
+    artifacts = run.directory.execution("a-1") / "artifacts"
     await until((artifacts / "ready").exists)
     run.control(cancel=True)
     await task
@@ -316,7 +316,7 @@ async def test_asked_twice_an_interrupted_run_ends_at_once(tmp_path, monkeypatch
     text = "trap '' TERM; touch $PODIUM_ARTIFACTS_OUT/ready; while :; do sleep 0.1; done"
     run = begin(tmp_path, script("a", text))
     task = asyncio.create_task(run.run())
-    await until((run.folder.execution("a-1") / "artifacts/ready").exists)
+    await until((run.directory.execution("a-1") / "artifacts/ready").exists)
     run.interrupt()
     run.interrupt()
     await task

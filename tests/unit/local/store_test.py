@@ -10,7 +10,7 @@ from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import WorkflowSpec
 from podium.engine.plan import Plan
 from podium.engine.start import initial_status
-from podium.local.store import RunFolder, RunRecord, StoreError, find_state_dir, list_runs
+from podium.local.store import RunDirectory, RunRecord, StoreError, find_state_dir, list_runs
 
 WORKFLOW = WorkflowSpec.model_validate(
     {"nodes": [{"id": "a", "executor": "script", "config": {"script": "true"}}]}
@@ -18,10 +18,10 @@ WORKFLOW = WorkflowSpec.model_validate(
 
 
 def create(state_dir, name):
-    folder = RunFolder(state_dir, name)
+    directory = RunDirectory(state_dir, name)
     record = RunRecord(name, f"uid-{name}", 1.0, "w", "/", WORKFLOW, WorkflowRunSpec())
-    folder.create(record, initial_status(Plan.build(WORKFLOW, workflow_id="w"), 1.0))
-    return folder
+    directory.create(record, initial_status(Plan.build(WORKFLOW, workflow_id="w"), 1.0))
+    return directory
 
 
 @pytest.fixture
@@ -58,10 +58,10 @@ def test_a_directory_that_is_not_ours_alone_is_left_as_it_is(here):
 
 
 def test_a_run_is_there_whole_or_not_at_all(here, monkeypatch):
-    def full(_folder, _record):
+    def full(_directory, _record):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(RunFolder, "_write_record", full)
+    monkeypatch.setattr(RunDirectory, "_write_record", full)
     with pytest.raises(StoreError, match="No space left"):
         create(here, "one")
     assert list((here / "runs").iterdir()) == []
@@ -121,25 +121,25 @@ def test_that_of_another_user_is_passed_over(here, monkeypatch):
     ],
 )
 def test_what_is_damaged_is_said_and_how_to_remove_it(here, file, text, problem):
-    folder = create(here, "one")
+    directory = create(here, "one")
     if text is None:
-        (folder.path / file).unlink()
+        (directory.path / file).unlink()
     else:
-        (folder.path / file).write_text(text)
+        (directory.path / file).write_text(text)
     with pytest.raises(StoreError, match=problem) as caught:
-        folder.load()
+        directory.load()
     assert "podium delete one" in str(caught.value)
-    assert str(folder.path) in str(caught.value)
+    assert str(directory.path) in str(caught.value)
 
 
 def test_what_cannot_be_read_names_its_path(here):
-    folder = create(here, "one")
-    (folder.path / "run.json").unlink()
-    (folder.path / "run.json").mkdir()
+    directory = create(here, "one")
+    (directory.path / "run.json").unlink()
+    (directory.path / "run.json").mkdir()
     with pytest.raises(StoreError, match=r"cannot read .*/one/run.json: Is a directory"):
-        folder.load()
+        directory.load()
     with pytest.raises(StoreError, match="there is no run named 'two'"):
-        RunFolder(here, "two").load()
+        RunDirectory(here, "two").load()
 
 
 def test_what_is_no_run_is_not_listed(here):

@@ -69,7 +69,7 @@ async def test_every_way_to_stop_a_node_ends_its_tree(tmp_path, sleep, end):
     )
     run = begin(tmp_path, script("a", f"{text}\ntouch $PODIUM_ARTIFACTS_OUT/ready; {sleep}"))
     task = asyncio.create_task(run.run())
-    await until((run.folder.execution("a-1") / "artifacts/ready").exists)
+    await until((run.directory.execution("a-1") / "artifacts/ready").exists)
     await until(lambda: len(left(sleep)) >= 4)
     run.interrupt() if end == "interrupt" else run.control(cancel=True)
     await task
@@ -94,7 +94,7 @@ STARTS = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; "
 
 
 def starts(run, execution):
-    return (run.folder.execution(execution) / "artifacts/starts").read_text().count("x")
+    return (run.directory.execution(execution) / "artifacts/starts").read_text().count("x")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_a_node_that_attacks_what_runs_it_harms_no_other(tmp_path, sleep, 
     assert stands(run) == {"other": "Completed", "bad": end, "after": "Completed"}
     assert run.status.nodes["other"].output == {"ok": 1}
     assert [starts(run, f"{name}-1") for name in ("other", "bad", "after")] == [1, 1, 1]
-    assert run.folder.executions() == ["after-1", "bad-1", "other-1"]
+    assert run.directory.executions() == ["after-1", "bad-1", "other-1"]
     assert left(sleep) == []
 
 
@@ -137,7 +137,7 @@ async def test_what_runs_goes_on_when_the_starter_is_killed_and_the_rest_is_star
     text = f"{STARTS} touch $PODIUM_ARTIFACTS_OUT/ready; sleep 0.5"
     run = begin(tmp_path, script("a", text), script("b", STARTS, "a"))
     task = asyncio.create_task(run.run())
-    await until((run.folder.execution("a-1") / "artifacts/ready").exists)
+    await until((run.directory.execution("a-1") / "artifacts/ready").exists)
     run.executions.programs._starter.kill()
     await task
     assert stands(run) == {"a": "Completed", "b": "Completed"}

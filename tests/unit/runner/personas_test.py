@@ -69,10 +69,10 @@ def test_a_file_that_is_none_is_refused(tmp_path, text, said):
 
 
 @pytest.mark.parametrize(
-    ("folder", "name"),
+    ("directory", "name"),
     [("", "../x"), ("", "."), ("a", "../../x"), ("/etc", "x"), ("..", "answers.yaml")],
 )
-def test_files_stay_among_the_artifacts(tmp_path, folder, name):
+def test_files_stay_among_the_artifacts(tmp_path, directory, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "answers.yaml").write_text(
         json.dumps({"answers": [{"output": {}, "files": {name: "x"}}]})
@@ -80,7 +80,10 @@ def test_files_stay_among_the_artifacts(tmp_path, folder, name):
     recorded = RecordedAnswers.load(tmp_path / "answers.yaml")
     with pytest.raises(PersonaError, match="leads out of"):
         answer(
-            {"personas": ["p"], "output_dir": folder}, {"nodeId": "n"}, recorded, tmp_path / "out"
+            {"personas": ["p"], "output_dir": directory},
+            {"nodeId": "n"},
+            recorded,
+            tmp_path / "out",
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.yaml", "out"]
 

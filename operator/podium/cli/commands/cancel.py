@@ -9,7 +9,7 @@ from podium.cli.execution import carry_on
 from podium.cli.options import state_dir_option
 from podium.cli.output import ExitCode
 from podium.cli.session import OpenRun, run_directory
-from podium.local.store import BusyError, RunFolder
+from podium.local.store import BusyError, RunDirectory
 
 __all__ = ["cancel"]
 
@@ -25,29 +25,29 @@ def cancel(name: str, state_dir: Path) -> int:
     What runs is stopped and what waits is cancelled. Unlike an interrupted run, a cancelled one is
     not resumed; its nodes can be run again.
     """
-    folder = run_directory(state_dir, name)
-    folder.load()
+    directory = run_directory(state_dir, name)
+    directory.load()
     while True:
         try:
-            with folder.locked():
-                return _cancel(OpenRun(folder, *folder.load()))
+            with directory.locked():
+                return _cancel(OpenRun(directory, *directory.load()))
         except BusyError:
-            _wait(folder)
+            _wait(directory)
 
 
 def _cancel(run: OpenRun) -> int:
     """Cancel a run on which no other podium works."""
     if run.status.phase.ended:
-        run.folder.clear_cancel()
+        run.directory.clear_cancel()
         click.echo(f"run {run.record.name} has ended: {run.status.phase.value}")
         return ExitCode.OK
-    run.folder.request_cancel()
+    run.directory.request_cancel()
     carry_on(run, None)
     return ExitCode.OK
 
 
-def _wait(folder: RunFolder) -> None:
+def _wait(directory: RunDirectory) -> None:
     """Ask the podium that works on the run, and wait until it has let go of it."""
-    folder.request_cancel()
-    while folder.is_held:
+    directory.request_cancel()
+    while directory.is_held:
         time.sleep(POLL_SECONDS)

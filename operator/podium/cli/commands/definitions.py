@@ -15,7 +15,7 @@ from podium.cli.options import state_dir_option
 from podium.cli.output import CliError
 from podium.cli.tables import columns
 from podium.dag import WorkflowDAG
-from podium.local.store import RunFolder
+from podium.local.store import RunDirectory
 
 __all__ = [
     "choose_workflow",
@@ -84,10 +84,10 @@ def graph(file_or_run: str, output: str, name: str | None, state_dir: Path) -> N
     run in parallel.
     """
     states: dict[str, NodeState] = {}
-    folder = RunFolder(state_dir, file_or_run)
+    directory = RunDirectory(state_dir, file_or_run)
     path = Path(file_or_run)
-    if file_or_run != "-" and folder.exists and (path.is_dir() or not path.exists()):
-        record, status = folder.load()
+    if file_or_run != "-" and directory.exists and (path.is_dir() or not path.exists()):
+        record, status = directory.load()
         dag, states = WorkflowDAG(record.workflow), status.nodes
     elif file_or_run == "-" or path.exists():
         file = sound_file(file_or_run)

@@ -104,7 +104,7 @@ def _show_run(state_dir: Path, run: OpenRun, output: str | None, *, watch: bool)
     table.print()
     shown = dict(run.status.nodes)
     while watch:
-        is_held = run.folder.is_held  # looked at before reading: the end is read after it
+        is_held = run.directory.is_held  # looked at before reading: the end is read after it
         run = open_run(state_dir, run.record.name)
         for node, state in run.status.nodes.items():
             if node not in shown or _key(shown[node]) != _key(state):

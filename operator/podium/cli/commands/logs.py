@@ -20,7 +20,7 @@ from podium.local.secrets import (
     running_values,
     secret_variables,
 )
-from podium.local.store import RunFolder
+from podium.local.store import RunDirectory
 
 __all__ = ["logs"]
 
@@ -71,20 +71,20 @@ def logs(
         mask=_mask_for(run),
     )
     if not follow:
-        print_logs(run.folder, shown, options)
+        print_logs(run.directory, shown, options)
         return ExitCode.OK
-    before = set(run.folder.executions())
+    before = set(run.directory.executions())
     try:
         if execution is not None:
-            directory = run.folder.execution(execution)
-            print_logs(run.folder, shown, options, goes_on=lambda: alive(directory))
+            directory = run.directory.execution(execution)
+            print_logs(run.directory, shown, options, goes_on=lambda: alive(directory))
         else:
             print_logs(
-                run.folder,
+                run.directory,
                 shown,
                 options,
-                newer=lambda: _newer(run.folder, before, node),
-                goes_on=_Going(run.folder, node),
+                newer=lambda: _newer(run.directory, before, node),
+                goes_on=_Going(run.directory, node),
             )
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -94,7 +94,7 @@ def logs(
 def _executions(run: OpenRun, node: str | None) -> dict[str, list[str]]:
     """Return the executions of each node, or of one, the newest first."""
     found: dict[str, list[str]] = {name: [] for name in run.status.nodes if node in (None, name)}
-    for execution in run.folder.executions():
+    for execution in run.directory.executions():
         name = execution.rpartition("-")[0]
         if name in found:
             found[name].append(execution)
@@ -122,7 +122,7 @@ def _began(run: OpenRun, execution: str) -> float:
     if (time := times.get(execution)) is not None:
         return time
     try:
-        return (run.folder.execution(execution) / "input.json").stat().st_mtime
+        return (run.directory.execution(execution) / "input.json").stat().st_mtime
     except OSError:
         return 0.0
 
@@ -154,33 +154,33 @@ def _mask_for(run: OpenRun) -> Callable[[str], Mask]:
     def mask(execution: str) -> Mask:
         if not names:
             return Mask(())
-        return Mask([*values, *running_values(run.folder.execution(execution), names)])
+        return Mask([*values, *running_values(run.directory.execution(execution), names)])
 
     return mask
 
 
-def _newer(folder: RunFolder, before: set[str], node: str | None) -> list[str]:
+def _newer(directory: RunDirectory, before: set[str], node: str | None) -> list[str]:
     """Return the executions that were started since."""
-    new = [each for each in folder.executions() if each not in before]
+    new = [each for each in directory.executions() if each not in before]
     return [each for each in new if node in (None, each.rpartition("-")[0])]
 
 
 class _Going:
     """Returns whether more may come: the run goes on, and so does the node if there is one."""
 
-    def __init__(self, folder: RunFolder, node: str | None) -> None:
-        self._folder = folder
+    def __init__(self, directory: RunDirectory, node: str | None) -> None:
+        self._directory = directory
         self._node = node
         self._size = -1
         self._status: WorkflowRunStatus | None = None
 
     def __call__(self) -> bool:
-        if not self._folder.is_held:
+        if not self._directory.is_held:
             return False
         if self._node is None:
             return True
-        size = self._folder.log_size
+        size = self._directory.log_size
         if size != self._size:
-            self._size, self._status = size, self._folder.load()[1]
+            self._size, self._status = size, self._directory.load()[1]
         state = None if self._status is None else self._status.nodes.get(self._node)
         return state is None or not state.status.ended

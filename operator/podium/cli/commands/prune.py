@@ -102,17 +102,17 @@ def prune(
 def _runs(state_dir: Path) -> Iterable[_Found]:
     """Return the runs of a state directory but for those that run."""
     for name in list_runs(state_dir):
-        folder = run_directory(state_dir, name)
-        if folder.is_held:
+        directory = run_directory(state_dir, name)
+        if directory.is_held:
             continue
         try:
             run = open_run(state_dir, name)
         except StoreError:
-            if folder.path.exists():  # else it was deleted meanwhile
-                yield _Found(name, "Unreadable", _changed(folder.path))
+            if directory.path.exists():  # else it was deleted meanwhile
+                yield _Found(name, "Unreadable", _changed(directory.path))
             continue
         ended = run.status.completed_at if run.status.phase.ended else None
-        yield _Found(name, run.phase, ended or _changed(folder.path / "log.jsonl"))
+        yield _Found(name, run.phase, ended or _changed(directory.path / "log.jsonl"))
 
 
 def _changed(path: Path) -> float:

@@ -28,7 +28,7 @@ from podium.cli.session import OpenRun, document_text, run_directory
 from podium.cli.tables import columns
 from podium.cli.values import context_of
 from podium.engine import Plan, initial_status
-from podium.local.store import RunFolder, RunRecord
+from podium.local.store import RunDirectory, RunRecord
 
 __all__ = ["run"]
 
@@ -98,19 +98,19 @@ def run(
         }
     )
     name_of_run = run_name if run_name is not None else _free_name(state_dir, selection)
-    folder = run_directory(state_dir, name_of_run)
+    directory = run_directory(state_dir, name_of_run)
     answers = _recorded_file(spec, recorded, file)
     if answers is not None:
         spec.recorded_answers = RecordedAnswers(file=str(answers))
     elif selection.answers is not None:
-        spec.recorded_answers = RecordedAnswers(file=str(folder.path / "recorded.yaml"))
+        spec.recorded_answers = RecordedAnswers(file=str(directory.path / "recorded.yaml"))
     dag = checked.graph_of(selection.workflow)
     plan = Plan.build(selection.workflow, workflow_id=selection.workflow_id, dag=dag)
     require_startable(plan, spec)
     if answers is not None and plan.uses_personas():
         _check_answers(answers)
     record = RunRecord(
-        name=folder.name,
+        name=directory.name,
         uid=str(uuid.uuid4()),
         created_at=round(time.time(), 3),
         workflow_id=selection.workflow_id,
@@ -124,16 +124,16 @@ def run(
         env_files=tuple(str(path.resolve()) for path in env_files),
     )
     status = initial_status(plan, record.created_at)
-    opened = OpenRun(folder, record, status, plan)
+    opened = OpenRun(directory, record, status, plan)
     require_runnable(opened, plan)
     if dry_run:
-        folder.require_free()
+        directory.require_free()
         _preview(opened, output)
         return ExitCode.OK
-    folder.create(record, status)
+    directory.create(record, status)
     if answers is None and selection.answers is not None:
-        (folder.path / "recorded.yaml").write_text(selection.answers)
-    with folder.locked():
+        (directory.path / "recorded.yaml").write_text(selection.answers)
+    with directory.locked():
         return carry_on(opened, output)
 
 
@@ -156,7 +156,7 @@ def _free_name(state_dir: Path, selection: RunSelection) -> str:
     """
     name, prefix = selection.name, selection.prefix
     if name:
-        if not (is_object_name(name) and RunFolder(state_dir, name).path.exists()):
+        if not (is_object_name(name) and RunDirectory(state_dir, name).path.exists()):
             return name
         prefix = f"{name}-"
     ending = "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311 - only to be another

@@ -1,7 +1,7 @@
 """Whether a Job or Pod that is there already is the one that Podium would make (semantics.md 6).
 
 Names and owners can be written by others: what an operator made and did not record before it
-crashed is told from what somebody else made by what would run.
+crashed is told from what another client made by what would run.
 """
 
 import re
@@ -56,7 +56,7 @@ def is_job_as_built(built: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     if set(theirs) - set(ours) - _JOB_ADDITIONS:
         return False
     for key, value in ours.items():
-        # An old server drops the name of the manager; nobody can name another one.
+        # An old server drops the name of the manager; no other can be named.
         if key == "managedBy" and key not in theirs:
             continue
         if key not in ("template", *_JOB_ADDITIONS) and not _is_same(value, theirs.get(key)):

@@ -52,7 +52,7 @@ def job_status(
         }
     alive = next((pod for pod in pods if pod.alive), None)
     if job.suspended:
-        if alive is not None or (job.suspension_told and not job.active):
+        if alive is not None or (job.is_suspension_recorded and not job.active):
             return None
         return {
             "startTime": None,
@@ -63,7 +63,7 @@ def job_status(
     if alive is None:
         return None
     ready = int(alive.ready)
-    if job.start_time and (job.active, job.ready) == (1, ready) and not job.suspension_told:
+    if job.start_time and (job.active, job.ready) == (1, ready) and not job.is_suspension_recorded:
         return None
     status: dict[str, Any] = {
         "startTime": begun,
@@ -72,7 +72,7 @@ def job_status(
         "terminating": 0,
         "uncountedTerminatedPods": {},
     }
-    if job.suspension_told:
+    if job.is_suspension_recorded:
         status["startTime"] = _time(now)
         resumed = _condition("Suspended", "False", "JobResumed", "Job resumed", now)
         status["conditions"] = [resumed]

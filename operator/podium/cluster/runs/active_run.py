@@ -105,7 +105,7 @@ class ActiveRun:
     making: set[str] = field(default_factory=set)
     """Jobs of which a Pod is being made."""
     stopping: set[tuple[str, str]] = field(default_factory=set)
-    """Node and execution of what was told to stop and is not known to be gone."""
+    """Node and execution of what was asked to stop and is not known to be gone."""
     stuck: dict[tuple[str, str], float] = field(default_factory=dict)
     """Since when (monotonic) Pods wait, by UID and for what."""
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)

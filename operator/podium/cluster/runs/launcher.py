@@ -2,7 +2,7 @@
 
 Names are derived, so what is made twice is found the second time. Launches run side by side and
 beside the turns: what became of them is an observation for a later turn. A launch that was under
-way when its execution was told to stop hands what it made over to be removed.
+way when its execution was asked to stop hands what it made over to be removed.
 """
 
 import asyncio
@@ -179,7 +179,7 @@ class JobLauncher:
 
     @staticmethod
     def _remove_stopped(run: ActiveRun, launch: Launch) -> None:
-        """Remove what was made of an execution that was told to stop meanwhile."""
+        """Remove what was made of an execution that was asked to stop meanwhile."""
         if (launch.node, launch.execution_id) in run.stopping:
             run.after_write.remove.update(run.jobs_of.get(launch.execution_id, ()))
             run.wake()

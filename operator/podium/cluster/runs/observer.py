@@ -158,7 +158,7 @@ class JobObserver:
             if name in run.making or any(pod.program_alive for pod in self._pods_of(run, name)):
                 return True
             job = self._job(run, name)
-            # One that nobody vouches for is not waited for when only a finalizer holds it.
+            # One that no kubelet vouches for is not waited for when only a finalizer holds it.
             if job is not None and not job.ended and (ours or not job.deleting):
                 return True
         return False

@@ -85,7 +85,7 @@ def test_json_is_the_same_as_yaml():
 # All problems in one go
 
 
-def test_every_problem_of_a_file_is_told_with_path_and_line():
+def test_every_problem_of_a_file_is_reported_with_path_and_line():
     text = WORKFLOW + (
         "  version: 1.0\n"
         "  timeoutSeconds: 0\n"
@@ -260,7 +260,7 @@ def test_the_status_is_not_what_the_user_asks_for():
         ),
     ],
 )
-def test_what_is_no_resource_is_told(text, said_):
+def test_what_is_no_resource_is_reported(text, said_):
     (only,) = said(text)
     assert only.startswith(said_)
     assert len(only) < 320
@@ -545,7 +545,7 @@ def fits(raw):
         ("1e3", "the number 1e3"),
     ],
 )
-def test_a_config_is_told_by_what_stands_in_the_file(written, what):
+def test_a_config_is_reported_by_what_stands_in_the_file(written, what):
     text = f"""
 apiVersion: podium.dev/v1alpha1
 kind: Workflow
@@ -566,7 +566,7 @@ spec:
     assert [(each.line, each.message) for each in found] == [(12, message)] * 2
 
 
-def test_a_null_is_told_by_what_stands_in_the_file():
+def test_a_null_is_reported_by_what_stands_in_the_file():
     text = """
 apiVersion: podium.dev/v1alpha1
 kind: Workflow

@@ -17,7 +17,7 @@ from podium.cli import graphs, main
 from podium.cli.documents import to_json, to_yaml
 from podium.cli.output import is_safe
 from podium.dag import WorkflowDAG
-from podium.local.store import RunFolder, RunRecord
+from podium.local.store import RunDirectory, RunRecord
 
 SDLC = Path(__file__).parents[4] / "examples" / "sdlc" / "sdlc_complete_workflow.yaml"
 
@@ -143,7 +143,7 @@ def test_choices_without_quotes_are_named_as_they_were_written(here):
     )
 
 
-def test_all_problems_of_all_files_are_told_with_their_lines(here):
+def test_all_problems_of_all_files_are_reported_with_their_lines(here):
     bad = write(
         "bad.yaml",
         workflow("bad", "id: a, dependsOn: [c]", "id: b, dependsOn: [a]", "id: c, dependsOn: [b]")
@@ -207,7 +207,7 @@ def test_files_that_cannot_be_read_get_one_line(here, verb, content, said):
 
 
 @pytest.mark.parametrize("verb", ["validate", "convert", "graph"])
-def test_a_folder_is_said_to_be_one(here, verb):
+def test_a_directory_is_said_to_be_one(here, verb):
     Path("d").mkdir()
     done = podium(verb, "d")
     assert (done.exit_code, done.stderr) == (2, "d: is a directory: name a file in it\n")
@@ -393,7 +393,7 @@ def test_a_wide_fan_loses_nothing_when_broken(columns):
     assert " ".join(" ".join(lines).split()).endswith("end <- " + ", ".join(workers))
 
 
-def test_other_types_of_edges_are_told(here):
+def test_other_types_of_edges_are_reported(here):
     text = workflow("hello", "id: a", "id: b", "id: c") + (
         "  edges:\n  - {from: a, to: b, type: triggers}\n"
         "  - {from: a, to: c, type: produces_for, condition: context.ok, dataMapping: {x: z}}\n"
@@ -485,7 +485,7 @@ def test_any_title_survives_in_dot_and_mermaid(title):
     assert shown == " ".join(title[:1000].split())
 
 
-def laptop_run(folder, name):
+def laptop_run(directory, name):
     spec = WorkflowSpec.model_validate(
         {"nodes": [{"id": "a"}, {"id": "b", "dependsOn": ["a"], "condition": "context.x"}]}
     )
@@ -494,7 +494,7 @@ def laptop_run(folder, name):
         uid="u",
         created_at=0.0,
         workflow_id="w",
-        workdir=str(folder),
+        workdir=str(directory),
         workflow=spec,
         spec=WorkflowRunSpec(workflow_spec=spec),
     )
@@ -503,7 +503,7 @@ def laptop_run(folder, name):
         "b": NodeState(status=NodeStatus.SKIPPED),
     }
     status = WorkflowRunStatus(phase=RunPhase.SUCCEEDED, nodes=states)
-    RunFolder(folder, name).create(record, status)
+    RunDirectory(directory, name).create(record, status)
 
 
 def test_a_runs_graph_shows_the_states_of_its_nodes(here):
@@ -522,7 +522,7 @@ def test_a_runs_graph_shows_the_states_of_its_nodes(here):
     assert r'"b" [label="b\nSkipped", fillcolor="#e2e3e5"];' in dot
 
 
-def test_a_file_goes_before_a_run_and_a_run_before_a_folder(here):
+def test_a_file_goes_before_a_run_and_a_run_before_a_directory(here):
     laptop_run(here / "kept", "r1")
     Path("r1").mkdir()
     assert "Completed" in podium("graph", "r1", "--state-dir", "kept").stdout

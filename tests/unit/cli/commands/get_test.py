@@ -7,12 +7,12 @@ import subprocess
 import pytest
 
 from podium.cli.tables import Table
-from tests.unit.cli.support import Folder, script
+from tests.unit.cli.support import Directory, script
 
 
 @pytest.fixture
 def here(tmp_path):
-    return Folder(tmp_path)
+    return Directory(tmp_path)
 
 
 def test_a_run_that_cannot_be_read_does_not_hide_the_others(here):

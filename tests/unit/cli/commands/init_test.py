@@ -6,13 +6,13 @@ import pytest
 
 from podium.api.source.files import read_text
 from podium.cli.commands.init import EXAMPLES
-from tests.unit.cli.support import Folder
+from tests.unit.cli.support import Directory
 
 
 @pytest.fixture
 def here(tmp_path):
     (tmp_path / ".podium" / "runs").mkdir(parents=True)
-    return Folder(tmp_path)
+    return Directory(tmp_path)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -10,13 +10,13 @@ from podium.cli import log_output
 from podium.cli.log_files import LineTimes
 from podium.cli.log_output import LogOptions, print_logs
 from podium.local.secrets import Mask
-from podium.local.store import RunFolder
-from tests.unit.cli.support import Folder, script
+from podium.local.store import RunDirectory
+from tests.unit.cli.support import Directory, script
 
 
 @pytest.fixture
 def here(tmp_path):
-    return Folder(tmp_path)
+    return Directory(tmp_path)
 
 
 RETRIED = (
@@ -105,11 +105,11 @@ def test_secrets_are_masked_while_a_program_runs_and_after_it(here):
 
 
 def printed(capfdbinary, tmp_path, data, tail, **more):
-    folder = RunFolder(tmp_path, "one")
-    folder.execution("a-1").mkdir(parents=True, exist_ok=True)
-    (folder.execution("a-1") / "log").write_bytes(data)
+    directory = RunDirectory(tmp_path, "one")
+    directory.execution("a-1").mkdir(parents=True, exist_ok=True)
+    (directory.execution("a-1") / "log").write_bytes(data)
     options = LogOptions(False, False, tail, lambda _: Mask(more.get("secrets", ())))
-    print_logs(folder, ["a-1"], options)
+    print_logs(directory, ["a-1"], options)
     return capfdbinary.readouterr().out
 
 

@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from tests.unit.cli.support import Folder, exists, script
+from tests.unit.cli.support import Directory, exists, script
 
 
 @pytest.fixture
 def here(tmp_path):
-    return Folder(tmp_path)
+    return Directory(tmp_path)
 
 
 WAITS = script("a", "echo $$ >>pids; test -e go || sleep 600")

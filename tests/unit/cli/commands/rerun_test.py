@@ -5,12 +5,12 @@ import shlex
 
 import pytest
 
-from tests.unit.cli.support import Folder, script
+from tests.unit.cli.support import Directory, script
 
 
 @pytest.fixture
 def here(tmp_path):
-    return Folder(tmp_path)
+    return Directory(tmp_path)
 
 
 def again(said):
@@ -120,7 +120,7 @@ def test_the_state_directory_is_named_only_where_it_would_not_be_found(here):
     assert "--state-dir" not in said
     assert "one" in here.podium("get", PODIUM_STATE_DIR="s").stdout
     (here.path / "below").mkdir()
-    below = Folder(here.path / "below")
+    below = Directory(here.path / "below")
     below.podium("run", "../w.yaml", "--run-name", "two")
     assert not (below.path / ".podium").exists()
     assert "two" in here.podium("get").stdout

@@ -13,7 +13,7 @@ import pytest
 from podium.api.resources import WorkflowRun
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
 from podium.cli.screen import _interesting
-from tests.unit.cli.support import ENV, PODIUM, Folder, exists, script
+from tests.unit.cli.support import ENV, PODIUM, Directory, exists, script
 
 HELLO = (
     script("a", """echo to-the-log; echo '{"n": 1}' >$PODIUM_OUTPUT"""),
@@ -24,7 +24,7 @@ HELLO = (
 
 @pytest.fixture
 def here(tmp_path):
-    return Folder(tmp_path)
+    return Directory(tmp_path)
 
 
 def test_a_run_piped_is_lines_and_a_summary(here):
@@ -176,7 +176,7 @@ def test_a_run_that_takes_too_long_ends_with_3(here):
     assert "the run took longer than" in here.podium("run", file, code=3).stdout
 
 
-def test_a_state_folder_that_cannot_be_written(here):
+def test_a_state_directory_that_cannot_be_written(here):
     file = here.workflow(script("a", "true"))
     here.write("file", "")
     said = here.podium("run", file, "--state-dir", "file/below", code=2).stderr

@@ -254,7 +254,7 @@ FIELD = {"fieldRef": {"fieldPath": "metadata.name"}}
         ),
     ],
 )
-def test_the_log_of_a_node_that_holds_secrets_is_shown_to_nobody(pod, defaults, policy):
+def test_the_log_of_a_node_that_holds_secrets_is_not_shown(pod, defaults, policy):
     for node in (CONTAINER, SCRIPT):
         made = container({**node, "pod": pod}, defaults=defaults)
         assert made["terminationMessagePolicy"] == policy
@@ -550,7 +550,7 @@ def test_a_config_that_no_environment_carries_is_too_large():
         ({"image": "i", "args": ["a", "b" * 40_000]}, "config.args[1]: "),
     ],
 )
-def test_a_config_whose_templates_made_it_wrong_is_told_by_field(config, field):
+def test_a_config_whose_templates_made_it_wrong_is_reported_by_field(config, field):
     reason, message = problem(CONTAINER, config=config)
     assert reason == "Config"
     assert field in message

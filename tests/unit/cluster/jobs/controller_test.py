@@ -169,7 +169,7 @@ def test_a_suspended_job_says_so_once_its_pod_is_gone():
     assert told(job(spec={"suspend": True}, status=SUSPENDED)) is None
 
 
-def test_a_resumed_job_starts_anew():
+def test_a_resumed_job_starts_again():
     status = told(job(status=SUSPENDED), RUNNING)
     assert status["startTime"] == support.at(10)
     (only,) = status["conditions"]

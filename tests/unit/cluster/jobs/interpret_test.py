@@ -446,7 +446,7 @@ def test_a_disrupted_pod_that_vanished_was_disrupted():
 
 
 @pytest.mark.parametrize("job", [FAILED, DELETING, None])
-def test_a_disruption_that_ended_the_job_is_told_apart(job):
+def test_a_disruption_that_ended_the_job_is_reported_apart(job):
     pod = support.pod(EVICTED, phase="Failed", state=terminated(143))
     assert one(job, pod).attempt == f"{POD_UID}/ended"
 

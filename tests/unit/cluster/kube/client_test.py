@@ -503,7 +503,7 @@ async def test_odd_answers(server, gateway, body):
     assert isinstance(await gateway.create_pod(thing("Pod")), dict)
 
 
-async def test_nobody_answers(server, gateway, told):
+async def test_the_server_does_not_answer(server, gateway, told):
     await server.stop()
     error = await refused(gateway)
     assert (error.status, error.reason, error.transient) == (0, "NoAnswer", True)

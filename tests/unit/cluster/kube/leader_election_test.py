@@ -519,7 +519,7 @@ def test_a_renewal_whose_answer_was_lost_is_made_up_for(world):
     assert world.leaders == [candidate]
 
 
-def test_somebody_labels_the_lease(world):
+def test_a_client_labels_the_lease(world):
     candidate = world.add("a")
     world.elect()
     for n in range(5):
@@ -715,7 +715,7 @@ def test_release_takes_a_bounded_time_and_raises_nothing(world, caplog):
     assert "was not released" in caplog.text
 
 
-def test_release_leaves_the_lease_of_somebody_else(world):
+def test_release_leaves_the_lease_of_another_client(world):
     candidate = world.add("a")
     world.elect()
     world.server.put(lease("somebody-else"))

@@ -60,13 +60,13 @@ def test_what_a_managed_job_says_of_itself_is_read():
         )
     )
     assert (view.managed_by, view.start_time) == ("podium.dev/podium", at(1))
-    assert (view.active, view.ready, view.suspension_told) == (1, 1, True)
+    assert (view.active, view.ready, view.is_suspension_recorded) == (1, 1, True)
     assert view.ended_at == NOON + 3
     view = job_view(support.job(status=None))
     assert (view.managed_by, view.start_time, view.active, view.ready) == ("", "", 0, 0)
-    assert (view.suspension_told, view.ended_at) == (False, None)
+    assert (view.is_suspension_recorded, view.ended_at) == (False, None)
     resumed = support.job(status={"conditions": [condition("Suspended", "False")]})
-    assert job_view(resumed).suspension_told is False
+    assert job_view(resumed).is_suspension_recorded is False
 
 
 @pytest.mark.parametrize("odd", [None, 7, ["podium.dev/podium"], {"a": "b"}])

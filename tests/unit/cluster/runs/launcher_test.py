@@ -56,7 +56,7 @@ async def test_the_pod_is_made_of_the_job_as_the_server_has_it(world):
     assert world.pod["spec"]["nodeSelector"] == {"pool": "batch"}
 
 
-async def test_a_job_of_somebody_else_is_not_ours_by_its_name(world):
+async def test_a_job_of_another_client_is_not_ours_by_its_name(world):
     await world.start()
     world.server.jobs[NAME] = others(world.job)
     world.server.pods = {}
@@ -150,7 +150,7 @@ async def test_a_name_is_taken_only_so_often(world):
         ),
     ],
 )
-async def test_a_pod_of_somebody_else_is_not_ours_by_its_name(world, forge):
+async def test_a_pod_of_another_client_is_not_ours_by_its_name(world, forge):
     await world.start()
     name = world.pod["metadata"]["name"]
     world.server.pods[name] = forge(world.pod)

@@ -380,7 +380,7 @@ async def test_recorded_answers_need_a_label(clock, metadata, phase):
         assert 'label podium.dev/recorded-answers: "true"' in here.node("a")[2]
 
 
-async def test_what_may_not_be_looked_at_is_told_once(clock, caplog):
+async def test_what_may_not_be_looked_at_is_reported_once(clock, caplog):
     caplog.set_level(logging.WARNING)
     here = World(with_env("a", by_key("Secret", "s")), with_env("b", by_key("Secret", "t")))
     refused = ApiError(403, "Forbidden", "secrets is forbidden")

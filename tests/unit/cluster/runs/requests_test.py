@@ -250,7 +250,7 @@ def test_remove_leaves_the_others():
         "[" * 5000,
     ],
 )
-def test_damaged_accepted_is_told_from_none(text):
+def test_damaged_accepted_is_reported_from_none(text):
     assert load_accepted({ACCEPTED: text}) is None
     assert load_accepted({}) == []
     # The operator's way out: it takes the damaged text away.

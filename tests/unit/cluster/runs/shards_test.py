@@ -390,7 +390,7 @@ async def test_shards_of_another_run_of_that_name_are_not_its_own(small):
         await world.read()
 
 
-async def test_what_a_crash_left_is_deleted_once_nobody_can_name_it(small):
+async def test_what_a_crash_left_is_deleted_once_no_status_can_name_it(small):
     world = World(10)
     await world.write()
     stray = copy.deepcopy(next(iter(world.server.shards.values())))
@@ -433,7 +433,7 @@ async def test_a_shard_that_is_refused_leaves_the_others_not_behind(small, monke
     assert not world.server.shards
 
 
-async def test_a_status_of_which_nobody_knows_whether_it_was_taken_keeps_its_shards(small):
+async def test_a_status_that_may_or_may_not_have_been_taken_keeps_its_shards(small):
     world = World(10)
     world.server.fail = (3, True)
     with pytest.raises(ApiError):

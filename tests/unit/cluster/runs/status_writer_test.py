@@ -182,7 +182,7 @@ async def test_fields_that_are_none_any_more_are_removed(world):
     assert world.same()
 
 
-async def test_somebody_else_wrote_the_object_but_not_its_status(world):
+async def test_another_client_wrote_the_object_but_not_its_status(world):
     """Such as a label, or an annotation that asks for a re-run."""
     world.server.change(metadata={"labels": {"a": "b"}})
     world.paper.ok("a-1")
@@ -191,7 +191,7 @@ async def test_somebody_else_wrote_the_object_but_not_its_status(world):
     assert world.server.body["metadata"]["labels"] == {"a": "b"}
 
 
-async def test_somebody_else_wrote_the_status(world):
+async def test_another_client_wrote_the_status(world):
     world.server.change(status={"phase": "Succeeded"})
     world.paper.ok("a-1")
     with pytest.raises(ConflictError):
@@ -199,7 +199,7 @@ async def test_somebody_else_wrote_the_status(world):
     assert len(world.server.writes) == 1
 
 
-async def test_somebody_else_wrote_the_status_and_the_patch_does_not_fit(world):
+async def test_another_client_wrote_the_status_and_the_patch_does_not_fit(world):
     """The server applies it before it compares versions."""
     world.server.change(status={"phase": "Succeeded"})
     world.server.refuse = [ApiError(422, "Invalid", "the server rejected our request")]
@@ -208,14 +208,14 @@ async def test_somebody_else_wrote_the_status_and_the_patch_does_not_fit(world):
         await world.write()
 
 
-async def test_a_patch_that_does_not_fit_for_no_known_reason_is_told(world):
+async def test_a_patch_that_does_not_fit_for_no_known_reason_is_reported(world):
     world.server.refuse = [ApiError(422, "Invalid", "the server rejected our request")]
     world.paper.ok("a-1")
     with pytest.raises(ApiError):
         await world.write()
 
 
-async def test_somebody_writes_all_the_time(world):
+async def test_a_client_writes_all_the_time(world):
     tries = []
 
     def before():
@@ -342,6 +342,6 @@ async def test_a_run_that_cannot_start_keeps_the_nodes_it_has(clock):
     assert world.cache.runs["team", "release-x7"].ended
 
 
-async def test_a_status_that_somebody_wrote_into_is_begun_anew():
+async def test_a_status_that_a_client_wrote_into_is_begun_again():
     assert bare_status({"phase": 7, "startedAt": "x"}, RunPhase.FAILED).phase is RunPhase.FAILED
     assert bare_status({"startedAt": 5.0}, RunPhase.PENDING).started_at == 5.0

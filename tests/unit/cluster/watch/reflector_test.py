@@ -133,7 +133,7 @@ async def test_a_watch_that_tells_nothing_at_all_is_not_asked_for_in_a_loop(slep
     assert slept[0] > 0
 
 
-async def test_deletions_that_were_missed_are_found_by_listing_anew(slept):
+async def test_deletions_that_were_missed_are_found_by_listing_again(slept):
     seen = await play(
         ("list", page(10, "a", "b")),
         ("watch", event("ADDED", "c", 11), event("DELETED", "a", 12), TOO_OLD),

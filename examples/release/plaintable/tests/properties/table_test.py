@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from plaintable import parse_markdown, render, width
 
-# The same examples each time: a release must not depend on luck. No folder of found examples.
+# The same examples each time: a release must not depend on luck. No directory of found examples.
 settings.register_profile("release", derandomize=True, database=None, deadline=None)
 settings.load_profile("release")
 

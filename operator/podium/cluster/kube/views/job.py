@@ -49,7 +49,7 @@ class JobView:
     """As its status says; empty: none yet."""
     active: int = 0
     ready: int = 0
-    suspension_told: bool = False
+    is_suspension_recorded: bool = False
     """Whether its status says that it is suspended."""
     ended_at: float | None = None
     shape: str = "single"
@@ -94,7 +94,7 @@ def job_view(body: Any) -> JobView | None:
         start_time=text(status.get("startTime")),
         active=whole(status.get("active")),
         ready=whole(status.get("ready")),
-        suspension_told=condition(body, "Suspended") is not None,
+        is_suspension_recorded=condition(body, "Suspended") is not None,
         ended_at=when(over.get("lastTransitionTime")) if over is not None else None,
         shape="indexed" if dig(body, "spec", "completionMode") == "Indexed" else "single",
     )

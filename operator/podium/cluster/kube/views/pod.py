@@ -176,8 +176,8 @@ def _failed_init(body: Any) -> str:
         code = ended.get("exitCode")
         if isinstance(code, int) and code != 0:
             words = text(ended.get("message")).strip() or text(ended.get("reason"))
-            told = f"the init container {text(status.get('name'))} failed with exit code {code}"
-            return f"{told}: {words[-300:]}" if words else told
+            failure = f"the init container {text(status.get('name'))} failed with exit code {code}"
+            return f"{failure}: {words[-300:]}" if words else failure
     return ""
 
 
