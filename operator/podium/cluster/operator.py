@@ -26,6 +26,7 @@ from podium.cluster.watch.store import Cache, RunKey
 from podium.cluster.worker import ObjectKey, Worker, by_kind
 from podium.cluster.workflow_controller import WorkflowController
 from podium.cluster.workqueue import KeyQueue, Priority
+from podium.judge.pool import Pool
 
 __all__ = ["Operator", "run"]
 
@@ -46,6 +47,7 @@ class Operator:
         self.queue: KeyQueue[ObjectKey] = KeyQueue()
         self.metrics = metrics
         self.recorder = Recorder(gateway)
+        self.judge = Pool()
         self.jobs = ManagedJobController(gateway, self.cache, settings)
         self.runs = RunController(
             gateway,
@@ -56,6 +58,7 @@ class Operator:
             self.jobs,
             settings,
             metrics,
+            self.judge,
         )
         self.ingest = Ingest(self.cache, self)
         self.worker: Worker[ObjectKey] = Worker(
@@ -147,6 +150,7 @@ class Operator:
         Before kopf makes its own: at its end it cancels whatever came after.
         """
         work: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            self.judge.run,
             garbage_collector.run,
             *[self.worker.run] * WORKERS,
             *[self.job_worker.run] * JOB_WORKERS,

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from podium.api.reasons import NodeReason
-from podium.api.run import WorkflowRunStatus
+from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.engine.deadlines import expire
 from podium.engine.executions import execution_number
 from podium.engine.joins import Joins
@@ -59,7 +59,7 @@ class Engine:
     ) -> None:
         self._run = RunState(plan, info, context, status)
         if verdicts is not None:
-            self._run.questions.verdicts = verdicts
+            self._run.questions.use(verdicts)
         self._queue = ReadyQueue(self._run)
         self._joins = Joins(self._run, self._queue)
         rebuild(self._run, self._queue, self._joins, plan)
@@ -142,6 +142,7 @@ class Engine:
         run, queue, joins = self._run, self._queue, self._joins
         run.now = round(now, 3)
         unexpected: list[Observation] = []
+        self._take_up(run.questions.begin_step())
         if run.is_first_step:
             # First of all, what a predecessor left. Then: a node may be decidable although the
             # crash came before it was decided.
@@ -171,7 +172,8 @@ class Engine:
         for seen in unknown:
             stop_unknown(run, seen)
         finish(run, queue, control)
-        if (wake := queue.next_wake()) is not None:
+        wake = run.now if run.questions.has_left else queue.next_wake()
+        if wake is not None:
             run.actions.append(WakeAt(wake))
         return run.take_actions()
 
@@ -179,6 +181,15 @@ class Engine:
         from podium.engine.reruns import Reruns  # noqa: PLC0415 - few runs on a laptop have requests
 
         return Reruns(self._run, self._queue, self._joins)
+
+    def _take_up(self, left: Iterable[str]) -> None:
+        """Go on with nodes that the step before had no time for."""
+        for node in left:
+            state = self._run.known(node)
+            if state is not None and state.status is NodeStatus.READY:
+                self._queue.add(node)
+            else:
+                self._run.questions.changed.append(node)
 
     def _observe(self, observations: Iterable[Observation]) -> list[Observation]:
         """Take in what was seen; return what is of executions that the run does not expect."""

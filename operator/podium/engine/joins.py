@@ -14,10 +14,12 @@ from podium.engine.context import edge_scope
 from podium.engine.history import was_stopped
 from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.plan import PlanEdge, PlanNode
+from podium.engine.questions import DECISION_STEPS
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
 from podium.engine.trigger_rules import EdgeCounts, Verdict, verdict
-from podium.engine.verdicts import SMALL_STEPS, ConditionQuestion, read_by
+from podium.engine.verdicts import ConditionQuestion, read_by
+from podium.expressions import evaluate_condition
 
 __all__ = ["HOLD_SECONDS", "EdgeState", "Joins"]
 
@@ -163,11 +165,11 @@ class Joins:
 
         Raises `ExpressionError`.
         """
+        questions = self._run.questions
         try:
-            with expressions.Fuel(SMALL_STEPS):
-                return expressions.evaluate_condition(condition, scope)
+            return questions.at_once(node, lambda: evaluate_condition(condition, scope))
         except expressions.OutOfFuelError:
-            questions = self._run.questions
+            pass  # asked below
         question = ConditionQuestion(
             number=questions.next_number(),
             node=node,
@@ -218,6 +220,9 @@ class Joins:
             before = run.status.nodes[name].status
             if before not in (NodeStatus.PENDING, NodeStatus.WAITING):
                 continue
+            if not run.questions.may_go_on(DECISION_STEPS):
+                run.questions.leave((name, *waiting))
+                return
             node = run.plan.nodes[name]
             status, reason, message = self._join(node)
             if status is NodeStatus.READY and node.condition is not None:

@@ -9,10 +9,10 @@ from podium.engine.joins import Joins
 from podium.engine.model import EventType, Launch
 from podium.engine.outcomes import fail, fail_unstarted
 from podium.engine.plan import PlanNode
+from podium.engine.questions import LAUNCH_STEPS
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
 from podium.engine.verdicts import (
-    SMALL_STEPS,
     InputQuestion,
     KindQuestion,
     answer,
@@ -25,7 +25,7 @@ __all__ = ["launch_ready"]
 
 def launch_ready(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
     """Start nodes while there is room. The order is the definition's."""
-    while (name := queue.take()) is not None:
+    while run.questions.may_go_on(LAUNCH_STEPS) and (name := queue.take()) is not None:
         _start(run, queue, run.plan.nodes[name])
         if run.ended:
             joins.propagate()
@@ -46,6 +46,8 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
     except expressions.ExpressionError as error:
         _fail_start(run, queue, node, str(error))
         return
+    if checked is not None and decision is None and not run.questions.is_pending(node.id):
+        return  # the next step goes on with it
     if checked is None or decision is None:
         what = "input is being checked" if checked is None else "expressions are being evaluated"
         _wait(run, node.id, f"its {what}")
@@ -110,8 +112,7 @@ def _decide(run: RunState, node: PlanNode) -> kinds.Decision | None:
     """Have the kind decide about the start; None: said later. Raises `ExpressionError`."""
     view = view_of(run, node)
     try:
-        with expressions.Fuel(SMALL_STEPS):
-            return node.kind.start(view)
+        return run.questions.at_once(node.id, lambda: node.kind.start(view))
     except expressions.OutOfFuelError:
         read = [
             reference

@@ -1,11 +1,29 @@
 """Questions: what was asked of the verdict port about nodes that have not started."""
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
-from podium.engine.verdicts import Answer, InlineVerdicts, StartQuestion, Verdicts
+from podium.engine.verdicts import (
+    SMALL_STEPS,
+    Answer,
+    InlineVerdicts,
+    StartQuestion,
+    Verdicts,
+)
+from podium.expressions import Fuel, OutOfFuelError
 
-__all__ = ["Questions"]
+__all__ = ["DECISION_STEPS", "LAUNCH_STEPS", "STEP_FUEL", "Questions"]
+
+STEP_FUEL = 20 * SMALL_STEPS
+"""Steps of evaluations, and what else counts as such, in one step of an engine that must not hold
+its shell up. The rest is left for the next step, which is due at once."""
+DECISION_STEPS = 20
+"""What it costs to decide a node, in steps of evaluations."""
+LAUNCH_STEPS = 100
+"""What it costs to launch one."""
+T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -24,11 +42,69 @@ class Questions:
 
     def __init__(self) -> None:
         self.verdicts: Verdicts = InlineVerdicts()
+        self._is_bounded = False
+        """Whether a step has so much fuel and no more: the shell has others to look after."""
+        self._fuel = STEP_FUEL
+        self._later: dict[str, None] = {}
+        """Nodes that are to be decided or launched in the next step."""
+        self._is_cut = False
         self.changed: deque[str] = deque()
         """Nodes that are to be decided again, because of an answer or of a newer definition."""
         self._asked: dict[str, dict[str, _Asked]] = {}
         """By node and by what is asked about it."""
         self._count = 0
+
+    def use(self, verdicts: Verdicts) -> None:
+        """Ask here, and bound what is done at once in a step."""
+        self.verdicts = verdicts
+        self._is_bounded = True
+
+    # What is done at once
+
+    def begin_step(self) -> list[str]:
+        """Take new fuel, and return the nodes that were left by the step before."""
+        self._fuel, self._is_cut = STEP_FUEL, False
+        left, self._later = list(self._later), {}
+        return left
+
+    @property
+    def has_left(self) -> bool:
+        """Whether something was left for the next step."""
+        return self._is_cut or bool(self._later)
+
+    def may_go_on(self, steps: int = 0) -> bool:
+        """Take fuel for something; False: there is none left in this step."""
+        if not self._is_bounded:
+            return True
+        if self._fuel <= 0:
+            self._is_cut = True
+            return False
+        self._fuel -= steps
+        return True
+
+    def leave(self, nodes: Iterable[str]) -> None:
+        """Leave nodes for the next step."""
+        self._later.update(dict.fromkeys(nodes))
+
+    def at_once(self, node: str, evaluate: Callable[[], T]) -> T | None:
+        """Evaluate what is small; None: this step has no fuel left, and the next one tries again.
+
+        Raises `OutOfFuelError`: it is not small.
+        """
+        if not self.may_go_on():
+            self.leave([node])
+            return None
+        fuel = Fuel(SMALL_STEPS)
+        try:
+            with fuel:
+                return evaluate()
+        except OutOfFuelError:
+            fuel.left = 0
+            raise
+        finally:
+            self._fuel -= SMALL_STEPS - fuel.left
+
+    # What is asked
 
     def next_number(self) -> int:
         """Return the number of a new question."""

@@ -11,7 +11,15 @@ from podium.expressions.errors import (
     MissingValueError,
 )
 from podium.expressions.fuel import FUEL, OutOfFuelError
-from podium.expressions.functions import CALLS, WALKING, as_number, is_number, is_scalar, kind_of
+from podium.expressions.functions import (
+    CALLS,
+    WALKING,
+    as_number,
+    is_number,
+    is_scalar,
+    kind_of,
+    write,
+)
 from podium.expressions.limits import (
     MAX_BITS,
     MAX_DEPTH,
@@ -45,6 +53,17 @@ class Evaluation:
             raise LimitExceededError(f"the expression takes more than {MAX_STEPS} steps")
         self.steps += steps
 
+    def weigh(self, value: Any) -> None:
+        """Take what it costs to ask for the size of what is looked up on demand: `context`."""
+        if isinstance(value, Mapping) and not isinstance(value, dict):
+            self.spend(len(value))
+
+    def is_true(self, node: ast.expr) -> bool:
+        """Return whether the value of an expression counts as true."""
+        value = self.value(node)
+        self.weigh(value)
+        return bool(value)
+
     def close(self) -> None:
         """Take what was spent from the fuel, if there is any."""
         if self.fuel is not None:
@@ -70,11 +89,12 @@ class Evaluation:
                 result: Any = None
                 for part in values:
                     result = self.value(part)
+                    self.weigh(result)
                     if bool(result) is isinstance(op, ast.Or):
                         return result
                 return result
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return not self.value(operand)
+                return not self.is_true(operand)
             case ast.UnaryOp(op=op, operand=operand):
                 number = as_number(self.value(operand), "-" if isinstance(op, ast.USub) else "+")
                 return bounded(-number if isinstance(op, ast.USub) else +number)
@@ -89,7 +109,7 @@ class Evaluation:
                     one = other
                 return True
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                return self.value(body if self.value(test) else orelse)
+                return self.value(body if self.is_true(test) else orelse)
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return [self.value(item) for item in items]
             case ast.Dict(keys=keys, values=values):
@@ -132,6 +152,7 @@ class Evaluation:
     def binary(self, op: str, left: Any, right: Any) -> Any:
         """Return `left OP right`, bounded."""
         if op == "+" and isinstance(left, str) and isinstance(right, str):
+            self.spend((len(left) + len(right)) // 1000)
             return bounded(left + right) if len(left) + len(right) <= MAX_TEXT else too_long()
         if op == "+" and isinstance(left, list) and isinstance(right, list):
             if len(left) + len(right) > MAX_ITEMS:
@@ -167,6 +188,8 @@ class Evaluation:
         )
         if not both:
             raise EvaluationError(f"{kind_of(left)} {op} {kind_of(right)} is not defined")
+        if isinstance(left, str):
+            self.spend(min(len(left), len(right)) // 1000)
         return bool(_ORDER[op](left, right))
 
     def equal(self, left: Any, right: Any, depth: int = 0) -> bool:
@@ -175,6 +198,8 @@ class Evaluation:
         if depth > 2 * MAX_DEPTH:
             raise LimitExceededError("the values are nested too deep to compare")
         if isinstance(left, Mapping) and isinstance(right, Mapping):
+            self.weigh(left)
+            self.weigh(right)
             return len(left) == len(right) and all(
                 key in right and self.equal(item, right[key], depth + 1)
                 for key, item in left.items()
@@ -216,11 +241,15 @@ class Evaluation:
         if name == "all_status":
             return self.all_status(literal_strings(args[0]), self.value(args[1]))
         values = [self.value(arg) for arg in args]
-        if name in WALKING:
-            for value in values:
-                if isinstance(value, list | Mapping):
-                    self.spend(len(value) // 10)
+        for value in values:
+            self.weigh(value)
+            if name in WALKING and isinstance(value, list | Mapping):
+                self.spend(len(value) // 10)
+            elif name in ("int", "float") and isinstance(value, str):
+                self.spend(len(value) // 1000)
         try:
+            if name == "str":
+                return bounded(write(values[0], self.spend))
             return bounded(CALLS[name](*values))
         except ExpressionError:
             raise

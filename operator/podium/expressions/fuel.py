@@ -6,7 +6,7 @@ from typing import Self
 
 from podium.errors import PodiumError
 
-__all__ = ["FUEL", "Fuel", "OutOfFuelError"]
+__all__ = ["FUEL", "Fuel", "OutOfFuelError", "charge"]
 
 
 class OutOfFuelError(PodiumError):
@@ -38,3 +38,12 @@ class Fuel:
 
 FUEL: ContextVar[Fuel | None] = ContextVar("fuel", default=None)
 """What an evaluation that begins may take; None: as much as a single expression may."""
+
+
+def charge(steps: int) -> None:
+    """Take steps that are made outside an evaluation. Raises `OutOfFuelError`."""
+    fuel = FUEL.get()
+    if fuel is not None:
+        if fuel.left < steps:
+            raise OutOfFuelError
+        fuel.left -= steps

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from podium.expressions.errors import EvaluationError, LimitExceededError
+from podium.expressions.fuel import OutOfFuelError
 from podium.expressions.limits import MAX_TEXT, bounded, too_long
 
 __all__ = ["CALLS", "WALKING", "as_number", "is_number", "is_scalar", "kind_of", "write"]
@@ -107,19 +108,26 @@ _ENCODER = json.JSONEncoder(
 )
 
 
-def write(value: Any) -> str:
-    """Write a value: a string as it is, everything else as compact JSON."""
+def write(value: Any, spend: Callable[[int], None]) -> str:
+    """Write a value: a string as it is, everything else as compact JSON.
+
+    `spend` takes the steps that it costs, before they are made.
+    """
     if isinstance(value, str):
+        spend(len(value) // 1000)
         return value if len(value) <= MAX_TEXT else str(too_long())
-    pieces = []
+    pieces: list[str] = []
     size = 0
     try:
         for piece in _ENCODER.iterencode(value):  # piece by piece, to stop in time
+            if len(pieces) % 10 == 0:
+                spend(1)
+            spend(len(piece) // 1000)
             size += len(piece)
             if size > MAX_TEXT:
                 too_long()
             pieces.append(piece)
-    except LimitExceededError:
+    except (LimitExceededError, OutOfFuelError):
         raise
     except RecursionError:
         raise LimitExceededError(f"{kind_of(value)} is nested too deep to be written") from None
@@ -152,7 +160,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "all": lambda value: all(_items(value, "all")),
     "abs": lambda value: abs(as_number(value, "abs")),
     "round": _round,
-    "str": write,
     "int": _int,
     "float": _float,
     "bool": bool,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from podium.expressions.errors import ExpressionSyntaxError, LimitExceededError
+from podium.expressions.fuel import charge
 from podium.expressions.functions import write
 from podium.expressions.limits import MAX_CHARACTERS, MAX_EXPRESSIONS, MAX_TEXT
 from podium.expressions.parser import Expression, parse
@@ -34,7 +35,7 @@ class Template(NamedTuple):
         pieces = []
         size = 0
         for part in self.parts:
-            piece = part if isinstance(part, str) else write(part.evaluate(scope))
+            piece = part if isinstance(part, str) else write(part.evaluate(scope), charge)
             size += len(piece)
             if size > MAX_TEXT + len(self.source):
                 raise LimitExceededError(f"the string has more than {MAX_TEXT} characters")

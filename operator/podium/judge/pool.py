@@ -293,6 +293,8 @@ def _fail(asked: _Asked, error: PodiumError) -> None:
 def _end(process: Process) -> None:
     with suppress(ProcessLookupError):
         process.kill()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 async def _read(process: Process) -> tuple[bytes, bytes]:

@@ -11,6 +11,7 @@ from podium.cluster.kube.views import PodView
 from podium.cluster.runs.shards import Shards
 from podium.cluster.watch.store import RunKey
 from podium.engine import Emit, Engine, Observation, Stop
+from podium.judge.verdicts import PooledVerdicts
 
 __all__ = ["ActiveRun", "AfterWrite", "Execution", "Waited"]
 
@@ -97,7 +98,7 @@ class ActiveRun:
     unrecorded: set[str] = field(default_factory=set)
     """Jobs that were looked at before the engine recorded their execution, or how it ended."""
     launch_results: list[Observation] = field(default_factory=list)
-    """What became of launches, for the next turn."""
+    """What became of launches and of questions, for the next turn."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """Launches under way."""
     launching: set[str] = field(default_factory=set)
@@ -118,6 +119,9 @@ class ActiveRun:
     """Requests that wait for a Secret or ConfigMap."""
     look_again: float | None = None
     """Seconds after which what is held back is looked at again."""
+
+    verdicts: PooledVerdicts | None = None
+    """Answers what the engine does not answer at once."""
 
     # For the next write of the status, and what may be done only after it.
     urgent: bool = False
@@ -154,6 +158,11 @@ class ActiveRun:
         if name not in names:
             names.append(name)
             names.sort(key=lambda each: self.executions[each].restart)
+
+    def tell(self, observation: Observation) -> None:
+        """Take in an answer, for the next turn."""
+        self.launch_results.append(observation)
+        self.wake()
 
     def look_later(self, name: str, seconds: float) -> None:
         """Look at a Job again after some seconds although nothing of it changed."""

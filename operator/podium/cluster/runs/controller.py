@@ -27,6 +27,7 @@ from podium.cluster.watch.store import Cache, RunKey
 from podium.cluster.worker import ObjectKey, Result
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import Action, Control, Emit, Launch, Stop, WakeAt
+from podium.judge.pool import Pool
 
 __all__ = ["RunController", "StatusFlusher"]
 
@@ -47,6 +48,7 @@ class RunController:
         jobs: ManagedJobController,
         settings: Settings,
         metrics: Metrics,
+        judge: Pool,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
@@ -58,7 +60,7 @@ class RunController:
         self._references = self._launcher.references
         self._requests = RequestHandler(gateway, cache, recorder, definitions, self._references)
         self._loader = RunLoader(
-            gateway, cache, recorder, definitions, self._writer, self._requests, settings
+            gateway, cache, recorder, definitions, self._writer, self._requests, settings, judge
         )
         self._closer = JobCloser(gateway, cache, jobs)
         self._observer = JobObserver(gateway, cache, jobs, self._launcher, self._closer)
@@ -100,6 +102,8 @@ class RunController:
         if run is not None:
             for task in run.tasks:  # what loads the run again decides by what is recorded by then
                 task.cancel()
+            if run.verdicts is not None:
+                run.verdicts.close()
             self._recorder.forget(run.subject.uid)
         self._loader.forget(key)
         self._requests.forget(key)

@@ -33,6 +33,8 @@ from podium.engine import (
     set_condition,
     set_end,
 )
+from podium.judge.pool import Pool
+from podium.judge.verdicts import PooledVerdicts
 
 __all__ = ["RunLoader"]
 
@@ -51,6 +53,7 @@ class RunLoader:
         writer: StatusWriter,
         requests: RequestHandler,
         settings: Settings,
+        judge: Pool,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
@@ -59,6 +62,7 @@ class RunLoader:
         self._writer = writer
         self._requests = requests
         self._settings = settings
+        self._judge = judge
         self.waiting: dict[str, set[RunKey]] = {}
         """Runs whose Workflow does not exist, by namespace."""
 
@@ -135,7 +139,12 @@ class RunLoader:
         spec, meta = resource.spec, body["metadata"]
         recorded = spec.recorded_answers
         workflow = view.workflow or plan.workflow_id
-        return ActiveRun(
+        verdicts = PooledVerdicts(
+            self._judge,
+            view.namespace,
+            lambda seen: run.tell(seen),  # noqa: PLW0108 - it is made below
+        )
+        run = ActiveRun(
             owner=Owner(view.namespace, view.name, view.uid, workflow, recorded),
             subject=Subject("WorkflowRun", view.namespace, view.name, view.uid, len(plan.nodes)),
             engine=Engine(
@@ -150,11 +159,14 @@ class RunLoader:
                 ),
                 initial_context(plan, spec),
                 status,
+                verdicts,
             ),
             persisted_status=known,
             version=str(meta.get("resourceVersion")),
             generation=int(meta.get("generation") or 0),
+            verdicts=verdicts,
         )
+        return run
 
     async def _plan(
         self,

@@ -19,6 +19,7 @@ from podium.cluster.watch.store import Cache
 from podium.cluster.worker import ObjectKey
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import dump_status
+from podium.judge.pool import Pool
 from tests.unit.cluster import support
 from tests.unit.cluster.runs.requests_test import patched
 from tests.unit.cluster.support import RUN_UID
@@ -100,7 +101,15 @@ class World:
         settings, metrics = Settings(), Metrics()
         keeper = ManagedJobController(self.server, self.cache, settings)
         self.runs = RunController(
-            self.server, self.cache, self.queue, self.recorder, None, keeper, settings, metrics
+            self.server,
+            self.cache,
+            self.queue,
+            self.recorder,
+            None,
+            keeper,
+            settings,
+            metrics,
+            Pool(),
         )
         self.cache.put_run(self.server.body)
         self.take_up()

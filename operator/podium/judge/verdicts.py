@@ -1,0 +1,50 @@
+"""The port of the engine, answered by the pool."""
+
+import asyncio
+from collections.abc import Callable
+
+from podium.engine.model import AttemptPhase, Observation
+from podium.engine.verdicts import Question
+from podium.judge.pool import JudgeError, OverBudgetError, Pool
+from podium.judge.questions import TASK, dump_question, load_answer, too_expensive
+
+__all__ = ["PooledVerdicts"]
+
+
+class PooledVerdicts:
+    """Has the questions of one run answered by workers.
+
+    What is small the engine answers itself and does not ask (`podium.engine.verdicts.is_small`, the
+    fuel of expressions).
+    """
+
+    def __init__(self, pool: Pool, asker: str, tell: Callable[[Observation], None]) -> None:
+        """`tell` takes each answer, for the next step of the engine."""
+        self._pool = pool
+        self._asker = asker
+        self._tell = tell
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ask(self, question: Question) -> None:
+        """Have a question answered later."""
+        task = asyncio.create_task(self._judge(question), name="judge-question")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Want no more answers."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _judge(self, question: Question) -> None:
+        try:
+            body = await self._pool.ask(TASK, lambda: dump_question(question), asker=self._asker)
+            answer = load_answer(question, body)
+        except OverBudgetError as error:
+            answer = too_expensive(question, str(error))
+        except JudgeError as error:
+            answer = too_expensive(question, f"is not possible ({error!s:.300})")
+        observation = Observation(
+            question.node, question.execution, AttemptPhase.JUDGED, verdict=answer
+        )
+        self._tell(observation)
