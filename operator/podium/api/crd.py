@@ -125,7 +125,12 @@ def _runs() -> dict[str, Any]:
                 ".status.reason",
                 "Why, or what its nodes wait for",
             ),
-            ("Progress", "string", ".status.progress", "Nodes that completed or failed, of all"),
+            (
+                "Progress",
+                "string",
+                ".status.progress",
+                "Nodes that completed or failed, of all that were not skipped",
+            ),
             ("Current", "string", ".status.current", "Running nodes"),
             ("Duration", "string", ".status.duration", "Time from start to end"),
         ],

@@ -3,11 +3,11 @@
 from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.decisions import finish
-from podium.engine.joins import HOLD_SECONDS, Joins
+from podium.engine.joins import Joins
 from podium.engine.model import EventType
 from podium.engine.outcomes import cancel_pending, fail
 from podium.engine.plan import PlanNode
-from podium.engine.ready_queue import RUN_TIMER, ReadyQueue
+from podium.engine.ready_queue import HOLD_SECONDS, RUN_TIMER, ReadyQueue
 from podium.engine.state import RunState
 
 __all__ = ["expire"]
@@ -21,13 +21,14 @@ def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
                 seconds = run.plan.spec.timeout_seconds
                 cancel_pending(run, NodeReason.RUN_TIMEOUT, f"the run took longer than {seconds} s")
             continue
+        if run.executions.held_until.get(name) == moment:
+            _give_up(run, queue, joins, name)
+            continue
         state = run.known(name)
         if state is None:
             continue
         if state.next_attempt_at == moment:
             queue.add(name)
-        elif run.executions.held_until.get(name) == moment:
-            _give_up(run, joins, name)
         elif state.waits_until == moment and state.status is NodeStatus.RUNNING:
             finish(run, queue, run.plan.nodes[name], None, run.now)
             joins.propagate()
@@ -36,14 +37,17 @@ def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
             joins.propagate()
 
 
-def _give_up(run: RunState, joins: Joins, node: str) -> None:
+def _give_up(run: RunState, queue: ReadyQueue, joins: Joins, node: str) -> None:
     run.executions.give_up(node)
     message = (
         f"it was stopped {HOLD_SECONDS:g} s ago, and nothing says that its program is gone: what"
-        " follows goes on"
+        " waits for it goes on"
     )
     run.emit(EventType.WARNING, EventReason.NODE_NOT_GONE, message, node)
-    run.ended.append(node)
+    queue.release()
+    state = run.known(node)
+    if state is not None and state.status.ended:
+        run.ended.append(node)
     joins.propagate()
 
 

@@ -19,6 +19,8 @@ class Executions:
         self.disrupted: set[str] = set()
         """Attempts (Pods, processes) whose disruption was seen."""
         self._stopping: dict[str, set[str]] = {}
+        self.changes = 0
+        """How often something was told to stop, or was waited for no longer."""
         self.held_until: dict[str, float] = {}
         """When what waits for the end of a node that was stopped goes on all the same."""
         self._given_up: set[str] = set()
@@ -37,14 +39,20 @@ class Executions:
         """Return whether a stopped execution of the node may still run, and is waited for."""
         return node in self._stopping and node not in self._given_up
 
+    def awaited(self) -> list[str]:
+        """Return the nodes of which a stopped execution may still run, and is waited for."""
+        return [node for node in self._stopping if node not in self._given_up]
+
     def give_up(self, node: str) -> None:
         """Let nothing wait any more for what was stopped of a node, but a new start of itself."""
         self._given_up.add(node)
+        self.changes += 1
         self.held_until.pop(node, None)
 
     def add_stop(self, node: str, execution: str) -> None:
         """Note that an execution was asked to stop."""
         self._stopping.setdefault(node, set()).add(execution)
+        self.changes += 1
 
     def remove_stop(self, node: str, execution: str) -> bool:
         """Note that nothing of an execution runs; return whether it was the node's last one."""
@@ -55,6 +63,7 @@ class Executions:
         if stopping:
             return False
         del self._stopping[node]
+        self.changes += 1
         self._given_up.discard(node)
         self.held_until.pop(node, None)
         return True

@@ -15,17 +15,13 @@ from podium.engine.history import was_stopped
 from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.plan import PlanEdge, PlanNode
 from podium.engine.questions import DECISION_STEPS
-from podium.engine.ready_queue import ReadyQueue
+from podium.engine.ready_queue import HOLD_SECONDS, ReadyQueue
 from podium.engine.state import RunState
 from podium.engine.trigger_rules import EdgeCounts, Verdict, verdict
 from podium.engine.verdicts import ConditionQuestion, read_by
 from podium.expressions import evaluate_condition
 
-__all__ = ["HOLD_SECONDS", "EdgeState", "Joins"]
-
-
-HOLD_SECONDS = 300.0
-"""How long what was stopped is waited for: a lost machine never says that it is gone."""
+__all__ = ["EdgeState", "Joins"]
 
 
 class EdgeState(Enum):

@@ -2,6 +2,7 @@
 
 from podium import expressions, kinds
 from podium.api.reasons import EventReason, NodeReason
+from podium.api.run import NodeStatus
 from podium.dag import NEAREST
 from podium.engine.context import InputError, NodeInput, node_input
 from podium.engine.decisions import begin_without_program, carry_out, view_of
@@ -64,7 +65,8 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
             Launch(
                 node.id,
                 execution,
-                state.disruptions,
+                # A retry is no restart of what was disrupted.
+                state.disruptions if state.status is NodeStatus.RUNNING else 0,
                 decision.config,
                 given.document,
                 decision.shape,

@@ -75,6 +75,7 @@ def _answered(run: RunState, queue: ReadyQueue, node: str, answer: Answer) -> No
 def _gone(run: RunState, queue: ReadyQueue, node: str, execution: str) -> None:
     if not run.executions.remove_stop(node, execution):
         return
+    queue.release()
     state = run.known(node)
     if state is None:
         return

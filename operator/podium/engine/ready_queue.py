@@ -1,12 +1,16 @@
 """What waits: nodes for their launch, in the order of the definition, and moments to come."""
 
 import heapq
+from collections import deque
 from collections.abc import Iterator
 
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.state import RunState
 
-__all__ = ["RUN_TIMER", "ReadyQueue"]
+__all__ = ["HOLD_SECONDS", "RUN_TIMER", "ReadyQueue"]
+
+HOLD_SECONDS = 300.0
+"""How long what was stopped is waited for: a lost machine never says that it is gone."""
 
 RUN_TIMER = ""
 """In the place of a node's name: a timer of the run."""
@@ -21,12 +25,20 @@ class ReadyQueue:
         self._unbounded: list[tuple[int, str]] = []
         """Nodes that take no slot: they start whatever runs."""
         self._timers: list[tuple[float, str]] = []
+        self._held: set[str] = set()
+        """Nodes before something that was stopped and is reset: they start when that is gone."""
+        self._held_at = 0
+        """`Executions.changes` when `_held` was found."""
+        self._passed_over: set[str] = set()
+        """Ready nodes that were held when it was their turn."""
 
     def clear(self) -> None:
         """Forget everything; `podium.engine.rebuild` fills it again."""
         self._queue.clear()
         self._unbounded.clear()
         self._timers.clear()
+        self._passed_over.clear()
+        self._held_at = -1
 
     def add(self, node: str) -> None:
         """Queue a Ready node, or a Running one that was disrupted, for its launch."""
@@ -68,7 +80,50 @@ class ReadyQueue:
                 return False
             if state.status is NodeStatus.RUNNING:  # after a disruption
                 return True
-        return state.status is NodeStatus.READY
+        if state.status is not NodeStatus.READY:
+            return False
+        if self._is_held(node):
+            self._passed_over.add(node)
+            return False
+        return True
+
+    def release(self) -> None:
+        """Queue what was held again: something that was stopped is waited for no longer."""
+        for node in self._passed_over:
+            if node in self._run.plan.nodes:
+                self.add(node)
+        self._passed_over.clear()
+
+    def _is_held(self, node: str) -> bool:
+        """Return whether what was stopped of a node's descendants, to run again, is not gone."""
+        changes = self._run.executions.changes
+        if changes != self._held_at:
+            self._held_at = changes
+            self._held = self._before_stopped()
+        return node in self._held
+
+    def _before_stopped(self) -> set[str]:
+        run = self._run
+        found: set[str] = set()
+        waiting: deque[str] = deque()
+        for name in run.executions.awaited():
+            state = run.known(name)
+            if state is None:  # a newer definition removed it: what came before it is not known
+                found.update(run.plan.nodes)
+            elif not state.status.ended:
+                waiting.append(name)
+            else:
+                continue
+            if name not in run.executions.held_until:
+                self.hold(name, run.now + HOLD_SECONDS)
+        edges = run.plan.edges
+        while waiting:
+            for index in run.plan.nodes[waiting.popleft()].incoming:
+                source = edges[index].source
+                if source not in found:
+                    found.add(source)
+                    waiting.append(source)
+        return found
 
     # Timers
 
@@ -110,12 +165,13 @@ class ReadyQueue:
                 if status.deadline == moment:
                     return moment
             else:
+                if self._run.executions.held_until.get(name) == moment:
+                    return moment
                 state = status.nodes.get(name)
                 if state is not None and moment in (
                     state.deadline,
                     state.next_attempt_at,
                     state.waits_until,
-                    self._run.executions.held_until.get(name),
                 ):
                     return moment
             heapq.heappop(self._timers)

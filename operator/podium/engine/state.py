@@ -99,6 +99,8 @@ class RunState:
         """Number of nodes that have not ended."""
         self.undone = 0
         """Number of nodes that ended without having been carried out: Skipped or Cancelled."""
+        self.left_out = 0
+        """Number of nodes that were Skipped, and not because of a failure."""
         self._held_up: dict[str, str] = {}
         """Why nodes wait, of those that wait for more than their usual start."""
         self.running: set[str] = set()
@@ -211,6 +213,8 @@ class RunState:
                 self.undone += by
                 if state.reason == NodeReason.UPSTREAM_FAILED:
                     _add(self.bad, node, by)
+                else:
+                    self.left_out += by
             case NodeStatus.CANCELLED:
                 self.undone += by
                 _add(self.cancelled, node, by)
@@ -290,7 +294,7 @@ class RunState:
         if self._changed:
             states = self.status.nodes
             done = len(states) - self.open - self.undone
-            self.status.progress = f"{done}/{len(self.plan.nodes)}"
+            self.status.progress = f"{done}/{len(self.plan.nodes) - self.left_out}"
             self.status.current = self._current()
             for node in self._changed:
                 self._note_wait(node, states.get(node))

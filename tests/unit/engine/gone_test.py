@@ -2,8 +2,8 @@
 
 import pytest
 
-from podium.engine import AttemptPhase
-from podium.engine.joins import HOLD_SECONDS
+from podium.engine import AttemptPhase, Control
+from podium.engine.ready_queue import HOLD_SECONDS
 from tests.unit.engine.support import Run, node
 
 
@@ -72,7 +72,7 @@ def test_a_lost_machine_does_not_hold_followers_without_end():
     assert run.launched == ["cleanup-1"]
     assert any(event.startswith("NodeNotGone") for event in run.events)
     run.rerun("job")
-    assert run.launched == [], "the same work never runs beside itself"
+    assert gone(run, "cleanup-1").launched == [], "the same work never runs beside itself"
     assert gone(run).launched == ["job-2"]
 
 
@@ -80,3 +80,99 @@ def test_fail_fast_does_not_wait():
     run = timed_out(node("other"), node("cleanup", "job", triggerRule="AllDone"), fail_fast=True)
     assert run.stands("cleanup") == "Cancelled FailFast"
     assert run.phase == "Failed"
+
+
+# Re-runs
+
+
+def running(*more):
+    """A run whose node `deploy`, behind `build` and `test`, runs."""
+    run = Run(node("build"), node("test", "build"), node("deploy", "test"), *more)
+    run.step().ok("build-1").ok("test-1")
+    return run.step(run.see("deploy-1", AttemptPhase.RUNNING))
+
+
+@pytest.mark.parametrize("named", ["build", "test", "deploy"])
+def test_a_re_run_waits_until_what_it_stops_is_gone(named):
+    run = running()
+    run.rerun(named)
+    assert (run.stopped, run.launched) == (["deploy-1"], [])
+    run.step(run.see("deploy-1", AttemptPhase.RUNNING))
+    assert run.launched == []
+    assert gone(run, "deploy-1").launched == [f"{named}-2"]
+
+
+def test_a_re_run_waits_after_a_crash_while_the_program_is_seen():
+    run = running()
+    run.rerun("build")
+    run.crash().step(run.see("deploy-1", AttemptPhase.RUNNING))
+    assert (run.stopped, run.launched) == (["deploy-1"], [])
+    assert gone(run, "deploy-1").launched == ["build-2"]
+
+
+def test_a_re_run_after_a_crash_does_not_wait_for_what_is_not_seen():
+    run = running()
+    run.rerun("build")
+    assert run.crash().step().launched == ["build-2"]
+
+
+def test_a_re_run_waits_for_all_that_it_stops():
+    run = running(node("load", "build"))
+    run.rerun("build")
+    assert sorted(run.stopped) == ["deploy-1", "load-1"]
+    assert gone(run, "deploy-1").launched == []
+    assert gone(run, "load-1").launched == ["build-2"]
+
+
+def test_a_re_run_does_not_wait_for_what_is_not_behind_it():
+    run = running(node("other"))
+    run.rerun("build", "other")
+    assert run.launched == []
+    run.rerun("other", id="q2")
+    assert gone(run, "other-1").launched == ["other-2"]
+    assert gone(run, "deploy-1").launched == ["build-2"]
+
+
+def test_a_re_run_waits_for_a_node_that_the_newer_definition_removes():
+    run = running()
+    newer = Run(node("build", config={"script": "false"})).plan
+    run.rerun("build", plan=newer, initial_context={})
+    assert (run.stopped, run.launched) == (["deploy-1"], [])
+    assert gone(run, "deploy-1").launched == ["build-2"]
+
+
+def test_a_lost_machine_does_not_hold_a_re_run_forever():
+    run = running()
+    run.rerun("build")
+    assert run.wakes == [run.now + HOLD_SECONDS]
+    assert run.later(HOLD_SECONDS).launched == ["build-2"]
+    assert any(event.startswith("NodeNotGone") for event in run.events)
+    run.ok("build-2").ok("test-2")
+    assert run.launched == [], "the same work never runs beside itself"
+    assert gone(run, "deploy-1").launched == ["deploy-2"]
+
+
+def test_a_removed_node_on_a_lost_machine_does_not_hold_a_re_run_forever():
+    run = running()
+    newer = Run(node("build", config={"script": "false"})).plan
+    run.rerun("build", plan=newer, initial_context={})
+    assert run.later(HOLD_SECONDS).launched == ["build-2"]
+
+
+def test_a_launch_in_flight_is_waited_for():
+    run = Run(node("build"), node("deploy", "build"))
+    run.step()
+    actions = run.engine.step(
+        run.now, observations=[run.see("build-1", AttemptPhase.SUCCEEDED, output={})]
+    )
+    assert [getattr(each, "execution_id", "") for each in actions].count("deploy-1") == 1
+    run.rerun("build")
+    assert (run.stopped, run.launched) == (["deploy-1"], [])
+    assert gone(run, "deploy-1").launched == ["build-2"]
+
+
+def test_a_cancel_while_a_re_run_waits_ends_the_run():
+    run = running()
+    run.rerun("build").step(control=Control(cancel=True))
+    assert run.phase == "Cancelled"
+    assert gone(run, "deploy-1").launched == []

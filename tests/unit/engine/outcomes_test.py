@@ -65,6 +65,15 @@ def test_retry_on_names_the_reasons():
     assert run.fail("a-1", reason="Error").stands("a") == "Failed Error"
 
 
+def test_a_retry_after_a_disruption_is_no_restart():
+    run = Run(node("a", retryPolicy={"maxAttempts": 2})).step()
+    run.step(run.see("a-1", P.DISRUPTED, attempt="pod-1", reason="Preempted")).later(1)
+    assert run.launches["a-1"].restart == 1
+    run.fail("a-1", reason="Error")
+    assert run.launches["a-2"].restart == 0
+    assert run.state("a").disruptions == 0
+
+
 def test_a_disruption_starts_the_same_execution_again_and_is_not_counted():
     run = Run(node("a", maxDisruptions=1)).step()
     run.step(run.see("a-1", P.DISRUPTED, attempt="pod-1", reason="Preempted"))

@@ -26,9 +26,17 @@ def conditions(run):
 def test_what_was_skipped_or_cancelled_is_not_done():
     run = Run(node("a"), node("b", condition="1 == 2"), node("c"), node("d", dependsOn=["c"]))
     run.step().ok("a-1")
-    assert shown(run) == ("1/4", "")
+    assert shown(run) == ("1/3", "")
     run.step(control=Control(cancel=True))
-    assert shown(run) == ("1/4", "Cancelled")
+    assert shown(run) == ("1/3", "Cancelled")
+
+
+def test_a_run_that_succeeds_ends_with_all_done():
+    run = Run(node("a"), node("b", "a", condition="1 == 2"), node("c", "b")).step().ok("a-1")
+    assert (run.phase, *shown(run)) == ("Succeeded", "1/1", "Completed")
+    run.rerun("a")
+    assert shown(run)[0] == "0/3"
+    assert (shown(run.crash().step().ok("a-2"))[0]) == "1/1"
 
 
 def test_what_failed_is_done():
