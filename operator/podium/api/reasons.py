@@ -196,7 +196,9 @@ class RunReason(StrEnum):
     WORKFLOW_NOT_FOUND = "WorkflowNotFound"
     """The Workflow is not there yet."""
     NODE_STATES_LOST = "NodeStatesLost"
-    """Objects that hold states of the run's nodes were deleted."""
+    """Objects that hold states of the run's nodes were deleted or changed."""
+    SPEC_CHANGED = "SpecChanged"
+    """The run's context or workflowSpec was changed after the run had begun."""
     STATUS_TOO_LARGE = "StatusTooLarge"
     """What the status holds besides the nodes does not fit into the object."""
 

@@ -154,6 +154,8 @@ class ShardReference(ApiModel):
     """Name of a WorkflowRunNodes in the run's namespace."""
     nodes: int
     """Number of nodes that it holds."""
+    hash: Text | None = None
+    """Hash of what it holds; version 0.1.0 wrote none."""
 
 
 class WorkflowRunStatus(ChangedInPlace):
@@ -167,6 +169,8 @@ class WorkflowRunStatus(ChangedInPlace):
     """The metadata.generation that was last reconciled."""
     format_version: int | None = None
     """Format of the definition that the run is pinned to; version 0.1.0 wrote none."""
+    spec_hash: Text | None = None
+    """Hash of the run's context and workflowSpec as they were when it began: they never change."""
     started_at: Timestamp | None = None
     """When the run left Pending."""
     completed_at: Timestamp | None = None

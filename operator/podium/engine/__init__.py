@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         former_definition,
         recorded_outcome,
     )
+    from podium.engine.identity import digest_of
     from podium.engine.model import (
         LONG_WAIT_SECONDS,
         Action,
@@ -66,6 +67,7 @@ _HOMES = {
         *("Observation", "Request", "RerunRequest", "RestoreRequest", "RunInfo", "Stop"),
         *("WakeAt", "not_started"),
     ),
+    "identity": ("digest_of",),
     "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest"),
     "rerun_plan": (
         *("RequestRefusedError", "RerunPlan", "RestorePlan", "failed_nodes", "plan_request"),
@@ -106,6 +108,7 @@ __all__ = [
     "check_start",
     "context_at",
     "definition_digest",
+    "digest_of",
     "dump_node",
     "dump_status",
     "failed_nodes",

@@ -84,6 +84,8 @@ class ActiveRun:
     """resourceVersion of the run as the server has it."""
     generation: int
     """Generation of the spec that the status on the server has seen."""
+    checked_generation: int = 0
+    """Generation of the spec that was last found to have the context and graph of the start."""
     wake: Callable[[], None] = lambda: None
     """Asks for a turn."""
     shards: Shards = field(default_factory=Shards)

@@ -147,6 +147,12 @@ class RunController:
         if run is not None and run.owner.uid != view.uid:  # deleted and made again
             self.forget(key)
             run = None
+        if run is not None and view.generation not in (run.generation, run.checked_generation):
+            if await self._loader.has_changed(run):
+                self.forget(key)
+                run = None
+            else:
+                run.checked_generation = view.generation
         view = await self._requests.accept(view, run)
         try:
             if run is None:

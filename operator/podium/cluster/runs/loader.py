@@ -16,7 +16,14 @@ from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, run_view, text
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.request_handler import RequestHandler
-from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError, describe
+from podium.cluster.runs.revisions import (
+    SPEC_CHANGED,
+    Definitions,
+    WorkflowNotFoundError,
+    describe,
+    has_changed,
+    spec_hash,
+)
 from podium.cluster.runs.shards import MissingShardsError, has_node_states, read_nodes
 from podium.cluster.runs.status_writer import StatusWriter, bare_status
 from podium.cluster.settings import Settings
@@ -89,6 +96,9 @@ class RunLoader:
         if view.ended and not has_node_states(known):
             await self._requests.refuse_all(view, "the run never started: make a new one")
             return None
+        if has_changed(body, known.get("specHash")):
+            await self._fail_unstarted(body, RunReason.SPEC_CHANGED, SPEC_CHANGED, known)
+            return None
         try:
             resource = parse(_in_current_format(body, known))
         except InvalidError as problem:
@@ -114,6 +124,7 @@ class RunLoader:
                 await self._fail_unstarted(body, RunReason.INVALID_CONTEXT, text, known)
                 return None
             status = initial_status(plan, round(time.time(), 3))
+            status.spec_hash = spec_hash(body)
         run = self._active(view, body, resource, plan, status, known)
         run.shards = shards
         if fresh:
@@ -126,6 +137,15 @@ class RunLoader:
             await self._writer.write(run, run.generation, Changes(frozenset(plan.nodes), run=True))
             run.write_at = 0.0
         return run
+
+    async def has_changed(self, run: ActiveRun) -> bool:
+        """Return whether a run's context or graph is not what it began with.
+
+        The API server refuses that, unless nothing checks it: a run must not go on with it.
+        """
+        body = await self._gateway.get_run(*run.key)
+        same = dig(body, "metadata", "uid") == run.owner.uid
+        return same and has_changed(body, run.engine.status.spec_hash)
 
     def _active(
         self,
@@ -269,8 +289,8 @@ class RunLoader:
         if dig(live, "metadata", "resourceVersion") != meta["resourceVersion"]:
             raise ConflictError  # another status, which names other shards
         message = (
-            f"the WorkflowRunNodes {lost} of the run, which hold the states of its nodes, are gone:"
-            " make a new run"
+            f"the WorkflowRunNodes {lost} of the run, which hold the states of its nodes, are gone"
+            " or were changed: make a new run"
         )
         await self._fail_unstarted(body, RunReason.NODE_STATES_LOST, message, known)
 

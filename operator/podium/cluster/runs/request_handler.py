@@ -7,7 +7,7 @@ them out is written: exactly once, whatever crashes in between (semantics.md 8).
 from collections.abc import Mapping
 from typing import Any
 
-from podium.api.problems import InvalidError, errors
+from podium.api.problems import InvalidError, Problem, errors
 from podium.api.resources import WorkflowRun
 from podium.api.run import WorkflowRunSpec
 from podium.api.source.files import parse
@@ -19,7 +19,13 @@ from podium.cluster.runs import requests
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.references import ReferenceChecker
 from podium.cluster.runs.requests import Accepted
-from podium.cluster.runs.revisions import Definitions, WorkflowNotFoundError, describe
+from podium.cluster.runs.revisions import (
+    SPEC_CHANGED,
+    Definitions,
+    WorkflowNotFoundError,
+    describe,
+    has_changed,
+)
 from podium.cluster.watch.store import Cache, RunKey
 from podium.engine import (
     Plan,
@@ -170,7 +176,10 @@ class RequestHandler:
         )
 
     async def _spec(self, run: ActiveRun) -> WorkflowRunSpec:
-        resource = parse(await self._gateway.get_run(*run.key))
+        body = await self._gateway.get_run(*run.key)
+        if has_changed(body, run.engine.status.spec_hash):
+            raise InvalidError([Problem((), SPEC_CHANGED)])
+        resource = parse(body)
         assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
         return resource.spec
 

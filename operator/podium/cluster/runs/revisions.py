@@ -6,6 +6,7 @@ revision of that name by another author is not trusted.
 
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,15 +19,28 @@ from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.views import mapping, text
 from podium.cluster.watch.store import Cache
-from podium.engine import Plan, definition_digest
+from podium.engine import Plan, definition_digest, digest_of
 from podium.errors import PodiumError
 
-__all__ = ["Definitions", "WorkflowNotFoundError", "describe", "revision_name"]
+__all__ = [
+    "SPEC_CHANGED",
+    "Definitions",
+    "WorkflowNotFoundError",
+    "describe",
+    "has_changed",
+    "revision_name",
+    "spec_hash",
+]
 
 KEPT_PLANS = 100
 PINNED_SECONDS = 10.0
 """A revision that was there is not asked about again for so long: many runs begin at once."""
+SPEC_CHANGED = (
+    "spec.context or spec.workflowSpec is not what the run began with, and neither may change: make"
+    " a new run, or run nodes again with an edited context"
+)
 DIGITS = 32
 """Hexadecimal digits of the hash in a revision's name: 128 bits."""
 
@@ -101,9 +115,13 @@ class Definitions:
         if not any(revision.endswith(f"-{digest[:DIGITS]}") for digest in digests):
             message = f"the ControllerRevision {revision} does not hold what its name says"
             raise InvalidError([Problem(("data",), message)])
-        plan = Plan.build(
-            spec, workflow_id=str(data.get("workflowId")), revision=revision, is_pinned=True
-        )
+        workflow = text(data.get("workflowId"))
+        # Its name is no part of the hash, but of the revision's name.
+        named = revision.startswith(f"{_prefix(workflow)}-")
+        if workflow != spec.id if spec.id else not named:
+            message = f"the ControllerRevision {revision} is not one of the Workflow {workflow!r}"
+            raise InvalidError([Problem(("data",), message)])
+        plan = Plan.build(spec, workflow_id=workflow, revision=revision, is_pinned=True)
         self._keep(namespace, plan, format_version)
         return plan
 
@@ -172,9 +190,24 @@ def _in_words_of(stored: dict[str, Any], spec: WorkflowSpec) -> dict[str, Any]:
     return made
 
 
+def spec_hash(body: Mapping[str, Any]) -> str:
+    """Return the hash of what never changes of a run and has no schema: its context and graph."""
+    spec = mapping(body.get("spec"))
+    return digest_of([spec.get("context"), spec.get("workflowSpec")])
+
+
+def has_changed(body: Mapping[str, Any], known: str | None) -> bool:
+    """Return whether a run has another context or graph than it began with; None: not known."""
+    return known is not None and spec_hash(body) != known
+
+
 def revision_name(workflow: str, spec: WorkflowSpec) -> str:
     """Name the revision of a definition."""
-    return f"{object_name(workflow)[:40].rstrip('-')}-{definition_digest(spec)[:DIGITS]}"
+    return f"{_prefix(workflow)}-{definition_digest(spec)[:DIGITS]}"
+
+
+def _prefix(workflow: str) -> str:
+    return object_name(workflow)[:40].rstrip("-")
 
 
 def describe(error: Exception) -> str:

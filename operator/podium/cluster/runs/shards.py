@@ -26,7 +26,7 @@ from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.views import controller_of, dig, items, mapping, text, when
-from podium.engine import dump_node
+from podium.engine import digest_of, dump_node
 from podium.errors import PodiumError
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "build_shard",
     "has_node_states",
     "read_nodes",
+    "shard_of",
 ]
 
 INLINE_NODES = 500
@@ -55,7 +56,7 @@ STRAY_SECONDS = 300.0
 
 
 class MissingShardsError(PodiumError):
-    """Shards that the status names do not exist; the message names them."""
+    """Shards that the status names do not exist, or hold something else; the message names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Shard:
     name: str
     uid: str
     nodes: tuple[str, ...]
+    hash: str
+    """Of what it holds, as the server has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +174,9 @@ class Shards:
         return order, made
 
     def written(
-        self, changed: Mapping[str, Any], plan: ShardPlan | None, uids: Mapping[str, str]
+        self, changed: Mapping[str, Any], plan: ShardPlan | None, made: Mapping[str, Shard]
     ) -> None:
-        """Note that a write succeeded; `uids` are those of the shards that were made for it."""
+        """Note that a write succeeded; `made` are the shards that were made for it, by name."""
         for node, state in changed.items():
             self._sizes[node] = _size(state) if state else 0
         self.refused(plan.made if plan is not None else ())
@@ -184,8 +187,7 @@ class Shards:
         kept = self.all
         self.all, self._home = {}, {}
         for name in plan.order:
-            made = plan.made.get(name)
-            self._add(kept[name] if made is None else Shard(name, uids[name], tuple(made)))
+            self._add(made.get(name) or kept[name])
 
     def refused(self, but: Container[str] = ()) -> None:
         """Note that no status will ever name those that were made, but these."""
@@ -205,7 +207,12 @@ class Shards:
             sizes.update((name, len(nodes)) for name, nodes in plan.made.items())
         return {
             "shards": [
-                {"name": name, "nodes": sizes[name]}
+                {
+                    "name": name,
+                    "nodes": sizes[name],
+                    # That of one which is to be made is known once the server has it.
+                    "hash": self.all[name].hash if name in self.all else "",
+                }
                 for name in (self.all if plan is None else plan.order)
             ],
             "nodeCounts": {
@@ -255,36 +262,43 @@ def build_shard(owner: Owner, name: str, nodes: Mapping[str, Any]) -> dict[str, 
     }
 
 
+def shard_of(body: Mapping[str, Any]) -> Shard:
+    """Return the shard that a WorkflowRunNodes is."""
+    meta, nodes = mapping(body.get("metadata")), mapping(body.get("nodes"))
+    return Shard(text(meta.get("name")), text(meta.get("uid")), tuple(nodes), digest_of(nodes))
+
+
 async def read_nodes(
     gateway: Gateway, namespace: str, run: str, uid: str, known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Shards]:
     """Return the states of a run's nodes, and where they stand; `known` is its status.
 
-    Shards that no status names, which a crash left behind, are deleted. Raises
-    `MissingShardsError`, `ApiError`.
+    Shards that no status names, which a crash left behind, are deleted. One that holds something
+    else than the status says counts as missing. Raises `MissingShardsError`, `ApiError`.
     """
     recent = dict(mapping(known.get("nodes")))
-    names = [text(each.get("name")) for each in items(known.get("shards"))]
+    names = {text(each.get("name")): each.get("hash") for each in items(known.get("shards"))}
     if not names:
         return recent, Shards.of((), recent)
-    found: dict[str, dict[str, Any]] = {}
+    states: dict[str, Any] = {}
+    found: dict[str, Shard] = {}
     for body in await gateway.list_run_nodes(namespace, f"{LABEL_RUN}={label_value(run)}"):
         if controller_of(body, "WorkflowRun", API_VERSION) != uid:
             continue
         name = text(dig(body, "metadata", "name"))
         if name in names:
-            found[name] = body
+            shard = shard_of(body)
+            if names[name] in (None, shard.hash):  # None: of version 0.1.0
+                found[name] = shard
+                states.update(mapping(body.get("nodes")))
         elif (when(dig(body, "metadata", "creationTimestamp")) or 0) < time.time() - STRAY_SECONDS:
             await gateway.delete_run_nodes(namespace, name, text(dig(body, "metadata", "uid")))
     if missing := [name for name in names if name not in found]:
         raise MissingShardsError(", ".join(missing))
-    states: dict[str, Any] = {}
-    shards = []
-    for name in names:
-        nodes = mapping(found[name].get("nodes"))
-        states.update(nodes)
-        shards.append(Shard(name, text(dig(found[name], "metadata", "uid")), tuple(nodes)))
-    return {**states, **recent}, Shards.of(shards, recent)
+    shards = [found[name] for name in names]
+    # In the order of the graph, whatever the order of the list was.
+    ordered = {node: states[node] for shard in shards for node in shard.nodes}
+    return {**ordered, **recent}, Shards.of(shards, recent)
 
 
 def _cut(status: WorkflowRunStatus, nodes: Iterable[str]) -> Iterator[dict[str, Any]]:

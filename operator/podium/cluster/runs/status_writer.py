@@ -13,7 +13,7 @@ from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.views import dig
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.shards import Shard, ShardPlan, build_shard
+from podium.cluster.runs.shards import Shard, ShardPlan, build_shard, shard_of
 from podium.cluster.watch.store import Cache
 from podium.engine import Changes, dump_node, dump_status, load_status, set_end
 from podium.errors import PodiumError
@@ -51,7 +51,8 @@ class _Patch:
     plan: ShardPlan | None
     forced: bool
     """Whether no smaller status is possible."""
-    uids: dict[str, str] = field(default_factory=dict)
+    shards: dict[str, Shard] = field(default_factory=dict)
+    """Those that were made for it, by name."""
     size: int = 0
     """Bytes of the shards."""
     operations: list[dict[str, Any]] = field(default_factory=list)
@@ -114,7 +115,7 @@ class StatusWriter:
             run.persisted_status = body.get("status") or {}
             run.version = str(dig(body, "metadata", "resourceVersion"))
             run.generation = generation
-            run.shards.written(patch.states, patch.plan, patch.uids)
+            run.shards.written(patch.states, patch.plan, patch.shards)
             self._cache.put_run(body)
             end = time.monotonic()
             run.write_at = end + max(SPACING_SECONDS, (end - begin) * (1 / SHARE - 1))
@@ -149,13 +150,16 @@ class StatusWriter:
                 if isinstance(answer, BaseException):
                     continue
                 body, size = answer
-                name, uid = body["metadata"]["name"], body["metadata"]["uid"]
-                patch.uids[name] = uid
-                run.shards.made.append(Shard(name, uid, ()))
+                shard = shard_of(body)
+                patch.shards[shard.name] = shard
+                run.shards.made.append(shard)
                 patch.size += size
             for answer in answers:
                 if isinstance(answer, BaseException):
                     raise answer
+            for reference in fields["shards"]:
+                if made_for_it := patch.shards.get(reference["name"]):
+                    reference["hash"] = made_for_it.hash
         patch.operations = _operations(run.persisted_status, fields, states, plan)
         return patch
 
