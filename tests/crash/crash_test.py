@@ -16,7 +16,6 @@ AT_A_TIME = 8
 UNUSED = {
     "delete_revision": "housekeeping, after ten minutes; the next round repeats it",
     "get_deployment": "uninstall",
-    "list_revisions": "housekeeping, after ten minutes",
     "list_run_uids": "housekeeping, after ten minutes",
     "scale_deployment": "uninstall",
 }

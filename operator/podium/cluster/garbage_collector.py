@@ -4,12 +4,22 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from podium.api.names import GROUP, LABEL_WORKFLOW
+from podium.api.names import API_VERSION, GROUP, LABEL_WORKFLOW, label_value
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import JobView, RunView, dig
+from podium.cluster.kube.views import (
+    JobView,
+    RunView,
+    controller_of,
+    dig,
+    items,
+    mapping,
+    text,
+    when,
+)
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 
@@ -17,10 +27,36 @@ __all__ = ["GarbageCollector"]
 
 log = logging.getLogger(__name__)
 
+TICK_SECONDS = 5.0
+"""How soon definitions go whose run or Workflow was deleted."""
 JOBS_SECONDS = 30.0
-REVISIONS_SECONDS = 600.0
+ALL_SECONDS = 600.0
+"""How often everything is looked at, also what an earlier operator left."""
+YOUNG_SECONDS = 20.0
+"""A definition that is so young may be about to be named by a run."""
+STRAY_SECONDS = 300.0
+"""Node states that are so old are named by a status, or by none ever."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
 KEPT_REVISIONS = 10
 """Newest revisions of a Workflow that stay although no run refers to them."""
+
+
+class _Revision(NamedTuple):
+    """What is kept of a definition while it is looked at."""
+
+    namespace: str
+    workflow: str
+    """A label value."""
+    name: str
+    uid: str
+    created: float
+
+
+def _revision(body: Mapping[str, Any]) -> _Revision:
+    meta = mapping(body.get("metadata"))
+    namespace, name, uid = (text(meta.get(key)) for key in ("namespace", "name", "uid"))
+    workflow = text(dig(meta, "labels", LABEL_WORKFLOW))
+    return _Revision(namespace, workflow, name, uid, when(meta.get("creationTimestamp")) or 0.0)
 
 
 class GarbageCollector:
@@ -32,24 +68,39 @@ class GarbageCollector:
         cache: Cache,
         settings: Settings,
         gone: Callable[[RunView], None],
+        freed: set[str],
+        is_needed: Callable[[str, str], bool] = lambda *_: False,
     ) -> None:
-        """`gone` takes in that a run is not there any more."""
+        """`gone` takes in that a run is not there any more.
+
+        `freed` are namespaces in which a run or a Workflow was deleted. `is_needed` returns
+        whether a run may be about to name a revision of a namespace.
+        """
         self._gateway = gateway
         self._cache = cache
         self._settings = settings
         self._gone = gone
+        self._freed = freed
+        self._is_needed = is_needed
+        self._checked: dict[str, str] = {}
+        """Versions of ended runs, by UID, none of whose node states are left over."""
 
     async def run(self) -> None:
         """Look after Jobs, revisions and runs, until cancelled."""
         rounds = 0
         while True:
-            await asyncio.sleep(JOBS_SECONDS)
+            await asyncio.sleep(TICK_SECONDS)
             rounds += 1
             try:
-                await self.remove_jobs()
-                if rounds % int(REVISIONS_SECONDS / JOBS_SECONDS) == 0:
-                    await self.remove_revisions()
+                if rounds % int(JOBS_SECONDS / TICK_SECONDS) == 0:
+                    await self.remove_jobs()
+                # Soon after the start, too: an earlier operator may have been away for long.
+                if rounds % int(ALL_SECONDS / TICK_SECONDS) == int(JOBS_SECONDS / TICK_SECONDS):
                     await self.forget_runs()
+                    for namespace in self._settings.namespaces or [""]:
+                        await self.remove_revisions(namespace)
+                        await self.remove_shards(namespace)
+                await self._remove_freed()
             except ApiError as error:
                 log.warning("housekeeping: %s", error)
             except Exception:  # nothing here is worth ending the operator for
@@ -77,25 +128,86 @@ class GarbageCollector:
             for job in jobs[self._settings.jobs.max_ended :]:
                 await self._gateway.delete_job(job.namespace, job.name, job.uid)
 
-    async def remove_revisions(self) -> None:
-        """Delete definitions that no run needs, beyond the newest of each Workflow."""
+    async def _remove_freed(self) -> None:
+        """Look at the definitions of namespaces in which a run or a Workflow was deleted."""
+        for namespace in list(self._freed):
+            self._freed.discard(namespace)
+            if await self.remove_revisions(namespace):
+                self._freed.add(namespace)  # some are too young yet
+
+    async def remove_revisions(self, namespace: str) -> bool:
+        """Delete definitions that no run names; return whether some are too young for that.
+
+        Of a Workflow that is there the newest ones stay. `namespace` is empty for all.
+        """
+        found: dict[tuple[str, str], list[_Revision]] = defaultdict(list)
+        selector = f"{GROUP}/pinned=true,{MANAGED_BY}=podium"
+        async for page in self._gateway.list_revisions(namespace, selector):
+            for body in page:
+                each = _revision(body)
+                found[each.namespace, each.workflow].append(each)
+        if not found:
+            return False
         used = {
             (run.namespace, revision)
             for run in self._cache.runs.values()
+            if namespace in ("", run.namespace)
             for revision in (run.revision, *run.former_revisions)
         }
-        for namespace in {run.namespace for run in self._cache.runs.values()}:
-            by_workflow: dict[str, list[dict[str, object]]] = defaultdict(list)
-            for body in await self._gateway.list_revisions(namespace, f"{GROUP}/pinned=true"):
-                by_workflow[str(dig(body, "metadata", "labels", LABEL_WORKFLOW))].append(body)
-            for bodies in by_workflow.values():
-                bodies.sort(
-                    key=lambda body: str(dig(body, "metadata", "creationTimestamp")), reverse=True
-                )
-                for body in bodies[KEPT_REVISIONS:]:
-                    name, uid = dig(body, "metadata", "name"), dig(body, "metadata", "uid")
-                    if (namespace, name) not in used:
-                        await self._gateway.delete_revision(namespace, str(name), str(uid))
+        there = {(where, label_value(name)) for where, name in self._cache.workflows}
+        waits = False
+        for workflow, revisions in found.items():
+            revisions.sort(key=lambda each: each.created, reverse=True)
+            for each in revisions[KEPT_REVISIONS if workflow in there else 0 :]:
+                if (each.namespace, each.name) in used:
+                    continue
+                is_young = time.time() - each.created < YOUNG_SECONDS
+                if is_young or self._is_needed(each.namespace, each.name):
+                    waits = True
+                    continue
+                await self._gateway.delete_revision(each.namespace, each.name, each.uid)
+        return waits
+
+    async def remove_shards(self, namespace: str) -> None:
+        """Delete node states that no run's status names. `namespace` is empty for all.
+
+        Those of a run that does not exist are the server's to delete.
+        """
+        strays: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+        async for page in self._gateway.list_shards(namespace):
+            for body in page:
+                meta = mapping(body.get("metadata"))
+                age = time.time() - (when(meta.get("creationTimestamp")) or 0.0)
+                if age < STRAY_SECONDS or meta.get("deletionTimestamp") is not None:
+                    continue
+                owner = controller_of(body, "WorkflowRun", API_VERSION) or ""
+                shard = text(meta.get("name")), text(meta.get("uid"))
+                strays[text(meta.get("namespace")), owner].append(shard)
+        for (where, owner), shards in strays.items():
+            key = self._cache.keys.get(owner)
+            run = self._cache.runs.get(key) if key is not None and key[0] == where else None
+            named = await self._named_shards(run) if run is not None else None
+            if not owner:
+                named = set()
+            if named is None:
+                continue
+            for name, uid in shards:
+                if name not in named:
+                    await self._gateway.delete_run_nodes(where, name, uid)
+        self._checked = {u: v for u, v in self._checked.items() if u in self._cache.keys}
+
+    async def _named_shards(self, run: RunView) -> set[str] | None:
+        """Return the shards that the status of a run names; None: they are looked after.
+
+        Those of a run that goes on are, by what writes them.
+        """
+        if not run.ended or self._checked.get(run.uid) == run.version:
+            return None
+        body = await self._gateway.get_run(run.namespace, run.name)
+        if dig(body, "metadata", "resourceVersion") != run.version:
+            return None
+        self._checked[run.uid] = run.version
+        return {text(each.get("name")) for each in items(dig(body, "status", "shards"))}
 
     async def forget_runs(self) -> None:
         """Forget runs whose deletion was missed.

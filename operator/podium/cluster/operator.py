@@ -47,6 +47,7 @@ class Operator:
         self.queue: KeyQueue[ObjectKey] = KeyQueue()
         self.metrics = metrics
         self.recorder = Recorder(gateway)
+        self.definitions = Definitions(gateway, self.cache)
         self.judge = Pool()
         self.jobs = ManagedJobController(gateway, self.cache, settings)
         self.runs = RunController(
@@ -54,7 +55,7 @@ class Operator:
             self.cache,
             self.queue,
             self.recorder,
-            Definitions(gateway, self.cache),
+            self.definitions,
             self.jobs,
             settings,
             metrics,
@@ -229,7 +230,14 @@ async def _work(
         )
     ]
     gateway.lanes.is_lagging = operator.jobs.is_lagging
-    collector = GarbageCollector(gateway, operator.cache, settings, ingest.run_gone)
+    collector = GarbageCollector(
+        gateway,
+        operator.cache,
+        settings,
+        ingest.run_gone,
+        ingest.freed,
+        operator.definitions.is_needed,
+    )
     start = asyncio.create_task(operator.start(reflectors, leader), name="start")
     tasks = [
         *(asyncio.create_task(each.run(), name="reflector") for each in reflectors),

@@ -2,9 +2,17 @@
 
 import pytest
 
+from podium.api.names import API_VERSION
 from podium.cluster import garbage_collector as collector_module
-from podium.cluster.garbage_collector import GarbageCollector
+from podium.cluster.garbage_collector import (
+    KEPT_REVISIONS,
+    STRAY_SECONDS,
+    YOUNG_SECONDS,
+    GarbageCollector,
+)
 from podium.cluster.kube.errors import ApiError
+from podium.cluster.metrics import Metrics
+from podium.cluster.operator import Operator
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 from tests.unit.cluster import support
@@ -19,10 +27,32 @@ class Server:
         self.deleted = []
         self.refuse = None
         self.runs = set()
+        self.revisions, self.shards, self.bodies, self.asked = {}, {}, {}, []
 
     async def list_run_uids(self, namespace):
         assert namespace == ""
         return self.runs
+
+    async def list_revisions(self, namespace, selector):
+        assert selector == "podium.dev/pinned=true,app.kubernetes.io/managed-by=podium"
+        for body in list(self.revisions.values()):
+            if namespace in ("", body["metadata"]["namespace"]):
+                yield [body]
+
+    async def delete_revision(self, namespace, name, uid):
+        assert self.revisions.pop((namespace, name))["metadata"]["uid"] == uid
+
+    async def list_shards(self, namespace):
+        for body in list(self.shards.values()):
+            if namespace in ("", body["metadata"]["namespace"]):
+                yield [body]
+
+    async def delete_run_nodes(self, namespace, name, uid):
+        assert self.shards.pop((namespace, name))["metadata"]["uid"] == uid
+
+    async def get_run(self, namespace, name):
+        self.asked.append(name)
+        return self.bodies[namespace, name]
 
     async def delete_job(self, namespace, name, uid):
         if self.refuse is not None:
@@ -49,12 +79,13 @@ class World:
     def __init__(self, **jobs):
         self.server, self.cache = Server(), Cache()
         self.cache.put_run(support.run())
-        self.gone = []
+        self.gone, self.freed = [], set()
         self.housekeeping = GarbageCollector(
             self.server,
             self.cache,
             Settings.model_validate({"jobs": {**TTL, **jobs}}),
             self.gone.append,
+            self.freed,
         )
 
     def job(self, name, *conditions, namespace="team", created=1, spec=MANAGED, **meta):
@@ -167,3 +198,126 @@ async def test_a_run_that_is_made_while_the_list_is_on_its_way_stays():
     world.server.list_run_uids = list_run_uids
     await world.housekeeping.forget_runs()
     assert world.gone == []
+
+
+# Definitions and node states
+
+
+def revision(world, namespace, name, workflow="release", created=0):
+    meta = {
+        "name": name,
+        "namespace": namespace,
+        "uid": f"uid-{name}",
+        "labels": {"podium.dev/workflow": workflow},
+        "creationTimestamp": support.at(created),
+    }
+    world.server.revisions[namespace, name] = {"metadata": meta}
+
+
+def left(world):
+    return sorted(world.server.revisions)
+
+
+async def test_definitions_go_that_no_run_names_and_whose_workflow_is_gone(clock):
+    """In every namespace, also where no run is any more."""
+    world = World()
+    revision(world, "team", "release-abc")
+    revision(world, "team", "release-old")
+    revision(world, "left", "release-abc")
+    assert await world.housekeeping.remove_revisions("") is False
+    assert left(world) == [("team", "release-abc")]
+
+
+async def test_the_newest_definitions_of_a_workflow_stay_and_those_that_a_run_names(clock):
+    world = World()
+    world.cache.put_workflow(support.workflow())
+    revision(world, "team", "release-abc", created=0)
+    for number in range(KEPT_REVISIONS + 2):
+        revision(world, "team", f"release-{number:02}", created=1 + number)
+    await world.housekeeping.remove_revisions("team")
+    newest = [("team", f"release-{number:02}") for number in range(2, KEPT_REVISIONS + 2)]
+    assert left(world) == [*newest, ("team", "release-abc")]
+    world.cache.workflows.clear()
+    await world.housekeeping.remove_revisions("team")
+    assert left(world) == [("team", "release-abc")]
+
+
+async def test_former_definitions_of_a_run_stay(clock):
+    world = World()
+    status = {"workflowRevisions": [{"revision": "release-old", "beforeVersion": 1}]}
+    world.cache.put_run(support.run(metadata={"resourceVersion": "200"}, status=status))
+    revision(world, "team", "release-old")
+    await world.housekeeping.remove_revisions("")
+    assert left(world) == [("team", "release-old")]
+
+
+async def test_what_a_run_may_be_about_to_name_stays_for_a_while(clock):
+    world = World()
+    revision(world, "left", "young", created=95)
+    revision(world, "left", "handed-out")
+    needed = {("left", "handed-out")}
+    world.housekeeping._is_needed = lambda *key: key in needed
+    assert await world.housekeeping.remove_revisions("left") is True
+    assert len(left(world)) == 2
+    needed.clear()
+    clock.now += YOUNG_SECONDS
+    assert await world.housekeeping.remove_revisions("left") is False
+    assert left(world) == []
+
+
+async def test_definitions_are_looked_at_soon_after_a_run_or_a_workflow_went(clock):
+    world = World()
+    operator = Operator(None, Settings(), Metrics())
+    world.housekeeping._cache = operator.cache
+    world.housekeeping._freed = operator.ingest.freed
+    operator.ingest.workflow_event(None, support.workflow())
+    operator.ingest.run_event(None, support.run())
+    revision(world, "team", "release-abc")
+    revision(world, "other", "release-abc")
+    await world.housekeeping._remove_freed()
+    operator.ingest.run_event("DELETED", support.run())
+    await world.housekeeping._remove_freed()
+    assert len(left(world)) == 2, "its Workflow is there"
+    operator.ingest.workflow_event("DELETED", support.workflow())
+    await world.housekeeping._remove_freed()
+    assert left(world) == [("other", "release-abc")]
+    assert operator.ingest.freed == set()
+
+
+def shard(world, namespace, name, owner=support.RUN_UID, created=0):
+    owned = {"apiVersion": API_VERSION, "kind": "WorkflowRun", "uid": owner, "controller": True}
+    meta = {
+        "name": name,
+        "namespace": namespace,
+        "uid": f"uid-{name}",
+        "ownerReferences": [owned] if owner else [],
+        "creationTimestamp": support.at(created),
+    }
+    world.server.shards[namespace, name] = {"metadata": meta}
+
+
+async def test_node_states_go_that_no_status_names(clock):
+    world = World()
+    clock.now = NOON + STRAY_SECONDS + 50
+    status = {"shards": [{"name": "named", "nodes": 1}]}
+    world.server.bodies["team", "release-x7"] = support.run(status=status)
+    for name in ("named", "stray"):
+        shard(world, "team", name)
+    shard(world, "team", "young", created=60)
+    shard(world, "team", "nobodys", owner=None)
+    shard(world, "other", "elsewhere")
+    await world.housekeeping.remove_shards("")
+    kept = [("other", "elsewhere"), ("team", "named"), ("team", "young")]
+    assert sorted(world.server.shards) == kept, "the server deletes what has no owner any more"
+    await world.housekeeping.remove_shards("")
+    assert world.server.asked == ["release-x7"], "asked once for each version of a run"
+
+
+async def test_node_states_of_a_run_that_goes_on_are_not_touched(clock):
+    world = World()
+    clock.now = NOON + STRAY_SECONDS + 50
+    status = {"phase": "Running"}
+    world.cache.put_run(support.run(metadata={"resourceVersion": "200"}, status=status))
+    shard(world, "team", "perhaps-about-to-be-named")
+    await world.housekeeping.remove_shards("team")
+    assert len(world.server.shards) == 1

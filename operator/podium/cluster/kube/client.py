@@ -276,11 +276,19 @@ class Gateway(Transport):
         """Create a ControllerRevision."""
         return await self.call("POST", paths.revisions(namespace), revision)
 
-    async def list_revisions(self, namespace: str, selector: str) -> list[dict[str, Any]]:
-        """Return the ControllerRevisions with these labels, without what they hold."""
-        return await self.list_objects(
-            paths.revisions(namespace), METADATA_LIST, labelSelector=selector
-        )
+    def list_revisions(self, namespace: str, selector: str) -> AsyncIterator[list[dict[str, Any]]]:
+        """Give pages of the ControllerRevisions with these labels, without what they hold.
+
+        Of one namespace or (empty) of all.
+        """
+        path = paths.revisions(namespace) if namespace else "/apis/apps/v1/controllerrevisions"
+        return self.pages(path, METADATA_LIST, labelSelector=selector)
+
+    def list_shards(self, namespace: str) -> AsyncIterator[list[dict[str, Any]]]:
+        """Give pages of WorkflowRunNodes, of one namespace or (empty) of all, without states."""
+        path = f"/apis/{GROUP}/{VERSION}/workflowrunnodes"
+        path = paths.own(namespace, "workflowrunnodes") if namespace else path
+        return self.pages(path, METADATA_LIST)
 
     async def delete_revision(self, namespace: str, name: str, uid: str) -> None:
         """Delete a ControllerRevision."""

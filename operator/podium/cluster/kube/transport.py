@@ -130,16 +130,24 @@ class Transport:
     async def list_objects(
         self, path: str, accept: str = JSON, **query: str
     ) -> list[dict[str, Any]]:
-        """Return all objects of a collection, page by page."""
+        """Return all objects of a collection."""
         found: list[dict[str, Any]] = []
+        async for page in self.pages(path, accept, **query):
+            found += page
+        return found
+
+    async def pages(
+        self, path: str, accept: str = JSON, **query: str
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Give the objects of a collection, page by page."""
         more = ""
         while True:
             page = {**query, "limit": str(PAGE), **({"continue": more} if more else {})}
             answer, _ = await self.exchange("GET", f"{path}?{urlencode(page)}", accept=accept)
-            found += answer.get("items") or []
+            yield answer.get("items") or []
             more = (answer.get("metadata") or {}).get("continue") or ""
             if not more:
-                return found
+                return
 
     async def call(
         self, method: str, path: str, body: Any = None, content: str = JSON

@@ -37,6 +37,8 @@ __all__ = [
 KEPT_PLANS = 100
 PINNED_SECONDS = 10.0
 """A revision that was there is not asked about again for so long: many runs begin at once."""
+USED_SECONDS = 20.0
+"""So long after a run was handed a revision its status names it, or it asks again."""
 SPEC_CHANGED = (
     "spec.context or spec.workflowSpec is not what the run began with, and neither may change: make"
     " a new run, or run nodes again with an edited context"
@@ -62,6 +64,8 @@ class Definitions:
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._pinned_at: dict[tuple[str, str], float] = {}
         """When (monotonic) a revision of these plans was last seen or made."""
+        self._used_at: dict[tuple[str, str], float] = {}
+        """When (monotonic) a run was last handed a revision, the first ones first."""
 
     async def latest(self, namespace: str, reference: str) -> Plan:
         """Compile the Workflow that a run names, as it is now; its revision is pinned.
@@ -76,12 +80,25 @@ class Definitions:
             plan = Plan.build(
                 workflow.spec, workflow_id=workflow.spec.id or name, revision=revision
             )
+        self._note_use(namespace, revision)
         known = self._pinned_at.get((namespace, revision))
         if known is None or time.monotonic() - known > PINNED_SECONDS:
             await self._pin(namespace, name, plan)
             self._pinned_at[namespace, revision] = time.monotonic()
         self._keep(namespace, plan)
         return plan
+
+    def is_needed(self, namespace: str, revision: str) -> bool:
+        """Return whether a run may be about to name a revision: it was handed out just now."""
+        used = self._used_at.get((namespace, revision))
+        return used is not None and time.monotonic() - used < USED_SECONDS
+
+    def _note_use(self, namespace: str, revision: str) -> None:
+        now, key = time.monotonic(), (namespace, revision)
+        self._used_at.pop(key, None)
+        self._used_at[key] = now
+        while now - self._used_at[oldest := next(iter(self._used_at))] > USED_SECONDS:
+            del self._used_at[oldest]
 
     async def has_changed(self, namespace: str, reference: str, revision: str) -> bool:
         """Return whether the Workflow that a run names is another than the one it is pinned to."""

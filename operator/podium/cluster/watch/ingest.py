@@ -47,6 +47,8 @@ class Ingest:
     def __init__(self, cache: Cache, listener: Listener) -> None:
         self._cache = cache
         self._listener = listener
+        self.freed: set[str] = set()
+        """Namespaces in which a run or a Workflow was deleted: its definitions may be left over."""
 
     def run_event(self, kind: str | None, body: Any) -> None:
         """Take in a WorkflowRun; `kind` is None for one that was listed at start-up."""
@@ -56,6 +58,7 @@ class Ingest:
         if kind == "DELETED":
             self._cache.drop_run(key, meta["uid"])
             self._cache.add_tombstone(body)
+            self.freed.add(key[0])
             self._listener.forget_events(meta["uid"])
         else:
             view = self._cache.put_run(body)
@@ -78,6 +81,7 @@ class Ingest:
         key = (meta["namespace"], meta["name"])
         if kind == "DELETED":
             self._cache.workflows.pop(key, None)
+            self.freed.add(key[0])
             self._listener.forget_events(meta["uid"])
             return
         view = self._cache.put_workflow(body)

@@ -226,12 +226,6 @@ REQUESTS = [
         "POST controllerrevisions",
     ),
     (
-        "list_revisions",
-        ("team", "a=b"),
-        ("GET", f"{APPS}/controllerrevisions", None),
-        "GET controllerrevisions",
-    ),
-    (
         "delete_revision",
         ("team", "x", "u"),
         ("DELETE", f"{APPS}/controllerrevisions/x", OPTIONS),
@@ -288,7 +282,7 @@ async def test_every_request_is_in_the_table(gateway):
     public = {name for name in dir(gateway) if not name.startswith("_")}
     assert public - {each[0] for each in REQUESTS} == {
         *("drain", "list_all", "watch", "lanes", "call", "exchange", "delete", "list_objects"),
-        "get_metadata",  # has a test of its own
+        *("get_metadata", "pages", "list_revisions", "list_shards"),  # have tests of their own
     }
 
 
@@ -317,8 +311,30 @@ async def test_runs_and_revisions_are_listed_without_what_they_hold(server, gate
     assert await gateway.list_run_uids("") == {"a", "b"}
     (only,) = server.asked
     assert only.path == "/apis/podium.dev/v1alpha1/workflowruns"
-    await gateway.list_revisions("team", "")
-    assert accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"] * 2
+    async for _ in gateway.list_revisions("team", ""):
+        pass
+    async for _ in gateway.list_shards("team"):
+        pass
+    assert accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "path"),
+    [
+        ("list_revisions", ("team", "a=b"), f"{APPS}/controllerrevisions"),
+        ("list_revisions", ("", "a=b"), "/apis/apps/v1/controllerrevisions"),
+        ("list_shards", ("team",), f"{OWN}/workflowrunnodes"),
+        ("list_shards", ("",), "/apis/podium.dev/v1alpha1/workflowrunnodes"),
+    ],
+)
+async def test_what_may_be_left_over_comes_page_by_page(server, gateway, name, arguments, path):
+    server.replies(page([{"n": 1}], "two"), page([{"n": 2}]))
+    pages = [each async for each in getattr(gateway, name)(*arguments)]
+    assert pages == [[{"n": 1}], [{"n": 2}]]
+    first, second = server.asked
+    assert (first.path, second.path) == (path, path)
+    assert second.query == {**first.query, "continue": "two"}
+    assert first.query.get("labelSelector") == (arguments[1] if arguments[1:] else None)
 
 
 async def test_a_status_comes_with_its_size(server, gateway):
@@ -566,7 +582,7 @@ def page(items, more="", version="7"):
     return web.json_response({"metadata": meta, "items": items})
 
 
-@pytest.mark.parametrize("name", ["list_events", "list_revisions", "list_run_nodes"])
+@pytest.mark.parametrize("name", ["list_events", "list_run_nodes"])
 async def test_lists_come_in_pages(server, gateway, name):
     server.replies(page([{"n": 1}], "two"), page([{"n": 2}]))
     assert await getattr(gateway, name)("team", "what") == [{"n": 1}, {"n": 2}]
