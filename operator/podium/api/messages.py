@@ -153,7 +153,7 @@ def _message(
     if kind == "missing":
         return _missing(name, written)
     if kind in ("enum", "literal_error"):
-        return _enum(detail, model, path)
+        return _enum(detail, model, path, written)
     if _is_quantity(path):
         return _quantity(value, written)
     if kind in _WANTED:
@@ -256,7 +256,7 @@ def _missing(name: str, written: str | None) -> str:
     return "is missing" + (f": {wanted[name]}" if name in wanted else "")
 
 
-def _enum(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
+def _enum(detail: ErrorDetails, model: type[BaseModel], path: Path, written: str | None) -> str:
     value = detail["input"]
     parent = shape.model_at(model, path[:-1])
     field = shape.fields(parent).get(str(path[-1])) if parent is not None and path else None
@@ -270,7 +270,7 @@ def _enum(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
     if isinstance(value, str) and value in renamed:
         return f"{value!r} of version 0.1.0 is now {renamed[value]}: write {renamed[value]}"
     wanted = f"one of {', '.join(known)}" if len(known) > 1 else known[0]
-    message = f"must be {wanted}, not {given(value)}"
+    message = f"must be {wanted}, not {given(value, written)}"
     close = shape.closest(value, known) if isinstance(value, str) and len(known) > 1 else None
     return message + (f"; did you mean {close}?" if close else "")
 

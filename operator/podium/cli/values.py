@@ -49,6 +49,10 @@ def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
 _Loader.add_constructor("tag:yaml.org,2002:int", _int)
 
 
+_INDEXED = re.compile(r"([^\[\]]+)\[[^\[\]]*\].*", re.DOTALL)
+"""A key that means an entry of a list, such as `servers[0].name`."""
+
+
 def parse_value(text: str) -> Any:
     """Read a value as YAML 1.2 does: a scalar, or a list or mapping in brackets.
 
@@ -124,6 +128,11 @@ def context_of(
             path = tuple(key.split("."))
             if not equals or not all(path):
                 raise CliError(f"{option} {text:.80}: write KEY=VALUE, such as who=world or a.b=1")
+            if indexed := _INDEXED.fullmatch(key):
+                held = indexed[1]
+                raise CliError(
+                    f"{option} {key:.80}: a list is replaced as a whole: write -c {held:.80}='[…]'"
+                )
             _check_against(given, path, option)
             given[path] = option
             for beneath in (context, below or {}):

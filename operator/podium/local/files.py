@@ -14,6 +14,7 @@ __all__ = [
     "open_regular",
     "read_end",
     "read_regular",
+    "read_whole",
     "remove",
     "write_private",
 ]
@@ -21,6 +22,10 @@ __all__ = [
 
 class IrregularFileError(PodiumError, OSError):
     """There is something else than a regular file; the message says what."""
+
+    def __str__(self) -> str:
+        """Return the message alone."""
+        return str(self.args[0])
 
 
 _KINDS = (
@@ -43,6 +48,12 @@ def read_regular(path: Path, limit: int) -> tuple[bytes, int]:
         os.close(file)
 
 
+def read_whole(path: Path) -> bytes:
+    """Return a regular file, whole. Never blocks. Raises as `read_regular` does."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def read_end(path: Path, limit: int) -> bytes:
     """Return the end of a regular file. Never blocks. Raises as `read_regular` does."""
     file = _open(path)
@@ -58,9 +69,18 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def open_private(path: Path, flags: int) -> BinaryIO:
-    """Open a file for writing that only its user reads. Follows no link, waits for no FIFO."""
+    """Open a regular file for writing that only its user reads. Never blocks.
+
+    Raises `IrregularFileError`, or another `OSError`.
+    """
     flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    return os.fdopen(os.open(path, flags, 0o600), "wb")
+    file = os.open(path, flags, 0o600)
+    try:
+        _check(path, os.fstat(file).st_mode)
+    except OSError:
+        os.close(file)
+        raise
+    return os.fdopen(file, "wb")
 
 
 def write_private(path: Path, data: bytes, flags: int = os.O_TRUNC) -> None:
@@ -97,4 +117,6 @@ def _open(path: Path) -> int:
 def _check(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = next((name for holds, name in _KINDS if holds(mode)), "a device")
-        raise IrregularFileError(f"{path.name} is {kind}, not a regular file")
+        error = IrregularFileError(f"{path.name} is {kind}, not a regular file")
+        error.filename = str(path)
+        raise error

@@ -18,6 +18,7 @@ import yaml
 from podium import executors
 from podium.api.problems import UserError
 from podium.api.workflow import EnvVar, WorkflowSpec
+from podium.local.files import read_regular
 
 __all__ = [
     "Mask",
@@ -115,7 +116,7 @@ def running_values(directory: Path, names: Iterable[str]) -> list[str]:
     The program was perhaps started by a podium that had another environment. Linux only.
     """
     with suppress(OSError, ValueError, IndexError):
-        pid = int((directory / "process").read_bytes()[:100].split()[0])
+        pid = int(read_regular(directory / "process", 100)[0].split()[0])
         held = dict(
             variable.partition(b"=")[::2]
             for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

@@ -27,7 +27,7 @@ from podium.api.problems import UserError
 from podium.api.run import WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.engine import Changes, definition_digest, dump_node, dump_status, load_status
-from podium.local.files import open_private, write_private
+from podium.local.files import open_private, open_regular, read_whole, write_private
 from podium.local.run_record import RunRecord, dump_definition
 from podium.local.state_dir import (
     STATE_DIR_NAME,
@@ -130,7 +130,7 @@ class RunDirectory:
     def load(self) -> tuple[RunRecord, WorkflowRunStatus]:
         """Read a run back. Raises `StoreError` if it cannot be read."""
         try:
-            document = orjson.loads((self.path / "run.json").read_bytes())
+            document = orjson.loads(read_whole(self.path / "run.json"))
             status, newer = self._replay()
             record = RunRecord.load(document, newer, status.get("formatVersion"))
             return record, load_status(status)
@@ -140,7 +140,7 @@ class RunDirectory:
             raise self._damaged(f"{Path(error.filename or '').name} is missing") from None
         except OSError as error:
             path = error.filename or self.path
-            raise StoreError(f"cannot read {path}: {error.strerror}") from None
+            raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise self._damaged(f"{type(error).__name__}: {error}") from None
 
@@ -156,7 +156,7 @@ class RunDirectory:
     def definition(self, digest: str) -> WorkflowSpec:
         """Return a definition that the run had or has. Raises `StoreError` if it is not kept."""
         try:
-            stored = orjson.loads((self.path / "run.json").read_bytes())["workflow"]
+            stored = orjson.loads(read_whole(self.path / "run.json"))["workflow"]
             for version, newer in self._definitions():
                 spec = WorkflowSpec.model_validate(current_definition(newer or stored, version))
                 if definition_digest(spec) == digest:
@@ -168,7 +168,7 @@ class RunDirectory:
     def _definitions(self) -> Iterator[tuple[int | None, dict[str, Any] | None]]:
         """Return the format and text of each definition; None: the one the run began with."""
         is_first = True
-        for line in (self.path / "log.jsonl").read_bytes().split(b"\n"):
+        for line in read_whole(self.path / "log.jsonl").split(b"\n"):
             try:
                 entry = orjson.loads(line)
             except orjson.JSONDecodeError:
@@ -181,7 +181,7 @@ class RunDirectory:
         """Return the status, and the definition that a re-run moved the run to."""
         status: dict[str, Any] = {}
         newer: dict[str, Any] | None = None
-        for line in (self.path / "log.jsonl").read_bytes().split(b"\n"):
+        for line in read_whole(self.path / "log.jsonl").split(b"\n"):
             try:
                 entry = orjson.loads(line)
             except orjson.JSONDecodeError:
@@ -218,8 +218,8 @@ class RunDirectory:
     def unwritable(self, error: OSError) -> StoreError:
         """Report that the run cannot go on: the disk is full, or will not be written."""
         return StoreError(
-            f"cannot write {error.filename or self.path}: {error.strerror}: make room, then podium"
-            f" resume {self.name}"
+            f"cannot write {error.filename or self.path}: {error.strerror or error}: make room,"
+            f" then podium resume {self.name}"
         )
 
     def _append(self, entry: Mapping[str, Any]) -> None:
@@ -248,7 +248,7 @@ class RunDirectory:
     def is_held(self) -> bool:
         """Whether a podium works on the run."""
         try:
-            with (self.path / "lock").open("rb") as lock:
+            with open_regular(self.path / "lock") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -260,7 +260,8 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Hold the run. Raises `StoreError` if there is none, `BusyError` if it is held."""
         try:
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            handle = os.open(self.path / "lock", flags, 0o600)
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing() from None
         except OSError as error:

@@ -154,3 +154,11 @@ def test_a_value_comes_from_a_file(tmp_path, monkeypatch):
     (tmp_path / "e.txt").write_bytes(b"\xff")
     with pytest.raises(InvalidError, match="UTF-8"):
         context_of({}, None, ["a=@e.txt"], [])
+
+
+@pytest.mark.parametrize("option", ["-c", "--context-string"])
+@pytest.mark.parametrize("key", ["regions[0]", "a.regions[1].name", "regions[]"])
+def test_an_index_in_brackets_is_refused_too(option, key):
+    given = ([f"{key}=1"], []) if option == "-c" else ([], [f"{key}=1"])
+    with pytest.raises(CliError, match=r"a list is replaced as a whole: write -c (a\.)?regions='"):
+        context_of({}, None, *given)

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import stat
 
 import pytest
@@ -136,7 +137,7 @@ def test_what_cannot_be_read_names_its_path(here):
     directory = create(here, "one")
     (directory.path / "run.json").unlink()
     (directory.path / "run.json").mkdir()
-    with pytest.raises(StoreError, match=r"cannot read .*/one/run.json: Is a directory"):
+    with pytest.raises(StoreError, match=r"cannot read .*/one/run.json: run.json is a directory"):
         directory.load()
     with pytest.raises(StoreError, match="there is no run named 'two'"):
         RunDirectory(here, "two").load()
@@ -148,3 +149,19 @@ def test_what_is_no_run_is_not_listed(here):
     (here / "runs/file").write_text("")
     (here / "runs/bad").mkdir()
     assert sorted(list_runs(here)) == ["bad", "one"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", ["run.json", "log.jsonl", "lock"])
+def test_no_file_of_a_run_makes_podium_wait(here, name, make):
+    """A program may have put something else in the place of any file."""
+    run = create(here, "one")
+    (run.path / name).unlink(missing_ok=True)
+    make(run.path / name)
+    assert list_runs(here) == ["one"]
+    assert run.is_held is False
+    if name == "lock":
+        assert run.load()
+    else:
+        with pytest.raises(StoreError, match=r"cannot read .*/runs/one"):
+            run.load()

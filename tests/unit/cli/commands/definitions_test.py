@@ -133,6 +133,12 @@ def test_an_interpreter_without_quotes_is_named_as_it_was_written(here, interpre
     assert said in done.stderr
 
 
+def test_a_word_of_a_closed_list_is_named_as_it_was_written(here):
+    text = workflow("hello", "id: a, triggerRule: on")
+    done = podium("validate", write("f.yaml", text))
+    assert "AllDone, not the boolean on\n" in done.stderr
+
+
 def test_choices_without_quotes_are_named_as_they_were_written(here):
     inputs = "{properties: {a: {type: string, enum: [yes, no]}}}"
     text = workflow("hello", "id: a").replace("  nodes:", f"  inputs: {inputs}\n  nodes:")
