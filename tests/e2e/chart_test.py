@@ -111,6 +111,7 @@ def test_the_configuration_is_what_the_operator_reads(render):
         "jobs": {"succeededTTLSeconds": 600, "failedTTLSeconds": 86400, "maxEnded": 1000},
         "limits": {"maxRunning": 0, "maxRunningPerNamespace": 0},
         "allowInlineWorkflows": True,
+        "allowRecordedAnswers": None,
         "requireUsableServiceAccounts": True,
         "referenceChecks": True,
         "requireUsableSecrets": False,

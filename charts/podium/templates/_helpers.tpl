@@ -56,6 +56,7 @@ limits:
   maxRunning: {{ int64 .Values.limits.maxRunning }}
   maxRunningPerNamespace: {{ int64 .Values.limits.maxRunningPerNamespace }}
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
+allowRecordedAnswers: {{ .Values.allowRecordedAnswers | toJson }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}
 referenceChecks: {{ .Values.referenceChecks }}
 requireUsableSecrets: {{ .Values.requireUsableSecrets }}

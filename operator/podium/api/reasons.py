@@ -193,6 +193,8 @@ class RunReason(StrEnum):
     """A node names what nodes may not use; nothing was started."""
     INLINE_NOT_ALLOWED = "InlineNotAllowed"
     """The operator does not allow workflowSpec in a run."""
+    RECORDED_ANSWERS_NOT_ALLOWED = "RecordedAnswersNotAllowed"
+    """The operator does not allow recordedAnswers in a run."""
     WORKFLOW_NOT_FOUND = "WorkflowNotFound"
     """The Workflow is not there yet."""
     NODE_STATES_LOST = "NodeStatesLost"

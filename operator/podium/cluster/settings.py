@@ -73,7 +73,10 @@ class Settings(ApiModel):
     limits: Limits = Field(default_factory=Limits)
     """How much runs at the same time."""
     allow_inline_workflows: bool = True
-    """Whether a run may bring its own graph."""
+    """Whether a run may bring its own graph, and set keys that a Workflow gives a value and does
+    not declare in `inputs`."""
+    allow_recorded_answers: bool | None = None
+    """Whether runs may take recorded answers; none: where they may bring their own graph."""
     require_usable_service_accounts: bool = True
     """Whether a node's ServiceAccount must carry the label podium.dev/usable: "true"."""
     reference_checks: bool = True
@@ -95,6 +98,12 @@ class Settings(ApiModel):
     def manager(self) -> str:
         """The value of `spec.managedBy` of Jobs whose Pods this installation makes."""
         return f"{GROUP}/{self.installation}"
+
+    @property
+    def allows_recorded_answers(self) -> bool:
+        """Whether runs may take recorded answers, which stand in for what personas say."""
+        allowed = self.allow_recorded_answers
+        return self.allow_inline_workflows if allowed is None else allowed
 
     @property
     def manages(self) -> bool:

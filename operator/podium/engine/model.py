@@ -152,6 +152,8 @@ class RerunRequest:
     failed: bool = False
     """Also run again what keeps the run from succeeding: all that Failed, was Cancelled, or was
     Skipped because of a failure."""
+    only_declared: bool = False
+    """Whether the context may not set keys of globalContext that `inputs` does not declare."""
     is_outdated: bool = False
     """Whether the definition has changed since, and the run is not moved to it."""
 

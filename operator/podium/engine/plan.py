@@ -142,6 +142,21 @@ class Plan:
         return definition_digest(self.spec)
 
     @cached_property
+    def fixed_context(self) -> Mapping[str, Any]:
+        """Context that nothing can set.
+
+        Constants, and under closed `inputs` the keys of globalContext that are not declared there.
+        """
+        inputs = self.spec.inputs or {}
+        is_closed = inputs.get("additionalProperties") is False
+        if not is_closed or inputs.get("patternProperties"):
+            return self.spec.constants
+        declared = inputs.get("properties")
+        declared = declared if isinstance(declared, Mapping) else {}
+        own = self.spec.global_context
+        return {key: own[key] for key in own if key not in declared} | self.spec.constants
+
+    @cached_property
     def identities(self) -> Mapping[str, NodeIdentity]:
         """What each node does and reads; only a re-run compares it with another definition's."""
         made = {}

@@ -108,14 +108,16 @@ def _plan_rerun(
         raise RequestRefusedError("no node failed" if request.failed else "no node is named")
     edits, given = status.context_edits, request.context or {}
     new_initial = initial if request.initial_context is None else request.initial_context
-    before = edited_context(initial, edits, constants=plan.spec.constants)
-    context = edited_context(new_initial, edits, constants=after.spec.constants)
-    new_base = new_initial != initial or plan.spec.constants != after.spec.constants
+    before = edited_context(initial, edits, constants=plan.fixed_context)
+    context = edited_context(new_initial, edits, constants=after.fixed_context)
+    new_base = new_initial != initial or plan.fixed_context != after.fixed_context
     merged = contracts.merged(context, given)
     if given or request.plan is not None:
         earlier = {k for edit in edits if edit.restored is None for k in edit.context}
         keys = {*given, *(earlier - after.spec.constants.keys())}
-        if problems := check_context(after, merged, given=keys):
+        if problems := check_context(
+            after, merged, given=keys, only_declared=request.only_declared
+        ):
             raise RequestRefusedError("; ".join(str(problem) for problem in problems))
     if given or new_base:
         _require_room(status)
@@ -187,7 +189,11 @@ def _plan_restore(
                 f"the definition that context version {version} was made under is not kept"
             )
         edits = status.context_edits
-        context = edited_context(initial, edits, version, constants=plan.spec.constants)
+        context = edited_context(initial, edits, version, constants=plan.fixed_context)
+    else:
+        context = {**context, **plan.fixed_context}
+        if problems := check_context(plan, context):
+            raise RequestRefusedError("; ".join(str(problem) for problem in problems))
     return RestorePlan(context, restored, tuple(reset))
 
 

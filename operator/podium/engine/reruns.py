@@ -193,7 +193,7 @@ class Reruns:
 
     def _restore(self, request: RestoreRequest, planned: RestorePlan) -> None:
         """Go back to a context version: what came after it runs again."""
-        context = {**planned.context, **self._run.plan.spec.constants}
+        context = {**planned.context, **self._run.plan.fixed_context}
         self._edit_context(request, context, context, request.version)
         for node, record in planned.restored.items():
             self._restore_execution(node, record)

@@ -16,12 +16,12 @@ def initial_context(plan: Plan, spec: WorkflowRunSpec) -> dict[str, Any]:
     """Return context version 0 (semantics.md 2).
 
     The defaults of `inputs`, globalContext and the run's own context, merged object by object, the
-    later winning; constants come last.
+    later winning; what nothing can set comes last.
     """
     context = contracts.merged(plan.spec.global_context, spec.context)
     if plan.spec.inputs is not None:
         context = contracts.with_defaults(plan.spec.inputs, context)
-    return {**context, **plan.spec.constants}
+    return {**context, **plan.fixed_context}
 
 
 def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
@@ -40,13 +40,22 @@ def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
     )
 
 
-def check_start(plan: Plan, spec: WorkflowRunSpec, base: Path = ("spec",)) -> list[Problem]:
+def check_start(
+    plan: Plan,
+    spec: WorkflowRunSpec,
+    base: Path = ("spec",),
+    *,
+    only_declared: bool = False,
+) -> list[Problem]:
     """Return everything that keeps a run from starting, with what to do about it.
 
-    A user should not pay for two phases before the third finds a key missing.
+    A user should not pay for two phases before the third finds a key missing. `only_declared`: of
+    the keys that the definition gives a value, a run may set only those that `inputs` declares.
     """
     context = initial_context(plan, spec)
-    problems = check_context(plan, context, (*base, "context"), given=spec.context)
+    problems = check_context(
+        plan, context, (*base, "context"), given=spec.context, only_declared=only_declared
+    )
     personas = plan.uses_personas()
     if personas and spec.recorded_answers is None:
         problems.append(
@@ -66,6 +75,7 @@ def check_context(
     base: Path = ("spec", "context"),
     *,
     given: Iterable[str] = (),
+    only_declared: bool = False,
 ) -> list[Problem]:
     """Check a context against `inputs`, or against what nodes name where there are none.
 
@@ -79,6 +89,8 @@ def check_context(
         for key in constants
         if key in set_keys
     ]
+    if only_declared:
+        problems += _undeclared(plan, set_keys, base)
     if plan.spec.inputs is None:
         return [*problems, *_missing(plan, context, base)]
     declared = plan.spec.inputs.get("properties")
@@ -94,6 +106,18 @@ def check_context(
         for breach in contracts.compile_schema(plan.spec.inputs).breaches(checked)
     ]
     return problems
+
+
+def _undeclared(plan: Plan, given: frozenset[str], base: Path) -> Iterator[Problem]:
+    declared = (plan.spec.inputs or {}).get("properties")
+    for key in plan.spec.global_context:
+        if key in given and not (isinstance(declared, Mapping) and key in declared):
+            yield Problem(
+                (*base, key),
+                "has its value from the workflow's globalContext, and this cluster runs workflows"
+                " as they were approved (allowInlineWorkflows: false): leave it out, or have the"
+                " workflow declare it in inputs",
+            )
 
 
 def _missing(plan: Plan, context: Mapping[str, Any], base: Path) -> list[Problem]:

@@ -92,7 +92,7 @@ class RunState:
         self.plan = plan
         self.questions.drop_all()
         self.context = edited_context(
-            self.initial_context, self.status.context_edits, constants=plan.spec.constants
+            self.initial_context, self.status.context_edits, constants=plan.fixed_context
         )
         """The run's context with all its edits."""
         self.open = 0

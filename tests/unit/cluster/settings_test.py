@@ -29,6 +29,7 @@ livenessPort: 0
 jobs: {succeededTTLSeconds: 0, failedTTLSeconds: 60, maxEnded: 5}
 limits: {maxRunning: 100, maxRunningPerNamespace: 10}
 allowInlineWorkflows: false
+allowRecordedAnswers: true
 requireUsableServiceAccounts: false
 referenceChecks: false
 requireUsableSecrets: true
@@ -49,6 +50,15 @@ logFormat: text
     assert (settings.limits.max_running, settings.limits.max_running_per_namespace) == (100, 10)
     assert settings.pod_defaults == {"nodeSelector": {"pool": "batch"}}
     assert settings.model_fields_set == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("inline", "recorded", "allowed"),
+    [(True, None, True), (False, None, False), (False, True, True), (True, False, False)],
+)
+def test_recorded_answers_are_allowed_where_a_graph_of_the_runs_own_is(inline, recorded, allowed):
+    settings = Settings(allow_inline_workflows=inline, allow_recorded_answers=recorded)
+    assert settings.allows_recorded_answers is allowed
 
 
 @pytest.mark.parametrize(

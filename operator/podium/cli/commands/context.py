@@ -67,7 +67,7 @@ def _at(run: OpenRun, version: int | None) -> dict[str, Any]:
     plan = run.plan if version is None else run.plan_at(version)
     initial = initial_context(plan, run.record.spec)
     try:
-        return context_at(run.status, initial, version, constants=plan.spec.constants)
+        return context_at(run.status, initial, version, constants=plan.fixed_context)
     except VersionGoneError as error:
         raise CliError(str(error)) from None
 

@@ -142,7 +142,7 @@ def _edits(
 ) -> dict[str, object] | None:
     """Return the keys of the context that the options change, None if they change none."""
     initial = initial_context(plan, run.record.spec)
-    current = context_at(run.status, initial, constants=plan.spec.constants)["context"]
+    current = context_at(run.status, initial, constants=plan.fixed_context)["context"]
     edited = context_of(current, context_file, values, strings)
     changed = {k: v for k, v in edited.items() if k not in current or current[k] != v}
     return changed or None

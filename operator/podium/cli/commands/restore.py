@@ -44,7 +44,7 @@ def _former_context(run: OpenRun, version: int) -> dict[str, Any] | None:
     plan = run.plan_at(version)
     initial = initial_context(plan, run.record.spec)
     try:
-        found = context_at(run.status, initial, version, constants=plan.spec.constants)
+        found = context_at(run.status, initial, version, constants=plan.fixed_context)
     except VersionGoneError as error:
         raise CliError(str(error)) from None
     context: dict[str, Any] = found["context"]

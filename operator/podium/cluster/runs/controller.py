@@ -58,7 +58,9 @@ class RunController:
         self._writer = StatusWriter(gateway, cache)
         self._launcher = JobLauncher(gateway, cache, settings, metrics)
         self._references = self._launcher.references
-        self._requests = RequestHandler(gateway, cache, recorder, definitions, self._references)
+        self._requests = RequestHandler(
+            gateway, cache, recorder, definitions, self._references, settings
+        )
         self._loader = RunLoader(
             gateway, cache, recorder, definitions, self._writer, self._requests, settings, judge
         )

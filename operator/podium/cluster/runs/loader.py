@@ -46,6 +46,10 @@ from podium.judge.verdicts import PooledVerdicts
 __all__ = ["RunLoader"]
 
 MESSAGE_CHARACTERS = 8000
+RECORDED_NOT_ALLOWED = (
+    "spec.recordedAnswers: recorded answers are disabled on this cluster (allowRecordedAnswers):"
+    " leave them out"
+)
 
 
 class RunLoader:
@@ -118,7 +122,13 @@ class RunLoader:
             return None
         fresh = status is None
         if status is None:
-            problems = check_start(plan, resource.spec)
+            if resource.spec.recorded_answers and not self._settings.allows_recorded_answers:
+                reason = RunReason.RECORDED_ANSWERS_NOT_ALLOWED
+                await self._fail_unstarted(body, reason, RECORDED_NOT_ALLOWED, known)
+                return None
+            problems = check_start(
+                plan, resource.spec, only_declared=not self._settings.allow_inline_workflows
+            )
             if problems:
                 text = "; ".join(str(problem) for problem in problems)
                 await self._fail_unstarted(body, RunReason.INVALID_CONTEXT, text, known)

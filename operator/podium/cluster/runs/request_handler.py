@@ -26,6 +26,7 @@ from podium.cluster.runs.revisions import (
     describe,
     has_changed,
 )
+from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
 from podium.engine import (
     Plan,
@@ -54,12 +55,14 @@ class RequestHandler:
         recorder: Recorder,
         definitions: Definitions,
         references: ReferenceChecker,
+        settings: Settings,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
         self._recorder = recorder
         self._definitions = definitions
         self._references = references
+        self._only_declared = not settings.allow_inline_workflows
         self._parsed: dict[RunKey, tuple[str, list[Accepted] | None]] = {}
         """The accepted requests of runs, with the text that they were parsed from."""
 
@@ -161,7 +164,7 @@ class RequestHandler:
         if request.latest:
             plan = await self._latest(run, view)
             spec = await self._spec(run)
-            if problems := errors(check_start(plan, spec)):
+            if problems := errors(check_start(plan, spec, only_declared=self._only_declared)):
                 raise InvalidError(problems)
             context = initial_context(plan, spec)
         return RerunRequest(
@@ -172,6 +175,7 @@ class RequestHandler:
             plan,
             context,
             failed=request.failed,
+            only_declared=self._only_declared,
             is_outdated=plan is None and await self._has_changed(run, view),
         )
 
@@ -194,7 +198,7 @@ class RequestHandler:
                 run.owner.namespace, former.revision, former.format_version
             )
             initial = initial_context(plan, await self._spec(run))
-            found = context_at(status, initial, version, constants=plan.spec.constants)
+            found = context_at(status, initial, version, constants=plan.fixed_context)
         except (ApiError, VersionGoneError) as error:
             if isinstance(error, ApiError) and error.status != 404:
                 raise

@@ -268,3 +268,25 @@ async def test_the_states_of_an_ended_run_are_read_once_for_all_its_jobs(world, 
     world.runs.forget(KEY)
     await world.runs.reconcile(OBJECT)
     assert (len(reads), sorted(deleted)) == (1, names)
+
+
+async def test_recorded_answers_that_are_not_allowed_keep_a_run_from_starting(world):
+    world.runs._loader._settings = Settings(allow_recorded_answers=False)
+    world.runs.forget(KEY)
+    answers = {"configMapKeyRef": {"name": "answers", "key": "a"}}
+    only = {"id": "a", "executor": "script", "config": {"script": "true"}}
+    spec = {"workflowSpec": {"nodes": [only]}, "recordedAnswers": answers}
+    world.server.body["spec"] |= spec
+    world.server.body["status"] = {}
+    world.server.body["metadata"]["resourceVersion"] = "200"
+    world.cache.put_run(copy.deepcopy(world.server.body))
+    await world.runs.reconcile(OBJECT)
+    status = world.server.body["status"]
+    assert (status["phase"], status["reason"]) == ("Failed", "RecordedAnswersNotAllowed")
+
+
+async def test_a_rerun_of_an_approved_workflow_sets_declared_keys_only(world):
+    world.runs._requests._only_declared = True
+    await world.ask(rerun='{"nodes": ["a"], "context": {"x": 1}}')
+    (asked,) = await world.runs._requests.for_engine(world.run, world.cache.runs[KEY])
+    assert asked.only_declared
