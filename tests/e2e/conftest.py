@@ -24,6 +24,16 @@ def k(podium, request):
     kubectl("delete", "namespace", kubectl.namespace, "--wait=false", ok=False)
 
 
+@pytest.fixture
+def mine(tmp_path):
+    """kubectl in a namespace with an operator of its own, of these sources."""
+    require_cluster()
+    api = connect()
+    apply_crds(api)
+    with own_namespace(api) as namespace, own_operator(namespace, tmp_path):
+        yield Kubectl(namespace)
+
+
 @pytest.fixture(params=["managed", "unmanaged"])
 def both(request, tmp_path):
     """kubectl in a namespace with an operator of its own, of these sources, in both ways.

@@ -160,14 +160,18 @@ class Place:
 
         return until(held, PATIENCE)
 
-    def run(self, nodes, name="run"):
+    def run(self, nodes, name="run", graph=None, **spec):
         body = {
             "apiVersion": "/".join(API),
             "kind": "WorkflowRun",
             "metadata": {"name": name},
-            "spec": {"workflowSpec": {"nodes": nodes}},
+            "spec": {"workflowSpec": {"nodes": nodes, **(graph or {})}, **spec},
         }
         self._custom.create_namespaced_custom_object(*API, self.name, "workflowruns", body)
+
+    def change(self, name="run", notes=None, **spec):
+        body = {"metadata": {"annotations": notes or {}}, "spec": spec}
+        self._custom.patch_namespaced_custom_object(*API, self.name, "workflowruns", name, body)
 
     def delete_run(self, name="run"):
         self._custom.delete_namespaced_custom_object(*API, self.name, "workflowruns", name)
