@@ -18,6 +18,7 @@ from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import AttemptPhase, Observation, Plan, dump_status
+from podium.judge.pool import Pool
 from tests.unit.cluster.runs import controller_test, world
 from tests.unit.cluster.runs.controller_test import KEY, OBJECT
 from tests.unit.engine.support import Run, node
@@ -86,7 +87,15 @@ class World:
         settings, metrics = Settings(**settings), Metrics()
         keeper = ManagedJobController(self.server, self.cache, settings)
         self.runs = RunController(
-            self.server, self.cache, self.queue, self.recorder, None, keeper, settings, metrics
+            self.server,
+            self.cache,
+            self.queue,
+            self.recorder,
+            None,
+            keeper,
+            settings,
+            metrics,
+            Pool(),
         )
         self.cache.put_run(self.server.body)
 
