@@ -103,7 +103,7 @@ def secret_variables(spec: WorkflowSpec) -> list[EnvVar]:
         found += spec.defaults.pod.env
     for node in spec.nodes:
         executor = executors.get(node.executor or "")
-        if executor is not None:
+        if executor is not None and "env" in node.config:
             found += executor.workload(node, node.config).env
         if node.pod is not None:
             found += node.pod.env
