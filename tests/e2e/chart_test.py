@@ -109,7 +109,11 @@ def test_the_configuration_is_what_the_operator_reads(render):
         "runnerImage": "podium:0.1.0",
         "livenessPort": 8080,
         "jobs": {"succeededTTLSeconds": 600, "failedTTLSeconds": 86400, "maxEnded": 1000},
-        "limits": {"maxRunning": 0, "maxRunningPerNamespace": 0},
+        "limits": {
+            "maxRunning": 0,
+            "maxRunningPerNamespace": 10000,
+            "maxActiveRunsPerNamespace": 1000,
+        },
         "allowInlineWorkflows": True,
         "allowRecordedAnswers": None,
         "requireUsableServiceAccounts": True,

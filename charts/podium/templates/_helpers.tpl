@@ -55,6 +55,7 @@ jobs:
 limits:
   maxRunning: {{ int64 .Values.limits.maxRunning }}
   maxRunningPerNamespace: {{ int64 .Values.limits.maxRunningPerNamespace }}
+  maxActiveRunsPerNamespace: {{ int64 .Values.limits.maxActiveRunsPerNamespace }}
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 allowRecordedAnswers: {{ .Values.allowRecordedAnswers | toJson }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}

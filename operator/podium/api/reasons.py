@@ -197,6 +197,8 @@ class RunReason(StrEnum):
     """The operator does not allow recordedAnswers in a run."""
     WORKFLOW_NOT_FOUND = "WorkflowNotFound"
     """The Workflow is not there yet."""
+    TOO_MANY_ACTIVE_RUNS = "TooManyActiveRuns"
+    """The namespace has as many active runs as the operator allows; it begins when one ends."""
     NODE_STATES_LOST = "NodeStatesLost"
     """Objects that hold states of the run's nodes were deleted or changed."""
     SPEC_CHANGED = "SpecChanged"

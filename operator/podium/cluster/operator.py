@@ -44,7 +44,7 @@ class Operator:
 
     def __init__(self, gateway: Gateway, settings: Settings, metrics: Metrics) -> None:
         self.cache = Cache()
-        self.queue: KeyQueue[ObjectKey] = KeyQueue()
+        self.queue: KeyQueue[ObjectKey] = KeyQueue(lambda key: key.namespace)
         self.metrics = metrics
         self.recorder = Recorder(gateway)
         self.definitions = Definitions(gateway, self.cache)

@@ -32,12 +32,14 @@ class JobSettings(ApiModel):
 
 
 class Limits(ApiModel):
-    """How many nodes run at the same time; 0: no limit beyond each run's own."""
+    """How much goes on at the same time; 0: no limit beyond each run's own."""
 
     max_running: int = Field(default=0, ge=0)
-    """In all namespaces together."""
-    max_running_per_namespace: int = Field(default=0, ge=0)
-    """In each namespace."""
+    """Running nodes in all namespaces together."""
+    max_running_per_namespace: int = Field(default=10_000, ge=0)
+    """Running nodes in each namespace."""
+    max_active_runs_per_namespace: int = Field(default=1000, ge=0)
+    """Runs in each namespace that have begun and not ended; others wait until one of them ends."""
 
 
 class LeaderElection(ApiModel):

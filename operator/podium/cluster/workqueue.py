@@ -4,10 +4,11 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import IntEnum
 from typing import Generic, TypeVar
+
+from podium.cluster.turns import FairLine
 
 __all__ = ["KeyQueue", "Priority", "backoff"]
 
@@ -35,13 +36,14 @@ def backoff(times: int, bounds: tuple[float, float]) -> float:
 
 
 class KeyQueue(Generic[K]):
-    """Keys to be worked on, by priority, and of one priority first come first served.
+    """Keys to be worked on, by priority; of one priority, groups of keys take turns.
 
-    A key added while it is worked on comes again afterwards.
+    Within a group it is first come, first served. A key added while it is worked on comes again
+    afterwards.
     """
 
-    def __init__(self) -> None:
-        self._lines: dict[Priority, deque[K]] = {priority: deque() for priority in Priority}
+    def __init__(self, group: Callable[[K], Hashable] = lambda _: None) -> None:
+        self._lines = {priority: FairLine(group) for priority in Priority}
         """A key that got a better priority since stands in its earlier line, too."""
         self._waiting: dict[K, Priority] = {}
         self._since: dict[K, float] = {}
@@ -102,19 +104,17 @@ class KeyQueue(Generic[K]):
         return key
 
     def _next(self) -> K:
-        heads = {priority: line for priority, line in self._lines.items() if self._head(priority)}
+        heads = [priority for priority in self._lines if self._has_head(priority)]
         priority = max(heads) if self._passed >= PATIENCE else min(heads)
         self._passed = self._passed + 1 if priority < max(heads) else 0
-        key = heads[priority].popleft()
+        key = self._lines[priority].pop()
         del self._waiting[key], self._since[key]
         return key
 
-    def _head(self, priority: Priority) -> bool:
+    def _has_head(self, priority: Priority) -> bool:
         """Drop what is void from the head of a line; return whether one is left."""
-        line = self._lines[priority]
-        while line and self._waiting.get(line[0]) is not priority:
-            line.popleft()
-        return bool(line)
+        head = self._lines[priority].first(lambda key: self._waiting.get(key) is priority)
+        return head is not None
 
     def done(self, key: K) -> None:
         """Give a key back."""

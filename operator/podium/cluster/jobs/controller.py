@@ -40,7 +40,7 @@ class ManagedJobController:
         self._gateway = gateway
         self._cache = cache
         self._settings = settings
-        self.queue: KeyQueue[str] = KeyQueue()
+        self.queue: KeyQueue[str] = KeyQueue(self._namespace)
         self._outcomes: dict[str, bool] = {}
         """Jobs whose outcome is recorded: whether their node succeeded."""
         self._disrupted: set[str] = set()
@@ -77,6 +77,10 @@ class ManagedJobController:
     def changed(self, job_uid: str) -> None:
         """Note that something of a Job, or of a Pod of it, changed."""
         self.queue.add(job_uid)
+
+    def _namespace(self, job_uid: str) -> str:
+        job = self._cache.job(job_uid)
+        return job.namespace if job is not None else ""
 
     # The reconciler
 

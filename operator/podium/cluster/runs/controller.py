@@ -22,6 +22,7 @@ from podium.cluster.runs.observer import JobObserver
 from podium.cluster.runs.request_handler import RequestHandler
 from podium.cluster.runs.revisions import Definitions
 from podium.cluster.runs.status_writer import StatusWriter, TooLargeError
+from podium.cluster.runs.turnstile import Turnstile
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
 from podium.cluster.worker import ObjectKey, Result
@@ -31,6 +32,8 @@ from podium.judge.pool import Pool
 
 __all__ = ["RunController", "StatusFlusher"]
 
+TURN_SECONDS = 30.0
+"""How often a run that waits for another one's end looks by itself."""
 LAUNCH_SECONDS = 0.2
 """A write that can wait waits for launches, at most this long."""
 
@@ -66,6 +69,7 @@ class RunController:
         )
         self._closer = JobCloser(gateway, cache, jobs)
         self._observer = JobObserver(gateway, cache, jobs, self._launcher, self._closer)
+        self._turnstile = Turnstile(cache, settings)
         self._runs: dict[RunKey, ActiveRun] = {}
 
     # What the rest of the operator calls
@@ -107,6 +111,8 @@ class RunController:
             if run.verdicts is not None:
                 run.verdicts.close()
             self._recorder.forget(run.subject.uid)
+            self._let_next(key[0])
+        self._turnstile.forget(key)
         self._loader.forget(key)
         self._requests.forget(key)
 
@@ -160,7 +166,11 @@ class RunController:
             if run is None:
                 if view.ended and not self._requests.pending(view):
                     return await self._close(view)
-                run = await self._loader.load(view)
+                if self._turnstile.is_closed(view):
+                    return await self._wait_for_turn(view)
+                with self._turnstile.entering(key):
+                    run = await self._loader.load(view)
+                self._let_next(key[0])  # there may be room for more
                 if run is None:
                     return None
                 run.wake = lambda taken=run: self._wake(taken)  # type: ignore[misc]
@@ -171,6 +181,24 @@ class RunController:
             # The engine may be ahead of the status: what is read next time is the truth.
             self.forget(key)
             raise
+
+    async def _wait_for_turn(self, view: RunView) -> float:
+        """Have a run wait for another one's end; return the seconds after which it looks again."""
+        key = view.namespace, view.name
+        limit = self._turnstile.limit
+        message = (
+            f"as many runs of the namespace {view.namespace} are active as this cluster allows"
+            f" ({limit}, limits.maxActiveRunsPerNamespace): it begins when one of them ends"
+        )
+        if self._turnstile.wait(key):
+            await self._loader.say_waiting(view, RunReason.TOO_MANY_ACTIVE_RUNS, message)
+        return TURN_SECONDS
+
+    def _let_next(self, namespace: str) -> None:
+        """Look again at the run of a namespace that has waited longest."""
+        waiting = self._turnstile.next(namespace)
+        if waiting is not None:
+            self._queue.add(ObjectKey("WorkflowRun", *waiting))
 
     async def _turn(self, run: ActiveRun, view: RunView) -> float | None:
         """Step the engine once; return the seconds after which it is due again."""

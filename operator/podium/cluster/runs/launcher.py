@@ -31,6 +31,7 @@ from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun, Execution
 from podium.cluster.runs.references import ReferenceChecker, wait_for_missing
 from podium.cluster.settings import Settings
+from podium.cluster.turns import FairSlots
 from podium.cluster.watch.store import Cache
 from podium.cluster.workqueue import backoff
 from podium.engine import (
@@ -47,7 +48,7 @@ __all__ = ["JobLauncher"]
 log = logging.getLogger(__name__)
 
 LANES = 32
-"""Launches at the same time: a Job's Pod comes before the next one's Job."""
+"""Launches at the same time: a Job's Pod comes before the next one's Job. Namespaces take turns."""
 LIMIT_SECONDS = 1.0
 UNAVAILABLE_SECONDS = 2.0
 QUOTA_SECONDS = (5.0, 60.0)
@@ -75,7 +76,7 @@ class JobLauncher:
         self.manager = settings.manager
         """Who makes the Pods of the Jobs of this installation."""
         self._told_unmanaged = False
-        self._lanes = asyncio.Semaphore(LANES)
+        self._lanes = FairSlots(LANES)
         self.launch_after = 0.0
         """Nothing is created before this time (monotonic)."""
 
@@ -98,7 +99,7 @@ class JobLauncher:
 
         async def make() -> None:
             try:
-                async with self._lanes:
+                async with self._lanes.slot(namespace):
                     if not run.engine.is_execution_current(launch.node, launch.execution_id):
                         return  # it was stopped, or an earlier operator had started it
                     seen = await self._create(run, launch)

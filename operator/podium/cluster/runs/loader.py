@@ -148,6 +148,16 @@ class RunLoader:
             run.write_at = 0.0
         return run
 
+    async def say_waiting(self, view: RunView, reason: str, message: str) -> None:
+        """Say on a run that has not begun what it waits for. Raises `ApiError`."""
+        body = await self._gateway.get_run(view.namespace, view.name)
+        known = dig(body, "status")
+        known = known if isinstance(known, dict) else {}
+        if dig(body, "metadata", "uid") != view.uid or has_node_states(known):
+            return
+        condition = ("Succeeded", ConditionStatus.UNKNOWN)
+        await self._say_pending(body, reason, message, known, condition)
+
     async def has_changed(self, run: ActiveRun) -> bool:
         """Return whether a run's context or graph is not what it began with.
 
@@ -256,12 +266,17 @@ class RunLoader:
             raise InvalidError([Problem(("status", "workflowRevision"), message)]) from None
 
     async def _say_pending(
-        self, body: dict[str, Any], reason: str, message: str, known: dict[str, Any]
+        self,
+        body: dict[str, Any],
+        reason: str,
+        message: str,
+        known: dict[str, Any],
+        condition: tuple[str, ConditionStatus] = ("Valid", ConditionStatus.FALSE),
     ) -> None:
         status = bare_status(known, RunPhase.PENDING)
         status.reason, status.workflow = reason, _workflow_of(body)
         now = round(time.time(), 3)
-        changed = set_condition(status, now, "Valid", ConditionStatus.FALSE, reason, message)
+        changed = set_condition(status, now, *condition, reason, message)
         if changed or not known:
             await self._writer.write_bare(body, status, known)
             self._recorder.warn(_subject(body), reason, message)

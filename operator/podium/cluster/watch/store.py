@@ -51,6 +51,8 @@ class Cache:
         self._job_of_pod: dict[str, str] = {}
         self._suspend_deletions: set[str] = set()
         """Pods that end because their Job is suspended."""
+        self.active_runs: Counter[str] = Counter()
+        """Runs that have begun and not ended, by namespace."""
         self.live: Counter[str] = Counter()
         """Jobs that have not ended, by namespace."""
         self._tombstones: dict[str, float] = {}
@@ -81,6 +83,8 @@ class Cache:
             return known
         if known is not None and known.uid != view.uid:  # deleted and made again, unseen
             self.drop_run(key, known.uid)
+        self._count_run(self.runs.get(key), -1)
+        self._count_run(view, +1)
         self.runs[key] = view
         self.keys[view.uid] = key
         return view
@@ -89,6 +93,7 @@ class Cache:
         """Forget a run that was deleted, and its Jobs."""
         known = self.runs.get(key)
         if known is not None and known.uid == uid:
+            self._count_run(known, -1)
             del self.runs[key]
         self.keys.pop(uid, None)
         for job in list(self.jobs(key[0], uid).values()):
@@ -281,6 +286,12 @@ class Cache:
             self._job_of_pod.pop(pod, None)
             self._suspend_deletions.discard(pod)
         self._job_of.pop(job_uid, None)
+
+    def _count_run(self, run: RunView | None, by: int) -> None:
+        if run is not None and run.started and not run.ended:
+            self.active_runs[run.namespace] += by
+            if not self.active_runs[run.namespace]:
+                del self.active_runs[run.namespace]
 
     def _count(self, job: JobView, by: int) -> None:
         if not job.ended:

@@ -1,0 +1,79 @@
+"""Turns: what many namespaces wait for is given to one after the other, however much each wants."""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+__all__ = ["FairLine", "FairSlots"]
+
+K = TypeVar("K")
+
+
+class FairLine(Generic[K]):
+    """A line in which groups take turns; within one group it is first come, first served."""
+
+    def __init__(self, group: Callable[[K], Hashable]) -> None:
+        self._group = group
+        self._groups: OrderedDict[Hashable, deque[K]] = OrderedDict()
+        """The group whose turn it is comes first."""
+
+    def append(self, item: K) -> None:
+        """Add an item behind those of its group."""
+        self._groups.setdefault(self._group(item), deque()).append(item)
+
+    def first(self, wanted: Callable[[K], bool]) -> K | None:
+        """Return the item whose turn it is, dropping what is not wanted any more before it."""
+        while self._groups:
+            group, items = next(iter(self._groups.items()))
+            while items:
+                if wanted(items[0]):
+                    return items[0]
+                items.popleft()
+            del self._groups[group]
+        return None
+
+    def pop(self) -> K:
+        """Take the item that `first` returned; its group waits for its next turn."""
+        group, items = next(iter(self._groups.items()))
+        item = items.popleft()
+        if items:
+            self._groups.move_to_end(group)
+        else:
+            del self._groups[group]
+        return item
+
+
+class FairSlots:
+    """So many at the same time; who waits longest does not come first, but groups take turns."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._line: FairLine[tuple[str, asyncio.Future[None]]] = FairLine(lambda each: each[0])
+
+    @asynccontextmanager
+    async def slot(self, group: str) -> AsyncIterator[None]:
+        """Hold a slot, once it is the group's turn."""
+        if self._free:
+            self._free -= 1
+        else:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._line.append((group, turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():  # it was given one a moment ago
+                    self._release()
+                raise
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        waiting = self._line.first(lambda each: not each[1].done())
+        if waiting is None:
+            self._free += 1
+        else:
+            self._line.pop()[1].set_result(None)
