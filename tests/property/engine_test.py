@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from podium.api.run import NodeStatus, RunPhase, WorkflowRunSpec
@@ -30,6 +30,7 @@ from podium.engine import (
     initial_status,
     load_status,
 )
+from tests.property.amount import tried
 
 RULES = [
     "NoneFailedMinOneSuccess",
@@ -369,11 +370,7 @@ def hostile(draw, harness, steps):
             harness.crash()
 
 
-SETTINGS = settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+SETTINGS = tried(100)
 
 
 @SETTINGS
@@ -494,7 +491,7 @@ def test_a_suspended_run_starts_nothing(case, data):
     }
 
 
-@settings(SETTINGS, max_examples=100)
+@SETTINGS
 @given(cases(most=4), st.data())
 def test_an_execution_id_is_given_out_for_one_launch_only(case, data):
     """Whatever is cancelled, run again, or lost in a crash: a repeated id is the same launch.
