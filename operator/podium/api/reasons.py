@@ -185,6 +185,8 @@ class RunReason(StrEnum):
     """The definition is not valid."""
     INVALID_CONTEXT = "InvalidContext"
     """The run's context does not provide what the workflow needs."""
+    TOO_EXPENSIVE = "TooExpensive"
+    """To check the object takes too much time or memory; not tried again before it changes."""
     REFERENCE_NOT_FOUND = "ReferenceNotFound"
     """A Secret or ConfigMap that a node names is not there yet."""
     CONFIG = "Config"

@@ -27,6 +27,7 @@ from podium.cluster.worker import ObjectKey, Worker, by_kind
 from podium.cluster.workflow_controller import WorkflowController
 from podium.cluster.workqueue import KeyQueue, Priority
 from podium.judge.pool import Pool
+from podium.judge.reader import Reader
 
 __all__ = ["Operator", "run"]
 
@@ -47,8 +48,9 @@ class Operator:
         self.queue: KeyQueue[ObjectKey] = KeyQueue(lambda key: key.namespace)
         self.metrics = metrics
         self.recorder = Recorder(gateway)
-        self.definitions = Definitions(gateway, self.cache)
         self.judge = Pool()
+        reader = Reader(self.judge)
+        self.definitions = Definitions(gateway, self.cache, reader)
         self.jobs = ManagedJobController(gateway, self.cache, settings)
         self.runs = RunController(
             gateway,
@@ -68,7 +70,7 @@ class Operator:
                 {
                     "WorkflowRun": self.runs,
                     "Status": StatusFlusher(self.runs),
-                    "Workflow": WorkflowController(gateway, self.cache, self.recorder),
+                    "Workflow": WorkflowController(gateway, self.cache, self.recorder, reader),
                 }
             ),
             metrics,

@@ -1,19 +1,19 @@
 """Workflows: whether runs of them can start, and how many do."""
 
 import time
+from typing import Any
 
-from podium.api.problems import InvalidError, errors
+from podium.api.problems import InvalidError
 from podium.api.reasons import RunReason
-from podium.api.resources import Workflow
 from podium.api.run import Condition, ConditionStatus, WorkflowStatus
-from podium.api.source.files import parse
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
 from podium.cluster.watch.store import Cache, RunKey
 from podium.cluster.worker import ObjectKey, Result
-from podium.dag import WorkflowDAG
+from podium.judge.pool import OverBudgetError
+from podium.judge.reader import Reader
 
 __all__ = ["WorkflowController"]
 
@@ -23,10 +23,11 @@ MESSAGE_CHARACTERS = 8000
 class WorkflowController:
     """Writes the status of Workflows."""
 
-    def __init__(self, gateway: Gateway, cache: Cache, recorder: Recorder) -> None:
+    def __init__(self, gateway: Gateway, cache: Cache, recorder: Recorder, reader: Reader) -> None:
         self._gateway = gateway
         self._cache = cache
         self._recorder = recorder
+        self._reader = reader
 
     async def reconcile(self, key: ObjectKey) -> Result:
         """Check a Workflow and write what is found, if it is news. Raises `ApiError`."""
@@ -50,7 +51,13 @@ class WorkflowController:
             known = WorkflowStatus.model_validate(body.get("status") or {})
         except ValueError:
             known = WorkflowStatus()
-        nodes, value, reason, message = _check(body)
+        before = next((c for c in known.conditions if c.type == "Valid"), None)
+        if before is not None and before.observed_generation == meta.get("generation"):
+            # As it was found: what was too expensive is not tried again before it changes.
+            nodes, value = known.nodes, before.status
+            reason, message = before.reason, before.message
+        else:
+            nodes, value, reason, message = await self._check(key[0], body)
         condition = Condition(
             type="Valid",
             status=value,
@@ -59,7 +66,6 @@ class WorkflowController:
             last_transition_time=round(time.time(), 3),
             observed_generation=meta.get("generation"),
         )
-        before = next((c for c in known.conditions if c.type == "Valid"), None)
         if before is not None and before.status is value:
             condition.last_transition_time = before.last_transition_time
         runs = self._runs(key[0], key[1], str(dig(body, "spec", "id") or ""))
@@ -78,6 +84,25 @@ class WorkflowController:
             subject = Subject("Workflow", key[0], key[1], str(meta.get("uid")))
             self._recorder.warn(subject, reason, message)
 
+    async def _check(
+        self, namespace: str, body: dict[str, Any]
+    ) -> tuple[int, ConditionStatus, str, str]:
+        """Return the number of nodes, and the condition Valid."""
+        nodes = dig(body, "spec", "nodes")
+        count, value = len(nodes) if isinstance(nodes, list) else 0, ConditionStatus.FALSE
+        try:
+            checked = await self._reader.check(body, asker=namespace)
+        except InvalidError as invalid:
+            reason = RunReason.INVALID_WORKFLOW
+            told = "; ".join(str(problem) for problem in invalid.problems)
+        except OverBudgetError as error:
+            reason = RunReason.TOO_EXPENSIVE
+            told = f"spec: to check the definition {error}: make it smaller, or its schemas simpler"
+        else:
+            count, value, reason = checked.nodes, ConditionStatus.TRUE, RunReason.VALID
+            told = "; ".join(str(problem) for problem in checked.problems)
+        return count, value, reason, told[:MESSAGE_CHARACTERS]
+
     def _runs(self, namespace: str, name: str, identifier: str) -> list[RunView]:
         """Return the runs of a Workflow, which they name by its name or its id."""
         names = {name, identifier or name}
@@ -86,25 +111,3 @@ class WorkflowController:
             for run in self._cache.runs.values()
             if run.namespace == namespace and run.workflow in names
         ]
-
-
-def _check(body: dict[str, object]) -> tuple[int, ConditionStatus, str, str]:
-    """Return the number of nodes, and the condition Valid."""
-    try:
-        resource = parse(body)
-        assert isinstance(resource, Workflow)  # noqa: S101 - for the type checker
-        problems = WorkflowDAG(resource.spec).problems()
-        if errors(problems):
-            raise InvalidError(problems)
-    except InvalidError as invalid:
-        text = "; ".join(str(problem) for problem in invalid.problems)
-        nodes = dig(body, "spec", "nodes")
-        count = len(nodes) if isinstance(nodes, list) else 0
-        return count, ConditionStatus.FALSE, RunReason.INVALID_WORKFLOW, text[:MESSAGE_CHARACTERS]
-    message = "; ".join(str(problem) for problem in problems)
-    return (
-        len(resource.spec.nodes),
-        ConditionStatus.TRUE,
-        RunReason.VALID,
-        message[:MESSAGE_CHARACTERS],
-    )

@@ -4,11 +4,11 @@ networkx is loaded when one of its algorithms is asked for: that takes longer th
 most definitions, which need only an order of the nodes.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, Self
 
 from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem, Severity
@@ -64,13 +64,27 @@ class Graph:
         self.refused: list[DagEdge] = []
         """Edges that are not part of the graph, because something is wrong with them."""
         self._hints_left = _HINT_COMPARISONS
-        if spec is None:
-            return
+        if spec is not None:
+            for _ in self._fill(spec):
+                pass
+
+    @classmethod
+    def in_slices(cls, spec: WorkflowSpec) -> Generator[None, None, Self]:
+        """Make a graph piece by piece, for an actor that has others to look after."""
+        graph = cls()
+        graph.spec = spec
+        yield from graph._fill(spec)
+        return graph
+
+    def _fill(self, spec: WorkflowSpec) -> Generator[None, None, None]:
         for position, node in enumerate(spec.nodes):
             self.add_node(node, path=("nodes", position))
+            yield
         for position, edge in enumerate(spec.edges):
             self.add_edge(edge, path=("edges", position))
+            yield
         for position, node in enumerate(spec.nodes):
+            yield
             for place, source in enumerate(node.depends_on):
                 path = ("nodes", position, "dependsOn", place)
                 edge = Edge(from_=source, to=node.id)

@@ -3,7 +3,7 @@
 Nothing in it changes after it is built, so runs of one revision share it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -76,39 +76,44 @@ class Plan:
         self.dag = dag
         self.workflow_id = workflow_id
         self.revision = revision
-        self.edges: list[PlanEdge] = [
-            PlanEdge(
-                index=dag_edge.index,
-                source=dag_edge.source,
-                target=dag_edge.target,
-                type=dag_edge.edge.type,
-                condition=_expression(dag_edge.edge.condition),
-                allow_failure=dag_edge.edge.allow_failure,
-                mapping=dag_edge.edge.data_mapping,
-                route=dag_edge.edge.route,
+        self.edges: list[PlanEdge] = []
+        self.nodes: dict[str, PlanNode] = {}
+        self.data_sources: dict[str, tuple[str, ...]] = {}
+        """Direct ancestors along depends_on edges: what a node sees flows along these."""
+        self.required: Mapping[str, list[str]] | None = None
+        """Context keys that a run must provide, once they were asked for."""
+        self._nearest: tuple[tuple[str, ...], list[str]] = ((), [])
+        """The last answer of `nearest`, and the direct ancestors that it was for."""
+
+    def _fill(self) -> Generator[None, None, None]:
+        """Compile nodes and edges, piece by piece."""
+        incoming: dict[str, list[int]] = {node: [] for node in self.dag.nodes}
+        outgoing: dict[str, list[int]] = {node: [] for node in self.dag.nodes}
+        for dag_edge in self.dag.edges:
+            self.edges.append(
+                PlanEdge(
+                    index=dag_edge.index,
+                    source=dag_edge.source,
+                    target=dag_edge.target,
+                    type=dag_edge.edge.type,
+                    condition=_expression(dag_edge.edge.condition),
+                    allow_failure=dag_edge.edge.allow_failure,
+                    mapping=dag_edge.edge.data_mapping,
+                    route=dag_edge.edge.route,
+                )
             )
-            for dag_edge in dag.edges
-        ]
-        incoming: dict[str, list[int]] = {node: [] for node in dag.nodes}
-        outgoing: dict[str, list[int]] = {node: [] for node in dag.nodes}
-        for edge in self.edges:
-            outgoing[edge.source].append(edge.index)
-            incoming[edge.target].append(edge.index)
-        self.nodes: dict[str, PlanNode] = {
-            node.id: self._node(position, node, incoming[node.id], outgoing[node.id])
-            for position, node in enumerate(dag.nodes.values())
-        }
-        self.data_sources: dict[str, tuple[str, ...]] = {
-            node: tuple(
+            outgoing[dag_edge.source].append(dag_edge.index)
+            incoming[dag_edge.target].append(dag_edge.index)
+            yield
+        for position, node in enumerate(self.dag.nodes.values()):
+            edges = incoming[node.id]
+            self.nodes[node.id] = self._node(position, node, edges, outgoing[node.id])
+            self.data_sources[node.id] = tuple(
                 self.edges[index].source
                 for index in edges
                 if self.edges[index].type is EdgeType.DEPENDS_ON
             )
-            for node, edges in incoming.items()
-        }
-        """Direct ancestors along depends_on edges: what a node sees flows along these."""
-        self._nearest: tuple[tuple[str, ...], list[str]] = ((), [])
-        """The last answer of `nearest`, and the direct ancestors that it was for."""
+            yield
 
     @classmethod
     def build(
@@ -131,10 +136,36 @@ class Plan:
         problems = dag.shape_problems if is_pinned else dag.problems(base)
         if errors(problems):
             raise InvalidError(problems)
+        plan = cls(spec, dag, workflow_id, revision)
         try:
-            return cls(spec, dag, workflow_id, revision)
+            for _ in plan._fill():
+                pass
         except expressions.ExpressionError as error:  # of a pinned one
             raise InvalidError([Problem(base, str(error))]) from None
+        return plan
+
+    @classmethod
+    def in_slices(
+        cls,
+        spec: WorkflowSpec,
+        *,
+        workflow_id: str,
+        revision: str = "",
+        base: Path = ("spec",),
+        dag: WorkflowDAG | None = None,
+    ) -> Generator[None, None, "Plan"]:
+        """Compile a definition that was checked elsewhere, piece by piece.
+
+        For an actor that has others to look after. Raises `InvalidError`.
+        """
+        if dag is None:
+            dag = yield from WorkflowDAG.in_slices(spec)
+        plan = cls(spec, dag, workflow_id, revision)
+        try:
+            yield from plan._fill()
+        except expressions.ExpressionError as error:
+            raise InvalidError([Problem(base, str(error))]) from None
+        return plan
 
     @cached_property
     def digest(self) -> str:
@@ -147,14 +178,7 @@ class Plan:
 
         Constants, and under closed `inputs` the keys of globalContext that are not declared there.
         """
-        inputs = self.spec.inputs or {}
-        is_closed = inputs.get("additionalProperties") is False
-        if not is_closed or inputs.get("patternProperties"):
-            return self.spec.constants
-        declared = inputs.get("properties")
-        declared = declared if isinstance(declared, Mapping) else {}
-        own = self.spec.global_context
-        return {key: own[key] for key in own if key not in declared} | self.spec.constants
+        return fixed_context(self.spec)
 
     @cached_property
     def identities(self) -> Mapping[str, NodeIdentity]:
@@ -227,6 +251,18 @@ class Plan:
             for node in self.nodes.values()
             if node.definition.executor in executors.PERSONA_EXECUTORS
         ]
+
+
+def fixed_context(definition: WorkflowSpec) -> Mapping[str, Any]:
+    """Return the context that nothing can set (`Plan.fixed_context`)."""
+    inputs = definition.inputs or {}
+    is_closed = inputs.get("additionalProperties") is False
+    if not is_closed or inputs.get("patternProperties"):
+        return definition.constants
+    declared = inputs.get("properties")
+    declared = declared if isinstance(declared, Mapping) else {}
+    own = definition.global_context
+    return {key: own[key] for key in own if key not in declared} | definition.constants
 
 
 def definition_digest(spec: WorkflowSpec | Mapping[str, Any]) -> str:

@@ -1,15 +1,25 @@
 """Before anything starts: whether the run's context is complete, and its first status."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from podium import contracts, expressions
 from podium.api.formats import FORMAT_VERSION
 from podium.api.problems import Path, Problem
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunSpec, WorkflowRunStatus
-from podium.engine.plan import Plan, PlanNode
+from podium.api.workflow import WorkflowSpec
+from podium.engine.plan import Plan, PlanNode, fixed_context
 
-__all__ = ["check_context", "check_start", "initial_context", "initial_status", "required_keys"]
+__all__ = [
+    "check_context",
+    "check_inputs",
+    "check_start",
+    "context_of",
+    "find_required_keys",
+    "initial_context",
+    "initial_status",
+    "required_keys",
+]
 
 
 def initial_context(plan: Plan, spec: WorkflowRunSpec) -> dict[str, Any]:
@@ -18,10 +28,15 @@ def initial_context(plan: Plan, spec: WorkflowRunSpec) -> dict[str, Any]:
     The defaults of `inputs`, globalContext and the run's own context, merged object by object, the
     later winning; what nothing can set comes last.
     """
-    context = contracts.merged(plan.spec.global_context, spec.context)
-    if plan.spec.inputs is not None:
-        context = contracts.with_defaults(plan.spec.inputs, context)
-    return {**context, **plan.fixed_context}
+    return context_of(plan.spec, spec.context)
+
+
+def context_of(definition: WorkflowSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return context version 0 of a run that sets `given`."""
+    context = contracts.merged(definition.global_context, given)
+    if definition.inputs is not None:
+        context = contracts.with_defaults(definition.inputs, context)
+    return {**context, **fixed_context(definition)}
 
 
 def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
@@ -46,16 +61,20 @@ def check_start(
     base: Path = ("spec",),
     *,
     only_declared: bool = False,
+    context_problems: Iterable[Problem] | None = None,
 ) -> list[Problem]:
     """Return everything that keeps a run from starting, with what to do about it.
 
     A user should not pay for two phases before the third finds a key missing. `only_declared`: of
     the keys that the definition gives a value, a run may set only those that `inputs` declares.
+    `context_problems` are what is wrong with the context, where that was checked elsewhere.
     """
-    context = initial_context(plan, spec)
-    problems = check_context(
-        plan, context, (*base, "context"), given=spec.context, only_declared=only_declared
-    )
+    if context_problems is None:
+        context = initial_context(plan, spec)
+        context_problems = check_context(
+            plan, context, (*base, "context"), given=spec.context, only_declared=only_declared
+        )
+    problems = list(context_problems)
     personas = plan.uses_personas()
     if personas and spec.recorded_answers is None:
         problems.append(
@@ -82,35 +101,48 @@ def check_context(
     `given` are the keys that the run or a re-run set. `inputs` speaks of these: what globalContext
     has in addition may stand, even where further keys are forbidden, but only as it stands there.
     """
-    set_keys = frozenset(given)
-    constants = plan.spec.constants
+    given = frozenset(given)
+    problems = check_inputs(plan.spec, context, base, given=given, only_declared=only_declared)
+    return problems if plan.spec.inputs is not None else [*problems, *_missing(plan, context, base)]
+
+
+def check_inputs(
+    definition: WorkflowSpec,
+    context: Mapping[str, Any],
+    base: Path = ("spec", "context"),
+    *,
+    given: frozenset[str],
+    only_declared: bool = False,
+) -> list[Problem]:
+    """Check a context against the constants and the `inputs` of a definition, not its nodes."""
+    constants = definition.constants
     problems = [
         Problem((*base, key), "is a constant of the workflow, which a run cannot set: leave it out")
         for key in constants
-        if key in set_keys
+        if key in given
     ]
     if only_declared:
-        problems += _undeclared(plan, set_keys, base)
-    if plan.spec.inputs is None:
-        return [*problems, *_missing(plan, context, base)]
-    declared = plan.spec.inputs.get("properties")
+        problems += _undeclared(definition, given, base)
+    if definition.inputs is None:
+        return problems
+    declared = definition.inputs.get("properties")
     named = declared if isinstance(declared, Mapping) else {}
-    own = plan.spec.global_context
+    own = definition.global_context
     checked = {
         key: value
         for key, value in context.items()
-        if key not in constants and (key not in own or key in named or key in set_keys)
+        if key not in constants and (key not in own or key in named or key in given)
     }
     problems += [
         Problem((*base, breach.path) if breach.path else base, breach.message)
-        for breach in contracts.compile_schema(plan.spec.inputs).breaches(checked)
+        for breach in contracts.compile_schema(definition.inputs).breaches(checked)
     ]
     return problems
 
 
-def _undeclared(plan: Plan, given: frozenset[str], base: Path) -> Iterator[Problem]:
-    declared = (plan.spec.inputs or {}).get("properties")
-    for key in plan.spec.global_context:
+def _undeclared(definition: WorkflowSpec, given: frozenset[str], base: Path) -> Iterator[Problem]:
+    declared = (definition.inputs or {}).get("properties")
+    for key in definition.global_context:
         if key in given and not (isinstance(declared, Mapping) and key in declared):
             yield Problem(
                 (*base, key),
@@ -129,18 +161,28 @@ def _missing(plan: Plan, context: Mapping[str, Any], base: Path) -> list[Problem
     return [Problem(base, f"missing context keys: {uses}; add them to spec.context, or {give}")]
 
 
-def required_keys(plan: Plan) -> dict[str, list[str]]:
+def required_keys(plan: Plan) -> Mapping[str, list[str]]:
     """Return the context keys that only the run's context can provide, with who names them.
 
     Keys inside `default()` and `exists()` may be absent; on an edge any name may be an output
     field of its source.
     """
+    if plan.required is None:
+        for _ in find_required_keys(plan):
+            pass
+    assert plan.required is not None  # noqa: S101 - for the type checker
+    return plan.required
+
+
+def find_required_keys(plan: Plan) -> Generator[None, None, None]:
+    """Find the required keys, piece by piece."""
     found: dict[str, list[str]] = {}
     for node in plan.nodes.values():
         for key in dict.fromkeys(_keys_of(plan, node)):
             if key not in plan.nodes:
                 found.setdefault(key, []).append(node.id)
-    return found
+        yield
+    plan.required = found
 
 
 def _keys_of(plan: Plan, node: PlanNode) -> Iterator[str]:

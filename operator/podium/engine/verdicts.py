@@ -17,6 +17,7 @@ from podium import contracts, expressions, kinds
 from podium.api.workflow import Node
 
 __all__ = [
+    "COSTLY",
     "SMALL_STEPS",
     "Answer",
     "ConditionQuestion",
@@ -38,7 +39,7 @@ SMALL_OUTPUT = 64
 """Values (of lists and mappings, all counted) that are checked at once, whatever they are."""
 SMALL_SCHEMA = 64
 """Values in a schema that is small."""
-_COSTLY = frozenset(
+COSTLY = frozenset(
     {
         *("$ref", "$dynamicRef", "pattern", "patternProperties", "uniqueItems", "contains"),
         *("anyOf", "oneOf", "allOf", "not", "if", "dependentSchemas", "unevaluatedItems"),
@@ -298,7 +299,7 @@ def _is_costly(schema: Mapping[str, Any]) -> bool:
     while waiting:
         each = waiting.pop()
         if isinstance(each, Mapping):
-            if not _COSTLY.isdisjoint(each):
+            if not COSTLY.isdisjoint(each):
                 return True
             waiting.extend(each.values())
         elif isinstance(each, list):

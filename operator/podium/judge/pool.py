@@ -86,7 +86,9 @@ class Pool:
         self._arrived = asyncio.Condition()
         self._spare: asyncio.Task[Process] | None = None
         self._living: set[Process] = set()
+        self._runs = False
         self._has_ended = False
+        self._own_task: asyncio.Task[None] | None = None
         self.answered = 0
         self.over_budget = 0
 
@@ -113,6 +115,8 @@ class Pool:
         async with self._arrived:
             if self._has_ended:
                 raise JudgeError("the operator ends")
+            if not self._runs and self._own_task is None:
+                self._own_task = asyncio.create_task(self.run(), name="judge")
             self._waiting.setdefault(asker, deque()).append(asked)
             self._arrived.notify()
         return await asked.answer
@@ -138,7 +142,14 @@ class Pool:
     # Working
 
     async def run(self) -> None:
-        """Keep the workers, until cancelled; then end them without waiting for answers."""
+        """Keep the workers, until cancelled; then end them without waiting for answers.
+
+        Who asks before anyone runs the pool has it run, until the event loop ends.
+        """
+        if self._own_task is not None and self._own_task is not asyncio.current_task():
+            await self._own_task
+            return
+        self._runs = True
         try:
             self._stand_by()
             async with asyncio.TaskGroup() as group:
@@ -293,8 +304,7 @@ def _fail(asked: _Asked, error: PodiumError) -> None:
 def _end(process: Process) -> None:
     with suppress(ProcessLookupError):
         process.kill()
-    if process.stdin is not None:
-        process.stdin.close()
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - it closes the pipes
 
 
 async def _read(process: Process) -> tuple[bytes, bytes]:

@@ -4,12 +4,15 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from podium.judge import questions
+from podium.judge import objects, questions
 
 __all__ = ["TASKS", "load"]
 
 TASKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     questions.TASK: questions.answer_of,
+    objects.CHECK: objects.answer_check,
+    objects.INPUTS: objects.answer_inputs,
+    objects.DIGEST: objects.answer_digest,
 }
 
 

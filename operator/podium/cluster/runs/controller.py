@@ -29,6 +29,7 @@ from podium.cluster.worker import ObjectKey, Result
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import Action, Control, Emit, Launch, Stop, WakeAt
 from podium.judge.pool import Pool
+from podium.judge.reader import Reader
 
 __all__ = ["RunController", "StatusFlusher"]
 
@@ -62,7 +63,7 @@ class RunController:
         self._launcher = JobLauncher(gateway, cache, settings, metrics)
         self._references = self._launcher.references
         self._requests = RequestHandler(
-            gateway, cache, recorder, definitions, self._references, settings
+            gateway, cache, recorder, definitions, self._references, settings, Reader(judge)
         )
         self._loader = RunLoader(
             gateway, cache, recorder, definitions, self._writer, self._requests, settings, judge

@@ -1,6 +1,7 @@
 """Taking a run up: its definition, its first status, or why it cannot run."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from podium.api.formats import current_definition
@@ -8,7 +9,6 @@ from podium.api.problems import InvalidError, Problem
 from podium.api.reasons import RunReason
 from podium.api.resources import WorkflowRun
 from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
-from podium.api.source.files import parse
 from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError, ConflictError
@@ -21,26 +21,26 @@ from podium.cluster.runs.revisions import (
     Definitions,
     WorkflowNotFoundError,
     describe,
-    has_changed,
-    spec_hash,
+    unchanging,
 )
 from podium.cluster.runs.shards import MissingShardsError, has_node_states, read_nodes
 from podium.cluster.runs.status_writer import StatusWriter, bare_status
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.worker import TerminalError
 from podium.engine import (
     Changes,
     Engine,
     Plan,
     RunInfo,
     check_start,
-    initial_context,
     initial_status,
     load_status,
     set_condition,
     set_end,
 )
-from podium.judge.pool import Pool
+from podium.judge.pool import OverBudgetError, Pool
+from podium.judge.reader import Reader, Reading
 from podium.judge.verdicts import PooledVerdicts
 
 __all__ = ["RunLoader"]
@@ -74,6 +74,7 @@ class RunLoader:
         self._requests = requests
         self._settings = settings
         self._judge = judge
+        self._reader = Reader(judge)
         self.waiting: dict[str, set[RunKey]] = {}
         """Runs whose Workflow does not exist, by namespace."""
 
@@ -100,14 +101,34 @@ class RunLoader:
         if view.ended and not has_node_states(known):
             await self._requests.refuse_all(view, "the run never started: make a new one")
             return None
-        if has_changed(body, known.get("specHash")):
+        try:
+            return await self._load(view, body, known)
+        except OverBudgetError as error:
+            if has_node_states(known):  # it has begun: what it did must not be lost
+                raise TerminalError(f"to read the run {error}") from None
+            message = f"spec: to check the run {error}: make its context or its schemas smaller"
+            await self._fail_unstarted(body, RunReason.TOO_EXPENSIVE, message, known)
+            return None
+
+    async def _load(
+        self, view: RunView, body: dict[str, Any], known: dict[str, Any]
+    ) -> ActiveRun | None:
+        began_as = known.get("specHash")
+        if began_as is not None and await self._spec_hash(body) != began_as:
             await self._fail_unstarted(body, RunReason.SPEC_CHANGED, SPEC_CHANGED, known)
             return None
         try:
-            resource = parse(_in_current_format(body, known))
+            reading = await self._reader.read(
+                _in_current_format(body, known),
+                asker=view.namespace,
+                is_pinned=has_node_states(known),
+            )
         except InvalidError as problem:
-            await self._fail_unstarted(body, RunReason.INVALID_RUN, describe(problem), known)
+            is_graph = all(each.path[:2] == ("spec", "workflowSpec") for each in problem.problems)
+            reason = RunReason.INVALID_WORKFLOW if is_graph else RunReason.INVALID_RUN
+            await self._fail_unstarted(body, reason, describe(problem), known)
             return None
+        resource = reading.resource
         assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
         try:
             nodes, shards = await read_nodes(
@@ -117,25 +138,30 @@ class RunLoader:
             await self._fail_lost(body, known, lost)
             return None
         status = load_status({**known, "nodes": nodes}) if has_node_states(known) else None
-        plan = await self._plan(body, resource, status, known)
+        plan = await self._plan(body, reading, status, known)
         if plan is None:
             return None
+        context, problems = await self._reader.context(
+            plan,
+            resource.spec,
+            asker=view.namespace,
+            is_pinned=status is not None,
+            only_declared=not self._settings.allow_inline_workflows,
+        )
         fresh = status is None
         if status is None:
             if resource.spec.recorded_answers and not self._settings.allows_recorded_answers:
                 reason = RunReason.RECORDED_ANSWERS_NOT_ALLOWED
                 await self._fail_unstarted(body, reason, RECORDED_NOT_ALLOWED, known)
                 return None
-            problems = check_start(
-                plan, resource.spec, only_declared=not self._settings.allow_inline_workflows
-            )
+            problems = check_start(plan, resource.spec, context_problems=problems)
             if problems:
                 text = "; ".join(str(problem) for problem in problems)
                 await self._fail_unstarted(body, RunReason.INVALID_CONTEXT, text, known)
                 return None
             status = initial_status(plan, round(time.time(), 3))
-            status.spec_hash = spec_hash(body)
-        run = self._active(view, body, resource, plan, status, known)
+            status.spec_hash = await self._spec_hash(body)
+        run = self._active(view, body, resource, plan, context, status, known)
         run.shards = shards
         if fresh:
             status.workflow = run.owner.workflow
@@ -165,7 +191,12 @@ class RunLoader:
         """
         body = await self._gateway.get_run(*run.key)
         same = dig(body, "metadata", "uid") == run.owner.uid
-        return same and has_changed(body, run.engine.status.spec_hash)
+        began_as = run.engine.status.spec_hash
+        return same and began_as is not None and await self._spec_hash(body) != began_as
+
+    async def _spec_hash(self, body: Mapping[str, Any]) -> str:
+        namespace = text(dig(body, "metadata", "namespace"))
+        return await self._reader.digest(unchanging(body), asker=namespace)
 
     def _active(
         self,
@@ -173,6 +204,7 @@ class RunLoader:
         body: dict[str, Any],
         resource: WorkflowRun,
         plan: Plan,
+        context: dict[str, Any],
         status: WorkflowRunStatus,
         known: dict[str, Any],
     ) -> ActiveRun:
@@ -197,7 +229,7 @@ class RunLoader:
                     recorded is not None,
                     whole_seconds=True,
                 ),
-                initial_context(plan, spec),
+                context,
                 status,
                 verdicts,
             ),
@@ -211,11 +243,13 @@ class RunLoader:
     async def _plan(
         self,
         body: dict[str, Any],
-        resource: WorkflowRun,
+        reading: Reading,
         status: WorkflowRunStatus | None,
         known: dict[str, Any],
     ) -> Plan | None:
         """Return the definition of a run; None: it has no valid one, which its status says now."""
+        resource = reading.resource
+        assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
         namespace, name = resource.metadata.namespace, resource.metadata.name
         spec = resource.spec
         try:
@@ -232,11 +266,10 @@ class RunLoader:
                     )
                     await self._fail_unstarted(body, RunReason.INLINE_NOT_ALLOWED, message, known)
                     return None
-                return Plan.build(
-                    spec.workflow_spec,
+                return await self._reader.plan_of(
+                    reading,
                     workflow_id=spec.workflow_spec.id or name,
                     base=("spec", "workflowSpec"),
-                    is_pinned=status is not None,
                 )
             assert spec.workflow_ref is not None  # noqa: S101 - parse() saw to it
             return await self._definitions.latest(namespace, spec.workflow_ref.name)
@@ -254,6 +287,11 @@ class RunLoader:
             await self._say_pending(body, RunReason.WORKFLOW_NOT_FOUND, message, known)
         except InvalidError as problem:
             await self._fail_unstarted(body, RunReason.INVALID_WORKFLOW, describe(problem), known)
+        except OverBudgetError as error:
+            message = f"to check the definition {error}: make it smaller, or its schemas simpler"
+            if status is not None:
+                raise TerminalError(message) from None
+            await self._fail_unstarted(body, RunReason.TOO_EXPENSIVE, message, known)
         return None
 
     async def _pinned(self, namespace: str, revision: str, format_version: int | None) -> Plan:

@@ -10,7 +10,6 @@ from typing import Any
 from podium.api.problems import InvalidError, Problem, errors
 from podium.api.resources import WorkflowRun
 from podium.api.run import WorkflowRunSpec
-from podium.api.source.files import parse
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder, Subject
@@ -24,7 +23,7 @@ from podium.cluster.runs.revisions import (
     Definitions,
     WorkflowNotFoundError,
     describe,
-    has_changed,
+    unchanging,
 )
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
@@ -38,9 +37,10 @@ from podium.engine import (
     check_start,
     context_at,
     former_definition,
-    initial_context,
     plan_request,
 )
+from podium.judge.pool import OverBudgetError
+from podium.judge.reader import Reader
 
 __all__ = ["RequestHandler"]
 
@@ -56,6 +56,7 @@ class RequestHandler:
         definitions: Definitions,
         references: ReferenceChecker,
         settings: Settings,
+        reader: Reader,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
@@ -63,6 +64,7 @@ class RequestHandler:
         self._definitions = definitions
         self._references = references
         self._only_declared = not settings.allow_inline_workflows
+        self._reader = reader
         self._parsed: dict[RunKey, tuple[str, list[Accepted] | None]] = {}
         """The accepted requests of runs, with the text that they were parsed from."""
 
@@ -123,7 +125,7 @@ class RequestHandler:
                 continue
             try:
                 made = await self._for_engine(run, view, request)
-            except (InvalidError, WorkflowNotFoundError) as error:
+            except (InvalidError, WorkflowNotFoundError, OverBudgetError) as error:
                 message = f"revision latest: {describe(error)}"
                 refusal = (request.id, requests.REFUSED[request.kind], message)
                 run.after_write.refusals.append(refusal)
@@ -164,9 +166,11 @@ class RequestHandler:
         if request.latest:
             plan = await self._latest(run, view)
             spec = await self._spec(run)
-            if problems := errors(check_start(plan, spec, only_declared=self._only_declared)):
+            context, said = await self._reader.context(
+                plan, spec, asker=run.owner.namespace, only_declared=self._only_declared
+            )
+            if problems := errors(check_start(plan, spec, context_problems=said)):
                 raise InvalidError(problems)
-            context = initial_context(plan, spec)
         return RerunRequest(
             request.id,
             request.nodes,
@@ -181,9 +185,12 @@ class RequestHandler:
 
     async def _spec(self, run: ActiveRun) -> WorkflowRunSpec:
         body = await self._gateway.get_run(*run.key)
-        if has_changed(body, run.engine.status.spec_hash):
-            raise InvalidError([Problem((), SPEC_CHANGED)])
-        resource = parse(body)
+        asker, began_as = run.owner.namespace, run.engine.status.spec_hash
+        if began_as is not None:
+            now = await self._reader.digest(unchanging(body), asker=asker)
+            if now != began_as:
+                raise InvalidError([Problem((), SPEC_CHANGED)])
+        resource = (await self._reader.read(body, asker=asker)).resource
         assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
         return resource.spec
 
@@ -197,7 +204,10 @@ class RequestHandler:
             plan = await self._definitions.pinned(
                 run.owner.namespace, former.revision, former.format_version
             )
-            initial = initial_context(plan, await self._spec(run))
+            spec = await self._spec(run)
+            initial, _ = await self._reader.context(
+                plan, spec, asker=run.owner.namespace, is_pinned=True
+            )
             found = context_at(status, initial, version, constants=plan.fixed_context)
         except (ApiError, VersionGoneError) as error:
             if isinstance(error, ApiError) and error.status != 404:

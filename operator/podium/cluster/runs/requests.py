@@ -194,8 +194,12 @@ def load_accepted(annotations: Mapping[str, str]) -> list[Accepted] | None:
     text = annotations.get(ACCEPTED)
     if text is None:
         return []
+    if len(text) > MAX_PENDING_BYTES:
+        return None  # Podium writes no more
     try:
         rows = orjson.loads(text)
+        if len(rows) > MAX_PENDING:
+            return None
         found = []
         for row in rows:
             identity = row.pop("id")

@@ -7,15 +7,15 @@ revision of that name by another author is not trusted.
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from pydantic import ValidationError
 
 from podium.api.formats import FORMAT_VERSION, current_definition
 from podium.api.names import GROUP, LABEL_WORKFLOW, label_value, object_name
 from podium.api.problems import InvalidError, Problem
 from podium.api.resources import Workflow
-from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
@@ -23,18 +23,23 @@ from podium.cluster.kube.views import mapping, text
 from podium.cluster.watch.store import Cache
 from podium.engine import Plan, definition_digest, digest_of
 from podium.errors import PodiumError
+from podium.judge.pool import OverBudgetError
+from podium.judge.reader import Reader, Reading
 
 __all__ = [
     "SPEC_CHANGED",
     "Definitions",
     "WorkflowNotFoundError",
     "describe",
-    "has_changed",
     "revision_name",
     "spec_hash",
+    "unchanging",
 ]
 
 KEPT_PLANS = 100
+KEPT_BYTES = 1_500_000
+"""Of the definitions of these plans, as JSON: a plan takes about fifty times as much."""
+KEPT_NAMES = 1000
 PINNED_SECONDS = 10.0
 """A revision that was there is not asked about again for so long: many runs begin at once."""
 USED_SECONDS = 20.0
@@ -51,6 +56,10 @@ _PlanKey = tuple[str, str, int | None]
 """Namespace, revision, and the format in which the run reads it."""
 
 
+_ObjectKey = tuple[str, str, str, int]
+"""Namespace, name, UID and generation (0: not known) of a Workflow."""
+
+
 class WorkflowNotFoundError(PodiumError):
     """The run names a Workflow that does not exist (yet)."""
 
@@ -58,10 +67,15 @@ class WorkflowNotFoundError(PodiumError):
 class Definitions:
     """Finds, pins and compiles definitions."""
 
-    def __init__(self, gateway: Gateway, cache: Cache) -> None:
+    def __init__(self, gateway: Gateway, cache: Cache, reader: Reader) -> None:
         self._gateway = gateway
         self._cache = cache
+        self._reader = reader
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
+        self._bytes: dict[_PlanKey, int] = {}
+        """What the plans take, by the size of their definitions."""
+        self._known: OrderedDict[_ObjectKey, str] = OrderedDict()
+        """Revisions of Workflows as they are, by what identifies an object and its definition."""
         self._pinned_at: dict[tuple[str, str], float] = {}
         """When (monotonic) a revision of these plans was last seen or made."""
         self._used_at: dict[tuple[str, str], float] = {}
@@ -72,20 +86,27 @@ class Definitions:
 
         Raises `WorkflowNotFoundError`, `InvalidError`, `ApiError`.
         """
-        workflow = await self._find(namespace, reference)
-        name = workflow.metadata.name
-        revision = revision_name(name, workflow.spec)
+        body = await self._get(namespace, reference)
+        name, known_as = str(body["metadata"]["name"]), _key_of(namespace, body)
+        revision = self._known.get(known_as, "")
         plan = self._remember(namespace, revision)
+        size = 0
         if plan is None:
-            plan = Plan.build(
-                workflow.spec, workflow_id=workflow.spec.id or name, revision=revision
-            )
+            reading = await self._read(namespace, reference, body)
+            revision, size = reading.revision, reading.size
+            plan = self._remember(namespace, revision)
+            if plan is None:
+                workflow_id = reading.workflow.spec.id or name
+                plan = await self._reader.plan_of(
+                    reading.reading, workflow_id=workflow_id, revision=revision
+                )
         self._note_use(namespace, revision)
         known = self._pinned_at.get((namespace, revision))
         if known is None or time.monotonic() - known > PINNED_SECONDS:
             await self._pin(namespace, name, plan)
             self._pinned_at[namespace, revision] = time.monotonic()
-        self._keep(namespace, plan)
+        self._keep(namespace, plan, size=size)
+        self._note(known_as, revision)
         return plan
 
     def is_needed(self, namespace: str, revision: str) -> bool:
@@ -103,15 +124,22 @@ class Definitions:
     async def has_changed(self, namespace: str, reference: str, revision: str) -> bool:
         """Return whether the Workflow that a run names is another than the one it is pinned to."""
         try:
-            workflow = await self._find(namespace, reference)
-        except (WorkflowNotFoundError, InvalidError):
+            body = await self._get(namespace, reference)
+            key = _key_of(namespace, body)
+            if key not in self._known:
+                found = await self._read(namespace, reference, body)
+                self._note(key, found.revision)
+                return found.revision != revision
+        except (WorkflowNotFoundError, InvalidError, OverBudgetError):
             return False  # revision latest would say what is wrong with it
-        return revision_name(workflow.metadata.name, workflow.spec) != revision
+        return self._known[key] != revision
 
     async def pinned(
         self, namespace: str, revision: str, format_version: int | None = FORMAT_VERSION
     ) -> Plan:
-        """Compile the definition that a run is pinned to. Raises `InvalidError`, `ApiError`.
+        """Compile the definition that a run is pinned to.
+
+        Raises `InvalidError`, `ApiError`, `OverBudgetError`.
 
         `format_version` is that of the run: the same data may mean another thing to an older one.
         """
@@ -123,13 +151,14 @@ class Definitions:
         data = data if isinstance(data, dict) else {}
         stored = data.get("spec") or {}
         try:
-            spec = WorkflowSpec.model_validate(current_definition(stored, format_version))
-        except ValidationError as error:
+            spec = await self._reader.build(current_definition(stored, format_version))
+        except (ValidationError, KeyError, TypeError, AttributeError) as error:
             problem = Problem(("data",), f"the ControllerRevision is damaged: {error!s:.200}")
             raise InvalidError([problem]) from None
         # The hash is one over the data as they were stored; the server may write 2.0 as 2.
-        digests = (definition_digest(stored), definition_digest(_in_words_of(stored, spec)))
-        if not any(revision.endswith(f"-{digest[:DIGITS]}") for digest in digests):
+        if not await self._is_called(revision, stored, namespace) and not await self._is_called(
+            revision, _in_words_of(stored, await self._reader.dump(spec)), namespace
+        ):
             message = f"the ControllerRevision {revision} does not hold what its name says"
             raise InvalidError([Problem(("data",), message)])
         workflow = text(data.get("workflowId"))
@@ -138,11 +167,30 @@ class Definitions:
         if workflow != spec.id if spec.id else not named:
             message = f"the ControllerRevision {revision} is not one of the Workflow {workflow!r}"
             raise InvalidError([Problem(("data",), message)])
-        plan = Plan.build(spec, workflow_id=workflow, revision=revision, is_pinned=True)
-        self._keep(namespace, plan, format_version)
+        plan = await self._reader.pinned_plan(spec, workflow_id=workflow, revision=revision)
+        self._keep(namespace, plan, format_version, size=len(orjson.dumps(stored)))
         return plan
 
-    async def _find(self, namespace: str, reference: str) -> Workflow:
+    async def _is_called(self, revision: str, stored: Any, namespace: str) -> bool:
+        """Return whether a revision's name has the hash of a definition."""
+        digest = await self._reader.digest(stored, asker=namespace)
+        return revision.endswith(f"-{digest[:DIGITS]}")
+
+    async def _read(self, namespace: str, reference: str, body: dict[str, Any]) -> "_Found":
+        reading = await self._reader.read(body, asker=namespace)
+        workflow = reading.resource
+        if not isinstance(workflow, Workflow):
+            raise WorkflowNotFoundError(reference)
+        revision = f"{_prefix(workflow.metadata.name)}-{reading.checked.digest[:DIGITS]}"
+        return _Found(reading, workflow, revision, len(orjson.dumps(body.get("spec"))))
+
+    def _note(self, key: "_ObjectKey", revision: str) -> None:
+        if key[-1]:
+            self._known[key] = revision
+            while len(self._known) > KEPT_NAMES:
+                self._known.popitem(last=False)
+
+    async def _get(self, namespace: str, reference: str) -> dict[str, Any]:
         name = self._cache.find_workflow(namespace, reference) or reference
         try:
             body = await self._gateway.get_workflow(namespace, name)
@@ -150,10 +198,7 @@ class Definitions:
             if error.status == 404:
                 raise WorkflowNotFoundError(reference) from None
             raise
-        resource = parse(body)
-        if not isinstance(resource, Workflow):
-            raise WorkflowNotFoundError(reference)
-        return resource
+        return body
 
     async def _pin(self, namespace: str, name: str, plan: Plan) -> None:
         body: dict[str, Any] = {
@@ -171,7 +216,7 @@ class Definitions:
             "revision": 1,
             "data": {
                 "workflowId": plan.workflow_id,
-                "spec": plan.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+                "spec": await self._reader.dump(plan.spec),
             },
         }
         try:
@@ -190,17 +235,45 @@ class Definitions:
         return plan
 
     def _keep(
-        self, namespace: str, plan: Plan, format_version: int | None = FORMAT_VERSION
+        self,
+        namespace: str,
+        plan: Plan,
+        format_version: int | None = FORMAT_VERSION,
+        *,
+        size: int,
     ) -> None:
-        self._plans[namespace, plan.revision, format_version] = plan
-        while len(self._plans) > KEPT_PLANS:
-            key, _ = self._plans.popitem(last=False)
-            self._pinned_at.pop(key[:2], None)
+        key = namespace, plan.revision, format_version
+        self._plans[key] = plan
+        self._bytes.setdefault(key, size)
+        # Not the last one: whoever made it uses it.
+        while len(self._plans) > 1 and (
+            len(self._plans) > KEPT_PLANS or sum(self._bytes.values()) > KEPT_BYTES
+        ):
+            gone, _ = self._plans.popitem(last=False)
+            self._bytes.pop(gone, None)
+            self._pinned_at.pop(gone[:2], None)
 
 
-def _in_words_of(stored: dict[str, Any], spec: WorkflowSpec) -> dict[str, Any]:
+class _Found(NamedTuple):
+    """A Workflow as it is."""
+
+    reading: Reading
+    workflow: Workflow
+    revision: str
+    size: int
+    """Bytes of its definition."""
+
+
+def _key_of(namespace: str, body: Mapping[str, Any]) -> _ObjectKey:
+    """Return what identifies a definition, without a look at it; the last part may be missing."""
+    meta = mapping(body.get("metadata"))
+    uid, generation = text(meta.get("uid")), meta.get("generation")
+    known = generation if uid and isinstance(generation, int) else 0
+    return namespace, text(meta.get("name")), uid, known
+
+
+def _in_words_of(stored: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
     """Return a definition as data, its trigger rules in the words of an earlier version."""
-    made: dict[str, Any] = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     for node, before in zip(made["nodes"], stored["nodes"], strict=True):
         if "triggerRule" in before:
             node["triggerRule"] = before["triggerRule"]
@@ -209,13 +282,13 @@ def _in_words_of(stored: dict[str, Any], spec: WorkflowSpec) -> dict[str, Any]:
 
 def spec_hash(body: Mapping[str, Any]) -> str:
     """Return the hash of what never changes of a run and has no schema: its context and graph."""
+    return digest_of(unchanging(body))
+
+
+def unchanging(body: Mapping[str, Any]) -> list[Any]:
+    """Return what never changes of a run and has no schema."""
     spec = mapping(body.get("spec"))
-    return digest_of([spec.get("context"), spec.get("workflowSpec")])
-
-
-def has_changed(body: Mapping[str, Any], known: str | None) -> bool:
-    """Return whether a run has another context or graph than it began with; None: not known."""
-    return known is not None and spec_hash(body) != known
+    return [spec.get("context"), spec.get("workflowSpec")]
 
 
 def revision_name(workflow: str, spec: WorkflowSpec) -> str:

@@ -7,6 +7,8 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.runs import revisions as definitions_module
 from podium.cluster.runs.revisions import PINNED_SECONDS, Definitions, WorkflowNotFoundError
 from podium.cluster.watch.store import Cache
+from podium.judge.pool import Pool
+from podium.judge.reader import Reader
 
 
 class Clock:
@@ -56,7 +58,7 @@ def clock(monkeypatch):
 
 async def test_runs_that_begin_together_pin_their_definition_once(clock):
     server = Server()
-    definitions = Definitions(server, Cache())
+    definitions = Definitions(server, Cache(), Reader(Pool()))
     plans = [await definitions.latest("team", "release") for _ in range(3)]
     assert server.asked == 1
     assert plans[0] is plans[2]
@@ -68,7 +70,7 @@ async def test_runs_that_begin_together_pin_their_definition_once(clock):
 
 async def test_a_new_definition_and_another_namespace_are_pinned_at_once(clock):
     server = Server()
-    definitions = Definitions(server, Cache())
+    definitions = Definitions(server, Cache(), Reader(Pool()))
     first = await definitions.latest("team", "release")
     await definitions.latest("others", "release")
     server.image = "alpine"
@@ -83,7 +85,7 @@ async def test_a_new_definition_and_another_namespace_are_pinned_at_once(clock):
 
 async def test_a_revision_that_was_refused_is_asked_for_again(clock):
     server = Server()
-    definitions = Definitions(server, Cache())
+    definitions = Definitions(server, Cache(), Reader(Pool()))
     taken, server.create_revision = server.create_revision, refuse
     with pytest.raises(ApiError):
         await definitions.latest("team", "release")
@@ -98,17 +100,19 @@ async def refuse(namespace, revision):
 
 async def test_a_revision_must_hold_what_its_name_says():
     server = Server()
-    plan = await Definitions(server, Cache()).latest("team", "release")
+    plan = await Definitions(server, Cache(), Reader(Pool())).latest("team", "release")
     held = server.revisions["team", plan.revision]
-    assert (await Definitions(server, Cache()).pinned("team", plan.revision)).spec == plan.spec
+    assert (
+        await Definitions(server, Cache(), Reader(Pool())).pinned("team", plan.revision)
+    ).spec == plan.spec
     held["data"]["spec"]["nodes"][0]["config"]["image"] = "alpine"
     with pytest.raises(InvalidError, match="does not hold what its name says"):
-        await Definitions(server, Cache()).pinned("team", plan.revision)
+        await Definitions(server, Cache(), Reader(Pool())).pinned("team", plan.revision)
     held["data"] = "no"
     with pytest.raises(InvalidError, match="damaged"):
-        await Definitions(server, Cache()).pinned("team", plan.revision)
+        await Definitions(server, Cache(), Reader(Pool())).pinned("team", plan.revision)
 
 
 async def test_a_workflow_that_is_not_there():
     with pytest.raises(WorkflowNotFoundError, match="other"):
-        await Definitions(Server(), Cache()).latest("team", "other")
+        await Definitions(Server(), Cache(), Reader(Pool())).latest("team", "other")

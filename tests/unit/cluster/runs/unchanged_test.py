@@ -13,6 +13,8 @@ from podium.cluster.runs.requests import RERUN
 from podium.cluster.runs.revisions import Definitions, spec_hash
 from podium.cluster.runs.shards import MissingShardsError
 from podium.cluster.watch.store import Cache
+from podium.judge.pool import Pool
+from podium.judge.reader import Reader
 from tests.unit.cluster.runs import revisions_test, shards_test
 from tests.unit.cluster.runs.controller_test import KEY, OBJECT, World
 from tests.unit.cluster.runs.shards_test import small
@@ -115,8 +117,8 @@ async def test_a_shard_made_again_under_its_name_is_not_believed(small):
 
 async def test_a_revision_is_of_the_workflow_that_its_name_says():
     server = revisions_test.Server()
-    plan = await Definitions(server, Cache()).latest("team", "release")
+    plan = await Definitions(server, Cache(), Reader(Pool())).latest("team", "release")
     held = server.revisions["team", plan.revision]
     held["data"]["workflowId"] = "another"
     with pytest.raises(InvalidError, match="is not one of the Workflow 'another'"):
-        await Definitions(server, Cache()).pinned("team", plan.revision)
+        await Definitions(server, Cache(), Reader(Pool())).pinned("team", plan.revision)

@@ -1,0 +1,154 @@
+"""Whole objects, checked in a worker: whether they are valid, and what is wrong with them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from podium.api.problems import InvalidError, Path, Problem, Severity, errors
+from podium.api.resources import Workflow, WorkflowRun
+from podium.api.source.files import parse
+from podium.api.workflow import WorkflowSpec
+from podium.dag import WorkflowDAG
+from podium.engine.identity import digest_of
+from podium.engine.plan import definition_digest
+from podium.engine.start import check_inputs, context_of
+
+__all__ = [
+    "CHECK",
+    "DIGEST",
+    "INPUTS",
+    "MAX_DEPTH",
+    "MAX_VALUES",
+    "Checked",
+    "answer_check",
+    "answer_digest",
+    "answer_inputs",
+    "check",
+    "dump_problems",
+    "load_problems",
+    "worst_bounds",
+]
+
+CHECK, INPUTS, DIGEST = "check", "inputs", "digest"
+MAX_DEPTH = 100
+MAX_VALUES = 100_000
+"""Values in an object that the operator keeps in its memory, keys not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found in an object."""
+
+    problems: list[Problem]
+    """What its definition is warned of; of an invalid one nothing is here."""
+    nodes: int
+    digest: str
+    """Hash of the definition; empty: it has none of its own."""
+
+
+def check(
+    body: Mapping[str, Any], *, is_pinned: bool
+) -> tuple[Workflow | WorkflowRun, WorkflowDAG | None, Checked]:
+    """Check a Workflow or a WorkflowRun and its graph. Raises `InvalidError`.
+
+    Of one that a run is pinned to only the graph's shape is checked again (`Plan.build`).
+    """
+    resource = parse(dict(body))
+    base: Path = ("spec",)
+    if isinstance(resource, Workflow):
+        spec: WorkflowSpec | None = resource.spec
+    else:
+        spec, base = resource.spec.workflow_spec, ("spec", "workflowSpec")
+    if spec is None:
+        return resource, None, Checked([], 0, "")
+    dag = WorkflowDAG(spec)
+    problems = dag.shape_problems if is_pinned else dag.problems(base)
+    if errors(problems):
+        raise InvalidError(problems)
+    digest = definition_digest(spec) if isinstance(resource, Workflow) else ""
+    return resource, dag, Checked(problems, len(spec.nodes), digest)
+
+
+def answer_check(body: bytes) -> bytes:
+    """Check an object in a worker."""
+    asked: dict[str, Any] = orjson.loads(body)
+    try:
+        if bounds := worst_bounds(asked["body"]):
+            raise InvalidError(bounds)
+        _, _, checked = check(asked["body"], is_pinned=asked["isPinned"])
+    except InvalidError as invalid:
+        return orjson.dumps({"invalid": dump_problems(invalid.problems)})
+    return orjson.dumps(
+        {
+            "problems": dump_problems(checked.problems),
+            "nodes": checked.nodes,
+            "digest": checked.digest,
+        }
+    )
+
+
+def answer_inputs(body: bytes) -> bytes:
+    """Make the context of a run in a worker, and check it against `inputs`."""
+    asked: dict[str, Any] = orjson.loads(body)
+    definition = WorkflowSpec.model_construct(
+        inputs=asked["inputs"],
+        global_context=asked["globalContext"],
+        constants=asked["constants"],
+        nodes=[],
+    )
+    context = context_of(definition, asked["context"])
+    given = frozenset(asked["context"])
+    problems = check_inputs(definition, context, given=given, only_declared=asked["onlyDeclared"])
+    return orjson.dumps({"context": context, "problems": dump_problems(problems)})
+
+
+def answer_digest(body: bytes) -> bytes:
+    """Return the hash of any JSON, made in a worker."""
+    return digest_of(orjson.loads(body)).encode()
+
+
+def worst_bounds(body: Mapping[str, Any]) -> list[Problem]:
+    """Return where an object is too deep, or holds too many values to be kept in memory."""
+    found = []
+    for path in (("spec",), ("status",), ("metadata",)):
+        waiting: list[tuple[Any, int]] = [(body.get(path[0]), 1)]
+        values = 0
+        while waiting:
+            value, depth = waiting.pop()
+            values += 1
+            if depth > MAX_DEPTH:
+                message = f"is nested deeper than {MAX_DEPTH} levels, the limit: make it flatter"
+                found.append(Problem(path, message))
+                break
+            if isinstance(value, Mapping):
+                waiting.extend((each, depth + 1) for each in value.values())
+            elif isinstance(value, list):
+                waiting.extend((each, depth + 1) for each in value)
+        if values > MAX_VALUES:
+            message = (
+                f"has {values:,} values, and {MAX_VALUES:,} is the limit: hand large data over in"
+                " files or in a store, not in the context"
+            )
+            found.append(Problem(path, message))
+    return found
+
+
+# Problems as data
+
+MAX_PROBLEMS = 200
+MAX_MESSAGE = 2000
+
+
+def dump_problems(problems: Iterable[Problem]) -> list[list[Any]]:
+    """Return problems as JSON; of very many the first ones, errors before all else."""
+    some = list(problems)
+    if len(some) > MAX_PROBLEMS:
+        some = sorted(some, key=lambda each: each.severity is not Severity.ERROR)[:MAX_PROBLEMS]
+    return [[list(each.path), each.message[:MAX_MESSAGE], each.severity.value] for each in some]
+
+
+def load_problems(data: Iterable[Any]) -> list[Problem]:
+    """Read problems."""
+    return [Problem(tuple(path), message, Severity(word)) for path, message, word in data]

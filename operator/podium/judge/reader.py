@@ -1,0 +1,227 @@
+"""Objects of the cluster, read for the operator: checked in a worker unless they are small.
+
+A worker only gives its verdict. What is valid the operator then builds from what it has, which
+needs no check any more, in slices between which its event loop goes on.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from podium.api.problems import InvalidError, Path, Problem, errors
+from podium.api.resources import ObjectMeta, Workflow, WorkflowRun
+from podium.api.run import WorkflowRunSpec
+from podium.api.workflow import Edge, Node, WorkflowSpec
+from podium.dag import WorkflowDAG
+from podium.engine.identity import digest_of
+from podium.engine.plan import Plan
+from podium.engine.start import check_context, context_of, find_required_keys
+from podium.judge import objects
+from podium.judge.objects import Checked
+from podium.judge.pool import OverBudgetError, Pool
+from podium.judge.slices import in_slices
+from podium.judge.small import is_small
+
+__all__ = ["Reader", "Reading"]
+
+READ_SECONDS = 10.0
+"""Time of the processor for a whole object: a definition of 5,000 nodes takes one or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A valid object."""
+
+    resource: Workflow | WorkflowRun
+    checked: Checked
+    dag: WorkflowDAG | None = None
+    """Its graph, if it is small."""
+
+
+class Reader:
+    """Reads objects, on behalf of whose namespace they are in."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def check(self, body: Mapping[str, Any], *, asker: str) -> Checked:
+        """Check an object and return what it is warned of. Raises as `read` does."""
+        if is_small(_without_status(body)):
+            return objects.check(body, is_pinned=False)[2]
+        return await self._check(body, asker=asker, is_pinned=False)
+
+    async def read(
+        self, body: Mapping[str, Any], *, asker: str, is_pinned: bool = False
+    ) -> Reading:
+        """Check an object and return it.
+
+        Raises `InvalidError`, `OverBudgetError`, `JudgeError`.
+        """
+        if is_small(_without_status(body)):
+            resource, dag, checked = objects.check(body, is_pinned=is_pinned)
+            return Reading(resource, checked, dag)
+        checked = await self._check(body, asker=asker, is_pinned=is_pinned)
+        return Reading(await in_slices(_build(body)), checked)
+
+    async def plan_of(
+        self, reading: Reading, *, workflow_id: str, revision: str = "", base: Path = ("spec",)
+    ) -> Plan:
+        """Compile the definition in an object."""
+        resource = reading.resource
+        spec = resource.spec if isinstance(resource, Workflow) else resource.spec.workflow_spec
+        assert spec is not None  # noqa: S101 - whoever calls saw to it
+        return await self.plan(
+            spec, dag=reading.dag, workflow_id=workflow_id, revision=revision, base=base
+        )
+
+    async def plan(
+        self,
+        spec: WorkflowSpec,
+        *,
+        workflow_id: str,
+        revision: str = "",
+        base: Path = ("spec",),
+        dag: WorkflowDAG | None = None,
+    ) -> Plan:
+        """Compile a definition that was checked."""
+        plan = await in_slices(
+            Plan.in_slices(spec, workflow_id=workflow_id, revision=revision, base=base, dag=dag)
+        )
+        if spec.inputs is None:
+            await in_slices(find_required_keys(plan))
+        return plan
+
+    async def pinned_plan(self, spec: WorkflowSpec, *, workflow_id: str, revision: str) -> Plan:
+        """Compile a definition that a run is pinned to: its shape alone is checked once more.
+
+        Raises `InvalidError`.
+        """
+        plan = await self.plan(spec, workflow_id=workflow_id, revision=revision)
+        if errors(plan.dag.shape_problems):
+            raise InvalidError(plan.dag.shape_problems)
+        return plan
+
+    async def context(
+        self,
+        plan: Plan,
+        spec: WorkflowRunSpec,
+        *,
+        asker: str,
+        is_pinned: bool = False,
+        only_declared: bool = False,
+    ) -> tuple[dict[str, Any], list[Problem]]:
+        """Return context version 0 of a run, and what is wrong with it.
+
+        Of one that has begun the context was checked when it did. Raises `OverBudgetError`,
+        `JudgeError`.
+        """
+        definition = plan.spec
+        asked = {
+            "inputs": definition.inputs,
+            "globalContext": definition.global_context,
+            "constants": definition.constants,
+            "context": spec.context,
+            "onlyDeclared": only_declared,
+        }
+        if definition.inputs is None or is_small(asked):
+            context = context_of(definition, spec.context)
+            if is_pinned:
+                return context, []
+            return context, check_context(
+                plan, context, given=spec.context, only_declared=only_declared
+            )
+        data = await self._ask(objects.INPUTS, asked, asker)
+        return data["context"], objects.load_problems(data["problems"])
+
+    async def digest(self, value: Any, *, asker: str) -> str:
+        """Return the hash of any JSON. Raises `OverBudgetError`, `JudgeError`."""
+        if is_small(value):
+            return digest_of(value)
+        answer = await self._pool.ask(objects.DIGEST, _encoded(value), asker=asker)
+        return answer.decode()
+
+    async def build(self, spec: Mapping[str, Any]) -> WorkflowSpec:
+        """Make a definition of data whose hash says that they were checked.
+
+        Raises `pydantic.ValidationError` if they were not.
+        """
+        return await in_slices(_build_spec(spec))
+
+    async def dump(self, spec: WorkflowSpec) -> dict[str, Any]:
+        """Return a definition as data."""
+        return await in_slices(_dump_spec(spec))
+
+    async def _check(self, body: Mapping[str, Any], *, asker: str, is_pinned: bool) -> Checked:
+        asked = {"body": _without_status(body), "isPinned": is_pinned}
+        data = await self._ask(objects.CHECK, asked, asker)
+        if "invalid" in data:
+            raise InvalidError(objects.load_problems(data["invalid"]))
+        return Checked(objects.load_problems(data["problems"]), data["nodes"], data["digest"])
+
+    async def _ask(self, task: str, asked: Mapping[str, Any], asker: str) -> Any:
+        answer = await self._pool.ask(task, _encoded(asked), asker=asker, seconds=READ_SECONDS)
+        return orjson.loads(answer)
+
+
+def _encoded(value: Any) -> Callable[[], bytes]:
+    """Return what encodes a question, once it is its turn."""
+
+    def encode() -> bytes:
+        try:
+            return orjson.dumps(value)
+        except TypeError:  # orjson takes 254 levels
+            raise OverBudgetError("is nested too deep") from None
+
+    return encode
+
+
+def _without_status(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a user wrote of an object."""
+    meta = body.get("metadata")
+    kept = {key: value for key, value in body.items() if key != "status"}
+    if isinstance(meta, Mapping):  # what the server notes of its writers is as large as what it is
+        kept["metadata"] = {key: meta[key] for key in meta if key != "managedFields"}
+    return kept
+
+
+def _build(body: Mapping[str, Any]) -> Generator[None, None, Workflow | WorkflowRun]:
+    """Make an object that a worker found valid."""
+    spec, meta = body["spec"], ObjectMeta.model_validate(body.get("metadata") or {})
+    of_all = {"api_version": body["apiVersion"], "kind": body["kind"], "metadata": meta}
+    given = {*of_all, "spec"}
+    if body["kind"] == Workflow.KIND:
+        made = yield from _build_spec(spec)
+        return Workflow.model_construct(given, **of_all, spec=made)
+    run = WorkflowRunSpec.model_validate({k: v for k, v in spec.items() if k != "workflowSpec"})
+    if spec.get("workflowSpec") is not None:
+        own = yield from _build_spec(spec["workflowSpec"])
+        run = run.model_copy(update={"workflow_spec": own})
+    return WorkflowRun.model_construct(given, **of_all, spec=run)
+
+
+def _build_spec(spec: Mapping[str, Any]) -> Generator[None, None, WorkflowSpec]:
+    nodes, edges = [], []
+    for each in spec["nodes"]:
+        nodes.append(Node.model_validate(each))
+        yield
+    for each in spec.get("edges") or ():
+        edges.append(Edge.model_validate(each))
+        yield
+    head = {key: value for key, value in spec.items() if key not in ("nodes", "edges")}
+    made = WorkflowSpec.model_validate({**head, "nodes": nodes[:1]})
+    return made.model_copy(update={"nodes": nodes, **({"edges": edges} if "edges" in spec else {})})
+
+
+def _dump_spec(spec: WorkflowSpec) -> Generator[None, None, dict[str, Any]]:
+    made: dict[str, Any] = spec.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"nodes", "edges"}
+    )
+    for name, parts in (("nodes", spec.nodes), ("edges", spec.edges)):
+        if parts:
+            made[name] = []
+        for part in parts:
+            made[name].append(part.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+            yield
+    return made

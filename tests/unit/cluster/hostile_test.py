@@ -1,0 +1,199 @@
+"""Objects of a few KB, or of one megabyte, that would hold the operator up for seconds to hours.
+
+None of these tests measures: what may take long was asked of a worker, or was refused unread.
+"""
+
+import asyncio
+import copy
+import json
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+
+from podium.cluster.metrics import Metrics
+from podium.cluster.operator import Operator
+from podium.cluster.runs import requests
+from podium.cluster.settings import Settings
+from podium.cluster.workqueue import Priority
+from podium.judge import reader as reader_module
+from tests.unit.cluster.runs.requests_test import patched
+from tests.unit.judge.reader_test import ANY_OF, NODE, deep, run, wide, workflow
+from tests.unit.judge.verdicts_test import EMPTY, HIDDEN, LONG, doubling
+
+
+class Server:
+    """Has one WorkflowRun or one Workflow, and takes statuses in."""
+
+    def __init__(self, body):
+        self.body, self.version, self.written = body, 10, asyncio.Event()
+        self.shards = {}
+        body["metadata"] |= {"resourceVersion": "10", "annotations": {}}
+
+    async def get_run(self, namespace, name):
+        return copy.deepcopy(self.body)
+
+    async def get_workflow(self, namespace, name):
+        return copy.deepcopy(self.body)
+
+    async def patch_run(self, namespace, name, operations):
+        return self.change(operations)
+
+    async def patch_run_status(self, namespace, name, operations):
+        return self.change(operations), 100
+
+    async def patch_workflow_status(self, namespace, name, status):
+        self.body["status"] = json.loads(orjson.dumps(status))
+        self.written.set()
+
+    async def create_run_nodes(self, shard):
+        made = json.loads(orjson.dumps(shard))
+        name = made["metadata"]["name"]
+        made["metadata"] |= {"uid": name, "resourceVersion": "1"}
+        self.shards[name] = made
+        return copy.deepcopy(made), 100
+
+    async def list_run_nodes(self, namespace, selector):
+        return copy.deepcopy(list(self.shards.values()))
+
+    async def delete_run_nodes(self, namespace, name, uid):
+        self.shards.pop(name, None)
+
+    async def create_event(self, namespace, event, *, patient=False):
+        pass
+
+    def change(self, operations):
+        _, *rest = json.loads(orjson.dumps(operations))
+        self.version += 1
+        self.body = patched(self.body, rest)
+        self.body["metadata"]["resourceVersion"] = str(self.version)
+        self.written.set()
+        return copy.deepcopy(self.body)
+
+    @property
+    def phase(self):
+        return self.body.get("status", {}).get("phase")
+
+    def condition(self, kind):
+        found = self.body.get("status", {}).get("conditions", ())
+        return next((each for each in found if each["type"] == kind), {})
+
+
+class Idle:
+    async def run(self):
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def operated(body):
+    server = Server(copy.deepcopy(body))
+    operator = Operator(server, Settings(installation="t"), Metrics())
+    operator._begun.set()
+    tasks = operator.tasks(Idle())
+    is_run = body["kind"] == "WorkflowRun"
+    take = operator.ingest.run_event if is_run else operator.ingest.workflow_event
+    take("ADDED", copy.deepcopy(server.body))
+    try:
+        yield server, operator
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(server, true):
+    async with asyncio.timeout(100):
+        while not true():
+            server.written.clear()
+            await server.written.wait()
+
+
+@pytest.fixture
+def short_budget(monkeypatch):
+    monkeypatch.setattr(reader_module, "READ_SECONDS", 0.2)
+
+
+COSTLY_RUNS = {
+    "doubling references": run({"workflowSpec": {"nodes": [NODE], "inputs": doubling(18)}}),
+    "a bad pattern inside anyOf": run(
+        {"workflowSpec": {"nodes": [NODE], "inputs": HIDDEN}, "context": LONG}
+    ),
+    "nested anyOf": run({"workflowSpec": {"nodes": [NODE], "inputs": {"anyOf": [ANY_OF] * 3}}}),
+    "many nodes": run({"workflowSpec": {"nodes": wide(5000, condition="context.a.b == 1")}}),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY_RUNS)
+async def test_a_run_that_is_too_expensive_fails_once_and_says_why(name, short_budget):
+    async with operated(COSTLY_RUNS[name]) as (server, operator):
+        await until(server, lambda: server.phase == "Failed")
+        assert operator.judge.over_budget == 1
+        said = server.condition("Valid")
+        assert (said["status"], said["reason"]) == ("False", "TooExpensive")
+        assert "takes more than 0.2 s" in said["message"]
+        operator.ingest.run_event("MODIFIED", copy.deepcopy(server.body))
+        await asyncio.sleep(0.3)
+        assert operator.judge.over_budget == 1, "it is not tried again"
+
+
+async def test_a_workflow_that_is_too_expensive_is_checked_once(short_budget):
+    body = workflow(inputs={"anyOf": [ANY_OF] * 3})
+    async with operated(body) as (server, operator):
+        await until(server, lambda: server.condition("Valid"))
+        said = server.condition("Valid")
+        assert (said["status"], said["reason"]) == ("False", "TooExpensive")
+        assert "takes more than 0.2 s" in said["message"]
+        # Also when its runs are counted, which has it reconciled.
+        operator.workflow_changed(("team", "w"), Priority.NORMAL)
+        while len(operator.queue):  # noqa: ASYNC110 - the operator is as it is
+            await asyncio.sleep(0.05)
+        assert operator.judge.over_budget == 1
+        server.body["metadata"]["generation"] = 2
+        server.body["spec"] = {"nodes": [NODE]}
+        operator.ingest.workflow_event("MODIFIED", copy.deepcopy(server.body))
+        await until(server, lambda: server.condition("Valid")["status"] == "True")
+
+
+@pytest.mark.parametrize(
+    ("context", "says"),
+    [
+        ({"b": [{}] * 433_000}, "433,0"),
+        (deep(200), "nested deeper than 100 levels"),
+        (deep(300), "nested too deep"),
+    ],
+    ids=["empty objects", "deep", "deeper than JSON"],
+)
+async def test_a_context_that_cannot_be_kept_fails_its_run(context, says):
+    body = run({"workflowSpec": {"nodes": [NODE]}, "context": context})
+    async with operated(body) as (server, _):
+        await until(server, lambda: server.phase == "Failed")
+        assert says in server.condition("Valid")["message"]
+
+
+async def test_conditions_full_of_texts_of_a_large_value_fail_their_nodes():
+    condition = f"[{','.join(['str(context.b)'] * 64)}] == 0"
+    body = run({"workflowSpec": {"nodes": wide(6, condition=condition)}, "context": {"b": EMPTY}})
+    async with operated(body) as (server, operator):
+        await until(server, lambda: server.phase == "Failed")
+        assert server.body["status"]["nodes"]["n0"]["reason"] == "ConditionError"
+        assert operator.judge.answered > 1
+
+
+async def test_a_run_of_five_thousand_nodes_is_compiled_in_slices():
+    body = run({"workflowSpec": {"nodes": wide(5000, condition="1 == 2")}})
+    async with operated(body) as (server, operator):
+        await until(server, lambda: server.phase == "Succeeded")
+        assert operator.judge.answered >= 1
+
+
+@pytest.mark.parametrize("count", [requests.MAX_PENDING + 1, 9000])
+def test_more_accepted_requests_than_podium_writes_are_not_read(count):
+    rows = [{"id": str(number), "nodes": ["a"]} for number in range(count)]
+    assert requests.load_accepted({requests.ACCEPTED: json.dumps(rows)}) is None
+    few = {requests.ACCEPTED: json.dumps(rows[: requests.MAX_PENDING])}
+    assert len(requests.load_accepted(few)) == requests.MAX_PENDING
+
+
+def test_an_accepted_request_that_is_larger_than_podium_writes_is_not_read():
+    rows = [{"id": "1", "nodes": ["a"], "context": {"x": "y" * requests.MAX_PENDING_BYTES}}]
+    assert requests.load_accepted({requests.ACCEPTED: json.dumps(rows)}) is None
