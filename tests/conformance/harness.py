@@ -277,11 +277,11 @@ def _text(value: Any) -> str:
 _OF_A_TRY = {"startedAt", "completedAt"}
 _OF_A_NODE = {
     *_OF_A_TRY, "createdAt", "updatedAt", "durationSeconds", "nextAttemptAt", "launchedAt",
-    "deadline", "cancelledLaunches",
+    "deadline", "cancelledLaunches", "jobUid", "jobName",
 }  # fmt: skip
 _OF_A_RUN = {
     *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "workflowRevisions",
-    "workflow", "handledRequests", "activeSeconds", "activeSince", "remainingSeconds",
+    "workflow", "handledRequests", "activeSeconds", "activeSince", "remainingSeconds", "specHash",
 }  # fmt: skip
 
 
