@@ -85,8 +85,9 @@ cluster-down: setup ## End the test cluster and remove what it left on the machi
 image: setup ## Build the image and load it into the test cluster
 	@$(BIN)/python -m tests.cluster image
 
-crds: setup ## Write the CRDs and the editors' schemas again from the models
+crds: setup ## Write the CRDs, the chart's Pod rules and the editors' schemas again from the models
 	@$(BIN)/python -m podium.api.crd write
+	@$(BIN)/python -m podium.cluster.jobs.pod_policy write
 	@$(BIN)/python -m podium.cli.schemas write
 	@$(BIN)/python -m podium.cli.completion_spec write
 
@@ -95,6 +96,7 @@ lint: setup ## Check style, the import order of the layers, and that CRDs and sc
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m podium.api.crd check
+	@$(BIN)/python -m podium.cluster.jobs.pod_policy check
 	@$(BIN)/python -m podium.cli.schemas check
 	@$(BIN)/python -m podium.cli.completion_spec check
 

@@ -91,6 +91,12 @@ def check_pod(base: Path, pod: PodOverrides) -> Iterator[Problem]:
         if value is not None and not names.is_object_name(value):
             alias = PodOverrides.model_fields[name].alias or name
             yield Problem((*base, alias), no_object_name(value))
+    if (pod.priority_class_name or "").startswith("system-"):
+        yield Problem(
+            (*base, "priorityClassName"),
+            f"{pod.priority_class_name!r:.80} is a class of the platform: name one that does not"
+            " begin with system-",
+        )
     yield from _volumes(base, pod)
 
 

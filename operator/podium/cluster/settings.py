@@ -87,6 +87,8 @@ class Settings(ApiModel):
     """Whether a Secret that a node names must carry the label podium.dev/usable: "true"."""
     pod_defaults: dict[str, Any] = Field(default_factory=dict)
     """Fields of every node's Pod that the node does not set; `resources` go to its container."""
+    arbitrary_user_ids: bool = Field(default=False, alias="arbitraryUserIDs")
+    """Whether the platform gives every namespace user ids of its own, so that Pods name none."""
     leader_election: LeaderElection = Field(default_factory=LeaderElection)
     """Which one of several operators works."""
     feature_gates: dict[Gate, bool] = Field(default_factory=dict)

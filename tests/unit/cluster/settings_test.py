@@ -34,6 +34,7 @@ requireUsableServiceAccounts: false
 referenceChecks: false
 requireUsableSecrets: true
 podDefaults: {nodeSelector: {pool: batch}}
+arbitraryUserIDs: true
 leaderElection: {enabled: false}
 featureGates: {ManagedJobs: false}
 logLevel: debug

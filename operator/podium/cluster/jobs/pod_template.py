@@ -19,6 +19,8 @@ from podium.api.names import (
 from podium.api.reasons import NodeReason
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import EnvVar, InputAs, PodOverrides
+from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.jobs.rules import USER
 from podium.cluster.kube.views import (
     CONTAINER,
 )
@@ -35,6 +37,7 @@ MAX_INPUT_BYTES = 96 * 1024
 """Beyond it the input is not in the environment: Linux bounds a string at 128 KiB."""
 MAX_ANNOTATION_BYTES = 250_000
 """All annotations of an object may have 256 KiB."""
+USER_FIELDS = ("runAsUser", "runAsGroup", "fsGroup")
 GRACE_SECONDS = 5
 """Between SIGTERM and SIGKILL, as on a laptop."""
 
@@ -133,9 +136,7 @@ def build_template(
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": 65_532,
-            "runAsGroup": 65_532,
-            "fsGroup": 65_532,
+            **({} if settings.arbitrary_user_ids else dict.fromkeys(USER_FIELDS, USER)),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
@@ -152,13 +153,17 @@ def build_template(
         value = _dump(pod).get(name)
         if value:
             spec[name] = value
-    return {
+    made = {
         "metadata": {
             "labels": {**more_labels, **pod.labels, **labels},
             "annotations": annotations,
         },
         "spec": spec,
     }
+    if problems := check_pod(made, settings):
+        words = "; ".join(str(problem) for problem in problems)
+        raise BuildError(NodeReason.FORBIDDEN, f"its Pod may not be so: {words:.1000}")
+    return made
 
 
 def _variables(

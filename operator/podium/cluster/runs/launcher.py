@@ -23,6 +23,7 @@ from podium.cluster.jobs.builder import (
     build_pod,
     job_name,
 )
+from podium.cluster.jobs.closed_list import check_pod
 from podium.cluster.jobs.shapes import SHAPES
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
@@ -296,6 +297,9 @@ class JobLauncher:
             if not run.engine.is_execution_current(launch.node, launch.execution_id):
                 return launched  # it was stopped, or it was found and has ended since
             pod = build_pod(body, number)
+            if problems := check_pod(pod, self._settings):  # of a template that was not ours
+                words = "; ".join(str(problem) for problem in problems)
+                return not_started(launch, NodeReason.FORBIDDEN, f"its Pod: {words:.1000}")
             is_ours = True
             try:
                 made = await self._gateway.create_pod(pod)

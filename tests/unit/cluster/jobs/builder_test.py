@@ -220,8 +220,8 @@ def test_labels_and_annotations_of_podium_are_not_the_nodes():
 
 
 def test_what_the_checks_would_have_refused_does_not_win_either():
-    reserved = {"podium.dev/run": "forged", "podium.dev/input": "{}"}
-    node = {"id": "n", **SCRIPT, "pod": {"labels": reserved, "annotations": reserved}}
+    forged = {"labels": {"podium.dev/run": "x"}, "annotations": {"podium.dev/input": "{}"}}
+    node = {"id": "n", **SCRIPT, "pod": forged}
     spec = WorkflowSpec.model_validate({"nodes": [node]})
     plan = Plan(spec, WorkflowDAG(spec), "w", "")
     launch = Launch("n", "n-1", 0, SCRIPT["config"], {"inputs": {}})
