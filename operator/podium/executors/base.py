@@ -1,5 +1,6 @@
 """What an executor is, and the workload that it makes of a node."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -16,10 +17,24 @@ from podium.api.workflow import EnvVar, Node
 __all__ = ["Executor", "Image", "Runtime", "Workload", "config_problems"]
 
 
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:(?:{_LABEL}(?:\.{_LABEL})+|{_LABEL}(?=:)|localhost|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/)?"
+    rf"{_PART}(?:/{_PART})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
+    r"(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
+)
+"""The grammar of references to images, as container runtimes have it."""
+
+
 def _image(value: str) -> str:
     # A template has blanks of its own; what it makes is checked again when it is filled in.
-    if "${{" not in value and (not value or any(c.isspace() for c in value)):
-        raise ValueError("must be an image such as docker.io/library/busybox:1.37, without blanks")
+    if "${{" not in value and not _IMAGE.fullmatch(value):
+        raise ValueError(
+            "must be the reference of an image, such as docker.io/library/busybox:1.37: a name in"
+            " lower-case letters, perhaps with a registry before it, a tag or a digest after it"
+        )
     return value
 
 

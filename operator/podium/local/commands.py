@@ -115,7 +115,8 @@ class Commands:
                     raise ConfigError("no recorded answers: name a file with --recorded")
                 env["PODIUM_CONFIG"] = orjson.dumps(launch.config).decode()
                 env["PODIUM_RECORDED"] = recorded.file
-                return [sys.executable, "-m", "podium.runner", *workload.command]
+                # -P: nothing in the working directory is taken for a module of ours.
+                return [sys.executable, "-P", "-m", "podium.runner", *workload.command]
             case Runtime.CONTAINER:
                 return self._container_argv(launch, node, workload, directory, env)
 

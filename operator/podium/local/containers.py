@@ -1,5 +1,6 @@
 """Container nodes on a laptop: docker or podman, whichever is there."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 from podium.api.problems import UserError
 from podium.engine import Plan
 from podium.executors import Runtime, Workload, get
+from podium.local.environment import ConfigError
+from podium.local.files import open_private, read_whole
 
 __all__ = ["ContainerTool", "check", "container_tool"]
 
@@ -33,11 +36,16 @@ class ContainerTool:
     ) -> list[str]:
         """Return the command of a container. Values stay out of it: `ps` shows commands."""
         shared = directory / "container"
-        shared.mkdir(exist_ok=True)
-        # The container may run as another user.
+        if ":" in str(shared):
+            raise ConfigError(
+                f"{self.program} cannot mount {shared}, which has a colon in its path: name another"
+                " directory with --state-dir"
+            )
+        shared.mkdir(mode=0o700)
+        # The container may run as another user; what is around it is for podium's user only.
         shared.chmod(0o777)
-        (shared / "output.json").touch()
-        (shared / "output.json").chmod(0o666)
+        with open_private(shared / "output.json", os.O_EXCL) as output:
+            os.fchmod(output.fileno(), 0o666)
         argv = [
             self.program, "run", "--rm", "--init", "--name", name,
             "--security-opt", "no-new-privileges", "--cap-drop", "ALL",
@@ -45,13 +53,16 @@ class ContainerTool:
             "--env", f"PODIUM_OUTPUT={_OURS}/output.json",
         ]  # fmt: skip
         if as_file:
-            shutil.copyfile(directory / "input.json", shared / "input.json")
+            with open_private(shared / "input.json", os.O_EXCL) as copy:
+                os.fchmod(copy.fileno(), 0o644)
+                copy.write(read_whole(directory / "input.json"))
             argv += ["--env", f"PODIUM_INPUT={_OURS}/input.json"]
         for variable in env:
             argv += ["--env", variable]
         if workload.command:
             argv += ["--entrypoint", workload.command[0]]
-        return [*argv, workload.image or "", *workload.command[1:], *workload.args]
+        # What follows -- is not taken for an option, whatever it begins with.
+        return [*argv, "--", workload.image or "", *workload.command[1:], *workload.args]
 
     def remove(self, name: str) -> None:
         """Remove a container that outlived its client. Raises `OSError` if that takes too long."""

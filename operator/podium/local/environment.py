@@ -116,7 +116,7 @@ def prepare(
     text = orjson.dumps(given)
     source, artifacts = directory / "input.json", directory / "artifacts"
     write_private(source, text)
-    artifacts.mkdir(exist_ok=True)
+    artifacts.mkdir(mode=0o700)
     own = {
         "PODIUM_INPUT": str(source),
         "PODIUM_OUTPUT": f"{directory}/output.json",

@@ -17,7 +17,6 @@ from podium.local.environment import ConfigError
 from podium.local.files import remove
 from podium.local.orphans import end_orphans
 from podium.local.outcomes import changed_at
-from podium.local.process_file import SHAPE_FILE
 from podium.local.programs import Programs
 from podium.local.secrets import Mask, known_values, secret_variables
 from podium.local.shapes import SHAPES, interpret, store_shape
@@ -27,11 +26,8 @@ __all__ = ["Executions"]
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """No fault of a node: the run stops and can be resumed."""
-_REWRITTEN = (
-    *("input.json", "script", "output.json", "container/input.json", "container/output.json"),
-    SHAPE_FILE,
-)
-"""Files of an execution that is started again."""
+_KEPT = frozenset({"log", "log.times", "process", processes.INTERRUPTED, "stop", "kill"})
+"""Files of an execution that its next start finds, or that its supervisor removes."""
 
 
 class Executions:
@@ -106,8 +102,8 @@ class Executions:
                     self._watch_process(launch.node, launch.execution_id, process)
                 return _running(launch.node, launch.execution_id, process)
         try:
-            for left in () if is_new else _REWRITTEN:
-                remove(directory / left)
+            if not is_new:
+                _clear(directory)
             if process is not None and not process.was_alive:
                 remove(directory / "process")  # it ended with its podium, which did not write so
             command = SHAPES[launch.shape].build(self._commands, launch, node, self._engine.status)
@@ -203,6 +199,18 @@ class Executions:
             self._report(problem)
 
 
+def _clear(directory: Path) -> None:
+    """Leave of an earlier start of the execution only its log, and who ran it.
+
+    As on a cluster, where each start has a Pod of its own: what a program left half written, or put
+    in the place of podium's files, is no part of the next start.
+    """
+    directory.chmod(0o700)
+    for entry in directory.iterdir():
+        if entry.name not in _KEPT:
+            remove(entry)
+
+
 def _running(node: str, execution: str, process: processes.Process) -> Observation:
     return Observation(
         node,
@@ -214,9 +222,13 @@ def _running(node: str, execution: str, process: processes.Process) -> Observati
 
 
 def _made(directory: Path) -> bool:
-    """Make the directory of an execution; False: it is there."""
+    """Make the private directory of an execution; False: it is there."""
     try:
         directory.mkdir(mode=0o700, parents=True)
     except FileExistsError:
+        if directory.is_symlink() or not directory.is_dir():  # a program put it there
+            remove(directory)
+            directory.mkdir(mode=0o700)
+            return True
         return False
     return True

@@ -272,6 +272,8 @@ class RunDirectory:
                     f"another podium works on the run {self.name!r}: wait for its end, or end it"
                     f" with Ctrl-C there or with podium cancel {self.name}"
                 )
+            with suppress(OSError):
+                self.path.chmod(0o700)  # version 0.1.0 left it to the umask
             yield
         finally:
             os.close(handle)

@@ -35,6 +35,13 @@ def node(executor, **config):
         (node("script", script="#! \nx"), "config.script: its #! line names no program"),
         (node("container"), "config.image: is missing"),
         (node("container", image="a b"), "config.image"),
+        (
+            node("container", image="--privileged"),
+            "config.image: must be the reference of an image",
+        ),
+        (node("container", image="-v/:/host"), "config.image"),
+        (node("container", image="docker.io/library/UPPER:1"), "config.image"),
+        (node("script", script="x", image="a@sha256:short"), "config.image"),
         (node("container", image="a", command="ls"), "config.command"),
         (node("script", script="x", env=[{"name": "A"}]), "config.env[0]: has no value"),
         (node("container", image="a", env=[{"name": "1", "value": ""}]), "config.env[0].name"),
@@ -118,3 +125,25 @@ def test_what_another_try_would_meet_again_is_not_tried_again():
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "busybox",
+        "docker.io/library/busybox:1.37",
+        "localhost:5000/a/b--c__d.e:V1.0_x",
+        "[::1]:5000/x",
+        "R.example.com/a@sha256:" + "a" * 64,
+        "${{ context.image }}",
+    ],
+)
+def test_references_of_images(image):
+    made = node("container", image=image)
+    assert executors.get("container").validate(made) == []
+
+
+def test_an_image_is_checked_again_once_it_is_filled_in():
+    made = node("container", image="${{ context.image }}")
+    with pytest.raises(ValueError, match="must be the reference of an image"):
+        executors.get("container").workload(made, {"image": "--privileged"})

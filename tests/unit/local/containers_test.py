@@ -29,6 +29,8 @@ assert arguments[0] == "run"
 rest, env, command = arguments[1:], {{"PATH": os.environ["PATH"]}}, []
 while rest[0].startswith("--"):
     option = rest.pop(0)
+    if option == "--":
+        break
     if option in ("--rm", "--init"):
         continue
     value = rest.pop(0)
@@ -89,7 +91,7 @@ async def test_input_comes_by_the_environment_and_output_by_a_file(tmp_path, doc
     first, second = calls(docker, "run")
     assert first[first.index("--name") + 1] == child_name("r", "uid", "a-1")
     assert first[first.index("--entrypoint") :] == [
-        "--entrypoint", "/bin/sh", "the/image:1", "-c", run.plan.nodes["a"].definition.config["args"][1],
+        "--entrypoint", "/bin/sh", "--", "the/image:1", "-c", run.plan.nodes["a"].definition.config["args"][1],
     ]  # fmt: skip
     assert "hush" not in json.dumps(second)  # `ps` shows commands
 
@@ -162,3 +164,33 @@ def test_a_docker_whose_service_is_down_is_none(docker, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(docker))
     with pytest.raises(UserError, match="nodes a run containers"):
         containers.check(plan(box("a", "true")))
+
+
+async def test_a_container_cannot_lead_podium_to_another_file(tmp_path, docker):
+    (tmp_path / "secret").write_text('{"a": 1}')
+    (tmp_path / "kept").write_text("kept")
+    text = f"rm $PODIUM_OUTPUT; ln -s {tmp_path}/secret $PODIUM_OUTPUT"
+    replaced = (
+        f"[ -e {tmp_path}/go ] || {{ cd ${{PODIUM_OUTPUT%/*}}; rm output.json;"
+        f" ln -s {tmp_path}/kept output.json; ln -sf {tmp_path}/kept input.json;"
+        f" touch {tmp_path}/go; sleep 600; }}"
+    )
+    run = begin(tmp_path, box("a", text), box("b", replaced, inputAs="File"))
+    task = asyncio.create_task(run.run())
+    await until((tmp_path / "go").exists)
+    await until(lambda: stands(run)["a"] != "Running")
+    run.interrupt()
+    await task
+    other = again(run)
+    await other.run()
+    assert stands(other) == {"a": "Failed OutputNotJSON", "b": "Completed"}
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
+async def test_a_path_that_docker_would_read_as_options_is_refused(tmp_path, docker):
+    run = begin(tmp_path, box("a", "true"), name="r")
+    run.directory.path = tmp_path / "x:y" / "r"
+    (run.directory.path / "executions").mkdir(parents=True)
+    await run.run()
+    assert stands(run) == {"a": "Failed Config"}
+    assert "has a colon in its path: name another directory" in run.status.nodes["a"].error.message

@@ -80,12 +80,12 @@ async def test_no_file_of_an_execution_makes_a_later_podium_wait(tmp_path, name)
 @pytest.mark.parametrize("name", ["output.json", "input.json", "script"])
 async def test_nor_one_that_starts_the_execution_again(tmp_path, name, make):
     text = (
-        f"cd {DIRECTORY}; [ -e artifacts/ready ] || {{ rm {name} || true; {make} {name};"
-        " touch artifacts/ready; sleep 600; }"
+        f"[ -e ready ] || {{ cd {DIRECTORY}; rm {name} || true; {make} {name}; cd -;"
+        " touch ready; sleep 600; }"
     )
     run = begin(tmp_path, script("a", text))
     task = asyncio.create_task(run.run())
-    await until((run.directory.execution("a-1") / "artifacts/ready").exists)
+    await until((tmp_path / "ready").exists)
     run.interrupt()
     await task
     other = again(run)

@@ -99,23 +99,24 @@ async def test_a_time_out_ends_a_program_that_ignores_sigterm(tmp_path, monkeypa
 
 
 async def test_a_run_goes_on_with_a_program_that_outlived_its_podium(tmp_path):
-    text = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; sleep 1; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
+    text = "echo x >>starts; sleep 1; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
     run = begin(tmp_path, script("a", text))
     await started(run)
     other = again(run)
     await other.run()
     assert other.status.nodes["a"].output == {"ok": 1}
-    assert (run.directory.execution("a-1") / "artifacts/starts").read_text() == "x\n"
+    assert (tmp_path / "starts").read_text() == "x\n"
 
 
 async def test_a_program_that_died_with_podium_is_started_again_as_the_same_execution(tmp_path):
     text = (
-        "echo x >>$PODIUM_ARTIFACTS_OUT/starts;"
-        " [ $(wc -l <$PODIUM_ARTIFACTS_OUT/starts) = 2 ] || sleep 60"
+        "touch $PODIUM_ARTIFACTS_OUT/start-$(wc -l <starts); echo x >>starts;"
+        " [ $(wc -l <starts) = 2 ] || sleep 60"
     )
+    (tmp_path / "starts").touch()
     run = begin(tmp_path, script("a", text))
     await started(run)
-    await until((run.directory.execution("a-1") / "artifacts/starts").exists)
+    await until((tmp_path / "starts").read_text)
     process = await processes.find(run.directory.execution("a-1"))
     run.executions.programs._starter.kill()
     os.kill(process.supervisor, signal.SIGKILL)
@@ -129,6 +130,8 @@ async def test_a_program_that_died_with_podium_is_started_again_as_the_same_exec
         "a-1",
         1,
     )
+    artifacts = run.directory.execution("a-1") / "artifacts"
+    assert [path.name for path in artifacts.iterdir()] == ["start-1"], "nothing of the first start"
 
 
 async def test_a_program_that_is_killed_while_podium_is_away_has_failed(tmp_path):
@@ -202,7 +205,7 @@ def test_a_name_is_taken_once_and_a_torn_line_is_passed_over(tmp_path):
 async def test_what_was_started_but_not_written_down_is_found_not_started_again(
     tmp_path, monkeypatch
 ):
-    text = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; sleep 0.5; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
+    text = "echo x >>starts; sleep 0.5; echo '{\"ok\": 1}' >$PODIUM_OUTPUT"
     run = begin(tmp_path, script("a", text))
     monkeypatch.setattr(run.directory, "save", lambda *_: None)  # killed before it wrote
     await started(run)
@@ -210,7 +213,7 @@ async def test_what_was_started_but_not_written_down_is_found_not_started_again(
     assert other.status.nodes["a"].status.value == "Pending"
     await other.run()
     assert other.status.nodes["a"].output == {"ok": 1}
-    assert (run.directory.execution("a-1") / "artifacts/starts").read_text() == "x\n"
+    assert (tmp_path / "starts").read_text() == "x\n"
 
 
 async def test_what_was_stopped_but_not_written_down_is_started_again(tmp_path, monkeypatch):

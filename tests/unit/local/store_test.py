@@ -165,3 +165,11 @@ def test_no_file_of_a_run_makes_podium_wait(here, name, make):
     else:
         with pytest.raises(StoreError, match=r"cannot read .*/runs/one"):
             run.load()
+
+
+def test_a_run_that_others_could_read_is_private_once_podium_works_on_it(here):
+    """Version 0.1.0 left that to the umask."""
+    run = create(here, "one")
+    run.path.chmod(0o755)
+    with run.locked():
+        assert stat.S_IMODE(run.path.stat().st_mode) == 0o700

@@ -90,11 +90,11 @@ async def test_a_later_podium_stops_the_whole_tree_of_what_it_finds(tmp_path, sl
     assert left(sleep) == []
 
 
-STARTS = "echo x >>$PODIUM_ARTIFACTS_OUT/starts; "
+STARTS = "echo x >>starts.$PODIUM_EXECUTION; "
 
 
 def starts(run, execution):
-    return (run.directory.execution(execution) / "artifacts/starts").read_text().count("x")
+    return (Path(run.record.workdir) / f"starts.{execution}").read_text().count("x")
 
 
 @pytest.mark.parametrize(
