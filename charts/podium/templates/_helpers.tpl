@@ -58,6 +58,7 @@ limits:
   maxActiveRunsPerNamespace: {{ int64 .Values.limits.maxActiveRunsPerNamespace }}
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 allowRecordedAnswers: {{ .Values.allowRecordedAnswers | toJson }}
+requestersAreVerified: {{ and .Values.admissionPolicies.enabled (dig "requestedBy" "enabled" false .Values.admissionPolicies) }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}
 referenceChecks: {{ .Values.referenceChecks }}
 requireUsableSecrets: {{ .Values.requireUsableSecrets }}

@@ -26,6 +26,7 @@ __all__ = [
     "NodeState",
     "NodeStatus",
     "RecordedAnswers",
+    "Requester",
     "RunPhase",
     "ShardReference",
     "WorkflowReference",
@@ -158,6 +159,19 @@ class ShardReference(ApiModel):
     """Hash of what it holds; version 0.1.0 wrote none."""
 
 
+class Requester(ApiModel):
+    """Who asked for a run, as the annotation podium.dev/requested-by said."""
+
+    name: Text
+    """Name of the user."""
+    verified: bool = False
+    """Whether the API server made sure that the user set the name, by an admission policy."""
+
+    def __str__(self) -> str:
+        """Return the words for people."""
+        return self.name if self.verified else f"{self.name} (not verified)"
+
+
 class WorkflowRunStatus(ChangedInPlace):
     """Observed state of a run."""
 
@@ -171,6 +185,8 @@ class WorkflowRunStatus(ChangedInPlace):
     """Format of the definition that the run is pinned to; version 0.1.0 wrote none."""
     spec_hash: Text | None = None
     """Hash of the run's context and workflowSpec as they were when it began: they never change."""
+    requested_by: Requester | None = None
+    """Who asked for the run."""
     started_at: Timestamp | None = None
     """When the run left Pending."""
     completed_at: Timestamp | None = None

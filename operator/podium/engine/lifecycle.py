@@ -26,7 +26,9 @@ def begin(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
     """Start the run: its nodes are decided."""
     run.status.started_at = run.now
     _set_running(run, queue)
-    run.emit(EventType.NORMAL, EventReason.RUN_STARTED, _number_of(run))
+    who = run.status.requested_by
+    asked = f", requested by {who}" if who is not None else ""
+    run.emit(EventType.NORMAL, EventReason.RUN_STARTED, f"{_number_of(run)}{asked}")
     joins.decide(list(run.plan.nodes))
 
 

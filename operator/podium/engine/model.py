@@ -152,6 +152,8 @@ class RerunRequest:
     failed: bool = False
     """Also run again what keeps the run from succeeding: all that Failed, was Cancelled, or was
     Skipped because of a failure."""
+    requested_by: str = ""
+    """Who asked for it, in words; empty: it is not known."""
     only_declared: bool = False
     """Whether the context may not set keys of globalContext that `inputs` does not declare."""
     is_outdated: bool = False
@@ -165,6 +167,8 @@ class RestoreRequest(NamedTuple):
     version: int
     context: Mapping[str, Any] | None = None
     """Context of the version, where it was made under an earlier definition."""
+    requested_by: str = ""
+    """Who asked for it, in words; empty: it is not known."""
 
 
 Request = RerunRequest | RestoreRequest

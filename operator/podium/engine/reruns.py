@@ -66,7 +66,7 @@ class Reruns:
         except RequestRefusedError as refusal:
             is_rerun = isinstance(request, RerunRequest)
             reason = EventReason.RERUN_REFUSED if is_rerun else EventReason.RESTORE_REFUSED
-            run.emit(EventType.WARNING, reason, str(refusal))
+            run.emit(EventType.WARNING, reason, f"{refusal}{_asked(request)}")
         else:
             if isinstance(request, RerunRequest) and isinstance(planned, RerunPlan):
                 self._rerun(request, planned)
@@ -94,6 +94,7 @@ class Reruns:
         text = names + (f" +{more}" if more > 0 else "")
         if request.is_outdated:
             text += _OUTDATED
+        text += _asked(request)
         run.emit(EventType.NORMAL, EventReason.RERUN, f"running again: {text}")
 
     def _keep_definition(self) -> None:
@@ -198,7 +199,7 @@ class Reruns:
         for node, record in planned.restored.items():
             self._restore_execution(node, record)
         self._reset(planned.reset, NodeReason.RESTORE)
-        message = f"to context version {request.version}"
+        message = f"to context version {request.version}{_asked(request)}"
         self._run.emit(EventType.NORMAL, EventReason.RESTORED, message)
 
     def _restore_execution(self, node: str, record: ExecutionRecord) -> None:
@@ -235,3 +236,7 @@ def _clear(state: NodeState) -> None:
     state.contract_fulfilled = None
     state.context_version = None
     state.stale = False
+
+
+def _asked(request: Request) -> str:
+    return f"; requested by {request.requested_by}" if request.requested_by else ""

@@ -30,6 +30,7 @@ jobs: {succeededTTLSeconds: 0, failedTTLSeconds: 60, maxEnded: 5}
 limits: {maxRunning: 100, maxRunningPerNamespace: 10}
 allowInlineWorkflows: false
 allowRecordedAnswers: true
+requestersAreVerified: true
 requireUsableServiceAccounts: false
 referenceChecks: false
 requireUsableSecrets: true

@@ -163,3 +163,10 @@ def test_the_context_is_changed_no_more_often_than_the_status_has_room_for():
     assert run.crash().engine.status.context_edits[-1].context == {"x": 50}
     run.rerun("a", id="without")
     assert run.launches["a-52"].input["globalContext"] == {"x": 50}
+
+
+def test_who_asked_for_a_rerun_is_told():
+    run = ended_diamond().rerun("b", requested_by="alice")
+    assert "running again: b, d; requested by alice" in run.events[0]
+    run.step(requests=[RestoreRequest("r", 99, requested_by="bob (not verified)")])
+    assert run.events[0].endswith("; requested by bob (not verified)")

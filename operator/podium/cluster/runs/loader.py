@@ -8,7 +8,7 @@ from podium.api.formats import current_definition
 from podium.api.problems import InvalidError, Problem
 from podium.api.reasons import RunReason
 from podium.api.resources import WorkflowRun
-from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
+from podium.api.run import ConditionStatus, Requester, RunPhase, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError, ConflictError
@@ -16,6 +16,7 @@ from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, run_view, text
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.request_handler import RequestHandler
+from podium.cluster.runs.requests import requester
 from podium.cluster.runs.revisions import (
     SPEC_CHANGED,
     Definitions,
@@ -161,6 +162,9 @@ class RunLoader:
                 return None
             status = initial_status(plan, round(time.time(), 3))
             status.spec_hash = await self._spec_hash(body)
+            if name := requester(view.annotations):
+                verified = self._settings.requesters_are_verified
+                status.requested_by = Requester(name=name, verified=verified)
         run = self._active(view, body, resource, plan, context, status, known)
         run.shards = shards
         if fresh:

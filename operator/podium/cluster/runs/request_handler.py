@@ -9,7 +9,7 @@ from typing import Any
 
 from podium.api.problems import InvalidError, Problem, errors
 from podium.api.resources import WorkflowRun
-from podium.api.run import WorkflowRunSpec
+from podium.api.run import Requester, WorkflowRunSpec
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder, Subject
@@ -65,6 +65,7 @@ class RequestHandler:
         self._references = references
         self._only_declared = not settings.allow_inline_workflows
         self._reader = reader
+        self._are_verified = settings.requesters_are_verified
         self._parsed: dict[RunKey, tuple[str, list[Accepted] | None]] = {}
         """The accepted requests of runs, with the text that they were parsed from."""
 
@@ -161,7 +162,7 @@ class RequestHandler:
     async def _for_engine(self, run: ActiveRun, view: RunView, request: Accepted) -> Request:
         if request.kind == "restore":
             context = await self._former_context(run, request.version)
-            return RestoreRequest(request.id, request.version, context)
+            return RestoreRequest(request.id, request.version, context, self._who(request))
         plan = context = None
         if request.latest:
             plan = await self._latest(run, view)
@@ -179,9 +180,15 @@ class RequestHandler:
             plan,
             context,
             failed=request.failed,
+            requested_by=self._who(request),
             only_declared=self._only_declared,
             is_outdated=plan is None and await self._has_changed(run, view),
         )
+
+    def _who(self, request: Accepted) -> str:
+        if not request.by:
+            return ""
+        return str(Requester(name=request.by, verified=self._are_verified))
 
     async def _spec(self, run: ActiveRun) -> WorkflowRunSpec:
         body = await self._gateway.get_run(*run.key)

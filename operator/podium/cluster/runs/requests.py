@@ -7,7 +7,7 @@ is taken out of the list.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -22,6 +22,7 @@ __all__ = [
     "MAX_PENDING",
     "MAX_PENDING_BYTES",
     "REFUSED",
+    "REQUESTED_BY",
     "RERUN",
     "Accepted",
     "ParsedRequests",
@@ -29,12 +30,15 @@ __all__ = [
     "drop_patch",
     "load_accepted",
     "parse_annotations",
+    "requester",
     "within_limits",
 ]
 
 RERUN = f"{GROUP}/rerun"
 CASCADE = f"{GROUP}/rerun-cascade"
 RESTORE = f"{GROUP}/restore"
+REQUESTED_BY = f"{GROUP}/requested-by"
+NAME_CHARACTERS = 256
 ACCEPTED = f"{GROUP}/accepted"
 
 MAX_CHARACTERS = 65_536
@@ -65,12 +69,17 @@ class Accepted:
     latest: bool = False
     version: int = 0
     failed: bool = False
+    by: str = ""
+    """Who asked for it, as the annotation says."""
 
     def dump(self) -> dict[str, Any]:
         """Return it as JSON."""
+        made: dict[str, Any] = {"id": self.id}
+        if self.by:
+            made["by"] = self.by
         if self.kind == "restore":
-            return {"id": self.id, "restore": self.version}
-        made: dict[str, Any] = {"id": self.id, "nodes": list(self.nodes)}
+            return {**made, "restore": self.version}
+        made["nodes"] = list(self.nodes)
         if not self.cascade:
             made["cascade"] = False
         if self.context:
@@ -111,13 +120,20 @@ def parse_annotations(
         try:
             if len(text) > MAX_CHARACTERS:
                 raise ValueError(f"is longer than {MAX_CHARACTERS} characters")
-            requests.append(read(digest.hexdigest()[:32], text, annotations))
+            made = read(digest.hexdigest()[:32], text, annotations)
+            requests.append(replace(made, by=requester(annotations)))
         except ValueError as error:
             refusals.append((REFUSED[kind], f"annotation {key}: {error}"))
     if RERUN not in annotations and CASCADE in annotations:
         message = f"annotation {CASCADE} has no effect alone: set {RERUN} in the same command"
         refusals.append((REFUSED["rerun"], message))
     return ParsedRequests(tuple(requests), tuple(refusals))
+
+
+def requester(annotations: Mapping[str, str]) -> str:
+    """Return who made a run or a request, as an annotation says; empty: it does not."""
+    name = annotations.get(REQUESTED_BY, "")[:NAME_CHARACTERS]
+    return "".join(each if each.isprintable() else "?" for each in name)
 
 
 def _rerun(identity: str, text: str, annotations: Mapping[str, str]) -> Accepted:
@@ -202,13 +218,15 @@ def load_accepted(annotations: Mapping[str, str]) -> list[Accepted] | None:
             return None
         found = []
         for row in rows:
-            identity = row.pop("id")
+            identity, by = row.pop("id"), row.pop("by", "")
             if not isinstance(identity, str) or not identity or len(identity) > 100:
                 return None
+            by = requester({REQUESTED_BY: by})
             if "restore" in row:
-                found.append(_restore(identity, str(row["restore"]), {}))
+                made = _restore(identity, str(row["restore"]), {})
             else:
-                found.append(_from_json(identity, row, cascade=True))
+                made = _from_json(identity, row, cascade=True)
+            found.append(replace(made, by=by))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return found
@@ -228,7 +246,8 @@ def accept_patch(
     ]
     operations += [
         {"op": "remove", "path": _pointer(key)}
-        for key in (RERUN, CASCADE, RESTORE)
+        # Who asked is kept with what was asked: the next one to ask says so again.
+        for key in (RERUN, CASCADE, RESTORE, REQUESTED_BY)
         if key in annotations
     ]
     return [*operations, *_write(annotations, accepted)]

@@ -290,3 +290,33 @@ async def test_a_rerun_of_an_approved_workflow_sets_declared_keys_only(world):
     await world.ask(rerun='{"nodes": ["a"], "context": {"x": 1}}')
     (asked,) = await world.runs._requests.for_engine(world.run, world.cache.runs[KEY])
     assert asked.only_declared
+
+
+@pytest.mark.parametrize("verified", [True, False])
+async def test_who_asked_for_a_run_and_a_rerun_is_told(world, verified):
+    settings = Settings(requesters_are_verified=verified)
+    world.runs._loader._settings = settings
+    world.runs._requests._are_verified = verified
+    who = "alice" if verified else "alice (not verified)"
+    told = []
+    world.recorder.record = lambda _subject, event: told.append(event.message)
+    world.runs.forget(KEY)
+    only = {"id": "a", "executor": "script", "condition": "1 == 2", "config": {"script": "true"}}
+    body = world.server.body
+    body["spec"]["workflowSpec"] = {"nodes": [only]}
+    body["status"] = {}
+    world.server.annotate(**{"requested-by": "alice"})
+    world.cache.put_run(copy.deepcopy(world.server.body))
+    await world.runs.reconcile(OBJECT)
+    await world.runs.flush(KEY)
+    requester = world.server.body["status"]["requestedBy"]
+    assert requester == {"name": "alice"} | ({"verified": True} if verified else {})
+    assert f"1 node, requested by {who}" in told
+    told.clear()
+    world.server.annotate(**{"requested-by": "bob", "rerun": "a"})
+    world.cache.put_run(copy.deepcopy(world.server.body))
+    await world.runs.reconcile(OBJECT)
+    await world.runs.flush(KEY)
+    who = who.replace("alice", "bob")
+    assert f"running again: a; requested by {who}" in told
+    assert "podium.dev/requested-by" not in world.server.body["metadata"]["annotations"]

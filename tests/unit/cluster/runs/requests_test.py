@@ -315,3 +315,40 @@ def test_whatever_is_asked_is_accepted_or_refused_and_goes(notes):
 def test_accepted_of_any_kind_is_read_or_damaged(text):
     found = load_accepted({ACCEPTED: text})
     assert found is None or all(request.dump()["id"] == request.id for request in found)
+
+
+# Who asks
+
+BY = "podium.dev/requested-by"
+
+
+@pytest.mark.parametrize(
+    "asked", [{RERUN: "a"}, {RERUN: '{"nodes": ["a"]}'}, {"podium.dev/restore": "3"}]
+)
+def test_who_asks_is_kept_with_what_is_asked(asked):
+    annotations = {**asked, BY: "alice"}
+    (request,) = parse_annotations(annotations, "u", "1").requests
+    assert request.by == "alice"
+    patch = accept_patch(annotations, "1", [request])
+    assert {"op": "remove", "path": "/metadata/annotations/podium.dev~1requested-by"} in patch
+    (kept,) = load_accepted({ACCEPTED: patch[-1]["value"]})
+    assert kept == request
+
+
+def test_a_name_that_nobody_has_does_no_harm():
+    annotations = {RERUN: "a", BY: "eve\n\x1b[2J" + "x" * 10_000}
+    (request,) = parse_annotations(annotations, "u", "1").requests
+    assert request.by.startswith("eve??[2Jx")
+    assert len(request.by) == 256
+
+
+@pytest.mark.parametrize("by", [1, None, ["a"], {"a": 1}])
+def test_a_name_in_accepted_that_is_no_string_is_damage_or_nothing(by):
+    found = load_accepted({ACCEPTED: json.dumps([{"id": "q", "nodes": ["a"], "by": by}])})
+    assert found is None or all(isinstance(each.by, str) for each in found)
+
+
+def test_who_asks_is_no_part_of_a_request():
+    asked = parse_annotations({RERUN: '{"nodes": ["a"], "by": "alice"}'}, "u", "1")
+    assert asked.requests == ()
+    assert "'by'" in asked.refusals[0][1]
