@@ -157,3 +157,32 @@ def test_a_copy_stops_when_it_is_asked_to(tmp_path):
     made = artifacts.Artifacts.lay_out(tmp_path / "in", {"a": tmp_path / "a/artifacts"})
     with pytest.raises(InterruptedError):
         made.copy(lambda: True)
+
+
+async def test_artifacts_come_with_the_outputs_that_are_delivered(tmp_path):
+    """Of all direct predecessors, and of the 200 nearest before them (semantics.md 3)."""
+    names = [f"n{i}" for i in range(203)]
+    quick = {"type": "conditional", "cases": [{"when": "true", "value": "x"}]}
+    run = begin(
+        tmp_path,
+        script("first", f"echo first >{OUT}/f"),
+        {"id": "n0", "dependsOn": ["first"], **quick},
+        *({"id": n, "dependsOn": [names[i]], **quick} for i, n in enumerate(names[1:])),
+        *(script(f"d{i}", f"echo {i} >{OUT}/f") for i in range(3)),
+        script("last", f"ls {IN} >{OUT}/seen", names[-1], "d0", "d1", "d2"),
+        script(
+            "named",
+            f"ls {IN} >{OUT}/seen",
+            names[-1],
+            inputContract={"include": ["first"]},
+        ),
+    )
+    await run.run()
+    assert set(stands(run).values()) == {"Completed"}
+    seen = {
+        node: (run.directory.execution(f"{node}-1") / "artifacts/seen").read_text().split()
+        for node in ("last", "named")
+    }
+    assert {"d0", "d1", "d2"} <= set(seen["last"])
+    assert "first" not in seen["last"]
+    assert "first" in seen["named"]

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tests.unit.cli.support import Directory, script
+from tests.unit.cli.support import Directory, exists, script
 
 
 @pytest.fixture
@@ -124,3 +124,26 @@ def test_the_state_directory_is_named_only_where_it_would_not_be_found(here):
     below.podium("run", "../w.yaml", "--run-name", "two")
     assert not (below.path / ".podium").exists()
     assert "two" in here.podium("get").stdout
+
+
+def test_a_re_run_never_takes_over_what_a_killed_podium_was_launching(here):
+    text = """
+        echo "$PODIUM_EXECUTION $$" >>pids
+        test -e mended || sleep 60
+        echo "{\\"by\\": \\"$PODIUM_EXECUTION\\"}" >"$PODIUM_OUTPUT"
+    """
+    podium = here.start("run", here.workflow(script("a", text)), "--run-name", "one")
+    former, pid = here.until("pids").split()
+    podium.kill()
+    podium.communicate()
+    (here.path / "mended").touch()
+    here.podium("rerun", "one", "--node", "a")
+    assert not exists(int(pid))
+    assert [line.split()[0] for line in here.read("pids").splitlines()] == [former, "a-2"]
+    state = json.loads(here.podium("get", "one", "-o", "json").stdout)["status"]["nodes"]["a"]
+    assert state["status"] == "Completed"
+    assert state["executionId"] == "a-2"
+    assert state["output"] == {"by": "a-2"}
+    assert former == "a-1"
+    kept = [(each["executionId"], each["status"]) for each in state.get("history", [])]
+    assert kept in ([("a-1", "Cancelled")], [])  # was it killed before it wrote that a-1 runs?

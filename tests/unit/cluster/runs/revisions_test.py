@@ -116,3 +116,23 @@ async def test_a_revision_must_hold_what_its_name_says():
 async def test_a_workflow_that_is_not_there():
     with pytest.raises(WorkflowNotFoundError, match="other"):
         await Definitions(Server(), Cache(), Reader(Pool())).latest("team", "other")
+
+
+async def test_a_workflow_has_changed_when_it_is_another_than_the_pinned_one():
+    server = Server()
+    definitions = Definitions(server, Cache(), Reader(Pool()))
+    plan = await definitions.latest("team", "release")
+    assert not await definitions.has_changed("team", "release", plan.revision)
+    server.image = "alpine"
+    assert await definitions.has_changed("team", "release", plan.revision)
+    server.image = "busybox"
+    assert not await definitions.has_changed("team", "release", plan.revision)
+
+
+async def test_what_revision_latest_would_refuse_has_not_changed():
+    server = Server()
+    definitions = Definitions(server, Cache(), Reader(Pool()))
+    plan = await definitions.latest("team", "release")
+    assert not await definitions.has_changed("team", "deleted", plan.revision)
+    server.image = object()
+    assert not await definitions.has_changed("team", "release", plan.revision)
