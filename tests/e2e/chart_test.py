@@ -168,12 +168,10 @@ def test_the_operator_runs_restricted(render):
     assert container["resources"]["limits"] == {"memory": "512Mi"}
 
 
-def documented_rights():
-    """Return the table of rights in docs/security.md."""
+def documented_rights(table="| API group | resource | verbs |"):
+    """Return a table of rights in docs/security.md."""
     page = (CHART.parents[1] / "docs/security.md").read_text()
-    rows = (
-        page.partition("| API group | resource | verbs |")[2].partition("\n\n")[0].splitlines()[2:]
-    )
+    rows = page.partition(table)[2].partition("\n\n")[0].splitlines()[2:]
     cells = [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in rows]
     return {
         ("" if group == "core" else group, resource): set(verbs.split(", "))
@@ -210,11 +208,18 @@ def test_the_operators_rights_are_these_and_no_more(render):
     assert documented_rights() == rights
     lease = pick(documents, "Role")
     assert lease["metadata"]["namespace"] == "podium-system"
-    assert [(rule["resources"], rule["verbs"]) for rule in lease["rules"]] == [
-        (["leases"], ["get", "create", "update"]),
-        (["deployments"], ["get"]),
-        (["deployments/scale"], ["patch"]),
-    ]
+    own = {
+        (group, resource): set(rule["verbs"])
+        for rule in lease["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert own == {
+        ("coordination.k8s.io", "leases"): {"get", "create", "update"},
+        ("apps", "deployments"): {"get"},
+        ("apps", "deployments/scale"): {"patch"},
+    }
+    assert documented_rights("| own namespace | resource | verbs |") == own
     for rule in lease["rules"][1:]:
         assert rule["resourceNames"] == ["podium"]
 
@@ -312,6 +317,21 @@ def test_each_policy_has_a_switch(render, value, policies):
     assert set(whole) - set(left) == policies
     if not policies:
         assert left["workflowruns"] < whole["workflowruns"]
+
+
+def test_no_pod_leaves_the_sandbox_of_the_defaults(render):
+    defaults = json.dumps({"runtimeClassName": "gvisor", "hostUsers": False})
+    documents = render("--set-json", f"podDefaults={defaults}")
+    assert config_of(documents)["podDefaults"] == json.loads(defaults)
+    for policy, spec in (("pods", "spec"), ("jobs", "spec.template.spec")):
+        rules = pick(documents, "ValidatingAdmissionPolicy", f"podium-{policy}")["spec"][
+            "validations"
+        ]
+        told = [rule["message"] for rule in rules]
+        assert (
+            f"{spec}.runtimeClassName must be that of the chart's value podDefaults, gvisor" in told
+        )
+        assert f"{spec}.hostUsers must be false, as the chart's value podDefaults says" in told
 
 
 def test_on_openshift_no_pod_of_the_chart_names_a_user(render):

@@ -512,6 +512,43 @@ def test_what_a_webhook_adds_passes_if_the_values_say_so_and_nothing_else(releas
     until(lambda: release.try_out(job(), release.user).returncode == 0)
 
 
+def test_user_ids_of_the_platform_and_the_sandbox_of_the_defaults(release, kubectl):
+    kubectl("create", "serviceaccount", "default", "-n", release.tenants, ok=False)
+    sandboxed = pods.changed("spec.hostUsers", False)
+    user = pods.changed("spec.securityContext.runAsUser", 1_000_650_000, sandboxed)
+    user = pods.changed(f"{pods.NODE}.securityContext.runAsUser", 1_000_650_000, user)
+    user = pods.changed("spec.securityContext.seLinuxOptions", {"level": "s0:c26,c5"}, user)
+    key = "seccomp~security~alpha~kubernetes~io/pod"
+    user = pods.changed(f"metadata.annotations.{key}", "runtime/default", user)
+    refused(release.try_out(job(user), release.user))
+    try:
+        release.apply(
+            "--set", "arbitraryUserIDs=true", "--set-json", 'podDefaults={"hostUsers": false}'
+        )
+
+        def passes():
+            """The changed policies are in force"""
+            return release.try_out(job(user), release.user).returncode == 0
+
+        until(passes)
+        assert release.try_out(pod(user), release.user).returncode == 0
+        for path, value in (
+            ("spec.securityContext.runAsUser", 0),
+            ("spec.securityContext.runAsGroup", 0),
+            (f"{pods.NODE}.securityContext.runAsUser", 0),
+            ("spec.securityContext.seLinuxOptions", {"level": "s0", "type": "spc_t"}),
+            ("spec.securityContext.seLinuxOptions", {"user": "system_u"}),
+            ("spec.securityContext.supplementalGroups", [0]),
+            ("metadata.annotations.other~kubernetes~io/pod", "x"),
+            ("spec.hostUsers", pods.GONE),
+            ("spec.hostUsers", True),
+        ):
+            refused(release.try_out(job(pods.changed(path, value, user)), release.user))
+    finally:
+        release.apply()
+    until(lambda: release.try_out(job(user), release.user).returncode)
+
+
 # --- the API server's own list of fields --------------------------------------------------------
 
 

@@ -142,3 +142,19 @@ about k (a key), s in v (a source in a projected volume) and e (a variable). Arg
   "match" (join " || " $match)
   | toJson -}}
 {{- end -}}
+
+{{/* What podDefaults put every Pod into, such as a sandbox, no Pod leaves. Arguments: root, spec. */}}
+{{- define "podium.sandboxRules" -}}
+{{- $own := .root.Values.podDefaults | default dict -}}
+{{- with $own.runtimeClassName }}
+- expression: >-
+    !variables.creates || variables.spec.?runtimeClassName.orValue('') == {{ toJson . }}
+  reason: Forbidden
+  message: {{ $.spec }}.runtimeClassName must be that of the chart's value podDefaults, {{ . }}
+{{- end }}
+{{- if eq (toString $own.hostUsers) "false" }}
+- expression: "!variables.creates || !variables.spec.?hostUsers.orValue(true)"
+  reason: Forbidden
+  message: {{ .spec }}.hostUsers must be false, as the chart's value podDefaults says
+{{- end }}
+{{- end -}}
