@@ -1,8 +1,13 @@
 # The image of the operator and of the runner: one, so that both always speak the same protocol.
 # Every stage begins with Debian's own image, and Python is Debian's: one source of updates.
+#
+# Nothing is taken on trust: Debian's packages are signed, uv is installed by the hashes in
+# requirements-uv.txt, and everything else, the builder of the wheel too, by those in uv.lock. For an
+# image that can be built again, name the base by its digest: --build-arg BASE=debian@sha256:…
 
-FROM debian:trixie-slim AS build
-ARG UV_VERSION=0.13.9
+ARG BASE=docker.io/library/debian:trixie-slim
+
+FROM ${BASE} AS build
 ENV DEBIAN_FRONTEND=noninteractive \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     UV_COMPILE_BYTECODE=1 \
@@ -17,22 +22,27 @@ RUN apt-get update -q \
     && apt-get install -y -q --no-install-recommends ca-certificates python3 python3-venv \
     && cat /usr/share/ca-certificates/mozilla/*.crt > /opt/ca-certificates.crt \
     && rm -rf /var/lib/apt/lists/*
-RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir uv==${UV_VERSION}
 WORKDIR /src
+COPY requirements-uv.txt ./
+RUN python3 -m venv /opt/uv \
+    && /opt/uv/bin/pip install --quiet --no-cache-dir --no-deps --require-hashes -r requirements-uv.txt
 # What Podium needs changes seldom and is large, Podium itself the other way round: each is a layer of
 # its own. The second is installed for the Python of the first, into a directory that is laid over it.
 COPY pyproject.toml uv.lock ./
-RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --no-install-project
+RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --no-install-project \
+    && UV_PROJECT_ENVIRONMENT=/opt/builder /opt/uv/bin/uv sync --frozen --only-group build
 COPY README.md LICENSE ./
 COPY operator operator
-RUN /opt/uv/bin/uv pip install --python /opt/podium/bin/python3 --prefix /opt/own \
-      --no-deps --compile-bytecode .
+RUN /opt/builder/bin/python3 -m hatchling build --target wheel --directory /opt/wheel \
+    && /opt/uv/bin/uv pip install --python /opt/podium/bin/python3 --prefix /opt/own \
+      --no-deps --offline --compile-bytecode /opt/wheel/*.whl
 
-FROM debian:trixie-slim
+FROM ${BASE}
+ARG BASE
 LABEL org.opencontainers.image.title="podium" \
       org.opencontainers.image.description="DAG workflows on Kubernetes: the operator, and the runner of script and persona nodes" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.base.name="docker.io/library/debian:trixie-slim"
+      org.opencontainers.image.base.name="${BASE}"
 RUN apt-get update -q \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends bash python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/apt /var/log/*.log \

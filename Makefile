@@ -5,7 +5,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 CACHE := $(HOME)/.cache/podium
-UV_VERSION := 0.13.9
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-uv.txt)
 UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
 PYTHON ?= python3
 # Kubernetes clients in tests find the cluster that `make cluster` made.
@@ -18,7 +18,7 @@ UNMANAGED := PODIUM_FEATURE_GATES=ManagedJobs=false
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test test-long unit e2e e2e-unmanaged outage cluster cluster-down image crds lint type bench crash crash-soak soak format
+.PHONY: help setup demo test test-long unit e2e e2e-unmanaged outage cluster cluster-down image sbom crds lint type bench crash crash-soak soak format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -27,7 +27,8 @@ $(UV):
 	@echo "setup: uv $(UV_VERSION)"
 	@mkdir -p $(dir $(UV))..
 	@$(PYTHON) -m venv $(CACHE)/uv-$(UV_VERSION)
-	@$(CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet --disable-pip-version-check \
+	  --no-deps --require-hashes -r requirements-uv.txt
 
 $(VENV)/.done: $(UV) pyproject.toml uv.lock
 	@echo "setup: Python packages into $(VENV)"
@@ -85,13 +86,20 @@ cluster-down: setup ## End the test cluster and remove what it left on the machi
 image: setup ## Build the image and load it into the test cluster
 	@$(BIN)/python -m tests.cluster image
 
+SBOM ?= sbom.cdx.json
+sbom: setup ## Write what the image has of Python packages, with hashes, to SBOM (sbom.cdx.json)
+	@$(UV) export --quiet --frozen --no-dev --extra operator --no-emit-project --no-header \
+	  | PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	    --output-format JSON --output-file $(SBOM) -
+	@echo "sbom: $(SBOM)"
+
 crds: setup ## Write the CRDs, the chart's Pod rules and the editors' schemas again from the models
 	@$(BIN)/python -m podium.api.crd write
 	@$(BIN)/python -m podium.cluster.jobs.pod_policy write
 	@$(BIN)/python -m podium.cli.schemas write
 	@$(BIN)/python -m podium.cli.completion_spec write
 
-lint: setup ## Check style, the import order of the layers, and that CRDs and schemas are those of the models
+lint: setup ## Check style, layers, generated files, and packages for known vulnerabilities
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports
@@ -99,6 +107,7 @@ lint: setup ## Check style, the import order of the layers, and that CRDs and sc
 	@$(BIN)/python -m podium.cluster.jobs.pod_policy check
 	@$(BIN)/python -m podium.cli.schemas check
 	@$(BIN)/python -m podium.cli.completion_spec check
+	@$(BIN)/python .ci/audit.py
 
 format: setup ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet

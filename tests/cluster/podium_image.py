@@ -19,7 +19,10 @@ BASE = "docker.io/library/debian:trixie-slim"
 BASE_ARCHIVE = CACHE / "debian-trixie-slim" / "rootfs.tar"
 RESULTS = CACHE / "image"
 KEEP_LAYERS = 150
-INPUTS = ("Dockerfile", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "operator")
+INPUTS = (
+    *("Dockerfile", "requirements-uv.txt", "pyproject.toml", "uv.lock"),
+    *("README.md", "LICENSE", "operator"),
+)
 BUILDAH = ["buildah", "--root", str(CACHE / "buildah"), "--runroot", str(CACHE / "buildah-run")]
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
