@@ -19,7 +19,7 @@ __all__ = ["Executor", "Image", "Runtime", "Workload", "config_problems"]
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
-_IMAGE = re.compile(
+_IMAGE = (
     rf"(?:(?:{_LABEL}(?:\.{_LABEL})+|{_LABEL}(?=:)|localhost|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/)?"
     rf"{_PART}(?:/{_PART})*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
@@ -30,7 +30,7 @@ _IMAGE = re.compile(
 
 def _image(value: str) -> str:
     # A template has blanks of its own; what it makes is checked again when it is filled in.
-    if "${{" not in value and not _IMAGE.fullmatch(value):
+    if "${{" not in value and not re.fullmatch(_IMAGE, value):
         raise ValueError(
             "must be the reference of an image, such as docker.io/library/busybox:1.37: a name in"
             " lower-case letters, perhaps with a registry before it, a tag or a digest after it"
