@@ -101,7 +101,7 @@ def test_the_configuration_is_what_the_operator_reads(render):
         },
         "allowInlineWorkflows": True,
         "allowRecordedAnswers": None,
-        "requestersAreVerified": False,
+        "requestersAreVerified": True,
         "requireUsableServiceAccounts": True,
         "referenceChecks": True,
         "requireUsableSecrets": False,

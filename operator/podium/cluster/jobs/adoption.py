@@ -53,7 +53,9 @@ def is_job_as_built(built: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     if not _is_metadata_as_built(built, found, ("ownerReferences", "annotations", "labels")):
         return False
     ours, theirs = mapping(built["spec"]), mapping(found.get("spec"))
-    if set(theirs) - set(ours) - _JOB_ADDITIONS:
+    if set(theirs) - set(ours) - _JOB_ADDITIONS - {"manualSelector"}:
+        return False
+    if theirs.get("manualSelector"):  # it would have Pods that others made
         return False
     for key, value in ours.items():
         # An old server drops the name of the manager; no other can be named.

@@ -15,34 +15,22 @@ from typing import Any
 
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
-from podium.cluster.jobs.adoption import is_job_as_built, is_pod_as_built
-from podium.cluster.jobs.builder import (
-    NAMES_OF_JOB,
-    PODS_OF_JOB,
-    BuildError,
-    build_pod,
-    job_name,
-)
+from podium.cluster.jobs.adoption import is_pod_as_built
+from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod, job_name
 from podium.cluster.jobs.closed_list import check_pod
 from podium.cluster.jobs.shapes import SHAPES
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import JobView, dig, job_view, mapping, pod_view, text
+from podium.cluster.kube.views import JobView, dig, pod_view, text
 from podium.cluster.metrics import Metrics
-from podium.cluster.runs.active_run import ActiveRun, Execution
+from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.job_maker import JobMaker, refused_for_now, tell_set_aside
 from podium.cluster.runs.references import ReferenceChecker, wait_for_missing
 from podium.cluster.settings import Settings
 from podium.cluster.turns import FairSlots
 from podium.cluster.watch.store import Cache
 from podium.cluster.workqueue import backoff
-from podium.engine import (
-    AttemptPhase,
-    Emit,
-    EventType,
-    Launch,
-    Observation,
-    not_started,
-)
+from podium.engine import AttemptPhase, Launch, Observation, not_started
 
 __all__ = ["JobLauncher"]
 
@@ -53,8 +41,6 @@ LANES = 32
 LIMIT_SECONDS = 1.0
 UNAVAILABLE_SECONDS = 2.0
 QUOTA_SECONDS = (5.0, 60.0)
-SET_ASIDE_SECONDS = 30.0
-"""What runs of a Job that was set aside is waited for at most this long."""
 
 
 class JobLauncher:
@@ -77,6 +63,7 @@ class JobLauncher:
         self.manager = settings.manager
         """Who makes the Pods of the Jobs of this installation."""
         self._told_unmanaged = False
+        self._maker = JobMaker(gateway, cache, settings, metrics)
         self._lanes = FairSlots(LANES)
         self.launch_after = 0.0
         """Nothing is created before this time (monotonic)."""
@@ -87,7 +74,9 @@ class JobLauncher:
         namespace = run.owner.namespace
         if self._full(namespace):
             message = "the operator's limit of running nodes"
-            self._answer(run, _refused(launch, NodeReason.OPERATOR_LIMIT, message, LIMIT_SECONDS))
+            self._answer(
+                run, refused_for_now(launch, NodeReason.OPERATOR_LIMIT, message, LIMIT_SECONDS)
+            )
             return
         self._reserved[namespace] += 1
         reserved = True
@@ -114,7 +103,7 @@ class JobLauncher:
             self._answer(run, seen)
 
         task = self._spawn(
-            run, make, lambda message: _refused(launch, NodeReason.STALLED, message, 5.0)
+            run, make, lambda message: refused_for_now(launch, NodeReason.STALLED, message, 5.0)
         )
         task.add_done_callback(free)  # it may be cancelled before it began
 
@@ -201,7 +190,9 @@ class JobLauncher:
                     run, launch, await self._gateway.get_job(job.namespace, job.name)
                 )
             if job is not None and job.deleting and execution.restart == launch.restart:
-                return _refused(launch, NodeReason.TERMINATING, "its Job is being deleted", 1.0)
+                return refused_for_now(
+                    launch, NodeReason.TERMINATING, "its Job is being deleted", 1.0
+                )
         try:
             await self._check_service_account(run, launch)
             shape = SHAPES[launch.shape.value]
@@ -214,72 +205,10 @@ class JobLauncher:
         if refused is not None:
             return refused
         try:
-            for number in range(NAMES_OF_JOB):
-                name = job_name(
-                    run.owner.name, run.owner.uid, launch.execution_id, launch.restart, number
-                )
-                job_body["metadata"]["name"] = name
-                body, is_ours = await self._make_job(job_body)
-                job = self._cache.put_job(body)
-                uid = text(dig(body, "metadata", "uid"))
-                if self._cache.is_tombstoned(uid):  # whoever deleted it was quicker than the answer
-                    return _refused(launch, NodeReason.TERMINATING, "its Job was deleted", 1.0)
-                if not is_ours or job is None:
-                    if await self._set_aside(run, launch, body):
-                        message = f"the Job {name}, which the run did not make, is being deleted"
-                        return _refused(launch, NodeReason.TERMINATING, message, 1.0)
-                    continue
-                if job.deleting:
-                    return _refused(launch, NodeReason.TERMINATING, "its Job is being deleted", 1.0)
-                run.add(name, Execution(launch.node, launch.execution_id, launch.restart, uid))
-                run.dirty.add(name)
-                return await self._pod(run, launch, body)
+            made = await self._maker.make(run, launch, job_body)
         except ApiError as error:
             return self._not_created(run, launch, error)
-        message = f"other objects have all {NAMES_OF_JOB} names of its Job, {name} for one: delete"
-        return not_started(launch, NodeReason.NAME_TAKEN, f"{message} them")
-
-    async def _make_job(self, built: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-        """Create a Job, or return the one of that name, and whether it is the one to be made."""
-        try:
-            body = await self._gateway.create_job(built)
-        except ApiError as error:
-            if error.status != 409:
-                raise
-            meta = built["metadata"]
-            body = await self._gateway.get_job(meta["namespace"], meta["name"])
-            return body, is_job_as_built(built, body)
-        ours = dig(body, "spec", "managedBy") == self._settings.manager
-        self._metrics.jobs.labels("podium" if ours else "builtin").inc()
-        return body, True
-
-    async def _set_aside(self, run: ActiveRun, launch: Launch, body: dict[str, Any]) -> bool:
-        """Take no notice of a Job that has a name of the run's; return whether to wait for its end.
-
-        One that says that it is the run's is deleted: an operator may have made it that crashed,
-        and a webhook changed it. Then nothing of it must run beside what is made now.
-        """
-        job = job_view(body)
-        meta = mapping(body.get("metadata"))
-        name, uid = text(meta.get("name")), text(meta.get("uid"))
-        self._tell_set_aside(run, launch.node, "Job", name, uid)
-        since = run.set_aside[uid]
-        if job is None or job.run_uid != run.owner.uid:
-            return False
-        if not job.deleting:
-            await self._gateway.delete_job(job.namespace, name, uid)
-            return True
-        pods = [pod for pod in self._cache.pods(uid) if pod.namespace == job.namespace]
-        return time.monotonic() - since < SET_ASIDE_SECONDS and any(p.program_alive for p in pods)
-
-    @staticmethod
-    def _tell_set_aside(run: ActiveRun, node: str, kind: str, name: str, uid: str) -> None:
-        if uid in run.set_aside:
-            return
-        run.set_aside[uid] = time.monotonic()
-        message = f"the {kind} {name} is not one that Podium made for it: another name is taken"
-        event = Emit(EventType.WARNING, NodeReason.NAME_TAKEN, message, node)
-        run.after_write.events.append(event)
+        return made if isinstance(made, Observation) else await self._pod(run, launch, made)
 
     async def _pod(self, run: ActiveRun, launch: Launch, body: dict[str, Any]) -> Observation:
         """Make the Pod of a Job that is Podium's to supply, or find the one that is there."""
@@ -311,7 +240,7 @@ class JobLauncher:
             view = pod_view(made)
             if view is None or view.job_uid != uid or not is_ours:
                 name, other = pod["metadata"]["name"], text(dig(made, "metadata", "uid"))
-                self._tell_set_aside(run, launch.node, "Pod", name, other)
+                tell_set_aside(run, launch.node, "Pod", name, other)
                 if view is not None and view.job_uid == uid and view.delete_asked_at is None:
                     await self._gateway.delete_pod(view.namespace, name, other)
                 continue
@@ -350,14 +279,16 @@ class JobLauncher:
     def _not_created(self, run: ActiveRun, launch: Launch, error: ApiError) -> Observation:
         """Describe what a refused creation means (semantics.md 6)."""
         if error.namespace_terminating:
-            return _refused(launch, NodeReason.TERMINATING, "the namespace is being deleted", 5.0)
+            return refused_for_now(
+                launch, NodeReason.TERMINATING, "the namespace is being deleted", 5.0
+            )
         if error.exceeded_quota:
             times = run.refusals[launch.node] = run.refusals.get(launch.node, 0) + 1
             wait = backoff(times, QUOTA_SECONDS)
-            return _refused(launch, NodeReason.QUOTA_EXCEEDED, error.message, wait)
+            return refused_for_now(launch, NodeReason.QUOTA_EXCEEDED, error.message, wait)
         if error.transient or error.status == 404:  # 404: taken away between 409 and GET
             wait = error.retry_after if error.retry_after is not None else UNAVAILABLE_SECONDS
-            return _refused(launch, NodeReason.API_UNAVAILABLE, str(error), wait)
+            return refused_for_now(launch, NodeReason.API_UNAVAILABLE, str(error), wait)
         reason = NodeReason.FORBIDDEN if error.status == 403 else NodeReason.INVALID
         return not_started(launch, reason, error.message)
 
@@ -379,7 +310,7 @@ class JobLauncher:
         wait = wait_for_missing(run, launch.execution_id)
         if wait is None:
             return not_started(launch, NodeReason.CONFIG, words)
-        return _refused(launch, NodeReason.CONFIG, words, wait)
+        return refused_for_now(launch, NodeReason.CONFIG, words, wait)
 
     async def _check_service_account(self, run: ActiveRun, launch: Launch) -> None:
         pod = run.engine.plan.nodes[launch.node].definition.pod
@@ -413,15 +344,4 @@ def _launched(run: ActiveRun, launch: Launch, name: str, uid: str) -> Observatio
         AttemptPhase.LAUNCHED,
         job_uid=uid,
         job_name=name if name != usual else "",
-    )
-
-
-def _refused(launch: Launch, reason: str, message: str, wait: float) -> Observation:
-    return Observation(
-        launch.node,
-        launch.execution_id,
-        AttemptPhase.REFUSED,
-        reason=reason,
-        message=message,
-        retry_after=wait,
     )

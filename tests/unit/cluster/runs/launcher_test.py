@@ -112,7 +112,14 @@ async def test_what_the_server_and_a_queue_add_does_not_make_a_job_another_one(w
         template["metadata"]["labels"]["batch.kubernetes.io/job-name"] = NAME
         template["spec"] |= {"dnsPolicy": "ClusterFirst", "nodeSelector": {"flavour": "spot"}}
         template["spec"]["containers"][0] |= {"imagePullPolicy": "Always", "resources": {}}
+        template["spec"] |= {"schedulerName": "default-scheduler", "serviceAccount": "default"}
+        for volume in template["spec"]["volumes"]:
+            if "downwardAPI" in volume:
+                volume["downwardAPI"]["defaultMode"] = 420
+                for item in volume["downwardAPI"]["items"]:
+                    item["fieldRef"]["apiVersion"] = "v1"
         job["spec"] |= {"completionMode": "NonIndexed", "selector": {}, "suspend": True}
+        job["spec"] |= {"manualSelector": False}  # the server writes it out
         return job
 
     world.server.admit = admit
