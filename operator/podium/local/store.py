@@ -62,6 +62,7 @@ class RunDirectory:
     def __init__(self, state_dir: Path, name: str) -> None:
         self.path = state_dir.absolute() / "runs" / name
         self.name = name
+        self._executions = self.path / "executions"
 
     @property
     def exists(self) -> bool:
@@ -70,7 +71,7 @@ class RunDirectory:
 
     def execution(self, execution_id: str) -> Path:
         """Return the directory of an execution."""
-        return self.path / "executions" / execution_id
+        return self._executions / execution_id
 
     def beat(self) -> None:
         """Note that a podium works on the run now."""
