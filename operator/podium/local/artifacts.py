@@ -8,12 +8,13 @@ place.
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
+
+from podium.local.files import remove_tree
 
 __all__ = ["Artifacts"]
 
@@ -31,20 +32,20 @@ class Artifacts(NamedTuple):
     @classmethod
     def lay_out(cls, path: Path, originals: Mapping[str, Path]) -> "Artifacts":
         """Make the directory, and the empty ones in it; `copy` fills in the others."""
-        path.mkdir(exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
         copied = {}
         for name, original in originals.items():
             place = path / name
             if place.is_symlink():
                 place.unlink()  # of the same execution, started before
             elif place.exists():
-                shutil.rmtree(place)
+                remove_tree(place)
             if original.is_symlink():
                 place.symlink_to(original.readlink())  # the node said where to look
             elif _has_entries(original):
                 copied[name] = original
             else:
-                place.mkdir()
+                place.mkdir(mode=0o700)
         return cls(path, copied)
 
     def copy(self, is_stopped: Callable[[], bool]) -> None:
@@ -56,8 +57,8 @@ class Artifacts(NamedTuple):
         """Let links take the place of the copies."""
         for name, original in self.copied.items():
             place = self.path / name
-            shutil.rmtree(place, ignore_errors=True)
             with contextlib.suppress(OSError):
+                remove_tree(place)
                 place.symlink_to(original)
 
 

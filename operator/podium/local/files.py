@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ __all__ = [
     "read_regular",
     "read_whole",
     "remove",
+    "remove_tree",
     "write_private",
 ]
 
@@ -98,7 +100,16 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        shutil.rmtree(path)
+        remove_tree(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory that is not a link, with all in it. Raises `OSError`."""
+    # Programs, and podium itself, make directories in which nothing can be removed.
+    for directory, _, _ in os.walk(path):
+        with suppress(OSError):
+            os.chmod(directory, 0o700)  # noqa: PTH101 - a string already
+    shutil.rmtree(path)
 
 
 def _open(path: Path) -> int:

@@ -1,10 +1,8 @@
 """Runs that are removed, with all that their programs wrote."""
 
 import os
-import shutil
-from contextlib import suppress
-from pathlib import Path
 
+from podium.local.files import remove_tree
 from podium.local.processes import alive
 from podium.local.store import BusyError, RunDirectory, StoreError
 
@@ -27,15 +25,7 @@ def remove_run(directory: RunDirectory) -> None:
         gone = directory.path.with_name(f".deleted-{directory.name[:200]}-{os.getpid()}")
         try:
             directory.path.rename(gone)  # a run is there whole, or not at all
-            _remove(gone)
+            remove_tree(gone)
         except OSError as error:
             path = error.filename or gone
             raise StoreError(f"cannot remove {path}: {error.strerror}") from None
-
-
-def _remove(path: Path) -> None:
-    # Programs, and podium itself, make directories in which nothing can be removed.
-    for directory, _, _ in os.walk(path):
-        with suppress(OSError):
-            os.chmod(directory, 0o700)  # noqa: PTH101 - a string already
-    shutil.rmtree(path)

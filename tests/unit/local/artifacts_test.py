@@ -186,3 +186,18 @@ async def test_artifacts_come_with_the_outputs_that_are_delivered(tmp_path):
     assert {"d0", "d1", "d2"} <= set(seen["last"])
     assert "first" not in seen["last"]
     assert "first" in seen["named"]
+
+
+async def test_what_podium_makes_is_readable_by_its_user_only(tmp_path):
+    before = os.umask(0)
+    try:
+        run = begin(tmp_path, script("a", f"echo x >{OUT}/f"), script("b", "true", "a"))
+        await run.run()
+    finally:
+        os.umask(before)
+    made = [
+        path
+        for path in run.directory.path.rglob("*")
+        if not path.is_symlink() and path.stat().st_mode & 0o077
+    ]
+    assert [path.name for path in made] == ["f"], "which the program made"
