@@ -5,6 +5,7 @@ import signal
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,18 +23,17 @@ from podium.engine import (
     Emit,
     Plan,
     Request,
-    RequestRefusedError,
-    RerunPlan,
-    RestorePlan,
     check_start,
     initial_context,
-    plan_request,
 )
 from podium.local import preflight
 from podium.local.environment import passed
 from podium.local.secrets import Mask, known_values, load_secrets, secret_variables
 from podium.local.shell import LocalRun
 from podium.local.store import RunRecord
+
+if TYPE_CHECKING:
+    from podium.engine import RerunPlan, RestorePlan
 
 __all__ = [
     "carry_on",
@@ -86,8 +86,13 @@ def require_startable(plan: Plan, spec: WorkflowRunSpec) -> None:
     raise click.exceptions.Exit(ExitCode.USAGE)
 
 
-def require_accepted(run: OpenRun, request: Request) -> RerunPlan | RestorePlan:
+def require_accepted(run: OpenRun, request: Request) -> "RerunPlan | RestorePlan":
     """Return what a request would do. Raises `CliError` if it would be refused."""
+    from podium.engine import (  # noqa: PLC0415 - a first run has no requests
+        RequestRefusedError,
+        plan_request,
+    )
+
     context = initial_context(run.plan, run.record.spec)
     try:
         return plan_request(run.plan, run.status, context, request)

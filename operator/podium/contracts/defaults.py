@@ -8,8 +8,6 @@ end, and one with a default where none is filled in.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from podium.contracts.references import References
-
 __all__ = ["Defaults", "properties_of", "with_defaults"]
 
 MAX_VALUES = 200_000
@@ -36,6 +34,8 @@ class Defaults:
     """Fills in the defaults of one schema."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
+        from podium.contracts.references import References  # noqa: PLC0415 - few have defaults
+
         self._references = References(root)
         self._left = MAX_VALUES
         self._open: frozenset[int] = frozenset()

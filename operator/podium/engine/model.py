@@ -7,6 +7,7 @@ a frozen dataclass takes several times as long to make.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podium.contracts import OutputVerdict
@@ -54,13 +55,12 @@ class RunInfo:
     """Whether times of programs are cut to whole seconds, as Kubernetes writes them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """Why a run that has not begun must not begin: for now, or for good."""
 
     reason: str
     message: str
-    failures: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = MappingProxyType({})
     """What is wrong with nodes, by node. Empty: the run may begin later; else it fails."""
 
 

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from pydantic import AfterValidator, ValidationError
 
@@ -53,8 +53,7 @@ class Runtime(StrEnum):
     """Podium's own runner: on a laptop a process of this installation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(NamedTuple):
     """What to start for one execution, the templates of its config filled in."""
 
     runtime: Runtime
