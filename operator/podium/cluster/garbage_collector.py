@@ -154,6 +154,8 @@ class GarbageCollector:
             if namespace in ("", run.namespace)
             for revision in (run.revision, *run.former_revisions)
         }
+        # What a run names that was never read is not known.
+        unknown = {run.namespace for run in self._cache.runs.values() if not run.is_known}
         there = {(where, label_value(name)) for where, name in self._cache.workflows}
         waits = False
         for workflow, revisions in found.items():
@@ -162,7 +164,8 @@ class GarbageCollector:
                 if (each.namespace, each.name) in used:
                     continue
                 is_young = time.time() - each.created < YOUNG_SECONDS
-                if is_young or self._is_needed(each.namespace, each.name):
+                is_unclear = each.namespace in unknown
+                if is_young or is_unclear or self._is_needed(each.namespace, each.name):
                     waits = True
                     continue
                 await self._gateway.delete_revision(each.namespace, each.name, each.uid)

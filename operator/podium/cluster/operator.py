@@ -63,6 +63,7 @@ class Operator:
             metrics,
             self.judge,
         )
+        self.cache.on_count = self.runs_changed
         self.ingest = Ingest(self.cache, self)
         self.worker: Worker[ObjectKey] = Worker(
             self.queue,
@@ -70,7 +71,9 @@ class Operator:
                 {
                     "WorkflowRun": self.runs,
                     "Status": StatusFlusher(self.runs),
-                    "Workflow": WorkflowController(gateway, self.cache, self.recorder, reader),
+                    "Workflow": WorkflowController(
+                        gateway, self.cache, self.recorder, reader, self.runs.workflow_appeared
+                    ),
                 }
             ),
             metrics,
@@ -229,6 +232,7 @@ async def _work(
         for resource, selector, sink in (
             ("jobs", LABEL_RUN, ingest.job_event),
             ("pods", f"{LABEL_RUN},!{LABEL_RECORDED}", ingest.pod_event),
+            ("workflowruns", "", ingest.run_metadata_event),
         )
     ]
     gateway.lanes.is_lagging = operator.jobs.is_lagging

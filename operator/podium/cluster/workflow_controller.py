@@ -1,13 +1,16 @@
 """Workflows: whether runs of them can start, and how many do."""
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from podium.api.problems import InvalidError
 from podium.api.reasons import RunReason
 from podium.api.run import Condition, ConditionStatus, WorkflowStatus
 from podium.cluster.kube.client import Gateway
-from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
 from podium.cluster.watch.store import Cache, RunKey
@@ -23,11 +26,20 @@ MESSAGE_CHARACTERS = 8000
 class WorkflowController:
     """Writes the status of Workflows."""
 
-    def __init__(self, gateway: Gateway, cache: Cache, recorder: Recorder, reader: Reader) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        cache: Cache,
+        recorder: Recorder,
+        reader: Reader,
+        appeared: Callable[[str], None],
+    ) -> None:
+        """`appeared` hears of the namespace of a Workflow whose id became known."""
         self._gateway = gateway
         self._cache = cache
         self._recorder = recorder
         self._reader = reader
+        self._appeared = appeared
 
     async def reconcile(self, key: ObjectKey) -> Result:
         """Check a Workflow and write what is found, if it is news. Raises `ApiError`."""
@@ -42,11 +54,18 @@ class WorkflowController:
             return
         try:
             body = await self._gateway.get_workflow(*key)
+        except UnreadableError:
+            await self._refuse_unreadable(key)
+            return
         except ApiError as error:
             if error.status == 404:
                 return
             raise
         meta = body["metadata"]
+        before_it = self._cache.workflows.get(key)
+        view = self._cache.put_workflow(body)
+        if view is not None and view.id and (before_it is None or before_it.id != view.id):
+            self._appeared(key[0])
         try:
             known = WorkflowStatus.model_validate(body.get("status") or {})
         except ValueError:
@@ -80,9 +99,31 @@ class WorkflowController:
             return
         document = status.model_dump(mode="json", by_alias=True)
         await self._gateway.patch_workflow_status(*key, document)
+        self._cache.put_workflow({**body, "status": document})
         if value is ConditionStatus.FALSE and (before is None or before.message != message):
             subject = Subject("Workflow", key[0], key[1], str(meta.get("uid")))
             self._recorder.warn(subject, reason, message)
+
+    async def _refuse_unreadable(self, key: RunKey) -> None:
+        """Write that a Workflow is nested deeper than it can be read, once."""
+        view = self._cache.workflows[key]
+        if view.observed_generation == view.generation:
+            return
+        message = "spec: is nested deeper than can be read: make it flatter (100 levels at most)"
+        condition = Condition(
+            type="Valid",
+            status=ConditionStatus.FALSE,
+            reason=RunReason.TOO_EXPENSIVE,
+            message=message,
+            last_transition_time=round(time.time(), 3),
+            observed_generation=view.generation,
+        )
+        status = WorkflowStatus(observed_generation=view.generation, conditions=[condition])
+        with suppress(UnreadableError):  # so is the answer, and it was written
+            document = status.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            await self._gateway.patch_workflow_status(*key, document)
+        self._cache.workflows[key] = replace(view, observed_generation=view.generation)
+        self._recorder.warn(Subject("Workflow", *key, view.uid), RunReason.TOO_EXPENSIVE, message)
 
     async def _check(
         self, namespace: str, body: dict[str, Any]

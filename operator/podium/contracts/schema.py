@@ -15,7 +15,7 @@ from podium.contracts.breach import SchemaProblem
 if TYPE_CHECKING:
     from podium.contracts.json_schema import Schema
 
-__all__ = ["compile_schema", "schema_problems"]
+__all__ = ["compile_schema", "forget", "schema_problems"]
 
 
 def compile_schema(schema: Mapping[str, Any]) -> "Schema":
@@ -31,6 +31,11 @@ def _compiled(text: bytes) -> "Schema":
     from podium.contracts.json_schema import Schema  # noqa: PLC0415 - see the module's docstring
 
     return Schema(orjson.loads(text))
+
+
+def forget() -> None:
+    """Forget all schemas that were compiled."""
+    _compiled.cache_clear()
 
 
 def schema_problems(

@@ -17,6 +17,9 @@ from podium.judge.frames import AnswerHeader, Outcome
 NICENESS = 10
 """A worker that uses all the time it gets must not take the operator's."""
 
+KEPT_BYTES = 8192
+"""What was compiled for a larger question is forgotten after it."""
+
 
 def main() -> None:
     """Answer questions until the pipe closes."""
@@ -52,6 +55,8 @@ def _serve(source: BinaryIO, target: BinaryIO) -> bool:
     outcome, message, answer = _answer(asked, body)
     signal.setitimer(signal.ITIMER_PROF, 0)
     _send(target, AnswerHeader(frames.VERSION, outcome, message), answer)
+    if len(body) > KEPT_BYTES:
+        tasks.forget()
     return True
 
 

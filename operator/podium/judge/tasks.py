@@ -4,9 +4,11 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from podium import expressions
+from podium.contracts import schema
 from podium.judge import objects, questions
 
-__all__ = ["TASKS", "load"]
+__all__ = ["TASKS", "forget", "load"]
 
 TASKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     questions.TASK: questions.answer_of,
@@ -14,6 +16,12 @@ TASKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     objects.INPUTS: objects.answer_inputs,
     objects.DIGEST: objects.answer_digest,
 }
+
+
+def forget() -> None:
+    """Forget what was compiled: it must not count as the memory of the next question."""
+    schema.forget()
+    expressions.parse.cache_clear()
 
 
 def load() -> None:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 
+from podium.cluster.kube.errors import UnreadableError
 from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
 from podium.cluster.runs import requests
@@ -28,12 +29,20 @@ class Server:
     def __init__(self, body):
         self.body, self.version, self.written = body, 10, asyncio.Event()
         self.shards = {}
+        self.is_too_deep, self.reads, self.writes = False, 0, 0
         body["metadata"] |= {"resourceVersion": "10", "annotations": {}}
 
+    def is_readable(self):
+        self.reads += 1
+        if self.is_too_deep:
+            raise UnreadableError("Recursion limit reached")
+
     async def get_run(self, namespace, name):
+        self.is_readable()
         return copy.deepcopy(self.body)
 
     async def get_workflow(self, namespace, name):
+        self.is_readable()
         return copy.deepcopy(self.body)
 
     async def patch_run(self, namespace, name, operations):
@@ -44,7 +53,9 @@ class Server:
 
     async def patch_workflow_status(self, namespace, name, status):
         self.body["status"] = json.loads(orjson.dumps(status))
+        self.writes += 1
         self.written.set()
+        self.is_readable()
 
     async def create_run_nodes(self, shard):
         made = json.loads(orjson.dumps(shard))
@@ -67,7 +78,9 @@ class Server:
         self.version += 1
         self.body = patched(self.body, rest)
         self.body["metadata"]["resourceVersion"] = str(self.version)
+        self.writes += 1
         self.written.set()
+        self.is_readable()
         return copy.deepcopy(self.body)
 
     @property
@@ -111,6 +124,40 @@ async def until(server, true):
 @pytest.fixture
 def short_budget(monkeypatch):
     monkeypatch.setattr(reader_module, "READ_SECONDS", 0.2)
+
+
+def told(server):
+    """Return what the watch tells of the object."""
+    meta = copy.deepcopy(server.body["metadata"])
+    return {"kind": "PartialObjectMetadata", "metadata": meta}
+
+
+@pytest.mark.parametrize("body", [run(), workflow()], ids=["run", "workflow"])
+async def test_what_is_too_deep_to_be_read_is_refused_once(body):
+    """10,000 levels: the API server takes them, and no reader of JSON here does."""
+    server = Server(copy.deepcopy(body))
+    server.is_too_deep = True
+    operator = Operator(server, Settings(installation="t"), Metrics())
+    operator._begun.set()
+    tasks = operator.tasks(Idle())
+    is_run = body["kind"] == "WorkflowRun"
+    take = operator.ingest.run_metadata_event if is_run else operator.ingest.workflow_event
+    take("ADDED", told(server))
+    await until(server, lambda: server.condition("Valid"))
+    said = server.condition("Valid")
+    assert (said["status"], said["reason"]) == ("False", "TooExpensive")
+    assert "nested deeper than can be read" in said["message"]
+    assert not is_run or server.phase == "Failed"
+    await asyncio.sleep(0.1)
+    reads = server.reads
+    take("MODIFIED", told(server))
+    while server.reads == reads and is_run:  # noqa: ASYNC110 - the operator is as it is
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert server.writes == 1
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 COSTLY_RUNS = {

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from podium.contracts import InputVerdict, OutputVerdict
+from podium.contracts import InputVerdict, OutputVerdict, compile_schema, schema
 from podium.engine.verdicts import (
     Answer,
     ConditionQuestion,
@@ -12,6 +12,8 @@ from podium.engine.verdicts import (
     OutputQuestion,
     answer,
 )
+from podium.expressions import parse
+from podium.judge import tasks
 from podium.judge.questions import answer_of, dump_question, load_answer, too_expensive
 from tests.unit.engine.judged import COSTLY, Judged
 from tests.unit.engine.questions_test import SLOW, begun, chooses
@@ -74,3 +76,11 @@ def test_what_is_too_expensive_fails_its_node_and_says_why():
     assert isinstance(verdict, OutputVerdict)
     assert (verdict.reason, verdict.ok) == ("OutputContract", False)
     assert f"to check the output {why}" in str(verdict.breaches[0])
+
+
+def test_nothing_is_kept_of_a_large_question():
+    parse("1 == 1")
+    compile_schema({"type": "object"})
+    tasks.forget()
+    assert parse.cache_info().currsize == 0
+    assert schema._compiled.cache_info().currsize == 0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from podium.errors import PodiumError
 
-__all__ = ["ApiError", "ConflictError"]
+__all__ = ["ApiError", "ConflictError", "UnreadableError"]
 
 
 class ConflictError(PodiumError):
@@ -48,3 +48,10 @@ class ApiError(PodiumError):
             "NamespaceTerminating" in self.causes
             or "because it is being terminated" in self.message
         )
+
+
+class UnreadableError(ApiError):
+    """The request was carried out, and the object in the answer is deeper than can be read."""
+
+    def __init__(self, message: str, request: str = "") -> None:
+        super().__init__(200, "Unreadable", message, request=request)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 
-from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import Lanes
 from podium.cluster.kube.paths import collection
 
@@ -32,6 +32,9 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """An object without what it holds."""
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """A list without what the objects hold."""
+METADATA_ONLY = frozenset({"workflowruns"})
+"""Resources that are listed and watched without what the objects hold: that may be a megabyte each,
+and deeper than a reader of JSON goes."""
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -67,13 +70,18 @@ class Transport:
     async def list_all(
         self, resource: str, namespace: str, selector: str
     ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
-        """List `jobs` or `pods`, of one namespace or (empty) of all: pages and their version."""
+        """List `jobs`, `pods` or `workflowruns`, of one namespace or (empty) of all.
+
+        Gives pages and their version.
+        """
         more = ""
         while True:
             query = {"limit": str(LARGE_PAGE), "labelSelector": selector}
             if more:
                 query["continue"] = more
-            answer = await self.call("GET", f"{collection(resource, namespace)}?{urlencode(query)}")
+            accept = METADATA_LIST if resource in METADATA_ONLY else JSON
+            path = f"{collection(resource, namespace)}?{urlencode(query)}"
+            answer, _ = await self.exchange("GET", path, accept=accept)
             meta = answer.get("metadata") or {}
             yield answer.get("items") or [], str(meta.get("resourceVersion") or "")
             more = meta.get("continue") or ""
@@ -97,7 +105,8 @@ class Transport:
         path = f"{collection(resource, namespace)}?{urlencode(query)}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS)
         try:
-            url, headers = await self._sign("GET", path, JSON, JSON)
+            accept = METADATA if resource in METADATA_ONLY else JSON
+            url, headers = await self._sign("GET", path, JSON, accept)
             async with self._session.get(url, headers=headers, timeout=timeout) as response:
                 if response.status >= 400:
                     data = await response.read()
@@ -189,18 +198,27 @@ class Transport:
             finally:
                 self._changing -= changes
                 self._on_request(_verb(method, path), status, time.monotonic() - begin)
-        answer = _json(received)
+        try:
+            answer = _loaded(received)
+        except orjson.JSONDecodeError as error:
+            if status < 400 and "depth limit" in str(error):
+                raise UnreadableError(f"{error!s:.200}", _verb(method, path)) from None
+            answer = _json(received)
         if status >= 400:
             raise _error(status, retry_after, answer, _verb(method, path))
         return answer, len(received)
 
 
+def _loaded(data: bytes) -> dict[str, Any]:
+    answer = orjson.loads(data) if data else {}
+    return answer if isinstance(answer, dict) else {}
+
+
 def _json(data: bytes) -> dict[str, Any]:
     try:
-        answer = orjson.loads(data) if data else {}
+        return _loaded(data)
     except orjson.JSONDecodeError:
         return {"message": data[:200].decode(errors="replace")}
-    return answer if isinstance(answer, dict) else {}
 
 
 def _verb(method: str, path: str) -> str:

@@ -125,6 +125,9 @@ class ActiveRun:
     verdicts: PooledVerdicts | None = None
     """Answers what the engine does not answer at once."""
 
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the status is written: what the watch tells meanwhile may be that very write."""
+
     # For the next write of the status, and what may be done only after it.
     urgent: bool = False
     write_at: float = 0.0

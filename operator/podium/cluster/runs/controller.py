@@ -11,6 +11,7 @@ import time
 from podium.api.reasons import NodeReason, RunReason
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import JobView, RunView
 from podium.cluster.metrics import Metrics
@@ -156,6 +157,11 @@ class RunController:
         if run is not None and run.owner.uid != view.uid:  # deleted and made again
             self.forget(key)
             run = None
+        if not view.is_whole:
+            whole = await self._read(key, run)
+            if whole is None:
+                return None
+            view, run = whole, self._runs.get(key)
         if run is not None and view.generation not in (run.generation, run.checked_generation):
             if await self._loader.has_changed(run):
                 self.forget(key)
@@ -200,6 +206,24 @@ class RunController:
         waiting = self._turnstile.next(namespace)
         if waiting is not None:
             self._queue.add(ObjectKey("WorkflowRun", *waiting))
+
+    async def _read(self, key: RunKey, run: ActiveRun | None) -> RunView | None:
+        """Read a run of which the watch told no more than its metadata; None: it is gone."""
+        if run is not None:
+            async with run.writing:  # the answer to a write is the run as it is
+                view = self._cache.runs.get(key)
+            if view is None or view.is_whole:
+                return view
+        try:
+            body = await self._gateway.get_run(*key)
+        except UnreadableError:
+            await self._loader.refuse_unreadable(key)
+            return None
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return self._cache.put_run(body)
 
     async def _turn(self, run: ActiveRun, view: RunView) -> float | None:
         """Step the engine once; return the seconds after which it is due again."""
@@ -285,7 +309,8 @@ class RunController:
         work = run.take_after_write()
         changes = run.engine.take_changes()
         if changes or view.generation != run.generation:
-            await self._writer.write(run, view.generation, changes)
+            async with run.writing:
+                await self._writer.write(run, view.generation, changes)
             # As it is now: a request may have been accepted meanwhile, which must stay.
             view = self._cache.runs.get(run.key, view)
         for event in work.events:

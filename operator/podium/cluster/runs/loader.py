@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from podium.api.formats import current_definition
@@ -11,7 +13,7 @@ from podium.api.resources import WorkflowRun
 from podium.api.run import ConditionStatus, Requester, RunPhase, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import Gateway
-from podium.cluster.kube.errors import ApiError, ConflictError
+from podium.cluster.kube.errors import ApiError, ConflictError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, run_view, text
 from podium.cluster.runs.active_run import ActiveRun
@@ -187,6 +189,23 @@ class RunLoader:
             return
         condition = ("Succeeded", ConditionStatus.UNKNOWN)
         await self._say_pending(body, reason, message, known, condition)
+
+    async def refuse_unreadable(self, key: RunKey) -> None:
+        """Fail a run that is nested deeper than it can be read, once."""
+        view = self._cache.runs.get(key)
+        if view is None or view.ended:
+            return
+        meta = {
+            "namespace": view.namespace,
+            "name": view.name,
+            "uid": view.uid,
+            "resourceVersion": view.version,
+            "generation": view.generation,
+        }
+        message = "spec: is nested deeper than can be read: make it flatter (100 levels at most)"
+        with suppress(UnreadableError):  # so is the answer, and it was written
+            await self._fail_unstarted({"metadata": meta}, RunReason.TOO_EXPENSIVE, message, {})
+        self._cache.runs[key] = replace(view, phase=RunPhase.FAILED.value)
 
     async def has_changed(self, run: ActiveRun) -> bool:
         """Return whether a run's context or graph is not what it began with.

@@ -18,7 +18,7 @@ from podium.api.problems import InvalidError, Problem
 from podium.api.resources import Workflow
 from podium.api.workflow import WorkflowSpec
 from podium.cluster.kube.client import Gateway
-from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.views import mapping, text
 from podium.cluster.watch.store import Cache
 from podium.engine import Plan, definition_digest, digest_of
@@ -191,14 +191,24 @@ class Definitions:
                 self._known.popitem(last=False)
 
     async def _get(self, namespace: str, reference: str) -> dict[str, Any]:
-        name = self._cache.find_workflow(namespace, reference) or reference
+        name = self._cache.find_workflow(namespace, reference)
+        if name is None:
+            for each in self._cache.unknown_workflows(
+                namespace
+            ):  # it may be the id of one of these
+                self._cache.put_workflow(await self._workflow(namespace, each, each))
+            name = self._cache.find_workflow(namespace, reference) or reference
+        return await self._workflow(namespace, name, reference)
+
+    async def _workflow(self, namespace: str, name: str, reference: str) -> dict[str, Any]:
         try:
-            body = await self._gateway.get_workflow(namespace, name)
+            return await self._gateway.get_workflow(namespace, name)
+        except UnreadableError:
+            raise OverBudgetError("is not possible: it is nested too deep") from None
         except ApiError as error:
             if error.status == 404:
                 raise WorkflowNotFoundError(reference) from None
             raise
-        return body
 
     async def _pin(self, namespace: str, name: str, plan: Plan) -> None:
         body: dict[str, Any] = {

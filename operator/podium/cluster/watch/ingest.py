@@ -70,6 +70,24 @@ class Ingest:
         if view is not None and _counts_as(before) != _counts_as(after):
             self._listener.runs_changed(key[0], view.workflow)
 
+    def run_metadata_event(self, kind: str, body: Any) -> None:
+        """Take in the metadata of a WorkflowRun: whoever works on the run reads the rest."""
+        meta = body["metadata"]
+        if kind == "LOST":
+            key = self._cache.keys.get(meta["uid"])
+            view = self._cache.runs.get(key) if key is not None else None
+            if view is not None:
+                self.run_gone(view)
+            return
+        if kind == "DELETED":
+            self.run_event(kind, body)
+            return
+        key = (meta["namespace"], meta["name"])
+        before = self._cache.runs.get(key)
+        after = self._cache.note_run(body)
+        if after is not None:
+            self._listener.run_changed(key, _priority(kind, before, after))
+
     def run_gone(self, view: RunView) -> None:
         """Take in that a run is not there any more, although no event told of its deletion."""
         meta = {"namespace": view.namespace, "name": view.name, "uid": view.uid}

@@ -10,22 +10,23 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+import aiohttp
 import kopf
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from podium.api.names import GROUP, VERSION
 from podium.cluster.kube.client import in_cluster
+from podium.cluster.kube.transport import METADATA, METADATA_LIST
 
 __all__ = ["Sink", "watch"]
 
 log = logging.getLogger(__name__)
 
+WORKFLOWS = "workflows"
+
 
 class Sink(Protocol):
     """What takes the events in. `kind` is None for objects listed at start-up."""
-
-    def run_event(self, kind: str | None, body: Any) -> None:
-        """Take in a WorkflowRun."""
-        ...
 
     def workflow_event(self, kind: str | None, body: Any) -> None:
         """Take in a Workflow."""
@@ -38,11 +39,9 @@ async def watch(sink: Sink, namespaces: list[str], ready: asyncio.Event) -> None
     Whatever ends a watch for good ends this, and should end the process.
     """
     registry = kopf.OperatorRegistry()
-    for resource, take in (
-        ((GROUP, VERSION, "workflows"), sink.workflow_event),
-        ((GROUP, VERSION, "workflowruns"), sink.run_event),
-    ):
-        kopf.on.event(*resource, registry=registry)(_handler(take, resource[2]))
+    kopf.on.event(GROUP, VERSION, WORKFLOWS, registry=registry)(
+        _handler(sink.workflow_event, WORKFLOWS)
+    )
     kopf.on.login(registry=registry)(_login)
     await kopf.operator(
         registry=registry,
@@ -60,7 +59,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     # It would read CRDs and namespaces, which the operator may not: our CRDs come with the chart.
     settings.scanning.disabled = True
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 50  # annotations alone may be 256 KiB each
     settings.watching.server_timeout = 300
     settings.watching.reconnect_backoff = 1.0
     settings.networking.connect_timeout = 5
@@ -89,7 +88,56 @@ def _handler(take: Callable[[str | None, Any], None], what: str) -> Callable[...
     return handle
 
 
-def _login(**arguments: Any) -> Any:
+async def _login(**arguments: Any) -> kopf.AiohttpSession:
+    """Log in as kopf does, with a session that asks for the metadata of Workflows alone."""
     if in_cluster():
-        return kopf.login_with_service_account(**arguments)
-    return kopf.login_with_kubeconfig(**arguments)
+        found = kopf.login_with_service_account(**arguments)
+    else:
+        found = kopf.login_with_kubeconfig(**arguments)
+    if found is None:
+        raise kopf.LoginError("neither a ServiceAccount nor a kubeconfig says who to be")
+    only_metadata = _OnlyMetadata()
+    only_metadata.session = session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
+        headers=found.as_http_headers(),
+        proxy=found.proxy_url,
+        trust_env=found.trust_env,
+        middlewares=(only_metadata,),
+    )
+    return kopf.AiohttpSession(
+        server=found.server,
+        default_namespace=found.default_namespace,
+        priority=found.priority,
+        expiration=found.expiration,
+        aiohttp_session=session,
+    )
+
+
+class _OnlyMetadata:
+    """Asks for metadata: an object may be a megabyte, or too deep for kopf's reader of JSON.
+
+    A list whose next page expired begins again, and what is forbidden for a while is asked again:
+    kopf would end the operator.
+    """
+
+    session: aiohttp.ClientSession
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        if request.method != "GET" or not request.url.path.endswith(f"/{WORKFLOWS}"):
+            return await handler(request)
+        query = request.url.query
+        accept = METADATA if "watch" in query else METADATA_LIST
+        request.headers["Accept"] = accept
+        first = request.url.with_query({k: v for k, v in query.items() if k != "continue"})
+        response = await handler(request)
+        for pause in _ForEver():
+            if response.status == 410 and "continue" in query:
+                log.info("%s: a list expired: listing again", WORKFLOWS)
+            elif response.status == 403:
+                log.warning("%s: 403 Forbidden; asked again in %d s", WORKFLOWS, pause)
+                await asyncio.sleep(pause)
+            else:
+                break
+            response.close()
+            response = await self.session.get(first, headers={"Accept": accept}, middlewares=())
+        return response

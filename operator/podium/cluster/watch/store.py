@@ -36,6 +36,9 @@ TOMBSTONE_SECONDS = 60.0
 class Cache:
     """Runs, Workflows, and the Jobs and Pods of runs."""
 
+    on_count: Callable[[str, str], None] = staticmethod(lambda *_: None)
+    """Hears of the namespace and the Workflow of which another number of runs is active."""
+
     def __init__(self) -> None:
         self.runs: dict[RunKey, RunView] = {}
         self.keys: dict[str, RunKey] = {}
@@ -87,6 +90,40 @@ class Cache:
         self._count_run(view, +1)
         self.runs[key] = view
         self.keys[view.uid] = key
+        if _counts_as(known) != _counts_as(view):
+            self.on_count(view.namespace, view.workflow)
+        return view
+
+    def note_run(self, body: Any) -> RunView | None:
+        """Take in the metadata of a run, of which nothing else was told; None: it is no news.
+
+        What was known of the rest stays until it is read.
+        """
+        view = run_view(body)
+        if view is None or view.uid in self._tombstones:
+            return None
+        key = (view.namespace, view.name)
+        known = self.runs.get(key)
+        if known is not None and known.uid != view.uid:  # deleted and made again, unseen
+            self.drop_run(key, known.uid)
+            known = None
+        if known is None:
+            view = replace(view, is_whole=False)
+        elif view.version == known.version:
+            return known  # our own change, whose answer came first
+        elif _older(view.version, known.version):
+            return None
+        else:
+            view = replace(
+                known,
+                version=view.version,
+                generation=view.generation,
+                annotations=view.annotations,
+                deleting=view.deleting,
+                is_whole=False,
+            )
+        self.runs[key] = view
+        self.keys[view.uid] = key
         return view
 
     def drop_run(self, key: RunKey, uid: str) -> None:
@@ -101,11 +138,23 @@ class Cache:
         self._jobs.pop((key[0], uid), None)
 
     def put_workflow(self, body: Any) -> WorkflowView | None:
-        """Take in a Workflow."""
+        """Take in a Workflow, or its metadata: then what was known of the rest stays."""
         view = workflow_view(body)
-        if view is not None:
-            self.workflows[view.namespace, view.name] = view
+        if view is None:
+            return None
+        known = self.workflows.get((view.namespace, view.name))
+        if not view.is_known and known is not None and known.uid == view.uid:
+            view = replace(known, generation=view.generation)
+        self.workflows[view.namespace, view.name] = view
         return view
+
+    def unknown_workflows(self, namespace: str) -> list[str]:
+        """Return the names of Workflows whose id is not known yet."""
+        return [
+            name
+            for (where, name), view in self.workflows.items()
+            if where == namespace and not view.is_known
+        ]
 
     def find_workflow(self, namespace: str, reference: str) -> str | None:
         """Return the name of the Workflow that has this name or this id."""
@@ -296,6 +345,13 @@ class Cache:
     def _count(self, job: JobView, by: int) -> None:
         if not job.ended:
             self.live[job.namespace] += by
+
+
+def _counts_as(view: RunView | None) -> str:
+    """Return as what a run is counted; one that was never read is not."""
+    if view is None or not view.is_known:
+        return "none"
+    return "ended" if view.ended else "active"
 
 
 def _older(version: str, than: str) -> bool:

@@ -11,7 +11,7 @@ from kubernetes.aio.config import kube_config
 
 from podium.cluster.kube import transport as transport_module
 from podium.cluster.kube.client import connect
-from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import CATCHING_UP, CONNECTIONS, LOW_PRIORITY_SLOTS
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
@@ -600,6 +600,8 @@ async def test_lists_come_in_pages(server, gateway, name):
         ("jobs", "team", BATCH),
         ("pods", "", "/api/v1/pods"),
         ("pods", "team", f"{CORE}/pods"),
+        ("workflowruns", "", "/apis/podium.dev/v1alpha1/workflowruns"),
+        ("workflowruns", "team", f"{OWN}/workflowruns"),
     ],
 )
 async def test_all_of_a_kind(server, gateway, told, resource, namespace, path):
@@ -724,3 +726,11 @@ async def test_watches_take_no_slots(server, gateway):
     assert server.last.method == "POST"
     server.gate.set()
     await asyncio.gather(change, *watches)
+
+
+async def test_an_answer_that_is_too_deep_to_be_read(server, gateway):
+    """The API server takes objects of 10,000 levels."""
+    text = "[" * 9_998 + "]" * 9_998
+    server.replies(web.Response(text=f'{{"spec": {text}}}', content_type="application/json"))
+    with pytest.raises(UnreadableError, match="GET workflowruns: 200 Unreadable"):
+        await gateway.get_run("team", "x")

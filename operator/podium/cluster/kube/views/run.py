@@ -34,6 +34,13 @@ class RunView:
     revision: str
     former_revisions: tuple[str, ...]
     """Earlier definitions that its context versions need."""
+    is_whole: bool = True
+    """Whether all of it is as of `version`; else only its metadata is."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether more than its metadata was ever read."""
+        return self.is_whole or bool(self.phase)
 
     @property
     def ended(self) -> bool:
@@ -83,6 +90,9 @@ class WorkflowView:
     id: str
     generation: int
     observed_generation: int
+    uid: str = ""
+    is_known: bool = True
+    """Whether more than its metadata was read."""
 
 
 def workflow_view(body: Any) -> WorkflowView | None:
@@ -98,4 +108,6 @@ def workflow_view(body: Any) -> WorkflowView | None:
         id=text(dig(body, "spec", "id")),
         generation=generation if isinstance(generation, int) else 0,
         observed_generation=observed if isinstance(observed, int) else 0,
+        uid=text(meta.get("uid")),
+        is_known=dig(body, "kind") != "PartialObjectMetadata",
     )
