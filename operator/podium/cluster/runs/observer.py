@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from podium.cluster.jobs.builder import is_job_name, is_pod_name, job_name
+from podium.cluster.jobs.builder import job_name
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.jobs.interpret import ExecutionReport
 from podium.cluster.jobs.shapes import Seen, interpret
@@ -15,6 +15,7 @@ from podium.cluster.kube.views import JobView, PodView
 from podium.cluster.runs.active_run import ActiveRun, Execution
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
+from podium.cluster.runs.own_objects import OwnObjects
 from podium.cluster.watch.store import Cache
 from podium.engine import AttemptPhase, Observation, recorded_outcome
 
@@ -106,14 +107,15 @@ class JobObserver:
         self._jobs = jobs
         self._launcher = launcher
         self._closer = closer
+        self._own = OwnObjects(cache, launcher.manager)
 
     def resume_tracking(self, run: ActiveRun) -> None:
         """Take up all that is alive of a run which was just loaded."""
         run.dirty.update(self._cache.jobs(run.owner.namespace, run.owner.uid))
         for name in run.dirty:
-            self._execution(run, name)
+            self._own.execution(run, name)
         for node, execution_id in run.engine.running_executions():
-            if not self._ours(run, execution_id):
+            if not self._own.names(run, execution_id):
                 state = run.engine.status.nodes[node]
                 name = state.job_name or job_name(run.owner.name, run.owner.uid, execution_id, 0)
                 run.add(name, Execution(node, execution_id, 0, state.job_uid or "", is_seen=False))
@@ -126,7 +128,7 @@ class JobObserver:
         names, run.dirty = run.dirty, set()
         changed: dict[tuple[str, str], None] = {}
         for name in names:
-            execution = self._execution(run, name)
+            execution = self._own.execution(run, name)
             if execution is not None:
                 changed[execution.node, execution.id] = None
         found: list[Observation] = []
@@ -153,50 +155,15 @@ class JobObserver:
         """Return whether something of an execution may still run, or is still being made."""
         if execution_id in run.launching:
             return True
-        ours = self._ours(run, execution_id)
+        ours = self._own.names(run, execution_id)
         for name in ours or run.jobs_of.get(execution_id, []):
-            if name in run.making or any(pod.program_alive for pod in self._pods_of(run, name)):
+            if name in run.making or any(pod.program_alive for pod in self._own.pods(run, name)):
                 return True
-            job = self._job(run, name)
+            job = self._own.job(run, name)
             # One that no kubelet vouches for is not waited for when only a finalizer holds it.
             if job is not None and not job.ended and (ours or not job.deleting):
                 return True
         return False
-
-    @staticmethod
-    def _ours(run: ActiveRun, execution_id: str) -> list[str]:
-        """Return the names of an execution's Jobs that count."""
-        names = run.jobs_of.get(execution_id, [])
-        return [name for name in names if run.executions[name].is_ours]
-
-    def _job(self, run: ActiveRun, name: str) -> JobView | None:
-        """Return the Job of an execution; another one of that name is not it."""
-        job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
-        execution = run.executions.get(name)
-        if job is None or execution is None or execution.uid not in ("", job.uid):
-            return None
-        return job
-
-    def _execution(self, run: ActiveRun, name: str) -> Execution | None:
-        """Return what a Job runs, if its name says the same as its annotations.
-
-        It counts if the status records its UID; a launch may find that it is the run's own.
-        """
-        known = run.executions.get(name)
-        job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
-        if job is None or (known is not None and (known.is_ours or known.uid == job.uid)):
-            return known
-        if not is_job_name(name, run.owner.name, run.owner.uid, job.execution, job.restart):
-            return None
-        state = run.engine.status.nodes.get(job.node)
-        is_recorded = (
-            state is not None
-            and state.execution_id == job.execution
-            and state.job_uid in (None, job.uid)  # None: of version 0.1.0
-        )
-        execution = Execution(job.node, job.execution, job.restart, job.uid, is_ours=is_recorded)
-        run.add(name, execution)
-        return execution
 
     async def _look_at(
         self, run: ActiveRun, node: str, execution_id: str
@@ -205,16 +172,16 @@ class JobObserver:
         names = run.jobs_of.get(execution_id)
         if not names:
             return None
-        ours = self._ours(run, execution_id)
+        ours = self._own.names(run, execution_id)
         if not ours and run.engine.is_execution_current(node, execution_id):
             return None  # what is being launched, or is recorded, is another Job
         name = (ours or names)[-1]
-        job = self._job(run, name)
+        job = self._own.job(run, name)
         if job is None and not run.executions[name].is_seen:
             # Missing in the cache: only the server can say that it is gone.
             job = await self._ask(run, name)
-            name = (self._ours(run, execution_id) or names)[-1]
-        pods = self._pods_of(run, name)
+            name = (self._own.names(run, execution_id) or names)[-1]
+        pods = self._own.pods(run, name)
         if job is not None and job.ended and job.managed_by and not pods:
             return None  # recorded, and released
         if execution_id in run.launching and not pods:
@@ -271,7 +238,7 @@ class JobObserver:
         if (left := since + after - time.time()) > 0:
             run.look_later(name, left)
             return
-        for pod in self._pods_of(run, name):
+        for pod in self._own.pods(run, name):
             if pod.alive:
                 log.warning("%s/%s: %s is given up: its machine is lost", *run.key, pod.name)
                 await self._gateway.delete_pod(pod.namespace, pod.name, pod.uid, force=True)
@@ -314,34 +281,6 @@ class JobObserver:
         gone = JobView(namespace, name, execution.uid, "", uid, node, id_, restart, deleting=True)
         self._cache.remember(gone)
         run.add(name, replace(execution, is_seen=True))
-
-    def _pods_of(self, run: ActiveRun, name: str) -> list[PodView]:
-        """Return the Pods of a Job that count, by the Job's name; they may outlive it.
-
-        They stand in the run's namespace, say that they are of this very Job, and are named as
-        Podium names them, where it makes them. A label counts only once the Job is gone.
-        """
-        execution = run.executions.get(name)
-        if execution is None or not execution.uid:
-            return []
-        namespace, uid = run.owner.namespace, execution.uid
-        pods = [
-            pod
-            for pod in self._cache.pods(uid)
-            if pod.namespace == namespace and pod.uid not in run.set_aside
-        ]
-        if not pods:
-            return []
-        if self._cache.job(uid) is not None:
-            pods = [pod for pod in pods if not pod.by_label]
-        job = self._cache.last_job(uid)
-        if job is not None and job.managed_by:
-            manages = job.managed_by == self._launcher.manager
-            return [p for p in pods if is_pod_name(p.name, job.name, uid) or not manages]
-        if job is not None and self._cache.job(uid) is not None:
-            return pods  # the built-in controller names them
-        named = [pod for pod in pods if is_pod_name(pod.name, name, uid)]
-        return named or pods
 
 
 def _stuck_for(run: ActiveRun, pods: Sequence[PodView], now: float) -> float:
