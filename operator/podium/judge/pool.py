@@ -257,9 +257,9 @@ class Pool:
     async def _take_spare(self) -> Process:
         """Return a worker that is ready; the next one begins to start."""
         assert self._spare is not None  # noqa: S101 - `run` made one
-        process = await self._spare
-        self._stand_by()
-        return process
+        spare = self._spare
+        self._stand_by()  # before waiting: another one that waits too must not get the same
+        return await spare
 
     async def _start(self) -> Process:
         """Start a worker, again and again until one is ready."""

@@ -50,6 +50,12 @@ async def test_a_worker_answers_one_question_after_another():
         assert pool.answered == 21
 
 
+async def test_first_questions_at_the_same_time_have_a_worker_each():
+    async with running(workers=2, seconds=20) as pool:
+        asked = [pool.ask("pid", b"") for _ in range(2)]
+        assert len(set(await asyncio.gather(*asked))) == 2
+
+
 @pytest.mark.parametrize(
     ("task", "says"),
     [
