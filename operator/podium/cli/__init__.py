@@ -30,7 +30,7 @@ _COMMANDS = {
     ),
     "restore": ("podium.cli.commands.restore:restore", "Take a run back to a context version."),
     "cancel": ("podium.cli.commands.cancel:cancel", "Cancel a run, also from another shell."),
-    "get": ("podium.cli.commands.get:get", "List runs, show one or one of its nodes."),
+    "get": ("podium.cli.commands.get:get", "List runs, or show a run or one of its nodes."),
     "logs": ("podium.cli.commands.logs:logs", "Print what the programs of a run wrote."),
     "context": (
         "podium.cli.commands.context:context",

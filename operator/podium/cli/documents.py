@@ -23,7 +23,7 @@ def to_json(document: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, and repeats no value by alias."""
+    """Writes strings of several lines as blocks, and repeats no value by alias."""
 
     def ignore_aliases(self, data: Any) -> bool:
         del data

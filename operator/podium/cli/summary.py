@@ -7,6 +7,7 @@ from pathlib import Path
 
 from podium.api.run import NodeStatus
 from podium.cli.describe import counted, shell_quoted
+from podium.engine import failed_nodes
 from podium.local.shell import LocalRun
 from podium.local.store import find_state_dir
 
@@ -35,7 +36,7 @@ def summary(local: LocalRun) -> Iterable[str]:
     yield f"outputs: podium get {name} -o yaml{option}"
     yield f"logs:    podium logs {name}{f' {failed[0]}' if failed else ''}{option}"
     yield f"files:   {_short(local.directory.path)}"
-    if any(s.status in (NodeStatus.FAILED, NodeStatus.CANCELLED) for s in status.nodes.values()):
+    if failed_nodes(local.plan, status):
         yield f"again:   podium rerun {name} --failed{option}"
 
 

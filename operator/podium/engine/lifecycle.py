@@ -171,7 +171,8 @@ def _node_failed(run: RunState) -> str | None:
     if failed:
         return f"failed: {_some([f'{n} ({run.status.nodes[n].reason})' for n in failed])}"
     # What failed before them was run again without cascade, and they were not.
-    return f"not run after an earlier failure: {_some(order)}; re-run them"
+    they = "it" if len(order) == 1 else "them"
+    return f"not run after an earlier failure: {_some(order)}; re-run {they}"
 
 
 def _some(names: list[str]) -> str:

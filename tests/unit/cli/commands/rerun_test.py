@@ -92,6 +92,22 @@ def test_what_failed_and_is_gone_from_the_definition_is_left_out(here):
     assert statuses(here) == {"b": "Completed"}
 
 
+def test_what_did_not_run_after_a_mended_failure_can_be_run_again(here):
+    """Nothing is Failed any more, and the run has still not succeeded."""
+    file = here.workflow(
+        script("up", "test -e mended"), script("down", "true", "up"), script("last", "true", "down")
+    )
+    here.podium("run", file, "--run-name", "one", code=1)
+    (here.path / "mended").touch()
+    said = here.podium("rerun", "one", "--node", "up", "--no-cascade", code=1).stdout
+    assert "not run after an earlier failure: down, last; re-run them\n" in said
+    here.podium("rerun", "one", "--node", "down", "--no-cascade", code=1)
+    said = here.podium("rerun", "one", "--node", "down", "--no-cascade", code=1).stdout
+    assert "not run after an earlier failure: last; re-run it\n" in said
+    here.podium(*again(said))
+    assert statuses(here) == dict.fromkeys(("up", "down", "last"), "Completed")
+
+
 def test_no_cascade_goes_with_named_nodes_alone(here):
     here.podium("run", here.workflow(script("a", "true")), "--run-name", "one")
     for options in (["--failed"], ["--latest"]):
