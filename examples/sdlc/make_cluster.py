@@ -11,7 +11,7 @@ SCHEMA = "# yaml-language-server: $schema=../../docs/schema/podium.json\n"
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks."""
+    """Writes strings of several lines as blocks."""
 
 
 def text(dumper, value):

@@ -65,7 +65,7 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
             Launch(
                 node.id,
                 execution,
-                # A retry is no restart of what was disrupted.
+                # A retry is not a restart of what was disrupted.
                 state.disruptions if state.status is NodeStatus.RUNNING else 0,
                 decision.config,
                 given.document,

@@ -27,7 +27,7 @@ cases. A condition holds when its value is true as Python sees it.
 
 Where this language has a value for an expression that Python has one for, the two are the same
 (true and false count as 1 and 0, say), but for tuples, which are lists, and `str`, which writes
-JSON as templates do. What would make large values (repeated texts and lists), slices and methods
+JSON as templates do. What would make large values (repeated strings and lists), slices and methods
 are refused.
 """
 

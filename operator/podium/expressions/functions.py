@@ -102,7 +102,7 @@ def _plain(value: Any) -> Any:
     raise TypeError
 
 
-# Keys in order: an API server hands objects back with sorted keys, and texts must not differ by it.
+# Keys in order: an API server hands objects back with sorted keys; strings must not differ by it.
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True, default=_plain
 )

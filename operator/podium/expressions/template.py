@@ -14,7 +14,7 @@ __all__ = ["Template", "has_template", "parse_template"]
 
 
 class Template(NamedTuple):
-    """A text with `${{ EXPRESSION }}` in it. `$${{` stands for `${{` itself."""
+    """A string with `${{ EXPRESSION }}` in it. `$${{` stands for `${{` itself."""
 
     source: str
     parts: tuple[str | Expression, ...]
@@ -31,7 +31,7 @@ class Template(NamedTuple):
         return tuple(dict.fromkeys(found))
 
     def render(self, scope: Mapping[str, Any]) -> str:
-        """Fill in the expressions: texts as they are, everything else as compact JSON."""
+        """Fill in the expressions: strings as they are, everything else as compact JSON."""
         pieces = []
         size = 0
         for part in self.parts:
@@ -95,7 +95,7 @@ def _parse_within(source: str, start: int) -> Expression:
 
 
 def _template_end(text: str, position: int) -> int | None:
-    """Find the }} that closes a template, passing over texts and braces of the expression."""
+    """Find the }} that closes a template, passing over strings and braces of the expression."""
     depth = 0
     quote = ""
     last = min(len(text), position + MAX_CHARACTERS + 2)

@@ -72,7 +72,7 @@ class Executions:
     async def adopt(self) -> list[Observation]:
         """Describe what became of the programs that an earlier podium started.
 
-        What has ended meanwhile must be known before time is looked at: it is no time-out.
+        What has ended meanwhile must be known before time is looked at: it is not a time-out.
         """
         seen = []
         current = {execution: node for node, execution in self._engine.running_executions()}
@@ -203,7 +203,7 @@ def _clear(directory: Path) -> None:
     """Leave of an earlier start of the execution only its log, and who ran it.
 
     As on a cluster, where each start has a Pod of its own: what a program left half written, or put
-    in the place of podium's files, is no part of the next start.
+    in the place of podium's files, is not part of the next start.
     """
     directory.chmod(0o700)
     for entry in directory.iterdir():

@@ -53,7 +53,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _json_column(text: str, line: int) -> int | None:
-    """Return the column of an error in a text that is meant as JSON."""
+    """Return the column of an error in what is meant as JSON."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
     try:

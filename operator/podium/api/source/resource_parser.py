@@ -137,7 +137,7 @@ def _validate(data: dict[str, Any], model: type[Workflow | WorkflowRun]) -> Reso
 
 
 def _strictly(data: dict[str, Any], model: type[Workflow | WorkflowRun]) -> Resource:
-    # By way of JSON: pydantic's strict mode then takes texts for enums, and nothing else.
+    # By way of JSON: pydantic's strict mode then takes strings for enums, and nothing else.
     raw = orjson.dumps(data)
     return model.model_validate_json(raw, strict=True, by_alias=True, by_name=False)
 

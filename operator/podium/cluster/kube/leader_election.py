@@ -7,7 +7,7 @@ only the speed of the clocks must agree, to within lease_duration / renew_deadli
 
 What does not hold: that a request which was let through has arrived by then. Hence the time to
 settle that `acquire` returns; and names and resourceVersions go on refusing what comes later still.
-Somebody who deletes the Lease or empties its holder by hand, and a hypervisor that stops a guest
+A user who deletes the Lease or empties its holder by hand, and a hypervisor that stops a guest
 together with its CLOCK_BOOTTIME, defeat the election.
 """
 

@@ -162,7 +162,7 @@ class Definitions:
             message = f"the ControllerRevision {revision} does not hold what its name says"
             raise InvalidError([Problem(("data",), message)])
         workflow = text(data.get("workflowId"))
-        # Its name is no part of the hash, but of the revision's name.
+        # Its name is not part of the hash, but of the revision's name.
         named = revision.startswith(f"{_prefix(workflow)}-")
         if workflow != spec.id if spec.id else not named:
             message = f"the ControllerRevision {revision} is not one of the Workflow {workflow!r}"

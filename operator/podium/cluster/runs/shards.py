@@ -120,7 +120,7 @@ class Shards:
     ) -> ShardPlan | None:
         """Describe how the changed states are to be written; None: each into the status.
 
-        `known` are those stored there; a state of None is of a node that is no more. With
+        `known` are those stored there; a state of None is of a node that is gone. With
         `force` all that is there goes into shards.
         """
         sizes = {**self._sizes, **{n: _size(s) if s else 0 for n, s in changed.items()}}
@@ -128,7 +128,7 @@ class Shards:
         if not (large or force):
             return None
         recent = {n: s for n, s in {**known, **changed}.items() if s and n in status.nodes}
-        # A node that is no more must not come back from its shard.
+        # A node that is gone must not come back from its shard.
         again = {self._home[n] for n, s in changed.items() if s is None and n in self._home}
         left = self._left_in_status(recent, again, sizes, force=force)
         homeless = [n for n in (recent if self.all else status.nodes) if n not in self._home]

@@ -47,7 +47,7 @@ class _Patch:
     """One write of a status, and the shards that were made for it."""
 
     states: dict[str, Any]
-    """Of each changed node; None: it is no more."""
+    """Of each changed node; None: it is gone."""
     plan: ShardPlan | None
     forced: bool
     """Whether no smaller status is possible."""
