@@ -136,7 +136,7 @@ async def test_a_laptop_that_resumes_a_run_does_not_look_for_a_process(tmp_path)
     await run._turn([])
     assert stands(run)["t"] == "Running Timer"
     resumed = again(run)
-    assert await resumed._adopt() == []
+    assert await resumed.executions.adopt() == []
     await resumed.run()
     assert stands(resumed) == {"t": "Completed", "a": "Completed"}
 

@@ -1,4 +1,4 @@
-"""The event source of what users write, on kopf; it hands each event to a sink and writes nothing.
+"""The event source of Workflows, on kopf: it hands each event to a sink and writes nothing.
 
 Only `on.event` handlers: kopf then keeps no annotations and no finalizers on our objects. The
 handlers do no I/O and raise nothing, for a handler that breaks its worker would end the operator.
