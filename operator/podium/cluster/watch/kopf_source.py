@@ -140,4 +140,8 @@ class _OnlyMetadata:
                 break
             response.close()
             response = await self.session.get(first, headers={"Accept": accept}, middlewares=())
+        if response.status == 200 and "watch" not in query:
+            # An empty list of metadata has null, which kopf takes for a list.
+            body = await response.read()
+            response._body = body.replace(b'"items":null', b'"items":[]', 1)  # noqa: SLF001
         return response

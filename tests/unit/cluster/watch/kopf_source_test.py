@@ -26,7 +26,7 @@ def test_no_outage_is_so_long_that_kopf_gives_up():
 @pytest.fixture
 async def asked():
     """An API server of sorts; what it was asked, and a session that asks as kopf does."""
-    seen = []
+    seen, items = [], []
 
     async def answer(request):
         query = dict(request.query)
@@ -35,7 +35,7 @@ async def asked():
             return web.json_response({"kind": "Status"}, status=410)
         if query.get("limit") == "403" and len(seen) < 3:
             return web.json_response({"kind": "Status"}, status=403)
-        return web.json_response({"items": []})
+        return web.Response(text='{"items":null}', content_type="application/json")
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
@@ -46,8 +46,10 @@ async def asked():
 
             async def get(path, **query):
                 async with session.get(server.make_url(path), params=query) as response:
+                    items.append((await response.json()).get("items"))
                     return response.status
 
+            get.items = items
             yield seen, get
 
 
@@ -76,6 +78,14 @@ async def test_what_is_forbidden_for_a_while_is_asked_again(asked, monkeypatch):
     monkeypatch.setattr(handlers._ForEver, "__iter__", lambda _: itertools.repeat(0))
     assert await get(PATH, limit="403") == 200
     assert [accept for _, _, accept in seen] == [LIST] * 3
+
+
+async def test_an_empty_list_is_a_list(asked):
+    """The server writes null."""
+    _, get = asked
+    await get(PATH, limit="50")
+    await get(PATH, **{"limit": "50", "continue": "old"})
+    assert get.items == [[], []]
 
 
 def test_pages_are_small():
