@@ -13,9 +13,9 @@ from podium.api.resources import WorkflowRun
 from podium.api.run import ConditionStatus, Requester, RunPhase, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import Gateway
-from podium.cluster.kube.errors import ApiError, ConflictError, UnreadableError
+from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
-from podium.cluster.kube.views import RunView, dig, run_view, text
+from podium.cluster.kube.views import RunView, dig, text
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.request_handler import RequestHandler
 from podium.cluster.runs.requests import requester
@@ -27,7 +27,8 @@ from podium.cluster.runs.revisions import (
     unchanging,
 )
 from podium.cluster.runs.shards import MissingShardsError, has_node_states, read_nodes
-from podium.cluster.runs.status_writer import StatusWriter, bare_status
+from podium.cluster.runs.status_writer import StatusWriter
+from podium.cluster.runs.unstarted import UnstartedRuns
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
 from podium.cluster.worker import TerminalError
@@ -40,7 +41,6 @@ from podium.engine import (
     initial_status,
     load_status,
     set_condition,
-    set_end,
 )
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.reader import Reader, Reading
@@ -48,7 +48,6 @@ from podium.judge.verdicts import PooledVerdicts
 
 __all__ = ["RunLoader"]
 
-MESSAGE_CHARACTERS = 8000
 RECORDED_NOT_ALLOWED = (
     "spec.recordedAnswers: recorded answers are disabled on this cluster (allowRecordedAnswers):"
     " leave them out"
@@ -71,9 +70,9 @@ class RunLoader:
     ) -> None:
         self._gateway = gateway
         self._cache = cache
-        self._recorder = recorder
         self._definitions = definitions
         self._writer = writer
+        self._unstarted = UnstartedRuns(gateway, recorder, writer, requests)
         self._requests = requests
         self._settings = settings
         self._judge = judge
@@ -110,7 +109,7 @@ class RunLoader:
             if has_node_states(known):  # it has begun: what it did must not be lost
                 raise TerminalError(f"to read the run {error}") from None
             message = f"spec: to check the run {error}: make its context or its schemas smaller"
-            await self._fail_unstarted(body, RunReason.TOO_EXPENSIVE, message, known)
+            await self._unstarted.fail(body, RunReason.TOO_EXPENSIVE, message, known)
             return None
 
     async def _load(
@@ -118,7 +117,7 @@ class RunLoader:
     ) -> ActiveRun | None:
         began_as = known.get("specHash")
         if began_as is not None and await self._spec_hash(body) != began_as:
-            await self._fail_unstarted(body, RunReason.SPEC_CHANGED, SPEC_CHANGED, known)
+            await self._unstarted.fail(body, RunReason.SPEC_CHANGED, SPEC_CHANGED, known)
             return None
         try:
             reading = await self._reader.read(
@@ -129,7 +128,7 @@ class RunLoader:
         except InvalidError as problem:
             is_graph = all(each.path[:2] == ("spec", "workflowSpec") for each in problem.problems)
             reason = RunReason.INVALID_WORKFLOW if is_graph else RunReason.INVALID_RUN
-            await self._fail_unstarted(body, reason, describe(problem), known)
+            await self._unstarted.fail(body, reason, describe(problem), known)
             return None
         resource = reading.resource
         assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
@@ -138,7 +137,7 @@ class RunLoader:
                 self._gateway, view.namespace, view.name, view.uid, known
             )
         except MissingShardsError as lost:
-            await self._fail_lost(body, known, lost)
+            await self._unstarted.fail_lost(body, known, lost)
             return None
         status = load_status({**known, "nodes": nodes}) if has_node_states(known) else None
         plan = await self._plan(body, reading, status, known)
@@ -155,12 +154,12 @@ class RunLoader:
         if status is None:
             if resource.spec.recorded_answers and not self._settings.allows_recorded_answers:
                 reason = RunReason.RECORDED_ANSWERS_NOT_ALLOWED
-                await self._fail_unstarted(body, reason, RECORDED_NOT_ALLOWED, known)
+                await self._unstarted.fail(body, reason, RECORDED_NOT_ALLOWED, known)
                 return None
             problems = check_start(plan, resource.spec, context_problems=problems)
             if problems:
                 text = "; ".join(str(problem) for problem in problems)
-                await self._fail_unstarted(body, RunReason.INVALID_CONTEXT, text, known)
+                await self._unstarted.fail(body, RunReason.INVALID_CONTEXT, text, known)
                 return None
             status = initial_status(plan, round(time.time(), 3))
             status.spec_hash = await self._spec_hash(body)
@@ -188,7 +187,7 @@ class RunLoader:
         if dig(body, "metadata", "uid") != view.uid or has_node_states(known):
             return
         condition = ("Succeeded", ConditionStatus.UNKNOWN)
-        await self._say_pending(body, reason, message, known, condition)
+        await self._unstarted.say_pending(body, reason, message, known, condition)
 
     async def refuse_unreadable(self, key: RunKey) -> None:
         """Fail a run that is nested deeper than it can be read, once."""
@@ -204,7 +203,7 @@ class RunLoader:
         }
         message = "spec: is nested deeper than can be read: make it flatter (100 levels at most)"
         with suppress(UnreadableError):  # so is the answer, and it was written
-            await self._fail_unstarted({"metadata": meta}, RunReason.TOO_EXPENSIVE, message, {})
+            await self._unstarted.fail({"metadata": meta}, RunReason.TOO_EXPENSIVE, message, {})
         self._cache.runs[key] = replace(view, phase=RunPhase.FAILED.value)
 
     async def has_changed(self, run: ActiveRun) -> bool:
@@ -287,7 +286,7 @@ class RunLoader:
                         " (allowInlineWorkflows):"
                         " name a Workflow in spec.workflowRef"
                     )
-                    await self._fail_unstarted(body, RunReason.INLINE_NOT_ALLOWED, message, known)
+                    await self._unstarted.fail(body, RunReason.INLINE_NOT_ALLOWED, message, known)
                     return None
                 return await self._reader.plan_of(
                     reading,
@@ -298,7 +297,7 @@ class RunLoader:
             return await self._definitions.latest(namespace, spec.workflow_ref.name)
         except WorkflowNotFoundError as missing:
             if spec.cancel:
-                await self._fail_unstarted(
+                await self._unstarted.fail(
                     body, RunReason.CANCELLED, "the run was cancelled", known, RunPhase.CANCELLED
                 )
                 return None
@@ -307,14 +306,14 @@ class RunLoader:
                 f"spec.workflowRef.name: there is no Workflow {str(missing)!r} in the namespace"
                 f" {namespace}: the run starts when it is applied"
             )
-            await self._say_pending(body, RunReason.WORKFLOW_NOT_FOUND, message, known)
+            await self._unstarted.say_pending(body, RunReason.WORKFLOW_NOT_FOUND, message, known)
         except InvalidError as problem:
-            await self._fail_unstarted(body, RunReason.INVALID_WORKFLOW, describe(problem), known)
+            await self._unstarted.fail(body, RunReason.INVALID_WORKFLOW, describe(problem), known)
         except OverBudgetError as error:
             message = f"to check the definition {error}: make it smaller, or its schemas simpler"
             if status is not None:
                 raise TerminalError(message) from None
-            await self._fail_unstarted(body, RunReason.TOO_EXPENSIVE, message, known)
+            await self._unstarted.fail(body, RunReason.TOO_EXPENSIVE, message, known)
         return None
 
     async def _pinned(self, namespace: str, revision: str, format_version: int | None) -> Plan:
@@ -326,60 +325,6 @@ class RunLoader:
             message = f"the ControllerRevision {revision}, which the run is pinned to, is gone"
             raise InvalidError([Problem(("status", "workflowRevision"), message)]) from None
 
-    async def _say_pending(
-        self,
-        body: dict[str, Any],
-        reason: str,
-        message: str,
-        known: dict[str, Any],
-        condition: tuple[str, ConditionStatus] = ("Valid", ConditionStatus.FALSE),
-    ) -> None:
-        status = bare_status(known, RunPhase.PENDING)
-        status.reason, status.workflow = reason, _workflow_of(body)
-        now = round(time.time(), 3)
-        changed = set_condition(status, now, *condition, reason, message)
-        if changed or not known:
-            await self._writer.write_bare(body, status, known)
-            self._recorder.warn(_subject(body), reason, message)
-
-    async def _fail_unstarted(
-        self,
-        body: dict[str, Any],
-        reason: str,
-        message: str,
-        known: dict[str, Any],
-        phase: RunPhase = RunPhase.FAILED,
-    ) -> None:
-        """End a run that cannot run; one that has ended already is only told why."""
-        view = run_view(body)
-        if view is not None and view.ended:
-            await self._requests.refuse_all(view, message)
-            return
-        now = round(time.time(), 3)
-        status = bare_status(known, phase)
-        status.completed_at = now
-        status.reason, status.workflow = reason, status.workflow or _workflow_of(body)
-        message = message[:MESSAGE_CHARACTERS]
-        if phase is RunPhase.FAILED and reason != RunReason.NODE_STATES_LOST:
-            set_condition(status, now, "Valid", ConditionStatus.FALSE, reason, message)
-        set_end(status, now, phase, reason, message)
-        await self._writer.write_bare(body, status, known)
-        self._recorder.warn(_subject(body), reason, message)
-
-    async def _fail_lost(
-        self, body: dict[str, Any], known: dict[str, Any], lost: MissingShardsError
-    ) -> None:
-        """End a run of whose nodes it is unknown whether they ran."""
-        meta = body["metadata"]
-        live = await self._gateway.get_run(meta["namespace"], meta["name"])
-        if dig(live, "metadata", "resourceVersion") != meta["resourceVersion"]:
-            raise ConflictError  # another status, which names other shards
-        message = (
-            f"the WorkflowRunNodes {lost} of the run, which hold the states of its nodes, are gone"
-            " or were changed: make a new run"
-        )
-        await self._fail_unstarted(body, RunReason.NODE_STATES_LOST, message, known)
-
 
 def _in_current_format(body: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     """Return a run whose own graph is translated if an earlier version began it."""
@@ -388,16 +333,3 @@ def _in_current_format(body: dict[str, Any], known: dict[str, Any]) -> dict[str,
         return body
     workflow = current_definition(spec["workflowSpec"], known.get("formatVersion"))
     return {**body, "spec": {**spec, "workflowSpec": workflow}}
-
-
-def _workflow_of(body: dict[str, Any]) -> str:
-    """Return the name of the Workflow that a run refers to, or the id of its own graph."""
-    name = text(dig(body, "spec", "workflowRef", "name"))
-    return (
-        name or text(dig(body, "spec", "workflowSpec", "id")) or text(dig(body, "metadata", "name"))
-    )
-
-
-def _subject(body: dict[str, Any]) -> Subject:
-    meta = body["metadata"]
-    return Subject("WorkflowRun", meta["namespace"], meta["name"], meta["uid"])
