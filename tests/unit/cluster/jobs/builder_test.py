@@ -13,7 +13,6 @@ from podium.api.workflow import WorkflowSpec
 from podium.cluster.jobs.builder import BuildError, Owner, build_job, build_pod, job_name
 from podium.cluster.kube.views import controller_of, job_view, pod_view
 from podium.cluster.settings import Settings
-from podium.dag import WorkflowDAG
 from podium.engine import Launch, Plan
 
 RECORDED = RecordedAnswers.model_validate({"configMapKeyRef": {"name": "answers", "key": "k.yaml"}})
@@ -223,7 +222,7 @@ def test_what_the_checks_would_have_refused_does_not_win_either():
     forged = {"labels": {"podium.dev/run": "x"}, "annotations": {"podium.dev/input": "{}"}}
     node = {"id": "n", **SCRIPT, "pod": forged}
     spec = WorkflowSpec.model_validate({"nodes": [node]})
-    plan = Plan(spec, WorkflowDAG(spec), "w", "")
+    plan = Plan.build(spec, workflow_id="w", is_pinned=True)
     launch = Launch("n", "n-1", 0, SCRIPT["config"], {"inputs": {}})
     job = build_job(Owner("team", "r", "u", "w", None), plan, launch, Settings())
     made = job["spec"]["template"]["metadata"]
