@@ -23,7 +23,7 @@ from statistics import median
 from benchmarks import floor, operator_run
 from benchmarks.api import Api, connect
 from benchmarks.graphs import Graph, chain, fan, sdlc
-from benchmarks.stand import free_port, warn_of_others
+from benchmarks.testbed import free_port, warn_of_others
 from tests.cluster.kwok import Kwok, kwok
 from tests.conformance.cluster_shell import connect as connect_models
 from tests.conformance.own_operator import OwnOperator, apply_crds, own_namespace, own_operator

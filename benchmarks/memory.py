@@ -15,7 +15,7 @@ from benchmarks.api import Api, connect
 from benchmarks.floor import CREATES_AT_A_TIME
 from benchmarks.graphs import chain
 from benchmarks.operator_run import GROUP, clean, until_valid, workflow
-from benchmarks.stand import Stand, stand
+from benchmarks.testbed import Testbed, own_testbed
 from tests.cluster.kwok import HOLD
 
 MUST = 200.0
@@ -32,7 +32,7 @@ def say(text: str) -> None:
 START = time.monotonic()
 
 
-async def make(api: Api, place: Stand, count: int, own: int) -> None:
+async def make(api: Api, place: Testbed, count: int, own: int) -> None:
     """Make the Workflow and so many runs, a share of them with the graph in the run itself."""
     body = workflow("held", chain(6))
     body["spec"]["nodes"][0]["pod"] = {"annotations": {HOLD: "true"}}
@@ -57,7 +57,7 @@ async def make(api: Api, place: Stand, count: int, own: int) -> None:
     await asyncio.gather(*map(submit, range(count)))
 
 
-async def until_running(place: Stand, count: int) -> None:
+async def until_running(place: Testbed, count: int) -> None:
     """Wait until so many nodes run."""
     while True:
         place.operator()
@@ -68,7 +68,7 @@ async def until_running(place: Stand, count: int) -> None:
         await asyncio.sleep(1)
 
 
-async def cancel(api: Api, place: Stand, count: int) -> None:
+async def cancel(api: Api, place: Testbed, count: int) -> None:
     """End all runs, and wait until they have ended."""
     slots = asyncio.Semaphore(CREATES_AT_A_TIME)
 
@@ -89,7 +89,7 @@ async def cancel(api: Api, place: Stand, count: int) -> None:
         await asyncio.sleep(1)
 
 
-async def measure(place: Stand, count: int, own: int) -> float:
+async def measure(place: Testbed, count: int, own: int) -> float:
     """Print the memory at each stage; return that with all runs active."""
 
     async def look(what: str) -> float:
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--own", type=int, default=0, help="so many of them bring their own graph")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with stand() as place:
+    with own_testbed() as place:
         try:
             active = asyncio.run(measure(place, options.runs, options.own))
         except BaseException:

@@ -20,7 +20,7 @@ from benchmarks.api import Api, connect
 from benchmarks.floor import CREATES_AT_A_TIME
 from benchmarks.graphs import chain, fan
 from benchmarks.operator_run import ENDED, GROUP, clean, until_valid, workflow
-from benchmarks.stand import Stand, stand, warn_of_others
+from benchmarks.testbed import Testbed, own_testbed, warn_of_others
 from tests.cluster.kwok import HOLD
 from tests.conformance.cluster_shell import connect as connect_models
 
@@ -94,7 +94,7 @@ def most_overtaken(order: list[int]) -> int:
 class Overload:
     """Makes the runs, cancels some, and sees their ends."""
 
-    def __init__(self, api: Api, place: Stand, count: int) -> None:
+    def __init__(self, api: Api, place: Testbed, count: int) -> None:
         self._api = api
         self._place = place
         self._count = count
@@ -172,7 +172,7 @@ class Overload:
             await self._api.patch(f"{self._place.runs}/{name}", {"spec": {"cancel": True}})
 
 
-async def measure(place: Stand, count: int) -> list[str]:
+async def measure(place: Testbed, count: int) -> list[str]:
     """Measure the floor and Podium; print them, and return what is not as asked."""
     async with connect() as api:
         pods = min(count, FLOOR_PODS)
@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5000)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with stand(guarded=warn_of_others(connect_models(), say)) as place:
+    with own_testbed(guarded=warn_of_others(connect_models(), say)) as place:
         try:
             wrong = asyncio.run(measure(place, options.runs))
         except BaseException:

@@ -33,7 +33,7 @@ from benchmarks.api import Api, Refused, connect
 from benchmarks.floor import pod
 from benchmarks.graphs import chain, sdlc
 from benchmarks.operator_run import GROUP, until_valid
-from benchmarks.stand import Stand, stand
+from benchmarks.testbed import Testbed, own_testbed
 from tests.cluster.kwok import FAIL, HOLD
 from tests.faults.proxy import Proxy, Rule
 
@@ -127,7 +127,7 @@ class Run:
 class Driver:
     """Makes runs, is their user, and sees what becomes of them."""
 
-    def __init__(self, api: Api, place: Stand) -> None:
+    def __init__(self, api: Api, place: Testbed) -> None:
         self._api = api
         self._place = place
         self._runs: dict[str, Run] = {}
@@ -420,7 +420,7 @@ class Sample:
 class Sampler:
     """Looks at the operator once a minute."""
 
-    def __init__(self, api: Api, place: Stand, driver: Driver, every: float) -> None:
+    def __init__(self, api: Api, place: Testbed, driver: Driver, every: float) -> None:
         self._api = api
         self._place = place
         self._driver = driver
@@ -528,7 +528,7 @@ def open_files(pid: int) -> list[str]:
     return found
 
 
-async def left_over(api: Api, place: Stand) -> list[str]:
+async def left_over(api: Api, place: Testbed) -> list[str]:
     """Say what is left to be done: of the cluster's objects, and of what the operator keeps."""
     found = [f"run {b['metadata']['name']}" for b in (await api.call("GET", place.runs))["items"]]
     left = (await api.call("GET", place.pods))["items"]
@@ -541,7 +541,7 @@ async def left_over(api: Api, place: Stand) -> list[str]:
     return found
 
 
-async def soak(place: Stand, proxy: Proxy, options: argparse.Namespace) -> list[str]:
+async def soak(place: Testbed, proxy: Proxy, options: argparse.Namespace) -> list[str]:
     """Make runs for so many minutes; return what is wrong."""
     async with connect() as api:
         driver = Driver(api, place)
@@ -608,7 +608,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="podium-soak-") as directory,
         Proxy(os.environ["KUBECONFIG"]) as proxy,
-        stand(settings, proxy.kubeconfig(directory)) as place,
+        own_testbed(settings, proxy.kubeconfig(directory)) as place,
     ):
         try:
             wrong = asyncio.run(soak(place, proxy, options))

@@ -4,7 +4,7 @@
 kind, else builds every part from its Go module and runs the parts as processes of this machine:
 
     places.py      where everything lies, and the addresses of the cluster
-    say.py         progress lines; running a command and showing what it said when it failed
+    console.py     progress lines; running a command and showing what it said when it failed
     packages.py    Debian packages that are missing
     binaries.py    Go programs, built once for each version
     processes.py   starting, finding again and ending our own processes, never another's
@@ -14,7 +14,7 @@ kind, else builds every part from its Go module and runs the parts as processes 
     registry.py    a read-only image registry on loopback, so that `image: busybox` pulls
     images.py      the images in it: pause and busybox, and how any other comes in
     podium_image.py  Podium's own image, built from the Dockerfile
-    remains.py     removing mounts, namespaces, cgroups and rules after the last process ended
+    teardown.py    removing mounts, namespaces, cgroups and rules after the last process ended
     kind.py        the other way, where Docker is there
     cluster.py     the order in which all this comes up and goes down
     __main__.py    up, down, status, image

@@ -5,8 +5,8 @@ import fcntl
 import sys
 
 from tests.cluster import binaries, cluster, images, kind, podium_image
+from tests.cluster.console import ClusterError, say
 from tests.cluster.places import KUBECONFIG, LOCK
-from tests.cluster.say import ClusterError, say
 
 TEXT = """\
 up      make the cluster, or repair it; the last line is its kubeconfig's path

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.console import ClusterError, run, step
 from tests.cluster.places import CACHE, KUBERNETES
-from tests.cluster.say import ClusterError, run, step
 
 
 @dataclass(frozen=True)

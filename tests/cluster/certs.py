@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.console import run
 from tests.cluster.places import API_SERVICE, API_URL, HOST, NODE, STATE
-from tests.cluster.say import run
 
 PKI = STATE / "pki"
 DAYS = "3650"

@@ -18,10 +18,10 @@ from tests.cluster import (
     network,
     packages,
     processes,
-    remains,
+    teardown,
 )
+from tests.cluster.console import ClusterError, run, say, step
 from tests.cluster.places import DNS_PORT, DNS_SERVICE, HOST, KUBECONFIG, NODE, READY, STATE
-from tests.cluster.say import ClusterError, run, say, step
 
 PROGRAMS = (
     "etcd",
@@ -195,10 +195,10 @@ def down() -> None:
     with step("end the cluster"):
         for name in components.STOP_ORDER:
             if name == "containerd":
-                remains.end_containers()
+                teardown.end_containers()
             processes.stop(name)
         network.remove()
-        remains.remove()
+        teardown.remove()
 
 
 def status() -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster import binaries, certs, network
+from tests.cluster.console import run
 from tests.cluster.images import PAUSE
 from tests.cluster.places import (
     API_PORT,
@@ -30,7 +31,6 @@ from tests.cluster.places import (
     STORE,
 )
 from tests.cluster.processes import Component
-from tests.cluster.say import run
 
 CONFIG = STATE / "config"
 KUBELET = STATE / "kubelet"

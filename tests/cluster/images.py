@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.console import run
 from tests.cluster.places import CONTAINERD_SOCKET, HOSTS, STORE
-from tests.cluster.say import run
 
 PAUSE = "localhost/podium-pause:1"
 BUSYBOX = "docker.io/library/busybox:latest"

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from tests.cluster import binaries
+from tests.cluster.console import run, say, step
 from tests.cluster.places import KUBECONFIG, STATE
-from tests.cluster.say import run, say, step
 
 NODE_IMAGE = "kindest/node:v1.35.0"  # what this version of kind was released with
 NAME = "podium"

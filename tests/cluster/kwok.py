@@ -22,7 +22,7 @@ import yaml
 from kubernetes import client, config
 
 from tests.cluster import binaries
-from tests.cluster.say import ClusterError, say
+from tests.cluster.console import ClusterError, say
 
 LABEL = "podium.dev/kwok"
 # Annotations of a Pod that say how it is to end:

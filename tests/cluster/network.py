@@ -7,8 +7,8 @@ test depends on what lies there.
 import json
 from pathlib import Path
 
+from tests.cluster.console import run
 from tests.cluster.places import BRIDGE, HOST, NETWORK, PODS, SERVICES, STATE
-from tests.cluster.say import run
 
 CNI = STATE / "cni"
 PLUGINS = Path("/usr/lib/cni")

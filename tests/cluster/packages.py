@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.cluster.say import ClusterError, run, step
+from tests.cluster.console import ClusterError, run, step
 
 # Package -> a file by which one sees that it (or another build of the same) is there.
 CLUSTER = {

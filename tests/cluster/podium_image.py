@@ -10,9 +10,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.cluster import packages, remains
+from tests.cluster import packages, teardown
+from tests.cluster.console import run, say, step
 from tests.cluster.places import CACHE, REPOSITORY
-from tests.cluster.say import run, say, step
 
 NAME = "docker.io/library/podium:dev"
 BASE = "docker.io/library/debian:trixie-slim"
@@ -51,7 +51,7 @@ def build() -> Path:
         finally:
             # A failed build leaves its container behind, and every build its mounts.
             run([*BUILDAH, "rm", "--all"], check=False)
-            remains.unmount(CACHE / "buildah")
+            teardown.unmount(CACHE / "buildah")
     for older in sorted(RESULTS.glob("*.tar"), key=lambda file: file.stat().st_mtime)[:-3]:
         older.unlink()
     return archive

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.cluster.console import ClusterError, say
 from tests.cluster.places import STATE
-from tests.cluster.say import ClusterError, say
 
 
 @dataclass(frozen=True)

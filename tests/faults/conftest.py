@@ -1,6 +1,6 @@
 import pytest
 
-from tests.faults.place import places
+from tests.faults.testbed import places
 
 
 @pytest.fixture(scope="package")

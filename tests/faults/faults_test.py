@@ -8,8 +8,8 @@ import pytest
 
 from tests.cluster.kwok import HOLD
 from tests.e2e.support import until
-from tests.faults.place import ALONE, HELD, PATIENCE, TEN, node, once, started
 from tests.faults.proxy import Rule
+from tests.faults.testbed import ALONE, HELD, PATIENCE, TEN, node, once, started
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

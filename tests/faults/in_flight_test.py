@@ -6,8 +6,8 @@ import pytest
 
 from tests.cluster.kwok import FAIL, HOLD
 from tests.e2e.support import until
-from tests.faults.place import PATIENCE, node
 from tests.faults.proxy import Rule
+from tests.faults.testbed import PATIENCE, node
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 

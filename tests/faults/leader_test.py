@@ -9,8 +9,8 @@ import pytest
 
 from podium.cluster.settings import LeaderElection
 from tests.e2e.support import until
-from tests.faults.place import HELD, PATIENCE, node, once
 from tests.faults.proxy import Rule
+from tests.faults.testbed import HELD, PATIENCE, node, once
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

@@ -3,8 +3,8 @@
 import importlib.metadata
 import sys
 
-from tests.cluster.say import ClusterError, say
-from tests.upgrade.making import make, make_large
+from tests.cluster.console import ClusterError, say
+from tests.upgrade.saved_runs import make, make_large
 from tests.upgrade.states import LARGE, STATES, write
 
 

@@ -215,10 +215,10 @@ class Graph:
         try:
             self._order()
         except CycleError:
-            return self._knots()
+            return self._cycle_components()
         return []
 
-    def _knots(self) -> list[list[str]]:
+    def _cycle_components(self) -> list[list[str]]:
         nx = _networkx()
         order = {node: position for position, node in enumerate(self.nodes)}
         found = []

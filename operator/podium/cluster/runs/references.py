@@ -51,7 +51,7 @@ MOST_OF_A_RUN = 1000
 """References that are looked at before a run starts; the rest are when their nodes start."""
 AT_A_TIME = 16
 RETRY_SECONDS = (1.0, 5.0)
-MOST_TOLD = 5
+MAX_LISTED = 5
 LONGEST_NAME = 253
 
 _PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
@@ -353,15 +353,15 @@ def _label(seen: _Seen, label: str) -> Any:
 
 def _told(findings: Sequence[Finding]) -> str:
     texts = [f"node {finding.node}: {finding}" for finding in findings]
-    more = len(texts) - MOST_TOLD
-    return "; ".join(texts[:MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+    more = len(texts) - MAX_LISTED
+    return "; ".join(texts[:MAX_LISTED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _by_node(findings: Sequence[Finding]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for finding in findings:
         found.setdefault(finding.node, []).append(str(finding))
-    return {node: "; ".join(texts[:MOST_TOLD]) for node, texts in found.items()}
+    return {node: "; ".join(texts[:MAX_LISTED]) for node, texts in found.items()}
 
 
 def _dump(model: Any) -> dict[str, Any]:

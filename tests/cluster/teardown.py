@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster import processes
+from tests.cluster.console import ClusterError, run, say
 from tests.cluster.images import CTR
 from tests.cluster.places import CONTAINERD_SOCKET, CONTAINERD_STATE, STATE
-from tests.cluster.say import ClusterError, run, say
 
 CGROUPS = Path("/sys/fs/cgroup")
 # Directories that the parts make at a place of their own choice; removed when empty, children first.

@@ -18,7 +18,7 @@ from tests.conformance.own_operator import OwnOperator, apply_crds, own_namespac
 
 
 @dataclass(frozen=True)
-class Stand:
+class Testbed:
     """An operator at work in a namespace of its own."""
 
     namespace: str
@@ -49,12 +49,12 @@ class Stand:
 
 
 @contextmanager
-def stand(
+def own_testbed(
     settings: Mapping[str, Any] | None = None,
     kubeconfig: Path | None = None,
     *,
     guarded: bool = True,
-) -> Iterator[Stand]:
+) -> Iterator[Testbed]:
     """Bring it up, and remove all again; `settings` of the operator go before the usual ones.
 
     Guarded, no operator that somebody installs meanwhile takes part.
@@ -76,7 +76,7 @@ def stand(
         operator = stack.enter_context(
             own_operator(namespace, directory, {**usual, **(settings or {})}, kubeconfig)
         )
-        yield Stand(namespace, operator, port, machines)
+        yield Testbed(namespace, operator, port, machines)
 
 
 def warn_of_others(models: client.ApiClient, say: Callable[[str], None]) -> bool:
