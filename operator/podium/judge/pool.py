@@ -188,8 +188,14 @@ class Pool:
             except JudgeError as error:
                 log.warning("judge: %s: %s", asked.task, error)
                 _fail(asked, error)
+            except Exception as error:
+                # A fault of ours: the operator must not end by it, for it would meet it again.
+                log.exception("judge: %s", asked.task)
+                self._end(process)  # perhaps in the middle of an answer
+                process = None
+                _fail(asked, JudgeError(type(error).__name__))
             except BaseException as error:
-                _fail(asked, JudgeError(f"{type(error).__name__}"))
+                _fail(asked, JudgeError(type(error).__name__))
                 raise
             else:
                 self.answered += 1

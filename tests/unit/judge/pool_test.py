@@ -56,6 +56,18 @@ async def test_first_questions_at_the_same_time_have_a_worker_each():
         assert len(set(await asyncio.gather(*asked))) == 2
 
 
+async def test_a_fault_of_the_pool_fails_one_question_and_ends_nothing():
+    def broken():
+        raise RuntimeError("a bug")
+
+    async with running(seconds=20) as pool:
+        before = int(await pool.ask("pid", b""))
+        with pytest.raises(JudgeError, match="RuntimeError"):
+            await pool.ask("pid", broken)
+        assert int(await pool.ask("pid", b"")) != before
+        await ended(before)
+
+
 @pytest.mark.parametrize(
     ("task", "says"),
     [
