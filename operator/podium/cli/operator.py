@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from podium.cli.output import CliError
+from podium.api.names import FINALIZER
+from podium.cli.output import CliError, ExitCode, warn
 from podium.cluster import operator as cluster_operator
 from podium.cluster.feature_gates import GATES, parse_gates
 from podium.cluster.kube.client import connect
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.settings import Settings, load_settings
-from podium.cluster.uninstall import release_pods, stop_operator
+from podium.cluster.uninstall import Released, release_pods, stop_operator
 from podium.cluster.worker import reconcile_id
 
 __all__ = ["operator", "uninstall"]
@@ -99,20 +100,29 @@ def operator(config: Path | None, feature_gates: str) -> None:
 def uninstall(config: Path | None, force_finalizers: bool, deployment: str | None) -> None:
     """Remove Podium's finalizers from Pods after the operator was deleted.
 
-    `helm uninstall` does this by itself. Runs, Jobs and Pods stay.
+    `helm uninstall` does this by itself. Runs, Jobs and Pods stay. Pods that the cluster refuses to
+    change are named at the end, and the exit code is 1.
     """
     assert force_finalizers  # noqa: S101 - it is required, and the only thing to do so far
     namespace, _, name = (deployment or "").partition("/")
     if deployment and not (namespace and name):
         raise CliError(f"--deployment: write NAMESPACE/NAME, not {deployment!r}")
     try:
-        count = asyncio.run(_uninstall(load_settings(config), namespace, name))
+        done = asyncio.run(_uninstall(load_settings(config), namespace, name))
     except ApiError as error:
         raise CliError(f"the cluster: {error}") from None
-    click.echo(f"Removed the finalizer from {count} {'Pod' if count == 1 else 'Pods'}")
+    click.echo(f"Removed the finalizer from {done.count} {'Pod' if done.count == 1 else 'Pods'}")
+    if done.refused:
+        for each in done.refused:
+            warn(each)
+        raise CliError(
+            f"the cluster refused {len(done.refused)}, named above: run this again once it does "
+            f"not, or remove the finalizer {FINALIZER} by hand",
+            ExitCode.FAILED,
+        )
 
 
-async def _uninstall(settings: Settings, namespace: str, name: str) -> int:
+async def _uninstall(settings: Settings, namespace: str, name: str) -> Released:
     async with connect() as gateway:
         if name:
             await stop_operator(gateway, namespace, name)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from podium.api.names import LABEL_RUN
@@ -12,7 +13,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import finalizer_of
 from podium.cluster.settings import Settings
 
-__all__ = ["release_pods", "stop_operator"]
+__all__ = ["Released", "release_pods", "stop_operator"]
 
 log = logging.getLogger(__name__)
 
@@ -38,19 +39,48 @@ async def stop_operator(gateway: Gateway, namespace: str, deployment: str) -> No
             raise
 
 
-async def release_pods(gateway: Gateway, settings: Settings) -> int:
-    """Take the finalizer off every Pod that carries it; return how many did."""
-    found: list[dict[str, Any]] = []
+@dataclass
+class Released:
+    """What came of taking the finalizers off."""
+
+    count: int = 0
+    """Pods that lost it."""
+    refused: list[str] = field(default_factory=list)
+    """What the server refused, in its words."""
+
+
+async def release_pods(gateway: Gateway, settings: Settings) -> Released:
+    """Take the finalizer off every Pod that carries it; one that is refused stops no other.
+
+    Raises what says that the server itself is out of reach.
+    """
+    done = Released()
     for namespace in settings.namespaces or [""]:
-        async for page, _ in gateway.list_all("pods", namespace, LABEL_RUN):
-            found += [body for body in page if finalizer_of(body) is not None]
-    for body in found:
+        found: list[dict[str, Any]] = []
         try:
-            await _release(gateway, body)
+            async for page, _ in gateway.list_all("pods", namespace, LABEL_RUN):
+                found += [body for body in page if finalizer_of(body) is not None]
         except ApiError as error:
-            if error.status != 404:
-                raise
-    return len(found)
+            _note(done, f"the list of Pods in {namespace or 'all namespaces'}", error)
+        for body in found:
+            try:
+                await _release(gateway, body)
+            except ApiError as error:
+                if error.status == 404:
+                    done.count += 1  # it is gone, and so is its finalizer
+                else:
+                    _note(
+                        done, f"{body['metadata']['namespace']}/{body['metadata']['name']}", error
+                    )
+            else:
+                done.count += 1
+    return done
+
+
+def _note(done: Released, what: str, error: ApiError) -> None:
+    if error.status in (0, 401):  # no answer, or not to us: the same for all others
+        raise error
+    done.refused.append(f"{what}: {error}")
 
 
 async def _release(gateway: Gateway, body: dict[str, Any]) -> None:

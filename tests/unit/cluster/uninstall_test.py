@@ -2,11 +2,15 @@
 
 import asyncio
 import copy
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from podium.api.names import FINALIZER, LABEL_RUN
+from podium.cli import main
+from podium.cli import operator as operator_command
 from podium.cluster import uninstall as uninstall_module
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.settings import Settings
@@ -75,12 +79,18 @@ def pod(name, namespace="team", finalizers=HELD, **meta):
     return support.pod(metadata=meta)
 
 
-async def release(server, **settings):
+async def released(server, **settings):
     return await release_pods(server, Settings(**settings))
 
 
+async def release(server, **settings):
+    done = await released(server, **settings)
+    assert done.refused == []
+    return done.count
+
+
 async def test_all_pods_are_let_go():
-    """Running ones too: they end when they end, and nobody asks how."""
+    """Running ones too: they end when they end, and their outcome is not asked for."""
     server = Server(pod("a"), pod("b", "other"), pod("c", finalizers=["other.io/x"]))
     assert await release(server) == 2
     assert server.held == []
@@ -134,15 +144,92 @@ async def test_a_pod_that_was_let_go_meanwhile():
     assert server.held == []
 
 
-async def test_what_the_server_refuses_is_said():
-    server = Server(pod("a"))
+def refusing(server, names, status=403):
+    def before(name):
+        if name in names:
+            raise ApiError(status, "Forbidden", "a policy of theirs says no")
+
+    server.before = before
+
+
+async def test_a_pod_that_is_refused_stops_no_other():
+    server = Server(pod("a"), pod("b", "other"), pod("c"), pod("d"))
+    refusing(server, ["a", "c"])
+    done = await released(server)
+    assert (done.count, server.held) == (2, ["a", "c"])
+    assert done.refused == [
+        "team/a: 403 Forbidden: a policy of theirs says no",
+        "team/c: 403 Forbidden: a policy of theirs says no",
+    ]
+
+
+@pytest.mark.parametrize("status", [409, 422, 429, 500])
+async def test_so_is_one_whose_change_fails_otherwise(status):
+    server = Server(pod("a"), pod("b"))
+    refusing(server, ["a"], status)
+    done = await released(server)
+    assert (done.count, server.held) == (1, ["a"])
+    assert done.refused == [f"team/a: {status} Forbidden: a policy of theirs says no"]
+
+
+async def test_a_namespace_that_is_refused_stops_no_other():
+    server = Server(pod("a", "one"), pod("b", "two"))
+    list_all = server.list_all
+
+    async def refused(resource, namespace, selector):
+        if namespace == "one":
+            raise ApiError(403, "Forbidden", "not there")
+        async for each in list_all(resource, namespace, selector):
+            yield each
+
+    server.list_all = refused
+    done = await released(server, namespaces=["one", "two"])
+    assert (done.count, server.held) == (1, ["a"])
+    assert done.refused == ["the list of Pods in one: 403 Forbidden: not there"]
+
+
+@pytest.mark.parametrize("status", [0, 401])
+async def test_a_server_that_answers_nothing_is_not_asked_for_each_pod(status):
+    server = Server(pod("a"), pod("b"))
+    asked = []
 
     def before(name):
-        raise ApiError(403, "Forbidden", "you may not")
+        asked.append(name)
+        raise ApiError(status, "NoAnswer", "down")
 
     server.before = before
     with pytest.raises(ApiError):
-        await release(server)
+        await released(server)
+    assert asked == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("refused", "code", "words"),
+    [
+        (
+            ["a"],
+            1,
+            [
+                "Removed the finalizer from 1 Pod\n",
+                "refused 1, named above",
+                "team/a: 403 Forbidden",
+            ],
+        ),
+        ([], 0, ["Removed the finalizer from 2 Pods\n"]),
+    ],
+)
+def test_the_command_names_what_was_refused(monkeypatch, refused, code, words):
+    server = Server(pod("a"), pod("b"))
+    refusing(server, refused)
+
+    @asynccontextmanager
+    async def connect():
+        yield server
+
+    monkeypatch.setattr(operator_command, "connect", connect)
+    done = CliRunner().invoke(main, ["uninstall", "--force-finalizers"])
+    assert done.exit_code == code, done.output
+    assert [word for word in words if word not in done.output] == []
 
 
 # The operator itself
