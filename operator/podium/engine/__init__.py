@@ -41,9 +41,11 @@ if TYPE_CHECKING:
     )
     from podium.engine.plan import Plan, PlanEdge, PlanNode, definition_digest
     from podium.engine.rerun_plan import (
+        ContextCheck,
         RequestRefusedError,
         RerunPlan,
         RestorePlan,
+        context_check,
         failed_nodes,
         plan_request,
     )
@@ -70,7 +72,8 @@ _HOMES = {
     "identity": ("digest_of",),
     "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest"),
     "rerun_plan": (
-        *("RequestRefusedError", "RerunPlan", "RestorePlan", "failed_nodes", "plan_request"),
+        *("ContextCheck", "RequestRefusedError", "RerunPlan", "RestorePlan"),
+        *("context_check", "failed_nodes", "plan_request"),
     ),
     "start": (
         *("check_context", "check_start", "initial_context", "initial_status", "required_keys"),
@@ -84,6 +87,7 @@ __all__ = [
     "Action",
     "AttemptPhase",
     "Changes",
+    "ContextCheck",
     "Control",
     "Emit",
     "Engine",
@@ -107,6 +111,7 @@ __all__ = [
     "check_context",
     "check_start",
     "context_at",
+    "context_check",
     "definition_digest",
     "digest_of",
     "dump_node",

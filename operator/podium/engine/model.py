@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from podium.api.problems import Problem
 from podium.contracts import OutputVerdict
 from podium.engine.verdicts import Answer
 from podium.kinds import JobShape
@@ -158,6 +159,8 @@ class RerunRequest:
     """Whether the context may not set keys of globalContext that `inputs` does not declare."""
     is_outdated: bool = False
     """Whether the definition has changed since, and the run is not moved to it."""
+    context_problems: tuple[Problem, ...] | None = None
+    """What is wrong with the context that it makes, where that was checked elsewhere."""
 
 
 class RestoreRequest(NamedTuple):
@@ -169,6 +172,8 @@ class RestoreRequest(NamedTuple):
     """Context of the version, where it was made under an earlier definition."""
     requested_by: str = ""
     """Who asked for it, in words; empty: it is not known."""
+    context_problems: tuple[Problem, ...] | None = None
+    """What is wrong with that context, where it was checked elsewhere."""
 
 
 Request = RerunRequest | RestoreRequest

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from podium import contracts
+from podium.api.problems import Problem
 from podium.api.reasons import NodeReason
 from podium.api.run import CONTEXT_EDITS, ExecutionRecord, NodeStatus, WorkflowRunStatus
 from podium.engine.history import (
@@ -22,9 +23,11 @@ from podium.engine.start import check_context
 from podium.errors import PodiumError
 
 __all__ = [
+    "ContextCheck",
     "RequestRefusedError",
     "RerunPlan",
     "RestorePlan",
+    "context_check",
     "descendants",
     "failed_nodes",
     "plan_request",
@@ -65,6 +68,56 @@ class RestorePlan(NamedTuple):
     """Earlier executions that are put in place, by node."""
     reset: tuple[str, ...]
     """Nodes that had not completed then: they are decided and run again."""
+
+
+class ContextCheck(NamedTuple):
+    """What a request makes of the context, which must be valid before it is carried out."""
+
+    plan: Plan
+    context: Mapping[str, Any]
+    given: frozenset[str]
+    """Keys that users set."""
+    only_declared: bool
+
+    def problems(self) -> list[Problem]:
+        """Return what is wrong with it, however long that takes."""
+        plan, context, given, only_declared = self
+        return check_context(plan, context, given=given, only_declared=only_declared)
+
+
+def context_check(
+    plan: Plan,
+    status: WorkflowRunStatus,
+    initial_context: Mapping[str, Any],
+    request: Request,
+) -> ContextCheck | None:
+    """Return what `plan_request` checks of a context, for who has it checked elsewhere."""
+    if status.started_at is None:
+        return None
+    if isinstance(request, RestoreRequest):
+        if request.context is None:
+            return None
+        context = {**request.context, **plan.fixed_context}
+        return ContextCheck(plan, context, frozenset(), only_declared=False)
+    given = request.context or {}
+    if not given and request.plan is None:
+        return None
+    after, edits = request.plan or plan, status.context_edits
+    initial = initial_context if request.initial_context is None else request.initial_context
+    context = edited_context(initial, edits, constants=after.fixed_context)
+    earlier = {key for edit in edits if edit.restored is None for key in edit.context}
+    keys = frozenset(given) | (earlier - after.spec.constants.keys())
+    return ContextCheck(after, contracts.merged(context, given), keys, request.only_declared)
+
+
+def _require_valid(check: ContextCheck | None, request: Request) -> None:
+    if check is None:
+        return
+    problems = request.context_problems
+    if problems is None:
+        problems = tuple(check.problems())
+    if problems:
+        raise RequestRefusedError("; ".join(str(problem) for problem in problems))
 
 
 def plan_request(
@@ -111,14 +164,9 @@ def _plan_rerun(
     before = edited_context(initial, edits, constants=plan.fixed_context)
     context = edited_context(new_initial, edits, constants=after.fixed_context)
     new_base = new_initial != initial or plan.fixed_context != after.fixed_context
-    merged = contracts.merged(context, given)
-    if given or request.plan is not None:
-        earlier = {k for edit in edits if edit.restored is None for k in edit.context}
-        keys = {*given, *(earlier - after.spec.constants.keys())}
-        if problems := check_context(
-            after, merged, given=keys, only_declared=request.only_declared
-        ):
-            raise RequestRefusedError("; ".join(str(problem) for problem in problems))
+    check = context_check(plan, status, initial, request)
+    _require_valid(check, request)
+    merged = context if check is None else check.context
     if given or new_base:
         _require_room(status)
     changed = [] if request.plan is None else _changed(plan, after, before, context)
@@ -191,9 +239,8 @@ def _plan_restore(
         edits = status.context_edits
         context = edited_context(initial, edits, version, constants=plan.fixed_context)
     else:
+        _require_valid(context_check(plan, status, initial, request), request)
         context = {**context, **plan.fixed_context}
-        if problems := check_context(plan, context):
-            raise RequestRefusedError("; ".join(str(problem) for problem in problems))
     return RestorePlan(context, restored, tuple(reset))
 
 

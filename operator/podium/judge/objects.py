@@ -17,12 +17,14 @@ from podium.engine.start import check_inputs, context_of
 
 __all__ = [
     "CHECK",
+    "CONTEXT",
     "DIGEST",
     "INPUTS",
     "MAX_DEPTH",
     "MAX_VALUES",
     "Checked",
     "answer_check",
+    "answer_context",
     "answer_digest",
     "answer_inputs",
     "check",
@@ -31,7 +33,7 @@ __all__ = [
     "worst_bounds",
 ]
 
-CHECK, INPUTS, DIGEST = "check", "inputs", "digest"
+CHECK, INPUTS, CONTEXT, DIGEST = "check", "inputs", "context", "digest"
 MAX_DEPTH = 100
 MAX_VALUES = 100_000
 """Values in an object that the operator keeps in its memory, keys not counted."""
@@ -92,16 +94,31 @@ def answer_check(body: bytes) -> bytes:
 def answer_inputs(body: bytes) -> bytes:
     """Make the context of a run in a worker, and check it against `inputs`."""
     asked: dict[str, Any] = orjson.loads(body)
-    definition = WorkflowSpec.model_construct(
+    definition = _definition(asked)
+    context = context_of(definition, asked["context"])
+    given = frozenset(asked["context"])
+    problems = check_inputs(definition, context, given=given, only_declared=asked["onlyDeclared"])
+    return orjson.dumps({"context": context, "problems": dump_problems(problems)})
+
+
+def answer_context(body: bytes) -> bytes:
+    """Check a context as a re-run makes it against `inputs`."""
+    asked: dict[str, Any] = orjson.loads(body)
+    given, only_declared = frozenset(asked["given"]), asked["onlyDeclared"]
+    problems = check_inputs(
+        _definition(asked), asked["context"], given=given, only_declared=only_declared
+    )
+    return orjson.dumps(dump_problems(problems))
+
+
+def _definition(asked: Mapping[str, Any]) -> WorkflowSpec:
+    """Make what a definition says of contexts."""
+    return WorkflowSpec.model_construct(
         inputs=asked["inputs"],
         global_context=asked["globalContext"],
         constants=asked["constants"],
         nodes=[],
     )
-    context = context_of(definition, asked["context"])
-    given = frozenset(asked["context"])
-    problems = check_inputs(definition, context, given=given, only_declared=asked["onlyDeclared"])
-    return orjson.dumps({"context": context, "problems": dump_problems(problems)})
 
 
 def answer_digest(body: bytes) -> bytes:

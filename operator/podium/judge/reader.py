@@ -17,6 +17,7 @@ from podium.api.workflow import Edge, Node, WorkflowSpec
 from podium.dag import WorkflowDAG
 from podium.engine.identity import digest_of
 from podium.engine.plan import Plan
+from podium.engine.rerun_plan import ContextCheck
 from podium.engine.start import check_context, context_of, find_required_keys
 from podium.judge import objects
 from podium.judge.objects import Checked
@@ -118,13 +119,7 @@ class Reader:
         `JudgeError`.
         """
         definition = plan.spec
-        asked = {
-            "inputs": definition.inputs,
-            "globalContext": definition.global_context,
-            "constants": definition.constants,
-            "context": spec.context,
-            "onlyDeclared": only_declared,
-        }
+        asked = _asked_of(definition, spec.context, only_declared=only_declared)
         if definition.inputs is None or is_small(asked):
             context = context_of(definition, spec.context)
             if is_pinned:
@@ -134,6 +129,18 @@ class Reader:
             )
         data = await self._ask(objects.INPUTS, asked, asker)
         return data["context"], objects.load_problems(data["problems"])
+
+    async def check_context(self, check: ContextCheck, *, asker: str) -> tuple[Problem, ...]:
+        """Return what is wrong with a context as a request makes it.
+
+        Raises `OverBudgetError`, `JudgeError`.
+        """
+        definition = check.plan.spec
+        asked = _asked_of(definition, check.context, only_declared=check.only_declared)
+        asked["given"] = sorted(check.given)
+        if definition.inputs is None or is_small(asked):
+            return tuple(check.problems())
+        return tuple(objects.load_problems(await self._ask(objects.CONTEXT, asked, asker)))
 
     async def digest(self, value: Any, *, asker: str) -> str:
         """Return the hash of any JSON. Raises `OverBudgetError`, `JudgeError`."""
@@ -163,6 +170,18 @@ class Reader:
     async def _ask(self, task: str, asked: Mapping[str, Any], asker: str) -> Any:
         answer = await self._pool.ask(task, _encoded(asked), asker=asker, seconds=READ_SECONDS)
         return orjson.loads(answer)
+
+
+def _asked_of(
+    definition: WorkflowSpec, context: Mapping[str, Any], *, only_declared: bool
+) -> dict[str, Any]:
+    return {
+        "inputs": definition.inputs,
+        "globalContext": definition.global_context,
+        "constants": definition.constants,
+        "context": context,
+        "onlyDeclared": only_declared,
+    }
 
 
 def _encoded(value: Any) -> Callable[[], bytes]:

@@ -14,6 +14,7 @@ TASKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     questions.TASK: questions.answer_of,
     objects.CHECK: objects.answer_check,
     objects.INPUTS: objects.answer_inputs,
+    objects.CONTEXT: objects.answer_context,
     objects.DIGEST: objects.answer_digest,
 }
 

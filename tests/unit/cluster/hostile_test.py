@@ -28,7 +28,7 @@ class Server:
 
     def __init__(self, body):
         self.body, self.version, self.written = body, 10, asyncio.Event()
-        self.shards = {}
+        self.shards, self.events = {}, []
         self.is_too_deep, self.reads, self.writes = False, 0, 0
         body["metadata"] |= {"resourceVersion": "10", "annotations": {}}
 
@@ -71,7 +71,16 @@ class Server:
         self.shards.pop(name, None)
 
     async def create_event(self, namespace, event, *, patient=False):
-        pass
+        self.events.append(event["message"])
+        self.written.set()
+
+    def annotate(self, **notes):
+        """Let a user set annotations; return the object as the watch tells it."""
+        self.version += 1
+        meta = self.body["metadata"]
+        meta["resourceVersion"] = str(self.version)
+        meta["annotations"] |= {f"podium.dev/{name}": text for name, text in notes.items()}
+        return copy.deepcopy(self.body)
 
     def change(self, operations):
         _, *rest = json.loads(orjson.dumps(operations))
@@ -181,6 +190,36 @@ async def test_a_run_that_is_too_expensive_fails_once_and_says_why(name, short_b
         operator.ingest.run_event("MODIFIED", copy.deepcopy(server.body))
         await asyncio.sleep(0.3)
         assert operator.judge.over_budget == 1, "it is not tried again"
+
+
+async def test_a_rerun_whose_context_is_too_expensive_is_refused_once(monkeypatch):
+    nodes = [{**NODE, "condition": "1 == 2"}]
+    body = run({"workflowSpec": {"nodes": nodes, "inputs": HIDDEN}})
+    async with operated(body) as (server, operator):
+        began = asyncio.create_task(operator.recorder.run())
+        await until(server, lambda: server.phase == "Succeeded")
+        monkeypatch.setattr(reader_module, "READ_SECONDS", 0.2)
+        asked = server.annotate(rerun=json.dumps({"nodes": ["a"], "context": LONG}))
+        operator.ingest.run_event("MODIFIED", asked)
+        await until(server, lambda: any("to check the context" in e for e in server.events))
+        (said,) = (each for each in server.events if "to check the context" in each)
+        assert "takes more than 0.2 s: make the context smaller" in said
+        await until(server, lambda: not server.body["metadata"]["annotations"])
+        assert operator.judge.over_budget == 1
+        assert server.body["status"].get("contextVersion", 0) == 0
+        # Two at once: the second is checked with the context that the first one made.
+        monkeypatch.setattr(reader_module, "READ_SECONDS", 100)
+        rows = [
+            {"id": str(number), "nodes": ["a"], "context": {f"k{number}": number}}
+            for number in range(2)
+        ]
+        asked = server.annotate(accepted=json.dumps(rows))
+        operator.ingest.run_event("MODIFIED", asked)
+        await until(server, lambda: not server.body["metadata"]["annotations"])
+        edits = server.body["status"]["contextEdits"]
+        assert [each["context"] for each in edits] == [{"k0": 0}, {"k1": 1}]
+        assert server.phase == "Succeeded"
+        began.cancel()
 
 
 async def test_a_workflow_that_is_too_expensive_is_checked_once(short_budget):

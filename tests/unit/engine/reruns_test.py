@@ -2,6 +2,7 @@
 
 import pytest
 
+from podium.api.problems import Problem
 from podium.api.workflow import WorkflowSpec
 from podium.engine import AttemptPhase, Control, Plan, RerunRequest, RestoreRequest, context_at
 from tests.unit.engine.support import Run, node
@@ -170,3 +171,13 @@ def test_who_asked_for_a_rerun_is_told():
     assert "running again: b, d; requested by alice" in run.events[0]
     run.step(requests=[RestoreRequest("r", 99, requested_by="bob (not verified)")])
     assert run.events[0].endswith("; requested by bob (not verified)")
+
+
+@pytest.mark.parametrize("found", [(), (Problem(("spec", "context", "v"), "is too long"),)])
+def test_what_was_found_elsewhere_is_wrong_with_a_context_and_nothing_else(found):
+    """The schema, which forbids the value, is not asked; version 1 is of the output."""
+    inputs = {"properties": {"v": {"type": "string"}}}
+    run = Run(node("a"), inputs=inputs).step().ok("a-1")
+    run.step(requests=[RerunRequest("r", ("a",), context={"v": 1}, context_problems=found)])
+    assert run.engine.status.context_version == (1 if found else 2)
+    assert ("spec.context.v: is too long" in run.events[-1]) == bool(found)

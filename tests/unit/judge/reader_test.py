@@ -8,7 +8,7 @@ import pytest
 from podium.api.names import API_VERSION
 from podium.api.problems import InvalidError
 from podium.api.source.files import parse
-from podium.engine import Plan, check_start, definition_digest, initial_context
+from podium.engine import ContextCheck, Plan, check_start, definition_digest, initial_context
 from podium.judge import reader as reader_module
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.reader import Reader
@@ -148,6 +148,19 @@ async def test_a_context_is_made_and_checked_as_it_is_here(inputs, given):
         context, problems = await Reader(pool).context(plan, asked, asker="team")
     assert context == initial_context(plan, asked)
     assert check_start(plan, asked, context_problems=problems) == check_start(plan, asked)
+
+
+@pytest.mark.parametrize("only_declared", [True, False])
+@pytest.mark.parametrize("given", [{"v": "abc"}, {"v": 3, "own": 2}, {"big": list(range(500))}])
+async def test_a_context_of_a_rerun_is_checked_as_it_is_here(given, only_declared):
+    inputs = {"allOf": [{"properties": {"v": {"pattern": "^a"}}}], "required": ["v"]}
+    spec = parse(workflow(inputs=inputs, globalContext={"own": 1}, constants={"c": 1})).spec
+    plan = Plan.build(spec, workflow_id="w")
+    check = ContextCheck(plan, {"own": 1, "c": 1, **given}, frozenset(given), only_declared)
+    async with running(command=COMMAND, seconds=20) as pool:
+        problems = await Reader(pool).check_context(check, asker="team")
+        assert pool.answered == 1
+    assert list(problems) == check.problems()
 
 
 # What is small

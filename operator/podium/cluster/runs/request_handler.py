@@ -5,6 +5,7 @@ them out is written: exactly once, whatever crashes in between (semantics.md 8).
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from podium.api.problems import InvalidError, Problem, errors
@@ -28,6 +29,7 @@ from podium.cluster.runs.revisions import (
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache, RunKey
 from podium.engine import (
+    ContextCheck,
     Plan,
     Request,
     RequestRefusedError,
@@ -36,6 +38,7 @@ from podium.engine import (
     VersionGoneError,
     check_start,
     context_at,
+    context_check,
     former_definition,
     plan_request,
 )
@@ -127,13 +130,32 @@ class RequestHandler:
             try:
                 made = await self._for_engine(run, view, request)
             except (InvalidError, WorkflowNotFoundError, OverBudgetError) as error:
-                message = f"revision latest: {describe(error)}"
-                refusal = (request.id, requests.REFUSED[request.kind], message)
-                run.after_write.refusals.append(refusal)
+                said = describe(error)
+                if isinstance(error, OverBudgetError):
+                    said = f"to check it {said}"
+                restores = request.kind == "restore"
+                what = f"context version {request.version}" if restores else "revision latest"
+                self._refuse(run, request, f"{what}: {said}")
                 continue
-            if view.suspend or view.cancel:
+            if view.suspend or view.cancel:  # the engine carries out none of them
                 found.append(made)
                 continue
+            engine = run.engine
+            check = context_check(engine.plan, engine.status, engine.initial_context, made)
+            if check is not None and check.plan.spec.inputs is not None:
+                if found:  # what comes before it may change the context
+                    run.held_requests.add(request.id)
+                    run.look_again = 0.0
+                    break
+                try:
+                    made = await self._checked(run, made, check)
+                except OverBudgetError as error:
+                    message = (
+                        f"to check the context {error}: make the context smaller, or the schema"
+                        " in inputs simpler"
+                    )
+                    self._refuse(run, request, message)
+                    continue
             message, wait = await self._hold(run, made)
             if not message:
                 found.append(made)
@@ -142,9 +164,19 @@ class RequestHandler:
                 run.look_again = wait
                 break  # those after it wait for their turn
             else:
-                refusal = (request.id, requests.REFUSED[request.kind], message)
-                run.after_write.refusals.append(refusal)
+                self._refuse(run, request, message)
         return found
+
+    def _refuse(self, run: ActiveRun, request: Accepted, message: str) -> None:
+        """Refuse a request after the next write."""
+        run.after_write.refusals.append((request.id, requests.REFUSED[request.kind], message))
+
+    async def _checked(self, run: ActiveRun, request: Request, check: ContextCheck) -> Request:
+        """Return a request with what is wrong with its context, checked by the judge."""
+        problems = await self._reader.check_context(check, asker=run.owner.namespace)
+        if isinstance(request, RestoreRequest):
+            return request._replace(context_problems=problems)
+        return replace(request, context_problems=problems)
 
     async def _hold(self, run: ActiveRun, request: Request) -> tuple[str, float | None]:
         """Return why what is to run again must not, for now or (no seconds) for good."""
