@@ -42,6 +42,10 @@ class OverBudgetError(PodiumError):
     """A question takes too much; the message says of what, as in `takes more than 2 s`."""
 
 
+class _MemoryFullError(OverBudgetError):
+    """A worker's memory is used up."""
+
+
 class JudgeError(PodiumError):
     """A question could not be answered, by a fault of the judge's own."""
 
@@ -170,12 +174,21 @@ class Pool:
 
     async def _serve(self) -> None:
         process: Process | None = None
+        is_fresh = True
         while True:
             asked = await self._next()
             try:
                 if process is None:
+                    process, is_fresh = await self._take_spare(), True
+                try:
+                    answer = await self._exchange(process, asked)
+                except _MemoryFullError:
+                    if is_fresh:
+                        raise
+                    # Perhaps by what earlier questions left behind.
+                    self._end(process)
                     process = await self._take_spare()
-                answer = await self._exchange(process, asked)
+                    answer = await self._exchange(process, asked)
             except _GoneError as gone:
                 self._end(process)
                 process = None
@@ -201,6 +214,7 @@ class Pool:
                 self.answered += 1
                 if not asked.answer.done():
                     asked.answer.set_result(answer)
+            is_fresh = False
 
     async def _gone(self, asked: _Asked, gone: _GoneError) -> None:
         if gone.code == -signal.SIGPROF:
@@ -244,7 +258,7 @@ class Pool:
             raise JudgeError(f"a worker of version {said.version}")
         match said.outcome:
             case Outcome.MEMORY:
-                raise OverBudgetError(f"takes more than {self._memory >> 20} MiB of memory")
+                raise _MemoryFullError(f"takes more than {self._memory >> 20} MiB of memory")
             case Outcome.SIZE:
                 most = frames.MAX_ANSWER_BYTES >> 20
                 raise OverBudgetError(f"makes more than {most} MiB")

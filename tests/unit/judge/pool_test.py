@@ -90,6 +90,18 @@ async def test_what_is_too_much_is_ended_and_the_next_question_is_answered(task,
         await ended(before)
 
 
+async def test_memory_that_earlier_questions_used_is_no_fault_of_the_next_one():
+    async with running(seconds=20) as pool:
+        before = int(await pool.ask("keep", b"70"))
+        after = int(await pool.ask("keep", b"70"))
+        assert after != before
+        assert (pool.answered, pool.over_budget) == (2, 0)
+        await ended(before)
+        with pytest.raises(OverBudgetError, match="of memory"):
+            await pool.ask("keep", b"200")
+        assert pool.over_budget == 1
+
+
 async def test_a_question_may_have_a_budget_of_its_own():
     async with running() as pool:
         assert await pool.ask("wait", b"2", seconds=20) == b""
