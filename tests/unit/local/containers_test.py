@@ -188,9 +188,7 @@ async def test_a_container_cannot_lead_podium_to_another_file(tmp_path, docker):
 
 
 async def test_a_path_that_docker_would_read_as_options_is_refused(tmp_path, docker):
-    run = begin(tmp_path, box("a", "true"), name="r")
-    run.directory.path = tmp_path / "x:y" / "r"
-    (run.directory.path / "executions").mkdir(parents=True)
+    run = begin(tmp_path / "x:y", box("a", "true"))
     await run.run()
     assert stands(run) == {"a": "Failed Config"}
     assert "has a colon in its path: name another directory" in run.status.nodes["a"].error.message
