@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from podium.engine.codec import dump_node, dump_status, load_status
+    from podium.engine.codec import dump_node, dump_status, load_in_slices, load_status
     from podium.engine.conditions import set_condition, set_end
     from podium.engine.engine import Engine
     from podium.engine.history import (
@@ -54,12 +54,13 @@ if TYPE_CHECKING:
         check_start,
         initial_context,
         initial_status,
+        initial_status_in_slices,
         required_keys,
     )
     from podium.engine.state import Changes
 
 _HOMES = {
-    "codec": ("dump_node", "dump_status", "load_status"),
+    "codec": ("dump_node", "dump_status", "load_in_slices", "load_status"),
     "conditions": ("set_condition", "set_end"),
     "engine": ("Engine",),
     "history": ("VersionGoneError", "context_at", "former_definition", "recorded_outcome"),
@@ -76,7 +77,8 @@ _HOMES = {
         *("context_check", "failed_nodes", "plan_request"),
     ),
     "start": (
-        *("check_context", "check_start", "initial_context", "initial_status", "required_keys"),
+        *("check_context", "check_start", "initial_context", "initial_status"),
+        *("initial_status_in_slices", "required_keys"),
     ),
     "state": ("Changes",),
 }
@@ -120,6 +122,8 @@ __all__ = [
     "former_definition",
     "initial_context",
     "initial_status",
+    "initial_status_in_slices",
+    "load_in_slices",
     "load_status",
     "not_started",
     "plan_request",

@@ -18,6 +18,7 @@ __all__ = [
     "find_required_keys",
     "initial_context",
     "initial_status",
+    "initial_status_in_slices",
     "required_keys",
 ]
 
@@ -41,6 +42,20 @@ def context_of(definition: WorkflowSpec, given: Mapping[str, Any]) -> dict[str, 
 
 def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
     """Return the status of a run that has not begun: every node is in it, Pending."""
+    status = _status_without_nodes(plan)
+    for _ in _add_nodes(status, plan, now):
+        pass
+    return status
+
+
+def initial_status_in_slices(plan: Plan, now: float) -> Generator[None, None, WorkflowRunStatus]:
+    """Make that status node by node, for an actor that has others to look after."""
+    status = _status_without_nodes(plan)
+    yield from _add_nodes(status, plan, now)
+    return status
+
+
+def _status_without_nodes(plan: Plan) -> WorkflowRunStatus:
     # Not validated: it is ours, and the limits are those of what users write.
     return WorkflowRunStatus.model_construct(
         phase=RunPhase.PENDING,
@@ -48,11 +63,14 @@ def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
         progress=f"0/{len(plan.nodes)}",
         workflow=plan.workflow_id,
         workflow_revision=plan.revision or None,
-        nodes={
-            node: NodeState(status=NodeStatus.PENDING, created_at=now, updated_at=now)
-            for node in plan.nodes
-        },
+        nodes={},
     )
+
+
+def _add_nodes(status: WorkflowRunStatus, plan: Plan, now: float) -> Generator[None, None, None]:
+    for node in plan.nodes:
+        status.nodes[node] = NodeState(status=NodeStatus.PENDING, created_at=now, updated_at=now)
+        yield
 
 
 def check_start(

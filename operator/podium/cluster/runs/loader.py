@@ -38,12 +38,13 @@ from podium.engine import (
     Plan,
     RunInfo,
     check_start,
-    initial_status,
-    load_status,
+    initial_status_in_slices,
+    load_in_slices,
     set_condition,
 )
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.reader import Reader, Reading
+from podium.judge.slices import in_slices
 from podium.judge.verdicts import PooledVerdicts
 
 __all__ = ["RunLoader"]
@@ -139,7 +140,9 @@ class RunLoader:
         except MissingShardsError as lost:
             await self._unstarted.fail_lost(body, known, lost)
             return None
-        status = load_status({**known, "nodes": nodes}) if has_node_states(known) else None
+        status = None
+        if has_node_states(known):
+            status = await in_slices(load_in_slices({**known, "nodes": nodes}))
         plan = await self._plan(body, reading, status, known)
         if plan is None:
             return None
@@ -161,7 +164,8 @@ class RunLoader:
                 text = "; ".join(str(problem) for problem in problems)
                 await self._unstarted.fail(body, RunReason.INVALID_CONTEXT, text, known)
                 return None
-            status = initial_status(plan, round(time.time(), 3))
+            now = round(time.time(), 3)
+            status = await in_slices(initial_status_in_slices(plan, now))
             status.spec_hash = await self._spec_hash(body)
             if name := requester(view.annotations):
                 verified = self._settings.requesters_are_verified
