@@ -16,7 +16,6 @@ AT_A_TIME = 8
 UNUSED = {
     "delete_revision": "housekeeping, after ten minutes; the next round repeats it",
     "get_deployment": "uninstall",
-    "list_run_uids": "housekeeping, after ten minutes",
     "scale_deployment": "uninstall",
 }
 """Methods of the gateway that no run needs: who does."""

@@ -40,7 +40,7 @@ def collect(k):
             for body in k.items("workflowruns"):
                 cache.put_run(body)
             settings = Settings(namespaces=[k.namespace])
-            await GarbageCollector(gateway, cache, settings, print).remove_revisions()
+            await GarbageCollector(gateway, cache, settings, set()).remove_revisions(k.namespace)
 
     asyncio.run(once())
 

@@ -1,4 +1,4 @@
-"""What is done now and then: Jobs, definitions and runs that are over are removed or forgotten."""
+"""What is done now and then: Jobs, definitions and node states that are over are removed."""
 
 import asyncio
 import logging
@@ -67,26 +67,23 @@ class GarbageCollector:
         gateway: Gateway,
         cache: Cache,
         settings: Settings,
-        gone: Callable[[RunView], None],
         freed: set[str],
         is_needed: Callable[[str, str], bool] = lambda *_: False,
     ) -> None:
-        """`gone` takes in that a run is not there any more.
+        """`freed` are namespaces in which a run or a Workflow was deleted.
 
-        `freed` are namespaces in which a run or a Workflow was deleted. `is_needed` returns
-        whether a run may be about to name a revision of a namespace.
+        `is_needed` returns whether a run may be about to name a revision of a namespace.
         """
         self._gateway = gateway
         self._cache = cache
         self._settings = settings
-        self._gone = gone
         self._freed = freed
         self._is_needed = is_needed
         self._checked: dict[str, str] = {}
         """Versions of ended runs, by UID, none of whose node states are left over."""
 
     async def run(self) -> None:
-        """Look after Jobs, revisions and runs, until cancelled."""
+        """Look after Jobs, revisions and node states, until cancelled."""
         rounds = 0
         while True:
             await asyncio.sleep(TICK_SECONDS)
@@ -96,7 +93,6 @@ class GarbageCollector:
                     await self.remove_jobs()
                 # Soon after the start, too: an earlier operator may have been away for long.
                 if rounds % int(ALL_SECONDS / TICK_SECONDS) == int(JOBS_SECONDS / TICK_SECONDS):
-                    await self.forget_runs()
                     for namespace in self._settings.namespaces or [""]:
                         await self.remove_revisions(namespace)
                         await self.remove_shards(namespace)
@@ -211,18 +207,3 @@ class GarbageCollector:
             return None
         self._checked[run.uid] = run.version
         return {text(each.get("name")) for each in items(dig(body, "status", "shards"))}
-
-    async def forget_runs(self) -> None:
-        """Forget runs whose deletion was missed.
-
-        After a watch that broke kopf lists again, and does not tell what that list no longer has.
-        """
-        for namespace in self._settings.namespaces or [""]:
-            known = [
-                run for run in self._cache.runs.values() if namespace in ("", run.namespace)
-            ]  # before the list: what is made meanwhile may be missing in it
-            there = await self._gateway.list_run_uids(namespace)
-            for run in known:
-                if run.uid not in there:
-                    log.info("%s/%s was deleted, and the event was missed", run.namespace, run.name)
-                    self._gone(run)

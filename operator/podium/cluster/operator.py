@@ -240,7 +240,6 @@ async def _work(
         gateway,
         operator.cache,
         settings,
-        ingest.run_gone,
         ingest.freed,
         operator.definitions.is_needed,
     )

@@ -26,12 +26,7 @@ class Server:
     def __init__(self):
         self.deleted = []
         self.refuse = None
-        self.runs = set()
         self.revisions, self.shards, self.bodies, self.asked = {}, {}, {}, []
-
-    async def list_run_uids(self, namespace):
-        assert namespace == ""
-        return self.runs
 
     async def list_revisions(self, namespace, selector):
         assert selector == "podium.dev/pinned=true,app.kubernetes.io/managed-by=podium"
@@ -79,12 +74,11 @@ class World:
     def __init__(self, **jobs):
         self.server, self.cache = Server(), Cache()
         self.cache.put_run(support.run())
-        self.gone, self.freed = [], set()
+        self.freed = set()
         self.housekeeping = GarbageCollector(
             self.server,
             self.cache,
             Settings.model_validate({"jobs": {**TTL, **jobs}}),
-            self.gone.append,
             self.freed,
         )
 
@@ -177,27 +171,6 @@ async def test_a_refusal_is_the_callers_to_log(clock):
     world.server.refuse = ApiError(503, "Unavailable", "later")
     with pytest.raises(ApiError):
         await world.removed()
-
-
-async def test_a_run_that_is_not_there_any_more_is_forgotten():
-    world = World()
-    world.cache.put_run(support.run(metadata={"name": "other", "uid": "uid-other"}))
-    world.server.runs = {support.RUN_UID}
-    await world.housekeeping.forget_runs()
-    assert [run.name for run in world.gone] == ["other"]
-
-
-async def test_a_run_that_is_made_while_the_list_is_on_its_way_stays():
-    world = World()
-    world.server.runs = {support.RUN_UID}
-
-    async def list_run_uids(_):
-        world.cache.put_run(support.run(metadata={"name": "new", "uid": "uid-new"}))
-        return world.server.runs
-
-    world.server.list_run_uids = list_run_uids
-    await world.housekeeping.forget_runs()
-    assert world.gone == []
 
 
 # Definitions and node states

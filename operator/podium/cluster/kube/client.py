@@ -146,13 +146,6 @@ class Gateway(Transport):
         """Delete a WorkflowRunNodes."""
         await self.delete(paths.own(namespace, "workflowrunnodes", name), uid)
 
-    async def list_run_uids(self, namespace: str) -> set[str]:
-        """Return the UIDs of the WorkflowRuns of one namespace or (empty) of all."""
-        path = f"/apis/{GROUP}/{VERSION}/workflowruns"
-        path = paths.own(namespace, "workflowruns") if namespace else path
-        bodies = await self.list_objects(path, METADATA_LIST)
-        return {str((body.get("metadata") or {}).get("uid")) for body in bodies}
-
     async def get_workflow(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a Workflow."""
         return await self.call("GET", paths.own(namespace, "workflows", name))

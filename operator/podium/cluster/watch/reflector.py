@@ -1,7 +1,7 @@
-"""What the server says of Jobs and Pods: listed once, then watched, until cancelled.
+"""What the server says of runs, Jobs and Pods: listed once, then watched, until cancelled.
 
 kopf's pipeline costs a millisecond an event, and a run of a thousand nodes has ten thousand events
-of these two kinds: here one costs what reading it costs. Deletions that were missed while a watch
+of these kinds: here one costs what reading it costs. Deletions that were missed while a watch
 was down are found by listing again, and a list that is older than what was seen is not believed.
 """
 

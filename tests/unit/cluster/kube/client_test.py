@@ -231,7 +231,6 @@ REQUESTS = [
         ("DELETE", f"{APPS}/controllerrevisions/x", OPTIONS),
         "DELETE controllerrevisions",
     ),
-    ("list_run_uids", ("team",), ("GET", f"{OWN}/workflowruns", None), "GET workflowruns"),
     (
         "create_run_nodes",
         (thing("WorkflowRunNodes"),),
@@ -302,20 +301,17 @@ async def test_of_a_secret_only_the_metadata_is_asked_for_and_kept(server, gatew
     assert fence.asked == 0
 
 
-async def test_runs_and_revisions_are_listed_without_what_they_hold(server, gateway):
+async def test_revisions_are_listed_without_what_they_hold(server, gateway):
     server.answer = lambda request: (
         accepted.append(request.headers["Accept"]),
         web.json_response({"items": [{"metadata": {"uid": "a"}}, {"metadata": {"uid": "b"}}]}),
     )[1]
     accepted = []
-    assert await gateway.list_run_uids("") == {"a", "b"}
-    (only,) = server.asked
-    assert only.path == "/apis/podium.dev/v1alpha1/workflowruns"
     async for _ in gateway.list_revisions("team", ""):
         pass
     async for _ in gateway.list_shards("team"):
         pass
-    assert accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"] * 3
+    assert accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"] * 2
 
 
 @pytest.mark.parametrize(
