@@ -18,16 +18,25 @@ if TYPE_CHECKING:
 __all__ = ["compile_schema", "forget", "schema_problems"]
 
 
+KEPT_BYTES = 16 * 1024
+"""A larger schema is compiled each time: what is kept of one may take ten times its size."""
+
+
 def compile_schema(schema: Mapping[str, Any]) -> "Schema":
-    """Return a schema ready for use; the same schema is compiled once.
+    """Return a schema ready for use; the same one is compiled once, unless it is large.
 
     Breaches come in the order of its keywords, which an API server hands back sorted.
     """
-    return _compiled(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
+    text = orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
+    return _compiled(text) if len(text) <= KEPT_BYTES else _compile(text)
 
 
 @lru_cache(maxsize=512)
 def _compiled(text: bytes) -> "Schema":
+    return _compile(text)
+
+
+def _compile(text: bytes) -> "Schema":
     from podium.contracts.json_schema import Schema  # noqa: PLC0415 - see the module's docstring
 
     return Schema(orjson.loads(text))
