@@ -16,6 +16,7 @@ from podium.cluster.kube.leader_election import Leader, Timing
 from podium.cluster.kube.views import JobView
 from podium.cluster.loop_lag import measure_lag
 from podium.cluster.metrics import Metrics
+from podium.cluster.preload import preload
 from podium.cluster.runs.controller import RunController, StatusFlusher
 from podium.cluster.runs.revisions import Definitions
 from podium.cluster.settings import Settings
@@ -185,6 +186,7 @@ def _retry_as(key: ObjectKey) -> ObjectKey:
 
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT, or until a part of it fails for good."""
+    preload()
     # The election has connections of its own, so that nothing holds it up.
     async with connect() as leases, _leader(settings, leases) as leader:
         fence = leader.check if leader is not None else _open_fence
