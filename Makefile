@@ -88,9 +88,8 @@ image: setup ## Build the image and load it into the test cluster
 
 SBOM ?= sbom.cdx.json
 sbom: setup ## Write what the image has of Python packages, with hashes, to SBOM (sbom.cdx.json)
-	@$(UV) export --quiet --frozen --no-dev --extra operator --no-emit-project --no-header \
-	  | PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
-	    --output-format JSON --output-file $(SBOM) -
+	@$(UV) export --quiet --frozen --no-dev --extra operator --no-emit-project \
+	  --format cyclonedx1.5 --output-file $(SBOM)
 	@echo "sbom: $(SBOM)"
 
 crds: setup ## Write the CRDs, the chart's Pod rules and the editors' schemas again from the models
