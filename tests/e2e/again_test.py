@@ -62,6 +62,7 @@ def test_a_restore_goes_back_across_definitions_whose_revisions_are_kept(mine, m
     third = k.wait("short")["workflowRevision"]
     k("delete", "workflowrun", "short")
     monkeypatch.setattr(garbage_collector, "KEPT_REVISIONS", 0)
+    monkeypatch.setattr(garbage_collector, "YOUNG_SECONDS", 0)
     collect(k)
     left = {each["metadata"]["name"] for each in k.items("controllerrevisions")}
     assert {first, status["workflowRevision"]} <= left, "the run needs both"

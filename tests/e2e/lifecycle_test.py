@@ -26,19 +26,25 @@ RELEASE = "second"
 
 @pytest.fixture
 def own(podium):
-    """kubectl in a namespace that only the release installed into it works in.
+    """kubectl in a namespace that only the release beside it (`home`) works in.
 
     It comes after the first release, which owns the CRDs.
     """
-    with own_namespace(connect(), f"{{}}:{RELEASE}-podium") as namespace:
+    with own_namespace(connect(), f"{home('{}')}:{RELEASE}-podium") as namespace:
         yield Kubectl(namespace)
         # Until all of it is gone: the next test installs what is the whole cluster's again.
-        helm("uninstall", RELEASE, "-n", namespace, "--ignore-not-found", "--wait", ok=False)
+        helm("uninstall", RELEASE, "-n", home(namespace), "--ignore-not-found", "--wait", ok=False)
+        Kubectl(namespace)("delete", "namespace", home(namespace), "--wait=false", ok=False)
+
+
+def home(namespace):
+    """Return the namespace that the release is in: it works in others only."""
+    return f"{namespace}-home"
 
 
 def install_second(namespace, *options):
     watched = ("--set", f"watchNamespaces={{{namespace}}}")
-    install(*watched, *options, release=RELEASE, namespace=namespace)
+    install(*watched, *options, release=RELEASE, namespace=home(namespace))
 
 
 def test_an_upgrade_and_an_uninstall_mid_run(own):
@@ -54,7 +60,7 @@ def test_an_upgrade_and_an_uninstall_mid_run(own):
     own.apply(workflow_run("left", script("a", "sleep 300"), script("b", "true", "a")))
     own.wait_node("left", "a", "Running")
     until(lambda: own.items("pods", "-l", "podium.dev/node=a"))
-    helm("uninstall", RELEASE, "-n", own.namespace, "--wait", "--timeout=150s")
+    helm("uninstall", RELEASE, "-n", home(own.namespace), "--wait", "--timeout=150s")
     assert own.nodes("left")["a"]["status"] == "Running", "runs and their Jobs are kept"
     # Nobody is there who could take anything off: the namespace must end all the same.
     own("delete", "namespace", own.namespace, "--timeout=200s")
@@ -69,17 +75,18 @@ def test_a_namespace_deleted_mid_run_ends(k):
 
 def test_another_operator_takes_over_from_one_that_died(own):
     install_second(own.namespace, "--set", "replicas=2")
+    beside = Kubectl(home(own.namespace))
     own.apply(workflow_run("chain", *chain("n1")))
     own.wait_node("chain", "n1", "Running")
 
     def holder():
-        """somebody leads"""
-        (lease,) = own.items("leases")
+        """one of them leads"""
+        (lease,) = beside.items("leases")
         return lease["spec"].get("holderIdentity")
 
     first = until(holder)
     # The identity begins with the name of the Pod.
-    own("delete", "pod", first.partition("_")[0], "--grace-period=0", "--force")
+    beside("delete", "pod", first.partition("_")[0], "--grace-period=0", "--force")
     let_go(own, started(own, "n1"))
     status = own.wait("chain")
     assert {n: s["executionCount"] for n, s in status["nodes"].items()} == dict.fromkeys(

@@ -398,29 +398,34 @@ def test_who_requested_is_verified(release):
     assert release.try_out(workflow_run({by: "alice"}), "alice").returncode == 0
     assert release.try_out(workflow_run(), "alice").returncode == 0
     refused(release.try_out(workflow_run({by: "bob"}), "alice"), by)
-    name = f"r-{uuid.uuid4().hex[:8]}"
-    assert release.create(workflow_run({by: "alice"}, name=name), "alice").returncode == 0
 
-    def annotate(user, **notes):
+    def create(user):
+        name = f"r-{uuid.uuid4().hex[:8]}"
+        assert release.create(workflow_run({by: user}, name=name), user).returncode == 0
+        return name
+
+    def annotate(user, run, **notes):
         change = {f"podium.dev/{key.replace('_', '-')}": value for key, value in notes.items()}
         body = {"metadata": {"annotations": change}}
-        return release.requests.patch(release.tenants, "WorkflowRun", name, body, user)
+        return release.requests.patch(release.tenants, "WorkflowRun", run, body, user)
 
+    name = create("alice")
     for forged in ('[{"id": "1", "nodes": ["a"], "by": "alice"}]', "[]"):
-        refused(annotate("bob", accepted=forged, requested_by=None), "podium.dev/accepted")
-        assert annotate(release.user, accepted=forged).returncode == 0
-        refused(annotate("bob", accepted=None), "podium.dev/accepted")
+        refused(annotate("bob", name, accepted=forged, requested_by=None), "podium.dev/accepted")
+        assert annotate(release.user, name, accepted=forged).returncode == 0
+        refused(annotate("bob", name, accepted=None), "podium.dev/accepted")
     for request in ("rerun", "restore"):
-        refused(annotate("bob", **{request: "a"}), by)
-        refused(annotate("bob", requested_by="eve"), by)
-        assert annotate("bob", requested_by="bob", **{request: "a"}).returncode == 0
-        refused(annotate("alice", **{request: "b"}), by)
-        refused(annotate("alice", requested_by="alice2", **{request: "b"}), by)
+        # Of each request one run: the operator takes its requester off with it.
+        name = create("alice")
+        refused(annotate("bob", name, **{request: "a"}), by)
+        refused(annotate("bob", name, requested_by="eve", **{request: "a"}), by)
+        refused(annotate("bob", name, requested_by="eve"), by)
+        assert annotate("alice", name, note="x").returncode == 0
+        assert annotate("bob", name, requested_by="bob", **{request: "a"}).returncode == 0
         # The operator takes requests in and off, whoever made them.
-        assert annotate(release.user, **{"accepted": "[]", request: None}).returncode == 0
-        assert annotate("alice", note="x").returncode == 0
-        assert annotate("alice", requested_by="alice").returncode == 0
-    assert annotate("alice", requested_by=None, rerun="a").returncode == 0
+        assert annotate(release.user, name, **{"accepted": "[]", request: None}).returncode == 0
+        assert annotate("alice", name, requested_by="alice").returncode == 0
+    assert annotate("alice", name, requested_by=None, rerun="a").returncode == 0
 
 
 # --- values -------------------------------------------------------------------------------------
