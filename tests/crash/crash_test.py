@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.xdist_g
 AT_A_TIME = 8
 
 UNUSED = {
-    "delete_revision": "housekeeping, after ten minutes; the next round repeats it",
     "get_deployment": "uninstall",
+    "get_metadata": "runs that name a Secret or ConfigMap; it only reads",
     "scale_deployment": "uninstall",
 }
 """Methods of the gateway that no run needs: who does."""
@@ -27,9 +27,9 @@ AFTER = {
 """Methods that are needed only after another crash: that one."""
 UNMANAGED = {"set_job_ttl"}
 """Methods that are needed only where the built-in controller makes the Pods."""
-LATE = {"list_events", "get_revision"}
+LATE = {"list_events", "get_revision", "delete_revision"}
 """Methods that are needed only where something takes long, or comes in a certain order: no points of
-their own. They only read: a kill there is one before the next request."""
+their own. They only read, or delete what no run names: a kill there is one before the next request."""
 
 POINTS = [
     f"{when}:{name}"
