@@ -135,14 +135,16 @@ class WorkflowController:
             checked = await self._reader.check(body, asker=namespace)
         except InvalidError as invalid:
             reason = RunReason.INVALID_WORKFLOW
-            told = "; ".join(str(problem) for problem in invalid.problems)
+            message = "; ".join(str(problem) for problem in invalid.problems)
         except OverBudgetError as error:
             reason = RunReason.TOO_EXPENSIVE
-            told = f"spec: to check the definition {error}: make it smaller, or its schemas simpler"
+            message = (
+                f"spec: to check the definition {error}: make it smaller, or its schemas simpler"
+            )
         else:
             count, value, reason = checked.nodes, ConditionStatus.TRUE, RunReason.VALID
-            told = "; ".join(str(problem) for problem in checked.problems)
-        return count, value, reason, told[:MESSAGE_CHARACTERS]
+            message = "; ".join(str(problem) for problem in checked.problems)
+        return count, value, reason, message[:MESSAGE_CHARACTERS]
 
     def _runs(self, namespace: str, name: str, identifier: str) -> list[RunView]:
         """Return the runs of a Workflow, which they name by its name or its id."""

@@ -95,7 +95,7 @@ class Cache:
         return view
 
     def note_run(self, body: Any) -> RunView | None:
-        """Take in the metadata of a run, of which nothing else was told; None: it is no news.
+        """Take in the metadata of a run, which is all that the watch shows; None: it is not new.
 
         What was known of the rest stays until it is read.
         """
