@@ -84,6 +84,22 @@ class Server:
         return json.loads(self.body["metadata"]["annotations"].get(ACCEPTED, "[]"))
 
 
+def run_controller(world, **settings):
+    """Return the controller of a world's runs, put together as the operator does it."""
+    chosen = Settings(**settings)
+    return RunController(
+        world.server,
+        world.cache,
+        world.queue,
+        world.recorder,
+        None,
+        ManagedJobController(world.server, world.cache, chosen),
+        chosen,
+        Metrics(),
+        Pool(),
+    )
+
+
 class World:
     """A run of one node that ended well, and is taken up for a re-run."""
 
@@ -98,19 +114,7 @@ class World:
         self.recorder = Recorder(self.server)
         self.warnings = []
         self.recorder.warn = lambda _subject, *words: self.warnings.append(words)
-        settings, metrics = Settings(), Metrics()
-        keeper = ManagedJobController(self.server, self.cache, settings)
-        self.runs = RunController(
-            self.server,
-            self.cache,
-            self.queue,
-            self.recorder,
-            None,
-            keeper,
-            settings,
-            metrics,
-            Pool(),
-        )
+        self.runs = run_controller(self)
         self.cache.put_run(self.server.body)
         self.take_up()
 

@@ -7,20 +7,15 @@ import pytest
 
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import WorkflowSpec
-from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder
-from podium.cluster.metrics import Metrics
 from podium.cluster.runs import references
-from podium.cluster.runs.controller import RunController
 from podium.cluster.runs.references import in_node, in_pod
-from podium.cluster.settings import Settings
 from podium.cluster.watch.store import Cache
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import AttemptPhase, Observation, Plan, dump_status
-from podium.judge.pool import Pool
 from tests.unit.cluster.runs import controller_test, world
-from tests.unit.cluster.runs.controller_test import KEY, OBJECT
+from tests.unit.cluster.runs.controller_test import KEY, OBJECT, run_controller
 from tests.unit.engine.support import Run, node
 
 TOKEN = {"annotations": {"kubernetes.io/service-account.name": "robot"}}
@@ -84,19 +79,7 @@ class World:
         self.recorder = Recorder(self.server)
         self.events = []
         self.recorder.record = lambda _subject, event: self.events.append(event)
-        settings, metrics = Settings(**settings), Metrics()
-        keeper = ManagedJobController(self.server, self.cache, settings)
-        self.runs = RunController(
-            self.server,
-            self.cache,
-            self.queue,
-            self.recorder,
-            None,
-            keeper,
-            settings,
-            metrics,
-            Pool(),
-        )
+        self.runs = run_controller(self, **settings)
         self.cache.put_run(self.server.body)
 
     async def turn(self):
