@@ -268,7 +268,12 @@ def _node(name: str, own: str) -> dict[str, Any]:
     return {
         "metadata": {
             "name": name,
-            "labels": {LABEL: own, "kubernetes.io/hostname": name},
+            # A zone of its own: where most machines of a zone are lost, Kubernetes evicts none.
+            "labels": {
+                LABEL: own,
+                "kubernetes.io/hostname": name,
+                "topology.kubernetes.io/zone": f"kwok-{own}",
+            },
             "annotations": {"kwok.x-k8s.io/node": "fake"},
         },
         "spec": {"taints": [{"key": LABEL, "value": own, "effect": "NoSchedule"}]},
