@@ -54,16 +54,20 @@ test: setup ## Set up everything and run the checks and tests
 unit: setup ## Run the tests that need no cluster
 	@$(BIN)/pytest -q -m "not cluster and not long" -n 2
 
+# Tests of a whole cluster share it: drains, releases and a busy machine delay what others wait for.
+# One that failed runs once more, and the summary names it (RERUN).
+AGAIN := --reruns 1
+
 # Pods are mostly waited for: more tests at once than there are cores. The cases of the conformance
 # suite run side by side in one process, by themselves.
 e2e: setup cluster image ## Run the tests that need the cluster
-	@$(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup tests/cluster tests/e2e
+	@$(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/cluster tests/e2e
 	@$(BIN)/pytest -q -m "cluster and not long" tests/conformance tests/upgrade
-	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup tests/e2e/runs_test.py
+	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/e2e/runs_test.py
 
 # What `e2e` does not do this way: everything that users and machines do to Jobs and Pods.
 e2e-unmanaged: setup cluster image ## Run the end-to-end tests with the built-in Job controller
-	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup tests/e2e
+	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/e2e
 	@$(BIN)/pytest -q -m "cluster and not long" tests/conformance -k unmanaged
 
 # What takes long and says little more than the tests above; `make test` leaves it out.
@@ -72,7 +76,7 @@ test-long: setup cluster image ## Run the long tests: a YAML language server (ne
 
 crash: setup cluster image ## Kill the operator at each of its requests; put faults before the API server
 	@$(BIN)/pytest -q -m "cluster and not long" tests/crash
-	@$(BIN)/pytest -q -m "cluster and not long" -n 3 tests/faults
+	@$(BIN)/pytest -q -m "cluster and not long" -n 3 $(AGAIN) tests/faults
 
 outage: setup cluster image ## Take the API server away for two minutes
 	@PODIUM_DOWN_SECONDS=120 $(BIN)/pytest -q -s -m cluster tests/faults/faults_test.py -k away_for_some_time
