@@ -5,6 +5,8 @@ import gc
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -65,6 +67,15 @@ _COMMANDS = {
 }
 
 
+@contextmanager
+def _own_code_for_closed_pipe() -> Iterator[None]:
+    """End with the code of a closed pipe, where click would end with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise click.exceptions.Exit(ExitCode.PIPE_CLOSED) from None
+
+
 class _Group(click.Group):
     """Loads commands when they are asked for, and ends with the exit codes of `ExitCode`."""
 
@@ -79,12 +90,15 @@ class _Group(click.Group):
             code = super().main(*args, **extra)
             sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments, which may print the help."""
+        with _own_code_for_closed_pipe():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a closed pipe has its own code, where click would say 1."""
-        try:
+        """Run the command."""
+        with _own_code_for_closed_pipe():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise click.exceptions.Exit(ExitCode.PIPE_CLOSED) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of their use."""

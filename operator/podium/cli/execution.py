@@ -115,7 +115,7 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
     view = view_on(stream)
 
     def say(text: str) -> None:
-        with suppress(OSError):  # who read it has left, or the terminal was closed
+        with suppress(OSError):  # the run goes on, and the command's exit code tells
             print(escape_control(text), file=stream, flush=True)
 
     say(f"run {record.name} of {record.workflow_id}: {counted(len(status.nodes), 'node')}")

@@ -1,9 +1,9 @@
 """How a run is watched: a table that changes on a terminal, lines everywhere else."""
 
-import os
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol, TextIO
 
 from podium.api.reasons import EventReason
@@ -106,15 +106,10 @@ class _Lines:
     def _say(self, subject: str, *words: str) -> None:
         clock = time.strftime("%H:%M:%S")
         rest = "  ".join(escape_control(word) for word in words if word)
-        try:
-            print(
-                f"{clock}  {escape_control(subject):<{self._width}}  {rest}",
-                file=self._stream,
-                flush=True,
-            )
-        except OSError:
-            # The reader or the terminal is gone, or the disk is full; the run goes on.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        line = f"{clock}  {escape_control(subject):<{self._width}}  {rest}"
+        # Where it cannot be written the run goes on, and the command's exit code tells.
+        with suppress(OSError):
+            print(line, file=self._stream, flush=True)
 
 
 def stream_for(output: str | None) -> TextIO:

@@ -5,13 +5,17 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from podium.api.problems import InvalidError, Problem, UserError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 __all__ = [
     "CliError",
@@ -29,14 +33,14 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1
-    """The run failed or was cancelled."""
+    """The run failed or was cancelled, or the output could not be written."""
     USAGE = 2
     """Bad usage, or a file that is invalid, unreadable or missing."""
     TIMEOUT = 3
     FORBIDDEN = 4
     INTERRUPTED = 130
     PIPE_CLOSED = 141
-    """Who read the output has left before its end; 128 + SIGPIPE, as a shell shows it."""
+    """The reader of the output closed the pipe before its end; 128 + SIGPIPE, as shells show it."""
 
 
 class CliError(UserError):
@@ -71,8 +75,9 @@ def _escaped(character: str) -> str:
 
 
 def warn(message: str) -> None:
-    """Print a line on standard error."""
-    click.echo(escape_control(message), err=True)
+    """Print a line on standard error. Where that cannot be written, the exit code is left."""
+    with suppress(OSError):
+        click.echo(escape_control(message), err=True)
 
 
 def say_problems(problems: Iterable[Problem]) -> None:
@@ -96,44 +101,100 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
+_ESCAPED = "backslashreplace"
+"""What becomes of characters that the encoding of a terminal lacks."""
+
+
+class _StandardStream(io.FileIO):
+    """A standard stream that remembers why something could not be written to it."""
+
+    error: OSError | None = None
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def _guard_standard_stream(name: Literal["stdout", "stderr"]) -> _StandardStream | None:
+    """Replace a standard stream by one that remembers errors; a test's stand-in stays."""
+    stream = getattr(sys, name)
+    if not isinstance(stream, io.TextIOWrapper):
+        return None
+    if stream is not getattr(sys, f"__{name}__"):
+        stream.reconfigure(errors=_ESCAPED)
+        return None
+    guard = _StandardStream(stream.fileno(), "w", closefd=False)
+    is_unbuffered = isinstance(stream.buffer, io.FileIO)
+    replacement = io.TextIOWrapper(
+        guard if is_unbuffered else io.BufferedWriter(guard),
+        encoding=stream.encoding,
+        errors=_ESCAPED,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+    setattr(sys, name, replacement)
+    return guard
+
+
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Turn everything that a user can cause into a line and an exit code."""
+    """Turn everything that a user can cause into a line and an exit code.
+
+    Output that could not be written is an error, also of a command that went on without it.
+    """
     _open_standard_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+    output, messages = _guard_standard_stream("stdout"), _guard_standard_stream("stderr")
+    code: str | int | None = ExitCode.OK
     try:
         try:
             yield
         finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            sys.stdout.flush()
+    except SystemExit as end:
+        code = end.code
     except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
+        code = end.exit_code
     except (click.Abort, KeyboardInterrupt):
         warn("podium: interrupted")
-        sys.exit(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
         for line in shown.getvalue().rstrip("\n").split("\n"):
             warn(line)
-        sys.exit(ExitCode.USAGE)
+        code = ExitCode.USAGE
     except InvalidError as error:
         say_problems(error.problems)
-        sys.exit(ExitCode.USAGE)
+        code = ExitCode.USAGE
     except CliError as error:
         warn(f"podium: {error}")
-        sys.exit(error.code)
+        code = error.code
     except UserError as error:
         warn(f"podium: {error}")
-        sys.exit(ExitCode.USAGE)
-    except BrokenPipeError:
-        # Nothing more must be written, not even what is buffered.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.PIPE_CLOSED)
+        code = ExitCode.USAGE
     except OSError as error:
-        where = f"{error.filename}: " if isinstance(error.filename, str | Path) else ""
-        warn(f"podium: {where}{error.strerror or error}")
-        sys.exit(ExitCode.USAGE)
+        if output is None or error is not output.error:
+            where = f"{error.filename}: " if isinstance(error.filename, str | Path) else ""
+            warn(f"podium: {where}{error.strerror or error}")
+            code = ExitCode.USAGE
+    if output is not None and output.error is not None:
+        code = code or _lost_output(output.error)
+        _discard(output)
+    if messages is not None and messages.error is not None:
+        _discard(messages)
+    sys.exit(code)
+
+
+def _lost_output(error: OSError) -> ExitCode:
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.PIPE_CLOSED  # the reader has seen enough
+    warn(f"podium: cannot write the output: {error.strerror or error}")
+    return ExitCode.FAILED
+
+
+def _discard(stream: _StandardStream) -> None:
+    """Let what is still buffered go nowhere, where Python would fail to write it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
