@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +19,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import NoSuchResource, Unresolvable
 
+from podium.bounded_cache import bounded_cache
 from podium.contracts.breach import Breach
 from podium.contracts.keywords import DRAFT_7, DRAFT_2020, draft_of
 from podium.errors import PodiumError
@@ -31,6 +31,7 @@ MAX_BREACHES = 20
 MAX_REFERENCES = 20_000
 """References that one check follows."""
 SHOWN = 256
+KEPT_PATTERN_BYTES = 8 * 1024 * 1024
 
 
 class Schema:
@@ -202,10 +203,17 @@ _VALIDATORS: dict[str, Any] = {
 }
 
 
-@lru_cache(maxsize=1024)
+def _pattern_cost(pattern: str) -> int:
+    return 6000 + 200 * len(pattern)
+
+
+@bounded_cache(_pattern_cost, KEPT_PATTERN_BYTES)
 def compiled_pattern(pattern: str) -> Any:
     """Return a pattern ready for use, with a library that has a time-out."""
-    return regex.compile(pattern)
+    # The library's own cache counts patterns, not bytes.
+    compiled = regex.compile(pattern, cache_pattern=False)
+    regex.purge()  # it notes their strings all the same
+    return compiled
 
 
 def _registry() -> Registry[Any]:

@@ -4,12 +4,13 @@ What does the work (`podium.contracts.json_schema`) takes longer to load than mo
 to check, so it is loaded with the first schema.
 """
 
+import sys
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from podium.bounded_cache import bounded_cache
 from podium.contracts.breach import SchemaProblem
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ __all__ = ["compile_schema", "forget", "schema_problems"]
 
 
 KEPT_BYTES = 16 * 1024
-"""A larger schema is compiled each time: what is kept of one may take ten times its size."""
+"""A larger schema is compiled each time."""
+ALL_KEPT_BYTES = 16 * 1024 * 1024
+BYTES_PER_CHARACTER = 30
+"""Of a schema that is compiled, at most: that of empty objects. The usual ones take a third."""
 
 
 def compile_schema(schema: Mapping[str, Any]) -> "Schema":
@@ -28,23 +32,27 @@ def compile_schema(schema: Mapping[str, Any]) -> "Schema":
     Breaches come in the order of its keywords, which an API server hands back sorted.
     """
     text = orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
-    return _compiled(text) if len(text) <= KEPT_BYTES else _compile(text)
+    return _compiled(text) if len(text) <= KEPT_BYTES else _compiled.__wrapped__(text)
 
 
-@lru_cache(maxsize=512)
+def _cost(text: bytes) -> int:
+    return 2000 + BYTES_PER_CHARACTER * len(text)
+
+
+@bounded_cache(_cost, ALL_KEPT_BYTES)
 def _compiled(text: bytes) -> "Schema":
-    return _compile(text)
-
-
-def _compile(text: bytes) -> "Schema":
     from podium.contracts.json_schema import Schema  # noqa: PLC0415 - see the module's docstring
 
     return Schema(orjson.loads(text))
 
 
 def forget() -> None:
-    """Forget all schemas that were compiled."""
+    """Forget all schemas that were compiled, and their patterns."""
     _compiled.cache_clear()
+    if "podium.contracts.json_schema" in sys.modules:
+        from podium.contracts.json_schema import compiled_pattern  # noqa: PLC0415 - see above
+
+        compiled_pattern.cache_clear()
 
 
 def schema_problems(

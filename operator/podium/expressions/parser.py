@@ -4,9 +4,9 @@ import ast
 import io
 import warnings
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
+from podium.bounded_cache import bounded_cache
 from podium.expressions.errors import ExpressionSyntaxError, LimitExceededError, NotInLanguageError
 from podium.expressions.evaluator import Evaluation
 from podium.expressions.hints import hint, without_braces
@@ -15,6 +15,10 @@ from podium.expressions.references import Reference, references_of
 from podium.expressions.syntax import check
 
 __all__ = ["Expression", "evaluate_condition", "parse"]
+
+KEPT_BYTES = 16 * 1024 * 1024
+BYTES_PER_CHARACTER = 400
+"""Of a parsed expression, at most: that of `1+1+1`. The usual ones take a fifth of it."""
 
 
 class Expression(NamedTuple):
@@ -38,7 +42,11 @@ class Expression(NamedTuple):
             evaluation.close()
 
 
-@lru_cache(maxsize=4096)
+def _cost(source: str) -> int:
+    return 500 + BYTES_PER_CHARACTER * len(source)
+
+
+@bounded_cache(_cost, KEPT_BYTES)
 def parse(source: str) -> Expression:
     """Parse an expression. Raises `ExpressionSyntaxError`."""
     if len(source) > MAX_CHARACTERS:

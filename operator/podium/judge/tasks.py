@@ -1,6 +1,7 @@
 """What workers can be asked: for each task the function that answers it, bytes in, bytes out."""
 
 import importlib
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -23,6 +24,7 @@ def forget() -> None:
     """Forget what was compiled: it must not count as the memory of the next question."""
     schema.forget()
     expressions.parse.cache_clear()
+    urllib.parse.clear_cache()  # type: ignore[attr-defined]  # references
 
 
 def load() -> None:
