@@ -14,7 +14,16 @@ from podium.cli.describe import elapsed
 from podium.cli.output import escape_control
 from podium.cli.session import OpenRun
 
-__all__ = ["NODE_HEADER", "RUN_HEADER", "Table", "columns", "node_row", "node_rows", "run_row"]
+__all__ = [
+    "NODE_HEADER",
+    "RUN_HEADER",
+    "Table",
+    "columns",
+    "node_row",
+    "node_rows",
+    "run_row",
+    "wrapped",
+]
 
 RUN_HEADER = ("NAME", "WORKFLOW", "PHASE", "PROGRESS", "CURRENT", "DURATION", "AGE")
 NODE_HEADER = ("NODE", "STATUS", "REASON", "TRIES", "DURATION")
@@ -87,6 +96,18 @@ class Table:
             cut = column in self._cut and len(cell) > width
             cells.append(f"{cell[: width - 1] + '…' if cut else cell:<{width}}")
         click.echo(self._gap.join(cells).rstrip())
+
+
+def wrapped(line: str, margin: int) -> list[str]:
+    """Break a line that is too long for the terminal beside a margin; its indentation is kept."""
+    room = columns()
+    if room is None or margin + len(line) <= room:
+        return [line]
+    import textwrap  # noqa: PLC0415 - few lines are that long
+
+    width = max(_NARROWEST, room - margin)
+    indent = line[: len(line) - len(line.lstrip())][: width // 2]
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
 
 
 def columns() -> int | None:

@@ -13,13 +13,14 @@ from podium.cli.documents import to_json
 from podium.cli.options import document_option, state_dir_option
 from podium.cli.output import CliError, ExitCode, escape_control, warn
 from podium.cli.session import OpenRun, document_text, open_run, text_of
-from podium.cli.tables import RUN_HEADER, Table, node_row, node_rows, run_row
+from podium.cli.tables import RUN_HEADER, Table, node_row, node_rows, run_row, wrapped
 from podium.engine.codec import dump_node
 from podium.local.store import StoreError, list_runs
 
 __all__ = ["get"]
 
 POLL_SECONDS = 0.2
+_LABEL_WIDTH = 12
 
 
 @click.command()
@@ -130,10 +131,13 @@ def _show_node(run: OpenRun, node: str, output: str | None) -> None:
         click.echo(text_of({"id": node, **dump_node(state)}, output), nl=False)
         return
     for label, value in _node_lines(node, state):
-        first, *more = value.rstrip("\n").split("\n")
-        click.echo(f"{label + ':':<12}{escape_control(first)}")
-        for line in more:
-            click.echo(f"{'':<12}{escape_control(line)}")
+        start = f"{label + ':':<{_LABEL_WIDTH}}"
+        for line in value.rstrip("\n").split("\n"):
+            shown = escape_control(line)
+            # An output is left as it is: it may be copied.
+            for part in [shown] if label == "output" else wrapped(shown, _LABEL_WIDTH):
+                click.echo(f"{start}{part}".rstrip())
+                start = " " * _LABEL_WIDTH
     if state.history:
         click.echo()
         Table(_execution_rows(state)).print()

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from podium.cli.tables import Table
+from podium.cli.tables import Table, wrapped
 from tests.unit.cli.support import Directory, script
 
 
@@ -50,6 +50,32 @@ def test_a_node_is_shown_with_its_tries(here):
     assert document["id"] == "a"
     assert document["output"] == {"n": 1}
     assert "no node 'b': nodes are a" in here.podium("get", "one", "b", code=2).stderr
+
+
+def test_long_messages_of_a_node_are_wrapped_beside_their_labels(here):
+    words = " ".join(f"word{number}" for number in range(40))
+    file = here.workflow(
+        script("a", f"printf '%s\\n' '{words}' '{'x' * 100}' >&2; exit 3"),
+        script("b", f"""echo '{{"v": "{words}"}}' >$PODIUM_OUTPUT"""),
+    )
+    here.podium("run", file, "--run-name", "one", code=1)
+    shown = here.podium("get", "one", "a", COLUMNS="80").stdout.splitlines()
+    assert max(map(len, shown)) <= 80
+    start = next(i for i, line in enumerate(shown) if line.startswith("message:"))
+    end = next(i for i, line in enumerate(shown) if line.startswith("execution:"))
+    assert end - start > 5
+    assert all(line.startswith(" " * 12) and line[12] != " " for line in shown[start + 1 : end])
+    joined = " ".join(line[12:] for line in shown[start:end])
+    assert words in joined
+    assert "x" * 100 in joined.replace(" ", "")
+    assert f'"v": "{words}"' in here.podium("get", "one", "b", COLUMNS="80").stdout
+
+
+def test_a_wrapped_line_keeps_its_indentation(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "32")
+    assert wrapped("  - one two three four five", 12) == ["  - one two three", "  four five"]
+    assert wrapped("  short", 12) == ["  short"]
+    assert wrapped(" " * 50, 12) == [""]
 
 
 def test_a_run_is_watched_to_its_end(here):
