@@ -53,7 +53,11 @@ def check_file(file: File, elsewhere: Collection[str] = ()) -> CheckedFile:
     """
     checked = CheckedFile(file.name, file.documents, list(file.problems))
     for document in file.documents:
-        checked.problems += _graph_problems(checked, document)
+        # A template where none is filled in is found by the checks of its field, too.
+        known = {(each.path, each.message, each.line) for each in checked.problems}
+        for problem in _graph_problems(checked, document):
+            if (problem.path, problem.message, problem.line) not in known:
+                checked.problems.append(problem)
     for document, run in file.runs:
         problems = [*_reference(checked, run, elsewhere), *_error_handlers(checked, run)]
         checked.problems += [document.located(problem) for problem in problems]

@@ -7,9 +7,10 @@ Built once per definition, on networkx; the engine keeps what it needs of it as 
 from dataclasses import replace
 from functools import cached_property
 
-from podium.api.problems import Path, Problem, Severity
+from podium.api.problems import Path, Problem, Severity, errors
 from podium.dag.checks import DefinitionChecks
 from podium.dag.graph import NEAREST, DagEdge, Graph, nearest_ancestors
+from podium.dag.literals import literal_templates
 
 __all__ = ["NEAREST", "DagEdge", "WorkflowDAG", "nearest_ancestors"]
 
@@ -35,6 +36,10 @@ class WorkflowDAG(Graph):
         if self.spec is not None:
             sound = not any(problem.severity is Severity.ERROR for problem in found)
             found += DefinitionChecks(self, self.spec, sound=sound).run()
+            templates = list(literal_templates(self.spec, self.nodes))
+            literal = {problem.path for problem in errors(templates)}
+            # What other checks say of such a string names no remedy.
+            found = [problem for problem in found if problem.path not in literal] + templates
         return found
 
     def _forget(self) -> None:

@@ -10,7 +10,6 @@ from podium.api.problems import Path, Problem, Severity
 from podium.api.reasons import RETRYABLE, NodeReason
 from podium.api.workflow import EdgeType, Node, RetryPolicy, TriggerRule, WorkflowSpec
 from podium.dag.graph import DagEdge, Graph
-from podium.dag.literals import literal_templates
 from podium.dag.references import ReferenceChecks
 
 __all__ = ["DefinitionChecks"]
@@ -41,7 +40,6 @@ class DefinitionChecks:
         for dag_edge in self.dag.refused:
             if dag_edge.edge.condition is not None:
                 self._condition((*dag_edge.path, "condition"), dag_edge.edge.condition)
-        self.found += literal_templates(self.spec, self.dag.nodes)
         return self.found
 
     def _error(self, path: Path, message: str) -> None:

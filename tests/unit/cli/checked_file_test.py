@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from podium.api.problems import Severity
+from podium.api.problems import Severity, errors
 from podium.api.source.files import read_text
 from podium.cli import main
 from podium.cli.checked_file import check_file
@@ -83,3 +83,29 @@ def test_a_run_checks_its_graph_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["run", "w.yaml", "--dry-run"])
     assert (done.exit_code, len(runs)) == (0, 1), done.output
+
+
+TEMPLATE = "${{ context.x }}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ("pod: {labels: {team: '%s'}}", "pod.labels.team"),
+        ("pod: {labels: {'%s': '%s'}}", 'pod.labels["${{ context.x }}"]'),
+        ("pod: {annotations: {'%s': x}}", 'pod.annotations["${{ context.x }}"]'),
+        ("pod: {annotations: {note: '%s'}}", "pod.annotations.note"),
+        ("pod: {nodeSelector: {disk: '%s'}}", "pod.nodeSelector.disk"),
+        ("pod: {serviceAccountName: '%s'}", "pod.serviceAccountName"),
+        ("pod: {env: [{name: '%s', value: x}]}", "pod.env[0].name"),
+        ("resources: {limits: {cpu: '%s'}}", "resources.limits.cpu"),
+        ("timeoutSeconds: '%s'", "timeoutSeconds"),
+        ("dependsOn: ['%s']", "dependsOn[0]"),
+    ],
+)
+def test_a_template_that_a_field_does_not_take_is_one_problem(fields, place):
+    node = f"  - {{id: b, executor: script, config: {{script: x}}, {fields}}}\n"
+    (problem,) = errors(problems(WORKFLOW + node.replace("%s", TEMPLATE)))
+    assert str(problem).startswith(f"f.yaml:10: spec.nodes[2].{place}: ${{{{ }}}} is not filled in")
+    remedies = ("write the value itself", "write the key itself", "config.env of the node")
+    assert any(each in problem.message for each in remedies)

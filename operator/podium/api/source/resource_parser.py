@@ -12,6 +12,7 @@ from podium.api.problems import Path, Problem, errors
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.shape import closest
 from podium.api.source.documents import Document, Resource
+from podium.api.templates import templates_named
 
 __all__ = ["parse_document"]
 
@@ -49,8 +50,8 @@ def parse_document(document: Document) -> list[Problem]:
         if document.remainder is not None:
             more = _checked(document.remainder)
             problems += [each for each in more if not document.overlaps(each.path)]
-        return found + problems
-    found += _checked(made)
+        return found + templates_named(problems, data)
+    found += templates_named(_checked(made), data)
     if errors(found):
         document.remainder = made
     else:
