@@ -15,7 +15,8 @@ NOON = 1_767_268_800.0  # 2026-01-01T12:00:00Z
 
 
 def at(seconds):
-    return f"2026-01-01T12:{seconds // 60:02}:{seconds % 60:02}Z"
+    minutes, second = divmod(seconds, 60)
+    return f"2026-01-01T{12 + minutes // 60:02}:{minutes % 60:02}:{second:02}Z"
 
 
 def run(**changes):

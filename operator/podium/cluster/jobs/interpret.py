@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from podium.api.reasons import NodeReason
+from podium.cluster.jobs.disruption import is_disruption, is_overlooked
 from podium.cluster.kube.views import JobView, PodView
 from podium.engine import LONG_WAIT_SECONDS, AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
@@ -33,29 +34,6 @@ _HOPELESS = {
 _PULLING = {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"}
 _TRANSIENT = frozenset({"CreateContainerError"})
 """Of the hopeless ones: those that another try may not meet, such as a busy machine."""
-_REFUSED_BY_KUBELET = (
-    "OutOf",
-    "NodeAffinity",
-    "NodeName",
-    "NodePorts",
-    "NodeShutdown",
-    "NodeUnschedulable",
-    "InvalidNodeInfo",
-    "Preempting",
-    "Shutdown",
-    "TaintToleration",
-    "TopologyAffinityError",
-    "UnexpectedAdmissionError",
-    "UnexpectedPredicateFailureType",
-)
-"""Beginnings of the reasons for which one machine refuses a Pod that another one may take."""
-_REJECTED = "Pod was rejected"
-"""How the kubelet's message begins for any refusal, of later versions too."""
-_NO_MACHINE = frozenset(
-    {"AppArmor", "NoNewPrivs", "PodOSNotSupported", "PodOSSelectorNodeLabelDoesNotMatch"}
-    | {"ProcMount", "SysctlForbidden"}
-)
-"""Refusals for what the Pod asks for: the next machine refuses it as well."""
 _CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
 """Reasons for the end of a container whose program never began."""
 
@@ -104,13 +82,17 @@ def observe(
     if not ordered:
         return _without_pod(node, execution, job, age, failed_create)
     latest = ordered[-1]
+    overlooked = next((pod for pod in ordered if is_overlooked(pod, job)), None)
+    if overlooked is not None:
+        ended = _ended(node, execution, job, overlooked)
+        return ExecutionReport((ended,), remove=job is not None and not job.ended)
     if latest.alive:
         if latest.outlived and not latest.asked_to_end and stuck_for >= OUTLIVED_SECONDS:
             return _outlived(node, execution, job, latest)
         return _alive(node, execution, latest, stuck_for, age)
     if any(pod.alive and not pod.outlived for pod in ordered):
         return ExecutionReport((live(node, execution),))
-    if _is_disruption(latest):
+    if is_disruption(latest):
         return ExecutionReport((_disruption(node, execution, job, latest),))
     return ExecutionReport((_ended(node, execution, job, latest),))
 
@@ -270,22 +252,6 @@ def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
         output=None if pod.written is None else pod.written.encode("utf-8", "surrogatepass"),
         output_limit=limit,
     )
-
-
-def _is_disruption(pod: PodView) -> bool:
-    if pod.disruption is not None:
-        # A program that had ended before its Pod was disrupted ended by itself.
-        before = (
-            pod.exit_code is not None
-            and pod.finished_at is not None
-            and pod.disrupted_at is not None
-            and pod.finished_at < pod.disrupted_at
-        )
-        return not before
-    if pod.started_at is not None or pod.exit_code is not None or pod.phase != "Failed":
-        return False
-    refused = pod.reason.startswith(_REFUSED_BY_KUBELET) or pod.message.startswith(_REJECTED)
-    return refused and pod.reason not in _NO_MACHINE
 
 
 def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) -> Observation:

@@ -385,6 +385,57 @@ def test_a_program_that_ended_before_its_pod_was_disrupted_ended_by_itself():
     assert one(MANAGED, pod).phase is AttemptPhase.DISRUPTED
 
 
+def announced(since, by="EvictionByEvictionAPI"):
+    return condition("DisruptionTarget", reason=by, message="drained", since=since)
+
+
+HOUR = 3600
+
+
+def test_a_program_that_fails_long_after_a_disruption_that_never_came_failed_by_itself():
+    pod = support.pod(announced(20), phase="Failed", state=terminated(3, until=20 + HOUR))
+    assert told(MANAGED, pod)[:2] == ("Failed", "Error")
+    assert one(MANAGED, pod).exit_code == 3
+    assert not look(MANAGED, pod).remove
+    later = deleted(pod, asked=30 + HOUR)  # once it had failed
+    assert told(MANAGED, later)[:2] == ("Failed", "Error")
+    assert told(MANAGED, pod, gone=True)[:2] == ("Failed", "Error")
+    done = support.pod(announced(20), phase="Failed", state=terminated(0, until=20 + HOUR))
+    assert one(MANAGED, done).phase is AttemptPhase.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "by", "asked"),
+    [
+        (20, 20, "EvictionByEvictionAPI", None),
+        (20, 140, "EvictionByEvictionAPI", None),  # its deletion may be on its way
+        (20, HOUR, "EvictionByEvictionAPI", 21),  # within a long grace period
+        (20, HOUR, "PreemptionByScheduler", HOUR),
+        (20, HOUR, "TerminationByKubelet", None),
+    ],
+)
+def test_a_program_that_ends_while_its_pod_is_disrupted_is_disrupted(since, until, by, asked):
+    pod = support.pod(announced(since, by), phase="Failed", state=terminated(143, until=until))
+    if asked is not None:
+        pod = deleted(pod, asked=asked, grace=2 * HOUR)
+    for job in (MANAGED, RUNS):
+        assert (one(job, pod).phase, one(job, pod).reason) == (AttemptPhase.DISRUPTED, by)
+
+
+def test_a_failure_that_the_built_in_controller_takes_for_a_disruption_counts():
+    """It makes another Pod, before or after this is seen: the Job must go."""
+    pod = support.pod(announced(20), phase="Failed", state=terminated(3, until=20 + HOUR))
+    next_pod = support.pod(phase="Running", state=running(HOUR + 30), metadata={"uid": "next"})
+    next_pod["metadata"]["creationTimestamp"] = support.at(HOUR + 25)
+    for pods in ([pod], [pod, next_pod], [next_pod, pod]):
+        seen = look(RUNS, *pods)
+        assert (seen.observations[0].phase, seen.remove) == (AttemptPhase.FAILED, True)
+        assert (seen.observations[0].reason, seen.observations[0].exit_code) == ("Error", 3)
+    assert not look(FAILED, pod).remove
+    disrupted = support.pod(EVICTED, phase="Failed", state=terminated(143))
+    assert one(RUNS, disrupted, next_pod).phase is AttemptPhase.RUNNING
+
+
 def test_an_init_container_that_cannot_be_pulled_or_fails_is_named():
     init = {"name": "istio-init", "state": waiting("ImagePullBackOff", "Back-off")}
     pod = beside(waiting("PodInitializing", ""), init, kind="initContainerStatuses")
