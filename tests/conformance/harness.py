@@ -277,7 +277,7 @@ def _text(value: Any) -> str:
 _OF_A_TRY = {"startedAt", "completedAt"}
 _OF_A_NODE = {
     *_OF_A_TRY, "createdAt", "updatedAt", "durationSeconds", "nextAttemptAt", "launchedAt",
-    "deadline", "cancelledLaunches", "jobUid", "jobName",
+    "deadline", "cancelledLaunches", "jobUid", "jobName", "podUid",
 }  # fmt: skip
 _OF_A_RUN = {
     *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "workflowRevisions",

@@ -1,6 +1,7 @@
 """The chart against a real API server: what it installs, what it refuses, what it lets the operator do."""
 
 import json
+import re
 import uuid
 
 import pytest
@@ -102,6 +103,7 @@ def test_the_configuration_is_what_the_operator_reads(render):
         "allowInlineWorkflows": True,
         "allowRecordedAnswers": None,
         "requestersAreVerified": True,
+        "creatorsAreVerified": False,
         "requireUsableServiceAccounts": True,
         "referenceChecks": True,
         "requireUsableSecrets": False,
@@ -295,6 +297,7 @@ def test_what_no_schema_can_say_is_refused_too(option, word):
     [
         ("pods", {"pods"}),
         ("jobs", {"jobs"}),
+        ("executions", {"executions"}),
         ("serviceAccounts", {"serviceaccounts"}),
         ("controllerRevisions", {"controllerrevisions"}),
         ("workflowRunNodes", {"workflowrunnodes"}),
@@ -311,12 +314,68 @@ def test_each_policy_has_a_switch(render, value, policies):
             if d["kind"] == "ValidatingAdmissionPolicy"
         }
 
-    whole = rules(render())
-    left = rules(render("--set", f"admissionPolicies.{value}.enabled=false"))
+    every = ("--set", "admissionPolicies.executions.enabled=true")
+    whole = rules(render(*every))
+    left = rules(render(*every, "--set", f"admissionPolicies.{value}.enabled=false"))
     assert set(whole) == set(POLICIES)
     assert set(whole) - set(left) == policies
     if not policies:
         assert left["workflowruns"] < whole["workflowruns"]
+
+
+def documented(table):
+    """Return the rows of a table in docs/security.md, without the backticks."""
+    page = (CHART.parents[1] / "docs/security.md").read_text()
+    assert table in page
+    rows = page.partition(table)[2].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def names(cell):
+    return re.findall("`([^`]+)`", cell)
+
+
+def test_the_documented_policies_are_those_of_the_chart(render):
+    """Which there are, of whom each is, and whether it is on by default."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["admissionPolicies"]
+    switches = {name for name, value in values.items() if isinstance(value, dict)}
+    of_whom = {
+        name: whom
+        for cell, whom, _ in documented("| switch | of whom | what |")
+        for name in names(cell)
+    }
+    assert set(of_whom) == switches
+    everything = render("--set", "admissionPolicies.executions.enabled=true")
+    for switch, whom in of_whom.items():
+        assert values[switch]["enabled"] is not whom.endswith("(off by default)"), switch
+        left = render(
+            "--set", "admissionPolicies.executions.enabled=true",
+            "--set", f"admissionPolicies.{switch}.enabled=false",
+        )  # fmt: skip
+        off = [d for d in everything if d not in left and d["kind"] == "ValidatingAdmissionPolicy"]
+        (policy,) = off  # it is gone, or has other rules
+        conditions = {each["name"] for each in policy["spec"].get("matchConditions", [])}
+        only_the_operator = "by-podium" in conditions
+        assert whom.startswith("the operator's account" if only_the_operator else "everybody"), (
+            switch
+        )
+
+
+def test_the_documented_defaults_are_those_of_the_chart():
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    found = {}
+    for cell, default, _ in documented("| value | default | |"):
+        defaults = default.split(", ") if len(names(cell)) > 1 else [default]
+        found |= dict(zip(names(cell), defaults, strict=False))
+    assert len(found) > 15
+    for name, default in found.items():
+        value = values
+        for key in name.split("."):
+            value = value[key]
+        if default in ("all", "none", "no limit", "", "as `allowInlineWorkflows`"):
+            assert not value, name
+        else:
+            assert value == yaml.safe_load(default.replace(",", "")), name
 
 
 def test_no_pod_leaves_the_sandbox_of_the_defaults(render):
@@ -346,6 +405,7 @@ def test_on_openshift_no_pod_of_the_chart_names_a_user(render):
 POLICIES = (
     "jobs",
     "pods",
+    "executions",
     "serviceaccounts",
     "controllerrevisions",
     "workflowrunnodes",

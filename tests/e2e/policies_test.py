@@ -392,6 +392,119 @@ def test_a_pinned_definition_is_fixed(release, made, kubectl):
         assert done.returncode == 0, done.stderr
 
 
+JOB_CONTROLLER = "system:serviceaccount:kube-system:job-controller"
+
+
+@pytest.fixture(scope="module")
+def carol(release, kubectl):
+    """Make a user who may do all to Jobs and Pods, and nothing else; return the name."""
+    verbs = "--verb=get,create,update,patch,delete"
+    kubectl("create", "role", "carol", verbs, "--resource=pods,jobs.batch", "-n", release.tenants)
+    kubectl("create", "rolebinding", "carol", "--role=carol", "--user=carol",
+            "-n", release.tenants)  # fmt: skip
+    kubectl("create", "serviceaccount", "default", "-n", release.tenants, ok=False)
+    until(lambda: release.try_out(plain(pod()), "carol").returncode == 0)
+    return "carol"
+
+
+def plain(thing):
+    """Return an object that says nothing of Podium."""
+    thing = copy.deepcopy(thing)
+    thing["metadata"]["labels"] = {"app": "x"}
+    return thing
+
+
+@pytest.mark.parametrize("thing", [pod(), without_owner(pod()), job(), without_owner(job())])
+def test_no_tenant_makes_jobs_and_pods_of_runs(release, carol, thing):
+    refused(release.try_out(thing, carol), "podium.dev/run")
+    assert release.try_out(plain(thing), carol).returncode == 0
+    many = copy.deepcopy(thing)
+    many["metadata"] |= {"generateName": "x-", "name": None}
+    refused(release.try_out(many, carol), "podium.dev/run")
+    only = copy.deepcopy(thing)
+    only["metadata"]["labels"] = {"podium.dev/run": "x"}
+    refused(release.try_out(only, carol), "podium.dev/run")
+
+
+def test_the_job_controller_makes_pods_of_jobs_only(release, carol):
+    assert carol
+    assert release.try_out(pod(), JOB_CONTROLLER).returncode == 0
+    refused(release.try_out(without_owner(pod()), JOB_CONTROLLER))
+    for other in ("system:serviceaccount:kube-system:replicaset-controller", "system:node:x"):
+        done = release.try_out(pod(), other)
+        assert done.returncode, other
+
+
+def test_no_tenant_changes_what_the_pod_of_a_run_runs(release, made, carol):
+    thing = pod()
+    thing["metadata"]["finalizers"] = ["podium.dev/result"]
+    thing["metadata"]["annotations"] = {"podium.dev/input": "{}"}
+    name = made(thing)
+
+    def patch(*change, name=name, user=carol):
+        body = change[0] if isinstance(change[0], dict) and "op" not in change[0] else list(change)
+        return release.requests.patch(release.tenants, "Pod", name, body, user, dry_run=True)
+
+    image = {"op": "replace", "path": "/spec/containers/0/image", "value": "evil:1"}
+    toleration = {
+        "op": "add",
+        "path": "/spec/tolerations/-",
+        "value": {"key": "a", "operator": "Exists"},
+    }
+    assert patch(toleration).returncode == 0
+    assert (
+        patch({"metadata": {"annotations": {"note": "x"}, "labels": {"team": "a"}}}).returncode == 0
+    )
+    for change in (
+        image,
+        {"spec": {"activeDeadlineSeconds": 1}},
+        {"metadata": {"annotations": {"podium.dev/input": '{"evil": 1}'}}},
+        {"metadata": {"annotations": {"podium.dev/input": None}}},
+        {"metadata": {"annotations": {"podium.dev/script": "evil"}}},
+        {"metadata": {"labels": {"podium.dev/recorded": "true"}}},
+        {"metadata": {"labels": {"podium.dev/run": None}}},
+        {"metadata": {"labels": {"podium.dev/node": "b"}}},
+        {"metadata": {"ownerReferences": []}},
+        {"metadata": {"finalizers": []}},
+    ):
+        refused(patch(change))
+    assert patch(image, user=None).returncode == 0, "who may write a status is trusted"
+    other = made(plain(without_owner(pod())))
+    refused(patch({"metadata": {"labels": {"podium.dev/run": "r"}}}, name=other))
+    assert patch(image, name=other).returncode == 0
+
+
+def test_a_queue_places_a_job_of_a_run_and_no_tenant_changes_it(release, made, carol):
+    thing = job()
+    thing["spec"] |= {"suspend": True, "managedBy": "podium.dev/tests"}
+    thing["spec"]["template"]["metadata"]["annotations"] = {"podium.dev/input": "{}"}
+    name = made(thing)
+
+    def patch(change):
+        return release.requests.patch(release.tenants, "Job", name, change, carol, dry_run=True)
+
+    def template(**parts):
+        return {"spec": {"template": parts}}
+
+    for passes in (
+        {"spec": {"suspend": False}},
+        template(spec={"nodeSelector": {"pool": "a"}}),
+        template(metadata={"labels": {"queue": "a"}, "annotations": {"note": "x"}}),
+        {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}}},
+    ):
+        done = patch(passes)
+        assert done.returncode == 0, done.stderr
+    for change in (
+        template(metadata={"annotations": {"podium.dev/input": '{"evil": 1}'}}),
+        template(metadata={"annotations": {"podium.dev/input": None}}),
+        template(metadata={"labels": {"podium.dev/execution": "b-1"}}),
+        {"metadata": {"annotations": {"podium.dev/execution": "b-1"}}},
+        {"metadata": {"labels": {"podium.dev/run": None}}},
+        {"metadata": {"ownerReferences": []}},
+    ):
+        refused(patch(change))
+
+
 @pytest.mark.usefixtures("people")
 def test_who_requested_is_verified(release):
     by = "podium.dev/requested-by"

@@ -72,7 +72,7 @@ class Release:
             options = ("--set", "uninstallHook.enabled=false", *options)
         helm(
             "upgrade", "--install", self.name, str(self.chart), "-n", self.namespace,
-            "--set", "replicas=0", "--set", f"watchNamespaces={{{self.tenants}}}",
+            "--set", "replicas=0,admissionPolicies.executions.enabled=true", "--set", f"watchNamespaces={{{self.tenants}}}",
             "--set", "image.repository=docker.io/library/podium,image.tag=dev", *options,
         )  # fmt: skip
 

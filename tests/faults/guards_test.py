@@ -157,7 +157,7 @@ async def test_a_pod_of_that_name_is_adopted_only_by_its_jobs_uid(world, guard, 
     if not guard:
         uid = world.job["metadata"]["uid"]
         monkeypatch.setattr(launcher_module, "pod_view", lambda body: _owned(pod_view(body), uid))
-        monkeypatch.setattr(launcher_module, "is_pod_as_built", lambda *_: True)
+        monkeypatch.setattr(launcher_module, "is_pod_as_built", lambda *_, **__: True)
     world.paper = Run(node("a"))
     world.begin()
     await world.start()
@@ -210,6 +210,7 @@ async def test_a_pod_is_kept_whose_end_is_seen_together_with_a_refusal_of_its_la
         monkeypatch.setattr(Engine, "has_recorded_execution", lambda *_: True)
     await world.start()
     _crash_before_the_launch_was_written(world)
+    world.cache.mark_own_pod(world.pod["metadata"]["uid"])  # else its end is not even looked at
     world.server.refuse["get", "pod"] = [ApiError(500, "Oops", "not now")]
     await _launch(world, await _step(world))
     _end(world)

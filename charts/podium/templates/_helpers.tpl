@@ -59,6 +59,7 @@ limits:
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 allowRecordedAnswers: {{ .Values.allowRecordedAnswers | toJson }}
 requestersAreVerified: {{ and .Values.admissionPolicies.enabled (dig "requestedBy" "enabled" false .Values.admissionPolicies) }}
+creatorsAreVerified: {{ and .Values.admissionPolicies.enabled .Values.admissionPolicies.executions.enabled }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}
 referenceChecks: {{ .Values.referenceChecks }}
 requireUsableSecrets: {{ .Values.requireUsableSecrets }}

@@ -109,6 +109,8 @@ class NodeState(ChangedInPlace, defer_build=False):
     """UID of the latest execution's Job: no other object says how that went. Cluster only."""
     job_name: Text | None = None
     """Name of that Job, where another object had the name that follows from the execution."""
+    pod_uid: Text | None = None
+    """While it runs: UID of the Pod that Podium made for that Job. Cluster only."""
     launched_at: Timestamp | None = None
     """When the latest execution's Job or process was created."""
     deadline: Timestamp | None = None

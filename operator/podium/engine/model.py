@@ -133,6 +133,8 @@ class Observation:
     """UID of the Job that the shell made for it."""
     job_name: str = ""
     """Name of that Job, where it is not the one that follows from the execution."""
+    pod_uid: str = ""
+    """UID of the Pod that the shell made for it."""
     own: bool = False
     """Whether a disruption was the shell's own doing: it neither counts nor waits."""
 

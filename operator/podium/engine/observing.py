@@ -137,6 +137,8 @@ def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState)
     if state.status is NodeStatus.RUNNING:
         if seen.job_uid and seen.job_uid != state.job_uid:
             _note_job(run.touch(seen.node), seen)
+        if seen.pod_uid and seen.pod_uid != state.pod_uid:
+            run.touch(seen.node).pod_uid = seen.pod_uid
         is_restarted = seen.node in run.executions.restarting or seen.attempt != ""
         if is_restarted and state.next_attempt_at is not None:  # after a disruption
             run.executions.restarting.discard(seen.node)
@@ -159,9 +161,11 @@ def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState)
 
 
 def _note_job(state: NodeState, seen: Observation) -> None:
-    """Record which Job carries out an execution."""
+    """Record which Job, and which Pod of it, carries out an execution."""
     if state.job_uid or seen.job_uid:
         state.job_uid, state.job_name = seen.job_uid or None, seen.job_name or None
+    if state.pod_uid or seen.pod_uid:
+        state.pod_uid = seen.pod_uid or None
 
 
 def _waiting(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:

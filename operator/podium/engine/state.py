@@ -149,6 +149,8 @@ class RunState:
         if status is not NodeStatus.RUNNING:
             if state.waits_until is not None:
                 state.waits_until = None
+            if state.pod_uid is not None:
+                state.pod_uid = None
             self.judging.pop(node, None)
         if status is not NodeStatus.WAITING:
             self.questions.drop(node)

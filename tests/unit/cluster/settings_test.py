@@ -31,6 +31,7 @@ limits: {maxRunning: 100, maxRunningPerNamespace: 10}
 allowInlineWorkflows: false
 allowRecordedAnswers: true
 requestersAreVerified: true
+creatorsAreVerified: true
 requireUsableServiceAccounts: false
 referenceChecks: false
 requireUsableSecrets: true

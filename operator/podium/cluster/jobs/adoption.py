@@ -36,6 +36,8 @@ _SPEC_ADDITIONS: Final = frozenset(
     }
 )
 """What a server or a queue adds to the `spec` of a template: nothing that a program reads."""
+_POD_ADDITIONS: Final = frozenset({"imagePullSecrets", "nodeName", "overhead"})
+"""What a server and the scheduler add to the `spec` of a Pod beyond these."""
 _CONTAINER_ADDITIONS: Final = frozenset({"imagePullPolicy", "resources"})
 _SERVERS_OWN: Final = ("batch.kubernetes.io/", "controller-uid", "job-name")
 """Labels that the server puts on the template of a Job."""
@@ -66,23 +68,29 @@ def is_job_as_built(built: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     return _is_template_as_built(ours["template"], mapping(theirs.get("template")))
 
 
-def is_pod_as_built(built: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Return whether a Pod runs the program that one just built would run.
+def is_pod_as_built(
+    built: Mapping[str, Any], found: Mapping[str, Any], *, creators_are_verified: bool
+) -> bool:
+    """Return whether a Pod runs what one just built would run, under the same owner.
 
-    Webhooks change Pods in many ways, also their images: what counts is whose it is, its input and
-    its command.
+    Webhooks change Pods in many ways, also their images. Where a policy lets Podium alone make
+    them, what counts is whose it is, its input and its command; else nothing may be changed.
     """
     parts = ("ownerReferences", "annotations", "labels")
     if not all(
         _is_same(dig(built, "metadata", part), dig(found, "metadata", part)) for part in parts
     ):
         return False
-    ours, theirs = _program(built.get("spec")), _program(found.get("spec"))
-    return all(_is_same(ours.get(key), theirs.get(key)) for key in ("command", "args"))
+    ours, theirs = _program(built), _program(found)
+    if creators_are_verified:
+        return all(_is_same(ours.get(key), theirs.get(key)) for key in ("command", "args"))
+    return _is_same(ours.get("resources"), theirs.get("resources")) and _is_template_as_built(
+        built, found, _SPEC_ADDITIONS | _POD_ADDITIONS
+    )
 
 
-def _program(spec: Any) -> Mapping[str, Any]:
-    containers = items(dig(spec, "containers"))
+def _program(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    containers = items(dig(pod, "spec", "containers"))
     return next((each for each in containers if each.get("name") == CONTAINER), {})
 
 
@@ -104,7 +112,11 @@ def _entries(part: Any) -> list[tuple[Any, Any]]:
     return list(part.items()) if isinstance(part, Mapping) else list(enumerate(part or ()))
 
 
-def _is_template_as_built(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+def _is_template_as_built(
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    additions: frozenset[str] = _SPEC_ADDITIONS,
+) -> bool:
     labels = mapping(dig(theirs, "metadata", "labels"))
     known = mapping(dig(ours, "metadata", "labels"))
     added = [key for key in labels if key not in known and not key.startswith(_SERVERS_OWN)]
@@ -113,7 +125,7 @@ def _is_template_as_built(ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
     if not _is_metadata_as_built(ours, theirs, ("annotations", "labels")):
         return False
     spec, found = mapping(ours["spec"]), mapping(theirs.get("spec"))
-    if set(found) - set(spec) - _SPEC_ADDITIONS:
+    if set(found) - set(spec) - additions:
         return False
     parts = set(spec) - {"containers", "tolerations", "nodeSelector"}
     if not all(_is_same(spec[key], found.get(key)) for key in parts):

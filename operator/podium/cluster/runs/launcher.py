@@ -21,10 +21,11 @@ from podium.cluster.jobs.closed_list import check_pod
 from podium.cluster.jobs.shapes import SHAPES
 from podium.cluster.kube.client import Gateway
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import JobView, dig, pod_view, text
+from podium.cluster.kube.views import JobView, PodView, dig, pod_view, text
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.job_maker import JobMaker, refused_for_now, tell_set_aside
+from podium.cluster.runs.own_objects import OwnObjects
 from podium.cluster.runs.references import ReferenceChecker, wait_for_missing
 from podium.cluster.settings import Settings
 from podium.cluster.turns import FairSlots
@@ -63,6 +64,7 @@ class JobLauncher:
         self.manager = settings.manager
         """Who makes the Pods of the Jobs of this installation."""
         self._told_unmanaged = False
+        self._own = OwnObjects(cache, settings.manager)
         self._maker = JobMaker(gateway, cache, settings, metrics)
         self._lanes = FairSlots(LANES)
         self.launch_after = 0.0
@@ -128,6 +130,7 @@ class JobLauncher:
                 seen = await self._pod(run, launch, body)
             finally:
                 run.making.discard(job.name)
+                run.dirty.add(job.name)  # the watch may have told of its Pod before the answer
                 self._remove_stopped(run, launch)
             if seen.phase is AttemptPhase.REFUSED:
                 run.look_later(job.name, seen.retry_after)
@@ -236,27 +239,33 @@ class JobLauncher:
                 if error.status != 409:
                     return self._not_created(run, launch, error)
                 made = await self._gateway.get_pod(run.owner.namespace, pod["metadata"]["name"])
-                is_ours = is_pod_as_built(pod, made)
+                is_ours = self._own.is_own_pod(run, launch, made) or is_pod_as_built(
+                    pod, made, creators_are_verified=self._settings.creators_are_verified
+                )
             view = pod_view(made)
+            if view is not None and view.job_uid == uid and self._is_over(view, launch, number):
+                continue  # an earlier one
             if view is None or view.job_uid != uid or not is_ours:
                 name, other = pod["metadata"]["name"], text(dig(made, "metadata", "uid"))
                 tell_set_aside(run, launch.node, "Pod", name, other)
                 if view is not None and view.job_uid == uid and view.delete_asked_at is None:
                     await self._gateway.delete_pod(view.namespace, name, other)
                 continue
-            if view.recorded or (
-                not view.alive
-                and (
-                    number > launch.restart
-                    or view.finalizer is None
-                    or self._cache.ended_by_suspension(view)
-                )
-            ):
-                continue  # an earlier one
             run.refusals.pop(launch.node, None)
-            self._cache.put_pod(made)
-            return launched
+            self._cache.put_own_pod(made)
+            return replace(launched, pod_uid=view.uid)
         return not_started(launch, NodeReason.TOO_MANY_PODS, f"its Job had {PODS_OF_JOB} Pods")
+
+    def _is_over(self, pod: PodView, launch: Launch, number: int) -> bool:
+        """Return whether a Pod is an earlier one of its Job, which is followed by another."""
+        return pod.recorded or (
+            not pod.alive
+            and (
+                number > launch.restart
+                or pod.finalizer is None
+                or self._cache.ended_by_suspension(pod)
+            )
+        )
 
     def _tell_unmanaged(self) -> None:
         if self._settings.manages and not self._told_unmanaged:

@@ -114,6 +114,7 @@ class JobObserver:
         run.dirty.update(self._cache.jobs(run.owner.namespace, run.owner.uid))
         for name in run.dirty:
             self._own.execution(run, name)
+            self._own.take_up_unrecorded_pods(run, name)
         for node, execution_id in run.engine.running_executions():
             if not self._own.names(run, execution_id):
                 state = run.engine.status.nodes[node]
@@ -181,7 +182,10 @@ class JobObserver:
             # Missing in the cache: only the server can say that it is gone.
             job = await self._ask(run, name)
             name = (self._own.names(run, execution_id) or names)[-1]
-        pods = self._own.pods(run, name)
+        # Once its end is recorded it does not matter who decides: all of it has to go.
+        is_current = run.engine.is_execution_current(node, execution_id)
+        find = self._own.deciding_pods if is_current else self._own.pods
+        pods = find(run, name)
         if job is not None and job.ended and job.managed_by and not pods:
             return None  # recorded, and released
         if execution_id in run.launching and not pods:

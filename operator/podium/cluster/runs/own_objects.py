@@ -1,9 +1,14 @@
 """Which Jobs and Pods count for a run: those that Podium made for it, whatever others say."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from podium.api.run import NodeStatus
 from podium.cluster.jobs.builder import is_job_name, is_pod_name
-from podium.cluster.kube.views import JobView, PodView
+from podium.cluster.kube.views import JobView, PodView, dig, text
 from podium.cluster.runs.active_run import ActiveRun, Execution
 from podium.cluster.watch.store import Cache
+from podium.engine import Launch
 
 __all__ = ["OwnObjects"]
 
@@ -50,8 +55,46 @@ class OwnObjects:
             return None
         return job
 
+    def deciding_pods(self, run: ActiveRun, name: str) -> list[PodView]:
+        """Return the Pods of a Job that decide how its execution ends.
+
+        Where Podium makes them, these are the one that the status records and those that this
+        operator made: whoever may create Pods can copy owner and name of one. While a status
+        records none, the built-in controller makes them.
+        """
+        pods = self.pods(run, name)
+        execution = run.executions.get(name)
+        if execution is None or not pods:
+            return pods
+        recorded = _recorded_pod(run, execution.node, execution.id)
+        job = self._cache.last_job(execution.uid)
+        if recorded is None and (job is None or job.managed_by != self._manager):
+            return pods
+        return [pod for pod in pods if pod.uid == recorded or self._cache.is_own_pod(pod.uid)]
+
+    def is_own_pod(self, run: ActiveRun, launch: Launch, body: Mapping[str, Any]) -> bool:
+        """Return whether a Pod is known as one that Podium made for an execution."""
+        uid = text(dig(body, "metadata", "uid"))
+        recorded = _recorded_pod(run, launch.node, launch.execution_id)
+        return recorded == uid or self._cache.is_own_pod(uid)
+
+    def take_up_unrecorded_pods(self, run: ActiveRun, name: str) -> None:
+        """Have the Pods of a Job decide whose status an earlier version wrote: it records none."""
+        execution = run.executions.get(name)
+        job = self.job(run, name)
+        if execution is None or not execution.is_ours or job is None or job.suspended:
+            return  # of a suspended one none was made yet, or it is gone
+        state = run.engine.status.nodes.get(execution.node)
+        if (
+            state is not None
+            and state.status is NodeStatus.RUNNING
+            and (state.execution_id, state.pod_uid) == (execution.id, None)
+        ):
+            for pod in self.pods(run, name):
+                self._cache.mark_own_pod(pod.uid)
+
     def pods(self, run: ActiveRun, name: str) -> list[PodView]:
-        """Return the Pods of a Job that count, by the Job's name; they may outlive it.
+        """Return the Pods that may be of a Job, by the Job's name; they may outlive it.
 
         They stand in the run's namespace, say that they are of this very Job, and are named as
         Podium names them, where it makes them. A label counts only once the Job is gone.
@@ -77,3 +120,9 @@ class OwnObjects:
             return pods  # the built-in controller names them
         named = [pod for pod in pods if is_pod_name(pod.name, name, uid)]
         return named or pods
+
+
+def _recorded_pod(run: ActiveRun, node: str, execution: str) -> str | None:
+    """Return the UID of the Pod that the status records for an execution."""
+    state = run.engine.status.nodes.get(node)
+    return state.pod_uid if state is not None and state.execution_id == execution else None

@@ -52,6 +52,8 @@ class Cache:
         self._pods: dict[str, dict[str, PodView]] = {}
         """By UID of the Job, then by their own."""
         self._job_of_pod: dict[str, str] = {}
+        self._own_pods: set[str] = set()
+        """Pods that this operator made, or found to be what it would make."""
         self._suspend_deletions: set[str] = set()
         """Pods that end because their Job is suspended."""
         self.active_runs: Counter[str] = Counter()
@@ -268,7 +270,22 @@ class Cache:
         job_uid = self._job_of_pod.pop(uid, "")
         self._pods.get(job_uid, {}).pop(uid, None)
         self._suspend_deletions.discard(uid)
+        self._own_pods.discard(uid)
         self._tidy(job_uid)
+
+    def put_own_pod(self, body: Any) -> None:
+        """Take in a Pod that this operator made, or found to be what it would make."""
+        known = self.put_pod(body)
+        if known is not None:
+            self.mark_own_pod(known[0].uid)
+
+    def mark_own_pod(self, uid: str) -> None:
+        """Note that a Pod is one that this operator made, or would make."""
+        self._own_pods.add(uid)
+
+    def is_own_pod(self, uid: str) -> bool:
+        """Return whether this operator made a Pod, or found it to be what it would make."""
+        return uid in self._own_pods
 
     def mark_suspend_deletion(self, pod_uid: str) -> None:
         """Note that a Pod is deleted because its Job is suspended: its end is not an outcome."""
@@ -334,6 +351,7 @@ class Cache:
         for pod in self._pods.pop(job_uid, {}):
             self._job_of_pod.pop(pod, None)
             self._suspend_deletions.discard(pod)
+            self._own_pods.discard(pod)
         self._job_of.pop(job_uid, None)
 
     def _count_run(self, run: RunView | None, by: int) -> None:

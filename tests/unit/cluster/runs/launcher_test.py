@@ -147,13 +147,25 @@ async def test_a_name_is_taken_only_so_often(world):
     assert "delete them" in world.paper.state("a").message
 
 
+def other_node(pod, **fields):
+    """Return a Pod whose container `node` has other fields."""
+    (container,) = pod["spec"]["containers"]
+    return support.changed(pod, {"spec": {"containers": [container | fields]}})
+
+
 @pytest.mark.parametrize(
     "forge",
     [
         others,
         lambda pod: support.changed(pod, {"metadata": {"annotations": {"podium.dev/input": "{}"}}}),
+        lambda pod: other_node(pod, command=["evil"]),
+        lambda pod: other_node(pod, image="evil"),
+        lambda pod: other_node(pod, env=[{"name": "LD_PRELOAD", "value": "/evil.so"}]),
+        lambda pod: other_node(pod, lifecycle={"postStart": {"exec": {"command": ["evil"]}}}),
+        lambda pod: support.changed(pod, {"spec": {"hostAliases": [{"ip": "10.0.0.1"}]}}),
+        lambda pod: support.changed(pod, {"spec": {"initContainers": [{"name": "evil"}]}}),
         lambda pod: support.changed(
-            pod, {"spec": {"containers": [{"name": "node", "command": ["evil"]}]}}
+            pod, {"spec": {"containers": [*pod["spec"]["containers"], {"name": "evil"}]}}
         ),
     ],
 )
@@ -167,6 +179,61 @@ async def test_a_pod_of_another_client_is_not_ours_by_its_name(world, forge):
     assert world.stands().startswith("Running")
     assert len(world.server.pods) == 2
     assert [event.reason for event in world.run.after_write.events].count("NameTaken") == 1
+
+
+async def test_what_the_server_adds_does_not_make_a_pod_another_one(world):
+    await world.start()
+    spec = {"nodeName": "m", "tolerations": [{"key": "k"}], "serviceAccountName": "default"}
+    spec |= {"imagePullSecrets": [{"name": "pull"}], "priority": 0}
+    world.server.pods = {
+        n: support.changed(b, {"spec": spec}) for n, b in world.server.pods.items()
+    }
+    world.paper = Run(node("a"))
+    world.begin()
+    await world.start()
+    assert world.stands() == "Running Scheduling"
+    assert world.paper.state("a").pod_uid == world.pod["metadata"]["uid"]
+
+
+def injected(pod):
+    """Return a Pod as webhooks leave it: another registry, one more container."""
+    changed = other_node(pod, image="mirror/x")
+    changed["spec"]["containers"].append({"name": "proxy"})
+    return changed
+
+
+async def test_a_pod_that_webhooks_changed_is_found_where_a_policy_verifies_its_creator(clock):
+    world = World(creators_are_verified=True)
+    await world.start()
+    world.server.pods = {name: injected(body) for name, body in world.server.pods.items()}
+    world.paper = Run(node("a"))
+    world.begin()
+    await world.start()
+    assert len(world.server.pods) == 1
+    assert world.stands() == "Running Scheduling"
+
+
+@pytest.mark.parametrize("earlier_version", [False, True])
+async def test_a_pod_that_webhooks_changed_runs_on_under_the_next_operator(world, earlier_version):
+    await world.start()
+    world.server.pods = {name: injected(body) for name, body in world.server.pods.items()}
+    if earlier_version:
+        world.paper.state("a").pod_uid = None
+    await world.crash()
+    world.server.calls = []
+    await world.turn()
+    assert world.server.calls == []
+    assert world.stands() == "Running Scheduling"
+
+
+async def test_a_pod_that_this_operator_made_is_found_although_the_run_was_loaded_anew(world):
+    """Its status could not be written, and the run is read again."""
+    await world.start()
+    world.server.pods = {name: injected(body) for name, body in world.server.pods.items()}
+    world.paper.state("a").pod_uid = None
+    launch = Launch("a", "a-1", 0, {}, {})
+    seen = await world.launcher._pod(world.run, launch, world.job)
+    assert seen.pod_uid == world.pod["metadata"]["uid"]
 
 
 async def test_a_job_that_is_being_deleted_is_waited_for(world):

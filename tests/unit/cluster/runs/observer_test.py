@@ -8,6 +8,7 @@ from podium.api.names import FINALIZER, LABEL_RECORDED
 from podium.cluster.jobs.builder import PODS_OF_JOB, build_pod, job_name, pod_name
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import controller_of
+from podium.cluster.runs.active_run import Execution
 from tests.unit.cluster import support
 from tests.unit.cluster.runs.world import ENDED, NAME, POLICY, QUOTA, SCHEDULED, World
 from tests.unit.cluster.support import RUN_UID, condition, running, terminated
@@ -184,6 +185,68 @@ async def test_a_pod_that_podium_did_not_name_decides_nothing(world, crashed):
     world.run.dirty.add(NAME)
     await world.turn()
     assert world.stands() == "Running Scheduling"
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+@pytest.mark.parametrize("number", [0, 1, 7])
+async def test_a_pod_with_owner_and_name_of_podium_decides_nothing(world, number, crashed):
+    """Whoever may create Pods in the run's namespace can copy both."""
+    await world.start()
+    uid, ours = world.job["metadata"]["uid"], world.pod["metadata"]["uid"]
+    if crashed:
+        await world.crash()
+    world.cache.put_pod(forged_pod(world, name=pod_name(NAME, uid, number)))
+    world.run.dirty.add(NAME)
+    await world.turn()
+    assert world.stands().startswith("Running")
+    assert world.paper.state("a").pod_uid == ours
+    world.change(world.pod, **succeeded(world, real=True))
+    await world.turn()
+    assert world.paper.state("a").output == {"real": True}
+    assert world.paper.state("a").pod_uid is None, "it is written only while it matters"
+
+
+async def test_a_pod_that_another_client_made_first_is_replaced(world):
+    """It takes the name before the operator asks for it, and runs another program."""
+    await world.start()
+    name = world.pod["metadata"]["name"]
+    (container,) = world.pod["spec"]["containers"]
+    evil = support.changed(
+        forged_pod(world, name=name, uid="evil", finalizers=[FINALIZER]),
+        {"spec": {"containers": [container | {"image": "evil"}]}, "status": {"phase": "Running"}},
+    )
+    evil["status"] = support.pod(SCHEDULED, phase="Running", state=running())["status"]
+    world.server.pods = {name: evil}
+    world.paper.state("a").pod_uid = None
+    world.begin()
+    world.run.add(NAME, Execution("a", "a-1", 0, world.job["metadata"]["uid"]))
+    world.tell()
+    await world.start()
+    assert "deletionTimestamp" in world.server.pods[name]["metadata"]
+    second = pod_name(NAME, world.job["metadata"]["uid"], 1)
+    assert world.paper.state("a").pod_uid == world.server.pods[second]["metadata"]["uid"]
+    world.change(evil, **succeeded(world, **FORGED))
+    await world.turn()
+    assert world.stands().startswith("Running")
+    world.change(world.server.pods[second], **succeeded(world, real=True))
+    await world.turn()
+    assert world.paper.state("a").output == {"real": True}
+
+
+async def test_a_pod_made_in_advance_of_a_replacement_decides_nothing(world):
+    await disrupted(world)
+    uid = world.job["metadata"]["uid"]
+    name = pod_name(NAME, uid, 1)
+    world.server.pods[name] = forged_pod(world, name=name, finalizers=[FINALIZER])
+    world.server.pods[name]["spec"]["containers"][0]["image"] = "evil"
+    world.run.dirty.add(NAME)
+    await world.tell().turn()
+    assert world.stands().startswith("Running"), "while the restart waits"
+    await world.again(3600)
+    assert world.stands().startswith("Running")
+    assert world.paper.state("a").output is None
+    third = pod_name(NAME, uid, 2)
+    assert world.paper.state("a").pod_uid == world.server.pods[third]["metadata"]["uid"]
 
 
 async def test_a_label_decides_nothing_while_the_job_is_there(world):
