@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.e2e.support import (
+    BUSYBOX,
     HELD,
     let_go,
     output,
@@ -16,8 +17,6 @@ from tests.e2e.support import (
 )
 
 pytestmark = pytest.mark.cluster
-
-BUSYBOX = "docker.io/library/busybox"
 
 
 def _condition(k, kind, name, wanted):

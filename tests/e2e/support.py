@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "podium"
 IMAGE = "docker.io/library/podium"
 TAG = "dev"
+BUSYBOX = "docker.io/library/busybox"
 SYSTEM = "podium-system"
 
 ENDED = ("Succeeded", "Failed", "Cancelled")
