@@ -378,6 +378,19 @@ def test_the_documented_defaults_are_those_of_the_chart():
             assert value == yaml.safe_load(default.replace(",", "")), name
 
 
+def test_the_tests_that_hold_attacks_exist():
+    """Those that docs/security.md names."""
+    root = CHART.parents[1]
+    rows = documented("| attack | held by |")
+    assert len(rows) > 5
+    for _, tests in rows:
+        files = [name for name in names(tests) if name.endswith((".py", ".yaml"))]
+        assert files
+        for file in files:
+            path = root / file if "/" in file else root / "tests/e2e" / file
+            assert path.exists(), file
+
+
 def test_no_pod_leaves_the_sandbox_of_the_defaults(render):
     defaults = json.dumps({"runtimeClassName": "gvisor", "hostUsers": False})
     documents = render("--set-json", f"podDefaults={defaults}")
