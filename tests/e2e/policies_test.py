@@ -257,6 +257,25 @@ def test_kube_system_and_the_operators_own_namespace_are_closed(release, kubectl
         ("PATCH", "/api/v1/namespaces/{tenants}/pods/x/status"),
         ("POST", "/api/v1/namespaces/{tenants}/pods/x/binding"),
         ("GET", "/api/v1/namespaces/{tenants}/secrets"),
+        ("PUT", "/api/v1/namespaces/{tenants}/pods/x"),
+        ("DELETE", "/api/v1/namespaces/{tenants}/pods"),
+        ("DELETE", "/apis/batch/v1/namespaces/{tenants}/jobs"),
+        ("DELETE", "/apis/apps/v1/namespaces/{tenants}/controllerrevisions"),
+        ("DELETE", "/apis/podium.dev/v1alpha1/namespaces/{tenants}/workflowruns"),
+        ("POST", "/api/v1/namespaces/{tenants}/pods/x/eviction"),
+        ("POST", "/api/v1/namespaces/{tenants}/pods/x/exec"),
+        ("PUT", "/api/v1/namespaces/{tenants}/pods/x/ephemeralcontainers"),
+        ("POST", "/api/v1/namespaces/{tenants}/serviceaccounts/default/token"),
+        ("PATCH", "/api/v1/namespaces/{tenants}/serviceaccounts/default"),
+        ("PUT", "/apis/batch/v1/namespaces/{tenants}/jobs/x"),
+        ("PATCH", "/apis/apps/v1/namespaces/{tenants}/controllerrevisions/x"),
+        ("PATCH", "/apis/podium.dev/v1alpha1/namespaces/{tenants}/workflowrunnodes/x"),
+        ("PATCH", "/apis/podium.dev/v1alpha1/namespaces/{tenants}/workflows/x"),
+        ("PUT", "/apis/apps/v1/namespaces/{own}/deployments/{name}"),
+        ("PATCH", "/apis/apps/v1/namespaces/{own}/deployments/other/scale"),
+        ("DELETE", "/apis/apps/v1/namespaces/{own}/deployments/{name}"),
+        ("PATCH", "/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}-operator"),
+        ("PATCH", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/{name}-pods"),
     ],
 )
 def test_what_the_policies_do_not_see_the_role_refuses(release, verb, path):
@@ -266,6 +285,29 @@ def test_what_the_policies_do_not_see_the_role_refuses(release, verb, path):
     done = release.requests(verb, path, body, release.user, content=content)
     assert done.returncode
     assert "cannot" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("make", [pod, job, revision, shard])
+def test_what_is_applied_is_looked_at_as_what_is_created(release, make):
+    """A server-side apply makes what is not there yet, with the verb patch."""
+    good, bad = fresh(make()), fresh(make())
+    if make is revision:
+        bad["metadata"]["labels"]["app"] = "db"
+    else:
+        bad["metadata"]["ownerReferences"] = []
+
+    def apply(body):
+        path = f"{PATHS[body['kind']].format(release.tenants)}/{body['metadata']['name']}"
+        content = "application/apply-patch+yaml"
+        return release.requests(
+            "PATCH", f"{path}?fieldManager=x&force=true", body, release.user, True, content
+        )
+
+    done = apply(bad)
+    assert done.returncode, "it was let through"
+    if make in (pod, job):  # of the others the account may patch none
+        assert "ValidatingAdmissionPolicy" in done.stderr
+        assert apply(good).returncode == 0
 
 
 def test_a_pod_names_only_a_labelled_service_account(release, kubectl):
