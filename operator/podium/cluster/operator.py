@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from podium.api.names import LABEL_RECORDED, LABEL_RUN
-from podium.cluster import health
+from podium.cluster import collector, health
 from podium.cluster.garbage_collector import GarbageCollector
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import Gateway, connect, own_namespace
@@ -187,6 +187,7 @@ def _retry_as(key: ObjectKey) -> ObjectKey:
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT, or until a part of it fails for good."""
     preload()
+    collector.set_up()
     # The election has connections of its own, so that nothing holds it up.
     async with connect() as leases, _leader(settings, leases) as leader:
         fence = leader.check if leader is not None else _open_fence
@@ -238,7 +239,7 @@ async def _work(
         )
     ]
     gateway.lanes.is_lagging = operator.jobs.is_lagging
-    collector = GarbageCollector(
+    garbage_collector = GarbageCollector(
         gateway,
         operator.cache,
         settings,
@@ -248,9 +249,10 @@ async def _work(
     start = asyncio.create_task(operator.start(reflectors, leader), name="start")
     tasks = [
         *(asyncio.create_task(each.run(), name="reflector") for each in reflectors),
-        *operator.tasks(collector),
+        *operator.tasks(garbage_collector),
         asyncio.create_task(operator.recorder.run(), name="events"),
         asyncio.create_task(measure_lag(operator.metrics.loop_lag.observe), name="loop lag"),
+        asyncio.create_task(collector.collect_rarely(), name="collector"),
         asyncio.create_task(
             kopf_source.watch(ingest, settings.namespaces, operator.watching), name="watch"
         ),

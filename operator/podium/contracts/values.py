@@ -153,12 +153,11 @@ def get_path(data: Any, path: str) -> Any:
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with the keys of `over`, object by object; lists, null and the rest replace."""
-    made = dict(base)
-    for key, value in over.items():
-        below = made.get(key)
+    made = {**base, **over}
+    for key in base.keys() & over.keys():  # few: the loop is the slow part where there are many
+        below, value = base[key], over[key]
         if isinstance(below, Mapping) and isinstance(value, Mapping):
-            value = merged(below, value)  # noqa: PLW2901 - merged, then set
-        made[key] = value
+            made[key] = merged(below, value)
     return made
 
 

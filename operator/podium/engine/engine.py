@@ -13,8 +13,8 @@ Calls go one way: engine → reruns, launching, deadlines, observing → joins �
 loops have `Joins.propagate` decide what follows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus, WorkflowRunStatus
@@ -28,7 +28,7 @@ from podium.engine.observing import observe, stop_former, stop_unknown
 from podium.engine.outcomes import cancel_pending
 from podium.engine.plan import Plan
 from podium.engine.ready_queue import ReadyQueue
-from podium.engine.rebuild import rebuild
+from podium.engine.rebuild import rebuild_in_slices
 from podium.engine.state import Changes, RunState
 from podium.engine.verdicts import Verdicts
 
@@ -57,12 +57,37 @@ class Engine:
         status: WorkflowRunStatus,
         verdicts: Verdicts | None = None,
     ) -> None:
+        for _ in self._build(plan, info, context, status, verdicts):
+            pass
+
+    @classmethod
+    def in_slices(
+        cls,
+        plan: Plan,
+        info: RunInfo,
+        context: Mapping[str, Any],
+        status: WorkflowRunStatus,
+        verdicts: Verdicts | None = None,
+    ) -> Generator[None, None, Self]:
+        """Make an engine node by node, for an actor that has others to look after."""
+        engine = cls.__new__(cls)
+        yield from engine._build(plan, info, context, status, verdicts)  # noqa: SLF001 - its own
+        return engine
+
+    def _build(
+        self,
+        plan: Plan,
+        info: RunInfo,
+        context: Mapping[str, Any],
+        status: WorkflowRunStatus,
+        verdicts: Verdicts | None,
+    ) -> Generator[None, None, None]:
         self._run = RunState(plan, info, context, status)
         if verdicts is not None:
             self._run.questions.use(verdicts)
         self._queue = ReadyQueue(self._run)
         self._joins = Joins(self._run, self._queue)
-        rebuild(self._run, self._queue, self._joins, plan)
+        yield from rebuild_in_slices(self._run, self._queue, self._joins, plan)
 
     @property
     def plan(self) -> Plan:

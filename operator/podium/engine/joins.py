@@ -1,7 +1,7 @@
 """Joins: what the ends of nodes make of the nodes behind them (semantics.md 3)."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
@@ -59,13 +59,18 @@ class Joins:
         self._broken: dict[int, str] = {}
         self._joins: dict[str, _Join] = {}
 
-    def load(self) -> None:
-        """Rebuild the states of all edges from the plan and the status."""
+    def load(self) -> Generator[None, None, None]:
+        """Rebuild the states of all edges from the plan and the status, edge by edge."""
         plan = self._run.plan
         self._edges = [None] * len(plan.edges)
         self._broken = {}
-        self._joins = {node: _Join() for node in plan.nodes}
-        self.decide_edges()
+        self._joins = {}
+        for node in plan.nodes:
+            self._joins[node] = _Join()
+            yield
+        for edge in plan.edges:
+            self.decide_edge(edge)
+            yield
 
     # Edges
 

@@ -16,7 +16,7 @@ from podium.expressions import Fuel, OutOfFuelError
 
 __all__ = ["DECISION_STEPS", "LAUNCH_STEPS", "STEP_FUEL", "Questions"]
 
-STEP_FUEL = 20 * SMALL_STEPS
+STEP_FUEL = 5 * SMALL_STEPS
 """Steps of evaluations, and what else counts as such, in one step of an engine that must not hold
 its shell up. The rest is left for the next step, which is due at once."""
 DECISION_STEPS = 20

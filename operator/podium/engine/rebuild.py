@@ -1,6 +1,6 @@
 """Rebuilding what is derived from a plan and a status: after a crash, or a newer definition."""
 
-from collections.abc import Container
+from collections.abc import Container, Generator
 
 from podium.api.run import NodeStatus
 from podium.engine.joins import Joins
@@ -8,17 +8,26 @@ from podium.engine.plan import Plan
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import RunState
 
-__all__ = ["rebuild"]
+__all__ = ["rebuild", "rebuild_in_slices"]
 
 
 def rebuild(
     run: RunState, queue: ReadyQueue, joins: Joins, plan: Plan, leave: Container[str] = ()
 ) -> None:
     """Derive counters, edges, queue and timers again; nodes of `leave` are about to be reset."""
-    run.load(plan)
-    joins.load()
+    for _ in rebuild_in_slices(run, queue, joins, plan, leave):
+        pass
+
+
+def rebuild_in_slices(
+    run: RunState, queue: ReadyQueue, joins: Joins, plan: Plan, leave: Container[str] = ()
+) -> Generator[None, None, None]:
+    """Do so piece by piece, for an actor that has others to look after."""
+    yield from run.load(plan)
+    yield from joins.load()
     queue.clear()
     for name, state in run.status.nodes.items():
+        yield
         if name in leave:
             continue
         if state.status is NodeStatus.READY:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -85,10 +85,10 @@ class RunState:
         """Why the run fails without having begun, in this step."""
         self.run_changed = False
         self._changed: set[str] = set()
-        self.load(plan)
+        self.plan = plan
 
-    def load(self, plan: Plan) -> None:
-        """Rebuild the counters from a plan and the status."""
+    def load(self, plan: Plan) -> Generator[None, None, None]:
+        """Rebuild the counters from a plan and the status, node by node."""
         self.plan = plan
         self.questions.drop_all()
         self.context = edited_context(
@@ -121,6 +121,7 @@ class RunState:
             self.has_omitted_outputs |= state.omitted_outputs > 0
             self._count(node, state, +1)
             self._note_wait(node, state)
+            yield
 
     # Nodes
 

@@ -170,7 +170,7 @@ class RunLoader:
             if name := requester(view.annotations):
                 verified = self._settings.requesters_are_verified
                 status.requested_by = Requester(name=name, verified=verified)
-        run = self._active(view, body, resource, plan, context, status, known)
+        run = await self._active(view, body, resource, plan, context, status, known)
         run.shards = shards
         if fresh:
             status.workflow = run.owner.workflow
@@ -224,7 +224,7 @@ class RunLoader:
         namespace = text(dig(body, "metadata", "namespace"))
         return await self._reader.digest(unchanging(body), asker=namespace)
 
-    def _active(
+    async def _active(
         self,
         view: RunView,
         body: dict[str, Any],
@@ -242,23 +242,18 @@ class RunLoader:
             view.namespace,
             lambda seen: run.tell(seen),  # noqa: PLW0108 - it is made below
         )
+        info = RunInfo(
+            view.name,
+            view.uid,
+            spec.max_parallel,
+            spec.fail_fast,
+            recorded is not None,
+            whole_seconds=True,
+        )
         run = ActiveRun(
             owner=Owner(view.namespace, view.name, view.uid, workflow, recorded),
             subject=Subject("WorkflowRun", view.namespace, view.name, view.uid, len(plan.nodes)),
-            engine=Engine(
-                plan,
-                RunInfo(
-                    view.name,
-                    view.uid,
-                    spec.max_parallel,
-                    spec.fail_fast,
-                    recorded is not None,
-                    whole_seconds=True,
-                ),
-                context,
-                status,
-                verdicts,
-            ),
+            engine=await in_slices(Engine.in_slices(plan, info, context, status, verdicts)),
             persisted_status=known,
             version=str(meta.get("resourceVersion")),
             generation=int(meta.get("generation") or 0),

@@ -8,7 +8,7 @@ to a Pod.
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -27,6 +27,7 @@ from podium.cluster.runs.active_run import ActiveRun, Waited
 from podium.cluster.settings import Settings
 from podium.cluster.workqueue import backoff
 from podium.engine import Hold, Plan, PlanNode
+from podium.judge.slices import in_slices
 
 __all__ = [
     "Finding",
@@ -113,6 +114,18 @@ def in_node(node: PlanNode, recorded: RecordedAnswers | None) -> Iterator[Refere
     if is_persona and recorded is not None and recorded.config_map_key_ref is not None:
         name = recorded.config_map_key_ref.name
         yield Reference("ConfigMap", name, "spec.recordedAnswers", is_recorded=True)
+
+
+def _in_nodes(
+    plan: Plan, nodes: Collection[str], recorded: RecordedAnswers | None
+) -> Generator[None, None, list[tuple[str, Reference]]]:
+    """Find the references of nodes whose failure is not allowed, with the nodes."""
+    found = []
+    for name in nodes:
+        if not plan.nodes[name].definition.allow_failure:
+            found += [(name, reference) for reference in in_node(plan.nodes[name], recorded)]
+        yield
+    return found
 
 
 def in_pod(spec: Mapping[str, Any]) -> Iterator[Reference]:
@@ -207,12 +220,7 @@ class ReferenceChecker:
         One whose failure is allowed is left to fail by itself. Raises `ApiError`.
         """
         recorded = run.owner.recorded
-        found = [
-            (name, reference)
-            for name in nodes
-            if not plan.nodes[name].definition.allow_failure
-            for reference in in_node(plan.nodes[name], recorded)
-        ]
+        found = await in_slices(_in_nodes(plan, nodes, recorded))
         if not found:
             return []
         certain = plan.certain_nodes()

@@ -1,0 +1,30 @@
+"""Python's collector, in a process of its own: what is set up here stays set up."""
+
+import subprocess
+import sys
+
+CODE = """
+import asyncio, gc
+from podium.cluster import collector
+
+collector.set_up()
+before = gc.get_stats()
+kept = [[] for _ in range(1_000_000)]
+for _ in range(1_000_000):
+    kept.append(kept[-1:])
+after = gc.get_stats()
+assert after[0]["collections"] > before[0]["collections"], "young objects are collected"
+assert after[2]["collections"] == before[2]["collections"], "no full collection by itself"
+
+collector.FULL_SECONDS = 0.01
+async def main():
+    task = asyncio.create_task(collector.collect_rarely())
+    while gc.get_stats()[2]["collections"] == before[2]["collections"]:
+        await asyncio.sleep(0.01)
+    task.cancel()
+asyncio.run(main())
+"""
+
+
+def test_full_collections_are_made_when_it_is_time_only():
+    subprocess.run([sys.executable, "-c", CODE], check=True, timeout=100)
