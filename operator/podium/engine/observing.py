@@ -19,6 +19,9 @@ from podium.engine.verdicts import Answer
 __all__ = ["ON_PHASE", "observe", "stop_former", "stop_unknown"]
 
 _OF_AN_EXECUTION = ("started_at", "completed_at", "duration_seconds", "deadline", "error")
+REPORT_SECONDS = 3.0
+"""How long after a deadline by whole seconds an earlier end may still be reported: the start was
+cut off to a second, and a kubelet takes up to two to report an end."""
 _LIVE = (AttemptPhase.LAUNCHED, AttemptPhase.WAITING, AttemptPhase.RUNNING)
 _ENDS = frozenset({*AttemptPhase} - {*_LIVE, AttemptPhase.JUDGED})
 """Of one that was stopped, they say that it is gone."""
@@ -180,7 +183,7 @@ def _waiting(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeSta
     node = run.plan.nodes[seen.node]
     since = seen.created_at if node.start_timeout_own else seen.scheduled_at
     if since is not None:
-        queue.set_deadline(seen.node, since + node.start_timeout)
+        queue.set_deadline(seen.node, _deadline(run, since, node.start_timeout))
 
 
 def _tell_long_wait(run: RunState, seen: Observation, state: NodeState) -> None:
@@ -213,7 +216,12 @@ def _started(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeSta
         started = state.launched_at  # Kubernetes writes whole seconds
     run.touch(seen.node).started_at = round(started, 3)
     timeout = run.plan.nodes[seen.node].timeout
-    queue.set_deadline(seen.node, None if timeout is None else started + timeout)
+    queue.set_deadline(seen.node, None if timeout is None else _deadline(run, started, timeout))
+
+
+def _deadline(run: RunState, since: float, seconds: float) -> float:
+    """Return when an execution is timed out: what ended in time is never stopped."""
+    return since + seconds + (REPORT_SECONDS if run.info.whole_seconds else 0.0)
 
 
 def _failed(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:

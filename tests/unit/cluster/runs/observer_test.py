@@ -1,6 +1,7 @@
 """What Jobs and Pods say of a run, also to the next operator."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from podium.cluster.kube.views import controller_of
 from podium.cluster.runs.active_run import Execution
 from tests.unit.cluster import support
 from tests.unit.cluster.runs.world import ENDED, NAME, POLICY, QUOTA, SCHEDULED, World
-from tests.unit.cluster.support import RUN_UID, condition, running, terminated
+from tests.unit.cluster.support import NOON, RUN_UID, condition, running, terminated
 from tests.unit.engine.judged import COSTLY, Judged
 from tests.unit.engine.support import node
 
@@ -535,3 +536,32 @@ async def test_the_next_operator_asks_for_the_job_of_the_last_restart(world):
     await world.turn()
     assert world.stands() == "Running Scheduling"
     assert world.run.jobs_of[state.execution_id][-1] == name
+
+
+# Time-outs
+
+
+@pytest.mark.parametrize("managed", [True, False])
+@pytest.mark.parametrize("is_start_seen", [True, False])
+async def test_an_end_in_time_counts_whenever_it_is_reported(clock, managed, is_start_seen):
+    world = World(node("a", timeoutSeconds=1), feature_gates={"ManagedJobs": managed})
+    world.paper.engine._run.info = replace(world.paper.engine.info, whole_seconds=True)
+    world.paper.now = NOON + 10
+    await world.start()
+    if not managed:  # its Pods are made by the built-in controller
+        owner = {"kind": "Job", "apiVersion": "batch/v1", "controller": True}
+        owner["uid"] = world.job["metadata"]["uid"]
+        world.server.put(world.server.pods, support.pod(metadata={"ownerReferences": [owner]}))
+        world.tell()
+    began = support.pod(SCHEDULED, phase="Running", state=running(11))["status"]
+    done = terminated(0, "Completed", message='{"v": 1}', since=11, until=12)
+    ended = support.pod(SCHEDULED, phase="Succeeded", state=done)["status"]
+    world.paper.now = NOON + 14.5
+    if is_start_seen:
+        world.change(world.pod, status=began)
+    await world.turn()
+    world.change(world.pod, status=ended)
+    await world.turn()
+    assert world.stands() == "Completed"
+    assert world.paper.state("a").output == {"v": 1}
+    assert world.stops == []
