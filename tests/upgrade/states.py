@@ -68,8 +68,9 @@ def restore(state, k, machines):
 
     def now(item):
         text = json.dumps(item)
-        for old, new in names.items():
-            text = text.replace(old, new)
+        # The name of a Pod begins with that of its Job.
+        for old in sorted(names, key=len, reverse=True):
+            text = text.replace(old, names[old])
         made = json.loads(_TIME.sub(lambda found: _moved(found[0], later), text))
         for field in ("uid", "resourceVersion", "creationTimestamp", "generation", "namespace"):
             made["metadata"].pop(field, None)
