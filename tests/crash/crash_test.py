@@ -18,7 +18,7 @@ UNUSED = {
     "get_metadata": "runs that name a Secret or ConfigMap; it only reads",
     "scale_deployment": "uninstall",
 }
-"""Methods of the gateway that no run needs: who does."""
+"""Methods of the client that no run needs, and who needs them."""
 AFTER = {
     "get_job": "after:create_job",
     "get_pod": "after:create_pod",

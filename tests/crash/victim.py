@@ -1,8 +1,8 @@
 """An operator that kills itself with SIGKILL: `python -m tests.crash.victim --config FILE --crash POINT`.
 
-A point is `before:create_job:2`, before the second call of that method of the gateway, or
+A point is `before:create_job:2`, before the second call of that method of the client, or
 `after:…`, when its answer is there and nobody has seen it yet; or `time:1.5`, seconds after the
-start. The methods are the gateway's own: one that is added is a point by itself.
+start. The methods are the client's own: one that is added is a point by itself.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 
 from podium.cli.operator import operator
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.runs import shards
 
@@ -24,14 +24,14 @@ SHARDS = {"INLINE_NODES": 4, "SHARD_NODES": 3, "RECENT_NODES": 2}
 
 
 OF_TRANSPORT = ("drain", "list_all", "watch")
-"""Requests that the gateway has from its transport, whose other methods they all are made of."""
+"""Requests that the client has from its transport, whose other methods they all are made of."""
 
 
 def methods():
-    """Return the names of the gateway's requests."""
+    """Return the names of the client's requests."""
     own = (
         name
-        for name, value in vars(Gateway).items()
+        for name, value in vars(KubernetesClient).items()
         if not name.startswith("_")
         and (inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value))
     )
@@ -97,7 +97,7 @@ def main(arguments=None):
         trace = os.open(given.trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     crash = Crash(given.crash, trace)
     for name in methods():
-        setattr(Gateway, name, crash.wrap(name, getattr(Gateway, name)))
+        setattr(KubernetesClient, name, crash.wrap(name, getattr(KubernetesClient, name)))
     for name, value in SHARDS.items():
         setattr(shards, name, value)
     operator.main(["--config", given.config], standalone_mode=False)

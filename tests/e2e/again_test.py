@@ -9,7 +9,7 @@ from podium.cluster import garbage_collector
 from podium.cluster.garbage_collector import GarbageCollector
 from podium.cluster.kube.client import connect
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from tests.e2e.support import HELD, let_go, output, script, until, workflow, workflow_run
 
 pytestmark = pytest.mark.cluster
@@ -35,12 +35,12 @@ def collect(k):
     """Remove what no run needs, as the operator does some time."""
 
     async def once():
-        async with connect() as gateway:
-            cache = Cache()
+        async with connect() as client:
+            cache = InformerCache()
             for body in k.items("workflowruns"):
                 cache.put_run(body)
             settings = Settings(namespaces=[k.namespace])
-            await GarbageCollector(gateway, cache, settings, set()).remove_revisions(k.namespace)
+            await GarbageCollector(client, cache, settings, set()).remove_revisions(k.namespace)
 
     asyncio.run(once())
 

@@ -17,7 +17,7 @@ from podium.cluster.runs import observer as observer_module
 from podium.cluster.runs import status_writer as status_module
 from podium.cluster.watch import store as cache_module
 from podium.cluster.watch.reflector import Reflector
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import Control, Engine, Launch
 from tests.unit.cluster import support
 from tests.unit.cluster.jobs import controller_test as jobs_test
@@ -68,7 +68,7 @@ async def test_a_stale_list_does_not_say_that_a_new_pod_is_lost(guard):
 def test_an_older_copy_does_not_bring_an_ended_job_back(guard, monkeypatch):
     if not guard:
         monkeypatch.setattr(cache_module, "_older", lambda *_: False)
-    cache = Cache()
+    cache = InformerCache()
     done = {"type": "Complete", "status": "True"}
     cache.put_job(support.job(metadata={"resourceVersion": "200"}, status={"conditions": [done]}))
     cache.put_job(support.job(metadata={"resourceVersion": "150"}))
@@ -80,7 +80,7 @@ def test_an_older_copy_does_not_bring_an_ended_job_back(guard, monkeypatch):
 def test_an_older_copy_does_not_bring_a_run_back(guard, monkeypatch):
     if not guard:
         monkeypatch.setattr(cache_module, "_older", lambda *_: False)
-    cache = Cache()
+    cache = InformerCache()
     cache.put_run(support.run(metadata={"resourceVersion": "200"}))
     cache.put_run(support.run(metadata={"resourceVersion": "150"}, status={"phase": "Running"}))
     assert cache.runs["team", "release-x7"].ended is guard

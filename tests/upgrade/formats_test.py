@@ -11,7 +11,7 @@ from podium.api.problems import InvalidError
 from podium.api.workflow import WorkflowSpec
 from podium.cluster.runs.loader import _in_current_format
 from podium.cluster.runs.revisions import Definitions
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import RerunRequest
 from podium.engine.plan import Plan
 from podium.judge.pool import Pool
@@ -63,12 +63,12 @@ def rules(plan):
 async def test_a_pinned_definition_is_checked_as_stored_then_translated(seconds):
     stored = definition()
     stored["nodes"][0]["timeoutSeconds"] = seconds  # as servers write it
-    definitions = Definitions(Server(stored), Cache(), Reader(Pool()))
+    definitions = Definitions(Server(stored), InformerCache(), Reader(Pool()))
     assert rules(await definitions.pinned("ns", REVISION, None)) == RULES
 
 
 async def test_a_pinned_definition_that_was_changed_is_refused():
-    definitions = Definitions(Server(definition(title="another")), Cache(), Reader(Pool()))
+    definitions = Definitions(Server(definition(title="another")), InformerCache(), Reader(Pool()))
     with pytest.raises(InvalidError, match="does not hold what its name says"):
         await definitions.pinned("ns", REVISION, None)
 
@@ -77,7 +77,7 @@ async def test_the_same_revision_means_to_a_new_run_what_it_says(monkeypatch):
     """NoneFailed of today is another rule, and both runs are pinned to one revision."""
     stored = {"nodes": [{"id": "a"}, {"id": "b", "dependsOn": ["a"], "triggerRule": "NoneFailed"}]}
     monkeypatch.setattr("podium.cluster.runs.revisions.DIGITS", 0)
-    definitions = Definitions(Server(stored), Cache(), Reader(Pool()))
+    definitions = Definitions(Server(stored), InformerCache(), Reader(Pool()))
     before = rules(await definitions.pinned("ns", "flow-", None))
     today = rules(await definitions.pinned("ns", "flow-", FORMAT_VERSION))
     again = rules(await definitions.pinned("ns", "flow-", None))

@@ -123,7 +123,7 @@ def uninstall(config: Path | None, force_finalizers: bool, deployment: str | Non
 
 
 async def _uninstall(settings: Settings, namespace: str, name: str) -> Released:
-    async with connect() as gateway:
+    async with connect() as client:
         if name:
-            await stop_operator(gateway, namespace, name)
-        return await release_pods(gateway, settings)
+            await stop_operator(client, namespace, name)
+        return await release_pods(client, settings)

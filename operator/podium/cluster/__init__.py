@@ -1,7 +1,8 @@
 """The operator: the same engine on Jobs of a Kubernetes cluster.
 
-handlers (kopf: what users write) and watches (Jobs and Pods) fill the cache and put keys of runs
-into a queue. The controller in runs takes one key at a time: attempts tells the engine what Jobs
-and Pods say and makes them, status writes what changed, keeper ends Jobs and lets Pods go once that
-is written. Only gateway imports the Kubernetes client, only handlers imports kopf.
+Watches (kopf for what users write, reflectors for Jobs and Pods) fill the informer cache and queue
+the keys of runs. The controller in `runs` takes one key at a time: the observer reports to the
+engine what Jobs and Pods say, the launcher makes them, the status writer writes what changed. Once
+that is written, the closer and the controller in `jobs` finish Jobs and release Pods. Only
+`kube.client` imports the Kubernetes client, only `watch.kopf_source` imports kopf.
 """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from podium.api.names import API_VERSION, GROUP, LABEL_WORKFLOW, label_value
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import (
     JobView,
@@ -21,7 +21,7 @@ from podium.cluster.kube.views import (
     when,
 )
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 
 __all__ = ["GarbageCollector"]
 
@@ -64,8 +64,8 @@ class GarbageCollector:
 
     def __init__(
         self,
-        gateway: Gateway,
-        cache: Cache,
+        client: KubernetesClient,
+        cache: InformerCache,
         settings: Settings,
         freed: set[str],
         is_needed: Callable[[str, str], bool] = lambda *_: False,
@@ -74,7 +74,7 @@ class GarbageCollector:
 
         `is_needed` returns whether a run may be about to name a revision of a namespace.
         """
-        self._gateway = gateway
+        self._client = client
         self._cache = cache
         self._settings = settings
         self._freed = freed
@@ -116,13 +116,13 @@ class GarbageCollector:
                     continue
                 over = (job.ended_at or now) + self._settings.jobs.ttl(succeeded=job.complete)
                 if job.managed_by and not job.has_ttl and over <= now:
-                    await self._gateway.delete_job(job.namespace, job.name, job.uid)
+                    await self._client.delete_job(job.namespace, job.name, job.uid)
                 else:
                     ended[job.namespace].append(job)
         for jobs in ended.values():
             jobs.sort(key=lambda job: job.created_at, reverse=True)
             for job in jobs[self._settings.jobs.max_ended :]:
-                await self._gateway.delete_job(job.namespace, job.name, job.uid)
+                await self._client.delete_job(job.namespace, job.name, job.uid)
 
     async def _remove_freed(self) -> None:
         """Look at the definitions of namespaces in which a run or a Workflow was deleted."""
@@ -138,7 +138,7 @@ class GarbageCollector:
         """
         found: dict[tuple[str, str], list[_Revision]] = defaultdict(list)
         selector = f"{GROUP}/pinned=true,{MANAGED_BY}=podium"
-        async for page in self._gateway.list_revisions(namespace, selector):
+        async for page in self._client.list_revisions(namespace, selector):
             for body in page:
                 each = _revision(body)
                 found[each.namespace, each.workflow].append(each)
@@ -164,7 +164,7 @@ class GarbageCollector:
                 if is_young or is_unclear or self._is_needed(each.namespace, each.name):
                     waits = True
                     continue
-                await self._gateway.delete_revision(each.namespace, each.name, each.uid)
+                await self._client.delete_revision(each.namespace, each.name, each.uid)
         return waits
 
     async def remove_shards(self, namespace: str) -> None:
@@ -173,7 +173,7 @@ class GarbageCollector:
         Those of a run that does not exist are the server's to delete.
         """
         strays: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-        async for page in self._gateway.list_shards(namespace):
+        async for page in self._client.list_shards(namespace):
             for body in page:
                 meta = mapping(body.get("metadata"))
                 age = time.time() - (when(meta.get("creationTimestamp")) or 0.0)
@@ -192,7 +192,7 @@ class GarbageCollector:
                 continue
             for name, uid in shards:
                 if name not in named:
-                    await self._gateway.delete_run_nodes(where, name, uid)
+                    await self._client.delete_run_nodes(where, name, uid)
         self._checked = {u: v for u, v in self._checked.items() if u in self._cache.keys}
 
     async def _named_shards(self, run: RunView) -> set[str] | None:
@@ -202,7 +202,7 @@ class GarbageCollector:
         """
         if not run.ended or self._checked.get(run.uid) == run.version:
             return None
-        body = await self._gateway.get_run(run.namespace, run.name)
+        body = await self._client.get_run(run.namespace, run.name)
         if dig(body, "metadata", "resourceVersion") != run.version:
             return None
         self._checked[run.uid] = run.version

@@ -10,7 +10,7 @@ from podium.api.names import LABEL_RECORDED, LABEL_RUN
 from podium.cluster import collector, health
 from podium.cluster.garbage_collector import GarbageCollector
 from podium.cluster.jobs.controller import ManagedJobController
-from podium.cluster.kube.client import Gateway, connect, own_namespace
+from podium.cluster.kube.client import KubernetesClient, connect, own_namespace
 from podium.cluster.kube.events import Recorder
 from podium.cluster.kube.leader_election import Leader, Timing
 from podium.cluster.kube.views import JobView
@@ -23,7 +23,7 @@ from podium.cluster.settings import Settings
 from podium.cluster.watch import kopf_source
 from podium.cluster.watch.ingest import Ingest
 from podium.cluster.watch.reflector import Reflector
-from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import ObjectKey, Worker, by_kind
 from podium.cluster.workflow_controller import WorkflowController
 from podium.cluster.workqueue import KeyQueue, Priority
@@ -44,17 +44,17 @@ COUNT_SECONDS = 10.0
 class Operator:
     """The parts of one operator. What the events tell goes to the queues from here."""
 
-    def __init__(self, gateway: Gateway, settings: Settings, metrics: Metrics) -> None:
-        self.cache = Cache()
+    def __init__(self, client: KubernetesClient, settings: Settings, metrics: Metrics) -> None:
+        self.cache = InformerCache()
         self.queue: KeyQueue[ObjectKey] = KeyQueue(lambda key: key.namespace)
         self.metrics = metrics
-        self.recorder = Recorder(gateway)
+        self.recorder = Recorder(client)
         self.judge = Pool()
         reader = Reader(self.judge)
-        self.definitions = Definitions(gateway, self.cache, reader)
-        self.jobs = ManagedJobController(gateway, self.cache, settings)
+        self.definitions = Definitions(client, self.cache, reader)
+        self.jobs = ManagedJobController(client, self.cache, settings)
         self.runs = RunController(
-            gateway,
+            client,
             self.cache,
             self.queue,
             self.recorder,
@@ -73,7 +73,7 @@ class Operator:
                     "WorkflowRun": self.runs,
                     "Status": StatusFlusher(self.runs),
                     "Workflow": WorkflowController(
-                        gateway, self.cache, self.recorder, reader, self.runs.workflow_appeared
+                        client, self.cache, self.recorder, reader, self.runs.workflow_appeared
                     ),
                 }
             ),
@@ -192,16 +192,16 @@ async def run(settings: Settings) -> None:
     async with connect() as leases, _leader(settings, leases) as leader:
         fence = leader.check if leader is not None else _open_fence
         metrics = Metrics()
-        async with connect(fence, metrics.request) as gateway:
-            operator = Operator(gateway, settings, metrics)
+        async with connect(fence, metrics.request) as client:
+            operator = Operator(client, settings, metrics)
             try:
                 async with health.serve(
                     settings.liveness_port, operator.unhealthy, operator.unready, metrics.text
                 ):
-                    await _work(operator, gateway, settings, leader)
+                    await _work(operator, client, settings, leader)
             finally:
                 # Also when a part of it failed: another one, or the next process, goes on at once.
-                if leader is not None and await gateway.drain(DRAIN_SECONDS):
+                if leader is not None and await client.drain(DRAIN_SECONDS):
                     await leader.release()
 
 
@@ -210,7 +210,7 @@ def _open_fence() -> None:
 
 
 @asynccontextmanager
-async def _leader(settings: Settings, leases: Gateway) -> AsyncIterator[Leader | None]:
+async def _leader(settings: Settings, leases: KubernetesClient) -> AsyncIterator[Leader | None]:
     election = settings.leader_election
     if not election.enabled:
         yield None
@@ -226,11 +226,11 @@ async def _leader(settings: Settings, leases: Gateway) -> AsyncIterator[Leader |
 
 
 async def _work(
-    operator: Operator, gateway: Gateway, settings: Settings, leader: Leader | None
+    operator: Operator, client: KubernetesClient, settings: Settings, leader: Leader | None
 ) -> None:
     ingest = operator.ingest
     reflectors = [
-        Reflector(gateway, resource, namespace, selector, sink)
+        Reflector(client, resource, namespace, selector, sink)
         for namespace in settings.namespaces or [""]
         for resource, selector, sink in (
             ("jobs", LABEL_RUN, ingest.job_event),
@@ -238,9 +238,9 @@ async def _work(
             ("workflowruns", "", ingest.run_metadata_event),
         )
     ]
-    gateway.lanes.is_lagging = operator.jobs.is_lagging
+    client.lanes.is_lagging = operator.jobs.is_lagging
     garbage_collector = GarbageCollector(
-        gateway,
+        client,
         operator.cache,
         settings,
         ingest.freed,

@@ -8,7 +8,7 @@ from typing import Any
 
 from podium.api.names import LABEL_RUN
 from podium.cluster.jobs.builder import without_finalizer
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import finalizer_of
 from podium.cluster.settings import Settings
@@ -20,12 +20,12 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 45.0
 
 
-async def stop_operator(gateway: Gateway, namespace: str, deployment: str) -> None:
+async def stop_operator(client: KubernetesClient, namespace: str, deployment: str) -> None:
     """Scale the operator's Deployment to nothing and wait until it is, for a while."""
     try:
-        await gateway.scale_deployment(namespace, deployment, 0)
+        await client.scale_deployment(namespace, deployment, 0)
         end = time.monotonic() + STOP_SECONDS
-        while (await gateway.get_deployment(namespace, deployment))["status"].get("replicas"):
+        while (await client.get_deployment(namespace, deployment))["status"].get("replicas"):
             if time.monotonic() > end:
                 log.warning(
                     "%s/%s does not end: its Pods lose their finalizer anyway",
@@ -49,7 +49,7 @@ class Released:
     """What the server refused, in its words."""
 
 
-async def release_pods(gateway: Gateway, settings: Settings) -> Released:
+async def release_pods(client: KubernetesClient, settings: Settings) -> Released:
     """Take the finalizer off every Pod that carries it; one that is refused stops no other.
 
     Raises what says that the server itself is out of reach.
@@ -58,13 +58,13 @@ async def release_pods(gateway: Gateway, settings: Settings) -> Released:
     for namespace in settings.namespaces or [""]:
         found: list[dict[str, Any]] = []
         try:
-            async for page, _ in gateway.list_all("pods", namespace, LABEL_RUN):
+            async for page, _ in client.list_all("pods", namespace, LABEL_RUN):
                 found += [body for body in page if finalizer_of(body) is not None]
         except ApiError as error:
             _note(done, f"the list of Pods in {namespace or 'all namespaces'}", error)
         for body in found:
             try:
-                await _release(gateway, body)
+                await _release(client, body)
             except ApiError as error:
                 if error.status == 404:
                     done.count += 1  # it is gone, and so is its finalizer
@@ -83,17 +83,17 @@ def _note(done: Released, what: str, error: ApiError) -> None:
     done.refused.append(f"{what}: {error}")
 
 
-async def _release(gateway: Gateway, body: dict[str, Any]) -> None:
+async def _release(client: KubernetesClient, body: dict[str, Any]) -> None:
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
     for last in (False, False, True):
         position = finalizer_of(body)
         if position is None:
             return
         try:
-            await gateway.patch_pod(namespace, name, without_finalizer(position))
+            await client.patch_pod(namespace, name, without_finalizer(position))
         except ApiError as error:
             if error.status != 422 or last:
                 raise
-            body = await gateway.get_pod(namespace, name)  # other finalizers moved
+            body = await client.get_pod(namespace, name)  # other finalizers moved
         else:
             return

@@ -9,11 +9,11 @@ from typing import Any
 from podium.api.problems import InvalidError
 from podium.api.reasons import RunReason
 from podium.api.run import Condition, ConditionStatus, WorkflowStatus
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
-from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import ObjectKey, Result
 from podium.judge.pool import OverBudgetError
 from podium.judge.reader import Reader
@@ -28,14 +28,14 @@ class WorkflowController:
 
     def __init__(
         self,
-        gateway: Gateway,
-        cache: Cache,
+        client: KubernetesClient,
+        cache: InformerCache,
         recorder: Recorder,
         reader: Reader,
         appeared: Callable[[str], None],
     ) -> None:
         """`appeared` hears of the namespace of a Workflow whose id became known."""
-        self._gateway = gateway
+        self._client = client
         self._cache = cache
         self._recorder = recorder
         self._reader = reader
@@ -53,7 +53,7 @@ class WorkflowController:
         if key not in self._cache.workflows:
             return
         try:
-            body = await self._gateway.get_workflow(*key)
+            body = await self._client.get_workflow(*key)
         except UnreadableError:
             await self._refuse_unreadable(key)
             return
@@ -98,7 +98,7 @@ class WorkflowController:
         if status == known:
             return
         document = status.model_dump(mode="json", by_alias=True)
-        await self._gateway.patch_workflow_status(*key, document)
+        await self._client.patch_workflow_status(*key, document)
         self._cache.put_workflow({**body, "status": document})
         if value is ConditionStatus.FALSE and (before is None or before.message != message):
             subject = Subject("Workflow", key[0], key[1], str(meta.get("uid")))
@@ -121,7 +121,7 @@ class WorkflowController:
         status = WorkflowStatus(observed_generation=view.generation, conditions=[condition])
         with suppress(UnreadableError):  # so is the answer, and it was written
             document = status.model_dump(mode="json", by_alias=True, exclude_unset=True)
-            await self._gateway.patch_workflow_status(*key, document)
+            await self._client.patch_workflow_status(*key, document)
         self._cache.workflows[key] = replace(view, observed_generation=view.generation)
         self._recorder.warn(Subject("Workflow", *key, view.uid), RunReason.TOO_EXPENSIVE, message)
 

@@ -231,8 +231,8 @@ class Graph:
                 found.append(cycle[turn:] + cycle[:turn])
         return sorted(found, key=lambda cycle: order[cycle[0]])
 
-    def sees(self, node: str, other: str) -> bool:
-        """Return whether `node` sees the output of `other`: an ancestor along depends_on edges."""
+    def can_read(self, node: str, other: str) -> bool:
+        """Return whether `node` may read the output of `other`: an ancestor by depends_on edges."""
         return bool(self._visible[node] >> self._position[other] & 1)
 
     def visible_count(self, node: str) -> int:

@@ -150,7 +150,7 @@ class ReferenceChecks:
         if len(meanings) > 1:
             self._two_meanings(path, name, *meanings[:2])
         elif name in self.dag.nodes:
-            if name != edge.source and self.sound and not self.dag.sees(edge.source, name):
+            if name != edge.source and self.sound and not self.dag.can_read(edge.source, name):
                 self._error(
                     path,
                     f"names node {name!r}, which is not an ancestor of {edge.source!r} along"
@@ -181,9 +181,9 @@ class ReferenceChecks:
         if name == node:
             self._error(path, f"names node {name!r} itself: a node sees what is before it")
             return False
-        if self.sound and not self.dag.sees(node, name):
+        if self.sound and not self.dag.can_read(node, name):
             remedy = f"add {name!r} to dependsOn of {node!r} or of a node before it"
-            if self.dag.sees(name, node):
+            if self.dag.can_read(name, node):
                 remedy = "it comes after, and a node sees what is before it"
             self._error(
                 path,

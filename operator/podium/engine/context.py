@@ -43,7 +43,7 @@ class _Context(Mapping[str, Any]):
             return self._first[name]
         if name in self._plan.nodes:
             source_of_edge = name == self._viewer
-            if source_of_edge or self._plan.dag.sees(self._viewer, name):
+            if source_of_edge or self._plan.dag.can_read(self._viewer, name):
                 state = self._states[name]
                 if state.status is NodeStatus.COMPLETED and state.output is not None:
                     return state.output
@@ -198,7 +198,7 @@ def node_input(
         visible += [
             name
             for name in node.wanted
-            if name not in near and name in plan.nodes and plan.dag.sees(node.id, name)
+            if name not in near and name in plan.nodes and plan.dag.can_read(node.id, name)
         ]
     outputs = {name: completed[name] for name in visible if name in completed}
     mapped = _mapped(plan, node, states)

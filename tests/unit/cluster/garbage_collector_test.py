@@ -14,7 +14,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from tests.unit.cluster import support
 from tests.unit.cluster.support import NOON, condition
 
@@ -72,7 +72,7 @@ def clock(monkeypatch):
 
 class World:
     def __init__(self, **jobs):
-        self.server, self.cache = Server(), Cache()
+        self.server, self.cache = Server(), InformerCache()
         self.cache.put_run(support.run())
         self.freed = set()
         self.housekeeping = GarbageCollector(

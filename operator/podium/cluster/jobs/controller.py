@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from podium.api.names import LABEL_RECORDED
 from podium.cluster.jobs.builder import without_finalizer
 from podium.cluster.jobs.job_status import STARTED_SECONDS, job_status, worth_telling_at
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import JobView, PodView
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import Result
 from podium.cluster.workqueue import KeyQueue
 
@@ -36,8 +36,8 @@ MOVED_SECONDS = 0.2
 class ManagedJobController:
     """Reconciles Jobs by their UID."""
 
-    def __init__(self, gateway: Gateway, cache: Cache, settings: Settings) -> None:
-        self._gateway = gateway
+    def __init__(self, client: KubernetesClient, cache: InformerCache, settings: Settings) -> None:
+        self._client = client
         self._cache = cache
         self._settings = settings
         self.queue: KeyQueue[str] = KeyQueue(self._namespace)
@@ -130,7 +130,7 @@ class ManagedJobController:
         if pod is None or not pod.job_name:
             return None
         try:
-            body = await self._gateway.get_job(pod.namespace, pod.job_name)
+            body = await self._client.get_job(pod.namespace, pod.job_name)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -146,7 +146,7 @@ class ManagedJobController:
             return await self._update_status(job, pods, outcome)
         if outcome is not None and job.ended and not job.has_ttl and not job.managed_by:
             seconds = self._settings.jobs.ttl(succeeded=outcome)
-            await self._gateway.set_job_ttl(job.namespace, job.name, seconds)
+            await self._client.set_job_ttl(job.namespace, job.name, seconds)
         return None
 
     async def _update_status(
@@ -161,7 +161,7 @@ class ManagedJobController:
             return wait
         status = job_status(job, pods, outcome, time.time())
         if status is not None:
-            body = await self._gateway.patch_job_status(job.namespace, job.name, status)
+            body = await self._client.patch_job_status(job.namespace, job.name, status)
             self._cache.put_job(body)
         return None
 
@@ -170,9 +170,7 @@ class ManagedJobController:
             if pod.alive and pod.delete_asked_at is None:
                 self._cache.mark_suspend_deletion(pod.uid)
                 # One that has ended since has an outcome, which must stay.
-                await self._gateway.delete_pod(
-                    pod.namespace, pod.name, pod.uid, version=pod.version
-                )
+                await self._client.delete_pod(pod.namespace, pod.name, pod.uid, version=pod.version)
 
     def _may_go(self, job: JobView | None, pod: PodView, outcome: bool | None) -> bool:
         """Return whether a Pod may vanish: nothing of it runs, and its end is not waited for."""
@@ -198,10 +196,10 @@ class ManagedJobController:
             {"op": "add", "path": label, "value": "true"},
         ]
         try:
-            await self._gateway.patch_pod(pod.namespace, pod.name, operations)
+            await self._client.patch_pod(pod.namespace, pod.name, operations)
         except ApiError as error:
             if error.status == 422:  # other finalizers moved: look at it as it is now
-                self._cache.put_pod(await self._gateway.get_pod(pod.namespace, pod.name))
+                self._cache.put_pod(await self._client.get_pod(pod.namespace, pod.name))
                 return MOVED_SECONDS
             if error.status != 404:
                 raise

@@ -1,4 +1,4 @@
-"""Shapes: what a Launch becomes on a cluster, and what is seen of it.
+"""Shapes: what a Launch becomes on a cluster, and how its Job is read.
 
 Each shape has two methods: `build` makes the Job of an execution, `interpret` says what the Job and
 its Pods mean. A Job is interpreted by its own shape only, never by that of another.
@@ -15,12 +15,12 @@ from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
 from podium.kinds import JobShape
 
-__all__ = ["SHAPES", "Seen", "Shape", "interpret", "shape_of"]
+__all__ = ["SHAPES", "ExecutionSnapshot", "Shape", "interpret", "shape_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of an execution on the cluster."""
+class ExecutionSnapshot:
+    """The Job and Pods of an execution, as far as they are known."""
 
     node: str
     execution: str
@@ -44,7 +44,7 @@ class Shape(Protocol):
         """Build the Job of an execution. Raises `BuildError`."""
         ...
 
-    def interpret(self, seen: Seen) -> ExecutionReport:
+    def interpret(self, snapshot: ExecutionSnapshot) -> ExecutionReport:
         """Describe what its Job and Pods mean for an execution."""
         ...
 
@@ -55,31 +55,31 @@ class _Single:
     def build(self, owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> dict[str, Any]:
         return build_job(owner, plan, launch, settings)
 
-    def interpret(self, seen: Seen) -> ExecutionReport:
+    def interpret(self, snapshot: ExecutionSnapshot) -> ExecutionReport:
         return observe(
-            seen.node,
-            seen.execution,
-            seen.job,
-            seen.pods,
-            stuck_for=seen.stuck_for,
-            age=seen.age,
-            failed_create=seen.failed_create,
+            snapshot.node,
+            snapshot.execution,
+            snapshot.job,
+            snapshot.pods,
+            stuck_for=snapshot.stuck_for,
+            age=snapshot.age,
+            failed_create=snapshot.failed_create,
         )
 
 
 class _Unknown:
     """A Job whose shape this operator does not know, perhaps of a later one: it is left alone."""
 
-    def interpret(self, seen: Seen) -> ExecutionReport:
-        return ExecutionReport((live(seen.node, seen.execution),))
+    def interpret(self, snapshot: ExecutionSnapshot) -> ExecutionReport:
+        return ExecutionReport((live(snapshot.node, snapshot.execution),))
 
 
 SHAPES: Final[dict[str, Shape]] = {JobShape.SINGLE.value: _Single()}
 
 
-def interpret(seen: Seen) -> ExecutionReport:
+def interpret(snapshot: ExecutionSnapshot) -> ExecutionReport:
     """Describe what a Job and its Pods mean, by the Job's own shape."""
-    return (SHAPES.get(shape_of(seen.job, seen.pods)) or _Unknown()).interpret(seen)
+    return (SHAPES.get(shape_of(snapshot.job, snapshot.pods)) or _Unknown()).interpret(snapshot)
 
 
 def shape_of(job: JobView | None, pods: Sequence[PodView]) -> str:

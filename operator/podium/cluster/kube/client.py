@@ -28,7 +28,7 @@ from podium.cluster.kube.transport import (
     Transport,
 )
 
-__all__ = ["Gateway", "connect", "in_cluster", "own_namespace"]
+__all__ = ["KubernetesClient", "connect", "in_cluster", "own_namespace"]
 
 KEEP_SECONDS = 300
 """A connection that is not used stays so long."""
@@ -50,7 +50,7 @@ def own_namespace() -> str:
 async def connect(
     fence: Callable[[], None] = lambda: None,
     on_request: Callable[[str, int, float], None] = lambda *_: None,
-) -> AsyncIterator["Gateway"]:
+) -> AsyncIterator["KubernetesClient"]:
     """Connect as the Pod's ServiceAccount, or as the kubeconfig says (KUBECONFIG first).
 
     `fence` is called before each request that changes something and does not return if this process
@@ -72,7 +72,7 @@ async def connect(
             trust_env=bool(urllib.request.getproxies()),
             trace_configs=[_fenced(fence)],
         ) as session:
-            yield Gateway(_signer(api), session, fence, on_request)
+            yield KubernetesClient(_signer(api), session, fence, on_request)
 
 
 def _signer(api: Any) -> Signer:
@@ -104,7 +104,7 @@ def _fenced(fence: Callable[[], None]) -> aiohttp.TraceConfig:
     return trace
 
 
-class Gateway(Transport):
+class KubernetesClient(Transport):
     """The requests that the operator makes."""
 
     # Runs and Workflows

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from podium.api.names import API_VERSION, GROUP
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.engine import Emit, EventType
 
@@ -47,8 +47,8 @@ class Subject:
 class Recorder:
     """Posts Events."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, client: KubernetesClient) -> None:
+        self._client = client
         self._instance = socket.gethostname()[:128]
         self._latest = 0
         self._buckets: dict[str, tuple[float, float]] = {}
@@ -121,7 +121,7 @@ class Recorder:
         while True:
             namespace, body = await queue.get()
             try:
-                await self._gateway.create_event(namespace, body, patient=patient)
+                await self._client.create_event(namespace, body, patient=patient)
             except ApiError as error:
                 log.debug("event not posted: %s", error)
             except Exception:  # such as half a character that a program printed

@@ -6,11 +6,11 @@ from typing import Any
 
 from podium.api.run import NodeState
 from podium.cluster.jobs.controller import ManagedJobController
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.views import JobView, RunView, dig
 from podium.cluster.runs.active_run import ActiveRun, AfterWrite
 from podium.cluster.runs.shards import MissingShardsError, read_nodes
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import load_status, recorded_outcome
 
 __all__ = ["JobCloser"]
@@ -19,8 +19,10 @@ __all__ = ["JobCloser"]
 class JobCloser:
     """Stops, removes and closes what a status has decided on."""
 
-    def __init__(self, gateway: Gateway, cache: Cache, jobs: ManagedJobController) -> None:
-        self._gateway = gateway
+    def __init__(
+        self, client: KubernetesClient, cache: InformerCache, jobs: ManagedJobController
+    ) -> None:
+        self._client = client
         self._cache = cache
         self._jobs = jobs
 
@@ -35,11 +37,11 @@ class JobCloser:
         for name in remove:
             job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
             if job is not None and not job.deleting:
-                requests.append(self._gateway.delete_job(job.namespace, job.name, job.uid))
+                requests.append(self._client.delete_job(job.namespace, job.name, job.uid))
         for name in remove | work.remove_pods:
             execution = run.executions.get(name)
             requests += [
-                self._gateway.delete_pod(run.owner.namespace, pod.name, pod.uid)
+                self._client.delete_pod(run.owner.namespace, pod.name, pod.uid)
                 for pod in (self._cache.pods(execution.uid) if execution is not None else ())
                 if pod.alive
                 and pod.delete_asked_at is None
@@ -76,7 +78,7 @@ class JobCloser:
                 continue
             if states is None:
                 # The view may be older than a re-run: ask before anything is closed or deleted.
-                live = await self._gateway.get_run(view.namespace, view.name)
+                live = await self._client.get_run(view.namespace, view.name)
                 if dig(live, "metadata", "resourceVersion") != view.version:
                     return  # it comes again, as it is now
                 states = await self._states(live)
@@ -94,7 +96,7 @@ class JobCloser:
         if self.finish_recorded_job(job, states):
             for pod in pods:
                 if pod.outlived and pod.delete_asked_at is None:
-                    await self._gateway.delete_pod(pod.namespace, pod.name, pod.uid)
+                    await self._client.delete_pod(pod.namespace, pod.name, pod.uid)
             return
         if job.ended or any(not pod.alive and not pod.gone for pod in pods):
             state = states.get(job.node)
@@ -103,13 +105,13 @@ class JobCloser:
                 succeeded = job.complete or any(pod.phase == "Succeeded" for pod in pods)
             self._jobs.set_outcome(job, succeeded=succeeded)
             return
-        await self._gateway.delete_job(job.namespace, job.name, job.uid)
+        await self._client.delete_job(job.namespace, job.name, job.uid)
 
     async def _states(self, body: dict[str, Any]) -> dict[str, NodeState]:
         meta, status = body["metadata"], body.get("status") or {}
         where = meta["namespace"], meta["name"], meta["uid"]
         try:
-            nodes, _ = await read_nodes(self._gateway, *where, status)
+            nodes, _ = await read_nodes(self._client, *where, status)
             return load_status({**status, "nodes": nodes}).nodes
         except (ValueError, MissingShardsError):  # a user wrote into it, or deleted it
             return {}

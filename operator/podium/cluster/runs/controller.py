@@ -10,7 +10,7 @@ import time
 
 from podium.api.reasons import NodeReason, RunReason
 from podium.cluster.jobs.controller import ManagedJobController
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import JobView, RunView
@@ -25,7 +25,7 @@ from podium.cluster.runs.revisions import Definitions
 from podium.cluster.runs.status_writer import StatusWriter, TooLargeError
 from podium.cluster.runs.turnstile import Turnstile
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import ObjectKey, Result
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import Action, Control, Emit, Launch, Stop, WakeAt
@@ -45,8 +45,8 @@ class RunController:
 
     def __init__(
         self,
-        gateway: Gateway,
-        cache: Cache,
+        client: KubernetesClient,
+        cache: InformerCache,
         queue: KeyQueue[ObjectKey],
         recorder: Recorder,
         definitions: Definitions,
@@ -55,22 +55,22 @@ class RunController:
         metrics: Metrics,
         judge: Pool,
     ) -> None:
-        self._gateway = gateway
+        self._client = client
         self._cache = cache
         self._queue = queue
         self._recorder = recorder
         self._metrics = metrics
-        self._writer = StatusWriter(gateway, cache)
-        self._launcher = JobLauncher(gateway, cache, settings, metrics)
+        self._writer = StatusWriter(client, cache)
+        self._launcher = JobLauncher(client, cache, settings, metrics)
         self._references = self._launcher.references
         self._requests = RequestHandler(
-            gateway, cache, recorder, definitions, self._references, settings, Reader(judge)
+            client, cache, recorder, definitions, self._references, settings, Reader(judge)
         )
         self._loader = RunLoader(
-            gateway, cache, recorder, definitions, self._writer, self._requests, settings, judge
+            client, cache, recorder, definitions, self._writer, self._requests, settings, judge
         )
-        self._closer = JobCloser(gateway, cache, jobs)
-        self._observer = JobObserver(gateway, cache, jobs, self._launcher, self._closer)
+        self._closer = JobCloser(client, cache, jobs)
+        self._observer = JobObserver(client, cache, jobs, self._launcher, self._closer)
         self._turnstile = Turnstile(cache, settings)
         self._runs: dict[RunKey, ActiveRun] = {}
 
@@ -215,7 +215,7 @@ class RunController:
             if view is None or view.is_whole:
                 return view
         try:
-            body = await self._gateway.get_run(*key)
+            body = await self._client.get_run(*key)
         except UnreadableError:
             await self._loader.refuse_unreadable(key)
             return None
@@ -341,7 +341,7 @@ class RunController:
             return None
         left = view.completed_at + view.ttl - time.time()
         if left <= 0:
-            await self._gateway.delete_run(view.namespace, view.name, view.uid, view.version)
+            await self._client.delete_run(view.namespace, view.name, view.uid, view.version)
             return None
         return left
 

@@ -10,13 +10,13 @@ from typing import Any
 from podium.api.reasons import NodeReason
 from podium.cluster.jobs.adoption import is_job_as_built
 from podium.cluster.jobs.builder import NAMES_OF_JOB, job_name
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import dig, job_view, mapping, text
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun, Execution
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import AttemptPhase, Emit, EventType, Launch, Observation, not_started
 
 __all__ = ["JobMaker", "refused_for_now", "tell_set_aside"]
@@ -29,9 +29,9 @@ class JobMaker:
     """Makes or finds Jobs."""
 
     def __init__(
-        self, gateway: Gateway, cache: Cache, settings: Settings, metrics: Metrics
+        self, client: KubernetesClient, cache: InformerCache, settings: Settings, metrics: Metrics
     ) -> None:
-        self._gateway = gateway
+        self._client = client
         self._cache = cache
         self._settings = settings
         self._metrics = metrics
@@ -70,12 +70,12 @@ class JobMaker:
     async def _make_or_find(self, built: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         """Create a Job, or return the one of that name, and whether it is the one to be made."""
         try:
-            body = await self._gateway.create_job(built)
+            body = await self._client.create_job(built)
         except ApiError as error:
             if error.status != 409:
                 raise
             meta = built["metadata"]
-            body = await self._gateway.get_job(meta["namespace"], meta["name"])
+            body = await self._client.get_job(meta["namespace"], meta["name"])
             return body, is_job_as_built(built, body)
         ours = dig(body, "spec", "managedBy") == self._settings.manager
         self._metrics.jobs.labels("podium" if ours else "builtin").inc()
@@ -95,7 +95,7 @@ class JobMaker:
         if job is None or job.run_uid != run.owner.uid:
             return False
         if not job.deleting:
-            await self._gateway.delete_job(job.namespace, name, uid)
+            await self._client.delete_job(job.namespace, name, uid)
             return True
         pods = [pod for pod in self._cache.pods(uid) if pod.namespace == job.namespace]
         return time.monotonic() - since < SET_ASIDE_SECONDS and any(p.program_alive for p in pods)

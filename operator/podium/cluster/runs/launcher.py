@@ -19,7 +19,7 @@ from podium.cluster.jobs.adoption import is_pod_as_built
 from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod, job_name
 from podium.cluster.jobs.closed_list import check_pod
 from podium.cluster.jobs.shapes import SHAPES
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import JobView, PodView, dig, pod_view, text
 from podium.cluster.metrics import Metrics
@@ -29,7 +29,7 @@ from podium.cluster.runs.own_objects import OwnObjects
 from podium.cluster.runs.references import ReferenceChecker, wait_for_missing
 from podium.cluster.settings import Settings
 from podium.cluster.turns import FairSlots
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.cluster.workqueue import backoff
 from podium.engine import AttemptPhase, Launch, Observation, not_started
 
@@ -49,23 +49,23 @@ class JobLauncher:
 
     def __init__(
         self,
-        gateway: Gateway,
-        cache: Cache,
+        client: KubernetesClient,
+        cache: InformerCache,
         settings: Settings,
         metrics: Metrics,
     ) -> None:
-        self._gateway = gateway
+        self._client = client
         self._cache = cache
         self._settings = settings
         self._metrics = metrics
-        self.references = ReferenceChecker(gateway, settings)
+        self.references = ReferenceChecker(client, settings)
         self._reserved: Counter[str] = Counter()
         """Launches under way, by namespace."""
         self.manager = settings.manager
         """Who makes the Pods of the Jobs of this installation."""
         self._told_unmanaged = False
         self._own = OwnObjects(cache, settings.manager)
-        self._maker = JobMaker(gateway, cache, settings, metrics)
+        self._maker = JobMaker(client, cache, settings, metrics)
         self._lanes = FairSlots(LANES)
         self.launch_after = 0.0
         """Nothing is created before this time (monotonic)."""
@@ -126,7 +126,7 @@ class JobLauncher:
 
         async def make() -> None:
             try:
-                body = await self._gateway.get_job(job.namespace, job.name)
+                body = await self._client.get_job(job.namespace, job.name)
                 seen = await self._pod(run, launch, body)
             finally:
                 run.making.discard(job.name)
@@ -190,7 +190,7 @@ class JobLauncher:
                 if job.managed_by != self._settings.manager:
                     return _launched(run, launch, name, job.uid)
                 return await self._pod(
-                    run, launch, await self._gateway.get_job(job.namespace, job.name)
+                    run, launch, await self._client.get_job(job.namespace, job.name)
                 )
             if job is not None and job.deleting and execution.restart == launch.restart:
                 return refused_for_now(
@@ -234,11 +234,11 @@ class JobLauncher:
                 return not_started(launch, NodeReason.FORBIDDEN, f"its Pod: {words:.1000}")
             is_ours = True
             try:
-                made = await self._gateway.create_pod(pod)
+                made = await self._client.create_pod(pod)
             except ApiError as error:
                 if error.status != 409:
                     return self._not_created(run, launch, error)
-                made = await self._gateway.get_pod(run.owner.namespace, pod["metadata"]["name"])
+                made = await self._client.get_pod(run.owner.namespace, pod["metadata"]["name"])
                 is_ours = self._own.is_own_pod(run, launch, made) or is_pod_as_built(
                     pod, made, creators_are_verified=self._settings.creators_are_verified
                 )
@@ -249,7 +249,7 @@ class JobLauncher:
                 name, other = pod["metadata"]["name"], text(dig(made, "metadata", "uid"))
                 tell_set_aside(run, launch.node, "Pod", name, other)
                 if view is not None and view.job_uid == uid and view.delete_asked_at is None:
-                    await self._gateway.delete_pod(view.namespace, name, other)
+                    await self._client.delete_pod(view.namespace, name, other)
                 continue
             run.refusals.pop(launch.node, None)
             self._cache.put_own_pod(made)
@@ -327,7 +327,7 @@ class JobLauncher:
         if name is None or not self._settings.require_usable_service_accounts:
             return
         try:
-            account = await self._gateway.get_service_account(run.owner.namespace, name)
+            account = await self._client.get_service_account(run.owner.namespace, name)
         except ApiError as error:
             if error.transient:
                 raise

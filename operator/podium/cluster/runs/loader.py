@@ -12,7 +12,7 @@ from podium.api.reasons import RunReason
 from podium.api.resources import WorkflowRun
 from podium.api.run import ConditionStatus, Requester, RunPhase, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, text
@@ -30,7 +30,7 @@ from podium.cluster.runs.shards import MissingShardsError, has_node_states, read
 from podium.cluster.runs.status_writer import StatusWriter
 from podium.cluster.runs.unstarted import UnstartedRuns
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import TerminalError
 from podium.engine import (
     Changes,
@@ -60,8 +60,8 @@ class RunLoader:
 
     def __init__(
         self,
-        gateway: Gateway,
-        cache: Cache,
+        client: KubernetesClient,
+        cache: InformerCache,
         recorder: Recorder,
         definitions: Definitions,
         writer: StatusWriter,
@@ -69,11 +69,11 @@ class RunLoader:
         settings: Settings,
         judge: Pool,
     ) -> None:
-        self._gateway = gateway
+        self._client = client
         self._cache = cache
         self._definitions = definitions
         self._writer = writer
-        self._unstarted = UnstartedRuns(gateway, recorder, writer, requests)
+        self._unstarted = UnstartedRuns(client, recorder, writer, requests)
         self._requests = requests
         self._settings = settings
         self._judge = judge
@@ -92,7 +92,7 @@ class RunLoader:
         Raises `ApiError`, `ConflictError`.
         """
         try:
-            body = await self._gateway.get_run(view.namespace, view.name)
+            body = await self._client.get_run(view.namespace, view.name)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -135,7 +135,7 @@ class RunLoader:
         assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
         try:
             nodes, shards = await read_nodes(
-                self._gateway, view.namespace, view.name, view.uid, known
+                self._client, view.namespace, view.name, view.uid, known
             )
         except MissingShardsError as lost:
             await self._unstarted.fail_lost(body, known, lost)
@@ -185,7 +185,7 @@ class RunLoader:
 
     async def say_waiting(self, view: RunView, reason: str, message: str) -> None:
         """Say on a run that has not begun what it waits for. Raises `ApiError`."""
-        body = await self._gateway.get_run(view.namespace, view.name)
+        body = await self._client.get_run(view.namespace, view.name)
         known = dig(body, "status")
         known = known if isinstance(known, dict) else {}
         if dig(body, "metadata", "uid") != view.uid or has_node_states(known):
@@ -215,7 +215,7 @@ class RunLoader:
 
         The API server refuses that, unless nothing checks it: a run must not go on with it.
         """
-        body = await self._gateway.get_run(*run.key)
+        body = await self._client.get_run(*run.key)
         same = dig(body, "metadata", "uid") == run.owner.uid
         began_as = run.engine.status.spec_hash
         return same and began_as is not None and await self._spec_hash(body) != began_as

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from podium.cluster.jobs.builder import job_name
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.jobs.interpret import ExecutionReport
-from podium.cluster.jobs.shapes import Seen, interpret
-from podium.cluster.kube.client import Gateway
+from podium.cluster.jobs.shapes import ExecutionSnapshot, interpret
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import JobView, PodView
 from podium.cluster.runs.active_run import ActiveRun, Execution
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
 from podium.cluster.runs.own_objects import OwnObjects
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import AttemptPhase, Observation, recorded_outcome
 
 __all__ = ["JobObserver", "ObservationBatch"]
@@ -96,13 +96,13 @@ class JobObserver:
 
     def __init__(
         self,
-        gateway: Gateway,
-        cache: Cache,
+        client: KubernetesClient,
+        cache: InformerCache,
         jobs: ManagedJobController,
         launcher: JobLauncher,
         closer: JobCloser,
     ) -> None:
-        self._gateway = gateway
+        self._client = client
         self._cache = cache
         self._jobs = jobs
         self._launcher = launcher
@@ -217,16 +217,16 @@ class JobObserver:
     ) -> ExecutionReport:
         stuck_for = _stuck_for(run, pods, time.monotonic())
         age = time.time() - job.created_at if job is not None else 0.0
-        seen = Seen(node, execution_id, job, pods, stuck_for, age)
-        report = interpret(seen)
+        snapshot = ExecutionSnapshot(node, execution_id, job, pods, stuck_for, age)
+        report = interpret(snapshot)
         if not report.ask_why or job is None:
             return report
-        return interpret(replace(seen, failed_create=await self._why_no_pod(job)))
+        return interpret(replace(snapshot, failed_create=await self._why_no_pod(job)))
 
     async def _why_no_pod(self, job: JobView) -> str:
         """Return what the Events of a Job of the built-in controller say about its lack of Pods."""
         try:
-            events = await self._gateway.list_events(job.namespace, job.uid)
+            events = await self._client.list_events(job.namespace, job.uid)
         except ApiError:
             return ""
         failed = [event for event in events if event.get("reason") == "FailedCreate"]
@@ -245,7 +245,7 @@ class JobObserver:
         for pod in self._own.pods(run, name):
             if pod.alive:
                 log.warning("%s/%s: %s is given up: its machine is lost", *run.key, pod.name)
-                await self._gateway.delete_pod(pod.namespace, pod.name, pod.uid, force=True)
+                await self._client.delete_pod(pod.namespace, pod.name, pod.uid, force=True)
 
     def _mark_suspend_deletions(self, job: JobView, pods: Iterable[PodView]) -> None:
         """Mark Pods deleted because their Job is suspended, perhaps by an earlier operator."""
@@ -262,7 +262,7 @@ class JobObserver:
         usual = {job_name(run.owner.name, run.owner.uid, missing.id, n): n for n in numbers}
         for each, restart in ({name: 0} | usual if name not in usual else usual).items():
             try:
-                body = await self._gateway.get_job(run.owner.namespace, each)
+                body = await self._client.get_job(run.owner.namespace, each)
             except ApiError as error:
                 if error.status != 404:
                     raise

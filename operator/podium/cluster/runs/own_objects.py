@@ -7,7 +7,7 @@ from podium.api.run import NodeStatus
 from podium.cluster.jobs.builder import is_job_name, is_pod_name
 from podium.cluster.kube.views import JobView, PodView, dig, text
 from podium.cluster.runs.active_run import ActiveRun, Execution
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import Launch
 
 __all__ = ["OwnObjects"]
@@ -16,7 +16,7 @@ __all__ = ["OwnObjects"]
 class OwnObjects:
     """Tells a run's own Jobs and Pods from others."""
 
-    def __init__(self, cache: Cache, manager: str) -> None:
+    def __init__(self, cache: InformerCache, manager: str) -> None:
         self._cache = cache
         self._manager = manager
 

@@ -20,7 +20,7 @@ from podium.api.run import RecordedAnswers
 from podium.api.workflow import PodOverrides
 from podium.cluster.jobs.interpret import HOPELESS_SECONDS
 from podium.cluster.jobs.pod_template import RECORDED_VOLUME
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import dig
 from podium.cluster.runs.active_run import ActiveRun, Waited
@@ -169,8 +169,8 @@ def _of(
 class ReferenceChecker:
     """Looks at what nodes name."""
 
-    def __init__(self, gateway: Gateway, settings: Settings) -> None:
-        self._gateway = gateway
+    def __init__(self, client: KubernetesClient, settings: Settings) -> None:
+        self._client = client
         self._settings = settings
         self._kept: dict[tuple[str, str, str], tuple[float, asyncio.Task[_Seen]]] = {}
         self._at_a_time = asyncio.Semaphore(AT_A_TIME)
@@ -324,7 +324,7 @@ class ReferenceChecker:
     async def _ask(self, namespace: str, kind: str, name: str) -> _Seen:
         try:
             async with self._at_a_time:
-                body = await self._gateway.get_metadata(namespace, _PLURALS[kind], name)
+                body = await self._client.get_metadata(namespace, _PLURALS[kind], name)
         except ApiError as error:
             if error.status == 403:
                 if kind not in self._told:

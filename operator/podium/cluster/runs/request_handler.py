@@ -11,7 +11,7 @@ from typing import Any
 from podium.api.problems import InvalidError, Problem, errors
 from podium.api.resources import WorkflowRun
 from podium.api.run import Requester, WorkflowRunSpec
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
@@ -27,7 +27,7 @@ from podium.cluster.runs.revisions import (
     unchanging,
 )
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.watch.store import InformerCache, RunKey
 from podium.engine import (
     ContextCheck,
     Plan,
@@ -53,15 +53,15 @@ class RequestHandler:
 
     def __init__(
         self,
-        gateway: Gateway,
-        cache: Cache,
+        client: KubernetesClient,
+        cache: InformerCache,
         recorder: Recorder,
         definitions: Definitions,
         references: ReferenceChecker,
         settings: Settings,
         reader: Reader,
     ) -> None:
-        self._gateway = gateway
+        self._client = client
         self._cache = cache
         self._recorder = recorder
         self._definitions = definitions
@@ -223,7 +223,7 @@ class RequestHandler:
         return str(Requester(name=request.by, verified=self._are_verified))
 
     async def _spec(self, run: ActiveRun) -> WorkflowRunSpec:
-        body = await self._gateway.get_run(*run.key)
+        body = await self._client.get_run(*run.key)
         asker, began_as = run.owner.namespace, run.engine.status.spec_hash
         if began_as is not None:
             now = await self._reader.digest(unchanging(body), asker=asker)
@@ -306,7 +306,7 @@ class RequestHandler:
     async def _patch(
         self, view: RunView, run: ActiveRun | None, operations: list[dict[str, Any]]
     ) -> RunView:
-        body = await self._gateway.patch_run(view.namespace, view.name, operations)
+        body = await self._client.patch_run(view.namespace, view.name, operations)
         if run is not None and run.version == view.version:
             run.version = str(dig(body, "metadata", "resourceVersion"))
         return self._cache.put_run(body) or view

@@ -17,10 +17,10 @@ from podium.api.names import GROUP, LABEL_WORKFLOW, label_value, object_name
 from podium.api.problems import InvalidError, Problem
 from podium.api.resources import Workflow
 from podium.api.workflow import WorkflowSpec
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.views import mapping, text
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import Plan, definition_digest, digest_of
 from podium.errors import PodiumError
 from podium.judge.pool import OverBudgetError
@@ -67,8 +67,8 @@ class WorkflowNotFoundError(PodiumError):
 class Definitions:
     """Finds, pins and compiles definitions."""
 
-    def __init__(self, gateway: Gateway, cache: Cache, reader: Reader) -> None:
-        self._gateway = gateway
+    def __init__(self, client: KubernetesClient, cache: InformerCache, reader: Reader) -> None:
+        self._client = client
         self._cache = cache
         self._reader = reader
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
@@ -146,7 +146,7 @@ class Definitions:
         plan = self._remember(namespace, revision, format_version)
         if plan is not None:
             return plan
-        body = await self._gateway.get_revision(namespace, revision)
+        body = await self._client.get_revision(namespace, revision)
         data = body.get("data")
         data = data if isinstance(data, dict) else {}
         stored = data.get("spec") or {}
@@ -202,7 +202,7 @@ class Definitions:
 
     async def _workflow(self, namespace: str, name: str, reference: str) -> dict[str, Any]:
         try:
-            return await self._gateway.get_workflow(namespace, name)
+            return await self._client.get_workflow(namespace, name)
         except UnreadableError:
             raise OverBudgetError("is not possible: it is nested too deep") from None
         except ApiError as error:
@@ -230,7 +230,7 @@ class Definitions:
             },
         }
         try:
-            await self._gateway.create_revision(namespace, body)
+            await self._client.create_revision(namespace, body)
         except ApiError as error:
             if error.status != 409:
                 raise

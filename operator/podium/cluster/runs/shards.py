@@ -24,7 +24,7 @@ from podium.api.names import (
 )
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.views import controller_of, dig, items, mapping, text, when
 from podium.engine import digest_of, dump_node
 from podium.errors import PodiumError
@@ -269,7 +269,7 @@ def shard_of(body: Mapping[str, Any]) -> Shard:
 
 
 async def read_nodes(
-    gateway: Gateway, namespace: str, run: str, uid: str, known: Mapping[str, Any]
+    client: KubernetesClient, namespace: str, run: str, uid: str, known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Shards]:
     """Return the states of a run's nodes, and where they stand; `known` is its status.
 
@@ -282,7 +282,7 @@ async def read_nodes(
         return recent, Shards.of((), recent)
     states: dict[str, Any] = {}
     found: dict[str, Shard] = {}
-    for body in await gateway.list_run_nodes(namespace, f"{LABEL_RUN}={label_value(run)}"):
+    for body in await client.list_run_nodes(namespace, f"{LABEL_RUN}={label_value(run)}"):
         if controller_of(body, "WorkflowRun", API_VERSION) != uid:
             continue
         name = text(dig(body, "metadata", "name"))
@@ -292,7 +292,7 @@ async def read_nodes(
                 found[name] = shard
                 states.update(mapping(body.get("nodes")))
         elif (when(dig(body, "metadata", "creationTimestamp")) or 0) < time.time() - STRAY_SECONDS:
-            await gateway.delete_run_nodes(namespace, name, text(dig(body, "metadata", "uid")))
+            await client.delete_run_nodes(namespace, name, text(dig(body, "metadata", "uid")))
     if missing := [name for name in names if name not in found]:
         raise MissingShardsError(", ".join(missing))
     shards = [found[name] for name in names]

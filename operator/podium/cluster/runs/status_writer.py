@@ -9,12 +9,12 @@ from typing import Any
 
 from podium.api.reasons import RunReason
 from podium.api.run import RunPhase, WorkflowRunStatus
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.views import dig
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.shards import Shard, ShardPlan, build_shard, shard_of
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import Changes, dump_node, dump_status, load_status, set_end
 from podium.errors import PodiumError
 
@@ -61,8 +61,8 @@ class _Patch:
 class StatusWriter:
     """Writes statuses of runs, and says when the next write that can wait is due."""
 
-    def __init__(self, gateway: Gateway, cache: Cache) -> None:
-        self._gateway = gateway
+    def __init__(self, client: KubernetesClient, cache: InformerCache) -> None:
+        self._client = client
         self._cache = cache
         self._free_at = 0.0
 
@@ -91,7 +91,7 @@ class StatusWriter:
         patch = await self._prepare(run, changes)
         for _ in range(CONFLICTS):
             try:
-                body, size = await self._gateway.patch_run_status(
+                body, size = await self._client.patch_run_status(
                     *run.key, [at_version(run.version), *patch.operations]
                 )
             except ApiError as error:
@@ -144,7 +144,7 @@ class StatusWriter:
         patch = _Patch(states, plan, forced=force)
         if plan is not None:
             bodies = [build_shard(run.owner, name, nodes) for name, nodes in plan.made.items()]
-            made = map(self._gateway.create_run_nodes, bodies)
+            made = map(self._client.create_run_nodes, bodies)
             answers = await asyncio.gather(*made, return_exceptions=True)
             for answer in answers:
                 if isinstance(answer, BaseException):
@@ -167,7 +167,7 @@ class StatusWriter:
         """Delete shards that the status names no more."""
         spent, run.shards.spent = run.shards.spent, []
         namespace = run.owner.namespace
-        deletions = [self._gateway.delete_run_nodes(namespace, s.name, s.uid) for s in spent]
+        deletions = [self._client.delete_run_nodes(namespace, s.name, s.uid) for s in spent]
         for error in await asyncio.gather(*deletions, return_exceptions=True):
             if isinstance(error, ApiError):  # they go with their run at the latest
                 log.info("%s/%s: a shard is left behind: %s", *run.key, error)
@@ -186,14 +186,12 @@ class StatusWriter:
             at_version(str(meta["resourceVersion"])),
             {"op": "add", "path": "/status", "value": document},
         ]
-        answer, _ = await self._gateway.patch_run_status(
-            meta["namespace"], meta["name"], operations
-        )
+        answer, _ = await self._client.patch_run_status(meta["namespace"], meta["name"], operations)
         self._cache.put_run(answer)
 
     async def _catch_up(self, run: ActiveRun) -> None:
         """Read the object again that another client wrote: fine, unless it was the status."""
-        body = await self._gateway.get_run(*run.key)
+        body = await self._client.get_run(*run.key)
         if dig(body, "metadata", "uid") != run.owner.uid:
             raise ConflictError
         if (body.get("status") or {}) != run.persisted_status:
@@ -221,7 +219,7 @@ class StatusWriter:
             "nodes": run.persisted_status.get("nodes", {}),
         }
         document.pop("current", None)  # nothing of it runs any more
-        body, _ = await self._gateway.patch_run_status(
+        body, _ = await self._client.patch_run_status(
             *run.key,
             [at_version(run.version), {"op": "add", "path": "/status", "value": document}],
         )

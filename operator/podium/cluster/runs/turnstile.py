@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from podium.cluster.kube.views import RunView
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.watch.store import InformerCache, RunKey
 
 __all__ = ["Turnstile"]
 
@@ -14,7 +14,7 @@ __all__ = ["Turnstile"]
 class Turnstile:
     """Lets runs begin as long as their namespace has not too many that are active."""
 
-    def __init__(self, cache: Cache, settings: Settings) -> None:
+    def __init__(self, cache: InformerCache, settings: Settings) -> None:
         self._cache = cache
         self.limit = settings.limits.max_active_runs_per_namespace
         self._entering: Counter[str] = Counter()

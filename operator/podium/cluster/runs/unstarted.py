@@ -5,7 +5,7 @@ from typing import Any
 
 from podium.api.reasons import RunReason
 from podium.api.run import ConditionStatus, RunPhase
-from podium.cluster.kube.client import Gateway
+from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ConflictError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import dig, run_view, text
@@ -24,12 +24,12 @@ class UnstartedRuns:
 
     def __init__(
         self,
-        gateway: Gateway,
+        client: KubernetesClient,
         recorder: Recorder,
         writer: StatusWriter,
         requests: RequestHandler,
     ) -> None:
-        self._gateway = gateway
+        self._client = client
         self._recorder = recorder
         self._writer = writer
         self._requests = requests
@@ -80,7 +80,7 @@ class UnstartedRuns:
     ) -> None:
         """End a run of whose nodes it is unknown whether they ran."""
         meta = body["metadata"]
-        live = await self._gateway.get_run(meta["namespace"], meta["name"])
+        live = await self._client.get_run(meta["namespace"], meta["name"])
         if dig(live, "metadata", "resourceVersion") != meta["resourceVersion"]:
             raise ConflictError  # another status, which names other shards
         message = (

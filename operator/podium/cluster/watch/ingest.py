@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from podium.cluster.kube.views import JobView, RunView, job_view
-from podium.cluster.watch.store import Cache, RunKey
+from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.workqueue import Priority
 
 __all__ = ["Ingest", "Listener"]
@@ -44,7 +44,7 @@ class Listener(Protocol):
 class Ingest:
     """Takes events in. Nothing here waits, and nothing raises for what an object holds."""
 
-    def __init__(self, cache: Cache, listener: Listener) -> None:
+    def __init__(self, cache: InformerCache, listener: Listener) -> None:
         self._cache = cache
         self._listener = listener
         self.freed: set[str] = set()

@@ -22,7 +22,7 @@ BACKOFF_SECONDS = (0.2, 30.0)
 
 
 class Source(Protocol):
-    """Where the objects come from: the gateway."""
+    """Where the objects come from: the client."""
 
     def list_all(self, resource: str, namespace: str, selector: str) -> Any:
         """Give pages of objects and the version of the list."""

@@ -1,8 +1,8 @@
-"""What the watches said last, by run.
+"""Informer cache: runs, Jobs and Pods as they were last observed.
 
-A hint: before anything is decided by what is missing here, the server is asked. Answers to
-requests are taken in, too, and one may come after the watch has told of the object's end: what is
-known to be gone stays gone.
+Advisory only: before anything is decided by what is missing here, the server is asked. Responses to
+requests are taken in, too, and one may come after the watch reported that the object is gone: what
+is known to be gone stays gone.
 """
 
 import time
@@ -24,7 +24,7 @@ from podium.cluster.kube.views import (
     workflow_view,
 )
 
-__all__ = ["Cache", "RunKey"]
+__all__ = ["InformerCache", "RunKey"]
 
 RunKey = tuple[str, str]
 """Namespace and name."""
@@ -33,7 +33,7 @@ TOMBSTONE_SECONDS = 60.0
 """Longer than any request takes."""
 
 
-class Cache:
+class InformerCache:
     """Runs, Workflows, and the Jobs and Pods of runs."""
 
     on_count: Callable[[str, str], None] = staticmethod(lambda *_: None)

@@ -19,7 +19,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import job_view, pod_view
 from podium.cluster.metrics import Metrics
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import Worker
 from tests.unit.cluster import support
 from tests.unit.cluster.support import JOB_UID, NOON, condition, running, terminated
@@ -297,7 +297,7 @@ class World:
     """A controller and its server; what happens there, the controller is told."""
 
     def __init__(self):
-        self.server, self.cache = Server(), Cache()
+        self.server, self.cache = Server(), InformerCache()
         self.jobs = ManagedJobController(self.server, self.cache, SETTINGS)
         self.later = []
         self.worker = Worker(self.jobs.queue, lambda _: ("Job", self.jobs), Metrics())

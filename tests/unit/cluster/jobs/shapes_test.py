@@ -2,7 +2,7 @@
 
 import pytest
 
-from podium.cluster.jobs.shapes import SHAPES, Seen, interpret
+from podium.cluster.jobs.shapes import SHAPES, ExecutionSnapshot, interpret
 from podium.cluster.kube.views import job_view, pod_view
 from podium.engine import AttemptPhase
 from podium.kinds import JobShape
@@ -13,7 +13,9 @@ INDEX = {"batch.kubernetes.io/job-completion-index": "0"}
 
 
 def phase_of(job, *pods):
-    seen = Seen("build", "build-1", job and job_view(job), list(map(pod_view, pods)), 0.0, 0.0)
+    seen = ExecutionSnapshot(
+        "build", "build-1", job and job_view(job), list(map(pod_view, pods)), 0.0, 0.0
+    )
     (observation,) = interpret(seen).observations
     return observation.phase
 

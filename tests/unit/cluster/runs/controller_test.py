@@ -15,7 +15,7 @@ from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.controller import RunController
 from podium.cluster.runs.requests import ACCEPTED, RERUN
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import ObjectKey
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import dump_status
@@ -110,7 +110,7 @@ class World:
         self.engine = paper.engine
         spec = {"workflowSpec": paper.spec.model_dump(mode="json", by_alias=True)}
         self.server = Server(dump_status(paper.engine.status), **spec)
-        self.cache, self.queue = Cache(), KeyQueue()
+        self.cache, self.queue = InformerCache(), KeyQueue()
         self.recorder = Recorder(self.server)
         self.warnings = []
         self.recorder.warn = lambda _subject, *words: self.warnings.append(words)

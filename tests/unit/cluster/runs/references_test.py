@@ -11,7 +11,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder
 from podium.cluster.runs import references
 from podium.cluster.runs.references import in_node, in_pod
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import AttemptPhase, Observation, Plan, dump_status
 from tests.unit.cluster.runs import controller_test, world
@@ -75,7 +75,7 @@ class World:
         spec = {"workflowSpec": graph}
         spec |= {"recordedAnswers": recorded} if recorded else {}
         self.server = Server(status, **spec, **(run_spec or {}))
-        self.cache, self.queue = Cache(), KeyQueue()
+        self.cache, self.queue = InformerCache(), KeyQueue()
         self.recorder = Recorder(self.server)
         self.events = []
         self.recorder.record = lambda _subject, event: self.events.append(event)

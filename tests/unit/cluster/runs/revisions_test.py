@@ -6,7 +6,7 @@ from podium.api.problems import InvalidError
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.runs import revisions as definitions_module
 from podium.cluster.runs.revisions import PINNED_SECONDS, Definitions, WorkflowNotFoundError
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.judge.pool import Pool
 from podium.judge.reader import Reader
 
@@ -58,7 +58,7 @@ def clock(monkeypatch):
 
 async def test_runs_that_begin_together_pin_their_definition_once(clock):
     server = Server()
-    definitions = Definitions(server, Cache(), Reader(Pool()))
+    definitions = Definitions(server, InformerCache(), Reader(Pool()))
     plans = [await definitions.latest("team", "release") for _ in range(3)]
     assert server.asked == 1
     assert plans[0] is plans[2]
@@ -70,7 +70,7 @@ async def test_runs_that_begin_together_pin_their_definition_once(clock):
 
 async def test_a_new_definition_and_another_namespace_are_pinned_at_once(clock):
     server = Server()
-    definitions = Definitions(server, Cache(), Reader(Pool()))
+    definitions = Definitions(server, InformerCache(), Reader(Pool()))
     first = await definitions.latest("team", "release")
     await definitions.latest("others", "release")
     server.image = "alpine"
@@ -85,7 +85,7 @@ async def test_a_new_definition_and_another_namespace_are_pinned_at_once(clock):
 
 async def test_a_revision_that_was_refused_is_asked_for_again(clock):
     server = Server()
-    definitions = Definitions(server, Cache(), Reader(Pool()))
+    definitions = Definitions(server, InformerCache(), Reader(Pool()))
     taken, server.create_revision = server.create_revision, refuse
     with pytest.raises(ApiError):
         await definitions.latest("team", "release")
@@ -100,27 +100,27 @@ async def refuse(namespace, revision):
 
 async def test_a_revision_must_hold_what_its_name_says():
     server = Server()
-    plan = await Definitions(server, Cache(), Reader(Pool())).latest("team", "release")
+    plan = await Definitions(server, InformerCache(), Reader(Pool())).latest("team", "release")
     held = server.revisions["team", plan.revision]
     assert (
-        await Definitions(server, Cache(), Reader(Pool())).pinned("team", plan.revision)
+        await Definitions(server, InformerCache(), Reader(Pool())).pinned("team", plan.revision)
     ).spec == plan.spec
     held["data"]["spec"]["nodes"][0]["config"]["image"] = "alpine"
     with pytest.raises(InvalidError, match="does not hold what its name says"):
-        await Definitions(server, Cache(), Reader(Pool())).pinned("team", plan.revision)
+        await Definitions(server, InformerCache(), Reader(Pool())).pinned("team", plan.revision)
     held["data"] = "no"
     with pytest.raises(InvalidError, match="damaged"):
-        await Definitions(server, Cache(), Reader(Pool())).pinned("team", plan.revision)
+        await Definitions(server, InformerCache(), Reader(Pool())).pinned("team", plan.revision)
 
 
 async def test_a_workflow_that_is_not_there():
     with pytest.raises(WorkflowNotFoundError, match="other"):
-        await Definitions(Server(), Cache(), Reader(Pool())).latest("team", "other")
+        await Definitions(Server(), InformerCache(), Reader(Pool())).latest("team", "other")
 
 
 async def test_a_workflow_has_changed_when_it_is_another_than_the_pinned_one():
     server = Server()
-    definitions = Definitions(server, Cache(), Reader(Pool()))
+    definitions = Definitions(server, InformerCache(), Reader(Pool()))
     plan = await definitions.latest("team", "release")
     assert not await definitions.has_changed("team", "release", plan.revision)
     server.image = "alpine"
@@ -131,7 +131,7 @@ async def test_a_workflow_has_changed_when_it_is_another_than_the_pinned_one():
 
 async def test_what_revision_latest_would_refuse_has_not_changed():
     server = Server()
-    definitions = Definitions(server, Cache(), Reader(Pool()))
+    definitions = Definitions(server, InformerCache(), Reader(Pool()))
     plan = await definitions.latest("team", "release")
     assert not await definitions.has_changed("team", "deleted", plan.revision)
     server.image = object()

@@ -23,7 +23,7 @@ from podium.cluster.runs.status_writer import (
     TooLargeError,
     bare_status,
 )
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import Changes, dump_node, dump_status, load_status
 from tests.unit.cluster import support
 from tests.unit.cluster.support import RUN_UID
@@ -128,7 +128,7 @@ class Server:
 class World:
     def __init__(self, nodes):
         self.server = Server()
-        self.writer = StatusWriter(self.server, Cache())
+        self.writer = StatusWriter(self.server, InformerCache())
         self.since = set()
         """Nodes that changed while a write was under way."""
         status = WorkflowRunStatus(

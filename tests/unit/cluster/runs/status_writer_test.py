@@ -20,7 +20,7 @@ from podium.cluster.runs.status_writer import (
     TooLargeError,
     bare_status,
 )
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import dump_status
 from tests.unit.cluster import support
 from tests.unit.cluster.support import RUN_UID
@@ -102,7 +102,7 @@ class Clock:
 
 class World:
     def __init__(self, clock):
-        self.server, self.cache = Server(clock), Cache()
+        self.server, self.cache = Server(clock), InformerCache()
         self.writer = StatusWriter(self.server, self.cache)
         self.paper = Run(node("a"), node("b"), node("c", "a", "b"))
         self.run = self.active()

@@ -4,7 +4,7 @@ import copy
 
 from podium.cluster.runs.turnstile import Turnstile
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import ObjectKey
 from tests.unit.cluster import support
 from tests.unit.cluster.runs.controller_test import KEY, OBJECT, World
@@ -21,7 +21,7 @@ def run(name, namespace="team", version=1, status=None, **spec):
 
 
 def make(*running):
-    cache = Cache()
+    cache = InformerCache()
     for name in running:
         cache.put_run(run(name, status=RUNNING))
     return cache, Turnstile(cache, Settings.model_validate(LIMIT))
@@ -69,7 +69,7 @@ def test_who_came_first_begins_first():
 
 
 def test_no_limit():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_run(run("a", status=RUNNING))
     limits = {"limits": {"maxActiveRunsPerNamespace": 0}}
     turnstile = Turnstile(cache, Settings.model_validate(limits))

@@ -12,7 +12,7 @@ from podium.api.problems import InvalidError
 from podium.cluster.runs.requests import RERUN
 from podium.cluster.runs.revisions import Definitions, spec_hash
 from podium.cluster.runs.shards import MissingShardsError
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.judge.pool import Pool
 from podium.judge.reader import Reader
 from tests.unit.cluster.runs import revisions_test, shards_test
@@ -117,8 +117,8 @@ async def test_a_shard_made_again_under_its_name_is_not_believed(small):
 
 async def test_a_revision_is_of_the_workflow_that_its_name_says():
     server = revisions_test.Server()
-    plan = await Definitions(server, Cache(), Reader(Pool())).latest("team", "release")
+    plan = await Definitions(server, InformerCache(), Reader(Pool())).latest("team", "release")
     held = server.revisions["team", plan.revision]
     held["data"]["workflowId"] = "another"
     with pytest.raises(InvalidError, match="is not one of the Workflow 'another'"):
-        await Definitions(server, Cache(), Reader(Pool())).pinned("team", plan.revision)
+        await Definitions(server, InformerCache(), Reader(Pool())).pinned("team", plan.revision)

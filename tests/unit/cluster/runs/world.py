@@ -14,7 +14,7 @@ from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
 from podium.cluster.runs.observer import JobObserver
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.engine import Control, Launch, Stop
 from tests.unit.cluster import support
 from tests.unit.cluster.support import NOON, RUN_UID, condition, terminated
@@ -144,7 +144,7 @@ class World:
         self.begin()
 
     def begin(self):
-        self.cache, self.jobs = Cache(), ManagedJobs()
+        self.cache, self.jobs = InformerCache(), ManagedJobs()
         self.metrics = Metrics()
         self.wakes, self.later = [], []
         self.seen, self.stops = [], []

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from podium.cluster.watch import kopf_source as handlers
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from tests.unit.cluster import support
 
 
@@ -93,7 +93,7 @@ def test_pages_are_small():
 
 
 async def test_what_was_read_of_a_workflow_stays_when_its_metadata_changes():
-    cache = Cache()
+    cache = InformerCache()
     told = {"kind": "PartialObjectMetadata", "metadata": support.workflow()["metadata"]}
     assert cache.put_workflow(told).is_known is False
     assert cache.unknown_workflows("team") == ["release"]

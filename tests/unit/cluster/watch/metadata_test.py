@@ -9,7 +9,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import Cache
+from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import ObjectKey
 from tests.unit.cluster import support
 
@@ -130,14 +130,14 @@ async def test_a_run_that_went_is_forgotten(kind):
 
 
 def test_an_older_copy_is_passed_over():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_run(support.run(metadata={"resourceVersion": "103"}))
     assert cache.note_run(newer("102")) is None
     assert cache.runs[KEY].version == "103"
 
 
 def test_a_run_that_was_made_again_is_another_one():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_run(support.run())
     view = cache.note_run(newer("105", uid="another"))
     assert (view.uid, view.phase, view.is_known) == ("another", "", False)
@@ -145,7 +145,7 @@ def test_a_run_that_was_made_again_is_another_one():
 
 
 def test_a_workflow_hears_of_its_runs_once_they_are_read():
-    cache, heard = Cache(), []
+    cache, heard = InformerCache(), []
     cache.on_count = lambda *what: heard.append(what)
     cache.note_run(metadata())
     assert heard == []

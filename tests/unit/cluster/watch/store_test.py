@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from podium.cluster.kube.views import job_view
 from podium.cluster.watch import store as cache_module
-from podium.cluster.watch.store import TOMBSTONE_SECONDS, Cache
+from podium.cluster.watch.store import TOMBSTONE_SECONDS, InformerCache
 from tests.unit.cluster import support
 from tests.unit.cluster.support import JOB_UID, POD_UID, RUN_UID, condition, running, terminated
 
@@ -41,7 +41,7 @@ def owned_by(run_uid):
 
 
 def test_an_older_copy_of_a_run_is_passed_over():
-    cache = Cache()
+    cache = InformerCache()
     latest = cache.put_run(run(10, generation=5))
     assert cache.put_run(run(9, generation=4)) is latest
     assert cache.runs[KEY].generation == 5
@@ -51,13 +51,13 @@ def test_an_older_copy_of_a_run_is_passed_over():
 
 @pytest.mark.parametrize("odd", ["", "x", "-1"])
 def test_a_version_that_is_no_number_is_taken(odd):
-    cache = Cache()
+    cache = InformerCache()
     cache.put_run(run(10))
     assert cache.put_run(run(odd, generation=9)).generation == 9
 
 
 def test_a_run_made_again_under_its_name_replaces_the_old_one():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_run(run(10))
     cache.put_job(job())
     again = cache.put_run(run(20, uid="again"))
@@ -70,7 +70,7 @@ def test_a_run_made_again_under_its_name_replaces_the_old_one():
 
 
 def test_a_deleted_run_goes_with_its_jobs():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_run(run(10))
     cache.put_job(job())
     cache.drop_run(KEY, RUN_UID)
@@ -81,7 +81,7 @@ def test_a_deleted_run_goes_with_its_jobs():
 
 @pytest.mark.parametrize("seen", [True, False], ids=["seen while it goes", "unseen"])
 def test_nothing_is_kept_of_what_is_gone(seen):
-    cache = Cache()
+    cache = InformerCache()
     cache.put_run(run(10))
     cache.put_job(job(11))
     cache.put_pod(pod(12))
@@ -97,7 +97,7 @@ def test_nothing_is_kept_of_what_is_gone(seen):
 def test_what_is_gone_stays_gone_although_an_answer_comes_late(monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: clock.now, now=1000.0)
     monkeypatch.setattr(cache_module, "time", clock)
-    cache = Cache()
+    cache = InformerCache()
     late = run(10), job(11), pod(12)
     for body in late:
         cache.add_tombstone(body)
@@ -117,7 +117,7 @@ def puts(cache):
 
 
 def test_a_workflow_is_found_by_name_and_by_id():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_workflow(support.workflow())
     cache.put_workflow(support.workflow(metadata={"name": "release_workflow"}))
     assert cache.find_workflow("team", "release") == "release"
@@ -130,7 +130,7 @@ def test_a_workflow_is_found_by_name_and_by_id():
 
 
 def test_jobs_are_counted_until_they_end():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_job(job(1, "a", uid="a"))
     cache.put_job(job(2, "b", uid="b"))
     cache.put_job(job(3, "a", uid="a"))
@@ -146,7 +146,7 @@ def test_jobs_are_counted_until_they_end():
 
 def test_an_older_copy_of_a_job_is_passed_over():
     """The answer to its creation may come after the watch said that it ended."""
-    cache = Cache()
+    cache = InformerCache()
     cache.put_job(job(9, ended=True))
     assert cache.put_job(job(8)).ended
     assert cache.jobs("team", RUN_UID)["j"].ended
@@ -154,7 +154,7 @@ def test_an_older_copy_of_a_job_is_passed_over():
 
 
 def test_a_job_made_again_under_its_name_replaces_the_old_one():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_job(job(1, uid="old"))
     cache.put_job(job(2, uid="new"))
     assert cache.jobs("team", RUN_UID)["j"].uid == "new"
@@ -163,7 +163,7 @@ def test_a_job_made_again_under_its_name_replaces_the_old_one():
 
 def test_an_older_copy_of_a_pod_is_passed_over():
     """A list may be answered after the watch has gone on."""
-    cache = Cache()
+    cache = InformerCache()
     cache.put_pod(pod(9, "Succeeded"))
     view, _ = cache.put_pod(pod(8, "Running"))
     assert view.phase == "Succeeded"
@@ -171,14 +171,14 @@ def test_an_older_copy_of_a_pod_is_passed_over():
 
 
 def test_a_pod_may_come_before_its_job():
-    cache = Cache()
+    cache = InformerCache()
     assert cache.put_pod(pod())[1] is None
     view = cache.put_job(job())
     assert [each.uid for each in cache.pods(view.uid)] == [POD_UID]
 
 
 def test_a_pod_that_vanished_is_remembered_as_long_as_its_job():
-    cache = Cache()
+    cache = InformerCache()
     view = cache.put_job(job())
     cache.put_pod(pod(state=terminated(3)))
     assert cache.lose_pod(POD_UID) == view
@@ -190,7 +190,7 @@ def test_a_pod_that_vanished_is_remembered_as_long_as_its_job():
 
 
 def test_a_pod_that_outlives_its_job_is_known_until_it_goes():
-    cache = Cache()
+    cache = InformerCache()
     view = cache.put_job(job())
     cache.put_pod(pod(state=running()))
     cache.drop_job(view)
@@ -202,7 +202,7 @@ def test_a_pod_that_outlives_its_job_is_known_until_it_goes():
 
 def test_the_first_word_about_when_a_pods_deletion_was_asked_for_holds():
     """At its end the kubelet deletes it again, without grace: that moves the time."""
-    cache = Cache()
+    cache = InformerCache()
     cache.put_job(job())
     going = {"deletionTimestamp": support.at(50), "deletionGracePeriodSeconds": 30}
     cache.put_pod(pod(103, **going))
@@ -216,25 +216,25 @@ def test_the_first_word_about_when_a_pods_deletion_was_asked_for_holds():
 
 def test_a_pod_that_was_orphaned_still_speaks_for_its_job():
     """As `kubectl delete job --cascade=orphan` leaves it."""
-    cache = Cache()
+    cache = InformerCache()
     view = cache.put_job(job())
     cache.put_pod(pod(state=running()))
     cache.drop_job(view)
     orphan = pod(103, phase="Succeeded", state=terminated(0), ownerReferences=[])
     assert cache.put_pod(orphan)[0].phase == "Succeeded"
     assert cache.lose_pod(POD_UID) == view
-    assert Cache().put_pod(orphan) is None, "whose it was is not known any more"
+    assert InformerCache().put_pod(orphan) is None, "whose it was is not known any more"
 
 
 def test_pods_of_foreign_jobs_leave_nothing_behind():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_pod(pod())
     assert cache.lose_pod(POD_UID) is None
     assert cache.pods(JOB_UID) == []
 
 
 def test_what_no_run_owns_is_nothing():
-    cache = Cache()
+    cache = InformerCache()
     assert cache.put_job(support.job(metadata={"ownerReferences": None})) is None
     assert cache.put_pod(support.pod(metadata={"ownerReferences": None})) is None
     assert cache.put_run({}) is None
@@ -263,7 +263,7 @@ def relist(cache, jobs, pods):
 
 
 def test_a_list_heals_missed_deletions():
-    cache = Cache()
+    cache = InformerCache()
     cache.put_job(job(name="stays", uid="stays"))
     cache.put_job(job(name="gone", uid="gone"))
     cache.put_pod(pod(uid="p", ownerReferences=pod_owner("stays")))
@@ -277,7 +277,7 @@ def test_a_list_heals_missed_deletions():
 
 
 def test_a_pod_that_waits_to_be_let_go_outlives_its_job():
-    cache = Cache()
+    cache = InformerCache()
     view = cache.put_job(job())
     cache.put_pod(pod(6, "Succeeded", finalizers=["podium.dev/result"]))
     assert cache.jobs_with_finalizers() == [JOB_UID]
@@ -352,7 +352,7 @@ STEPS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_after_a_list_the_cache_is_what_the_server_has(steps):
-    server, cache = Server(), Cache()
+    server, cache = Server(), InformerCache()
 
     for step, name, seen, number in steps:
         if step in ("job", "end"):
