@@ -266,7 +266,9 @@ def test_no_object_stops_the_operator_or_holds_a_neighbour_up(k, attacker):
     skipped = workflow_run("old", script("a", ":", condition="1 == 2"))
     attacker.apply(skipped)
     attacker.wait("old")
-    forged = json.dumps([{"id": str(i), "nodes": ["a"]} for i in range(9000)])
+    forged = json.dumps(
+        [{"id": str(i), "nodes": ["a"]} for i in range(9000)], separators=(",", ":")
+    )
     change = {"metadata": {"annotations": {"podium.dev/accepted": forged}}}
     attacker("patch", "workflowrun", "old", "--type=merge", "--patch-file=/dev/stdin", stdin=change)
     k.apply(workflow_run("last", script("a", output(v=1))))
