@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
-from podium.cluster.runs.shards import INLINE_NODES, Shards
+from podium.cluster.runs.shards import INLINE_NODES, Shard, Shards
 from podium.engine import dump_node
 
 SIZES = (INLINE_NODES + 100, 1000, 2000, 5000)
@@ -38,13 +38,20 @@ class Store:
     def write(self, changed: list[str]) -> None:
         """Write what changed."""
         states = {node: dump_node(self.status.nodes[node]) for node in changed}
-        fold = self.shards.fold("run", self.recent, self.status, states)
-        fields = self.shards.summary(self.status, states, fold)
-        self.recent = {**self.recent, **states} if fold is None else fold.recent
-        made = fold.made if fold is not None else {}
+        work = self.shards.plan("run", self.recent, self.status, states)
+        plan = None
+        try:
+            while True:
+                next(work)
+        except StopIteration as done:
+            plan = done.value
+        fields = self.shards.summary(self.status, states, plan)
+        self.recent = {**self.recent, **states} if plan is None else plan.recent
+        made = plan.made if plan is not None else {}
         self.in_shards += sum(len(orjson.dumps(nodes)) for nodes in made.values())
         self.in_statuses += len(orjson.dumps({**fields, "nodes": self.recent}))
-        self.shards.written(states, fold, dict.fromkeys(made, "uid"))
+        shards = {name: Shard(name, name, tuple(nodes), "") for name, nodes in made.items()}
+        self.shards.written(states, plan, shards)
 
 
 def run(size: int, parallel: int) -> Store:

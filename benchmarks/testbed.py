@@ -3,7 +3,7 @@
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +54,12 @@ def own_testbed(
     kubeconfig: Path | None = None,
     *,
     guarded: bool = True,
+    neighbours: Sequence[str] = (),
 ) -> Iterator[Testbed]:
     """Bring it up, and remove all again; `settings` of the operator go before the usual ones.
 
-    Guarded, no operator that somebody installs meanwhile takes part.
+    Guarded, no operator that is installed meanwhile takes part. The operator works in the
+    namespaces of `neighbours`, too.
     """
     with ExitStack() as stack:
         models = connect_models()
@@ -67,6 +69,7 @@ def own_testbed(
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-load-")))
         port = free_port()
         usual = {
+            "namespaces": [namespace, *neighbours],
             "podDefaults": machines.pod_defaults,
             "logLevel": "warning",
             "livenessPort": port,

@@ -50,7 +50,7 @@ class Operator:
         self.metrics = metrics
         self.recorder = Recorder(client)
         self.judge = Pool()
-        reader = Reader(self.judge)
+        self.reader = reader = Reader(self.judge)
         self.definitions = Definitions(client, self.cache, reader)
         self.jobs = ManagedJobController(client, self.cache, settings)
         self.runs = RunController(
@@ -239,6 +239,7 @@ async def _work(
         )
     ]
     client.lanes.is_lagging = operator.jobs.is_lagging
+    client.refusal = lambda data, namespace: operator.reader.refusal(data, asker=namespace)
     garbage_collector = GarbageCollector(
         client,
         operator.cache,

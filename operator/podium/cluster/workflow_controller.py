@@ -54,8 +54,8 @@ class WorkflowController:
             return
         try:
             body = await self._client.get_workflow(*key)
-        except UnreadableError:
-            await self._refuse_unreadable(key)
+        except UnreadableError as error:
+            await self._refuse_unreadable(key, error.problem)
             return
         except ApiError as error:
             if error.status == 404:
@@ -104,12 +104,11 @@ class WorkflowController:
             subject = Subject("Workflow", key[0], key[1], str(meta.get("uid")))
             self._recorder.warn(subject, reason, message)
 
-    async def _refuse_unreadable(self, key: RunKey) -> None:
-        """Write that a Workflow is nested deeper than it can be read, once."""
+    async def _refuse_unreadable(self, key: RunKey, message: str) -> None:
+        """Write that a Workflow is larger than it can be read, once."""
         view = self._cache.workflows[key]
         if view.observed_generation == view.generation:
             return
-        message = "spec: is nested deeper than can be read: make it flatter (100 levels at most)"
         condition = Condition(
             type="Valid",
             status=ConditionStatus.FALSE,

@@ -16,6 +16,7 @@ from podium.engine.plan import definition_digest
 from podium.engine.start import check_inputs, context_of
 
 __all__ = [
+    "BOUNDS",
     "CHECK",
     "CONTEXT",
     "DIGEST",
@@ -23,6 +24,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_VALUES",
     "Checked",
+    "answer_bounds",
     "answer_check",
     "answer_context",
     "answer_digest",
@@ -33,7 +35,7 @@ __all__ = [
     "worst_bounds",
 ]
 
-CHECK, INPUTS, CONTEXT, DIGEST = "check", "inputs", "context", "digest"
+CHECK, INPUTS, CONTEXT, DIGEST, BOUNDS = "check", "inputs", "context", "digest", "bounds"
 MAX_DEPTH = 100
 MAX_VALUES = 100_000
 """Values in an object that the operator keeps in its memory, keys not counted."""
@@ -124,6 +126,19 @@ def _definition(asked: Mapping[str, Any]) -> WorkflowSpec:
 def answer_digest(body: bytes) -> bytes:
     """Return the hash of any JSON, made in a worker."""
     return digest_of(orjson.loads(body)).encode()
+
+
+def answer_bounds(body: bytes) -> bytes:
+    """Return in a worker why an object is not to be read by the operator; empty: it may be.
+
+    How large its status is, is Podium's own affair.
+    """
+    try:
+        read = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return f"spec: is nested too deep, or is no JSON ({error!s:.100})".encode()
+    found = worst_bounds({key: value for key, value in read.items() if key != "status"})
+    return "; ".join(map(str, found)).encode()
 
 
 def worst_bounds(body: Mapping[str, Any]) -> list[Problem]:

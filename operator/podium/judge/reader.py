@@ -21,9 +21,9 @@ from podium.engine.rerun_plan import ContextCheck
 from podium.engine.start import check_context, context_of, find_required_keys
 from podium.judge import objects
 from podium.judge.objects import Checked
-from podium.judge.pool import OverBudgetError, Pool
+from podium.judge.pool import JudgeError, OverBudgetError, Pool
 from podium.judge.slices import in_slices
-from podium.judge.small import is_small
+from podium.judge.small import is_quickly_read, is_small
 
 __all__ = ["Reader", "Reading"]
 
@@ -46,6 +46,18 @@ class Reader:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def refusal(self, data: bytes, *, asker: str) -> str:
+        """Return why an object, as JSON, is too large to be read; empty: it may be read."""
+        if is_quickly_read(data):
+            return ""
+        try:
+            answer = await self._pool.ask(objects.BOUNDS, data, asker=asker, seconds=READ_SECONDS)
+        except OverBudgetError as error:
+            return f"spec: to read it {error}: make it smaller"
+        except JudgeError:
+            return ""  # a fault of the workers must not be told as one of the object
+        return answer.decode()
 
     async def check(self, body: Mapping[str, Any], *, asker: str) -> Checked:
         """Check an object and return what it is warned of. Raises as `read` does."""

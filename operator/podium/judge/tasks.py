@@ -17,6 +17,7 @@ TASKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     objects.INPUTS: objects.answer_inputs,
     objects.CONTEXT: objects.answer_context,
     objects.DIGEST: objects.answer_digest,
+    objects.BOUNDS: objects.answer_bounds,
 }
 
 

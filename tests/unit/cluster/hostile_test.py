@@ -14,10 +14,12 @@ import pytest
 from podium.cluster.kube.errors import UnreadableError
 from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
-from podium.cluster.runs import requests
+from podium.cluster.runs import requests, status_writer
 from podium.cluster.settings import Settings
 from podium.cluster.workqueue import Priority
+from podium.engine import Engine
 from podium.judge import reader as reader_module
+from podium.judge import slices
 from tests.unit.cluster.runs.requests_test import patched
 from tests.unit.judge.reader_test import ANY_OF, NODE, deep, run, wide, workflow
 from tests.unit.judge.verdicts_test import EMPTY, HIDDEN, LONG, doubling
@@ -30,12 +32,13 @@ class Server:
         self.body, self.version, self.written = body, 10, asyncio.Event()
         self.shards, self.events = {}, []
         self.is_too_deep, self.reads, self.writes = False, 0, 0
+        self.problem = ""
         body["metadata"] |= {"resourceVersion": "10", "annotations": {}}
 
     def is_readable(self):
         self.reads += 1
         if self.is_too_deep:
-            raise UnreadableError("Recursion limit reached")
+            raise UnreadableError("Recursion limit reached", problem=self.problem)
 
     async def get_run(self, namespace, name):
         self.is_readable()
@@ -142,9 +145,11 @@ def told(server):
 
 
 @pytest.mark.parametrize("body", [run(), workflow()], ids=["run", "workflow"])
-async def test_what_is_too_deep_to_be_read_is_refused_once(body):
+@pytest.mark.parametrize("problem", ["", "spec: has 433,010 values"])
+async def test_what_is_not_to_be_read_is_refused_once(body, problem):
     """10,000 levels: the API server takes them, and no reader of JSON here does."""
     server = Server(copy.deepcopy(body))
+    server.problem = problem
     server.is_too_deep = True
     operator = Operator(server, Settings(installation="t"), Metrics())
     operator._begun.set()
@@ -155,7 +160,7 @@ async def test_what_is_too_deep_to_be_read_is_refused_once(body):
     await until(server, lambda: server.condition("Valid"))
     said = server.condition("Valid")
     assert (said["status"], said["reason"]) == ("False", "TooExpensive")
-    assert "nested deeper than can be read" in said["message"]
+    assert (problem or "nested deeper than can be read") in said["message"]
     assert not is_run or server.phase == "Failed"
     await asyncio.sleep(0.1)
     reads = server.reads
@@ -283,3 +288,45 @@ def test_more_accepted_requests_than_podium_writes_are_not_read(count):
 def test_an_accepted_request_that_is_larger_than_podium_writes_is_not_read():
     rows = [{"id": "1", "nodes": ["a"], "context": {"x": "y" * requests.MAX_PENDING_BYTES}}]
     assert requests.load_accepted({requests.ACCEPTED: json.dumps(rows)}) is None
+
+
+async def test_no_step_is_made_while_a_status_is_made_of_the_last_one(monkeypatch):
+    """Else it would count more than its nodes show, and would be believed after a crash."""
+    monkeypatch.setattr(slices, "SLICE_SECONDS", 0)  # each piece is a slice of its own
+    is_making, pieces, wrong = False, 0, []
+
+    def made_of(*arguments, **more):
+        nonlocal is_making, pieces
+        is_making = True
+        work = make(*arguments, **more)
+        try:
+            while True:
+                next(work)
+                pieces += 1
+                yield
+        except StopIteration as done:
+            return done.value
+        finally:
+            is_making = False
+
+    def step(self, *arguments, **more):
+        if is_making:
+            wrong.append(self)  # an error would have the run taken up again
+        return step_of(self, *arguments, **more)
+
+    make, step_of = status_writer._made_of, Engine.step
+    monkeypatch.setattr(status_writer, "_made_of", made_of)
+    monkeypatch.setattr(Engine, "step", step)
+    body = run({"workflowSpec": {"nodes": wide(700, condition="1 == 2")}})
+    async with operated(body) as (server, operator):
+
+        async def wake():
+            while True:
+                operator.run_changed(("team", "r"), Priority.USER)
+                await asyncio.sleep(0)
+
+        waking = asyncio.create_task(wake())
+        await until(server, lambda: server.phase == "Succeeded")
+        waking.cancel()
+    assert pieces > 2 * 700
+    assert not wrong

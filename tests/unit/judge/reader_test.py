@@ -3,13 +3,17 @@
 import copy
 import sys
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from podium.api.names import API_VERSION
 from podium.api.problems import InvalidError
 from podium.api.source.files import parse
 from podium.engine import ContextCheck, Plan, check_start, definition_digest, initial_context
 from podium.judge import reader as reader_module
+from podium.judge import small
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.reader import Reader
 from podium.judge.small import SMALL_CHARACTERS, SMALL_VALUES, is_small
@@ -256,3 +260,57 @@ async def test_what_is_too_deep_for_json_is_over_budget(levels):
             await Reader(pool).read(run(context=deep(levels)), asker="team")
         with pytest.raises(OverBudgetError, match="is nested too deep"):
             await Reader(pool).digest([deep(levels)], asker="team")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (run(context={"b": [{}] * 430_000}), "430,0"),
+        (run(context={f"k{i}": 1 for i in range(120_000)}), "120,0"),
+        (run(context=deep(200) | {"b": [1] * 30_000}), "nested deeper than 100 levels"),
+        ({**run(), "metadata": {"labels": {f"l{i}": "" for i in range(120_000)}}}, "metadata"),
+        (run(context={"b": [{}] * 50_000}), ""),
+        ({**run(), "status": {"nodes": {f"n{i}": {"a": [1]} for i in range(60_000)}}}, ""),
+    ],
+    ids=["empty objects", "keys", "deep", "labels", "fine", "what Podium wrote"],
+)
+async def test_what_is_too_large_is_refused_unread(body, says):
+    async with running(command=COMMAND) as pool:
+        data = orjson.dumps(body)
+        said = await Reader(pool).refusal(data, asker="team")
+        assert says in said if says else said == ""
+        assert pool.answered == 1, "a worker was asked"
+
+
+async def test_what_is_too_deep_for_a_worker_is_refused():
+    text = b'{"spec": {"context": {"b": %s%s, "c": [%s1]}}}' % (
+        b"[" * 9000,
+        b"]" * 9000,
+        b"1," * 20_000,
+    )
+    async with running(command=COMMAND) as pool:
+        assert "too deep" in await Reader(pool).refusal(text, asker="team")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.text(max_size=5),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
+)
+
+
+def count(value):
+    """Count the values in a value, itself included."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(count, inner))
+
+
+@given(VALUES)
+def test_no_value_is_missed_when_json_is_looked_at_unread(value):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small, "QUICK_VALUES", count(value) - 1)
+        assert not small.is_quickly_read(orjson.dumps(value))
+
+
+def test_a_long_string_is_read_quickly():
+    assert small.is_quickly_read(orjson.dumps({"script": "echo\n" * 200_000}))
+    assert not small.is_quickly_read(orjson.dumps([[]] * small.QUICK_VALUES))

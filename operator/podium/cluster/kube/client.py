@@ -24,6 +24,7 @@ from podium.cluster.kube.transport import (
     MERGE_PATCH,
     METADATA,
     METADATA_LIST,
+    SHARDS_PAGE,
     Signer,
     Transport,
 )
@@ -139,7 +140,7 @@ class KubernetesClient(Transport):
     async def list_run_nodes(self, namespace: str, selector: str) -> list[dict[str, Any]]:
         """Return the WorkflowRunNodes with these labels."""
         return await self.list_objects(
-            paths.own(namespace, "workflowrunnodes"), labelSelector=selector
+            paths.own(namespace, "workflowrunnodes"), page_size=SHARDS_PAGE, labelSelector=selector
         )
 
     async def delete_run_nodes(self, namespace: str, name: str, uid: str) -> None:

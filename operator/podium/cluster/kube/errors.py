@@ -51,7 +51,13 @@ class ApiError(PodiumError):
 
 
 class UnreadableError(ApiError):
-    """The request was carried out, and the object in the answer is deeper than can be read."""
+    """The request was carried out, and the object in the answer is larger than can be read.
 
-    def __init__(self, message: str, request: str = "") -> None:
+    `problem` says so to its owner: the field, what is wrong, what would be right.
+    """
+
+    def __init__(self, message: str, request: str = "", problem: str = "") -> None:
+        self.problem = problem or (
+            "spec: is nested deeper than can be read: make it flatter (100 levels at most)"
+        )
         super().__init__(200, "Unreadable", message, request=request)

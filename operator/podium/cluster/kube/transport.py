@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 
+from podium.api.names import GROUP
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import Lanes
 from podium.cluster.kube.paths import collection
@@ -22,6 +23,8 @@ PAGE = 500
 LARGE_PAGE = 50
 """Jobs and Pods to a page: read, they take far more room than their views, and a process keeps
 what it once took."""
+SHARDS_PAGE = 2
+"""WorkflowRunNodes to a page: each may be 256 KB of outputs."""
 WATCH_SECONDS = 290
 """After this long the server ends a watch, which is then begun again where it ended."""
 SILENCE_SECONDS = 90
@@ -57,6 +60,8 @@ class Transport:
         self._fence = fence
         self._on_request = on_request
         self.lanes = Lanes()
+        self.refusal: Callable[[bytes, str], Awaitable[str]] = _read_all
+        """Says of an object of a user, as JSON, and its namespace why it is not to be read."""
         self._changing = 0
         """Requests under way that change something."""
 
@@ -137,21 +142,21 @@ class Transport:
                 raise
 
     async def list_objects(
-        self, path: str, accept: str = JSON, **query: str
+        self, path: str, accept: str = JSON, *, page_size: int = PAGE, **query: str
     ) -> list[dict[str, Any]]:
         """Return all objects of a collection."""
         found: list[dict[str, Any]] = []
-        async for page in self.pages(path, accept, **query):
+        async for page in self.pages(path, accept, page_size=page_size, **query):
             found += page
         return found
 
     async def pages(
-        self, path: str, accept: str = JSON, **query: str
+        self, path: str, accept: str = JSON, *, page_size: int = PAGE, **query: str
     ) -> AsyncIterator[list[dict[str, Any]]]:
         """Give the objects of a collection, page by page."""
         more = ""
         while True:
-            page = {**query, "limit": str(PAGE), **({"continue": more} if more else {})}
+            page = {**query, "limit": str(page_size), **({"continue": more} if more else {})}
             answer, _ = await self.exchange("GET", f"{path}?{urlencode(page)}", accept=accept)
             yield answer.get("items") or []
             more = (answer.get("metadata") or {}).get("continue") or ""
@@ -198,6 +203,9 @@ class Transport:
             finally:
                 self._changing -= changes
                 self._on_request(_verb(method, path), status, time.monotonic() - begin)
+        namespace = _of_user(path)
+        if namespace and status < 400 and (problem := await self.refusal(received, namespace)):
+            raise UnreadableError(problem, _verb(method, path), problem)
         try:
             answer = _loaded(received)
         except orjson.JSONDecodeError as error:
@@ -207,6 +215,17 @@ class Transport:
         if status >= 400:
             raise _error(status, retry_after, answer, _verb(method, path))
         return answer, len(received)
+
+
+async def _read_all(_data: bytes, _namespace: str) -> str:
+    return ""
+
+
+def _of_user(path: str) -> str:
+    """Return the namespace of the one object of a user that a path names; empty: it names none."""
+    parts = path.partition("?")[0].split("/")
+    names_one = len(parts) > 7 and parts[2] == GROUP and parts[4] == "namespaces"
+    return parts[5] if names_one and parts[6] in ("workflows", "workflowruns") else ""
 
 
 def _loaded(data: bytes) -> dict[str, Any]:

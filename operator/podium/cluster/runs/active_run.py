@@ -125,6 +125,8 @@ class ActiveRun:
     verdicts: PooledVerdicts | None = None
     """Answers what the engine does not answer at once."""
 
+    stepping: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the engine makes a step, and while a status is made of what it has."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the status is written: what the watch tells meanwhile may be that very write."""
 

@@ -216,8 +216,8 @@ class RunController:
                 return view
         try:
             body = await self._client.get_run(*key)
-        except UnreadableError:
-            await self._loader.refuse_unreadable(key)
+        except UnreadableError as error:
+            await self._loader.refuse_unreadable(key, error.problem)
             return None
         except ApiError as error:
             if error.status == 404:
@@ -233,13 +233,14 @@ class RunController:
         if asked:  # what was launched before is looked at with them: it may have to stop
             run.dirty.update(run.executions)
         batch = await self._observer.collect_observations(run)
-        if self._runs.get(run.key) is not run:
-            return None  # a flush failed meanwhile: what loads the run again looks again
-        actions = run.engine.step(
-            time.time(), observations=batch.observations, requests=asked, control=control
-        )
-        batch.commit()
-        wake = self._carry_out(run, actions)
+        async with run.stepping:
+            if self._runs.get(run.key) is not run:
+                return None  # a flush failed meanwhile: what loads the run again looks again
+            actions = run.engine.step(
+                time.time(), observations=batch.observations, requests=asked, control=control
+            )
+            batch.commit()
+            wake = self._carry_out(run, actions)
         after = run.after_write
         if asked or after.refusals or after.stops or after.remove or after.remove_pods:
             run.urgent = True

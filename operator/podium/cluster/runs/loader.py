@@ -193,8 +193,8 @@ class RunLoader:
         condition = ("Succeeded", ConditionStatus.UNKNOWN)
         await self._unstarted.say_pending(body, reason, message, known, condition)
 
-    async def refuse_unreadable(self, key: RunKey) -> None:
-        """Fail a run that is nested deeper than it can be read, once."""
+    async def refuse_unreadable(self, key: RunKey, message: str) -> None:
+        """Fail a run that is larger than it can be read, once."""
         view = self._cache.runs.get(key)
         if view is None or view.ended:
             return
@@ -205,7 +205,6 @@ class RunLoader:
             "resourceVersion": view.version,
             "generation": view.generation,
         }
-        message = "spec: is nested deeper than can be read: make it flatter (100 levels at most)"
         with suppress(UnreadableError):  # so is the answer, and it was written
             await self._unstarted.fail({"metadata": meta}, RunReason.TOO_EXPENSIVE, message, {})
         self._cache.runs[key] = replace(view, phase=RunPhase.FAILED.value)

@@ -203,8 +203,8 @@ class Definitions:
     async def _workflow(self, namespace: str, name: str, reference: str) -> dict[str, Any]:
         try:
             return await self._client.get_workflow(namespace, name)
-        except UnreadableError:
-            raise OverBudgetError("is not possible: it is nested too deep") from None
+        except UnreadableError as error:
+            raise OverBudgetError(f"is not possible ({error.problem})") from None
         except ApiError as error:
             if error.status == 404:
                 raise WorkflowNotFoundError(reference) from None

@@ -8,7 +8,7 @@ So one write of the status is what counts, and a crash leaves the state before i
 import time
 import uuid
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +96,8 @@ class Shards:
     """Names of shards by node."""
     _sizes: dict[str, int] = field(default_factory=dict)
     """Bytes of the states in the status."""
+    _changed_sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of the states in the write that was planned last."""
     _statuses: dict[str, NodeStatus] = field(default_factory=dict)
     _counts: Counter[NodeStatus] = field(default_factory=Counter)
     _failed: dict[str, None] = field(default_factory=dict)
@@ -117,13 +119,17 @@ class Shards:
         changed: Mapping[str, Any],
         *,
         force: bool = False,
-    ) -> ShardPlan | None:
+    ) -> Generator[None, None, ShardPlan | None]:
         """Describe how the changed states are to be written; None: each into the status.
 
-        `known` are those stored there; a state of None is of a node that is gone. With
-        `force` all that is there goes into shards.
+        Node by node: of thousands it takes long. `known` are those stored there; a state of None
+        is of a node that is gone. With `force` all that is there goes into shards.
         """
-        sizes = {**self._sizes, **{n: _size(s) if s else 0 for n, s in changed.items()}}
+        self._changed_sizes = {}
+        for node, state in changed.items():
+            self._changed_sizes[node] = _size(state) if state else 0
+            yield
+        sizes = {**self._sizes, **self._changed_sizes}
         large = self.all or len(status.nodes) > INLINE_NODES or sum(sizes.values()) > INLINE_BYTES
         if not (large or force):
             return None
@@ -134,10 +140,12 @@ class Shards:
         homeless = [n for n in (recent if self.all else status.nodes) if n not in self._home]
         if not again and not homeless:
             return None
-        order, made = self._rewritten(run, status, again)
-        for part in _cut(status, homeless):
-            order.append(_name(run))
-            made[order[-1]] = part
+        order, made = yield from self._rewritten(run, status, changed, again)
+        for part in _cut(status, changed, homeless):
+            if part:
+                order.append(_name(run))
+                made[order[-1]] = part
+            yield
         return ShardPlan({n: state for n, state in recent.items() if n in left}, made, order)
 
     def _left_in_status(
@@ -159,8 +167,12 @@ class Shards:
         return left
 
     def _rewritten(
-        self, run: str, status: WorkflowRunStatus, again: Container[str]
-    ) -> tuple[list[str], dict[str, dict[str, Any]]]:
+        self,
+        run: str,
+        status: WorkflowRunStatus,
+        changed: Mapping[str, Any],
+        again: Container[str],
+    ) -> Generator[None, None, tuple[list[str], dict[str, dict[str, Any]]]]:
         """Return the names of all shards, in order, and the states of those to make again."""
         made: dict[str, dict[str, Any]] = {}
         order: list[str] = []
@@ -168,17 +180,18 @@ class Shards:
             if name not in again:
                 order.append(name)
                 continue
-            for part in _cut(status, (n for n in shard.nodes if n in status.nodes)):
-                order.append(_name(run))
-                made[order[-1]] = part
+            for part in _cut(status, changed, (n for n in shard.nodes if n in status.nodes)):
+                if part:
+                    order.append(_name(run))
+                    made[order[-1]] = part
+                yield
         return order, made
 
     def written(
         self, changed: Mapping[str, Any], plan: ShardPlan | None, made: Mapping[str, Shard]
     ) -> None:
         """Note that a write succeeded; `made` are the shards that were made for it, by name."""
-        for node, state in changed.items():
-            self._sizes[node] = _size(state) if state else 0
+        self._sizes.update({node: self._changed_sizes[node] for node in changed})
         self.refused(plan.made if plan is not None else ())
         if plan is None:
             return
@@ -301,12 +314,18 @@ async def read_nodes(
     return {**ordered, **recent}, Shards.of(shards, recent)
 
 
-def _cut(status: WorkflowRunStatus, nodes: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Give the states of nodes in parts that one object can hold."""
+def _cut(
+    status: WorkflowRunStatus, changed: Mapping[str, Any], nodes: Iterable[str]
+) -> Iterator[dict[str, Any] | None]:
+    """Give the states of nodes in parts that one object can hold, and None in between.
+
+    Those of `changed` are at hand.
+    """
     part: dict[str, Any] = {}
     room = SHARD_BYTES
     for node in nodes:
-        state = dump_node(status.nodes[node])
+        yield None
+        state = changed.get(node) or dump_node(status.nodes[node])
         size = _size(state)
         if part and (len(part) == SHARD_NODES or size > room):
             yield part

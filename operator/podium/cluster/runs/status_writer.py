@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from podium.cluster.runs.shards import Shard, ShardPlan, build_shard, shard_of
 from podium.cluster.watch.store import InformerCache
 from podium.engine import Changes, dump_node, dump_status, load_status, set_end
 from podium.errors import PodiumError
+from podium.judge.slices import in_slices
 
 __all__ = ["StatusWriter", "TooLargeError", "bare_status"]
 
@@ -129,19 +130,11 @@ class StatusWriter:
 
     async def _prepare(self, run: ActiveRun, changes: Changes, *, force: bool = False) -> "_Patch":
         """Make the shards that the next status names, and the patch that writes it."""
-        status = run.engine.status
-        states = {
-            node: dump_node(status.nodes[node]) if node in status.nodes else None
-            for node in sorted(changes.nodes)
-        }
-        plan = run.shards.plan(
-            run.owner.name, run.persisted_status.get("nodes") or {}, status, states, force=force
-        )
-        # Before anything is awaited: the engine goes on meanwhile, and a status that counts more
-        # than its nodes show would be believed after a crash.
-        fields = dump_status(status.model_copy(update=_NOWHERE))
-        fields.update(run.shards.summary(status, states, plan))
-        patch = _Patch(states, plan, forced=force)
+        # The engine stands still: a status that counts more than its nodes show would be believed
+        # after a crash.
+        async with run.stepping:
+            patch, fields = await in_slices(_made_of(run, changes, force=force))
+        plan, states = patch.plan, patch.states
         if plan is not None:
             bodies = [build_shard(run.owner, name, nodes) for name, nodes in plan.made.items()]
             made = map(self._client.create_run_nodes, bodies)
@@ -224,6 +217,24 @@ class StatusWriter:
             [at_version(run.version), {"op": "add", "path": "/status", "value": document}],
         )
         self._cache.put_run(body)  # it has ended: it is not loaded again
+
+
+def _made_of(
+    run: ActiveRun, changes: Changes, *, force: bool
+) -> Generator[None, None, tuple[_Patch, dict[str, Any]]]:
+    """Make what changed of a status, and its fields, as they are now."""
+    status = run.engine.status
+    states: dict[str, Any] = {}
+    for node in sorted(changes.nodes):
+        states[node] = dump_node(status.nodes[node]) if node in status.nodes else None
+        yield
+    plan = yield from run.shards.plan(
+        run.owner.name, run.persisted_status.get("nodes") or {}, status, states, force=force
+    )
+    fields = dump_status(status.model_copy(update=_NOWHERE))
+    yield
+    fields.update(run.shards.summary(status, states, plan))
+    return _Patch(states, plan, forced=force), fields
 
 
 def bare_status(known: dict[str, Any], phase: RunPhase) -> WorkflowRunStatus:

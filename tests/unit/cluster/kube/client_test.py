@@ -281,7 +281,13 @@ async def test_every_request_is_in_the_table(gateway):
     public = {name for name in dir(gateway) if not name.startswith("_")}
     assert public - {each[0] for each in REQUESTS} == {
         *("drain", "list_all", "watch", "lanes", "call", "exchange", "delete", "list_objects"),
-        *("get_metadata", "pages", "list_revisions", "list_shards"),  # have tests of their own
+        *(
+            "get_metadata",
+            "pages",
+            "list_revisions",
+            "list_shards",
+            "refusal",
+        ),  # have tests of their own
     }
 
 
@@ -585,7 +591,7 @@ async def test_lists_come_in_pages(server, gateway, name):
     first, second = (each.query for each in server.asked)
     selector = "fieldSelector" if name == "list_events" else "labelSelector"
     value = "involvedObject.uid=what" if name == "list_events" else "what"
-    assert first == {"limit": "500", selector: value}
+    assert first == {"limit": "500" if name == "list_events" else "2", selector: value}
     assert second == {**first, "continue": "two"}
 
 
@@ -730,3 +736,27 @@ async def test_an_answer_that_is_too_deep_to_be_read(server, gateway):
     server.replies(web.Response(text=f'{{"spec": {text}}}', content_type="application/json"))
     with pytest.raises(UnreadableError, match="GET workflowruns: 200 Unreadable"):
         await gateway.get_run("team", "x")
+
+
+async def test_objects_of_users_are_read_only_when_they_are_small_enough(server, gateway):
+    asked = []
+
+    async def refusal(data, namespace):
+        asked.append((data, namespace))
+        return "spec: has 433,000 values: make it smaller"
+
+    gateway.refusal = refusal
+    for call in (
+        gateway.get_run("team", "x"),
+        gateway.patch_run_status("team", "x", []),
+        gateway.get_workflow("team", "x"),
+        gateway.patch_workflow_status("team", "x", {}),
+    ):
+        with pytest.raises(UnreadableError) as refused:
+            await call
+        assert refused.value.problem == "spec: has 433,000 values: make it smaller"
+    assert asked == [(b'{"kind": "Thing"}', "team")] * 4
+    assert (await gateway.get_pod("team", "x"))["kind"] == "Thing"
+    await gateway.list_run_nodes("team", "a=b")
+    assert len(asked) == 4
+    assert server.last.query["limit"] == "2"
