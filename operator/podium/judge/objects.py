@@ -136,7 +136,7 @@ def answer_bounds(body: bytes) -> bytes:
     try:
         read = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return f"spec: is nested too deep, or is no JSON ({error!s:.100})".encode()
+        return f"spec: is nested too deep, or is not JSON ({error!s:.100})".encode()
     found = worst_bounds({key: value for key, value in read.items() if key != "status"})
     return "; ".join(map(str, found)).encode()
 

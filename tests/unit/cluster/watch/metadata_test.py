@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import tracemalloc
 
 import pytest
 
@@ -152,3 +153,26 @@ def test_a_workflow_hears_of_its_runs_once_they_are_read():
     cache.put_run(support.run(status={"phase": "Running"}))
     cache.put_run(support.run(metadata={"resourceVersion": "102"}))
     assert heard == [("team", "release")] * 2
+
+
+def test_nothing_is_kept_of_what_a_run_holds():
+    """Twenty ended runs of a megabyte each, read whole and heard of again."""
+    cache = InformerCache()
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            meta = {"name": f"run-{number}", "uid": f"uid-{number}"}
+            body = support.run(metadata=meta)
+            note = {"other.io/x": "z" * 100_000}
+            body["metadata"]["annotations"] = {**note, "podium.dev/rerun": "build"}
+            body["spec"]["context"] = {"b": f"{number}" * 500_000}
+            body["status"]["nodes"]["build"]["output"] = {"b": f"{number}" * 500_000}
+            cache.put_run(body)
+            meta = {**body["metadata"], "resourceVersion": "101"}
+            cache.note_run({"kind": "PartialObjectMetadata", "metadata": meta})
+            del body, meta, note
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(cache.runs) == 20
+    assert kept < 200_000
