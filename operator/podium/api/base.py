@@ -94,7 +94,7 @@ Timestamp = Annotated[
     PlainSerializer(format_time, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
 ]
-"""A moment: seconds since 1970 in the program (the engine counts with it), RFC 3339 outside."""
+"""A point in time: seconds since 1970 inside the program, RFC 3339 outside."""
 
 JsonObject = Annotated[
     dict[str, Any],

@@ -1,7 +1,7 @@
 """What the types of the models cannot say: one of two, closed lists, names.
 
-The files' loader applies these, and so does whoever takes an object from a cluster: the API
-server knows only the CRD. They need no graph; `podium.dag` checks that.
+Applied to files, and to objects of a cluster, whose API server knows only the CRD. They need no
+graph: `podium.dag` checks that.
 """
 
 import re
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def check_workflow(workflow: Workflow) -> list[Problem]:
-    """Return what is wrong with a Workflow, its graph left out."""
+    """Return the problems of a Workflow, except those of its graph."""
     return [
         *check_metadata(workflow.metadata, suggestion=workflow.spec.id or workflow.spec.title),
         *check_spec(workflow.spec),
@@ -37,7 +37,7 @@ def check_workflow(workflow: Workflow) -> list[Problem]:
 
 
 def check_run(run: WorkflowRun) -> list[Problem]:
-    """Return what is wrong with a WorkflowRun, the graph of an inline one left out."""
+    """Return the problems of a WorkflowRun, except those of an inline graph."""
     return [*check_metadata(run.metadata), *check_run_spec(run.spec)]
 
 
@@ -91,7 +91,7 @@ def check_run_spec(spec: WorkflowRunSpec, base: Path = ("spec",)) -> list[Proble
 
 
 def check_spec(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:
-    """Check a definition, its graph left out."""
+    """Check a definition, except its graph."""
     found: list[Problem] = []
     if spec.id is not None and not (names.is_id(spec.id) or names.is_object_name(spec.id)):
         found.append(

@@ -243,7 +243,7 @@ def _crd(
 def structural(model: type[BaseModel]) -> dict[str, Any]:
     """Return a model's JSON Schema in the form that Kubernetes takes.
 
-    References are put in, `X or null` becomes X, what structural schemas know not is left out.
+    References are inlined, `X or null` becomes X, what structural schemas lack is left out.
     """
     schema = model.model_json_schema(
         by_alias=True, mode="validation", schema_generator=DescribedSchema

@@ -34,7 +34,7 @@ _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
 def one_of(base: Path, sources: Mapping[str, object]) -> Iterator[Problem]:
-    """Find that not exactly one of several fields is set."""
+    """Report a problem unless exactly one of several fields is set."""
     given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
         what = "has none" if not given else f"has {' and '.join(given)}"

@@ -16,7 +16,7 @@ _TRIGGER_RULES = {
     "AllCompleted": "AllSuccess",
     "AnyCompleted": "OneSuccess",
 }
-"""Words of version 0.1.0; its NoneFailed is another rule than the one of that name today."""
+"""Names in version 0.1.0, where NoneFailed was another rule than it is today."""
 
 
 def current_definition(stored: Any, format_version: int | None) -> Any:

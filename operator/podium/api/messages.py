@@ -1,4 +1,4 @@
-"""What pydantic found, in words for the person who wrote the file.
+"""Validation errors of pydantic, reworded for the person who wrote the file.
 
 A message names what is wrong and what would be right; `Problem` adds where.
 """
@@ -50,7 +50,7 @@ _ELSEWHERE: dict[type[BaseModel], list[tuple[str, type[BaseModel]]]] = {
 _RENAMED: dict[type[Enum], dict[str, str]] = {
     TriggerRule: {"AllCompleted": "AllSuccess", "AnyCompleted": "OneSuccess"},
 }
-"""Words of version 0.1.0, with those of this one."""
+"""Names in version 0.1.0, with the present ones."""
 _LATER_TYPES = frozenset({"parallel_group", "approval"})
 
 Wording = Callable[[Path], str | None]
@@ -58,7 +58,7 @@ Wording = Callable[[Path], str | None]
 
 
 def unwritten(_: Path) -> None:
-    """Stand in for the wording of what comes from no file."""
+    """Return no wording: the object comes from no file."""
     return
 
 
@@ -99,7 +99,7 @@ def unknown_field(
 
 
 def given(value: Any, written: str | None = None) -> str:
-    """Name a value as a person would: `the string 'three'`, `a list`."""
+    """Describe a value in plain words: `the string 'three'`, `a list`."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, str):

@@ -56,7 +56,7 @@ class Problem:
 
 
 class UserError(PodiumError):
-    """Something that whoever runs the command can mend; the message says how."""
+    """An error that the user can fix; the message says how."""
 
 
 class InvalidError(PodiumError, ValueError):

@@ -75,7 +75,7 @@ def model_at(model: Model, path: Path) -> Model | None:
 
 
 def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
-    """Return what someone probably meant: the same but for case and underscores, or similar."""
+    """Return the name that was probably meant: equal but for case and underscores, or similar."""
     import difflib  # noqa: PLC0415 - only on the way to an error
 
     names = list(known)

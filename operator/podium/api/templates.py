@@ -36,7 +36,7 @@ def not_filled_in(path: Path, *, is_key: bool = False) -> str:
 
 
 def templates_named(problems: Iterable[Problem], data: Any) -> list[Problem]:
-    """Return the problems of an object; where a value is refused for its template, that is said.
+    """Return the problems of an object; one caused by a template says so.
 
     A template keeps most of the rules of a field, so the words of a rule name no remedy.
     """

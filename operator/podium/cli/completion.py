@@ -53,8 +53,8 @@ def respond(instruction: str, verbs: dict[str, str]) -> int:
             arguments, word = super().get_completion_args()
             return [each for each in arguments if each != "="], "" if word == "=" else word
 
-    if said := Joined(_Verbs(verbs), {}, "podium", VARIABLE).complete():
-        click.echo(said)
+    if reply := Joined(_Verbs(verbs), {}, "podium", VARIABLE).complete():
+        click.echo(reply)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What is said at the end of a run: how it went, and which commands show or do more."""
+"""The report at the end of a run: how it went, and which commands show or do more."""
 
 from collections import Counter
 from collections.abc import Iterable

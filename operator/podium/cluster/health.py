@@ -61,7 +61,7 @@ def _listen(port: int) -> socket.socket:
 
 
 class _State:
-    """How the operator is, as its event loop said last."""
+    """State of the operator, as last reported by its event loop."""
 
     def __init__(
         self, healthy: Callable[[], str], ready: Callable[[], str], metrics: Callable[[], bytes]

@@ -33,7 +33,7 @@ CONFLICT_SECONDS = (0.1, 60.0)
 STUCK_SECONDS = 300.0
 """A worker that is busy with one key for so long makes the operator unhealthy."""
 TOLD_AT = (1, 5)
-"""Failures in a row of which the reconciler is told."""
+"""Failures in a row after which the reconciler is notified."""
 
 reconcile_id: ContextVar[str] = ContextVar("reconcile_id", default="")
 """Id of the reconciliation that is under way, for the logs."""

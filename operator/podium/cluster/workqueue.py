@@ -30,9 +30,9 @@ class Priority(IntEnum):
 
 def backoff(times: int, bounds: tuple[float, float]) -> float:
     """Return the seconds to wait after so many failures in a row: twice as long each time."""
-    first, most = bounds
+    first, longest = bounds
     # The exponent is bounded too: of a day's failures the power would not fit a float.
-    return min(first * 2.0 ** min(times - 1, 10), most)
+    return min(first * 2.0 ** min(times - 1, 10), longest)
 
 
 class KeyQueue(Generic[K]):

@@ -107,9 +107,9 @@ def check_output(
         ]
     if schema is not None:
         breaches += compile_schema(schema).breaches(output)
-    score, said = _score(output, quality_field)
-    if said and (own_threshold or quality_threshold is not None):
-        breaches.append(Breach(quality_field, said))
+    score, message = _score(output, quality_field)
+    if message and (own_threshold or quality_threshold is not None):
+        breaches.append(Breach(quality_field, message))
     if breaches:
         return OutputVerdict(OUTPUT_CONTRACT, breaches, score)
     if quality_threshold is None:

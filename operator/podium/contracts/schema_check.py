@@ -124,8 +124,8 @@ def _misplaced(part: Part, draft: str) -> Iterator[SchemaProblem]:
 def _patterns(part: Part) -> Iterator[SchemaProblem]:
     named = part.schema.get("patternProperties")
     for pattern in [part.schema.get("pattern"), *(named if isinstance(named, Mapping) else ())]:
-        if isinstance(pattern, str) and (said := _pattern_problem(pattern)):
-            yield SchemaProblem(part.path, said)
+        if isinstance(pattern, str) and (message := _pattern_problem(pattern)):
+            yield SchemaProblem(part.path, message)
 
 
 def _pattern_problem(pattern: str) -> str | None:
@@ -147,13 +147,13 @@ def _references(schema: Mapping[str, Any], every: list[Part]) -> Iterator[Schema
             if not isinstance(reference, str) or references.leads_to_schema(part.schema, reference):
                 continue
             if references.is_inside(part.schema, reference):
-                said = f"reference {reference!r:.80} is not in this schema"
+                message = f"reference {reference!r:.80} is not in this schema"
             else:
-                said = (
+                message = (
                     f"reference {reference!r:.80} is not allowed: only references into the same"
                     " schema (#/…) are"
                 )
-            yield SchemaProblem((*part.path, keyword), said)
+            yield SchemaProblem((*part.path, keyword), message)
 
 
 def _choices(part: Part) -> Iterator[SchemaProblem]:

@@ -1,4 +1,4 @@
-"""WorkflowDAG: the graph of a definition, and everything that can be said of it before a run.
+"""WorkflowDAG: the graph of a definition, and everything that can be checked before a run.
 
 Built once per definition, on networkx; the engine keeps what it needs of it as plain maps
 (`podium.engine.plan`). All problems of a definition are reported in one go, each with its path.

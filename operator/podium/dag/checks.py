@@ -95,7 +95,7 @@ class DefinitionChecks:
         """Find reasons that are misspelt, and those that no retry could change.
 
         A program may give a reason of its own, and the kubelet one that is not known here: a word
-        that resembles none of ours is a warning.
+        that resembles no known reason is a warning.
         """
         if policy is None or not policy.retry_on:
             return

@@ -20,7 +20,7 @@ NEAREST = 200
 """How many ancestors' outputs are delivered without being named: a chain of thousands of nodes
 would otherwise hand the whole run to each node (semantics.md 2)."""
 _HINT_COMPARISONS = 50_000
-"""Names that hints may be sought among, in all: half a second. A graph of thousands of nodes whose
+"""Comparisons that all hints together may take: half a second. A graph of thousands of nodes whose
 edges all name unknown ones would take minutes, and the operator with it."""
 _HINT_CHARACTERS = 100
 
@@ -70,7 +70,7 @@ class Graph:
 
     @classmethod
     def in_slices(cls, spec: WorkflowSpec) -> Generator[None, None, Self]:
-        """Make a graph piece by piece, for an actor that has others to look after."""
+        """Make a graph in pieces, between which the caller can do other work."""
         graph = cls()
         graph.spec = spec
         yield from graph._fill(spec)
@@ -211,7 +211,7 @@ class Graph:
         return set(_networkx().descendants(self._graph, node))
 
     def cycles(self) -> list[list[str]]:
-        """Return one cycle of each knot of the graph, as `[a, b, c]` for a → b → c → a."""
+        """Return one cycle of each strongly connected part, as `[a, b, c]` for a → b → c → a."""
         try:
             self._order()
         except CycleError:
@@ -222,10 +222,10 @@ class Graph:
         nx = _networkx()
         order = {node: position for position, node in enumerate(self.nodes)}
         found = []
-        for knot in nx.strongly_connected_components(self._graph):
-            if len(knot) > 1:
-                start = min(knot, key=order.__getitem__)
-                edges = nx.find_cycle(self._graph.subgraph(knot), start)
+        for component in nx.strongly_connected_components(self._graph):
+            if len(component) > 1:
+                start = min(component, key=order.__getitem__)
+                edges = nx.find_cycle(self._graph.subgraph(component), start)
                 cycle = [source for source, _ in edges]
                 turn = cycle.index(min(cycle, key=order.__getitem__))
                 found.append(cycle[turn:] + cycle[:turn])
@@ -308,23 +308,23 @@ def _networkx() -> Any:
 
 
 def nearest_ancestors(
-    sources: Mapping[str, tuple[str, ...]], node: str, most: int = NEAREST
+    sources: Mapping[str, tuple[str, ...]], node: str, limit: int = NEAREST
 ) -> list[str]:
-    """Return all direct ancestors along `sources` (by node) and up to `most` farther ones.
+    """Return all direct ancestors along `sources` (by node) and up to `limit` farther ones.
 
     The nearest come first.
     """
     found = list(dict.fromkeys(sources[node]))
-    most += len(found)
+    limit += len(found)
     seen = set(found)
     for ancestor in found:  # grows meanwhile
-        if len(found) >= most:
+        if len(found) >= limit:
             break
         for source in sources[ancestor]:
             if source not in seen:
                 seen.add(source)
                 found.append(source)
-    return found[:most]
+    return found[:limit]
 
 
 def _duplicate(edge: Edge, *, is_same: bool) -> str:

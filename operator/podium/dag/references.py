@@ -173,7 +173,7 @@ class ReferenceChecks:
         )
 
     def ancestor(self, path: Path, node: str, name: str) -> bool:
-        """Return whether a node sees the output of another; that it does not is a problem."""
+        """Return whether a node can read the output of another; add a problem if it cannot."""
         if name not in self.dag.nodes:
             hint = self.dag.did_you_mean(name, self.dag.nodes)
             self._error(path, f"unknown node {name!r}{hint}")

@@ -24,7 +24,7 @@ def load_status(data: Mapping[str, Any]) -> WorkflowRunStatus:
 
 
 def load_in_slices(data: Mapping[str, Any]) -> Generator[None, None, WorkflowRunStatus]:
-    """Read a status node by node, for an actor that has others to look after.
+    """Read a status node by node; the caller can do other work in between.
 
     Raises as `load_status` does.
     """

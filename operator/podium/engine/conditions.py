@@ -48,6 +48,6 @@ def set_end(
 
 
 def clear_end(status: WorkflowRunStatus) -> None:
-    """Remove what a run that goes on again said of its end."""
+    """Remove the conditions of the end of a run that goes on again."""
     ended = ("Complete", "Failed", "Finished")
     status.conditions = [each for each in status.conditions if each.type not in ended]

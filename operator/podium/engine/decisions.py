@@ -85,7 +85,7 @@ class _Threshold(NamedTuple):
 def _judge(
     run: RunState, queue: ReadyQueue, node: PlanNode, output: dict[str, Any], at: float
 ) -> None:
-    """Have the output checked against its contract: at once, or by whoever answers later."""
+    """Have the output checked against its contract, at once or by an answer that comes later."""
     contract = node.definition.output_contract
     threshold = _threshold(run, node)
     question = OutputQuestion(

@@ -69,7 +69,7 @@ class Engine:
         status: WorkflowRunStatus,
         verdicts: Verdicts | None = None,
     ) -> Generator[None, None, Self]:
-        """Make an engine node by node, for an actor that has others to look after."""
+        """Make an engine node by node; the caller can do other work in between."""
         engine = cls.__new__(cls)
         yield from engine._build(plan, info, context, status, verdicts)  # noqa: SLF001 - its own
         return engine

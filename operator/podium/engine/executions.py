@@ -20,7 +20,7 @@ class Executions:
         """Attempts (Pods, processes) whose disruption was seen."""
         self._stopping: dict[str, set[str]] = {}
         self.changes = 0
-        """How often something was told to stop, or was waited for no longer."""
+        """How often an execution was stopped, or was no longer waited for."""
         self.held_until: dict[str, float] = {}
         """When what waits for the end of a node that was stopped goes on all the same."""
         self._given_up: set[str] = set()

@@ -1,4 +1,4 @@
-"""Joins: what the ends of nodes make of the nodes behind them (semantics.md 3)."""
+"""Joins: what becomes of nodes once their upstream nodes have ended (semantics.md 3)."""
 
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping
@@ -162,7 +162,7 @@ class Joins:
         scope: Mapping[str, Any],
         edge: int | None = None,
     ) -> bool | None:
-        """Return whether a condition of a node, or of an edge to it, holds; None: said later.
+        """Return whether a condition of a node, or of an edge to it, holds; None: not known yet.
 
         Raises `ExpressionError`.
         """

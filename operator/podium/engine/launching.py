@@ -80,7 +80,7 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
 def _check_input(
     run: RunState, node: PlanNode, execution: str, given: NodeInput
 ) -> list[str] | None:
-    """Check an input against its contract, and return what was waived; None: said later.
+    """Check an input against its contract, and return what was waived; None: not known yet.
 
     Raises `InputError`, whose message lists all that is wrong.
     """
@@ -96,10 +96,10 @@ def _check_input(
         schema=contract.schema_,
         waived=given.undone,
     )
-    said = answer(question) if is_small(question) else run.questions.ask(question)
-    if said is None:
+    reply = answer(question) if is_small(question) else run.questions.ask(question)
+    if reply is None:
         return None
-    verdict = said.input()
+    verdict = reply.input()
     if not verdict.ok:
         raise InputError("; ".join(str(breach) for breach in verdict.breaches))
     states = run.status.nodes
@@ -111,7 +111,7 @@ def _check_input(
 
 
 def _decide(run: RunState, node: PlanNode) -> kinds.Decision | None:
-    """Have the kind decide about the start; None: said later. Raises `ExpressionError`."""
+    """Have the kind decide about the start; None: not known yet. Raises `ExpressionError`."""
     view = view_of(run, node)
     try:
         return run.questions.at_once(node.id, lambda: node.kind.start(view))
@@ -130,8 +130,8 @@ def _decide(run: RunState, node: PlanNode) -> kinds.Decision | None:
         now=view.now,
         is_recorded=view.is_recorded,
     )
-    said = run.questions.ask(question)
-    return None if said is None else said.decision()
+    reply = run.questions.ask(question)
+    return None if reply is None else reply.decision()
 
 
 def _wait(run: RunState, node: str, message: str) -> None:

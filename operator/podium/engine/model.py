@@ -1,7 +1,7 @@
 """What goes into the engine and what comes out: observations, requests, actions.
 
-Nothing changes one once it is made. Those that are made for each event are not frozen all the same:
-a frozen dataclass takes several times as long to make.
+They are never changed after they are made. Those made for each event are not frozen, because a
+frozen dataclass takes several times as long to make.
 """
 
 from collections.abc import Mapping
@@ -215,7 +215,7 @@ class EventType(StrEnum):
 
 @dataclass(slots=True)
 class Emit:
-    """Tell people that something happened."""
+    """An Event, for the users of the run."""
 
     type: EventType
     reason: str

@@ -179,21 +179,21 @@ def _waiting(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeSta
         run.touch(seen.node).started_at = None
         queue.set_deadline(seen.node, None)
     _set_reason(run, seen, state)
-    _tell_long_wait(run, seen, state)
+    _announce_long_wait(run, seen, state)
     node = run.plan.nodes[seen.node]
     since = seen.created_at if node.start_timeout_own else seen.scheduled_at
     if since is not None:
         queue.set_deadline(seen.node, _deadline(run, since, node.start_timeout))
 
 
-def _tell_long_wait(run: RunState, seen: Observation, state: NodeState) -> None:
-    """Tell once of what an execution waits for that has not started for long."""
+def _announce_long_wait(run: RunState, seen: Observation, state: NodeState) -> None:
+    """Announce once what an execution waits for that has not started for long."""
     since = state.launched_at
     if since is None or run.now - since < LONG_WAIT_SECONDS:
         return
-    if not seen.reason or run.told_waits.get(seen.node) == seen.execution_id:
+    if not seen.reason or run.announced_waits.get(seen.node) == seen.execution_id:
         return
-    run.told_waits[seen.node] = seen.execution_id
+    run.announced_waits[seen.node] = seen.execution_id
     message = f"{seen.reason}: {seen.message}" if seen.message else seen.reason
     kind = EventType.NORMAL if seen.reason in USUAL_WAITS else EventType.WARNING
     run.emit(kind, EventReason.NODE_WAITING, f"has not started yet: {message}", seen.node)

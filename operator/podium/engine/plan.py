@@ -156,7 +156,7 @@ class Plan:
     ) -> Generator[None, None, "Plan"]:
         """Compile a definition that was checked elsewhere, piece by piece.
 
-        For an actor that has others to look after. Raises `InvalidError`.
+        The caller can do other work in between. Raises `InvalidError`.
         """
         if dag is None:
             dag = yield from WorkflowDAG.in_slices(spec)

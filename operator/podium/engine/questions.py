@@ -43,7 +43,7 @@ class Questions:
     def __init__(self) -> None:
         self.verdicts: Verdicts = InlineVerdicts()
         self._is_bounded = False
-        """Whether a step has so much fuel and no more: the shell has others to look after."""
+        """Whether a step has a limit of fuel: the shell has other work to do."""
         self._fuel = STEP_FUEL
         self._later: dict[str, None] = {}
         """Nodes that are to be decided or launched in the next step."""

@@ -22,7 +22,7 @@ def rebuild(
 def rebuild_in_slices(
     run: RunState, queue: ReadyQueue, joins: Joins, plan: Plan, leave: Container[str] = ()
 ) -> Generator[None, None, None]:
-    """Do so piece by piece, for an actor that has others to look after."""
+    """Rebuild in pieces, between which the caller can do other work."""
     yield from run.load(plan)
     yield from joins.load()
     queue.clear()

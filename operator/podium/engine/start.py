@@ -49,7 +49,7 @@ def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
 
 
 def initial_status_in_slices(plan: Plan, now: float) -> Generator[None, None, WorkflowRunStatus]:
-    """Make that status node by node, for an actor that has others to look after."""
+    """Make that status node by node; the caller can do other work in between."""
     status = _status_without_nodes(plan)
     yield from _add_nodes(status, plan, now)
     return status
@@ -226,6 +226,6 @@ def _certain(references: tuple[expressions.Reference, ...]) -> list[str]:
     return [name for name, _ in named if name not in guarded]
 
 
-def _some(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _some(names: list[str], limit: int = 5) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

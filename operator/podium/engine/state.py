@@ -79,7 +79,7 @@ class RunState:
         """Whether the first observations were taken in: before, what was stopped may still run."""
         self.is_first_step = True
         """Whether no step was made yet: a predecessor may have launched what has not ended."""
-        self.told_waits: dict[str, str] = {}
+        self.announced_waits: dict[str, str] = {}
         """Executions by node whose long wait was reported."""
         self.held_back: Hold | None = None
         """Why the run fails without having begun, in this step."""
@@ -225,7 +225,7 @@ class RunState:
     # Actions
 
     def emit(self, kind: EventType, reason: str, message: str, node: str | None = None) -> None:
-        """Tell people that something happened."""
+        """Record an Event, for the users of the run."""
         self.actions.append(Emit(kind, reason, shorten(message), node))
 
     def stop(self, node: str, execution: str, reason: str) -> None:

@@ -134,7 +134,7 @@ TRIGGER_RULES: Final[dict[TriggerRule, tuple[Row, ...]]] = {
 
 
 def verdict(rule: TriggerRule, edges: EdgeCounts) -> Verdict:
-    """Return what the incoming edges make of a node; it has one or more."""
+    """Decide what becomes of a node that has at least one incoming edge."""
     for applies, then in TRIGGER_RULES[rule]:
         if applies(edges):
             return then

@@ -1,4 +1,4 @@
-"""Verdicts: what may take long to say of a node, because a user wrote it.
+"""Verdicts: checks of a node that may take long, because users write what they run on.
 
 A schema, a condition or a template may take seconds. What is small for certain is answered at once.
 Anything else goes through a port, `Verdicts`: it answers at once too, or returns None and has the
@@ -149,7 +149,7 @@ class Answer(NamedTuple):
         return value
 
     def holds(self) -> bool:
-        """Return whether a condition holds. Raises `ExpressionError` if that cannot be said."""
+        """Return whether a condition holds. Raises `ExpressionError` if it cannot be evaluated."""
         value = self._value()
         if not isinstance(value, bool):
             raise TypeError(f"not the value of a condition: {value!r:.200}")

@@ -5,11 +5,11 @@ keeps being escaped through what it left:
 
 - simpleeval: functions' globals, generators' frames, modules hung on the objects it was given (its
   issues 15 and 138; CVE-2026-32640).
-- asteval: `__reduce__`, format strings, changed syntax trees, exceptions that are no `Exception`
+- asteval: `__reduce__`, format strings, changed syntax trees, exceptions outside `Exception`
   (its issue 86; CVE-2025-24359, GHSA-vp47-9734-prjw, CVE-2026-55244).
 - RestrictedPython: generators' frames, `format`, `except*`, shadowed guards, `string.Formatter`
   (CVE-2023-37271, CVE-2023-41039, CVE-2025-22153, GHSA-ffg3-p8fm-mjx2, CVE-2026-76825).
-- Jinja's sandbox: `str.format` four times, by another door each time (CVE-2016-10745,
+- Jinja's sandbox: `str.format` four times, in another way each time (CVE-2016-10745,
   CVE-2019-10906, CVE-2024-56326, CVE-2025-27516); its documentation leaves size and time to others.
 - cel-python has no advisory that we found, but is another language than the seed's conditions.
 
@@ -19,7 +19,7 @@ is no `getattr`, no call of anything but the functions named below, no way to na
 `context.x` is a look-up of a key in a mapping and never more.
 
 Everything is bounded: characters, depth, steps, size of each result. Whatever the input, only the
-errors of this module come out (a fuzz test holds that).
+errors of this module come out (a fuzz test checks it).
 
 A value is missing where a key is not there, a position is past the end of a list, or something is
 read below null. `default(x, y)` is y where x is missing or null; `exists(x)` is false in the same

@@ -43,12 +43,12 @@ class Evaluation:
         self.scope = scope
         self.steps = 0
         self.fuel = FUEL.get()
-        self.most = MAX_STEPS if self.fuel is None else min(MAX_STEPS, self.fuel.left)
+        self.limit = MAX_STEPS if self.fuel is None else min(MAX_STEPS, self.fuel.left)
 
     def spend(self, steps: int = 1) -> None:
         """Take steps before they are made. One is about ten items or a thousand characters."""
-        if self.steps + steps > self.most:
-            if self.most < MAX_STEPS:
+        if self.steps + steps > self.limit:
+            if self.limit < MAX_STEPS:
                 raise OutOfFuelError
             raise LimitExceededError(f"the expression takes more than {MAX_STEPS} steps")
         self.steps += steps

@@ -17,7 +17,7 @@ _HINTS = [
     (re.compile(r"===|(?<![=!<>:])=(?!=)"), "write == to compare"),
     (re.compile(r"!(?!=)"), "write not"),
 ]
-"""What people write who know another language, with what it is in this one."""
+"""What users of other languages write, with what it is in this one."""
 
 
 _STRINGS = re.compile(r"'[^']*'|\"[^\"]*\"")

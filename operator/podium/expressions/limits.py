@@ -40,7 +40,7 @@ def finite(value: Any, what: str | Callable[[], str]) -> Any:
 
 
 def bounded(value: Any) -> Any:
-    """Refuse a result that is too large, or no number."""
+    """Refuse a result that is too large, or not a number."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int) and value.bit_length() > MAX_BITS:

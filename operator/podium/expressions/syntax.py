@@ -50,7 +50,7 @@ STATUSES = (
     "Skipped",
     "Cancelled",
 )
-"""What `nodes.X.status` can be; a test holds that these are the API's."""
+"""What `nodes.X.status` can be; a test checks that these are the API's."""
 CONSTANTS = {"true": True, "false": False, "null": None}
 BINARY: dict[type[ast.operator], str] = {
     ast.Add: "+",
@@ -102,7 +102,7 @@ def check(node: ast.expr, depth: int) -> None:
 
 
 def children(node: ast.expr) -> list[ast.expr]:
-    """Return the parts of an expression that are expressions; refuse what is none of ours."""
+    """Return the subexpressions of an expression; refuse what is not of this language."""
     match node:
         case ast.Constant(value=value):
             _check_constant(node, value)
@@ -206,9 +206,9 @@ def _check_call(node: ast.Call) -> list[ast.expr]:
         known = ", ".join(FUNCTIONS)
         raise NotInLanguageError(f"only these functions can be called: {known}", node)
     name = node.func.id
-    least, most = FUNCTIONS[name]
-    if node.keywords or not least <= len(node.args) <= most:
-        count = str(least) if least == most else f"{least} to {most}"
+    minimum, maximum = FUNCTIONS[name]
+    if node.keywords or not minimum <= len(node.args) <= maximum:
+        count = str(minimum) if minimum == maximum else f"{minimum} to {maximum}"
         raise NotInLanguageError(f"{name} takes {count} argument(s), by position", node)
     if name == "exists" and not isinstance(node.args[0], ast.Attribute | ast.Subscript | ast.Name):
         raise NotInLanguageError("exists takes a path such as context.a.b", node)

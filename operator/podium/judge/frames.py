@@ -77,14 +77,14 @@ def frame(content: bytes) -> bytes:
     return LENGTH.pack(len(content)) + content
 
 
-def read_frame(source: BinaryIO, most: int) -> bytes | None:
+def read_frame(source: BinaryIO, limit: int) -> bytes | None:
     """Read a frame; None: the other side is gone. Raises `ValueError` if it is longer."""
     start = source.read(LENGTH.size)
     if len(start) < LENGTH.size:
         return None
     (length,) = LENGTH.unpack(start)
-    if length > most:
-        raise ValueError(f"a frame of {length} bytes, and {most} is the limit")
+    if length > limit:
+        raise ValueError(f"a frame of {length} bytes, and {limit} is the limit")
     content = source.read(length)
     return content if len(content) == length else None
 

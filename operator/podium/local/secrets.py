@@ -126,7 +126,7 @@ def running_values(directory: Path, names: Iterable[str]) -> list[str]:
 
 
 class Mask:
-    """Hides values of secrets: each line of each value that is long enough to be told apart."""
+    """Hides values of secrets: each line of each value that is long enough to be recognised."""
 
     def __init__(self, values: Iterable[str]) -> None:
         parts = {os.fsencode(part) for value in values for part in value.splitlines()}

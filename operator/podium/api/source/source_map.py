@@ -4,8 +4,8 @@ A file must mean on a laptop what it means to kubectl, so plain scalars are read
 sigs.k8s.io/yaml reads them (YAML 1.1 booleans, `1e3` a number, `12:30:45` and dates strings), not
 as PyYAML's constructor does. From PyYAML comes the parser alone, as events: it makes no objects.
 Values are built here, iteratively, so that a string of any kind ends in `InvalidError` at worst:
-depth, number of values and what aliases repeat are bounded, duplicate keys and keys that are no
-text are refused.
+depth, number of values and what aliases repeat are bounded, duplicate keys and keys that are not
+strings are refused.
 """
 
 import re

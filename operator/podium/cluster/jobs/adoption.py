@@ -1,7 +1,7 @@
 """Whether a Job or Pod that is there already is the one that Podium would make (semantics.md 6).
 
 Names and owners can be written by others: what an operator made and did not record before it
-crashed is told from what another client made by what would run.
+crashed is distinguished from what another client made by what would run.
 """
 
 import re

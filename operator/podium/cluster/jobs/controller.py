@@ -24,7 +24,7 @@ from podium.cluster.workqueue import KeyQueue
 __all__ = ["ManagedJobController"]
 
 BACKLOG = 20
-"""With so many Jobs waiting, none is said to run."""
+"""With so many Jobs waiting, none is reported as running."""
 BEHIND_SECONDS = 60.0
 """When a Job waits for so long, the controller is behind: longer than any burst."""
 PAUSE_SECONDS = 0.5

@@ -9,10 +9,10 @@ from podium.cluster.kube.views import JobView, PodView
 __all__ = ["STARTED_SECONDS", "job_status", "worth_telling_at"]
 
 STARTED_SECONDS = 3.0
-"""A Job whose program ends sooner is never said to run: that write is saved. Kubernetes writes
-whole seconds, so it is at least two."""
+"""A Job whose program ends sooner is never reported as running: that write is saved. Kubernetes
+writes whole seconds, so it is at least two."""
 PENDING_SECONDS = 30.0
-"""A Job whose program has not started is said to be active after so long."""
+"""A Job whose program has not started is reported as active after so long."""
 
 
 def worth_telling_at(job: JobView, pods: Sequence[PodView]) -> float:

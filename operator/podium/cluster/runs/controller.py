@@ -208,7 +208,7 @@ class RunController:
             self._queue.add(ObjectKey("WorkflowRun", *waiting))
 
     async def _read(self, key: RunKey, run: ActiveRun | None) -> RunView | None:
-        """Read a run of which the watch told no more than its metadata; None: it is gone."""
+        """Read a run of which the watch has the metadata only; None: it is gone."""
         if run is not None:
             async with run.writing:  # the answer to a write is the run as it is
                 view = self._cache.runs.get(key)

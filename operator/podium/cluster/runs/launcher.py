@@ -130,7 +130,7 @@ class JobLauncher:
                 seen = await self._pod(run, launch, body)
             finally:
                 run.making.discard(job.name)
-                run.dirty.add(job.name)  # the watch may have told of its Pod before the answer
+                run.dirty.add(job.name)  # the watch may have reported its Pod before the answer
                 self._remove_stopped(run, launch)
             if seen.phase is AttemptPhase.REFUSED:
                 run.look_later(job.name, seen.retry_after)

@@ -79,8 +79,8 @@ class ObservationBatch:
             if update.succeeded is not None:
                 state = engine.status.nodes.get(update.node)
                 # A program that succeeded may have handed over what breaks its contract.
-                said = recorded_outcome(state, update.execution) if state is not None else None
-                succeeded = update.succeeded and said is not False
+                outcome = recorded_outcome(state, update.execution) if state is not None else None
+                succeeded = update.succeeded and outcome is not False
                 after.outcomes[update.job] = succeeded or after.outcomes.get(update.job, False)
             after.disrupted_pods += update.disrupted_pods
 

@@ -130,12 +130,12 @@ class RequestHandler:
             try:
                 made = await self._for_engine(run, view, request)
             except (InvalidError, WorkflowNotFoundError, OverBudgetError) as error:
-                said = describe(error)
+                message = describe(error)
                 if isinstance(error, OverBudgetError):
-                    said = f"to check it {said}"
+                    message = f"to check it {message}"
                 restores = request.kind == "restore"
                 what = f"context version {request.version}" if restores else "revision latest"
-                self._refuse(run, request, f"{what}: {said}")
+                self._refuse(run, request, f"{what}: {message}")
                 continue
             if view.suspend or view.cancel:  # the engine carries out none of them
                 found.append(made)
@@ -199,10 +199,10 @@ class RequestHandler:
         if request.latest:
             plan = await self._latest(run, view)
             spec = await self._spec(run)
-            context, said = await self._reader.context(
+            context, context_problems = await self._reader.context(
                 plan, spec, asker=run.owner.namespace, only_declared=self._only_declared
             )
-            if problems := errors(check_start(plan, spec, context_problems=said)):
+            if problems := errors(check_start(plan, spec, context_problems=context_problems)):
                 raise InvalidError(problems)
         return RerunRequest(
             request.id,

@@ -89,7 +89,7 @@ class Ingest:
             self._listener.run_changed(key, _priority(kind, before, after))
 
     def run_gone(self, view: RunView) -> None:
-        """Take in that a run is not there any more, although no event told of its deletion."""
+        """Take in that a run is gone, although no event reported its deletion."""
         meta = {"namespace": view.namespace, "name": view.name, "uid": view.uid}
         self.run_event("DELETED", {"metadata": meta})
 

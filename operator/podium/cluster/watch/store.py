@@ -223,7 +223,7 @@ class InformerCache:
         return dig(body, "metadata", "uid") in self._job_of_pod
 
     def lose_pod(self, uid: str) -> JobView | None:
-        """Note that a Pod vanished; what it said last is kept as long as its Job."""
+        """Note that a Pod vanished; its last state is kept as long as its Job."""
         job_uid = self._job_of_pod.pop(uid, None)
         if job_uid is None:
             return None

@@ -78,7 +78,7 @@ class PodView:
     forced: bool
     """Whether it was deleted without grace: whoever did it vouches that nothing of it runs."""
     gone: bool = field(default=False)
-    """Whether it vanished: what it last said is all there is."""
+    """Whether it vanished: this is its last known state."""
     by_label: bool = False
     """Whether only a label says whose it is: its Job was deleted, and it was left alone."""
     is_indexed: bool = False
