@@ -57,7 +57,7 @@ class Seen:
     phases: Counter[str] = field(default_factory=Counter)
 
     def waits(self) -> list[float]:
-        """Return the seconds from being made to the end of what nobody cancelled."""
+        """Return the seconds from being made to the end of runs that were not cancelled."""
         return [
             end - self.made[name] for name, end in self.ended.items() if name not in self.cancelled
         ]
@@ -102,7 +102,7 @@ class Overload:
         self._held = [f"held-{number}" for number in range(len(STEPS))]
 
     async def prepare(self) -> None:
-        """Make the Workflows, and the runs that work until somebody cancels them."""
+        """Make the Workflows, and the runs that work until they are cancelled."""
         held = workflow("held", chain(1))
         held["spec"]["nodes"][0]["pod"] = {"annotations": {HOLD: "true"}}
         for body in (held, workflow("single", chain(1))):

@@ -172,7 +172,7 @@ class Driver:
     # What is seen
 
     async def watch_runs(self) -> None:
-        """See what becomes of runs, for ever."""
+        """See what becomes of runs, until cancelled."""
         async for kind, body in self._follow(self._place.runs):
             now = time.monotonic()
             run = self._runs.get(body["metadata"]["name"])
@@ -188,7 +188,7 @@ class Driver:
                     run.pod_ended[execution] = None
 
     async def watch_pods(self) -> None:
-        """See every Pod, for ever."""
+        """See every Pod, until cancelled."""
         async for _, body in self._follow(self._place.pods):
             meta = body["metadata"]
             owners = meta.get("ownerReferences") or []
@@ -372,7 +372,7 @@ class Faults:
         self.done: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Do something bad for some seconds, every half minute, for ever."""
+        """Do something bad for some seconds, every half minute, until cancelled."""
         for name, rules in itertools.cycle(self.KINDS):
             await asyncio.sleep(self._chance.uniform(15, 30))
             self.done[name] += 1
@@ -428,7 +428,7 @@ class Sampler:
         self.samples: list[Sample] = []
 
     async def run(self) -> None:
-        """Look, for ever."""
+        """Look, until cancelled."""
         begin = time.monotonic()
         before = await metrics.Operator.look(self._place.operator.pid, self._place.port)
         ended = self._driver.phases.total()

@@ -83,7 +83,7 @@ def own_testbed(
 
 
 def warn_of_others(models: client.ApiClient, say: Callable[[str], None]) -> bool:
-    """Say what else disturbs the figures; tell whether there are other operators.
+    """Say what else disturbs the figures; return whether there are other operators.
 
     They try the same runs and are refused, for which every write is looked at by a policy.
     """

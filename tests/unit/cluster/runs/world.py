@@ -250,6 +250,6 @@ NAME = job_name("release-x7", RUN_UID, "a-1", 0)
 
 
 def others(body):
-    """Return an object that somebody else controls."""
+    """Return an object that another owner controls."""
     owner = {**body["metadata"]["ownerReferences"][0], "uid": "another"}
     return support.changed(body, {"metadata": {"ownerReferences": [owner]}})
