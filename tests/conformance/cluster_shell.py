@@ -72,8 +72,15 @@ class ClusterShell:
 
     async def apply(self, spec: dict[str, Any]) -> None:
         place = (GROUP, VERSION, self._namespace, "workflows", self._name)
-        workflow = self._custom.get_namespaced_custom_object(*place)
-        self._custom.replace_namespaced_custom_object(*place, {**workflow, "spec": spec})
+        while True:
+            workflow = self._custom.get_namespaced_custom_object(*place)
+            try:
+                self._custom.replace_namespaced_custom_object(*place, {**workflow, "spec": spec})
+            except client.ApiException as error:
+                if error.status != 409:  # the operator wrote its status meanwhile
+                    raise
+            else:
+                return
 
     async def pending(self) -> bool:
         # The operator takes the annotations away once the status says that they were carried out.
