@@ -150,11 +150,19 @@ class Reruns:
         joins.decide(sorted(set(nodes), key=lambda node: run.plan.nodes[node].index))
 
     def _abandon(self, node: str, reason: str) -> None:
-        """Stop what runs of a node; what may have been launched before is not adopted later."""
+        """Stop what runs of a node; what may have been launched before is not adopted later.
+
+        But for what runs of a node that has ended: a predecessor launched it when it carried out
+        this very request, and crashed before it wrote so. The same launch finds it.
+        """
         run = self._run
         status = run.status.nodes[node].status
-        if run.is_first_step and not status.ended and status is not NodeStatus.RUNNING:
-            run.executions.add_unrecorded(node, run.next_execution(node))
+        following = run.next_execution(node)
+        if run.is_first_step and status.ended:
+            if run.executions.unrecorded.get(node) == following:
+                return
+        elif run.is_first_step and status is not NodeStatus.RUNNING:
+            run.executions.add_unrecorded(node, following)
         run.stop_current(node, reason)
 
     def _migrate(self, planned: RerunPlan) -> None:

@@ -107,6 +107,30 @@ def test_what_a_crashed_predecessor_launched_is_not_adopted_by_a_later_re_run(ph
     assert run.launched == ["a-2"]
 
 
+@pytest.mark.parametrize("phase", [AttemptPhase.RUNNING, AttemptPhase.SUCCEEDED])
+def test_what_a_crashed_predecessor_launched_for_a_re_run_is_found_again(phase):
+    """It carried out the request, launched, and could not write so."""
+    run = Run(node("a"), node("b", dependsOn=["a"])).step().ok("a-1").ok("b-1").crash()
+    seen = [run.see("a-2", phase), run.see("b-2", phase)]
+    request = RerunRequest("r", ("a",))
+    actions = run.engine.step(run.now, observations=seen, requests=[request])
+    assert (stops(actions), launches(actions)) == ([], ["a-2"])
+    run.step(run.see("a-2", AttemptPhase.LAUNCHED)).ok("a-2").ok("b-2")
+    assert run.engine.status.phase == "Succeeded"
+    assert [run.state(each).execution_id for each in ("a", "b")] == ["a-2", "b-2"]
+    assert run.state("a").cancelled_launches == 0
+
+
+def test_what_a_predecessor_launched_for_the_first_of_two_re_runs_is_stopped():
+    run = Run(node("a")).step().ok("a-1").crash()
+    requests = [RerunRequest("r", ("a",)), RerunRequest("s", ("a",), context={"x": 1})]
+    seen = [run.see("a-2", AttemptPhase.RUNNING)]
+    actions = run.engine.step(run.now, observations=seen, requests=requests)
+    assert (stops(actions), launches(actions)) == (["a-2"], [])
+    run.step(run.see("a-2", AttemptPhase.GONE))
+    assert run.launched[-1] == "a-3"
+
+
 def test_what_comes_to_light_after_the_node_has_ended_spends_its_id():
     run = given_out(node("a"))
     run.crash()
