@@ -134,20 +134,24 @@ class _Operator:
         self.kills = 0
 
     async def live(self):
-        in_vain = 0
+        in_vain, since = 0, 0
         while True:
-            code = await self._once(self.points[0] if self.points else "")
+            code = await self._once(self.points[0] if self.points else "", since)
             if code == -signal.SIGKILL:
                 self.kills += 1
                 self.points = self.points[1:]
+                since = len(victim.calls(self._trace))
                 continue
             if self._stopping and code in (0, -signal.SIGTERM):
                 return
             in_vain += 1
             assert in_vain < STARTS_IN_VAIN, f"the operator ended with {code}: {self.log()}"
 
-    async def _once(self, point):
-        arguments = ["--config", str(self._config), "--trace", str(self._trace), "--crash", point]
+    async def _once(self, point, since):
+        arguments = [
+            "--config", str(self._config), "--trace", str(self._trace),
+            "--crash", point, "--since", str(since),
+        ]  # fmt: skip
         self._process = self._processes.Process(
             target=_victim, args=(arguments, str(self._directory / "log"))
         )
@@ -176,7 +180,7 @@ class _Operator:
             self._process.kill()
 
     def calls(self):
-        return Counter(self._trace.read_text().split())
+        return Counter(name for when, name in victim.calls(self._trace) if when == "before")
 
     def log(self):
         return (self._directory / "log").read_text(errors="replace")[-3000:]
