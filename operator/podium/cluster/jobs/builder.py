@@ -45,6 +45,8 @@ NAMES_OF_JOB = 10
 """Names that are tried for a Job, at most: other objects may have the first ones."""
 
 
+# The name of an execution's Job is asked for with every event of it.
+@lru_cache(maxsize=8192)
 def job_name(run_name: str, run_uid: str, execution: str, restart: int, number: int = 0) -> str:
     """Name the Job of an execution; a restart after a disruption that ended the Job has its own.
 
