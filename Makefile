@@ -51,7 +51,8 @@ demo: setup ## Lint, test and build a small package as a workflow; show where th
 test: setup ## Set up everything and run the checks and tests
 	@.ci/test
 
-unit: setup ## Run the tests that need no cluster
+unit: setup ## Run the tests that need no cluster, but Go, to build an S3 server once
+	@$(BIN)/python -c "from tests.cluster import binaries; binaries.ensure(['versitygw'])"
 	@$(BIN)/pytest -q -m "not cluster and not long" -n 2
 
 # Tests of a whole cluster share it: drains, releases and a busy machine delay what others wait for.

@@ -74,6 +74,10 @@ PROGRAMS: dict[str, Program] = {
     "kind": Program("sigs.k8s.io/kind", "sigs.k8s.io/kind", "0.31.0"),
     # Only the benchmarks want it; see kwok.py.
     "kwok": Program("sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", "0.7.0"),
+    # An S3 server over a directory, for the tests of artifacts.
+    "versitygw": Program(
+        "github.com/versity/versitygw/cmd/versitygw", "github.com/versity/versitygw", "1.8.0"
+    ),
 }
 
 

@@ -1,0 +1,76 @@
+"""A real S3 server of this machine: versitygw over a directory, which can be killed and come back."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from podium.artifacts.settings import S3Settings, StaticKeys
+from tests.cluster import binaries
+
+KEYS = StaticKeys("podium-tests", "not-secret-canary")
+
+
+class S3Server:
+    """On a free loopback port, which it keeps. Buckets are directories of `root`."""
+
+    def __init__(self, root: Path) -> None:
+        binaries.ensure(["versitygw"])
+        self.root = root
+        self._log = root.with_name(f"{root.name}.log")
+        root.mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def bucket(self, name):
+        (self.root / name).mkdir()
+        return self.settings(name)
+
+    def settings(self, bucket, **more):
+        given = {"credentials": KEYS, "endpoint": self.endpoint, "retry_seconds": 60, **more}
+        return S3Settings(bucket, **given)
+
+    def start(self):
+        command = [
+            binaries.path("versitygw"),
+            "--port",
+            f"127.0.0.1:{self.port}",
+            "posix",
+            self.root,
+        ]
+        keys = {
+            "ROOT_ACCESS_KEY": KEYS.access_key_id,
+            "ROOT_SECRET_KEY": KEYS.secret_access_key,
+        }
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=os.environ | keys, stdout=log, stderr=log)
+        end = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                assert self._process.poll() is None, self._log.read_text()
+                assert time.monotonic() < end, self._log.read_text()
+                time.sleep(0.05)
+            else:
+                return
+
+    def kill(self):
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def freeze(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._process.send_signal(signal.SIGCONT)
