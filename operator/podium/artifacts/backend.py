@@ -57,7 +57,7 @@ class Backend:
         except Exception as error:
             raise self._error(error, "open the store") from None
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes | bytearray) -> None:
         """Write an object, or write it again."""
         try:
             self._store.put(self._prefix + key, data, use_multipart=False)

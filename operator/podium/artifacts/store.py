@@ -120,7 +120,7 @@ class ArtifactStore:
         key = _blob_key(digest)
         found = self._backend.state(key)
         if found is None or found.size != len(data):
-            self._backend.put(key, bytes(data) if isinstance(data, bytearray) else data)
+            self._backend.put(key, data)
         elif time.time() - found.changed_at > REFRESH_SECONDS:
             self._backend.refresh(key)
             self._refreshed.add(key)
