@@ -115,7 +115,7 @@ def check(rule: Rule, value: Any, path: Path, allowances: Allowances) -> Iterato
     """Yield what breaks the rule; what is not on a list is refused, whatever it is."""
     match rule:
         case Fields():
-            if isinstance(value, Mapping):
+            if isinstance(value, dict):
                 yield from _check_fields(rule, value, path, allowances)
             else:
                 yield Problem(path, "is not an object")
@@ -133,9 +133,9 @@ def check(rule: Rule, value: Any, path: Path, allowances: Allowances) -> Iterato
 def _check_fields(
     rule: Fields, value: Mapping[str, Any], path: Path, allowances: Allowances
 ) -> Iterator[Problem]:
-    known = dict(rule.fields)
+    known = rule.fields
     if rule.allowed is not None and not getattr(allowances, rule.allowed[1].name):
-        del known[rule.allowed[0]]
+        known = {name: inner for name, inner in known.items() if name != rule.allowed[0]}
     if rule.some and not value:
         yield Problem(path, f"is empty: must be {describe(rule)}")
     for name in rule.required:

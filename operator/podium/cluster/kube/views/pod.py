@@ -6,7 +6,6 @@ from typing import Any
 
 from podium.api.names import LABEL_RECORDED
 from podium.cluster.kube.views.fields import (
-    condition,
     controller_of,
     dig,
     finalizer_of,
@@ -116,51 +115,46 @@ class PodView:
         return asked is not None and (ended is None or ended >= asked)
 
 
+Statuses = list[Mapping[str, Any]]
+"""Of containers."""
+
+
 def container_status(body: Any) -> Mapping[str, Any]:
     """Return the status of the container `node`."""
-    for status in items(dig(body, "status", "containerStatuses")):
-        if status.get("name") == CONTAINER:
-            return status
-    return {}
+    return _own(items(dig(body, "status", "containerStatuses")))
 
 
-def _terminated(container: Mapping[str, Any]) -> Mapping[str, Any]:
+def _own(statuses: Statuses) -> Mapping[str, Any]:
+    return next((each for each in statuses if each.get("name") == CONTAINER), {})
+
+
+def _terminated(container: Mapping[str, Any], state: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return how a container ended; where the kubelet lost it, as it was last known to end."""
-    ended = mapping(dig(container, "state", "terminated"))
-    last = mapping(dig(container, "lastState", "terminated"))
-    if ended.get("reason") == UNKNOWN and last and last.get("reason") != UNKNOWN:
-        return last
+    ended = mapping(state.get("terminated"))
+    if ended.get("reason") == UNKNOWN:
+        last = mapping(dig(container, "lastState", "terminated"))
+        if last and last.get("reason") != UNKNOWN:
+            return last
     return ended
 
 
-def _others_run(body: Any) -> bool:
-    """Return whether a container beside `node` runs, or waits for its start.
-
-    Ephemeral containers count too; of init containers only those that run on (native sidecars).
-    """
-    statuses = [
-        *items(dig(body, "status", "containerStatuses")),
-        *items(dig(body, "status", "initContainerStatuses")),
-        *items(dig(body, "status", "ephemeralContainerStatuses")),
-    ]
-    return any(
-        status.get("name") != CONTAINER
-        and (dig(status, "state", "running") is not None or dig(status, "state", "waiting"))
-        for status in statuses
+def _runs(status: Mapping[str, Any]) -> bool:
+    """Return whether a container beside `node` runs, or waits for its start."""
+    state = mapping(status.get("state"))
+    return status.get("name") != CONTAINER and bool(
+        state.get("running") is not None or state.get("waiting")
     )
 
 
-def _waiting(body: Any, container: Mapping[str, Any]) -> tuple[str, str]:
+def _waiting(state: Mapping[str, Any], init_statuses: Statuses) -> tuple[str, str]:
     """Return what keeps the program from its start, and the kubelet's words.
 
     While the container `node` waits for the init containers, what keeps one of them counts.
     """
-    own = mapping(dig(container, "state", "waiting"))
+    own = mapping(state.get("waiting"))
     reason, message = text(own.get("reason")), text(own.get("message"))
-    if reason in ("", "PodInitializing", "ContainerCreating") and not dig(
-        container, "state", "terminated"
-    ):
-        for status in items(dig(body, "status", "initContainerStatuses")):
+    if reason in ("", "PodInitializing", "ContainerCreating") and not state.get("terminated"):
+        for status in init_statuses:
             init = mapping(dig(status, "state", "waiting"))
             word = text(init.get("reason"))
             if word and word not in ("PodInitializing", "ContainerCreating"):
@@ -169,9 +163,9 @@ def _waiting(body: Any, container: Mapping[str, Any]) -> tuple[str, str]:
     return reason, message
 
 
-def _failed_init(body: Any) -> str:
+def _failed_init(init_statuses: Statuses) -> str:
     """Describe the init container that ended a Pod; empty: none did."""
-    for status in items(dig(body, "status", "initContainerStatuses")):
+    for status in init_statuses:
         ended = mapping(dig(status, "state", "terminated"))
         code = ended.get("exitCode")
         if isinstance(code, int) and code != 0:
@@ -191,19 +185,25 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
     by_label = job_uid is None
     if job_uid is None and finalizer_of(body) is not None:
         job_uid = text(dig(body, "metadata", "labels", LABEL_JOB_UID)) or None
-    meta, status = mapping(dig(body, "metadata")), mapping(dig(body, "status"))
+    meta, status, spec = (mapping(dig(body, part)) for part in ("metadata", "status", "spec"))
     uid, name = text(meta.get("uid")), text(meta.get("name"))
     if job_uid is None or not uid:
         return None
-    container = container_status(body)
+    labels = mapping(meta.get("labels"))
+    statuses, init_statuses, ephemeral = (
+        items(status.get(kind))
+        for kind in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    )
+    container = _own(statuses)
     state = mapping(container.get("state"))
-    ended = _terminated(container)
-    waiting, waiting_message = _waiting(body, container)
+    ended = _terminated(container, state)
+    waiting, waiting_message = _waiting(state, init_statuses)
     code = ended.get("exitCode")
     lost = ended.get("reason") == UNKNOWN
-    scheduled = condition(body, "PodScheduled")
+    conditions = items(status.get("conditions"))
+    true = {text(each.get("type")): each for each in conditions if each.get("status") == "True"}
+    scheduled, disruption = true.get("PodScheduled"), true.get("DisruptionTarget")
     deleted = when(meta.get("deletionTimestamp"))
-    disruption = condition(body, "DisruptionTarget")
     return PodView(
         namespace=text(meta.get("namespace")),
         name=name,
@@ -212,14 +212,14 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         job_uid=job_uid,
         by_label=by_label,
         is_indexed=LABEL_INDEX in mapping(meta.get("annotations")),
-        job_name=text(dig(body, "metadata", "labels", LABEL_JOB_NAME)),
+        job_name=text(labels.get(LABEL_JOB_NAME)),
         phase=text(status.get("phase")) or "Pending",
         reason=text(status.get("reason")),
         message=text(status.get("message")),
         created_at=when(meta.get("creationTimestamp")) or 0.0,
         scheduled_at=when(scheduled.get("lastTransitionTime")) if scheduled is not None else None,
-        unschedulable=_unschedulable(body),
-        sandbox=condition(body, "PodReadyToStartContainers") is not None,
+        unschedulable=_unschedulable(conditions),
+        sandbox="PodReadyToStartContainers" in true,
         # A program that could not be started is said to have started in 1970.
         started_at=when(dig(state, "running", "startedAt")) or when(ended.get("startedAt")) or None,
         finished_at=when(ended.get("finishedAt")),
@@ -231,7 +231,7 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         written=text(ended.get("message")) if "message" in ended else None,
         waiting=waiting,
         waiting_message=waiting_message,
-        failed_init=_failed_init(body),
+        failed_init=_failed_init(init_statuses),
         disruption=None
         if disruption is None
         else ": ".join(filter(None, (text(disruption.get(k)) for k in ("reason", "message")))),
@@ -240,20 +240,21 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         if deleted is None
         else deleted - whole(meta.get("deletionGracePeriodSeconds")),
         containers=sum(
-            len(items(dig(body, "spec", kind)))
+            len(items(spec.get(kind)))
             for kind in ("containers", "initContainers", "ephemeralContainers")
         )
         or 1,
-        others_run=_others_run(body),
-        ready=condition(body, "Ready") is not None,
+        # Of init containers only those that run on: native sidecars.
+        others_run=any(map(_runs, (*statuses, *init_statuses, *ephemeral))),
+        ready="Ready" in true,
         finalizer=finalizer_of(body),
-        recorded=dig(meta, "labels", LABEL_RECORDED) is not None,
+        recorded=labels.get(LABEL_RECORDED) is not None,
         forced=deleted is not None and meta.get("deletionGracePeriodSeconds") == 0,
     )
 
 
-def _unschedulable(body: Any) -> str | None:
-    for each in items(dig(body, "status", "conditions")):
+def _unschedulable(conditions: Statuses) -> str | None:
+    for each in conditions:
         if each.get("type") == "PodScheduled" and each.get("status") == "False":
             return text(each.get("message"))
     return None
