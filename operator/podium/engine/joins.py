@@ -185,12 +185,18 @@ class Joins:
     # Decisions
 
     def propagate(self) -> None:
-        """Decide whatever follows from the nodes that have ended, and from answers."""
-        ended, changed = self._run.ended, self._run.questions.changed
+        """Decide whatever follows from the nodes that have ended, and from answers.
+
+        What a step has no time for stays where it is: the next one must not look at all of it.
+        """
+        questions = self._run.questions
+        ended, changed = self._run.ended, questions.changed
         while ended or changed:
             if ended:
                 self.decide(self._propagate_end(ended.popleft()))
                 continue
+            if not questions.may_go_on():
+                return
             node = self._run.plan.nodes.get(changed.popleft())
             if node is not None:
                 for index in node.incoming:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from podium.engine import Engine, WakeAt
-from podium.engine.questions import DECISION_STEPS, STEP_FUEL
+from podium.engine.questions import DECISION_STEPS, STEP_FUEL, Questions
 from podium.engine.verdicts import InlineVerdicts
 from podium.judge.verdicts import PooledVerdicts
 from tests.unit.engine.questions_test import BIG, CONDITION, CONTRACT, TEMPLATE, chooses
@@ -142,6 +142,27 @@ def test_a_large_run_is_decided_in_several_steps():
     assert {run.stands(f"n{i}") for i in range(count)} == {
         at_once.stands(f"n{i}") for i in range(count)
     }
+
+
+def test_a_step_looks_only_at_what_it_has_time_for(monkeypatch):
+    """Not at all that is left: of 5,000 nodes that took longer than to decide the 250."""
+    looked = 0
+    may_go_on = Questions.may_go_on
+
+    def counted(self, steps=0):
+        nonlocal looked
+        looked += 1
+        return may_go_on(self, steps)
+
+    monkeypatch.setattr(Questions, "may_go_on", counted)
+    each = STEP_FUEL // DECISION_STEPS
+    run = Bounded(*wide_named(20 * each)).begin()
+    run.step()
+    while run.phase == "Running":
+        before = looked
+        run.step()
+        assert looked - before <= 3 * each
+    assert run.phase == "Succeeded"
 
 
 def test_small_conditions_of_many_nodes_are_evaluated_in_several_steps():
