@@ -18,30 +18,42 @@ class FairLine(Generic[K]):
         self._group = group
         self._groups: OrderedDict[Hashable, deque[K]] = OrderedDict()
         """The group whose turn it is comes first."""
+        self._turn: Hashable = None
+        """The group of the item that `first` returned."""
 
     def append(self, item: K) -> None:
         """Add an item behind those of its group."""
         self._groups.setdefault(self._group(item), deque()).append(item)
 
-    def first(self, wanted: Callable[[K], bool]) -> K | None:
-        """Return the item whose turn it is, dropping what is not wanted any more before it."""
-        while self._groups:
-            group, items = next(iter(self._groups.items()))
-            while items:
-                if wanted(items[0]):
-                    return items[0]
+    def first(
+        self, wanted: Callable[[K], bool], may: Callable[[Hashable], bool] = lambda _: True
+    ) -> K | None:
+        """Return the item whose turn it is, dropping what is not wanted any more before it.
+
+        A group that may not have its turn now is passed over.
+        """
+        found, empty = None, []
+        for group, items in self._groups.items():
+            if not may(group):
+                continue
+            while items and not wanted(items[0]):
                 items.popleft()
+            if items:
+                found, self._turn = items[0], group
+                break
+            empty.append(group)
+        for group in empty:
             del self._groups[group]
-        return None
+        return found
 
     def pop(self) -> K:
         """Take the item that `first` returned; its group waits for its next turn."""
-        group, items = next(iter(self._groups.items()))
+        items = self._groups[self._turn]
         item = items.popleft()
         if items:
-            self._groups.move_to_end(group)
+            self._groups.move_to_end(self._turn)
         else:
-            del self._groups[group]
+            del self._groups[self._turn]
         return item
 
 

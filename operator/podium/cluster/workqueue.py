@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
 from typing import Generic, TypeVar
@@ -14,6 +15,9 @@ __all__ = ["KeyQueue", "Priority", "backoff"]
 
 K = TypeVar("K", bound=Hashable)
 
+SHARE = 3
+"""A group has at most so many times as many workers as are free: one alone has three of four, and
+whatever it has them do, others do not wait for it."""
 PATIENCE = 8
 """After so many keys in a row that came before others, one of those comes."""
 
@@ -42,13 +46,20 @@ class KeyQueue(Generic[K]):
     afterwards.
     """
 
-    def __init__(self, group: Callable[[K], Hashable] = lambda _: None) -> None:
+    def __init__(
+        self, group: Callable[[K], Hashable] = lambda _: None, *, workers: int | None = None
+    ) -> None:
+        """`workers`: how many there are, so that no group has all of them; None: it may."""
         self._lines = {priority: FairLine(group) for priority in Priority}
         """A key that got a better priority since stands in its earlier line, too."""
         self._waiting: dict[K, Priority] = {}
         self._since: dict[K, float] = {}
         """Since when (monotonic) they wait, the first ones first."""
+        self._group = group
+        self._workers = workers
         self._busy: set[K] = set()
+        self._busy_of: Counter[Hashable] = Counter()
+        """How many of them are of each group."""
         self._again: dict[K, Priority] = {}
         self._passed = 0
         """How often those of the last line were passed over."""
@@ -57,8 +68,8 @@ class KeyQueue(Generic[K]):
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         """Rings when the next delayed key is due."""
-        self._tokens = asyncio.Semaphore(0)
-        """One for each waiting key, so that each wakes one worker."""
+        self._idle: deque[asyncio.Future[None]] = deque()
+        """Workers that wait for a key."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -74,13 +85,13 @@ class KeyQueue(Generic[K]):
             self._again[key] = min(priority, self._again.get(key, priority))
             return
         waiting = self._waiting.get(key)
-        if waiting is None:
-            self._tokens.release()
-        elif waiting <= priority:
+        if waiting is not None and waiting <= priority:
             return
         self._waiting[key] = priority
         self._since.setdefault(key, time.monotonic())
         self._lines[priority].append(key)
+        if waiting is None:
+            self._wake(1)
 
     def add_at(self, key: K, moment: float) -> None:
         """Add a key at a time (of `time.monotonic`); the earliest of several counts."""
@@ -98,13 +109,31 @@ class KeyQueue(Generic[K]):
     async def get(self) -> K:
         """Take the next key; `done` must follow."""
         self._promote_due()
-        await self._tokens.acquire()
-        key = self._next()
+        while (key := self._next()) is None:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():  # it was woken a moment ago
+                    self._wake(1)
+                raise
         self._busy.add(key)
+        self._busy_of[self._group(key)] += 1
         return key
 
-    def _next(self) -> K:
+    def _wake(self, count: int) -> None:
+        """Have idle workers look for a key."""
+        while count and self._idle:
+            turn = self._idle.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                count -= 1
+
+    def _next(self) -> K | None:
         heads = [priority for priority in self._lines if self._has_head(priority)]
+        if not heads:
+            return None
         priority = max(heads) if self._passed >= PATIENCE else min(heads)
         self._passed = self._passed + 1 if priority < max(heads) else 0
         key = self._lines[priority].pop()
@@ -113,15 +142,30 @@ class KeyQueue(Generic[K]):
 
     def _has_head(self, priority: Priority) -> bool:
         """Drop what is void from the head of a line; return whether one is left."""
-        head = self._lines[priority].first(lambda key: self._waiting.get(key) is priority)
+        head = self._lines[priority].first(
+            lambda key: self._waiting.get(key) is priority, self._may_have_more
+        )
         return head is not None
+
+    def _may_have_more(self, group: Hashable) -> bool:
+        """Return whether a group leaves enough workers to others if it gets another one."""
+        if self._workers is None:
+            return True
+        return self._busy_of[group] < SHARE * (self._workers - len(self._busy))
 
     def done(self, key: K) -> None:
         """Give a key back."""
-        self._busy.discard(key)
+        if key in self._busy:
+            self._busy.discard(key)
+            group = self._group(key)
+            self._busy_of[group] -= 1
+            if not self._busy_of[group]:
+                del self._busy_of[group]
         priority = self._again.pop(key, None)
         if priority is not None:
             self.add(key, priority)
+        if self._waiting:  # of groups that had as many workers as they may have
+            self._wake(len(self._idle))
 
     def _set_timer(self, moment: float) -> None:
         if self._timer is not None:

@@ -90,3 +90,47 @@ async def test_an_error_inside_gives_the_slot_back():
         async with slots.slot("a"):
             raise ValueError("no")
     assert slots._free == 1
+
+
+async def taken(queue):
+    """Take keys until no worker gets one; return them."""
+    keys = []
+    while True:
+        try:
+            async with asyncio.timeout(0.01):
+                keys.append(await queue.get())
+        except TimeoutError:
+            return keys
+
+
+async def test_no_namespace_has_all_workers_whatever_they_do_for_it():
+    queue = KeyQueue(lambda key: key[0], workers=16)
+    for number in range(100):
+        queue.add(("hostile", number))
+    assert len(await taken(queue)) == 12
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add(("neighbour", 1))
+    assert await waiting == ("neighbour", 1)
+    queue.done(("neighbour", 1))
+    queue.done(("hostile", 0))
+    assert await taken(queue) == [("hostile", 12)]
+    for number in range(100):
+        queue.add(("other", number))
+    shared = await taken(queue)
+    assert {key[0] for key in shared} == {"other"}
+    assert len(shared) == 3, "one is left for a third namespace"
+    queue.add(("third", 1), Priority.LOW)
+    assert await queue.get() == ("third", 1)
+
+
+async def test_who_waits_hears_when_a_namespace_may_have_more():
+    queue = KeyQueue(lambda key: key[0], workers=4)
+    for number in range(5):
+        queue.add(("a", number))
+    assert len(await taken(queue)) == 3
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.done(("a", 0))
+    async with asyncio.timeout(5):
+        assert await waiting == ("a", 3)
