@@ -1,8 +1,9 @@
 """The pool: a few workers, and one that stands by for the next that has to be ended.
 
 Who asks first is answered first, but the askers (namespaces) take turns: a thousand questions of
-one are no longer a wait for another than one question is. A question is encoded only when its turn
-comes.
+one are no longer a wait for another than one question is. Who has a question that takes long gets
+no second worker meanwhile, so that it does not keep all of them busy. A question is encoded only
+when its turn comes.
 """
 
 import asyncio
@@ -13,8 +14,8 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from podium.errors import PodiumError
@@ -31,6 +32,8 @@ SECONDS = 2.0
 MEMORY_BYTES = 128 * 1024 * 1024
 PATIENCE = 5.0
 """A worker that gets no time of the processor is waited for so many times as long."""
+LONG_SECONDS = 0.25
+"""An answer that takes longer is the only one that is made for its asker at that time."""
 START_SECONDS = 60.0
 RESTART_SECONDS = (0.5, 30.0)
 """Between starts that fail: at first, and at most."""
@@ -62,6 +65,7 @@ class _GoneError(PodiumError):
 class _Asked:
     """A question that waits for its answer."""
 
+    asker: str
     task: str
     encode: Callable[[], bytes]
     seconds: float
@@ -88,6 +92,8 @@ class Pool:
         self._waiting: OrderedDict[str, deque[_Asked]] = OrderedDict()
         """By asker; the one whose turn it is comes first."""
         self._arrived = asyncio.Condition()
+        self._answering: dict[str, list[float]] = {}
+        """Since when (monotonic) questions are being answered, by asker, the first ones first."""
         self._spare: asyncio.Task[Process] | None = None
         self._living: set[Process] = set()
         self._runs = False
@@ -111,6 +117,7 @@ class Pool:
         Raises `OverBudgetError`, `JudgeError`.
         """
         asked = _Asked(
+            asker,
             task,
             body if callable(body) else lambda: body,
             self._seconds if seconds is None else seconds,
@@ -134,14 +141,37 @@ class Pool:
         """Take the next question: of each asker one, in turns."""
         async with self._arrived:
             while True:
-                while not self._waiting:
+                asker = next((each for each in self._waiting if not self._is_long(each)), None)
+                if asker is None:
                     await self._arrived.wait()
-                asker, of_it = self._waiting.popitem(last=False)
+                    continue
+                of_it = self._waiting.pop(asker)
                 asked = of_it.popleft()
                 if of_it:
                     self._waiting[asker] = of_it  # behind the others
                 if not asked.answer.done():  # else whoever asked does not want it any more
                     return asked
+
+    def _is_long(self, asker: str) -> bool:
+        """Return whether a question of an asker is being answered, and for long."""
+        begun = self._answering.get(asker)
+        return begun is not None and time.monotonic() - begun[0] > LONG_SECONDS
+
+    @asynccontextmanager
+    async def _being_answered(self, asker: str) -> AsyncIterator[None]:
+        """Note that a question is being answered."""
+        begun = time.monotonic()
+        self._answering.setdefault(asker, []).append(begun)
+        try:
+            yield
+        finally:
+            of_it = self._answering[asker]
+            of_it.remove(begun)
+            if not of_it:
+                del self._answering[asker]
+            if self._waiting:
+                async with self._arrived:
+                    self._arrived.notify_all()
 
     # Working
 
@@ -174,47 +204,52 @@ class Pool:
 
     async def _serve(self) -> None:
         process: Process | None = None
-        is_fresh = True
         while True:
             asked = await self._next()
+            async with self._being_answered(asked.asker):
+                process = await self._answer(asked, process)
+
+    async def _answer(self, asked: _Asked, process: Process | None) -> Process | None:
+        """Answer a question with a worker, or a new one; return that for the next question."""
+        is_fresh = process is None
+        try:
+            if process is None:
+                process = await self._take_spare()
             try:
-                if process is None:
-                    process, is_fresh = await self._take_spare(), True
-                try:
-                    answer = await self._exchange(process, asked)
-                except _MemoryFullError:
-                    if is_fresh:
-                        raise
-                    # Perhaps by what earlier questions left behind.
-                    self._end(process)
-                    process = await self._take_spare()
-                    answer = await self._exchange(process, asked)
-            except _GoneError as gone:
+                answer = await self._exchange(process, asked)
+            except _MemoryFullError:
+                if is_fresh:
+                    raise
+                # Perhaps by what earlier questions left behind.
                 self._end(process)
-                process = None
-                await self._gone(asked, gone)
-            except OverBudgetError as error:
-                self._end(process)
-                process = None
-                self.over_budget += 1
-                _fail(asked, error)
-            except JudgeError as error:
-                log.warning("judge: %s: %s", asked.task, error)
-                _fail(asked, error)
-            except Exception as error:
-                # A fault of ours: the operator must not end by it, for it would meet it again.
-                log.exception("judge: %s", asked.task)
-                self._end(process)  # perhaps in the middle of an answer
-                process = None
-                _fail(asked, JudgeError(type(error).__name__))
-            except BaseException as error:
-                _fail(asked, JudgeError(type(error).__name__))
-                raise
-            else:
-                self.answered += 1
-                if not asked.answer.done():
-                    asked.answer.set_result(answer)
-            is_fresh = False
+                process = await self._take_spare()
+                answer = await self._exchange(process, asked)
+        except _GoneError as gone:
+            self._end(process)
+            process = None
+            await self._gone(asked, gone)
+        except OverBudgetError as error:
+            self._end(process)
+            process = None
+            self.over_budget += 1
+            _fail(asked, error)
+        except JudgeError as error:
+            log.warning("judge: %s: %s", asked.task, error)
+            _fail(asked, error)
+        except Exception as error:
+            # A fault of ours: the operator must not end by it, for it would meet it again.
+            log.exception("judge: %s", asked.task)
+            self._end(process)  # perhaps in the middle of an answer
+            process = None
+            _fail(asked, JudgeError(type(error).__name__))
+        except BaseException as error:
+            _fail(asked, JudgeError(type(error).__name__))
+            raise
+        else:
+            self.answered += 1
+            if not asked.answer.done():
+                asked.answer.set_result(answer)
+        return process
 
     async def _gone(self, asked: _Asked, gone: _GoneError) -> None:
         if gone.code == -signal.SIGPROF:

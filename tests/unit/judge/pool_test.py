@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from podium.judge import pool as pool_module
 from podium.judge.pool import JudgeError, OverBudgetError, Pool
 
 WORKER = str(Path(__file__).with_name("worker.py"))
@@ -214,3 +215,28 @@ async def test_workers_end_when_the_operator_was_killed(task):
     parent.kill()
     await parent.wait()
     await ended(pid)
+
+
+async def test_who_has_a_long_question_does_not_keep_all_workers(monkeypatch):
+    monkeypatch.setattr(pool_module, "LONG_SECONDS", 0.0)
+    async with running(workers=2, seconds=30) as pool:
+        await asyncio.gather(*(pool.ask("pid", b"", asker="a") for _ in range(2)))
+        hostile = [asyncio.create_task(pool.ask("spin", b"", asker="hostile")) for _ in range(4)]
+        while not pool._answering:  # noqa: ASYNC110 - the pool is as it is
+            await asyncio.sleep(0.01)
+        assert await pool.ask("echo", b"x", asker="neighbour") == b"x"
+        assert [len(each) for each in pool._answering.values()] == [1]
+        assert pool.waiting == 3
+        for each in hostile:
+            each.cancel()
+
+
+async def test_a_question_that_waits_for_a_long_one_of_its_asker_comes_after_it(monkeypatch):
+    monkeypatch.setattr(pool_module, "LONG_SECONDS", 0.0)
+    async with running(workers=2, seconds=0.3) as pool:
+        said = await asyncio.gather(
+            *(pool.ask("spin", b"", asker="a") for _ in range(2)),
+            pool.ask("echo", b"x", asker="a"),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in said] == [OverBudgetError, OverBudgetError, bytes]
