@@ -99,6 +99,8 @@ def test_the_configuration_is_what_the_operator_reads(render):
             "maxRunning": 0,
             "maxRunningPerNamespace": 10000,
             "maxActiveRunsPerNamespace": 1000,
+            "activeRunsMegabytes": 160,
+            "activeRunsMegabytesPerNamespace": 64,
         },
         "allowInlineWorkflows": True,
         "allowRecordedAnswers": None,

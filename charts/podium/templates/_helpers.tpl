@@ -56,6 +56,8 @@ limits:
   maxRunning: {{ int64 .Values.limits.maxRunning }}
   maxRunningPerNamespace: {{ int64 .Values.limits.maxRunningPerNamespace }}
   maxActiveRunsPerNamespace: {{ int64 .Values.limits.maxActiveRunsPerNamespace }}
+  activeRunsMegabytes: {{ int64 .Values.limits.activeRunsMegabytes }}
+  activeRunsMegabytesPerNamespace: {{ int64 .Values.limits.activeRunsMegabytesPerNamespace }}
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 allowRecordedAnswers: {{ .Values.allowRecordedAnswers | toJson }}
 requestersAreVerified: {{ and .Values.admissionPolicies.enabled (dig "requestedBy" "enabled" false .Values.admissionPolicies) }}

@@ -201,6 +201,8 @@ class RunReason(StrEnum):
     """The Workflow is not there yet."""
     TOO_MANY_ACTIVE_RUNS = "TooManyActiveRuns"
     """The namespace has as many active runs as the operator allows; it begins when one ends."""
+    ACTIVE_RUNS_TOO_LARGE = "ActiveRunsTooLarge"
+    """The active runs hold as much of the operator's memory as they may; others wait."""
     NODE_STATES_LOST = "NodeStatesLost"
     """Objects that hold states of the run's nodes were deleted or changed."""
     SPEC_CHANGED = "SpecChanged"

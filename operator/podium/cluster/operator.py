@@ -11,6 +11,7 @@ from podium.cluster import collector, health
 from podium.cluster.garbage_collector import GarbageCollector
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import KubernetesClient, connect, own_namespace
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder
 from podium.cluster.kube.leader_election import Leader, Timing
 from podium.cluster.kube.views import JobView
@@ -27,14 +28,15 @@ from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import ObjectKey, Worker, by_kind
 from podium.cluster.workflow_controller import WorkflowController
 from podium.cluster.workqueue import KeyQueue, Priority
-from podium.judge.pool import Pool
+from podium.judge.pool import JudgeError, Pool
 from podium.judge.reader import Reader
 
 __all__ = ["Operator", "run"]
 
 log = logging.getLogger(__name__)
 
-WORKERS = 16
+WORKERS = 21
+"""Three quarters of them may be busy with the runs of one namespace (`workqueue.SHARE`)."""
 JOB_WORKERS = 8
 DRAIN_SECONDS = 5.0
 COUNT_SECONDS = 10.0
@@ -46,7 +48,7 @@ class Operator:
 
     def __init__(self, client: KubernetesClient, settings: Settings, metrics: Metrics) -> None:
         self.cache = InformerCache()
-        self.queue: KeyQueue[ObjectKey] = KeyQueue(lambda key: key.namespace)
+        self.queue: KeyQueue[ObjectKey] = KeyQueue(lambda key: key.namespace, workers=WORKERS)
         self.metrics = metrics
         self.recorder = Recorder(client)
         self.judge = Pool()
@@ -144,6 +146,7 @@ class Operator:
             await self._leading.wait()
         for job in self.cache.jobs_with_finalizers():
             self.jobs.changed(job)
+        self.runs.begin()
         self.ready.set()
         self._begun.set()
 
@@ -163,6 +166,17 @@ class Operator:
             *[self.job_worker.run] * JOB_WORKERS,
         ]
         return [asyncio.create_task(self._from_then_on(each), name="worker") for each in work]
+
+    async def refusal(self, data: bytes, namespace: str) -> str:
+        """Return why an object of a namespace is not to be read; empty: it is. Raises `ApiError`.
+
+        A fault of the workers is not told as one of the object, and does not let it in either.
+        """
+        try:
+            return await self.reader.refusal(data, asker=namespace)
+        except JudgeError as error:
+            message = f"it is large, and no worker could say whether it may be read ({error})"
+            raise ApiError(200, "NotRead", message) from None
 
     # Health
 
@@ -239,7 +253,7 @@ async def _work(
         )
     ]
     client.lanes.is_lagging = operator.jobs.is_lagging
-    client.refusal = lambda data, namespace: operator.reader.refusal(data, asker=namespace)
+    client.refusal = operator.refusal
     garbage_collector = GarbageCollector(
         client,
         operator.cache,

@@ -40,6 +40,10 @@ class Limits(ApiModel):
     """Running nodes in each namespace."""
     max_active_runs_per_namespace: int = Field(default=1000, ge=0)
     """Runs in each namespace that have begun and not ended; others wait until one of them ends."""
+    active_runs_megabytes: int = Field(default=160, ge=0)
+    """What active runs hold of the operator's memory, in MB; large ones wait beyond that."""
+    active_runs_megabytes_per_namespace: int = Field(default=64, ge=0)
+    """What those of one namespace hold of it."""
 
 
 class LeaderElection(ApiModel):

@@ -21,7 +21,7 @@ from podium.engine.rerun_plan import ContextCheck
 from podium.engine.start import check_context, context_of, find_required_keys
 from podium.judge import objects
 from podium.judge.objects import Checked
-from podium.judge.pool import JudgeError, OverBudgetError, Pool
+from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.slices import in_slices
 from podium.judge.small import is_quickly_read, is_small
 
@@ -48,15 +48,16 @@ class Reader:
         self._pool = pool
 
     async def refusal(self, data: bytes, *, asker: str) -> str:
-        """Return why an object, as JSON, is too large to be read; empty: it may be read."""
+        """Return why an object, as JSON, is too large to be read; empty: it may be read.
+
+        Raises `JudgeError`: no worker could say, so it must not be read here either.
+        """
         if is_quickly_read(data):
             return ""
         try:
             answer = await self._pool.ask(objects.BOUNDS, data, asker=asker, seconds=READ_SECONDS)
         except OverBudgetError as error:
             return f"spec: to read it {error}: make it smaller"
-        except JudgeError:
-            return ""  # a fault of the workers must not be told as one of the object
         return answer.decode()
 
     async def check(self, body: Mapping[str, Any], *, asker: str) -> Checked:

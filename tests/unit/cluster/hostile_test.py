@@ -330,3 +330,31 @@ async def test_no_step_is_made_while_a_status_is_made_of_the_last_one(monkeypatc
         waking.cancel()
     assert pieces > 2 * 700
     assert not wrong
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_run_that_becomes_unreadable_while_it_is_taken_up_is_left_alone(begun):
+    """One that has begun keeps its status; one that has not fails. Neither is tried again."""
+    body = run({"workflowSpec": {"nodes": [NODE]}})
+    if begun:
+        body["status"] = {"phase": "Running", "nodes": {"a": {"status": "Running"}}}
+    server = Server(copy.deepcopy(body))
+    operator = Operator(server, Settings(installation="t"), Metrics())
+    operator._begun.set()
+    operator.cache.put_run(copy.deepcopy(server.body))  # as it was a moment ago
+    server.is_too_deep, server.problem = True, "spec: has 433,010 values"
+    tasks = [*operator.tasks(Idle()), asyncio.create_task(operator.recorder.run())]
+    operator.run_changed(("team", "r"), Priority.NORMAL)
+    await until(server, lambda: server.events if begun else server.phase == "Failed")
+    said = server.events[0] if begun else server.condition("Valid")["message"]
+    assert "spec: has 433,010 values" in said
+    assert server.phase == ("Running" if begun else "Failed")
+    assert begun or server.condition("Valid")["reason"] == "TooExpensive"
+    reads = server.reads
+    await asyncio.sleep(1)
+    assert server.reads <= reads + 1
+    assert not len(operator.queue)
+    assert not operator.queue._due
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from podium.api.names import API_VERSION
 from podium.api.problems import InvalidError
 from podium.api.source.files import parse
+from podium.cluster.kube.errors import ApiError, UnreadableError
+from podium.cluster.metrics import Metrics
+from podium.cluster.operator import Operator
+from podium.cluster.settings import Settings
 from podium.engine import ContextCheck, Plan, check_start, definition_digest, initial_context
 from podium.judge import reader as reader_module
 from podium.judge import small
-from podium.judge.pool import OverBudgetError, Pool
+from podium.judge.pool import JudgeError, OverBudgetError, Pool
 from podium.judge.reader import Reader
 from podium.judge.small import SMALL_CHARACTERS, SMALL_VALUES, is_small
 from tests.unit.judge.pool_test import running
@@ -314,3 +318,27 @@ def test_no_value_is_missed_when_json_is_looked_at_unread(value):
 def test_a_long_string_is_read_quickly():
     assert small.is_quickly_read(orjson.dumps({"script": "echo\n" * 200_000}))
     assert not small.is_quickly_read(orjson.dumps([[]] * small.QUICK_VALUES))
+
+
+async def test_what_no_worker_could_judge_is_not_let_in():
+    data = orjson.dumps(run(context={"b": [{}] * 30_000}))
+    broken = (sys.executable, "-P", "-c", BROKEN)
+    async with running(command=broken) as pool:
+        with pytest.raises(JudgeError, match="of its own"):
+            await Reader(pool).refusal(data, asker="team")
+        operator = Operator(None, Settings(), Metrics())
+        operator.reader = Reader(pool)
+        with pytest.raises(ApiError, match="NotRead: it is large, and no worker") as refused:
+            await operator.refusal(data, "team")
+        assert not isinstance(refused.value, UnreadableError), "it is no fault of the object"
+
+
+BROKEN = """
+import sys
+from podium.judge import __main__, objects, tasks
+def fault(body):
+    raise RuntimeError("a fault of its own")
+tasks.TASKS[objects.BOUNDS] = fault
+sys.argv[1:] = ["134217728"]
+__main__.main()
+"""

@@ -19,6 +19,7 @@ from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
 from podium.cluster.runs.loader import RunLoader
+from podium.cluster.runs.memory import weigh_run
 from podium.cluster.runs.observer import JobObserver
 from podium.cluster.runs.request_handler import RequestHandler
 from podium.cluster.runs.revisions import Definitions
@@ -36,6 +37,8 @@ __all__ = ["RunController", "StatusFlusher"]
 
 TURN_SECONDS = 30.0
 """How often a run that waits for another one's end looks by itself."""
+EARLY_SECONDS = 1.0
+"""How often a large run looks whether all that have begun were taken up."""
 LAUNCH_SECONDS = 0.2
 """A write that can wait waits for launches, at most this long."""
 
@@ -66,12 +69,20 @@ class RunController:
         self._requests = RequestHandler(
             client, cache, recorder, definitions, self._references, settings, Reader(judge)
         )
+        self._turnstile = Turnstile(cache, settings)
         self._loader = RunLoader(
-            client, cache, recorder, definitions, self._writer, self._requests, settings, judge
+            client,
+            cache,
+            recorder,
+            definitions,
+            self._writer,
+            self._requests,
+            settings,
+            judge,
+            self._turnstile,
         )
         self._closer = JobCloser(client, cache, jobs)
         self._observer = JobObserver(client, cache, jobs, self._launcher, self._closer)
-        self._turnstile = Turnstile(cache, settings)
         self._runs: dict[RunKey, ActiveRun] = {}
 
     # What the rest of the operator calls
@@ -100,6 +111,10 @@ class RunController:
         run = self._runs.get(key)
         return run.has_pending_writes if run is not None else None
 
+    def begin(self) -> None:
+        """Take up what is there: runs that have begun come before large ones that have not."""
+        self._turnstile.expect(key for key, run in self._cache.runs.items() if not run.is_known)
+
     def settle(self, seconds: float) -> None:
         """Launch nothing for a while: what an earlier leader sent may still arrive."""
         self._launcher.launch_after = time.monotonic() + seconds
@@ -113,8 +128,9 @@ class RunController:
             if run.verdicts is not None:
                 run.verdicts.close()
             self._recorder.forget(run.subject.uid)
-            self._let_next(key[0])
         self._turnstile.forget(key)
+        if run is not None:
+            self._let_next(key[0])
         self._loader.forget(key)
         self._requests.forget(key)
 
@@ -128,7 +144,10 @@ class RunController:
         """Do what there is to do for a run. Raises `ApiError`, `ConflictError`."""
         run_key = (key.namespace, key.name)
         before = self._runs.get(run_key)
-        wait = await self._reconcile(run_key)
+        try:
+            wait = await self._reconcile(run_key)
+        finally:
+            self._turnstile.has_seen(run_key)
         # A failure is overcome only when what the run owes could be written, what comes of the
         # launches under way included: else each one resets the back-off of a refused status.
         run, view = self._runs.get(run_key), self._cache.runs.get(run_key)
@@ -152,6 +171,7 @@ class RunController:
         view = self._cache.runs.get(key)
         if view is None or view.deleting:
             self.forget(key)
+            self._turnstile.drop(key)
             return None
         run = self._runs.get(key)
         if run is not None and run.owner.uid != view.uid:  # deleted and made again
@@ -172,14 +192,22 @@ class RunController:
         try:
             if run is None:
                 if view.ended and not self._requests.pending(view):
+                    self._turnstile.forget(key)
                     return await self._close(view)
-                if self._turnstile.is_closed(view):
-                    return await self._wait_for_turn(view)
+                if self._turnstile.is_early(view):
+                    return EARLY_SECONDS
+                if closed := self._turnstile.why_closed(view):
+                    if self._turnstile.wait(key, closed):
+                        await self._loader.say_closed(view, closed)
+                        self._let_next(key[0])  # it may have left the other line
+                    return TURN_SECONDS
                 with self._turnstile.entering(key):
                     run = await self._loader.load(view)
+                    if run is None:
+                        self._turnstile.memory.release(key)
                 self._let_next(key[0])  # there may be room for more
                 if run is None:
-                    return None
+                    return TURN_SECONDS if self._turnstile.waits(key) else None
                 run.wake = lambda taken=run: self._wake(taken)  # type: ignore[misc]
                 self._runs[key] = run
                 self._observer.resume_tracking(run)
@@ -189,22 +217,9 @@ class RunController:
             self.forget(key)
             raise
 
-    async def _wait_for_turn(self, view: RunView) -> float:
-        """Have a run wait for another one's end; return the seconds after which it looks again."""
-        key = view.namespace, view.name
-        limit = self._turnstile.limit
-        message = (
-            f"as many runs of the namespace {view.namespace} are active as this cluster allows"
-            f" ({limit}, limits.maxActiveRunsPerNamespace): it begins when one of them ends"
-        )
-        if self._turnstile.wait(key):
-            await self._loader.say_waiting(view, RunReason.TOO_MANY_ACTIVE_RUNS, message)
-        return TURN_SECONDS
-
     def _let_next(self, namespace: str) -> None:
-        """Look again at the run of a namespace that has waited longest."""
-        waiting = self._turnstile.next(namespace)
-        if waiting is not None:
+        """Look again at the runs that have waited longest."""
+        for waiting in self._turnstile.next(namespace):
             self._queue.add(ObjectKey("WorkflowRun", *waiting))
 
     async def _read(self, key: RunKey, run: ActiveRun | None) -> RunView | None:
@@ -223,6 +238,8 @@ class RunController:
             if error.status == 404:
                 return None
             raise
+        if run is None and not self._turnstile.waits(key):  # what waits was weighed better
+            self._turnstile.note(key, weigh_run(body))
         return self._cache.put_run(body)
 
     async def _turn(self, run: ActiveRun, view: RunView) -> float | None:

@@ -15,8 +15,9 @@ from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
-from podium.cluster.kube.views import RunView, dig, text
+from podium.cluster.kube.views import RunView, dig, mapping, text
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.memory import STATE_BYTES, Weight, weigh, weigh_run
 from podium.cluster.runs.request_handler import RequestHandler
 from podium.cluster.runs.requests import requester
 from podium.cluster.runs.revisions import (
@@ -28,7 +29,8 @@ from podium.cluster.runs.revisions import (
 )
 from podium.cluster.runs.shards import MissingShardsError, has_node_states, read_nodes
 from podium.cluster.runs.status_writer import StatusWriter
-from podium.cluster.runs.unstarted import UnstartedRuns
+from podium.cluster.runs.turnstile import Closed, Turnstile
+from podium.cluster.runs.unstarted import UnstartedRuns, subject_of
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import TerminalError
@@ -68,9 +70,12 @@ class RunLoader:
         requests: RequestHandler,
         settings: Settings,
         judge: Pool,
+        turnstile: Turnstile,
     ) -> None:
         self._client = client
         self._cache = cache
+        self._recorder = recorder
+        self._turnstile = turnstile
         self._definitions = definitions
         self._writer = writer
         self._unstarted = UnstartedRuns(client, recorder, writer, requests)
@@ -89,10 +94,13 @@ class RunLoader:
     async def load(self, view: RunView) -> ActiveRun | None:
         """Build a run's engine from what the server has; None: it cannot go on for now.
 
-        Raises `ApiError`, `ConflictError`.
+        Raises `ApiError`, `ConflictError`, `TerminalError`.
         """
         try:
             body = await self._client.get_run(view.namespace, view.name)
+        except UnreadableError as error:
+            await self.refuse_unreadable((view.namespace, view.name), error.problem)
+            return None
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -146,6 +154,10 @@ class RunLoader:
         plan = await self._plan(body, reading, status, known)
         if plan is None:
             return None
+        closed = self._turnstile.admit(view, self._weigh(body, plan))
+        if closed is not None:
+            await self._say_closed(body, known, closed)
+            return None
         context, problems = await self._reader.context(
             plan,
             resource.spec,
@@ -183,21 +195,46 @@ class RunLoader:
             run.write_at = 0.0
         return run
 
-    async def say_waiting(self, view: RunView, reason: str, message: str) -> None:
-        """Say on a run that has not begun what it waits for. Raises `ApiError`."""
-        body = await self._client.get_run(view.namespace, view.name)
-        known = dig(body, "status")
-        known = known if isinstance(known, dict) else {}
-        if dig(body, "metadata", "uid") != view.uid or has_node_states(known):
+    def _weigh(self, body: dict[str, Any], plan: Plan) -> Weight:
+        """Return what a run takes of the operator's memory, with its definition."""
+        alone = weigh_run(body)
+        if not plan.revision:
+            return alone
+        own = alone.own + len(plan.nodes) * STATE_BYTES
+        if plan.spec.inputs is not None:  # its context is a copy, made by a worker
+            own += weigh(plan.spec.global_context)
+        return Weight(own, self._definitions.weight(plan), plan.revision)
+
+    async def say_closed(self, view: RunView, closed: Closed) -> None:
+        """Say on a run what it waits for. Raises `ApiError`, `TerminalError`."""
+        try:
+            body = await self._client.get_run(view.namespace, view.name)
+        except UnreadableError as error:
+            await self.refuse_unreadable((view.namespace, view.name), error.problem)
+            return
+        if dig(body, "metadata", "uid") == view.uid:
+            await self._say_closed(body, dict(mapping(dig(body, "status"))), closed)
+
+    async def _say_closed(
+        self, body: dict[str, Any], known: dict[str, Any], closed: Closed
+    ) -> None:
+        """Say it in the status; of a run that has ended and waits for a re-run by an Event."""
+        if has_node_states(known):
+            self._recorder.warn(subject_of(body), *closed)
             return
         condition = ("Succeeded", ConditionStatus.UNKNOWN)
-        await self._unstarted.say_pending(body, reason, message, known, condition)
+        await self._unstarted.say_pending(body, *closed, known, condition)
 
     async def refuse_unreadable(self, key: RunKey, message: str) -> None:
-        """Fail a run that is larger than it can be read, once."""
+        """Fail a run that is larger than it can be read, once.
+
+        Raises `TerminalError` for one that has begun: what it did must not be lost.
+        """
         view = self._cache.runs.get(key)
         if view is None or view.ended:
             return
+        if view.started:
+            raise TerminalError(message)
         meta = {
             "namespace": view.namespace,
             "name": view.name,
@@ -213,8 +250,12 @@ class RunLoader:
         """Return whether a run's context or graph is not what it began with.
 
         The API server refuses that, unless nothing checks it: a run must not go on with it.
+        Raises `ApiError`, `TerminalError`.
         """
-        body = await self._client.get_run(*run.key)
+        try:
+            body = await self._client.get_run(*run.key)
+        except UnreadableError as error:
+            raise TerminalError(error.problem) from None
         same = dig(body, "metadata", "uid") == run.owner.uid
         began_as = run.engine.status.spec_hash
         return same and began_as is not None and await self._spec_hash(body) != began_as

@@ -8,8 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-import orjson
 from pydantic import ValidationError
 
 from podium.api.formats import FORMAT_VERSION, current_definition
@@ -20,6 +20,7 @@ from podium.api.workflow import WorkflowSpec
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.views import mapping, text
+from podium.cluster.runs.memory import weigh
 from podium.cluster.watch.store import InformerCache
 from podium.engine import Plan, definition_digest, digest_of
 from podium.errors import PodiumError
@@ -37,8 +38,8 @@ __all__ = [
 ]
 
 KEPT_PLANS = 100
-KEPT_BYTES = 1_500_000
-"""Of the definitions of these plans, as JSON: a plan takes about fifty times as much."""
+KEPT_BYTES = 75_000_000
+"""What these plans take together (`memory.weigh`)."""
 KEPT_NAMES = 1000
 PINNED_SECONDS = 10.0
 """A revision that was there is not asked about again for so long: many runs begin at once."""
@@ -72,8 +73,10 @@ class Definitions:
         self._cache = cache
         self._reader = reader
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
-        self._bytes: dict[_PlanKey, int] = {}
-        """What the plans take, by the size of their definitions."""
+        self._alive: WeakValueDictionary[_PlanKey, Plan] = WeakValueDictionary()
+        """Also those that are not kept here, as long as runs have them: no run makes another."""
+        self._weights: WeakKeyDictionary[Plan, int] = WeakKeyDictionary()
+        """Bytes that the plans take."""
         self._known: OrderedDict[_ObjectKey, str] = OrderedDict()
         """Revisions of Workflows as they are, by what identifies an object and its definition."""
         self._pinned_at: dict[tuple[str, str], float] = {}
@@ -90,24 +93,27 @@ class Definitions:
         name, known_as = str(body["metadata"]["name"]), _key_of(namespace, body)
         revision = self._known.get(known_as, "")
         plan = self._remember(namespace, revision)
-        size = 0
         if plan is None:
             reading = await self._read(namespace, reference, body)
-            revision, size = reading.revision, reading.size
+            revision = reading.revision
             plan = self._remember(namespace, revision)
             if plan is None:
                 workflow_id = reading.workflow.spec.id or name
-                plan = await self._reader.plan_of(
+                made = await self._reader.plan_of(
                     reading.reading, workflow_id=workflow_id, revision=revision
                 )
+                plan = self._keep(namespace, made, weigh(body.get("spec"), len(made.nodes)))
         self._note_use(namespace, revision)
         known = self._pinned_at.get((namespace, revision))
         if known is None or time.monotonic() - known > PINNED_SECONDS:
             await self._pin(namespace, name, plan)
             self._pinned_at[namespace, revision] = time.monotonic()
-        self._keep(namespace, plan, size=size)
         self._note(known_as, revision)
         return plan
+
+    def weight(self, plan: Plan) -> int:
+        """Return the bytes that a plan from here takes."""
+        return self._weights.get(plan, 0)
 
     def is_needed(self, namespace: str, revision: str) -> bool:
         """Return whether a run may be about to name a revision: it was handed out just now."""
@@ -168,8 +174,7 @@ class Definitions:
             message = f"the ControllerRevision {revision} is not one of the Workflow {workflow!r}"
             raise InvalidError([Problem(("data",), message)])
         plan = await self._reader.pinned_plan(spec, workflow_id=workflow, revision=revision)
-        self._keep(namespace, plan, format_version, size=len(orjson.dumps(stored)))
-        return plan
+        return self._keep(namespace, plan, weigh(stored, len(plan.nodes)), format_version)
 
     async def _is_called(self, revision: str, stored: Any, namespace: str) -> bool:
         """Return whether a revision's name has the hash of a definition."""
@@ -182,7 +187,7 @@ class Definitions:
         if not isinstance(workflow, Workflow):
             raise WorkflowNotFoundError(reference)
         revision = f"{_prefix(workflow.metadata.name)}-{reading.checked.digest[:DIGITS]}"
-        return _Found(reading, workflow, revision, len(orjson.dumps(body.get("spec"))))
+        return _Found(reading, workflow, revision)
 
     def _note(self, key: "_ObjectKey", revision: str) -> None:
         if key[-1]:
@@ -239,29 +244,30 @@ class Definitions:
         self, namespace: str, revision: str, format_version: int | None = FORMAT_VERSION
     ) -> Plan | None:
         key = namespace, revision, format_version
-        plan = self._plans.get(key)
-        if plan is not None:
-            self._plans.move_to_end(key)
-        return plan
+        plan = self._alive.get(key)
+        return None if plan is None else self._keep(namespace, plan, 0, format_version)
 
     def _keep(
         self,
         namespace: str,
-        plan: Plan,
+        made: Plan,
+        weight: int,
         format_version: int | None = FORMAT_VERSION,
-        *,
-        size: int,
-    ) -> None:
-        key = namespace, plan.revision, format_version
+    ) -> Plan:
+        """Keep a plan; return it, or the one that another run made of the same meanwhile."""
+        key = namespace, made.revision, format_version
+        plan = self._alive.setdefault(key, made)
         self._plans[key] = plan
-        self._bytes.setdefault(key, size)
+        self._plans.move_to_end(key)
+        self._weights.setdefault(plan, weight)
         # Not the last one: whoever made it uses it.
         while len(self._plans) > 1 and (
-            len(self._plans) > KEPT_PLANS or sum(self._bytes.values()) > KEPT_BYTES
+            len(self._plans) > KEPT_PLANS
+            or sum(self._weights[each] for each in self._plans.values()) > KEPT_BYTES
         ):
             gone, _ = self._plans.popitem(last=False)
-            self._bytes.pop(gone, None)
             self._pinned_at.pop(gone[:2], None)
+        return plan
 
 
 class _Found(NamedTuple):
@@ -270,8 +276,6 @@ class _Found(NamedTuple):
     reading: Reading
     workflow: Workflow
     revision: str
-    size: int
-    """Bytes of its definition."""
 
 
 def _key_of(namespace: str, body: Mapping[str, Any]) -> _ObjectKey:

@@ -14,7 +14,7 @@ from podium.cluster.runs.shards import MissingShardsError
 from podium.cluster.runs.status_writer import StatusWriter, bare_status
 from podium.engine import set_condition, set_end
 
-__all__ = ["UnstartedRuns"]
+__all__ = ["UnstartedRuns", "subject_of"]
 
 MESSAGE_CHARACTERS = 8000
 
@@ -49,7 +49,7 @@ class UnstartedRuns:
         changed = set_condition(status, now, *condition, reason, message)
         if changed or not known:
             await self._writer.write_bare(body, status, known)
-            self._recorder.warn(_subject(body), reason, message)
+            self._recorder.warn(subject_of(body), reason, message)
 
     async def fail(
         self,
@@ -73,7 +73,7 @@ class UnstartedRuns:
             set_condition(status, now, "Valid", ConditionStatus.FALSE, reason, message)
         set_end(status, now, phase, reason, message)
         await self._writer.write_bare(body, status, known)
-        self._recorder.warn(_subject(body), reason, message)
+        self._recorder.warn(subject_of(body), reason, message)
 
     async def fail_lost(
         self, body: dict[str, Any], known: dict[str, Any], lost: MissingShardsError
@@ -98,6 +98,7 @@ def _workflow_of(body: dict[str, Any]) -> str:
     )
 
 
-def _subject(body: dict[str, Any]) -> Subject:
+def subject_of(body: dict[str, Any]) -> Subject:
+    """Return what Events about a run are about."""
     meta = body["metadata"]
     return Subject("WorkflowRun", meta["namespace"], meta["name"], meta["uid"])

@@ -1,5 +1,7 @@
 """Definitions: pinned once for many runs, and never taken from a revision that is not theirs."""
 
+import asyncio
+
 import pytest
 
 from podium.api.problems import InvalidError
@@ -136,3 +138,17 @@ async def test_what_revision_latest_would_refuse_has_not_changed():
     assert not await definitions.has_changed("team", "deleted", plan.revision)
     server.image = object()
     assert not await definitions.has_changed("team", "release", plan.revision)
+
+
+async def test_runs_of_one_definition_never_have_two_of_its_plans(clock, monkeypatch):
+    """Else each run could hold one of its own, and all of them would be counted as one."""
+    monkeypatch.setattr(definitions_module, "KEPT_PLANS", 1)
+    server = Server()
+    definitions = Definitions(server, InformerCache(), Reader(Pool()))
+    first, second = await asyncio.gather(*(definitions.latest("team", "release") for _ in range(2)))
+    assert first is second
+    other = await definitions.latest("others", "release")
+    assert await definitions.latest("team", "release") is first, "it is not kept, but it is there"
+    assert first is not other
+    assert definitions.weight(first) == definitions.weight(other) == 2500
+    assert len(definitions._pinned_at) == 1

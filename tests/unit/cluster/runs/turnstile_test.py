@@ -2,7 +2,8 @@
 
 import copy
 
-from podium.cluster.runs.turnstile import Turnstile
+from podium.api.reasons import RunReason
+from podium.cluster.runs.turnstile import Closed, Turnstile
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import ObjectKey
@@ -30,42 +31,43 @@ def make(*running):
 def test_runs_are_counted_from_their_beginning_to_their_end():
     cache, turnstile = make("a")
     fresh = cache.put_run(run("new"))
-    assert not turnstile.is_closed(fresh)
+    assert not turnstile.why_closed(fresh)
     cache.put_run(run("b", status=RUNNING))
     cache.put_run(run("b", version=2, status=RUNNING))
     assert dict(cache.active_runs) == {"team": 2}
-    assert turnstile.is_closed(fresh)
-    assert not turnstile.is_closed(cache.put_run(run("new", namespace="other")))
+    assert turnstile.why_closed(fresh)
+    assert not turnstile.why_closed(cache.put_run(run("new", namespace="other")))
     cache.put_run(run("b", version=3, status={**RUNNING, "phase": "Failed"}))
-    assert not turnstile.is_closed(fresh)
+    assert not turnstile.why_closed(fresh)
     cache.drop_run(("team", "a"), "a")
     assert not cache.active_runs
 
 
 def test_what_has_begun_has_ended_or_is_cancelled_does_not_wait():
     cache, turnstile = make("a", "b")
-    assert not turnstile.is_closed(cache.runs["team", "a"])
-    assert not turnstile.is_closed(cache.put_run(run("c", status={"phase": "Failed"})))
-    assert not turnstile.is_closed(cache.put_run(run("d", cancel=True)))
+    assert not turnstile.why_closed(cache.runs["team", "a"])
+    assert not turnstile.why_closed(cache.put_run(run("c", status={"phase": "Failed"})))
+    assert not turnstile.why_closed(cache.put_run(run("d", cancel=True)))
 
 
 def test_those_that_begin_at_the_same_time_are_counted():
     cache, turnstile = make("a")
     fresh = cache.put_run(run("new"))
     with turnstile.entering(("team", "b")):
-        assert turnstile.is_closed(fresh)
-    assert not turnstile.is_closed(fresh)
+        assert turnstile.why_closed(fresh)
+    assert not turnstile.why_closed(fresh)
 
 
 def test_who_came_first_begins_first():
     cache, turnstile = make("a")
-    assert turnstile.wait(("team", "first"))
-    assert not turnstile.wait(("team", "first")), "it is told once"
-    assert turnstile.is_closed(cache.put_run(run("second")))
-    assert not turnstile.is_closed(cache.put_run(run("first")))
-    assert turnstile.next("team") == ("team", "first")
+    closed = Closed(RunReason.TOO_MANY_ACTIVE_RUNS, "")
+    assert turnstile.wait(("team", "first"), closed)
+    assert not turnstile.wait(("team", "first"), closed), "it is told once"
+    assert turnstile.why_closed(cache.put_run(run("second")))
+    assert not turnstile.why_closed(cache.put_run(run("first")))
+    assert turnstile.next("team") == [("team", "first")]
     turnstile.forget(("team", "first"))
-    assert turnstile.next("team") is None
+    assert turnstile.next("team") == []
 
 
 def test_no_limit():
@@ -73,7 +75,7 @@ def test_no_limit():
     cache.put_run(run("a", status=RUNNING))
     limits = {"limits": {"maxActiveRunsPerNamespace": 0}}
     turnstile = Turnstile(cache, Settings.model_validate(limits))
-    assert not turnstile.is_closed(cache.put_run(run("new")))
+    assert not turnstile.why_closed(cache.put_run(run("new")))
 
 
 async def test_a_run_that_waits_says_so_and_begins_when_another_one_ends():
