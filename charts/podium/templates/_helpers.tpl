@@ -114,7 +114,8 @@ logFormat: {{ .Values.logFormat }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, patch, delete]
-# list: why the Job controller could not make a Pod (quota, admission) stands only in its Events.
+# list: why the Job controller could not make a Pod (quota, admission), and what keeps a volume from
+# being bound, stands only in Events.
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch, list]
@@ -122,6 +123,10 @@ logFormat: {{ .Values.logFormat }}
 - apiGroups: [apps]
   resources: [controllerrevisions]
   verbs: [get, list, create, delete]
+# The volumes of runs. Those that are not kept, the server deletes with their run.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, create]
 # Whether a ServiceAccount that a node names carries the label podium.dev/usable.
 - apiGroups: [""]
   resources: [serviceaccounts]

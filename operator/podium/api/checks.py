@@ -15,6 +15,7 @@ from podium.api.pod_checks import check_pod, check_resources
 from podium.api.problems import Path, Problem
 from podium.api.resources import ObjectMeta, Workflow, WorkflowRun
 from podium.api.run import WorkflowRunSpec
+from podium.api.volume_claims import check_volume_claims
 from podium.api.workflow import MAX_DEFINITION_BYTES, WorkflowSpec
 
 __all__ = [
@@ -102,16 +103,18 @@ def check_spec(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:
             )
         )
     found += _passwords((*base, "inputs"), spec.inputs)
+    found += check_volume_claims((*base, "volumeClaims"), spec.volume_claims)
+    claims = {claim.name for claim in spec.volume_claims}
     if spec.defaults.resources is not None:
         found += check_resources((*base, "defaults", "resources"), spec.defaults.resources)
     if spec.defaults.pod is not None:
-        found += check_pod((*base, "defaults", "pod"), spec.defaults.pod)
+        found += check_pod((*base, "defaults", "pod"), spec.defaults.pod, claims)
     for position, node in enumerate(spec.nodes):
         here = (*base, "nodes", position)
         if node.resources is not None:
             found += check_resources((*here, "resources"), node.resources)
         if node.pod is not None:
-            found += check_pod((*here, "pod"), node.pod)
+            found += check_pod((*here, "pod"), node.pod, claims)
     return found
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "FINALIZER",
     "GROUP",
     "ID_PATTERN",
+    "LABEL_CLAIM",
     "LABEL_EXECUTION",
     "LABEL_NODE",
     "LABEL_RECORDED",
@@ -38,6 +39,8 @@ LABEL_RUN_UID = f"{GROUP}/run-uid"
 """Selects what belongs to a run, whatever its name."""
 LABEL_NODE = f"{GROUP}/node"
 LABEL_EXECUTION = f"{GROUP}/execution"
+LABEL_CLAIM = f"{GROUP}/volume"
+"""On a claim of a run: its name among the workflow's volumeClaims."""
 LABEL_RECORDED = f"{GROUP}/recorded"
 """On a Pod whose outcome is stored in the run's status: it is not watched any more."""
 FINALIZER = f"{GROUP}/result"

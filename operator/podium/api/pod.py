@@ -69,13 +69,13 @@ class VolumeMount(ApiModel):
     """Where a volume appears in the node's container."""
 
     name: Name
-    """Name of a volume of the same list."""
+    """Name of one of the Pod's volumes, or of the workflow's volumeClaims."""
     mount_path: Text
-    """Absolute path in the container."""
+    """Absolute path in the container. A script on a laptop finds a claim by PODIUM_VOLUME_NAME."""
     sub_path: Text | None = None
-    """Path inside the volume."""
+    """Path inside the volume; a directory of a claim is made if it is missing."""
     read_only: bool = False
-    """Whether the mount is read-only."""
+    """Whether the mount is read-only. A laptop enforces it for containers only."""
 
 
 class Volume(ApiModel):
@@ -115,6 +115,6 @@ class PodOverrides(ApiModel, defer_build=False):
     volumes: list[Volume] = Field(default_factory=list, max_length=50)
     """Volumes of the Pod."""
     volume_mounts: list[VolumeMount] = Field(default_factory=list, max_length=50)
-    """Where the volumes appear in the container."""
+    """Where volumes, and claims of the workflow, appear in the container."""
     service_account_name: Name | None = None
     """A ServiceAccount that carries the label podium.dev/usable: "true"."""

@@ -1,7 +1,8 @@
 """What the types cannot say of a Pod's fields: closed lists, names, quantities, one of several."""
 
+import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from podium.api import names
@@ -74,8 +75,8 @@ def _reserved(base: Path, keys: Mapping[str, str], what: str) -> Iterator[Proble
             )
 
 
-def check_pod(base: Path, pod: PodOverrides) -> Iterator[Problem]:
-    """Check what a node sets of its Pod."""
+def check_pod(base: Path, pod: PodOverrides, claims: Collection[str] = ()) -> Iterator[Problem]:
+    """Check what a node sets of its Pod; `claims` are the names of the workflow's volumeClaims."""
     yield from check_env(pod.env, (*base, "env"))
     yield from check_labels((*base, "labels"), pod.labels)
     yield from _reserved((*base, "labels"), pod.labels, "label")
@@ -97,7 +98,8 @@ def check_pod(base: Path, pod: PodOverrides) -> Iterator[Problem]:
             f"{pod.priority_class_name!r:.80} is a class of the platform: name one that does not"
             " begin with system-",
         )
-    yield from _volumes(base, pod)
+    yield from _volumes(base, pod, claims)
+    yield from _mounts(base, pod, claims)
 
 
 _TOLERATION = frozenset({"key", "operator", "value", "effect", "tolerationSeconds"})
@@ -121,7 +123,7 @@ _VOLUME_SOURCES: dict[str, tuple[str, frozenset[str], str | None]] = {
 _PROJECTED = frozenset({"configMap", "secret", "downwardAPI"})
 
 
-def _volumes(base: Path, pod: PodOverrides) -> Iterator[Problem]:
+def _volumes(base: Path, pod: PodOverrides, claims: Collection[str]) -> Iterator[Problem]:
     known: dict[str, int] = {}
     for position, volume in enumerate(pod.volumes):
         here = (*base, "volumes", position)
@@ -134,29 +136,48 @@ def _volumes(base: Path, pod: PodOverrides) -> Iterator[Problem]:
         if volume.name in known:
             message = f"duplicate volume {volume.name!r:.80}: entry {known[volume.name]} has it too"
             yield Problem((*here, "name"), message)
+        if volume.name in claims:
+            message = (
+                f"duplicate volume {volume.name!r:.80}: spec.volumeClaims has it too, and mounts"
+                " refer to that without an entry here: remove one"
+            )
+            yield Problem((*here, "name"), message)
         known.setdefault(volume.name, position)
         yield from _volume(here, volume)
+
+
+def _mounts(base: Path, pod: PodOverrides, claims: Collection[str]) -> Iterator[Problem]:
+    known = list(dict.fromkeys([*(volume.name for volume in pod.volumes), *claims]))
     paths: dict[str, int] = {}
     for position, mount in enumerate(pod.volume_mounts):
         here = (*base, "volumeMounts", position)
         if mount.name not in known:
-            close = closest(mount.name, known)
-            hint = f"; did you mean {close!r}?" if close else ": add it to volumes"
-            yield Problem((*here, "name"), f"unknown volume {mount.name!r:.80}{hint}")
+            yield Problem((*here, "name"), f"unknown volume {_which(mount.name, known)}")
+        path = "/" + posixpath.normpath(mount.mount_path).lstrip("/")
         if not mount.mount_path.startswith("/") or ":" in mount.mount_path:
             yield Problem(
                 (*here, "mountPath"), "must be an absolute path in the container, without ':'"
             )
-        if mount.mount_path in paths:
-            message = f"entry {paths[mount.mount_path]} mounts a volume there already"
+        elif path == "/":
+            message = "would hide the whole image: name a directory, such as /work"
             yield Problem((*here, "mountPath"), message)
-        paths.setdefault(mount.mount_path, position)
+        if path in paths:
+            message = f"entry {paths[path]} mounts a volume there already"
+            yield Problem((*here, "mountPath"), message)
+        paths.setdefault(path, position)
         if mount.sub_path is not None and (
             mount.sub_path.startswith("/") or ".." in mount.sub_path.split("/")
         ):
             yield Problem(
                 (*here, "subPath"), "must be a path inside the volume: relative, without .."
             )
+
+
+def _which(name: str, known: Sequence[str]) -> str:
+    close = closest(name, known)
+    listed = f"known are {', '.join(known[:20])}" if known else "the Pod has none"
+    right = f"did you mean {close!r}?" if close else "add it to volumes, or to spec.volumeClaims"
+    return f"{name!r:.80}: {listed}; {right}"
 
 
 def _volume(here: Path, volume: Volume) -> Iterator[Problem]:

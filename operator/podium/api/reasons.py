@@ -242,6 +242,8 @@ class EventReason(StrEnum):
     """A node has more ancestors than outputs are handed over of."""
     NODE_NOT_GONE = "NodeNotGone"
     """What was stopped is not known to be gone, and is waited for no longer."""
+    VOLUME_LOST = "VolumeLost"
+    """A volume of the run was deleted; it is made again, empty."""
     RERUN = "Rerun"
     """Nodes run again."""
     RERUN_REFUSED = "RerunRefused"

@@ -6,11 +6,13 @@ from pydantic import Field
 
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
+from podium.api.volume_claims import MAX_CLAIMS, AccessMode, VolumeClaim
 
 __all__ = [
     "MAX_DEFINITION_BYTES",
     "MAX_EDGES",
     "MAX_NODES",
+    "AccessMode",
     "Case",
     "Defaults",
     "Edge",
@@ -26,6 +28,7 @@ __all__ = [
     "Resources",
     "RetryPolicy",
     "TriggerRule",
+    "VolumeClaim",
     "WorkflowSpec",
 ]
 
@@ -248,6 +251,8 @@ class WorkflowSpec(ApiModel, defer_build=False):
     """Defaults for nodes that do not set these fields."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
     """Maximum seconds of a run."""
+    volume_claims: list[VolumeClaim] = Field(default_factory=list, max_length=MAX_CLAIMS)
+    """Volumes that are made for each run and mounted by the nodes that name them."""
     nodes: list[Node] = Field(min_length=1, max_length=MAX_NODES)
     """The nodes of the graph."""
     edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)

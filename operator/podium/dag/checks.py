@@ -33,6 +33,7 @@ class DefinitionChecks:
             self._schema(("inputs",), self.spec.inputs, has_defaults=True)
         self._retry_on(("defaults",), self.spec.defaults.retry_policy)
         self._constants()
+        self._volume_claims()
         for node in self.dag.nodes.values():
             self._node(self.dag.node_paths[node.id], node)
         for dag_edge in self.dag.edges:
@@ -64,6 +65,18 @@ class DefinitionChecks:
                 if key in keys:
                     message = f"{key!r:.80} is a key of {where} too: a constant has one value only"
                     self._error(("constants", key), f"{message}, remove one of them")
+
+    def _volume_claims(self) -> None:
+        """Find claims that no node mounts: nothing is made of them."""
+        pods = [self.spec.defaults.pod, *(node.pod for node in self.dag.nodes.values())]
+        mounted = {mount.name for pod in pods if pod is not None for mount in pod.volume_mounts}
+        for position, claim in enumerate(self.spec.volume_claims):
+            if claim.name not in mounted:
+                self._warning(
+                    ("volumeClaims", position),
+                    f"no node mounts {claim.name!r:.80}, so it is not made: add it to"
+                    " pod.volumeMounts of a node, or remove it",
+                )
 
     def _node(self, path: Path, node: Node) -> None:
         self._kind(path, node)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import orjson
 from podium import executors
 from podium.api.names import child_name
 from podium.api.run import WorkflowRunStatus
+from podium.api.volume_claims import VolumeClaim, volume_variable
 from podium.api.workflow import InputAs, Node
 from podium.engine import Launch
 from podium.errors import PodiumError
@@ -21,6 +22,7 @@ from podium.local.containers import container_tool
 from podium.local.environment import MAX_INPUT_BYTES, ConfigError, inherited, prepare
 from podium.local.files import write_private
 from podium.local.store import RunDirectory, RunRecord
+from podium.local.volumes import Mounted, mount
 
 __all__ = ["Command", "Commands", "InputTooLargeError", "find_program"]
 
@@ -51,6 +53,8 @@ class Commands:
         self._directory = directory
         self._record = record
         self.secrets = secrets
+        self.claims: Sequence[VolumeClaim] = record.workflow.volume_claims
+        """Those of the definition that the run has now."""
         self._inherited = {**inherited(), **passed}
         self._found: dict[tuple[str, str], str] = {}
         """Programs, by name and PATH."""
@@ -73,7 +77,12 @@ class Commands:
             directory / "artifacts-in", self._originals(launch.input, status)
         )
         env["PODIUM_ARTIFACTS_IN"] = str(artifacts.path)
-        argv = self._argv(launch, node, workload, directory, env)
+        volumes = mount(self._directory, self._record, self.claims, node)
+        for each in volumes:
+            is_container = workload.runtime is Runtime.CONTAINER
+            where = each.target if is_container else str(each.source)
+            env.setdefault(volume_variable(each.claim), where)
+        argv = self._argv(launch, node, workload, directory, env, volumes)
         return Command(argv, env, Path(self._record.workdir), artifacts)
 
     def container(self, execution: str) -> str:
@@ -93,7 +102,13 @@ class Commands:
         }
 
     def _argv(
-        self, launch: Launch, node: Node, workload: Workload, directory: Path, env: dict[str, str]
+        self,
+        launch: Launch,
+        node: Node,
+        workload: Workload,
+        directory: Path,
+        env: dict[str, str],
+        volumes: Sequence[Mounted],
     ) -> list[str]:
         """Return the command, and add to its environment what belongs to it."""
         match workload.runtime:
@@ -118,10 +133,16 @@ class Commands:
                 # -P: nothing in the working directory is taken for a module of ours.
                 return [sys.executable, "-P", "-m", "podium.runner", *workload.command]
             case Runtime.CONTAINER:
-                return self._container_argv(launch, node, workload, directory, env)
+                return self._container_argv(launch, node, workload, directory, env, volumes)
 
     def _container_argv(
-        self, launch: Launch, node: Node, workload: Workload, directory: Path, env: dict[str, str]
+        self,
+        launch: Launch,
+        node: Node,
+        workload: Workload,
+        directory: Path,
+        env: dict[str, str],
+        volumes: Sequence[Mounted],
     ) -> list[str]:
         tool = container_tool()
         if tool is None:
@@ -135,6 +156,7 @@ class Commands:
         variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
         handed = [variable.name for variable in variables]
         handed += ["PODIUM_NODE", "PODIUM_EXECUTION", "PODIUM_RUN"]
+        handed += [volume_variable(each.claim) for each in volumes]
         if not as_file:
             handed.append("PODIUM_INPUT_JSON")
         shown = {name: env[name] for name in dict.fromkeys(handed) if name in env}
@@ -143,7 +165,7 @@ class Commands:
         name = self.container(launch.execution_id)
         if launch.restart:
             tool.remove(name)  # its client died, it may not have
-        return tool.argv(name, workload, directory, shown, as_file=as_file)
+        return tool.argv(name, workload, directory, shown, as_file=as_file, volumes=volumes)
 
 
 def find_program(name: str, path: str, workdir: Path) -> str | None:

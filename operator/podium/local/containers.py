@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from podium.engine import Plan
 from podium.executors import Runtime, Workload, get
 from podium.local.environment import ConfigError
 from podium.local.files import open_private, read_whole
+from podium.local.volumes import Mounted
 
 __all__ = ["ContainerTool", "check", "container_tool"]
 
@@ -33,6 +34,7 @@ class ContainerTool:
         env: Mapping[str, str],
         *,
         as_file: bool,
+        volumes: Sequence[Mounted] = (),
     ) -> list[str]:
         """Return the command of a container. Values stay out of it: `ps` shows commands."""
         shared = directory / "container"
@@ -57,6 +59,14 @@ class ContainerTool:
                 os.fchmod(copy.fileno(), 0o644)
                 copy.write(read_whole(directory / "input.json"))
             argv += ["--env", f"PODIUM_INPUT={_OURS}/input.json"]
+        for volume in volumes:
+            if ":" in str(volume.source):
+                raise ConfigError(
+                    f"{self.program} cannot mount {volume.source}, which has a colon in its path:"
+                    " name another subPath"
+                )
+            options = "ro,z" if volume.is_read_only else "z"
+            argv += ["--volume", f"{volume.source}:{volume.target}:{options}"]
         for variable in env:
             argv += ["--env", variable]
         if workload.command:

@@ -106,6 +106,7 @@ class Executions:
                 _clear(directory)
             if process is not None and not process.was_alive:
                 remove(directory / "process")  # it ended with its podium, which did not write so
+            self._commands.claims = self._engine.plan.spec.volume_claims
             command = SHAPES[launch.shape].build(self._commands, launch, node, self._engine.status)
             store_shape(directory, launch.shape)
         except InputTooLargeError as problem:

@@ -52,5 +52,5 @@ def make_state_dir(path: Path) -> None:
 
     with suppress(FileExistsError):
         # No "*": tools that a node runs on its artifacts, such as linters, would pass them over.
-        text = b"# Runs of podium: state, logs and outputs.\n/runs/\n/.gitignore\n"
+        text = b"# Runs of podium: state, logs and outputs.\n/runs/\n/volumes/\n/.gitignore\n"
         write_private(path / ".gitignore", text, os.O_EXCL)

@@ -6,6 +6,7 @@
   log.jsonl         one line for each change of the status; a torn last line is passed over
   lock              held by the podium that works on the run
   cancel            there while podium cancel waits for that podium
+  volumes/NAME/     a volume of the run; one that is kept: .podium/volumes/RUN-UID/NAME
   executions/ID/    input.json, output.json, log, process, shape, artifacts/
 """
 

@@ -325,15 +325,25 @@ def test_volumes_come_from_a_closed_list(volume, line):
     [
         (
             {"name": "w", "mountPath": "/a"},
-            "volumeMounts[0].name: unknown volume 'w': add it to volumes",
+            (
+                "volumeMounts[0].name: unknown volume 'w': known are scratch; add it to volumes, or to"
+                " spec.volumeClaims"
+            ),
         ),
         (
             {"name": "scratchh", "mountPath": "/a"},
-            "volumeMounts[0].name: unknown volume 'scratchh'; did you mean 'scratch'?",
+            (
+                "volumeMounts[0].name: unknown volume 'scratchh': known are scratch; did you mean"
+                " 'scratch'?"
+            ),
         ),
         (
             {"name": "scratch", "mountPath": "a"},
             "volumeMounts[0].mountPath: must be an absolute path in the container, without ':'",
+        ),
+        (
+            {"name": "scratch", "mountPath": "//"},
+            "volumeMounts[0].mountPath: would hide the whole image: name a directory, such as /work",
         ),
         (
             {"name": "scratch", "mountPath": "/a", "subPath": "../b"},
@@ -350,7 +360,7 @@ def test_mounts_name_a_volume_and_a_path(mount, line):
 
 
 def test_volumes_and_places_are_taken_once():
-    mounts = [{"name": "v", "mountPath": "/a"}] * 2
+    mounts = [{"name": "v", "mountPath": path} for path in ("/a", "//a/./")]
     assert of_pod(volumes=[VOLUME, VOLUME], volumeMounts=mounts) == [
         "volumes[1].name: duplicate volume 'v': entry 0 has it too",
         "volumeMounts[1].mountPath: entry 0 mounts a volume there already",

@@ -12,7 +12,7 @@ from podium.api.problems import UserError
 from podium.api.workflow import WorkflowSpec
 from podium.engine import Plan
 from podium.local import containers
-from tests.unit.local.shell_test import again, begin, stands, started, until
+from tests.unit.local.shell_test import again, begin, script, stands, started, until
 
 DOCKER = """#!{python}
 import json, os, subprocess, sys
@@ -26,7 +26,7 @@ if arguments[0] == "info":
 if arguments[0] == "rm":
     sys.exit(0)
 assert arguments[0] == "run"
-rest, env, command = arguments[1:], {{"PATH": os.environ["PATH"]}}, []
+rest, env, command, mounts = arguments[1:], {{"PATH": os.environ["PATH"]}}, [], []
 while rest[0].startswith("--"):
     option = rest.pop(0)
     if option == "--":
@@ -35,14 +35,16 @@ while rest[0].startswith("--"):
         continue
     value = rest.pop(0)
     if option == "--volume":
-        host, inside = value.removesuffix(":z").split(":")
+        host, inside = value.removesuffix(":z").split(":")[:2]
+        mounts.append((inside, host))
     elif option == "--entrypoint":
         command = [value]
     elif option == "--env":
         name, equals, given = value.partition("=")
         env[name] = given if equals else os.environ[name]
 assert rest[0] == "the/image:1"
-env = {{name: value.replace(inside + "/", host + "/") for name, value in env.items()}}
+for inside, host in mounts:
+    env = {{name: (value + "/").replace(inside + "/", host + "/")[:-1] for name, value in env.items()}}
 sys.exit(subprocess.run(command + rest[1:], env=env).returncode)
 """
 
@@ -192,3 +194,32 @@ async def test_a_path_that_docker_would_read_as_options_is_refused(tmp_path, doc
     await run.run()
     assert stands(run) == {"a": "Failed Config"}
     assert "has a colon in its path: name another directory" in run.status.nodes["a"].error.message
+
+
+async def test_volumes_of_the_run_are_mounted_where_the_node_says(tmp_path, docker):
+    mounts = [
+        {"name": "work", "mountPath": "/vol/work", "subPath": "in"},
+        {"name": "work", "mountPath": "/vol/all", "readOnly": True},
+    ]
+    pod = {"pod": {"volumeMounts": mounts}}
+    run = begin(
+        tmp_path,
+        box("a", "echo hi >$PODIUM_VOLUME_WORK/x", **pod),
+        script("b", 'test "$(cat $PODIUM_VOLUME_WORK/x)" = hi', "a", **pod),
+        volumeClaims=[{"name": "work", "size": "1Gi"}],
+    )
+    await run.run()
+    assert stands(run) == {"a": "Completed", "b": "Completed"}
+    root = run.directory.path / "volumes/work"
+    (call,) = calls(docker, "run")
+    given = [call[n + 1] for n, word in enumerate(call) if word == "--volume"]
+    assert given[1:] == [f"{root}/in:/vol/work:z", f"{root}:/vol/all:ro,z"]
+    assert "PODIUM_VOLUME_WORK" in call
+
+
+async def test_a_part_of_a_volume_that_cannot_be_mounted_says_so(tmp_path, docker):
+    pod = {"volumeMounts": [{"name": "work", "mountPath": "/work", "subPath": "a:b"}]}
+    claims = [{"name": "work", "size": "1Gi"}]
+    run = begin(tmp_path, box("a", "true", pod=pod), volumeClaims=claims)
+    await run.run()
+    assert "has a colon in its path: name another subPath" in run.status.nodes["a"].message

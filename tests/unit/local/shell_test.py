@@ -25,8 +25,8 @@ def script(name, text, *after, **fields):
     }
 
 
-def begin(tmp_path, *nodes, context=None, name="r"):
-    spec = WorkflowSpec.model_validate({"nodes": nodes})
+def begin(tmp_path, *nodes, context=None, name="r", **fields):
+    spec = WorkflowSpec.model_validate({"nodes": nodes, **fields})
     run = WorkflowRunSpec(workflow_spec=spec, context=context or {})
     plan = Plan.build(spec, workflow_id="w")
     record = RunRecord(name, "uid", 1.0, "w", str(tmp_path), spec, run)

@@ -48,7 +48,9 @@ def test_only_its_user_reads_a_run_and_git_passes_over_it(here):
         ".podium/runs/one/log.jsonl": 0o600,
     }
     ignored = (here / ".podium/.gitignore").read_text().splitlines()
-    assert ignored[1:] == ["/runs/", "/.gitignore"], "a pattern * would hide artifacts from linters"
+    assert ignored[1:] == ["/runs/", "/volumes/", "/.gitignore"], (
+        "a pattern * would hide artifacts from linters"
+    )
 
 
 def test_a_directory_that_is_not_ours_alone_is_left_as_it_is(here):

@@ -17,6 +17,7 @@ from podium.api.names import (
     label_value,
 )
 from podium.api.reasons import NodeReason
+from podium.cluster.jobs.claims import claim_name, mounted_claims
 from podium.cluster.jobs.pod_template import BuildError, Owner, build_template
 from podium.cluster.kube.views import (
     ANNOTATION_EXECUTION,
@@ -104,6 +105,10 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
         LABEL_NODE: label_value(launch.node),
         LABEL_EXECUTION: label_value(launch.execution_id),
     }
+    claims = {
+        claim.name: owner.claims.get(claim.name) or claim_name(owner.name, owner.uid, claim.name)
+        for claim in mounted_claims(plan.spec, node.definition)
+    }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -134,7 +139,7 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
                     }
                 ]
             },
-            "template": build_template(owner, node, launch, workload, settings, labels),
+            "template": build_template(owner, node, launch, workload, settings, labels, claims),
         },
     }
 

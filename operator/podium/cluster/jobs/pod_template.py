@@ -6,8 +6,8 @@ the container's termination message, so an unchanged image runs as one container
 """
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from podium.api.names import (
 )
 from podium.api.reasons import NodeReason
 from podium.api.run import RecordedAnswers
+from podium.api.volume_claims import volume_variable
 from podium.api.workflow import EnvVar, InputAs, PodOverrides
 from podium.cluster.jobs.closed_list import check_pod
 from podium.cluster.jobs.rules import USER
@@ -66,6 +67,8 @@ class Owner:
     uid: str
     workflow: str
     recorded: RecordedAnswers | None
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """Names of its PersistentVolumeClaims, by name of the claim, where they are known."""
 
     def reference(self) -> dict[str, Any]:
         """Return the ownerReference of what belongs to the run."""
@@ -86,15 +89,19 @@ def build_template(
     workload: Workload,
     settings: Settings,
     labels: Mapping[str, str],
+    claims: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Build the template of a Job's Pods. Raises `BuildError`."""
+    """Build the template of a Job's Pods. Raises `BuildError`.
+
+    `claims` are those of the run that the node mounts: the names of the objects, by name.
+    """
     pod = node.definition.pod or PodOverrides()
     defaults = copy.deepcopy(settings.pod_defaults)
     resources = defaults.pop("resources", None)
     more_labels, more_notes = defaults.pop("labels", {}), defaults.pop("annotations", {})
     given = orjson.dumps(launch.input).decode()
     annotations = {**more_notes, **pod.annotations, ANNOTATION_INPUT: given}
-    env = _variables(owner, launch, workload, node, given, defaults.pop("env", []))
+    env = _variables(owner, launch, workload, node, given, defaults.pop("env", []), claims)
     secret = any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in env) or any(
         volume.secret is not None or volume.projected is not None for volume in pod.volumes
     )
@@ -115,6 +122,8 @@ def build_template(
     elif resources is not None:
         container["resources"] = resources
     volumes: list[dict[str, Any]] = [_dump(volume) for volume in pod.volumes]
+    for claim, name in claims.items():
+        volumes.append({"name": claim, "persistentVolumeClaim": {"claimName": name}})
     mounts: list[dict[str, Any]] = [_dump(mount) for mount in pod.volume_mounts]
     _program(owner, node, workload, container, volumes, mounts, annotations)
     if mounts:
@@ -137,6 +146,8 @@ def build_template(
         "securityContext": {
             "runAsNonRoot": True,
             **({} if settings.arbitrary_user_ids else dict.fromkeys(USER_FIELDS, USER)),
+            # Else each Pod would change the owner of every file of a volume.
+            **({"fsGroupChangePolicy": "OnRootMismatch"} if claims else {}),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
@@ -173,17 +184,22 @@ def _variables(
     node: PlanNode,
     given: str,
     defaults: Sequence[dict[str, Any]],
+    claims: Collection[str],
 ) -> list[dict[str, Any]]:
     """Return the container's environment; a node's own variables do not hide Podium's.
 
     `defaults` are the operator's, which a node's own replace.
     """
+    pod = node.definition.pod or PodOverrides()
     own: list[dict[str, Any]] = [
         {"name": "PODIUM_OUTPUT", "value": OUTPUT},
         {"name": "PODIUM_NODE", "value": launch.node},
         {"name": "PODIUM_EXECUTION", "value": launch.execution_id},
         {"name": "PODIUM_RUN", "value": owner.name},
     ]
+    for claim in claims:
+        path = next(each.mount_path for each in pod.volume_mounts if each.name == claim)
+        own.append({"name": volume_variable(claim), "value": _literal(path)})
     as_file = workload.runtime is not Runtime.CONTAINER or node.definition.input_as is InputAs.FILE
     fits = len(given.encode()) <= MAX_INPUT_BYTES
     if not as_file and not fits:
@@ -211,12 +227,11 @@ def _variables(
         own.append({"name": "PODIUM_CONFIG", "value": _literal(config)})
         own.append({"name": "PODIUM_RECORDED", "value": f"{RECORDED}/answers"})
     taken = {variable["name"] for variable in own}
-    more = node.definition.pod.env if node.definition.pod is not None else []
     theirs: dict[str, dict[str, Any]] = {}
     if workload.runtime is Runtime.SCRIPT:  # what it prints before a time-out is in its log
         theirs["PYTHONUNBUFFERED"] = {"name": "PYTHONUNBUFFERED", "value": "1"}
     theirs |= {str(each.get("name")): each for each in defaults}
-    theirs |= {variable.name: _variable(variable) for variable in (*workload.env, *more)}
+    theirs |= {variable.name: _variable(variable) for variable in (*workload.env, *pod.env)}
     return [*own, *(value for name, value in theirs.items() if name not in taken)]
 
 

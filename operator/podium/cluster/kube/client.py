@@ -213,6 +213,16 @@ class KubernetesClient(Transport):
         grace = {"gracePeriodSeconds": 0} if force else {}
         await self.delete(paths.pods(namespace, name), uid, version, **grace)
 
+    # Claims
+
+    async def create_claim(self, claim: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a PersistentVolumeClaim."""
+        return await self.call("POST", paths.claims(claim["metadata"]["namespace"]), claim)
+
+    async def get_claim(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a PersistentVolumeClaim."""
+        return await self.call("GET", paths.claims(namespace, name))
+
     # What stands around them
 
     async def create_event(

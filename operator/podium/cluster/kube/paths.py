@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from podium.api.names import GROUP, VERSION
 
-__all__ = ["collection", "core", "jobs", "leases", "own", "path_of", "pods", "revisions"]
+__all__ = ["claims", "collection", "core", "jobs", "leases", "own", "path_of", "pods", "revisions"]
 
 
 def own(namespace: str, plural: str, *rest: str) -> str:
@@ -20,6 +20,11 @@ def jobs(namespace: str, *rest: str) -> str:
 def pods(namespace: str, *rest: str) -> str:
     """Return the path of Pods."""
     return path_of("/api/v1", namespace, "pods", *rest)
+
+
+def claims(namespace: str, *rest: str) -> str:
+    """Return the path of PersistentVolumeClaims."""
+    return path_of("/api/v1", namespace, "persistentvolumeclaims", *rest)
 
 
 def core(namespace: str, plural: str, *rest: str) -> str:

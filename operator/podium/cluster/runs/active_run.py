@@ -97,6 +97,8 @@ class ActiveRun:
     """Jobs of which something changed."""
     set_aside: dict[str, float] = field(default_factory=dict)
     """Since when (monotonic) other objects are known that have names of the run's, by UID."""
+    claims: dict[str, str] = field(default_factory=dict)
+    """Names of its PersistentVolumeClaims that were made or found, by name of the claim."""
     unrecorded: set[str] = field(default_factory=set)
     """Jobs that were looked at before the engine recorded their execution, or how it ended."""
     launch_results: list[Observation] = field(default_factory=list)

@@ -24,6 +24,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import JobView, PodView, dig, pod_view, text
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.claim_maker import ClaimMaker
 from podium.cluster.runs.job_maker import JobMaker, refused_for_now, tell_set_aside
 from podium.cluster.runs.own_objects import OwnObjects
 from podium.cluster.runs.references import ReferenceChecker, wait_for_missing
@@ -66,6 +67,7 @@ class JobLauncher:
         self._told_unmanaged = False
         self._own = OwnObjects(cache, settings.manager)
         self._maker = JobMaker(client, cache, settings, metrics)
+        self._claims = ClaimMaker(client)
         self._lanes = FairSlots(LANES)
         self.launch_after = 0.0
         """Nothing is created before this time (monotonic)."""
@@ -198,8 +200,12 @@ class JobLauncher:
                 )
         try:
             await self._check_service_account(run, launch)
+            refused = await self._claims.make(run, launch)
+            if refused is not None:
+                return refused
             shape = SHAPES[launch.shape.value]
-            job_body = shape.build(run.owner, run.engine.plan, launch, self._settings)
+            owner = replace(run.owner, claims=run.claims)
+            job_body = shape.build(owner, run.engine.plan, launch, self._settings)
         except BuildError as error:
             return not_started(launch, error.reason, str(error))
         except ApiError as error:

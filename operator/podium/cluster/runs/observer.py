@@ -1,10 +1,12 @@
 """What the Jobs and Pods of a run say: collected for the engine, and what follows from it."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from podium.api.reasons import NodeReason
 from podium.cluster.jobs.builder import job_name
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.jobs.interpret import ExecutionReport
@@ -13,6 +15,7 @@ from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import JobView, PodView
 from podium.cluster.runs.active_run import ActiveRun, Execution
+from podium.cluster.runs.claim_maker import ClaimMaker
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
 from podium.cluster.runs.own_objects import OwnObjects
@@ -23,6 +26,8 @@ __all__ = ["JobObserver", "ObservationBatch"]
 
 log = logging.getLogger(__name__)
 
+CLAIM_SECONDS = 5.0
+"""How soon it is looked again at what keeps a volume from being bound."""
 _STARTING = ("", "ContainerCreating", "PodInitializing")
 """What a container waits for that comes by itself."""
 
@@ -108,6 +113,7 @@ class JobObserver:
         self._launcher = launcher
         self._closer = closer
         self._own = OwnObjects(cache, launcher.manager)
+        self._claims = ClaimMaker(client)
 
     def resume_tracking(self, run: ActiveRun) -> None:
         """Take up all that is alive of a run which was just loaded."""
@@ -200,6 +206,8 @@ class JobObserver:
             run.look_later(name, report.look_again)
         if report.lost_since is not None:
             await self._give_up(run, node, name, report.lost_since)
+        if report.observations[-1].reason == NodeReason.UNSCHEDULABLE:
+            await self._explain_claims(run, name, report.observations[-1])
         execution = run.executions[name]
         if execution.is_ours:
             usual = job_name(run.owner.name, run.owner.uid, execution_id, execution.restart)
@@ -222,6 +230,16 @@ class JobObserver:
         if not report.ask_why or job is None:
             return report
         return interpret(replace(snapshot, failed_create=await self._why_no_pod(job)))
+
+    async def _explain_claims(self, run: ActiveRun, name: str, seen: Observation) -> None:
+        """Add to what the scheduler says what keeps the node's claims from being bound."""
+        with contextlib.suppress(ApiError):
+            why = await self._claims.why_unbound(run, seen.node)
+            if why is None:
+                return
+            if why:
+                seen.message = f"{seen.message}; {why}"
+            run.look_later(name, CLAIM_SECONDS)
 
     async def _why_no_pod(self, job: JobView) -> str:
         """Return what the Events of a Job of the built-in controller say about its lack of Pods."""

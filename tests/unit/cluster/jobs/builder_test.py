@@ -11,6 +11,7 @@ from podium.api.names import FINALIZER
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import WorkflowSpec
 from podium.cluster.jobs.builder import BuildError, Owner, build_job, build_pod, job_name
+from podium.cluster.jobs.claims import claim_name
 from podium.cluster.kube.views import controller_of, job_view, pod_view
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
@@ -33,11 +34,12 @@ def build(
     execution=None,
     recorded=RECORDED,
     workflow="release",
+    claims=(),
     **more,
 ):
     """Build the Job of a node's first execution."""
     node = {"id": "n", **node}
-    spec = WorkflowSpec.model_validate({"nodes": [node]})
+    spec = WorkflowSpec.model_validate({"nodes": [node], "volumeClaims": list(claims)})
     plan = Plan.build(spec, workflow_id="release")
     launch = Launch(
         node["id"],
@@ -586,3 +588,52 @@ def test_volumes_of_a_node_stand_beside_podiums():
     assert names == ["v", "podium-given", "podium-in", "podium-out"]
     given = next(m for m in made["containers"][0]["volumeMounts"] if m["name"] == "podium-given")
     assert given["readOnly"] is True
+
+
+# Volumes of the run
+
+CLAIMS = [{"name": name, "size": "1Gi"} for name in ("build-cache", "src", "unused")]
+MOUNTS = [
+    {"name": "src", "mountPath": "/src", "subPath": "a/b", "readOnly": True},
+    {"name": "src", "mountPath": "/all"},
+    {"name": "build-cache", "mountPath": "/c$(HOME)"},
+    {"name": "tmp", "mountPath": "/scratch"},
+]
+
+
+@pytest.mark.parametrize("program", [SCRIPT, CONTAINER, PERSONA])
+def test_claims_are_mounted_by_the_names_that_follow_from_the_run(program):
+    pod = {"volumes": [{"name": "tmp", "emptyDir": {}}], "volumeMounts": MOUNTS}
+    spec = spec_of({**program, "pod": pod}, claims=CLAIMS)
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    assert "unused" not in volumes
+    for name in ("src", "build-cache"):
+        claim = {"claimName": claim_name("release-x7", "uid-1", name)}
+        assert volumes[name] == {"name": name, "persistentVolumeClaim": claim}
+    (only,) = spec["containers"]
+    assert only["volumeMounts"][: len(MOUNTS)] == MOUNTS
+    assert spec["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+    variables = env({**program, "pod": pod}, claims=CLAIMS)
+    given = {name: each["value"] for name, each in variables.items() if "VOLUME" in name}
+    assert given == {
+        "PODIUM_VOLUME_BUILD_CACHE": "/c$$(HOME)",
+        "PODIUM_VOLUME_SRC": "/src",
+    }
+
+
+def test_without_claims_nothing_changes():
+    assert "fsGroupChangePolicy" not in spec_of(SCRIPT, claims=CLAIMS)["securityContext"]
+    assert not [name for name in env(SCRIPT, claims=CLAIMS) if "VOLUME" in name]
+
+
+def test_names_of_claims_fit_and_differ():
+    long = "r" * 253
+    names = {
+        claim_name(run, uid, claim, number)
+        for run in (long, "r")
+        for uid in ("uid-1", "uid-2")
+        for claim in ("c" * 63, "c")
+        for number in range(3)
+    }
+    assert len(names) == 24
+    assert all(len(name) <= 63 for name in names)

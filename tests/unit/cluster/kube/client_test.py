@@ -220,6 +220,18 @@ REQUESTS = [
         "GET controllerrevisions",
     ),
     (
+        "create_claim",
+        (thing("PersistentVolumeClaim"),),
+        ("POST", f"{CORE}/persistentvolumeclaims", thing("PersistentVolumeClaim")),
+        "POST persistentvolumeclaims",
+    ),
+    (
+        "get_claim",
+        ("team", "x"),
+        ("GET", f"{CORE}/persistentvolumeclaims/x", None),
+        "GET persistentvolumeclaims",
+    ),
+    (
         "create_revision",
         ("team", thing("ControllerRevision")),
         ("POST", f"{APPS}/controllerrevisions", thing("ControllerRevision")),

@@ -31,6 +31,7 @@ class Server:
 
     def __init__(self):
         self.jobs, self.pods, self.accounts, self.events = {}, {}, {}, []
+        self.claims = {}
         self.refuse = {}
         self.calls = []
         self.count = itertools.count(1)
@@ -68,6 +69,14 @@ class Server:
     async def get_job(self, namespace, name):
         self.take("get", "job")
         return self.get(self.jobs, name)
+
+    async def create_claim(self, claim):
+        self.take("create", "claim")
+        return self.create(self.claims, claim)
+
+    async def get_claim(self, namespace, name):
+        self.take("get", "claim")
+        return self.get(self.claims, name)
 
     async def create_pod(self, pod):
         self.take("create", "pod")
