@@ -12,6 +12,7 @@ from tests.conformance.cluster_shell import ClusterShell, connect
 from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
 from tests.conformance.shells import LaptopShell
 from tests.e2e.support import require_cluster
+from tests.volumes import volumes_for
 
 pytestmark = pytest.mark.cluster
 
@@ -42,6 +43,7 @@ def ends(request, tmp_path_factory):
                 own.mkdir()
                 namespace = stack.enter_context(own_namespace(api))
                 settings = {"featureGates": {"ManagedJobs": way == MANAGED}}
+                stack.enter_context(volumes_for(connect(), namespace))
                 check = stack.enter_context(own_operator(namespace, own, settings))
                 operators[way] = namespace, check
             return operators[way]

@@ -206,6 +206,7 @@ def test_the_operators_rights_are_these_and_no_more(render):
         ("", "events"): {"create", "patch", "list"},
         ("apps", "controllerrevisions"): {"get", "list", "create", "delete"},
         ("", "serviceaccounts"): {"get"},
+        ("", "persistentvolumeclaims"): {"get", "create"},
         ("", "secrets"): {"get"},
         ("", "configmaps"): {"get"},
     }
@@ -302,6 +303,7 @@ def test_what_no_schema_can_say_is_refused_too(option, word):
         ("executions", {"executions"}),
         ("serviceAccounts", {"serviceaccounts"}),
         ("controllerRevisions", {"controllerrevisions"}),
+        ("volumeClaims", {"persistentvolumeclaims"}),
         ("workflowRunNodes", {"workflowrunnodes"}),
         ("workflowRuns", set()),
         ("approvals", set()),
@@ -423,6 +425,7 @@ POLICIES = (
     "executions",
     "serviceaccounts",
     "controllerrevisions",
+    "persistentvolumeclaims",
     "workflowrunnodes",
     "workflowruns",
 )

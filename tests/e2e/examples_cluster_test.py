@@ -5,8 +5,10 @@ import shlex
 import pytest
 import yaml
 
+from tests.conformance.cluster_shell import connect
 from tests.e2e.example_commands import pages
 from tests.e2e.support import ROOT, kubectl_path, run
+from tests.volumes import volumes_for
 
 pytestmark = pytest.mark.cluster
 
@@ -35,12 +37,17 @@ pytestmark = pytest.mark.cluster
                 ]
             },
         ),
+        (
+            "volume/workflow.yaml",
+            {"fetch": {}, "count": {}, "longest": {}, "sum_up": {"words": 12, "longest": "under"}},
+        ),
     ],
 )
 def test_each_ends_with_its_outputs(k, file, outputs):
-    k("apply", "-f", str(ROOT / "examples" / file))
-    (run,) = k.items("workflowruns")
-    status = k.wait(run["metadata"]["name"], seconds=180)
+    with volumes_for(connect(), k.namespace):
+        k("apply", "-f", str(ROOT / "examples" / file))
+        (run,) = k.items("workflowruns")
+        status = k.wait(run["metadata"]["name"], seconds=180)
     found = {node: state.get("output", {}) for node, state in status["nodes"].items()}
     assert found == outputs
     if "say" in outputs:

@@ -1,0 +1,96 @@
+"""Volumes for claims, where a cluster has nothing that makes them: directories of this machine.
+
+A real kubelet mounts them; what binds a claim is the cluster's own controller. Claims of
+another StorageClass are left alone: the cluster makes volumes for them, or a test wants that none is.
+"""
+
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kubernetes import client
+
+from tests.cluster import kwok
+
+EVERY_SECONDS = 0.5
+
+
+@contextmanager
+def volumes_for(api: client.ApiClient, namespace: str, storage_class: str = "") -> Iterator[Path]:
+    """Give each claim of a namespace a volume, until the end; they lie in the directory given."""
+    core = client.CoreV1Api(api)
+    machine = _machine(core)
+    directory = Path(tempfile.mkdtemp(prefix="podium-volumes-"))
+    directory.chmod(0o711)
+    ended = threading.Event()
+    made: set[str] = set()
+
+    def provide() -> None:
+        for claim in core.list_namespaced_persistent_volume_claim(namespace).items:
+            if (claim.spec.storage_class_name or "") != storage_class or claim.metadata.uid in made:
+                continue
+            path = directory / claim.metadata.name
+            path.mkdir(exist_ok=True)
+            path.chmod(0o777)  # a kubelet sets no owner in a directory of its machine
+            with contextlib.suppress(client.ApiException):
+                core.create_persistent_volume(_volume(claim, path, machine))
+            made.add(claim.metadata.uid)
+
+    def serve() -> None:
+        while not ended.wait(EVERY_SECONDS):
+            with contextlib.suppress(client.ApiException):
+                provide()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield directory
+    finally:
+        ended.set()
+        thread.join()
+        for uid in made:
+            with contextlib.suppress(client.ApiException):
+                core.delete_persistent_volume(f"podium-test-{uid}")
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _machine(core: client.CoreV1Api) -> str:
+    """Return the machine of a real kubelet."""
+    for machine in core.list_node().items:
+        labels = machine.metadata.labels or {}
+        if kwok.LABEL not in labels:
+            name: str = labels["kubernetes.io/hostname"]
+            return name
+    raise AssertionError("no machine has a kubelet")
+
+
+def _volume(
+    claim: client.V1PersistentVolumeClaim, path: Path, machine: str
+) -> client.V1PersistentVolume:
+    there = client.V1NodeSelectorRequirement("kubernetes.io/hostname", "In", [machine])
+    return client.V1PersistentVolume(
+        metadata=client.V1ObjectMeta(name=f"podium-test-{claim.metadata.uid}"),
+        spec=client.V1PersistentVolumeSpec(
+            capacity={"storage": claim.spec.resources.requests["storage"]},
+            access_modes=claim.spec.access_modes,
+            persistent_volume_reclaim_policy="Retain",
+            storage_class_name=claim.spec.storage_class_name or "",
+            host_path=client.V1HostPathVolumeSource(path=str(path)),
+            claim_ref=client.V1ObjectReference(
+                kind="PersistentVolumeClaim",
+                api_version="v1",
+                namespace=claim.metadata.namespace,
+                name=claim.metadata.name,
+                uid=claim.metadata.uid,
+            ),
+            node_affinity=client.V1VolumeNodeAffinity(
+                required=client.V1NodeSelector(
+                    [client.V1NodeSelectorTerm(match_expressions=[there])]
+                )
+            ),
+        ),
+    )
