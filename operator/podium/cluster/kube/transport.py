@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,8 +13,20 @@ from podium.api.names import GROUP
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import Lanes
 from podium.cluster.kube.paths import collection
+from podium.cluster.kube.views import dig, text
 
-__all__ = ["JSON", "JSON_PATCH", "MERGE_PATCH", "METADATA", "METADATA_LIST", "Signer", "Transport"]
+__all__ = [
+    "JSON",
+    "JSON_PATCH",
+    "MERGE_PATCH",
+    "METADATA",
+    "METADATA_LIST",
+    "PAGE_BYTES",
+    "Signer",
+    "TooLongError",
+    "Transport",
+    "read_at_most",
+]
 
 TIMEOUT_SECONDS = 30
 CHANGE_SECONDS = 10
@@ -23,6 +35,8 @@ PAGE = 500
 LARGE_PAGE = 50
 """Jobs and Pods to a page: read, they take far more room than their views, and a process keeps
 what it once took."""
+PAGE_BYTES = 2_000_000
+"""Of a page: read in 50 ms at most. One object alone may be 1.5 MB of labels."""
 SHARDS_PAGE = 2
 """WorkflowRunNodes to a page: each may be 256 KB of outputs."""
 WATCH_SECONDS = 290
@@ -79,19 +93,11 @@ class Transport:
 
         Gives pages and their version.
         """
-        more = ""
-        while True:
-            query = {"limit": str(LARGE_PAGE), "labelSelector": selector}
-            if more:
-                query["continue"] = more
-            accept = METADATA_LIST if resource in METADATA_ONLY else JSON
-            path = f"{collection(resource, namespace)}?{urlencode(query)}"
-            answer, _ = await self.exchange("GET", path, accept=accept)
-            meta = answer.get("metadata") or {}
-            yield answer.get("items") or [], str(meta.get("resourceVersion") or "")
-            more = meta.get("continue") or ""
-            if not more:
-                return
+        accept = METADATA_LIST if resource in METADATA_ONLY else JSON
+        path, query = collection(resource, namespace), {"labelSelector": selector}
+        async for page in self._paged(path, accept, LARGE_PAGE, query):
+            version = text(dig(page, "metadata", "resourceVersion"))
+            yield page.get("items") or [], version
 
     async def watch(
         self, resource: str, namespace: str, selector: str, version: str
@@ -154,12 +160,26 @@ class Transport:
         self, path: str, accept: str = JSON, *, page_size: int = PAGE, **query: str
     ) -> AsyncIterator[list[dict[str, Any]]]:
         """Give the objects of a collection, page by page."""
-        more = ""
+        async for page in self._paged(path, accept, page_size, query):
+            yield page.get("items") or []
+
+    async def _paged(
+        self, path: str, accept: str, page_size: int, query: Mapping[str, str]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Give the pages of a collection; where the objects are large, they are fewer to a page."""
+        more, size = "", page_size
         while True:
-            page = {**query, "limit": str(page_size), **({"continue": more} if more else {})}
-            answer, _ = await self.exchange("GET", f"{path}?{urlencode(page)}", accept=accept)
-            yield answer.get("items") or []
-            more = (answer.get("metadata") or {}).get("continue") or ""
+            asked = {**query, "limit": str(size), **({"continue": more} if more else {})}
+            most = PAGE_BYTES if size > 1 else None
+            try:
+                page, _ = await self.exchange(
+                    "GET", f"{path}?{urlencode(asked)}", accept=accept, most=most
+                )
+            except TooLongError:
+                size = max(1, size // 8)
+                continue
+            yield page
+            more, size = text(dig(page, "metadata", "continue")), min(page_size, 2 * size)
             if not more:
                 return
 
@@ -170,9 +190,18 @@ class Transport:
         return (await self.exchange(method, path, body, content))[0]
 
     async def exchange(
-        self, method: str, path: str, body: Any = None, content: str = JSON, accept: str = JSON
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content: str = JSON,
+        accept: str = JSON,
+        most: int | None = None,
     ) -> tuple[dict[str, Any], int]:
-        """Make a request; return the answer and its bytes. Raises `ApiError`."""
+        """Make a request; return the answer and its bytes.
+
+        Raises `ApiError`, and `TooLongError` for an answer of more than `most` bytes.
+        """
         data = None if body is None else orjson.dumps(body)
         async with self.lanes.slots:
             url, headers = await self._sign(method, path, content, accept)
@@ -195,7 +224,7 @@ class Transport:
                     trace_request_ctx=changes,
                 ) as response:
                     status = response.status
-                    received = await response.read()
+                    received = await read_at_most(response, most)
                     retry_after = response.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 what = f"{type(error).__name__}: {error}"
@@ -215,6 +244,23 @@ class Transport:
         if status >= 400:
             raise _error(status, retry_after, answer, _verb(method, path))
         return answer, len(received)
+
+
+class TooLongError(Exception):
+    """An answer is longer than what is read at once."""
+
+
+async def read_at_most(response: aiohttp.ClientResponse, most: int | None) -> bytes:
+    """Return an answer. Raises `TooLongError` once it is longer than so many bytes."""
+    if most is None:
+        return await response.read()
+    parts, length = [], 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        length += len(part)
+        if length > most:
+            raise TooLongError
+    return b"".join(parts)
 
 
 async def _read_all(_data: bytes, _namespace: str) -> str:

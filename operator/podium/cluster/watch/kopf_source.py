@@ -16,13 +16,21 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from podium.api.names import GROUP, VERSION
 from podium.cluster.kube.client import in_cluster
-from podium.cluster.kube.transport import METADATA, METADATA_LIST
+from podium.cluster.kube.transport import (
+    METADATA,
+    METADATA_LIST,
+    PAGE_BYTES,
+    TooLongError,
+    read_at_most,
+)
 
 __all__ = ["Sink", "watch"]
 
 log = logging.getLogger(__name__)
 
 WORKFLOWS = "workflows"
+PAGE = 50
+"""Workflows to a page."""
 
 
 class Sink(Protocol):
@@ -59,7 +67,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     # It would read CRDs and namespaces, which the operator may not: our CRDs come with the chart.
     settings.scanning.disabled = True
-    settings.watching.chunk_size = 50  # annotations alone may be 256 KiB each
+    settings.watching.chunk_size = PAGE  # annotations alone may be 256 KiB each
     settings.watching.server_timeout = 300
     settings.watching.reconnect_backoff = 1.0
     settings.networking.connect_timeout = 5
@@ -116,7 +124,8 @@ async def _login(**arguments: Any) -> kopf.AiohttpSession:
 class _OnlyMetadata:
     """Asks for metadata: an object may be a megabyte, or too deep for kopf's reader of JSON.
 
-    A list whose next page expired begins again, and what is forbidden for a while is asked again:
+    Where metadata are large, too, they are fewer to a page. A list whose next page expired begins
+    again, and what is forbidden for a while is asked again:
     kopf would end the operator.
     """
 
@@ -129,19 +138,27 @@ class _OnlyMetadata:
         accept = METADATA if "watch" in query else METADATA_LIST
         request.headers["Accept"] = accept
         first = request.url.with_query({k: v for k, v in query.items() if k != "continue"})
-        response = await handler(request)
+        response, size = await handler(request), PAGE
         for pause in _ForEver():
+            again = first
             if response.status == 410 and "continue" in query:
                 log.info("%s: a list expired: listing again", WORKFLOWS)
             elif response.status == 403:
                 log.warning("%s: 403 Forbidden; asked again in %d s", WORKFLOWS, pause)
                 await asyncio.sleep(pause)
-            else:
+            elif response.status != 200 or "watch" in query:
                 break
+            else:
+                try:
+                    body = await read_at_most(response, PAGE_BYTES if size > 1 else None)
+                except TooLongError:
+                    size = max(1, size // 8)
+                    again = response.url.update_query(limit=str(size))
+                else:
+                    # An empty list of metadata has null, which kopf takes for a list.
+                    body = body.replace(b'"items":null', b'"items":[]', 1)
+                    response._body = body  # noqa: SLF001
+                    break
             response.close()
-            response = await self.session.get(first, headers={"Accept": accept}, middlewares=())
-        if response.status == 200 and "watch" not in query:
-            # An empty list of metadata has null, which kopf takes for a list.
-            body = await response.read()
-            response._body = body.replace(b'"items":null', b'"items":[]', 1)  # noqa: SLF001
+            response = await self.session.get(again, headers={"Accept": accept}, middlewares=())
         return response

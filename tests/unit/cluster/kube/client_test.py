@@ -13,6 +13,7 @@ from podium.cluster.kube import transport as transport_module
 from podium.cluster.kube.client import connect
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import CATCHING_UP, CONNECTIONS, LOW_PRIORITY_SLOTS
+from podium.cluster.kube.transport import PAGE_BYTES
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 PLAIN = "application/json"
@@ -628,6 +629,22 @@ async def test_all_of_a_kind(server, gateway, told, resource, namespace, path):
     assert {each.query["labelSelector"] for each in server.asked} == {"a,!b"}
     assert [each async for each in gateway.list_all(resource, namespace, "")] == [([], "")]
     assert {each[0] for each in told} == {f"GET {resource}"}
+
+
+async def test_pages_of_large_objects_hold_few_of_them(server, gateway):
+    """A page of 50 objects with 1.5 MB of labels each would hold the event loop for seconds."""
+    large = [{"labels": "x" * (PAGE_BYTES // 3)}]
+    server.replies(
+        page(large * 4, "unread"),
+        page(large * 2, "b"),
+        page(large * 4, "unread"),
+        page([{"labels": "x" * (2 * PAGE_BYTES)}], "c"),
+        page([{"n": 3}]),
+    )
+    found = [each async for each, _ in gateway.list_all("pods", "", "")]
+    assert [len(each) for each in found] == [2, 1, 1]
+    asked = [(each.query["limit"], each.query.get("continue")) for each in server.asked]
+    assert asked == [("50", None), ("6", None), ("12", "b"), ("1", "b"), ("2", "c")]
 
 
 async def test_a_list_that_grew_too_old(server, gateway):

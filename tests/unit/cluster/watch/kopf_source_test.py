@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from podium.cluster.kube.transport import PAGE_BYTES
 from podium.cluster.watch import kopf_source as handlers
 from podium.cluster.watch.store import InformerCache
 from tests.unit.cluster import support
@@ -35,6 +36,8 @@ async def asked():
             return web.json_response({"kind": "Status"}, status=410)
         if query.get("limit") == "403" and len(seen) < 3:
             return web.json_response({"kind": "Status"}, status=403)
+        if query.get("large") and int(query["limit"]) > 1:
+            return web.json_response({"items": ["x" * PAGE_BYTES] * int(query["limit"])})
         return web.Response(text='{"items":null}', content_type="application/json")
 
     app = web.Application()
@@ -86,6 +89,14 @@ async def test_an_empty_list_is_a_list(asked):
     await get(PATH, limit="50")
     await get(PATH, **{"limit": "50", "continue": "old"})
     assert get.items == [[], []]
+
+
+async def test_of_large_objects_few_come_at_a_time(asked):
+    seen, get = asked
+    assert await get(PATH, limit="50", large="yes", **{"continue": "two"}) == 200
+    assert get.items == [[]]
+    assert [query["limit"] for _, query, _ in seen] == ["50", "6", "1"]
+    assert {query["continue"] for _, query, _ in seen} == {"two"}
 
 
 def test_pages_are_small():
