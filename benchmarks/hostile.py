@@ -39,7 +39,7 @@ PATIENCE = 1800
 HELLO_SECONDS = 120
 """A neighbour's run that takes so long ends the measurement."""
 MAKERS = 4
-"""Objects that are made at a time. The server has work with each megabyte, whoever reads it then."""
+"""Objects that are made at a time: the server has work with each, too."""
 LOOK_SECONDS = 30
 """Between looks at how many have ended: the server reads all of the objects for each."""
 START = time.monotonic()

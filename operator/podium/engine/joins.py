@@ -167,8 +167,9 @@ class Joins:
         Raises `ExpressionError`.
         """
         questions = self._run.questions
+        about = "condition" if edge is None else f"edge {edge}"
         try:
-            return questions.at_once(node, lambda: evaluate_condition(condition, scope))
+            return questions.at_once(node, about, lambda: evaluate_condition(condition, scope))
         except expressions.OutOfFuelError:
             pass  # asked below
         question = ConditionQuestion(

@@ -114,7 +114,7 @@ def _decide(run: RunState, node: PlanNode) -> kinds.Decision | None:
     """Have the kind decide about the start; None: not known yet. Raises `ExpressionError`."""
     view = view_of(run, node)
     try:
-        return run.questions.at_once(node.id, lambda: node.kind.start(view))
+        return run.questions.at_once(node.id, "start", lambda: node.kind.start(view))
     except expressions.OutOfFuelError:
         read = [
             reference

@@ -19,6 +19,8 @@ __all__ = ["DECISION_STEPS", "LAUNCH_STEPS", "STEP_FUEL", "Questions"]
 STEP_FUEL = 5 * SMALL_STEPS
 """Steps of evaluations, and what else counts as such, in one step of an engine that must not hold
 its shell up. The rest is left for the next step, which is due at once."""
+EVALUATION_STEPS = 3
+"""What a step of an evaluation counts here: one that writes values as text takes 8 microseconds."""
 DECISION_STEPS = 20
 """What it costs to decide a node, in steps of evaluations."""
 LAUNCH_STEPS = 100
@@ -86,11 +88,13 @@ class Questions:
         """Leave nodes for the next step."""
         self._later.update(dict.fromkeys(nodes))
 
-    def at_once(self, node: str, evaluate: Callable[[], T]) -> T | None:
+    def at_once(self, node: str, about: str, evaluate: Callable[[], T]) -> T | None:
         """Evaluate what is small; None: this step has no fuel left, and the next one tries again.
 
-        Raises `OutOfFuelError`: it is not small.
+        Raises `OutOfFuelError`: it is not small. What was asked once is not tried here again.
         """
+        if about in self._asked.get(node, ()):
+            raise OutOfFuelError
         if not self.may_go_on():
             self.leave([node])
             return None
@@ -102,7 +106,7 @@ class Questions:
             fuel.left = 0
             raise
         finally:
-            self._fuel -= SMALL_STEPS - fuel.left
+            self._fuel -= EVALUATION_STEPS * (SMALL_STEPS - fuel.left)
 
     # What is asked
 

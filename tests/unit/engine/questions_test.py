@@ -7,6 +7,7 @@ import pytest
 from podium.engine import Control, RerunRequest
 from podium.engine.verdicts import InputQuestion, answer, is_small, read_by
 from podium.expressions import parse
+from podium.expressions.evaluator import Evaluation
 from tests.unit.engine.judged import COSTLY, Judged
 from tests.unit.engine.support import Run, node
 
@@ -228,3 +229,23 @@ def test_what_a_condition_reads(condition, keys):
 def test_which_inputs_are_small(fields, schema, small):
     asked = InputQuestion(1, "a", "a-1", {"a": {"b": 1}}, fields, schema, frozenset())
     assert is_small(asked) is small
+
+
+def test_what_was_asked_is_not_evaluated_again_beside_the_answer(monkeypatch):
+    """Each try takes milliseconds before it is given up, and each step would make one."""
+    tried = []
+    spend = Evaluation.spend
+
+    def counted(self, steps=1):
+        tried.append(steps)
+        spend(self, steps)
+
+    monkeypatch.setattr(Evaluation, "spend", counted)
+    run = begun(node("a", **CONDITION))
+    first = len(tried)
+    for _ in range(5):
+        run.engine._run.questions.changed.append("a")
+        run.step()
+    assert (len(tried), len(run.verdicts.questions)) == (first, 1)
+    run.answered()
+    assert run.launched == ["a-1"]
