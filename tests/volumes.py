@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kubernetes import client
 
@@ -36,8 +37,7 @@ def volumes_for(api: client.ApiClient, namespace: str, storage_class: str = "") 
             path = directory / claim.metadata.name
             path.mkdir(exist_ok=True)
             path.chmod(0o777)  # a kubelet sets no owner in a directory of its machine
-            with contextlib.suppress(client.ApiException):
-                core.create_persistent_volume(_volume(claim, path, machine))
+            core.create_persistent_volume(_volume(claim, path, machine))
             made.add(claim.metadata.uid)
 
     def serve() -> None:
@@ -68,29 +68,23 @@ def _machine(core: client.CoreV1Api) -> str:
     raise AssertionError("no machine has a kubelet")
 
 
-def _volume(
-    claim: client.V1PersistentVolumeClaim, path: Path, machine: str
-) -> client.V1PersistentVolume:
-    there = client.V1NodeSelectorRequirement("kubernetes.io/hostname", "In", [machine])
-    return client.V1PersistentVolume(
-        metadata=client.V1ObjectMeta(name=f"podium-test-{claim.metadata.uid}"),
-        spec=client.V1PersistentVolumeSpec(
-            capacity={"storage": claim.spec.resources.requests["storage"]},
-            access_modes=claim.spec.access_modes,
-            persistent_volume_reclaim_policy="Retain",
-            storage_class_name=claim.spec.storage_class_name or "",
-            host_path=client.V1HostPathVolumeSource(path=str(path)),
-            claim_ref=client.V1ObjectReference(
-                kind="PersistentVolumeClaim",
-                api_version="v1",
-                namespace=claim.metadata.namespace,
-                name=claim.metadata.name,
-                uid=claim.metadata.uid,
-            ),
-            node_affinity=client.V1VolumeNodeAffinity(
-                required=client.V1NodeSelector(
-                    [client.V1NodeSelectorTerm(match_expressions=[there])]
-                )
-            ),
-        ),
-    )
+def _volume(claim: client.V1PersistentVolumeClaim, path: Path, machine: str) -> dict[str, Any]:
+    there = {"key": "kubernetes.io/hostname", "operator": "In", "values": [machine]}
+    return {
+        "metadata": {"name": f"podium-test-{claim.metadata.uid}"},
+        "spec": {
+            "capacity": {"storage": claim.spec.resources.requests["storage"]},
+            "accessModes": claim.spec.access_modes,
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": claim.spec.storage_class_name or "",
+            "hostPath": {"path": str(path)},
+            "claimRef": {
+                "kind": "PersistentVolumeClaim",
+                "apiVersion": "v1",
+                "namespace": claim.metadata.namespace,
+                "name": claim.metadata.name,
+                "uid": claim.metadata.uid,
+            },
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [there]}]}},
+        },
+    }
