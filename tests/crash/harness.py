@@ -98,6 +98,7 @@ class Harness:
             await asyncio.gather(watch, living, return_exceptions=True)
         wrong = await scenario.violations()
         assert not wrong, wrong
+        await scenario.remove_volume()
         return Result(
             await scenario.end(),
             operator.kills,

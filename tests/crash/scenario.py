@@ -10,9 +10,11 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from benchmarks.api import Refused
+from podium.cluster.jobs.claims import claim_name
 from tests.cluster.kwok import FAIL, HOLD, SAY
 
 API_VERSION = "podium.dev/v1alpha1"
+VOLUMES = "/api/v1/persistentvolumes"
 ENDED = ("Succeeded", "Failed", "Cancelled")
 FINALIZER = "podium.dev/result"
 PATIENCE = 120
@@ -34,11 +36,13 @@ def _says(**output):
     return {SAY: json.dumps(output)}
 
 
+CLAIM = "work"
+MOUNTS = {"volumeMounts": [{"name": CLAIM, "mountPath": "/work"}]}
 MAIN = [
     _node("a", notes=_says(n=1)),
     _node("b", "a", notes=_says(side="left")),
     _node("c", "a", notes={**_says(side="right"), FAIL: "c-1"}, retryPolicy={"maxAttempts": 2}),
-    _node("d", "b", "c", notes=_says(n=2)),
+    _node("d", "b", "c", notes=_says(n=2), pod=MOUNTS),
     _node("never", "a", condition="context.a.n > 1"),
     _node("hold", notes={HOLD: "true"}, pod={"serviceAccountName": "worker"}),
     _node("last", "d", "hold"),
@@ -56,6 +60,7 @@ class Scenario:
 
     def __init__(self, api, namespace):
         self._api = api
+        self._namespace = namespace
         self._runs = f"/apis/{API_VERSION}/namespaces/{namespace}/workflowruns"
         self._shards = f"/apis/{API_VERSION}/namespaces/{namespace}/workflowrunnodes"
         self._workflows = f"/apis/{API_VERSION}/namespaces/{namespace}/workflows"
@@ -70,9 +75,15 @@ class Scenario:
         """Make what the runs need, and the runs."""
         account = {"metadata": {"name": "worker", "labels": {"podium.dev/usable": "true"}}}
         await self._api.call("POST", f"{self._core}/serviceaccounts", account)
+        claims = [{"name": CLAIM, "size": "1Mi"}]
         for name, nodes in (("main", MAIN), ("stopped", STOPPED)):
-            await self._make(self._workflows, "Workflow", name, {"nodes": nodes})
-            await self._make(self._runs, "WorkflowRun", name, {"workflowRef": {"name": name}})
+            spec = {"nodes": nodes, **({"volumeClaims": claims} if nodes is MAIN else {})}
+            await self._make(self._workflows, "Workflow", name, spec)
+            made = await self._make(
+                self._runs, "WorkflowRun", name, {"workflowRef": {"name": name}}
+            )
+            if nodes is MAIN:
+                await self._make_volume(claim_name(name, made["metadata"]["uid"], CLAIM))
         spec = {"workflowSpec": {"nodes": BRIEF}, "ttlSecondsAfterFinished": 0}
         await self._make(self._runs, "WorkflowRun", "brief", spec)
 
@@ -80,7 +91,23 @@ class Scenario:
         body = {
             "apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec
         }  # fmt: skip
-        await self._api.call("POST", path, body)
+        return await self._api.call("POST", path, body)
+
+    async def _make_volume(self, claim):
+        """Make the volume that a claim of a run is bound to; fake machines do not mount it."""
+        spec = {
+            "capacity": {"storage": "1Mi"},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": "/nowhere"},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": self._namespace, "name": claim},
+        }
+        body = {"metadata": {"name": self._namespace}, "spec": spec}
+        await self._api.call("POST", VOLUMES, body)
+
+    async def remove_volume(self):
+        """Remove that volume."""
+        await self._api.call("DELETE", f"{VOLUMES}/{self._namespace}")
 
     async def watch_pods(self, begun):
         """Note every Pod, for ever; `begun` is set once none can be missed."""
@@ -242,7 +269,9 @@ class Scenario:
                 wanted |= {(name, each) for each in ids if each}
         lost = [f"{each} had no Pod" for each in wanted - set(started)]
         unknown = [f"{each} had a Pod and is not in the status" for each in set(started) - wanted]
-        return sorted(twice + lost + unknown)
+        claims = (await self._api.call("GET", f"{self._core}/persistentvolumeclaims"))["items"]
+        many = [f"{len(claims)} claims: {claims}"] if len(claims) != 1 else []
+        return sorted(twice + lost + unknown + many)
 
 
 def _end(run):

@@ -96,6 +96,27 @@ def shard(owners=None):
     }
 
 
+def claim(owners=None):
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": "r-work",
+            "labels": {"podium.dev/run": "r", "podium.dev/run-uid": "u", "podium.dev/volume": "w",
+                       "app.kubernetes.io/managed-by": "podium",
+                       "app.kubernetes.io/part-of": "w"},
+            "ownerReferences": [owner("WorkflowRun", "podium.dev/v1alpha1")]
+            if owners is None
+            else owners,
+        },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Mi"}},
+            "storageClassName": "fast",
+        },
+    }  # fmt: skip
+
+
 # --- the operator's account ---------------------------------------------------------------------
 
 
@@ -262,6 +283,9 @@ def test_kube_system_and_the_operators_own_namespace_are_closed(release, kubectl
         ("DELETE", "/apis/batch/v1/namespaces/{tenants}/jobs"),
         ("DELETE", "/apis/apps/v1/namespaces/{tenants}/controllerrevisions"),
         ("DELETE", "/apis/podium.dev/v1alpha1/namespaces/{tenants}/workflowruns"),
+        ("GET", "/api/v1/namespaces/{tenants}/persistentvolumeclaims"),
+        ("PATCH", "/api/v1/namespaces/{tenants}/persistentvolumeclaims/x"),
+        ("DELETE", "/api/v1/namespaces/{tenants}/persistentvolumeclaims/x"),
         ("POST", "/api/v1/namespaces/{tenants}/pods/x/eviction"),
         ("POST", "/api/v1/namespaces/{tenants}/pods/x/exec"),
         ("PUT", "/api/v1/namespaces/{tenants}/pods/x/ephemeralcontainers"),
@@ -328,6 +352,38 @@ def test_a_pod_names_only_a_labelled_service_account(release, kubectl):
         refused(ask("unlabelled"), "podium.dev/usable")
         refused(ask("unusable"), "podium.dev/usable")
         assert until(lambda ask=ask: ask("usable").returncode == 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("metadata.ownerReferences", [owner("Pod", "v1")]),
+        ("metadata.ownerReferences", [{**owner("WorkflowRun", "podium.dev/v1alpha1"),
+                                       "controller": False}]),
+        ("metadata.ownerReferences", [owner("WorkflowRun", "podium.dev/v1alpha1"),
+                                       {**owner("Pod", "v1"), "controller": False}]),
+        ("metadata.labels", {"podium.dev/run": "r"}),
+        ("metadata.labels.app", "db"),
+        ("metadata.annotations", {"volume.kubernetes.io/storage-provisioner": "x"}),
+        ("metadata.finalizers", ["example.com/forever"]),
+        ("spec.volumeName", "of-another"),
+        ("spec.selector", {"matchLabels": {"of": "another"}}),
+        ("spec.dataSource", {"kind": "PersistentVolumeClaim", "name": "of-another"}),
+        ("spec.dataSourceRef", {"kind": "PersistentVolumeClaim", "name": "of-another"}),
+        ("spec.volumeMode", "Block"),
+        ("spec.resources.limits", {"storage": "1Gi"}),
+    ],
+)  # fmt: skip
+def test_the_operator_makes_volumes_of_runs_only(release, path, value):
+    for good in (claim(), claim(owners=[])):
+        assert release.try_out(fresh(good), release.user).returncode == 0
+    bad = fresh(claim())
+    *parents, last = path.split(".")
+    where = bad
+    for part in parents:
+        where = where[part]
+    where[last] = value
+    refused(release.try_out(bad, release.user))
 
 
 # --- what no user changes -----------------------------------------------------------------------

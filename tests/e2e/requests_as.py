@@ -9,6 +9,7 @@ from tests.conformance.cluster_shell import connect
 
 PATHS = {
     "Pod": "/api/v1/namespaces/{}/pods",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
     "Job": "/apis/batch/v1/namespaces/{}/jobs",
     "ControllerRevision": "/apis/apps/v1/namespaces/{}/controllerrevisions",
