@@ -129,7 +129,8 @@ class JobLauncher:
         async def make() -> None:
             try:
                 body = await self._client.get_job(job.namespace, job.name)
-                seen = await self._pod(run, launch, body)
+                refused = await self._make_claims(run, launch)
+                seen = refused or await self._pod(run, launch, body)
             finally:
                 run.making.discard(job.name)
                 run.dirty.add(job.name)  # the watch may have reported its Pod before the answer
@@ -200,7 +201,7 @@ class JobLauncher:
                 )
         try:
             await self._check_service_account(run, launch)
-            refused = await self._claims.make(run, launch)
+            refused = await self._make_claims(run, launch)
             if refused is not None:
                 return refused
             shape = SHAPES[launch.shape.value]
@@ -326,6 +327,13 @@ class JobLauncher:
         if wait is None:
             return not_started(launch, NodeReason.CONFIG, words)
         return refused_for_now(launch, NodeReason.CONFIG, words, wait)
+
+    async def _make_claims(self, run: ActiveRun, launch: Launch) -> Observation | None:
+        """Return why a node cannot start because of a volume that it mounts; None: it can."""
+        try:
+            return await self._claims.make(run, launch)
+        except ApiError as error:
+            return self._not_created(run, launch, error)
 
     async def _check_service_account(self, run: ActiveRun, launch: Launch) -> None:
         pod = run.engine.plan.nodes[launch.node].definition.pod

@@ -193,6 +193,23 @@ async def test_one_that_is_being_deleted_is_waited_for_and_made_again_with_a_war
     assert "was deleted: it is made again, empty" in event.message
 
 
+async def test_a_pod_that_is_made_again_finds_its_claim_made_again(world):
+    """The Pod was evicted, and both it and the claim went before the operator came back."""
+    await world.start()
+    world.server.claims.clear()
+    world.server.pods.clear()
+    world.server.refuse["create", "claim"] = [QUOTA]
+    await world.crash()
+    await world.turn()
+    assert world.server.pods == {}
+    await world.turn()
+    assert world.stands() == "Running QuotaExceeded"
+    world.run.dirty.add(world.job["metadata"]["name"])
+    await world.turn()
+    assert mounted(world.job) == claim_of(world)["metadata"]["name"]
+    assert len(world.server.pods) == 1
+
+
 UNBOUND = condition(
     "PodScheduled", "False", "Unschedulable", "pod has unbound immediate PersistentVolumeClaims"
 )
