@@ -119,6 +119,10 @@ def test_one_that_is_deleted_is_made_again_with_a_warning(mine, directory):
     before = claims(mine)["work"]["metadata"]
     mine("delete", "persistentvolumeclaim", before["name"], "--wait=false")
     let_go(mine, pod)
+    state = mine.wait_node("r", "second", "Terminating")
+    assert f"({before['name']}) is being deleted" in state["message"]
+    # Kubernetes keeps a claim as long as there is a Pod that names it, also one that has ended.
+    mine("delete", "jobs", "-l", "podium.dev/node=first")
     state = mine.wait("r")["nodes"]["second"]
     assert state["status"] == "Completed"
     after = claims(mine)["work"]["metadata"]

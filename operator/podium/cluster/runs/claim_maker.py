@@ -92,7 +92,10 @@ class ClaimMaker:
                 event = Emit(EventType.WARNING, EventReason.VOLUME_LOST, message, launch.node)
                 run.after_write.events.append(event)
         if dig(body, "metadata", "deletionTimestamp") is not None:
-            message = f"its volume {claim.name} ({name}) is being deleted"
+            message = (
+                f"its volume {claim.name} ({name}) is being deleted, and stays while there are Pods"
+                " that mounted it: delete the Jobs of the run that have ended"
+            )
             return refused_for_now(launch, NodeReason.TERMINATING, message, 2.0)
         run.claims[claim.name] = name
         return None
