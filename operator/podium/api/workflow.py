@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from podium.api.artifact_rules import ArtifactType
+from podium.api.artifacts import ArtifactInput, ArtifactOutput, Artifacts
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
 from podium.api.volume_claims import MAX_CLAIMS, AccessMode, VolumeClaim
@@ -13,6 +15,10 @@ __all__ = [
     "MAX_EDGES",
     "MAX_NODES",
     "AccessMode",
+    "ArtifactInput",
+    "ArtifactOutput",
+    "ArtifactType",
+    "Artifacts",
     "Case",
     "Defaults",
     "Edge",
@@ -192,6 +198,8 @@ class Node(ApiModel, defer_build=False):
     """Whether downstream nodes start, and the run may succeed, when this node fails."""
     input_as: InputAs = InputAs.ENVIRONMENT
     """How a container node gets its input: PODIUM_INPUT_JSON, or the file PODIUM_INPUT."""
+    artifacts: Artifacts | None = None
+    """Files that it needs from other nodes, and files that it hands over. Laptop only, so far."""
     resources: Resources | None = None
     """Compute resources of its container."""
     pod: PodOverrides | None = None

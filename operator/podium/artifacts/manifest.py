@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from podium.api.artifact_rules import ArtifactType, unsafe_path
 from podium.artifacts.errors import ArtifactError
-from podium.artifacts.paths import unsafe_path
 
 __all__ = ["REST", "Artifact", "ArtifactType", "Blob", "Entry", "Format", "Manifest"]
 
@@ -16,13 +16,6 @@ REST = "*"
 """Name of what lay under `$PODIUM_ARTIFACTS_OUT` and was not declared: no declared one has it."""
 _VERSION = 1
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-class ArtifactType(StrEnum):
-    """What an artifact is."""
-
-    FILE = "File"
-    DIRECTORY = "Directory"
 
 
 class Format(StrEnum):

@@ -4,23 +4,19 @@ import os
 import stat
 from collections.abc import Iterator
 
+from podium.api.artifact_rules import unsafe_path
 from podium.artifacts.errors import ArtifactError
 
 __all__ = [
     "DIRECTORY_FLAGS",
     "FILE_FLAGS",
-    "MAX_DEPTH",
     "Directories",
     "kind_of",
     "not_kept",
     "open_below",
-    "unsafe_path",
     "walk",
 ]
 
-MAX_DEPTH = 100
-_PATH_BYTES = 4096
-_NAME_BYTES = 255
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -36,30 +32,6 @@ _KINDS = (
 def kind_of(mode: int) -> str:
     """Return what a mode says that a file is."""
     return next((name for holds, name in _KINDS if holds(mode)), "a device")
-
-
-def unsafe_path(path: str) -> str:
-    """Return what is wrong with a path inside an artifact; empty: nothing."""
-    try:
-        encoded = path.encode()
-    except UnicodeEncodeError:
-        return "is not UTF-8"
-    parts = path.split("/")
-    if not path:
-        return "is empty"
-    if path.startswith("/"):
-        return "is absolute"
-    if ".." in parts:
-        return "has a part '..'"
-    if "." in parts or "" in parts:
-        return "has an empty part, or '.'"
-    if "\0" in path:
-        return "has a null byte"
-    if len(encoded) > _PATH_BYTES or any(len(part.encode()) > _NAME_BYTES for part in parts):
-        return f"is longer than {_PATH_BYTES} bytes, or a part of it than {_NAME_BYTES}"
-    if len(parts) > MAX_DEPTH:
-        return f"is deeper than {MAX_DEPTH} directories"
-    return ""
 
 
 def open_below(root: int, path: str, flags: int) -> int:

@@ -7,8 +7,8 @@ own reader takes far more, and its filters were escaped (CVE-2025-4517).
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from podium.api.artifact_rules import unsafe_path
 from podium.artifacts.errors import ArtifactError
-from podium.artifacts.paths import unsafe_path
 
 __all__ = ["Member", "members", "refused"]
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Self, cast
 
+from podium.api.artifact_rules import unsafe_path
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.limits import MIN_RATIO_BYTES, Limits
 from podium.artifacts.manifest import Artifact, Entry, Format
-from podium.artifacts.paths import DIRECTORY_FLAGS, Directories, unsafe_path
+from podium.artifacts.paths import DIRECTORY_FLAGS, Directories
 from podium.artifacts.store import ArtifactStore
 from podium.artifacts.tar import members, refused
 

@@ -9,6 +9,7 @@ from podium import contracts, expressions, kinds
 from podium.api.problems import Path, Problem, Severity
 from podium.api.reasons import RETRYABLE, NodeReason
 from podium.api.workflow import EdgeType, Node, RetryPolicy, TriggerRule, WorkflowSpec
+from podium.dag.artifacts import artifact_problems
 from podium.dag.graph import DagEdge, Graph
 from podium.dag.references import ReferenceChecks
 
@@ -91,6 +92,8 @@ class DefinitionChecks:
             self._condition((*path, "condition"), node.condition, node=node.id)
         if node.output_contract is not None and node.output_contract.schema_ is not None:
             self._schema((*path, "outputContract", "schema"), node.output_contract.schema_)
+        for problem in artifact_problems(self.dag, node, sound=self.sound):
+            self.found.append(replace(problem, path=(*path, *problem.path)))
         contract = node.input_contract
         if contract is None:
             return

@@ -69,10 +69,22 @@ def check(
         return resource, None, Checked([], 0, "")
     dag = WorkflowDAG(spec)
     problems = dag.shape_problems if is_pinned else dag.problems(base)
+    problems = [*problems, *_not_on_clusters(spec, base)]
     if errors(problems):
         raise InvalidError(problems)
     digest = definition_digest(spec) if isinstance(resource, Workflow) else ""
     return resource, dag, Checked(problems, len(spec.nodes), digest)
+
+
+def _not_on_clusters(spec: WorkflowSpec, base: Path) -> Iterable[Problem]:
+    """Find what only a laptop carries out: a file that is not handed over must not look as if."""
+    for position, node in enumerate(spec.nodes):
+        if node.artifacts is not None:
+            message = (
+                "this version hands artifacts over on a laptop only: run it with podium run, or"
+                " leave artifacts out"
+            )
+            yield Problem((*base, "nodes", position, "artifacts"), message)
 
 
 def answer_check(body: bytes) -> bytes:

@@ -1,0 +1,42 @@
+"""Artifacts of a node, as users write them: files that it hands over, and files that it needs."""
+
+from pydantic import Field
+
+from podium.api.artifact_rules import ArtifactType
+from podium.api.base import ApiModel, Id, Text
+
+__all__ = ["ArtifactInput", "ArtifactOutput", "Artifacts"]
+
+
+class ArtifactInput(ApiModel):
+    """A file or directory that the node finds when it starts, read-only."""
+
+    name: Id
+    """Name of the artifact, as node ids are written."""
+    from_: Text = Field(alias="from")
+    """NODE.NAME: an upstream node, and the name of an artifact in its artifacts.out."""
+    path: Text | None = None
+    """Where it is found: under $PODIUM_ARTIFACTS_IN, or for a container an absolute path;
+    default: its name."""
+
+
+class ArtifactOutput(ApiModel):
+    """A file or directory that the node hands over when it has succeeded."""
+
+    name: Id
+    """Name of the artifact, as node ids are written."""
+    path: Text
+    """Where the program leaves it: under $PODIUM_ARTIFACTS_OUT, or an absolute path."""
+    optional: bool = False
+    """Whether it may be missing; otherwise the node fails without it."""
+    type: ArtifactType | None = None
+    """What it must be; default: either."""
+
+
+class Artifacts(ApiModel):
+    """Files that a node needs and hands over."""
+
+    in_: list[ArtifactInput] | None = Field(default=None, alias="in", max_length=200)
+    """Artifacts that it needs; default: all of upstream nodes, in $PODIUM_ARTIFACTS_IN/NODE."""
+    out: list[ArtifactOutput] = Field(default_factory=list, max_length=200)
+    """Artifacts that it hands over, beside all that lies under $PODIUM_ARTIFACTS_OUT."""
