@@ -19,7 +19,7 @@ PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 from podium.artifacts.manifest import Manifest
-from podium.artifacts.pack import store_directory, store_file
+from podium.artifacts.pack import Source, store_artifact
 from podium.artifacts.settings import DirectorySettings, S3Settings, StaticKeys
 from podium.artifacts.store import ArtifactStore
 from podium.artifacts.unpack import Unpacking
@@ -34,11 +34,8 @@ else:
 with ArtifactStore(settings) as store:
     if way == "up":
         source = base / "source"
-        made = (
-            store_file(store, "f", "large", source, "large")
-            if (source / "large").exists()
-            else store_directory(store, "f", "f", source, "many")
-        )
+        path = "large" if (source / "large").exists() else ""
+        made = store_artifact(store, "f", "f", Source(source, path, "source"))
         store.commit(Manifest("u", "n", "n-1", {"f": made}))
     else:
         (base / "target").mkdir()

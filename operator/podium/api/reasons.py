@@ -29,6 +29,10 @@ class NodeReason(StrEnum):
     """The output does not fit into what carries it."""
     OUTPUT_CONTRACT = "OutputContract"
     """The output does not meet outputContract."""
+    ARTIFACT = "Artifact"
+    """An artifact is missing, or is not what artifacts.out says."""
+    UPLOAD = "Upload"
+    """What the node hands over could not be stored."""
     QUALITY_BELOW_THRESHOLD = "QualityBelowThreshold"
     """The quality score of the output is below the threshold."""
     NO_RECORDED_ANSWER = "NoRecordedAnswer"
@@ -65,6 +69,8 @@ class NodeReason(StrEnum):
     """The input does not meet inputContract."""
     INPUT_TOO_LARGE = "InputTooLarge"
     """The input does not fit into what carries it."""
+    DOWNLOAD = "Download"
+    """An artifact that the node needs could not be had from the store."""
     CONDITION_ERROR = "ConditionError"
     """An expression could not be evaluated."""
     FORBIDDEN = "Forbidden"
@@ -148,7 +154,10 @@ RETRYABLE: Final = (
     NodeReason.START_TIMEOUT,
     NodeReason.OUTPUT_NOT_JSON,
     NodeReason.OUTPUT_CONTRACT,
+    NodeReason.ARTIFACT,
+    NodeReason.UPLOAD,
     NodeReason.QUALITY_BELOW_THRESHOLD,
+    NodeReason.DOWNLOAD,
     NodeReason.IMAGE_PULL,
     NodeReason.CONFIG,
     NodeReason.JOB_DELETED,

@@ -45,6 +45,7 @@ class ArtifactError(PodiumError):
         number: int | None = None,
         is_missing: bool = False,
         is_retryable: bool = True,
+        is_content: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -52,6 +53,8 @@ class ArtifactError(PodiumError):
         self.is_missing = is_missing
         """Whether what was asked for is not there."""
         self.is_retryable = is_retryable
+        self.is_content = is_content
+        """Whether what the program left is at fault, not the store."""
 
 
 def store_error(

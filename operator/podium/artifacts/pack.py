@@ -4,81 +4,120 @@ A directory is a tar archive whose order, times and owners are fixed, so that eq
 equal digests, compressed by zstd. A single file stays as it is.
 """
 
+import errno
 import hashlib
 import os
 import stat
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from podium.api.artifact_rules import ArtifactType
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.limits import MAX_ENTRIES, MAX_RATIO, MIN_RATIO_BYTES
-from podium.artifacts.manifest import Artifact, ArtifactType, Entry, Format
+from podium.artifacts.manifest import Artifact, Entry, Format
 from podium.artifacts.paths import DIRECTORY_FLAGS, FILE_FLAGS, kind_of, not_kept, open_below, walk
 from podium.artifacts.store import ArtifactStore
 
-__all__ = ["store_directory", "store_file"]
+__all__ = ["Source", "store_artifact"]
 
 _CHUNK = 1 << 20
 _BLOCK = 512
 _LEVEL = 3
 
 
-def store_file(store: ArtifactStore, name: str, path: str, root: Path, shown: str) -> Artifact:
-    """Store the file `path` below `root`. `shown` is what messages call it.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an artifact is found: below the directory `root`, empty: the directory itself."""
 
-    Raises `ArtifactError`, `OSError`.
+    root: Path
+    path: str
+    shown: str
+    """What messages call it."""
+    skipped: frozenset[str] = frozenset()
+    """Paths below it that are left out."""
+
+
+def store_artifact(
+    store: ArtifactStore,
+    name: str,
+    path: str,
+    source: Source,
+    wanted: ArtifactType | None = None,
+) -> Artifact | None:
+    """Store a file or a directory; None: it is not there.
+
+    `path` is where it lies among what the node left. Raises `ArtifactError`, `OSError`, and
+    `InterruptedError` once the store is stopped.
     """
-    directory = os.open(root, DIRECTORY_FLAGS)
+    found = _open(source)
+    if found is None:
+        return None
     try:
-        file = _open_file(directory, path, shown)
-    finally:
-        os.close(directory)
-    try:
-        state = os.fstat(file)
+        state = os.fstat(found)
+        is_directory = stat.S_ISDIR(state.st_mode)
+        if not is_directory and not stat.S_ISREG(state.st_mode):
+            raise _at_fault(not_kept(source.shown, state.st_mode))
+        kind = ArtifactType.DIRECTORY if is_directory else ArtifactType.FILE
+        if wanted not in (None, kind):
+            raise _at_fault(
+                f"{source.shown} is {kind_of(state.st_mode)}, and type says {wanted}: change one of"
+                " them"
+            )
+        if is_directory:
+            return _store_directory(store, name, path, found, source)
         digest = hashlib.sha256()
-        blob = store.put(_contents(file, state.st_size, shown, digest))
+        blob = store.put(_contents(found, state.st_size, source.shown, digest))
     finally:
-        os.close(file)
+        os.close(found)
     entry = Entry("", stat.S_IMODE(state.st_mode) & 0o777, state.st_size, digest.hexdigest())
     return Artifact(name, path, ArtifactType.FILE, Format.RAW, blob, (entry,))
 
 
-def store_directory(
-    store: ArtifactStore,
-    name: str,
-    path: str,
-    root: Path,
-    shown: str,
-    skipped: frozenset[str] = frozenset(),
-) -> Artifact:
-    """Store the directory `root`, without what `skipped` names below it.
-
-    `path` is where it lies among what the node left. Raises `ArtifactError`, `OSError`.
-    """
-    directory = os.open(root, DIRECTORY_FLAGS)
+def _open(source: Source) -> int | None:
+    """Open what is to be stored, following no link."""
     try:
-        tar = _Tar(directory, shown, skipped)
-        blob = store.put(_compressed(tar.chunks()))
-        kind = Format.TAR_ZSTD
-        if blob.size * MAX_RATIO < tar.size and tar.size > MIN_RATIO_BYTES:
-            # Whoever unpacks it could not tell it from a bomb.
-            tar, kind = _Tar(directory, shown, skipped), Format.TAR
-            blob = store.put(tar.chunks())
-    finally:
-        os.close(directory)
+        root = os.open(source.root, DIRECTORY_FLAGS)
+        try:
+            return open_below(root, source.path, FILE_FLAGS) if source.path else os.dup(root)
+        finally:
+            os.close(root)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise _at_fault(
+                f"{source.shown} is a symbolic link, or a part of its path is no directory:"
+                " artifacts hold files and directories only, copy what it leads to in its place"
+            ) from None
+        if error.errno == errno.ENXIO:
+            raise _at_fault(not_kept(source.shown, stat.S_IFSOCK)) from None
+        raise _at_fault(f"{source.shown} cannot be read: {error.strerror}") from None
+
+
+def _store_directory(
+    store: ArtifactStore, name: str, path: str, directory: int, source: Source
+) -> Artifact:
+    tar = _Tar(directory, source)
+    blob = store.put(_compressed(tar.chunks()))
+    kind = Format.TAR_ZSTD
+    if blob.size * MAX_RATIO < tar.size and tar.size > MIN_RATIO_BYTES:
+        # Whoever unpacks it could not tell it from a bomb.
+        tar, kind = _Tar(directory, source), Format.TAR
+        blob = store.put(tar.chunks())
     return Artifact(name, path, ArtifactType.DIRECTORY, kind, blob, tuple(tar.entries))
 
 
 class _Tar:
     """The archive of an open directory, made as it is read."""
 
-    def __init__(self, directory: int, shown: str, skipped: frozenset[str]) -> None:
+    def __init__(self, directory: int, source: Source) -> None:
         self.entries: list[Entry] = []
         self.size = 0
         self._directory = directory
-        self._shown = shown
-        self._skipped = skipped
+        self._shown = source.shown
+        self._skipped = source.skipped
 
     def chunks(self) -> Iterator[bytes]:
         for chunk in self._chunks():
@@ -90,10 +129,9 @@ class _Tar:
         self.entries.append(Entry("", stat.S_IMODE(own.st_mode) & 0o777))
         for path, parent, state in walk(self._directory, self._shown, self._skipped):
             if len(self.entries) > MAX_ENTRIES:
-                raise ArtifactError(
+                raise _at_fault(
                     f"{self._shown} has more than {MAX_ENTRIES:,} files and directories: hand over"
-                    " an archive of your own",
-                    is_retryable=False,
+                    " an archive of your own"
                 )
             mode = stat.S_IMODE(state.st_mode) & 0o777
             if stat.S_ISDIR(state.st_mode):
@@ -122,18 +160,15 @@ def _header(path: str, mode: int, size: int | None = None) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
-def _open_file(directory: int, path: str, shown: str) -> int:
+def _open_file(directory: int, name: str, shown: str) -> int:
     try:
-        file = open_below(directory, path, FILE_FLAGS)
+        file = os.open(name, FILE_FLAGS, dir_fd=directory)
     except OSError as error:
-        error.filename = shown
-        raise
+        raise _at_fault(f"{shown} cannot be read: {error.strerror}") from None
     mode = os.fstat(file).st_mode
     if not stat.S_ISREG(mode):
         os.close(file)
-        if stat.S_ISDIR(mode):
-            raise ArtifactError(f"{shown} is {kind_of(mode)}, not a file", is_retryable=False)
-        raise ArtifactError(not_kept(shown, mode), is_retryable=False)
+        raise _at_fault(not_kept(shown, mode))
     return file
 
 
@@ -143,10 +178,14 @@ def _contents(file: int, size: int, shown: str, digest: "hashlib._Hash") -> Iter
     while left:
         data = os.read(file, min(_CHUNK, left))
         if not data:
-            raise ArtifactError(f"{shown} became shorter while it was read: leave it as it is")
+            raise _at_fault(f"{shown} became shorter while it was read: leave it as it is")
         digest.update(data)
         left -= len(data)
         yield data
+
+
+def _at_fault(message: str) -> ArtifactError:
+    return ArtifactError(message, is_content=True)
 
 
 def _compressed(chunks: Iterator[bytes]) -> Iterator[bytes]:

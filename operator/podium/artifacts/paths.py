@@ -101,10 +101,10 @@ def _walk(
         if path in skipped:
             continue
         if why := unsafe_path(path):
-            raise ArtifactError(f"{_shown(place, path)}: the path {why}", is_retryable=False)
+            raise ArtifactError(f"{_shown(place, path)}: the path {why}", is_content=True)
         state = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
-            raise ArtifactError(not_kept(_shown(place, path), state.st_mode), is_retryable=False)
+            raise ArtifactError(not_kept(_shown(place, path), state.st_mode), is_content=True)
         yield path, directory, state
         if stat.S_ISDIR(state.st_mode):
             below = os.open(name, DIRECTORY_FLAGS, dir_fd=directory)

@@ -30,12 +30,21 @@ class Unpacking:
     """A directory that artifacts are written into. As a context: at its end it gets its modes.
 
     Until then directories can be written to whatever their modes are, since several artifacts may
-    share one. `read_only` takes the right to write from all that is made.
+    share one. `read_only` takes the right to write from all that is made, `for_all` lets every user
+    read it, such as that of a container.
     """
 
-    def __init__(self, root: Path, *, read_only: bool = False, limits: Limits = _DEFAULT) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        read_only: bool = False,
+        for_all: bool = False,
+        limits: Limits = _DEFAULT,
+    ) -> None:
         self._root = os.open(root, DIRECTORY_FLAGS)
         self._removed = 0o222 if read_only else 0
+        self._for_all = for_all
         self._limits = limits
         self._directories: dict[str, int] = {}
         """Modes of the directories that were made, by their paths from the root on."""
@@ -151,7 +160,7 @@ class Unpacking:
                     rest = rest[os.write(file, rest) :]
             if size != entry.size or digest.hexdigest() != entry.digest:
                 raise refused(f"{path!r:.200} is not what the manifest says")
-            os.fchmod(file, entry.mode & ~self._removed)
+            os.fchmod(file, self._mode(entry.mode))
         except BaseException:
             os.unlink(name, dir_fd=parent)
             raise
@@ -170,6 +179,11 @@ class Unpacking:
         os.mkdir(name, 0o700, dir_fd=parent)
         self._directories[path] = mode
 
+    def _mode(self, mode: int) -> int:
+        if self._for_all:
+            mode |= 0o555 if mode & 0o100 else 0o444
+        return mode & ~self._removed
+
     def _set_modes(self) -> None:
         """Give directories their modes, the deepest first: others could not be reached then."""
         opened = Directories(self._root)
@@ -179,7 +193,7 @@ class Unpacking:
                 parent, name = opened.parent_of(path)
                 directory = os.open(name, DIRECTORY_FLAGS, dir_fd=parent)
                 try:
-                    os.fchmod(directory, self._directories[path] & ~self._removed)
+                    os.fchmod(directory, self._mode(self._directories[path]))
                 finally:
                     os.close(directory)
         finally:

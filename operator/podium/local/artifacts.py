@@ -1,149 +1,195 @@
-"""Artifacts of earlier nodes for a program: a copy of its own, so that it cannot change another's.
+"""Artifacts of a laptop run: laid out for a program before it starts, stored when it ended well.
 
-On file systems that share blocks (btrfs, XFS, APFS does not offer it here) a copy takes no space;
-holes stay holes everywhere. When the program has ended, links to the originals take the copies'
-place.
+What a program finds is a copy of its own, read-only, so that it cannot change another's. When the
+program has ended, links to what the nodes left take the copies' place.
 """
 
-import contextlib
-import fcntl
 import os
-import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
-from podium.local.files import remove_tree
+from podium.api.run import NodeStatus, WorkflowRunStatus
+from podium.api.workflow import ArtifactInput, ArtifactType, Node
+from podium.local.artifact_store import Laptop, Left, has_entries
+from podium.local.files import remove, remove_tree
 
-__all__ = ["Artifacts"]
+__all__ = ["ABSOLUTE", "IN", "OUT", "Artifacts", "Mount", "Wanted", "left_by", "mounts", "out_of"]
 
-_FICLONE = 0x40049409
-_CHUNK = 1 << 20
+OUT = "artifacts"
+"""Directory of an execution that is its `$PODIUM_ARTIFACTS_OUT`."""
+IN = "artifacts-in"
+ABSOLUTE = "artifacts-at"
+"""Directory of an execution for artifacts that a container finds, or leaves, at absolute paths."""
+
+
+class Wanted(NamedTuple):
+    """What a program finds: all that an execution left, or one artifact of it."""
+
+    node: str
+    execution: str
+    name: str | None
+    """None: all."""
+    base: str
+    """Directory below that of the execution that needs it."""
+    path: str
+    """Where it is laid out in that directory."""
+    original: Path
+    """What the execution left."""
 
 
 class Artifacts(NamedTuple):
-    """What a program finds in `$PODIUM_ARTIFACTS_IN`: directories by node id."""
+    """What a program finds in `$PODIUM_ARTIFACTS_IN`, and at absolute paths."""
 
-    path: Path
-    copied: Mapping[str, Path] = MappingProxyType({})
-    """Originals that are to be copied, because there is something in them."""
+    directory: Path
+    """Of its execution."""
+    laptop: Laptop
+    wanted: tuple[Wanted, ...] = ()
+    """What there is, to be copied before the start."""
+    for_all: bool = False
+    """Whether another user than podium's reads it, that of a container."""
+
+    @property
+    def path(self) -> Path:
+        """The directory that is `$PODIUM_ARTIFACTS_IN`."""
+        return self.directory / IN
 
     @classmethod
-    def lay_out(cls, path: Path, originals: Mapping[str, Path]) -> "Artifacts":
-        """Make the directory, and the empty ones in it; `copy` fills in the others."""
-        path.mkdir(mode=0o700, exist_ok=True)
-        copied = {}
-        for name, original in originals.items():
-            place = path / name
-            if place.is_symlink():
-                place.unlink()  # of the same execution, started before
-            elif place.exists():
-                remove_tree(place)
-            if original.is_symlink():
-                place.symlink_to(original.readlink())  # the node said where to look
-            elif _has_entries(original):
-                copied[name] = original
-            else:
-                place.mkdir(mode=0o700)
-        return cls(path, copied)
+    def lay_out(
+        cls,
+        directory: Path,
+        laptop: Laptop,
+        node: Node,
+        sources: Iterable[str],
+        status: WorkflowRunStatus,
+        original: Callable[[str], Path],
+        *,
+        for_all: bool = False,
+    ) -> "Artifacts":
+        """Make the directories; `copy` fills them.
+
+        `sources` are the nodes whose outputs are delivered, `original` returns what an execution
+        left.
+        """
+        inside = directory / IN
+        for place in (inside, directory / ABSOLUTE):
+            remove(place)  # of the same execution, started before
+        inside.mkdir(mode=0o700)
+        if for_all:
+            inside.chmod(0o755)
+        declared = node.artifacts.in_ if node.artifacts is not None else None
+        asked = (
+            [(source, None, IN, source) for source in sources]
+            if declared is None
+            else [_asked(artifact) for artifact in declared]
+        )
+        wanted = []
+        for source, name, base, path in asked:
+            execution = status.nodes[source].execution_id
+            # Of a node that was skipped, or whose failure was let pass, there is nothing.
+            if status.nodes[source].status is NodeStatus.COMPLETED and execution is not None:
+                left = original(execution)
+                if laptop.has(source, execution) or has_entries(left):
+                    wanted.append(Wanted(source, execution, name, base, path, left))
+                    continue
+            if name is None:
+                (inside / path).mkdir(mode=0o555)
+        return cls(directory, laptop, tuple(wanted), for_all)
 
     def copy(self, is_stopped: Callable[[], bool]) -> None:
-        """Copy what there is. Raises `OSError`, `InterruptedError` once it is stopped."""
-        for name, original in self.copied.items():
-            _Copy(original, self.path / name, is_stopped).run()
+        """Copy what there is.
+
+        Raises `ArtifactError`, `OSError`, `InterruptedError` once it is stopped.
+        """
+        for base in dict.fromkeys(each.base for each in self.wanted):
+            place = self.directory / base
+            place.mkdir(parents=True, exist_ok=True)
+            here = [each for each in self.wanted if each.base == base]
+            self.laptop.deliver(here, place, is_stopped, for_all=self.for_all)
 
     def release(self) -> None:
         """Let links take the place of the copies."""
-        for name, original in self.copied.items():
-            place = self.path / name
-            with contextlib.suppress(OSError):
-                remove_tree(place)
-                place.symlink_to(original)
+        for base in (IN, ABSOLUTE):
+            with suppress(FileNotFoundError):
+                remove_tree(self.directory / base)
+        self.path.mkdir(mode=0o700)
+        for each in self.wanted:
+            if each.name is None:
+                (self.path / each.path).symlink_to(each.original)
 
 
-class _Copy:
-    """A copy of one node's artifacts. Sockets, FIFOs and devices stay behind."""
-
-    def __init__(self, source: Path, target: Path, is_stopped: Callable[[], bool]) -> None:
-        self._source = os.path.realpath(source)
-        self._target = str(target)
-        self._executions = os.path.realpath(source.parent.parent)
-        self._is_stopped = is_stopped
-
-    def run(self) -> None:
-        waiting = [(self._source, self._target)]
-        while waiting:
-            source, target = waiting.pop()
-            os.mkdir(target)  # noqa: PTH102 - many of them
-            with os.scandir(source) as entries:
-                for entry in entries:
-                    place = f"{target}/{entry.name}"
-                    if entry.is_symlink():
-                        self._link(entry.path, target, place)
-                    elif entry.is_dir(follow_symlinks=False):
-                        waiting.append((entry.path, place))
-                    elif entry.is_file(follow_symlinks=False):
-                        self._file(entry.path, place)
-
-    def _link(self, link: str, directory: str, place: str) -> None:
-        """Copy a link so that it leads into the copy, or to no other node's files."""
-        leads_to, real = os.readlink(link), os.path.realpath(link)  # noqa: PTH115
-        if _is_within(real, self._source):
-            inside = os.path.join(self._target, os.path.relpath(real, self._source))  # noqa: PTH118
-            os.symlink(os.path.relpath(inside, directory), place)  # noqa: PTH211
-        elif _is_within(real, self._executions) and os.path.isfile(real):  # noqa: PTH113
-            self._file(real, place)
-        else:
-            os.symlink(leads_to if os.path.isabs(leads_to) else real, place)  # noqa: PTH117, PTH211
-
-    def _file(self, source: str, place: str) -> None:
-        if self._is_stopped():
-            raise InterruptedError(f"{place}: stopped")
-        reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            found = os.fstat(reading)
-            if stat.S_ISREG(found.st_mode):
-                writing = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                try:
-                    self._contents(reading, writing, found.st_size)
-                    os.fchmod(writing, stat.S_IMODE(found.st_mode))
-                    os.utime(writing, ns=(found.st_atime_ns, found.st_mtime_ns))
-                except OSError as error:
-                    raise OSError(error.errno, error.strerror, place) from None
-                finally:
-                    os.close(writing)
-        finally:
-            os.close(reading)
-
-    def _contents(self, reading: int, writing: int, size: int) -> None:
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(writing, _FICLONE, reading)
-            return
-        os.ftruncate(writing, size)
-        start = end = 0
-        while end < size:
-            try:
-                start = os.lseek(reading, end, os.SEEK_DATA)
-            except OSError:
-                return  # only a hole is left
-            end = min(os.lseek(reading, start, os.SEEK_HOLE), size)
-            while start < end:
-                if self._is_stopped():
-                    raise InterruptedError("stopped")
-                data = os.pread(reading, min(_CHUNK, end - start), start)
-                if not data:
-                    return
-                start += os.pwrite(writing, data, start)
+def _asked(artifact: ArtifactInput) -> tuple[str, str | None, str, str]:
+    source, _, name = artifact.from_.partition(".")
+    path = artifact.path or artifact.name
+    if path.startswith("/"):
+        return source, name, f"{ABSOLUTE}/in", artifact.name
+    return source, name, IN, path
 
 
-def _has_entries(path: Path) -> bool:
-    try:
-        with os.scandir(path) as entries:
-            return any(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+class Mount(NamedTuple):
+    """A file or directory of this machine at a path in a container."""
+
+    host: Path
+    inside: str
+    read_only: bool = False
 
 
-def _is_within(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory + "/")
+def mounts(artifacts: Artifacts, node: Node) -> list[Mount]:
+    """Return what a container needs for its artifacts at absolute paths, and make it."""
+    if node.artifacts is None:
+        return []
+    found = []
+    for host, inside in _outside(artifacts.directory, node).values():
+        if not host.exists():
+            host.mkdir(parents=True)
+            host.chmod(0o777)  # the container may run as another user
+            found.append(Mount(host, inside))
+    delivered = {each.path for each in artifacts.wanted if each.base != IN}
+    for artifact in node.artifacts.in_ or ():
+        if artifact.name in delivered and artifact.path is not None:
+            host = artifacts.directory / ABSOLUTE / "in" / artifact.name
+            found.append(Mount(host, artifact.path, read_only=True))
+    return found
+
+
+def out_of(directory: Path) -> Path:
+    """Return the `$PODIUM_ARTIFACTS_OUT` of an execution on this machine."""
+    inside = directory / "container"
+    return inside / OUT if inside.exists() else directory / OUT
+
+
+def left_by(directory: Path, node: Node) -> Left:
+    """Return where an execution left what it hands over."""
+    if (directory / "container").exists():
+        absolute = {
+            path: (host, os.path.relpath(path, inside) if path != inside else "")
+            for path, (host, inside) in _outside(directory, node).items()
+        }
+        return Left(out_of(directory), absolute)
+    absolute = {
+        path: (Path(os.path.realpath(Path(path).parent)), Path(path).name)
+        for path in _absolute(node)
+    }
+    return Left(out_of(directory), absolute)
+
+
+def _outside(directory: Path, node: Node) -> dict[str, tuple[Path, str]]:
+    """Return a directory of this machine, and where it is mounted, for each absolute output."""
+    places: dict[str, Path] = {}
+    found = {}
+    for path, is_directory in _absolute(node).items():
+        inside = path if is_directory else str(Path(path).parent)
+        host = places.setdefault(inside, directory / ABSOLUTE / "out" / str(len(places)))
+        found[path] = (host, inside)
+    return found
+
+
+def _absolute(node: Node) -> dict[str, bool]:
+    """Return the absolute paths of declared outputs: whether each is a directory."""
+    outputs = node.artifacts.out if node.artifacts is not None else ()
+    return {
+        each.path: each.type is ArtifactType.DIRECTORY
+        for each in outputs
+        if each.path.startswith("/")
+    }

@@ -17,8 +17,9 @@ from podium.api.workflow import InputAs, Node
 from podium.engine import Launch
 from podium.errors import PodiumError
 from podium.executors import Runtime, Workload
-from podium.local.artifacts import Artifacts
-from podium.local.containers import container_tool
+from podium.local.artifact_store import Laptop
+from podium.local.artifacts import Artifacts, Mount, mounts, out_of
+from podium.local.containers import IN_CONTAINER, container_tool
 from podium.local.environment import MAX_INPUT_BYTES, ConfigError, inherited, prepare
 from podium.local.files import write_private
 from podium.local.store import RunDirectory, RunRecord
@@ -55,6 +56,8 @@ class Commands:
         self.secrets = secrets
         self.claims: Sequence[VolumeClaim] = record.workflow.volume_claims
         """Those of the definition that the run has now."""
+        self.laptop = Laptop(directory.state_dir, record.uid)
+        """The run's artifacts."""
         self._inherited = {**inherited(), **passed}
         self._found: dict[tuple[str, str], str] = {}
         """Programs, by name and PATH."""
@@ -73,44 +76,40 @@ class Commands:
         env = prepare(
             directory, self._record.name, launch.input, variables, self.secrets, self._inherited
         )
+        in_container = workload.runtime is Runtime.CONTAINER
+        outputs = launch.input["dependencyOutputs"]
         artifacts = Artifacts.lay_out(
-            directory / "artifacts-in", self._originals(launch.input, status)
+            directory,
+            self.laptop,
+            node,
+            outputs if isinstance(outputs, Mapping) else (),
+            status,
+            lambda execution: out_of(self._directory.execution(execution)),
+            for_all=in_container,
         )
         env["PODIUM_ARTIFACTS_IN"] = str(artifacts.path)
         volumes = mount(self._directory, self._record, self.claims, node)
         for each in volumes:
-            is_container = workload.runtime is Runtime.CONTAINER
-            where = each.target if is_container else str(each.source)
+            where = each.target if in_container else str(each.source)
             env.setdefault(volume_variable(each.claim), where)
-        argv = self._argv(launch, node, workload, directory, env, volumes)
+        argv = self._argv(launch, node, workload, artifacts, env, volumes)
         return Command(argv, env, Path(self._record.workdir), artifacts)
 
     def container(self, execution: str) -> str:
         """Name the container of an execution."""
         return child_name(self._record.name, self._record.uid, execution)
 
-    def _originals(self, given: Mapping[str, object], status: WorkflowRunStatus) -> dict[str, Path]:
-        """Return where the artifacts are of what is before a node, by node id."""
-        outputs = given["dependencyOutputs"]
-        if not isinstance(outputs, Mapping):
-            return {}
-        executions = {name: status.nodes[name].execution_id for name in outputs}
-        return {
-            name: self._directory.execution(execution) / "artifacts"
-            for name, execution in executions.items()
-            if execution is not None
-        }
-
     def _argv(
         self,
         launch: Launch,
         node: Node,
         workload: Workload,
-        directory: Path,
+        artifacts: Artifacts,
         env: dict[str, str],
         volumes: Sequence[Mounted],
     ) -> list[str]:
         """Return the command, and add to its environment what belongs to it."""
+        directory = artifacts.directory
         match workload.runtime:
             case Runtime.SCRIPT:
                 script = directory / "script"
@@ -133,14 +132,14 @@ class Commands:
                 # -P: nothing in the working directory is taken for a module of ours.
                 return [sys.executable, "-P", "-m", "podium.runner", *workload.command]
             case Runtime.CONTAINER:
-                return self._container_argv(launch, node, workload, directory, env, volumes)
+                return self._container_argv(launch, node, workload, artifacts, env, volumes)
 
     def _container_argv(
         self,
         launch: Launch,
         node: Node,
         workload: Workload,
-        directory: Path,
+        artifacts: Artifacts,
         env: dict[str, str],
         volumes: Sequence[Mounted],
     ) -> list[str]:
@@ -165,7 +164,10 @@ class Commands:
         name = self.container(launch.execution_id)
         if launch.restart:
             tool.remove(name)  # its client died, it may not have
-        return tool.argv(name, workload, directory, shown, as_file=as_file, volumes=volumes)
+        mounted = [Mount(artifacts.path, IN_CONTAINER, read_only=True), *mounts(artifacts, node)]
+        return tool.argv(
+            name, workload, artifacts.directory, shown, mounted, as_file=as_file, volumes=volumes
+        )
 
 
 def find_program(name: str, path: str, workdir: Path) -> str | None:

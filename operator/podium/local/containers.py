@@ -10,14 +10,17 @@ from pathlib import Path
 from podium.api.problems import UserError
 from podium.engine import Plan
 from podium.executors import Runtime, Workload, get
+from podium.local.artifacts import OUT, Mount
 from podium.local.environment import ConfigError
 from podium.local.files import open_private, read_whole
 from podium.local.volumes import Mounted
 
-__all__ = ["ContainerTool", "check", "container_tool"]
+__all__ = ["IN_CONTAINER", "ContainerTool", "check", "container_tool"]
 
 _OURS = "/podium"
 """Directory in the container that holds input and output."""
+IN_CONTAINER = "/podium-artifacts"
+"""Directory in the container that is its `$PODIUM_ARTIFACTS_IN`."""
 
 
 class ContainerTool:
@@ -32,6 +35,7 @@ class ContainerTool:
         workload: Workload,
         directory: Path,
         env: Mapping[str, str],
+        mounted: Sequence[Mount],
         *,
         as_file: bool,
         volumes: Sequence[Mounted] = (),
@@ -43,9 +47,17 @@ class ContainerTool:
                 f"{self.program} cannot mount {shared}, which has a colon in its path: name another"
                 " directory with --state-dir"
             )
+        for mount in mounted:
+            if ":" in mount.inside:
+                raise ConfigError(
+                    f"{self.program} cannot mount {mount.inside!r:.200}, which has a colon: choose"
+                    " another path for this artifact"
+                )
         shared.mkdir(mode=0o700)
         # The container may run as another user; what is around it is for podium's user only.
         shared.chmod(0o777)
+        (shared / OUT).mkdir()
+        (shared / OUT).chmod(0o777)
         with open_private(shared / "output.json", os.O_EXCL) as output:
             os.fchmod(output.fileno(), 0o666)
         argv = [
@@ -53,6 +65,8 @@ class ContainerTool:
             "--security-opt", "no-new-privileges", "--cap-drop", "ALL",
             "--volume", f"{shared}:{_OURS}:z",
             "--env", f"PODIUM_OUTPUT={_OURS}/output.json",
+            "--env", f"PODIUM_ARTIFACTS_OUT={_OURS}/{OUT}",
+            "--env", f"PODIUM_ARTIFACTS_IN={IN_CONTAINER}",
         ]  # fmt: skip
         if as_file:
             with open_private(shared / "input.json", os.O_EXCL) as copy:
@@ -67,6 +81,9 @@ class ContainerTool:
                 )
             options = "ro,z" if volume.is_read_only else "z"
             argv += ["--volume", f"{volume.source}:{volume.target}:{options}"]
+        for mount in mounted:
+            mode = "ro,z" if mount.read_only else "z"
+            argv += ["--volume", f"{mount.host}:{mount.inside}:{mode}"]
         for variable in env:
             argv += ["--env", variable]
         if workload.command:

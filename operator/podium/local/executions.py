@@ -5,12 +5,15 @@ import contextlib
 import errno
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from podium.api.reasons import NodeReason
+from podium.artifacts.errors import ArtifactError
 from podium.engine import AttemptPhase, Engine, Launch, Observation, Stop, not_started
 from podium.local import processes
-from podium.local.artifacts import Artifacts
+from podium.local.artifact_store import has_entries
+from podium.local.artifacts import Artifacts, left_by
 from podium.local.commands import Command, Commands, InputTooLargeError
 from podium.local.containers import container_tool
 from podium.local.environment import ConfigError
@@ -85,7 +88,9 @@ class Executions:
                 seen.append(_running(node, execution, process))
             elif execution in current:
                 code = await process.wait()
-                seen.append(self._ended(node, execution, process, code))
+                ended = await self._ended(node, execution, process, code)
+                if ended is not None:
+                    seen.append(ended)
         return seen
 
     async def launch(self, launch: Launch) -> Observation | None:
@@ -123,10 +128,10 @@ class Executions:
         """Start a program and tell of its start and of its end."""
         assert process.begun is not None  # noqa: S101 - for the type checker
         try:
-            if command.artifacts.copied:
+            if command.artifacts.wanted:
                 await asyncio.to_thread(command.artifacts.copy, lambda: process.stopping)
             self.programs.start_process(process, command.argv, command.env, command.workdir)
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, ArtifactError) as problem:
             process.begun.set_exception(problem)
         if await process.is_begun():
             self._report(_running(launch.node, launch.execution_id, process))
@@ -141,7 +146,15 @@ class Executions:
         """Describe why a program did not start. Raises `StoreError` if the disk is at fault."""
         if isinstance(problem, OSError) and problem.errno in _DISK_ERRORS:
             raise self._directory.unwritable(problem)
+        if isinstance(problem, ArtifactError):
+            self._require_disk(problem)
+            refused = not_started(launch, NodeReason.DOWNLOAD, str(problem))
+            return replace(refused, retryable=problem.is_retryable)
         return not_started(launch, NodeReason.CONFIG, str(problem))
+
+    def _require_disk(self, problem: ArtifactError) -> None:
+        if problem.number in _DISK_ERRORS:
+            raise self._directory.unwritable(OSError(problem.number, str(problem)))
 
     def _watch_process(self, node: str, execution: str, process: processes.Process) -> None:
         self._processes[execution] = process
@@ -169,10 +182,12 @@ class Executions:
         artifacts: Artifacts | None = None,
     ) -> None:
         code = await process.wait()
-        if artifacts is not None and artifacts.copied:  # before links to them are followed
+        seen = await self._ended(node, execution, process, code)
+        if artifacts is not None and artifacts.wanted:
             await asyncio.to_thread(artifacts.release)
         self._processes.pop(execution, None)
-        self._report(self._ended(node, execution, process, code))
+        if seen is not None:
+            self._report(seen)
 
     async def _stop(self, stop: Stop) -> None:
         process = self._processes.get(stop.execution_id)
@@ -180,10 +195,46 @@ class Executions:
             await self._end(stop.execution_id, process)
         self._report(Observation(stop.node, stop.execution_id, AttemptPhase.GONE))
 
-    def _ended(
+    async def _ended(
         self, node: str, execution: str, process: processes.Process, code: int | None
-    ) -> Observation:
-        return interpret(node, execution, process, code, self._mask)
+    ) -> Observation | None:
+        """Describe the end of a program, its artifacts stored; None: it is stopped meanwhile."""
+        seen = interpret(node, execution, process, code, self._mask)
+        planned = self._engine.plan.nodes.get(node)
+        if seen.phase is not AttemptPhase.SUCCEEDED or planned is None:
+            return seen
+        definition = planned.definition
+        outputs = definition.artifacts.out if definition.artifacts is not None else []
+        left = left_by(process.directory, definition)
+        if not outputs and not has_entries(left.out):
+            return seen
+        try:
+            await asyncio.to_thread(
+                self._commands.laptop.collect,
+                node,
+                execution,
+                outputs,
+                left,
+                lambda: process.stopping,
+            )
+        except InterruptedError:
+            return None
+        except (ArtifactError, OSError) as error:
+            if isinstance(error, OSError):
+                what = f"{error.filename or left.out}: {error.strerror or error}"
+                problem = ArtifactError(what, number=error.errno, is_content=True)
+            else:
+                problem = error
+            self._require_disk(problem)
+            reason = NodeReason.ARTIFACT if problem.is_content else NodeReason.UPLOAD
+            return replace(
+                seen,
+                phase=AttemptPhase.FAILED,
+                reason=reason,
+                message=str(problem),
+                retryable=problem.is_retryable,
+            )
+        return seen
 
     def _mask(self) -> Mask:
         return Mask(known_values(secret_variables(self._engine.plan.spec), self._commands.secrets))

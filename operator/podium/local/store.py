@@ -61,7 +61,8 @@ class RunDirectory:
     """One run's directory."""
 
     def __init__(self, state_dir: Path, name: str) -> None:
-        self.path = state_dir.absolute() / "runs" / name
+        self.state_dir = state_dir.absolute()
+        self.path = self.state_dir / "runs" / name
         self.name = name
         self._executions = self.path / "executions"
 

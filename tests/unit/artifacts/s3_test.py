@@ -12,12 +12,11 @@ from podium.artifacts import store as stores
 from podium.artifacts.collection import sweep
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.manifest import Manifest
-from podium.artifacts.pack import store_directory
 from podium.artifacts.settings import StaticKeys, WebIdentity
 from podium.artifacts.store import ArtifactStore
 from podium.artifacts.unpack import Unpacking
 from tests.unit.artifacts.s3 import S3Server
-from tests.unit.artifacts.support import make, there_and_back, tree
+from tests.unit.artifacts.support import make, store_directory, there_and_back, tree
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,14 @@ from podium.artifacts import store as stores
 from podium.artifacts.collection import sweep
 from podium.artifacts.errors import ArtifactError, store_error
 from podium.artifacts.manifest import Blob, Manifest
-from podium.artifacts.pack import store_directory
 from podium.artifacts.settings import S3Settings, StaticKeys
-from tests.unit.artifacts.support import directory_store, file_there_and_back, make, there_and_back
+from tests.unit.artifacts.support import (
+    directory_store,
+    file_there_and_back,
+    make,
+    store_directory,
+    there_and_back,
+)
 
 
 def blobs(root):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import zstandard
 
-from podium.artifacts.manifest import Artifact, ArtifactType, Entry, Format, Manifest
-from podium.artifacts.pack import store_directory, store_file
+from podium.api.artifact_rules import ArtifactType
+from podium.artifacts.manifest import Artifact, Entry, Format, Manifest
+from podium.artifacts.pack import Source, store_artifact
 from podium.artifacts.settings import DirectorySettings
 from podium.artifacts.store import ArtifactStore
 from podium.artifacts.unpack import Unpacking
@@ -17,6 +18,14 @@ from podium.artifacts.unpack import Unpacking
 
 def directory_store(path, **more):
     return ArtifactStore(DirectorySettings(path), **more)
+
+
+def store_directory(store, name, path, root, shown):
+    return store_artifact(store, name, path, Source(root, "", shown), ArtifactType.DIRECTORY)
+
+
+def store_file(store, name, path, root, shown):
+    return store_artifact(store, name, path, Source(root, path, shown), ArtifactType.FILE)
 
 
 def make(root: Path, files):

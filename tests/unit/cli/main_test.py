@@ -38,6 +38,7 @@ def loaded(*arguments):
     heavy = [
         *("networkx", "jsonschema", "regex", "rich", "importlib.metadata", "difflib"),
         *("kopf", "kubernetes", "aiohttp", "pydantic", "yaml"),
+        *("obstore", "zstandard", "podium.artifacts.store", "podium.artifacts.pack"),
     ]
     program = f"""
 import sys
@@ -73,6 +74,10 @@ def test_a_run_loads_only_what_its_workflow_needs(tmp_path):
     needed = {"pydantic", "yaml", "importlib.metadata"}  # the last by pydantic itself
     assert loaded("validate", file) == needed
     assert loaded("run", file, "--state-dir", tmp_path / "state") == needed
+    nodes[0]["config"] = {"script": "touch $PODIUM_ARTIFACTS_OUT/f"}
+    file.write_text(json.dumps(workflow))
+    found = loaded("run", file, "--state-dir", tmp_path / "state", "--run-name", "other")
+    assert {"obstore", "podium.artifacts.store"} <= found
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

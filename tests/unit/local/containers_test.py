@@ -15,7 +15,7 @@ from podium.local import containers
 from tests.unit.local.shell_test import again, begin, script, stands, started, until
 
 DOCKER = """#!{python}
-import json, os, subprocess, sys
+import json, os, re, subprocess, sys
 from pathlib import Path
 here = Path(__file__).parent
 arguments = sys.argv[1:]
@@ -26,7 +26,7 @@ if arguments[0] == "info":
 if arguments[0] == "rm":
     sys.exit(0)
 assert arguments[0] == "run"
-rest, env, command, mounts = arguments[1:], {{"PATH": os.environ["PATH"]}}, [], []
+rest, env, command, volumes = arguments[1:], {{"PATH": os.environ["PATH"]}}, [], {{}}
 while rest[0].startswith("--"):
     option = rest.pop(0)
     if option == "--":
@@ -35,17 +35,20 @@ while rest[0].startswith("--"):
         continue
     value = rest.pop(0)
     if option == "--volume":
-        host, inside = value.removesuffix(":z").split(":")[:2]
-        mounts.append((inside, host))
+        host, inside, mode = value.split(":")
+        volumes[inside] = host
     elif option == "--entrypoint":
         command = [value]
     elif option == "--env":
         name, equals, given = value.partition("=")
         env[name] = given if equals else os.environ[name]
 assert rest[0] == "the/image:1"
-for inside, host in mounts:
-    env = {{name: (value + "/").replace(inside + "/", host + "/")[:-1] for name, value in env.items()}}
-sys.exit(subprocess.run(command + rest[1:], env=env).returncode)
+def outside(value):
+    for inside, host in sorted(volumes.items(), reverse=True):
+        value = re.sub(rf"(?<![\\w/.-]){{re.escape(inside)}}(?=[/ ;]|$)", host, value)
+    return value
+env = {{name: outside(value) for name, value in env.items()}}
+sys.exit(subprocess.run([outside(word) for word in command + rest[1:]], env=env).returncode)
 """
 
 
@@ -213,7 +216,7 @@ async def test_volumes_of_the_run_are_mounted_where_the_node_says(tmp_path, dock
     root = run.directory.path / "volumes/work"
     (call,) = calls(docker, "run")
     given = [call[n + 1] for n, word in enumerate(call) if word == "--volume"]
-    assert given[1:] == [f"{root}/in:/vol/work:z", f"{root}:/vol/all:ro,z"]
+    assert given[1:3] == [f"{root}/in:/vol/work:z", f"{root}:/vol/all:ro,z"]
     assert "PODIUM_VOLUME_WORK" in call
 
 
@@ -223,3 +226,58 @@ async def test_a_part_of_a_volume_that_cannot_be_mounted_says_so(tmp_path, docke
     run = begin(tmp_path, box("a", "true", pod=pod), volumeClaims=claims)
     await run.run()
     assert "has a colon in its path: name another subPath" in run.status.nodes["a"].message
+
+
+async def test_artifacts_of_containers(tmp_path, docker):
+    """Under $PODIUM_ARTIFACTS_OUT and at absolute paths, which are directories of this machine."""
+    declared = [
+        {"name": "log", "path": "/work/logs/all.log"},
+        {"name": "data", "path": "/data", "type": "Directory"},
+        {"name": "report", "path": "r/report.xml"},
+    ]
+    make = (
+        "echo log >/work/logs/all.log; mkdir /data/d; echo data >/data/d/f;"
+        " cd $PODIUM_ARTIFACTS_OUT; mkdir r; echo report >r/report.xml; chmod 600 r/report.xml;"
+        " echo more >more"
+    )
+    wanted = [
+        {"name": "log", "from": "a.log"},
+        {"name": "data", "from": "a.data", "path": "/inputs/data"},
+        {"name": "report", "from": "a.report", "path": "/inputs/report.xml"},
+    ]
+    look = (
+        "cat $PODIUM_ARTIFACTS_IN/log /inputs/data/d/f /inputs/report.xml;"
+        " stat -c %a /inputs/report.xml"
+    )
+    text = "cd $PODIUM_ARTIFACTS_IN/a; find . -type f | sort"
+    run = begin(
+        tmp_path,
+        box("a", make, artifacts={"out": declared}),
+        box("b", look, "a", artifacts={"in": wanted}),
+        box("c", text, "a"),
+        {"id": "s", "executor": "script", "config": {"script": text}, "dependsOn": ["a"]},
+    )
+    await run.run()
+    assert set(stands(run).values()) == {"Completed"}, stands(run)
+    assert (run.directory.execution("b-1") / "log").read_text().split() == [
+        *("log", "data", "report", "444"),
+    ]
+    for execution in ("c-1", "s-1"):
+        found = (run.directory.execution(execution) / "log").read_text().split()
+        assert found == ["./data/d/f", "./log", "./more", "./r/report.xml"]
+    (second,) = [call for call in calls(docker, "run") if "/inputs" in " ".join(call)]
+    mounted = [second[at + 1] for at, word in enumerate(second) if word == "--volume"]
+    assert [each.split(":", 1)[1] for each in mounted] == [
+        *("/podium:z", "/podium-artifacts:ro,z", "/inputs/data:ro,z", "/inputs/report.xml:ro,z"),
+    ]
+
+
+async def test_a_container_cannot_have_another_file_stored(tmp_path, docker):
+    (tmp_path / "secret").write_text("secret")
+    text = f"cd ${{PODIUM_OUTPUT%/*}}; rm -r artifacts; ln -s {tmp_path} artifacts"
+    run = begin(
+        tmp_path, box("a", text), box("b", f"ln -s {tmp_path}/secret $PODIUM_ARTIFACTS_OUT/x")
+    )
+    await run.run()
+    assert stands(run) == {"a": "Failed Artifact", "b": "Failed Artifact"}
+    assert not (tmp_path / "state/artifacts/runs").exists()

@@ -1,0 +1,209 @@
+"""The artifact store of a laptop: `.podium/artifacts`, for all runs of a state directory.
+
+What loads long is loaded where there are artifacts. A lock in the directory is shared by those that
+store something, so that what they store is not swept before its manifest is there.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from podium.api.workflow import ArtifactOutput, ArtifactType
+from podium.local.files import read_whole, write_private
+from podium.local.store import list_runs
+
+if TYPE_CHECKING:
+    from podium.artifacts.manifest import Artifact, Manifest
+    from podium.artifacts.store import ArtifactStore
+    from podium.artifacts.unpack import Unpacking
+    from podium.local.artifacts import Wanted
+
+__all__ = ["Laptop", "Left", "add_all", "has_entries", "opened", "store_path", "sweep"]
+
+
+def store_path(state_dir: Path) -> Path:
+    """Return where the artifacts of a state directory are."""
+    return state_dir.absolute() / "artifacts"
+
+
+class Left(NamedTuple):
+    """Where an execution left what it hands over."""
+
+    out: Path
+    """Its `$PODIUM_ARTIFACTS_OUT`."""
+    absolute: Mapping[str, tuple[Path, str]] = MappingProxyType({})
+    """For each absolute path: a directory of this machine, and the path below it."""
+
+
+class Laptop:
+    """The artifacts of one run. Methods raise `ArtifactError` and `OSError`."""
+
+    def __init__(self, state_dir: Path, run: str) -> None:
+        self._path = store_path(state_dir)
+        self._run = run
+
+    def has(self, node: str, execution: str) -> bool:
+        """Return whether an execution left something."""
+        return (self._path / "runs" / self._run / node / execution / "manifest.json").exists()
+
+    def collect(
+        self,
+        node: str,
+        execution: str,
+        outputs: Sequence[ArtifactOutput],
+        left: Left,
+        is_stopped: Callable[[], bool],
+    ) -> None:
+        """Store what an execution hands over; raises `InterruptedError` once it is stopped.
+
+        Nothing is loaded where there is nothing.
+        """
+        if self.has(node, execution) or not (outputs or has_entries(left.out)):
+            return
+        from podium.artifacts.errors import ArtifactError  # noqa: PLC0415
+        from podium.artifacts.manifest import REST, Manifest  # noqa: PLC0415
+        from podium.artifacts.pack import Source, store_artifact  # noqa: PLC0415
+
+        made: dict[str, Artifact] = {}
+        skipped = set()
+        with opened(self._path, is_stopped) as store:
+            for output in outputs:
+                path = output.path
+                root, below = left.out, path
+                if path.startswith("/"):
+                    root, below = left.absolute[path]
+                    path = output.name
+                else:
+                    skipped.add(path)
+                source = Source(root, below, f"the artifact {output.name}: {output.path}")
+                artifact = store_artifact(store, output.name, path, source, output.type)
+                if artifact is not None:
+                    made[output.name] = artifact
+                elif not output.optional:
+                    raise ArtifactError(
+                        f"the artifact {output.name} is missing: the program left nothing at"
+                        f" {output.path}; let it, or set optional: true",
+                        is_content=True,
+                    )
+            rest = Source(left.out, "", "$PODIUM_ARTIFACTS_OUT", frozenset(skipped))
+            if has_entries(left.out, skipped):
+                artifact = store_artifact(store, REST, "", rest, ArtifactType.DIRECTORY)
+                if artifact is not None:
+                    made[REST] = artifact
+            if made:
+                store.commit(Manifest(self._run, node, execution, made))
+
+    def deliver(
+        self,
+        wanted: Iterable["Wanted"],
+        directory: Path,
+        is_stopped: Callable[[], bool],
+        *,
+        for_all: bool,
+    ) -> None:
+        """Copy artifacts to where a program finds them, read-only.
+
+        Raises `InterruptedError` once it is stopped.
+        """
+        from podium.artifacts.unpack import Unpacking  # noqa: PLC0415
+
+        with (
+            opened(self._path, is_stopped) as store,
+            Unpacking(directory, read_only=True, for_all=for_all) as unpacking,
+        ):
+            for each in wanted:
+                if not self.has(each.node, each.execution):  # of a podium that had no store yet
+                    self.collect(each.node, each.execution, (), Left(each.original), is_stopped)
+                manifest = store.manifest(self._run, each.node, each.execution)
+                if manifest is None:
+                    continue
+                if each.name is None:
+                    add_all(store, unpacking, manifest, each.path)
+                elif each.name in manifest.artifacts:
+                    unpacking.add(store, manifest.artifacts[each.name], each.path)
+
+
+def add_all(
+    store: "ArtifactStore", unpacking: "Unpacking", manifest: "Manifest", path: str
+) -> None:
+    """Write all that an execution left into the directory `path`, as it lay."""
+    artifacts = sorted(manifest.artifacts.values(), key=lambda each: each.path)
+    for artifact in artifacts:  # the rest first: its path is empty, and others lie in it
+        unpacking.add(store, artifact, f"{path}/{artifact.path}" if artifact.path else path)
+
+
+@contextmanager
+def opened(path: Path, is_stopped: Callable[[], bool] = lambda: False) -> Iterator["ArtifactStore"]:
+    """Open the store of a laptop; what it is given is not swept meanwhile."""
+    from podium.artifacts.settings import DirectorySettings  # noqa: PLC0415
+    from podium.artifacts.store import ArtifactStore  # noqa: PLC0415
+
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        write_private(path / ".gitignore", b"*\n", os.O_EXCL)
+    with _locked(path, fcntl.LOCK_SH), ArtifactStore(DirectorySettings(path), is_stopped) as store:
+        yield store
+
+
+def sweep(state_dir: Path) -> int:
+    """Remove what no run of a state directory needs any more; return how many bytes that were.
+
+    Nothing is removed while another podium stores something, or where a run cannot be read: which
+    artifacts are its own is not known then. Raises `ArtifactError`, `OSError`.
+    """
+    path = store_path(state_dir)
+    if not path.is_dir():
+        return 0
+    from podium.artifacts.collection import sweep as sweep_store  # noqa: PLC0415
+    from podium.artifacts.settings import DirectorySettings  # noqa: PLC0415
+    from podium.artifacts.store import ArtifactStore  # noqa: PLC0415
+
+    with suppress(BlockingIOError), _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        living = _uids(state_dir)
+        if living is not None:
+            with ArtifactStore(DirectorySettings(path)) as store:
+                return sweep_store(store, living, older_than=-1).size
+    return 0
+
+
+def _uids(state_dir: Path) -> set[str] | None:
+    """Return the UIDs of the runs that are kept; None: of one it is not known."""
+    found = set()
+    for name in list_runs(state_dir):
+        try:
+            document = orjson.loads(read_whole(state_dir / "runs" / name / "run.json"))
+            found.add(str(document["uid"]))
+        except FileNotFoundError:
+            continue  # it was deleted meanwhile
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+    return found
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, how)
+        yield
+    finally:
+        os.close(lock)
+
+
+def has_entries(path: Path, skipped: Container[str] = ()) -> bool:
+    """Return whether there is anything else in a directory, or something else in its place."""
+    try:
+        if path.is_symlink():
+            return True
+        with os.scandir(path) as entries:
+            return any(entry.name not in skipped for entry in entries)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
