@@ -34,6 +34,10 @@ _COMMANDS = {
     "cancel": ("podium.cli.commands.cancel:cancel", "Cancel a run, also from another shell."),
     "get": ("podium.cli.commands.get:get", "List runs, or show a run or one of its nodes."),
     "logs": ("podium.cli.commands.logs:logs", "Print what the programs of a run wrote."),
+    "artifacts": (
+        "podium.cli.commands.artifacts:artifacts",
+        "List, copy or remove the artifacts of a run.",
+    ),
     "context": (
         "podium.cli.commands.context:context",
         "Print the context of a run, at any version.",

@@ -96,7 +96,7 @@ class Laptop:
                 artifact = store_artifact(store, REST, "", rest, ArtifactType.DIRECTORY)
                 if artifact is not None:
                     made[REST] = artifact
-            if made:
+            if made or outputs:
                 store.commit(Manifest(self._run, node, execution, made))
 
     def deliver(
@@ -111,6 +111,7 @@ class Laptop:
 
         Raises `InterruptedError` once it is stopped.
         """
+        from podium.artifacts.errors import ArtifactError  # noqa: PLC0415
         from podium.artifacts.unpack import Unpacking  # noqa: PLC0415
 
         with (
@@ -118,11 +119,18 @@ class Laptop:
             Unpacking(directory, read_only=True, for_all=for_all) as unpacking,
         ):
             for each in wanted:
-                if not self.has(each.node, each.execution):  # of a podium that had no store yet
+                if each.name is None and not self.has(each.node, each.execution):
+                    # Of a podium that had no store yet.
                     self.collect(each.node, each.execution, (), Left(each.original), is_stopped)
                 manifest = store.manifest(self._run, each.node, each.execution)
-                if manifest is None:
+                if manifest is None and each.name is None:
                     continue
+                if manifest is None:
+                    raise ArtifactError(
+                        f"{each.node}.{each.name} of {each.execution} is not in {self._path} any"
+                        f" more: run {each.node} again",
+                        is_retryable=False,
+                    )
                 if each.name is None:
                     add_all(store, unpacking, manifest, each.path)
                 elif each.name in manifest.artifacts:

@@ -90,7 +90,7 @@ class Artifacts(NamedTuple):
             # Of a node that was skipped, or whose failure was let pass, there is nothing.
             if status.nodes[source].status is NodeStatus.COMPLETED and execution is not None:
                 left = original(execution)
-                if laptop.has(source, execution) or has_entries(left):
+                if name is not None or laptop.has(source, execution) or has_entries(left):
                     wanted.append(Wanted(source, execution, name, base, path, left))
                     continue
             if name is None:

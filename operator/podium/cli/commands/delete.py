@@ -5,13 +5,15 @@ from pathlib import Path
 
 import click
 
+from podium.artifacts.errors import ArtifactError
 from podium.cli.options import state_dir_option
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cli.session import run_directory
+from podium.local.artifact_store import sweep
 from podium.local.removal import remove_run
 from podium.local.store import StoreError
 
-__all__ = ["delete", "delete_runs"]
+__all__ = ["delete", "delete_runs", "free_artifacts"]
 
 
 @click.command()
@@ -33,4 +35,13 @@ def delete_runs(names: Iterable[str], state_dir: Path) -> ExitCode:
             code = ExitCode.USAGE
         else:
             click.echo(f"run {name} deleted")
+    free_artifacts(state_dir)
     return code
+
+
+def free_artifacts(state_dir: Path) -> None:
+    """Remove what no run needs any more; where that fails, the next one does it."""
+    try:
+        sweep(state_dir)
+    except (ArtifactError, OSError) as error:
+        warn(f"podium: artifacts that no run needs are still there: {error}")
