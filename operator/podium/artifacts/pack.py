@@ -88,7 +88,7 @@ def _open(source: Source) -> int | None:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise _at_fault(
-                f"{source.shown} is a symbolic link, or a part of its path is no directory:"
+                f"{source.shown} is a symbolic link, or a part of its path is not a directory:"
                 " artifacts hold files and directories only, copy what it leads to in its place"
             ) from None
         if error.errno == errno.ENXIO:

@@ -78,7 +78,7 @@ async def test_an_empty_directory_is_not_shared_either(tmp_path):
         ("ln -s f d/l", "$PODIUM_ARTIFACTS_OUT/d/l is a symbolic link"),
         ("mkfifo d/p", "$PODIUM_ARTIFACTS_OUT/d/p is a FIFO"),
         (f"cd /; rm -r {OUT}; ln -s / {OUT}", "$PODIUM_ARTIFACTS_OUT is a symbolic link"),
-        (f"cd /; rm -r {OUT}; touch {OUT}", "is no directory"),
+        (f"cd /; rm -r {OUT}; touch {OUT}", "is not a directory"),
         ("for i in $(seq 101); do mkdir e; cd e; done", "deeper than 100 directories"),
     ],
 )
@@ -134,7 +134,7 @@ async def test_declared_artifacts_are_handed_over_by_name(tmp_path):
     ("make", "declared", "words"),
     [
         ("true", out("x", "x"), "the artifact x is missing: the program left nothing at x"),
-        ("touch x", out("x", "x/y"), "is no directory"),
+        ("touch x", out("x", "x/y"), "is not a directory"),
         ("mkdir x", out("x", "x", type="File"), "x: x is a directory, and type says File"),
         ("touch x", out("x", "x", type="Directory"), "x: x is a file, and type says Directory"),
         ("ln -s y x; touch y", out("x", "x"), "the artifact x: x is a symbolic link"),
