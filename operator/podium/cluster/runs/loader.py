@@ -30,7 +30,7 @@ from podium.cluster.runs.revisions import (
 from podium.cluster.runs.shards import MissingShardsError, has_node_states, read_nodes
 from podium.cluster.runs.status_writer import StatusWriter
 from podium.cluster.runs.turnstile import Closed, Turnstile
-from podium.cluster.runs.unstarted import UnstartedRuns, subject_of
+from podium.cluster.runs.unstarted import UnstartedRuns, subject_of, without_contents
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import TerminalError
@@ -208,7 +208,8 @@ class RunLoader:
     async def say_closed(self, view: RunView, closed: Closed) -> None:
         """Say on a run what it waits for. Raises `ApiError`, `TerminalError`."""
         try:
-            body = await self._client.get_run(view.namespace, view.name)
+            # Many may be told at the same time: what they hold must not be in memory meanwhile.
+            body = without_contents(await self._client.get_run(view.namespace, view.name))
         except UnreadableError as error:
             await self.refuse_unreadable((view.namespace, view.name), error.problem)
             return

@@ -14,7 +14,7 @@ from podium.cluster.runs.shards import MissingShardsError
 from podium.cluster.runs.status_writer import StatusWriter, bare_status
 from podium.engine import set_condition, set_end
 
-__all__ = ["UnstartedRuns", "subject_of"]
+__all__ = ["UnstartedRuns", "subject_of", "without_contents"]
 
 MESSAGE_CHARACTERS = 8000
 
@@ -88,6 +88,15 @@ class UnstartedRuns:
             " or were changed: make a new run"
         )
         await self.fail(body, RunReason.NODE_STATES_LOST, message, known)
+
+
+def without_contents(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what is needed of a run to write why it has not begun."""
+    spec = {
+        "workflowRef": {"name": dig(body, "spec", "workflowRef", "name")},
+        "workflowSpec": {"id": dig(body, "spec", "workflowSpec", "id")},
+    }
+    return {"metadata": body.get("metadata"), "spec": spec, "status": body.get("status")}
 
 
 def _workflow_of(body: dict[str, Any]) -> str:
