@@ -99,6 +99,8 @@ class ActiveRun:
     """Since when (monotonic) other objects are known that have names of the run's, by UID."""
     claims: dict[str, str] = field(default_factory=dict)
     """Names of its PersistentVolumeClaims that were made or found, by name of the claim."""
+    claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while one of these is made or found for the first time."""
     unrecorded: set[str] = field(default_factory=set)
     """Jobs that were looked at before the engine recorded their execution, or how it ended."""
     launch_results: list[Observation] = field(default_factory=list)

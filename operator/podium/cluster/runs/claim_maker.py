@@ -6,6 +6,7 @@ does not give way to a new one because the object before it went.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,10 @@ class ClaimMaker:
         Raises `ApiError`.
         """
         for claim in _claims_of(run, launch.node):
-            refused = await self._make_or_find(run, launch, claim)
+            # Nodes that start together make it once, and the others see it.
+            first = contextlib.nullcontext() if claim.name in run.claims else run.claiming
+            async with first:
+                refused = await self._make_or_find(run, launch, claim)
             if refused is not None:
                 return refused
         return None
@@ -84,7 +88,7 @@ class ClaimMaker:
             except ApiError as error:
                 if error.status != 409:
                     raise
-                # Another launch of the run, or another client, was quicker: look again.
+                # Another client was quicker: look again.
                 message = f"its volume {claim.name} is being made"
                 return refused_for_now(launch, NodeReason.STALLED, message, 0.2)
             if claim.name in run.claims:

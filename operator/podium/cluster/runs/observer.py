@@ -26,8 +26,9 @@ __all__ = ["JobObserver", "ObservationBatch"]
 
 log = logging.getLogger(__name__)
 
-CLAIM_SECONDS = 5.0
-"""How soon it is looked again at what keeps a volume from being bound."""
+CLAIM_SECONDS = (5.0, 30.0)
+"""How soon it is looked again at what keeps a volume from being bound, before and after the cluster
+has said why."""
 _STARTING = ("", "ContainerCreating", "PodInitializing")
 """What a container waits for that comes by itself."""
 
@@ -239,7 +240,7 @@ class JobObserver:
                 return
             if why:
                 seen.message = f"{seen.message}; {why}"
-            run.look_later(name, CLAIM_SECONDS)
+            run.look_later(name, CLAIM_SECONDS[bool(why)])
 
     async def _why_no_pod(self, job: JobView) -> str:
         """Return what the Events of a Job of the built-in controller say about its lack of Pods."""

@@ -89,8 +89,9 @@ async def test_only_what_a_node_mounts_is_made(world):
 async def test_side_by_side_and_again_there_is_one(world):
     nodes = [node(name, **MOUNTS) for name in "abc"]
     await fresh(world, *nodes).start()
-    await world.again(1)
     assert claim_of(world)["metadata"]["name"] == NAME
+    assert world.server.calls.count("create claim") == 1
+    assert world.server.calls.count("get claim") == 3 + 2
     assert {mounted(job) for job in world.server.jobs.values()} == {NAME}
     assert [world.stands(name) for name in "abc"] == ["Running Scheduling"] * 3
 
@@ -169,7 +170,7 @@ async def test_what_the_server_refuses_fails_the_node(world):
 
 
 async def test_who_was_quicker_made_it(world):
-    """Another launch made the claim between the look and the request."""
+    """Another client made the claim between the look and the request."""
     world.server.refuse["create", "claim"] = [ApiError(409, "AlreadyExists", "it exists")]
     await world.start()
     assert world.stands() == "Ready Stalled"
