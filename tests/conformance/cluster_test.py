@@ -85,12 +85,12 @@ def _check(name, way, ends):
     assert harness.normalised(on_cluster) == harness.normalised(on_laptop), case.rule
 
 
-@pytest.mark.parametrize("name", harness.names())
+@pytest.mark.parametrize("name", harness.names("cluster"))
 def test_cluster(name, ends):
     _check(name, MANAGED, ends)
 
 
-@pytest.mark.parametrize("name", harness.names())
+@pytest.mark.parametrize("name", harness.names("cluster"))
 def test_cluster_unmanaged(name, ends):
     """The built-in controller makes the Pods, as where the cluster does not know managedBy."""
     _check(name, UNMANAGED, ends)

@@ -17,12 +17,15 @@ optional Workflow, a WorkflowRun), and after the last `---` what is done to the 
       b: Failed Timeout             # short for {status: Failed, reason: Timeout}
       c: {status: Completed, output: {n: 1}, executionCount: 2}
 
+A case that only one shell carries out so far has `only: laptop` beside these.
+
 Of a node everything named must be so; what is not named must be at its default, but for counts and
 output. `message` is a string, or several, that must occur in it; `warnings` likewise, one for each.
 """
 
 import asyncio
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +38,7 @@ from podium.api.source.files import load_text
 CASES = Path(__file__).parent / "cases"
 ENDED = ("Succeeded", "Failed", "Cancelled")
 STEP_SECONDS = 120
+_ONLY = re.compile(r"^only: (\w+)$", re.MULTILINE)
 ACTIONS = ("suspend", "cancel", "rerun", "restore", "apply")
 EXPECTED = {
     "phase", "reason", "message", "contextVersion", "progress", "nodes", "removedNodes", "refused",
@@ -55,6 +59,8 @@ class Case:
     """What a user would apply."""
     expect: dict[str, Any]
     steps: list[dict[str, Any]] = field(default_factory=list)
+    only: str | None = None
+    """The one shell that carries it out; None: both do."""
 
     def find(self, kind: str) -> dict[str, Any] | None:
         return next((each for each in self.documents if each["kind"] == kind), None)
@@ -96,8 +102,14 @@ class Shell(Protocol):
     async def close(self) -> None: ...
 
 
-def names() -> list[str]:
-    return sorted(path.stem for path in CASES.glob("*.yaml"))
+def names(shell: str) -> list[str]:
+    """Return the cases of a shell, laptop or cluster."""
+    other = {
+        path
+        for path in CASES.glob("*.yaml")
+        if (only := _ONLY.search(path.read_text())) and only[1] != shell
+    }
+    return sorted(path.stem for path in CASES.glob("*.yaml") if path not in other)
 
 
 def load(name: str) -> Case:
@@ -107,7 +119,9 @@ def load(name: str) -> Case:
     rule = " ".join(line.lstrip("# ") for line in text.split("\n", 40) if line.startswith("#"))
     given, _, own = text.rpartition("\n---\n")
     last = yaml.safe_load(own)
-    assert set(last) <= {"steps", "expect"}, f"{name}: {set(last)}"
+    assert set(last) <= {"steps", "expect", "only"}, f"{name}: {set(last)}"
+    only = last.get("only")
+    assert only in (None, "laptop"), f"{name}: {only}"
     expect, steps = last["expect"], last.get("steps", [])
     assert set(expect) <= EXPECTED, f"{name}: {set(expect) - EXPECTED}"
     for node, wanted in expect.get("nodes", {}).items():
@@ -116,7 +130,7 @@ def load(name: str) -> Case:
     for step in steps:
         assert len(set(step) & set(ACTIONS)) <= 1, f"{name}: {step}"
         assert set(step) <= {"when", *ACTIONS}, f"{name}: {step}"
-    case = Case(name, rule, _documents(given, name), expect, steps)
+    case = Case(name, rule, _documents(given, name), expect, steps, only)
     assert all(
         each["metadata"]["name"] == name for each in case.documents if each["kind"] != "ConfigMap"
     ), f"{name}: Workflow and WorkflowRun have the name of the file"
