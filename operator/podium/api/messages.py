@@ -3,6 +3,7 @@
 A message names what is wrong and what would be right; `Problem` adds where.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
@@ -263,7 +264,8 @@ def _enum(detail: ErrorDetails, model: type[BaseModel], path: Path, written: str
     if field is not None and field.enum is not None:
         known = [str(member.value) for member in field.enum]
     else:
-        known = [str(detail.get("ctx", {}).get("expected", "")).strip("'")]
+        expected = str(detail.get("ctx", {}).get("expected", ""))  # 'a', 'b' or 'c'
+        known = re.findall("'([^']*)'", expected) or [expected]
     if field is not None and field.enum is NodeType and value in _LATER_TYPES:
         return f"{value!r} comes in a later version; this one knows {', '.join(known)}"
     renamed = _RENAMED.get(field.enum, {}) if field is not None and field.enum is not None else {}

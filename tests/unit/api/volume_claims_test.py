@@ -40,7 +40,13 @@ def test_a_size_is_an_amount_of_storage(size):
         ({"name": "Work_1", "size": "1Gi"}, "[0].name: 'Work_1' is not a valid name of a volume"),
         ({"name": "a" * 64, "size": "1Gi"}, f"[0].name: '{'a' * 64}' is not a valid name of a"),
         ({**CLAIM, "storageClass": "Fast!"}, "[0].storageClass: 'Fast!' is not a Kubernetes name"),
-        ({**CLAIM, "accessModes": ["Mine"]}, "[0].accessModes[0]: "),
+        (
+            {**CLAIM, "accessModes": ["ReadWriteonce"]},
+            (
+                "[0].accessModes[0]: must be one of ReadWriteOnce, ReadOnlyMany, ReadWriteMany,"
+                " ReadWriteOncePod, not the string 'ReadWriteonce'; did you mean ReadWriteOnce?"
+            ),
+        ),
         ({**CLAIM, "accessModes": []}, "[0].accessModes: "),
         (
             {**CLAIM, "accessModes": ["ReadWriteOnce"] * 2},
