@@ -169,7 +169,9 @@ def _s3(settings: S3Settings) -> Any:
         "unsigned_payload": not is_plain,
     }
     if settings.endpoint:
-        config["endpoint"] = settings.endpoint
+        parts = urlsplit(settings.endpoint)
+        host = f"{settings.bucket}.{parts.netloc}" if settings.is_virtual_hosted else parts.netloc
+        config["endpoint"] = parts._replace(netloc=host).geturl()
     if isinstance(settings.credentials, WebIdentity):
         for name in _WEB_IDENTITY:
             if not os.environ.get(name):  # without them it would ask the machine for its own

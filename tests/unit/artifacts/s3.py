@@ -13,12 +13,28 @@ from tests.cluster import binaries
 KEYS = StaticKeys("podium-tests", "not-secret-canary")
 
 
+def make_certificate(path: Path):
+    """Make a certificate of 127.0.0.1 that vouches for itself, and its key beside it."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=podium tests", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-addext", "basicConstraints=critical,CA:FALSE"),
+            *("-keyout", path.with_suffix(".key"), "-out", path),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
 class S3Server:
     """On a free loopback port, which it keeps. Buckets are directories of `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, tls: bool = False) -> None:
         binaries.ensure(["versitygw"])
         self.root = root
+        self.certificate = root.with_name(f"{root.name}.pem") if tls else None
+        """Of an authority of its own, which nobody trusts unless told to."""
         self._log = root.with_name(f"{root.name}.log")
         root.mkdir()
         with socket.socket() as free:
@@ -28,7 +44,7 @@ class S3Server:
 
     @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self.port}"
 
     def bucket(self, name):
         (self.root / name).mkdir()
@@ -46,6 +62,11 @@ class S3Server:
             "posix",
             self.root,
         ]
+        if self.certificate is not None:
+            if not self.certificate.exists():
+                make_certificate(self.certificate)
+            key = self.certificate.with_suffix(".key")
+            command[1:1] = ["--cert", self.certificate, "--key", key]
         keys = {
             "ROOT_ACCESS_KEY": KEYS.access_key_id,
             "ROOT_SECRET_KEY": KEYS.secret_access_key,

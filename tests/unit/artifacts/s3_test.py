@@ -2,9 +2,13 @@
 
 import hashlib
 import os
+import ssl
 import threading
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -15,7 +19,7 @@ from podium.artifacts.manifest import Manifest
 from podium.artifacts.settings import StaticKeys, WebIdentity
 from podium.artifacts.store import ArtifactStore
 from podium.artifacts.unpack import Unpacking
-from tests.unit.artifacts.s3 import S3Server
+from tests.unit.artifacts.s3 import KEYS, S3Server, make_certificate
 from tests.unit.artifacts.support import make, store_directory, there_and_back, tree
 
 
@@ -141,6 +145,103 @@ def test_web_identity_without_its_variables_says_so(bucket, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ArtifactError, match="AWS_ROLE_ARN is not set"):
         ArtifactStore(replace(bucket, credentials=WebIdentity()))
+
+
+def test_an_authority_of_its_own_is_trusted_when_it_is_named(tmp_path):
+    own = S3Server(tmp_path / "buckets", tls=True)
+    own.start()
+    try:
+        bucket = own.bucket("artifacts")
+        with ArtifactStore(replace(bucket, retry_seconds=1)) as store:
+            with pytest.raises(ArtifactError, match="at https://127") as caught:
+                store.put([b"hello"])
+            assert caught.value.is_retryable
+        trusting = replace(
+            bucket, certificate_authority=own.certificate.read_text(), retry_seconds=5
+        )
+        source = make(tmp_path / "source", {"d/f": os.urandom(100_000)})
+        with ArtifactStore(trusting) as store:
+            _, back = there_and_back(store, source, tmp_path / "target")
+        assert tree(back) == tree(source)
+    finally:
+        own.kill()
+
+
+def test_a_bucket_in_the_name_of_the_host(bucket):
+    hosted = replace(bucket, endpoint="https://s3.example.com:9000", is_virtual_hosted=True)
+    with ArtifactStore(hosted) as store:
+        assert store.backend._store.config["endpoint"] == (
+            f"https://{bucket.bucket}.s3.example.com:9000"
+        )
+
+
+class TokenService(BaseHTTPRequestHandler):
+    """Gives the keys of the S3 server to whoever has the right token."""
+
+    asked: ClassVar[list[dict[str, str]]] = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        query = urlsplit(self.path).query or body
+        given = {name: values[0] for name, values in parse_qs(query).items()}
+        self.asked.append(given)
+        ok = given.get("WebIdentityToken") == "token-canary"
+        answer = (
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+            f"<AccessKeyId>{KEYS.access_key_id}</AccessKeyId>"
+            f"<SecretAccessKey>{KEYS.secret_access_key}</SecretAccessKey>"
+            "<SessionToken></SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>"
+            "</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+            if ok
+            else "<Error><Code>InvalidIdentityToken</Code></Error>"
+        ).encode()
+        self.send_response(200 if ok else 400)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST  # noqa: N815 - as the library calls it
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("token", ["token-canary", "expired-canary"])
+def test_web_identity(bucket, tmp_path, monkeypatch, token):
+    """The token of the environment is exchanged; no key stands in the settings."""
+    service = ThreadingHTTPServer(("127.0.0.1", 0), TokenService)
+    make_certificate(tmp_path / "sts.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "sts.pem", tmp_path / "sts.key")
+    service.socket = tls.wrap_socket(service.socket, server_side=True)
+    thread = threading.Thread(target=service.serve_forever)
+    thread.start()
+    (tmp_path / "token").write_text(token)
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/podium")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"https://127.0.0.1:{service.server_port}")
+    TokenService.asked.clear()
+    try:
+        own = replace(
+            bucket,
+            credentials=WebIdentity(),
+            retry_seconds=2,
+            certificate_authority=(tmp_path / "sts.pem").read_text(),
+        )
+        with ArtifactStore(own) as store:
+            if token == "token-canary":
+                blob = store.put([b"hello"])
+                assert b"".join(store.read(blob)) == b"hello"
+            else:
+                with pytest.raises(ArtifactError) as caught:
+                    store.put([b"hello"])
+                assert "canary" not in str(caught.value)
+        assert TokenService.asked[0]["Action"] == "AssumeRoleWithWebIdentity"
+        assert TokenService.asked[0]["RoleArn"].endswith("role/podium")
+    finally:
+        service.shutdown()
+        thread.join()
+        service.server_close()
 
 
 @pytest.mark.parametrize("harm", ["kill", "freeze"])
