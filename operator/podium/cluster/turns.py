@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
-__all__ = ["FairLine", "FairSlots"]
+__all__ = ["FairLine", "FairSlots", "GroupSlots"]
 
 K = TypeVar("K")
 
@@ -89,3 +89,28 @@ class FairSlots:
             self._free += 1
         else:
             self._line.pop()[1].set_result(None)
+
+
+class GroupSlots:
+    """So many at the same time in each group, whatever the others do."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._groups: dict[Hashable, tuple[asyncio.Semaphore, list[None]]] = {}
+        """For each group its slots, and an entry for who has one or waits for one."""
+
+    @asynccontextmanager
+    async def slot(self, group: Hashable) -> AsyncIterator[None]:
+        """Hold a slot of a group."""
+        known = self._groups.get(group)
+        if known is None:
+            known = self._groups[group] = asyncio.Semaphore(self._number), []
+        slots, users = known
+        users.append(None)
+        try:
+            async with slots:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                del self._groups[group]

@@ -13,6 +13,7 @@ from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
+from podium.cluster.turns import GroupSlots
 from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import ObjectKey, Result
 from podium.judge.pool import OverBudgetError
@@ -21,6 +22,8 @@ from podium.judge.reader import Reader
 __all__ = ["WorkflowController"]
 
 MESSAGE_CHARACTERS = 8000
+IN_HAND = 3
+"""Workflows of a namespace that are checked at a time: each may be 20 MB meanwhile."""
 
 
 class WorkflowController:
@@ -40,10 +43,12 @@ class WorkflowController:
         self._recorder = recorder
         self._reader = reader
         self._appeared = appeared
+        self._in_hand = GroupSlots(IN_HAND)
 
     async def reconcile(self, key: ObjectKey) -> Result:
         """Check a Workflow and write what is found, if it is news. Raises `ApiError`."""
-        await self._reconcile((key.namespace, key.name))
+        async with self._in_hand.slot(key.namespace):
+            await self._reconcile((key.namespace, key.name))
         return Result()
 
     def failed(self, key: ObjectKey, error: Exception, wait: float | None) -> None:

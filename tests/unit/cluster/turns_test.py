@@ -1,10 +1,11 @@
 """Namespaces take turns, whatever each of them wants."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
-from podium.cluster.turns import FairLine, FairSlots
+from podium.cluster.turns import FairLine, FairSlots, GroupSlots
 from podium.cluster.worker import ObjectKey
 from podium.cluster.workqueue import KeyQueue, Priority
 
@@ -134,3 +135,20 @@ async def test_who_waits_hears_when_a_namespace_may_have_more():
     queue.done(("a", 0))
     async with asyncio.timeout(5):
         assert await waiting == ("a", 3)
+
+
+async def test_each_group_has_slots_of_its_own():
+    slots, held, most = GroupSlots(2), Counter(), Counter()
+
+    async def work(group):
+        async with slots.slot(group):
+            held[group] += 1
+            most[group] = max(most[group], held[group])
+            await asyncio.sleep(0.001)
+            held[group] -= 1
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        for number in range(20):
+            tasks.create_task(work("ab"[number % 2]))
+    assert most == {"a": 2, "b": 2}
+    assert not slots._groups

@@ -21,6 +21,7 @@ from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.views import mapping, text
 from podium.cluster.runs.memory import weigh
+from podium.cluster.turns import GroupSlots
 from podium.cluster.watch.store import InformerCache
 from podium.engine import Plan, definition_digest, digest_of
 from podium.errors import PodiumError
@@ -41,6 +42,8 @@ KEPT_PLANS = 100
 KEPT_BYTES = 75_000_000
 """What these plans take together (`memory.weigh`)."""
 KEPT_NAMES = 1000
+IN_HAND = 3
+"""Definitions of a namespace that are read and checked at a time: each may be 20 MB meanwhile."""
 PINNED_SECONDS = 10.0
 """A revision that was there is not asked about again for so long: many runs begin at once."""
 USED_SECONDS = 20.0
@@ -79,6 +82,7 @@ class Definitions:
         """Bytes that the plans take."""
         self._known: OrderedDict[_ObjectKey, str] = OrderedDict()
         """Revisions of Workflows as they are, by what identifies an object and its definition."""
+        self._in_hand = GroupSlots(IN_HAND)
         self._pinned_at: dict[tuple[str, str], float] = {}
         """When (monotonic) a revision of these plans was last seen or made."""
         self._used_at: dict[tuple[str, str], float] = {}
@@ -89,20 +93,9 @@ class Definitions:
 
         Raises `WorkflowNotFoundError`, `InvalidError`, `ApiError`.
         """
-        body = await self._get(namespace, reference)
-        name, known_as = str(body["metadata"]["name"]), _key_of(namespace, body)
-        revision = self._known.get(known_as, "")
-        plan = self._remember(namespace, revision)
-        if plan is None:
-            reading = await self._read(namespace, reference, body)
-            revision = reading.revision
-            plan = self._remember(namespace, revision)
-            if plan is None:
-                workflow_id = reading.workflow.spec.id or name
-                made = await self._reader.plan_of(
-                    reading.reading, workflow_id=workflow_id, revision=revision
-                )
-                plan = self._keep(namespace, made, weigh(body.get("spec"), len(made.nodes)))
+        async with self._in_hand.slot(namespace):
+            plan, name, known_as = await self._current(namespace, reference)
+        revision = plan.revision
         self._note_use(namespace, revision)
         known = self._pinned_at.get((namespace, revision))
         if known is None or time.monotonic() - known > PINNED_SECONDS:
@@ -110,6 +103,23 @@ class Definitions:
             self._pinned_at[namespace, revision] = time.monotonic()
         self._note(known_as, revision)
         return plan
+
+    async def _current(self, namespace: str, reference: str) -> tuple[Plan, str, "_ObjectKey"]:
+        """Return the plan of a Workflow as it is now, its name, and what identifies it."""
+        body = await self._get(namespace, reference)
+        name, known_as = str(body["metadata"]["name"]), _key_of(namespace, body)
+        plan = self._remember(namespace, self._known.get(known_as, ""))
+        if plan is None:
+            found = await self._read(namespace, reference, body)
+            plan = self._remember(namespace, found.revision)
+            if plan is None:
+                made = await self._reader.plan_of(
+                    found.reading,
+                    workflow_id=found.workflow.spec.id or name,
+                    revision=found.revision,
+                )
+                plan = self._keep(namespace, made, weigh(body.get("spec"), len(made.nodes)))
+        return plan, name, known_as
 
     def weight(self, plan: Plan) -> int:
         """Return the bytes that a plan from here takes."""
@@ -130,12 +140,13 @@ class Definitions:
     async def has_changed(self, namespace: str, reference: str, revision: str) -> bool:
         """Return whether the Workflow that a run names is another than the one it is pinned to."""
         try:
-            body = await self._get(namespace, reference)
-            key = _key_of(namespace, body)
-            if key not in self._known:
-                found = await self._read(namespace, reference, body)
-                self._note(key, found.revision)
-                return found.revision != revision
+            async with self._in_hand.slot(namespace):
+                body = await self._get(namespace, reference)
+                key = _key_of(namespace, body)
+                if key not in self._known:
+                    found = await self._read(namespace, reference, body)
+                    self._note(key, found.revision)
+                    return found.revision != revision
         except (WorkflowNotFoundError, InvalidError, OverBudgetError):
             return False  # revision latest would say what is wrong with it
         return self._known[key] != revision

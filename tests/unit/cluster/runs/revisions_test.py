@@ -152,3 +152,28 @@ async def test_runs_of_one_definition_never_have_two_of_its_plans(clock, monkeyp
     assert first is not other
     assert definitions.weight(first) == definitions.weight(other) == 2500
     assert len(definitions._pinned_at) == 1
+
+
+async def test_few_definitions_of_a_namespace_are_in_hand_at_a_time(clock):
+    """Each may be 20 MB, and a worker may take 10 s for it."""
+    server, reading, most = Server(), 0, 0
+    get = server.get_workflow
+
+    async def slow(namespace, name):
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        await asyncio.sleep(0.001)
+        reading -= 1
+        return await get(namespace, name)
+
+    server.get_workflow = slow
+    definitions = Definitions(server, InformerCache(), Reader(Pool()))
+    plans = await asyncio.gather(*(definitions.latest("team", "release") for _ in range(12)))
+    assert most == definitions_module.IN_HAND
+    assert len(set(map(id, plans))) == 1
+    most = 0
+    await asyncio.gather(
+        *(definitions.has_changed("team", "release", plans[0].revision) for _ in range(12))
+    )
+    assert most == definitions_module.IN_HAND
