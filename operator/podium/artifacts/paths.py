@@ -94,24 +94,41 @@ def walk(
 def _walk(
     directory: int, prefix: str, place: str, skipped: frozenset[str]
 ) -> Iterator[tuple[str, int, os.stat_result]]:
-    with os.scandir(directory) as entries:
-        names = sorted((entry.name for entry in entries), key=os.fsencode)
-    for name in names:
+    for name in _names(directory, _shown(place, prefix)):
         path = f"{prefix}{name}"
         if path in skipped:
             continue
         if why := unsafe_path(path):
             raise ArtifactError(f"{_shown(place, path)}: the path {why}", is_content=True)
-        state = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        try:
+            state = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except OSError as error:
+            raise _unreadable(_shown(place, path), error) from None
         if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
             raise ArtifactError(not_kept(_shown(place, path), state.st_mode), is_content=True)
         yield path, directory, state
         if stat.S_ISDIR(state.st_mode):
-            below = os.open(name, DIRECTORY_FLAGS, dir_fd=directory)
+            try:
+                below = os.open(name, DIRECTORY_FLAGS, dir_fd=directory)
+            except OSError as error:
+                raise _unreadable(_shown(place, path), error) from None
             try:
                 yield from _walk(below, f"{path}/", place, skipped)
             finally:
                 os.close(below)
+
+
+def _names(directory: int, shown: str) -> list[str]:
+    try:
+        with os.scandir(directory) as entries:
+            return sorted((entry.name for entry in entries), key=os.fsencode)
+    except OSError as error:
+        raise _unreadable(shown, error) from None
+
+
+def _unreadable(shown: str, error: OSError) -> ArtifactError:
+    what = f"{shown} cannot be read: {error.strerror}: let the program that made it allow that"
+    return ArtifactError(what, number=error.errno, is_content=True)
 
 
 def not_kept(shown: str, mode: int) -> str:

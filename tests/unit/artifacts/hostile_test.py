@@ -335,3 +335,20 @@ def test_set_uid_bits_do_not_come_back(tmp_path, store):
     (source / "run").chmod(0o6755)
     _, back = there_and_back(store, source, tmp_path / "target")
     assert (back / "run").stat().st_mode & 0o7777 == 0o755
+
+
+def test_what_cannot_be_read_is_named(tmp_path, store, monkeypatch):
+    source = make(tmp_path / "source", {"d/e/f": b"x"})
+    original = os.scandir
+
+    def scandir(directory):
+        if os.path.samestat(os.fstat(directory), (source / "d/e").stat()):
+            raise PermissionError(13, "Permission denied")
+        return original(directory)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(
+        ArtifactError, match=r"out/d/e/? cannot be read: Permission denied"
+    ) as caught:
+        store_directory(store, "a", "a", source, "out")
+    assert caught.value.is_content
