@@ -188,18 +188,21 @@ def test_hello_says_what_its_inputs_want(here):
     assert "whom" in said
 
 
-# release
+# artifacts
 
 
 def test_artifacts_go_from_node_to_node(here):
     document = ran(here, "examples/artifacts/workflow.yaml", "--run-name", "files")
     assert set(nodes(document).values()) == {"Completed"}
     total = sum(n * n % 97 for n in range(1000))
-    assert outputs(document) == {"measure": {"total": total}}
+    assert outputs(document) == {"fetch": {}, "measure": {"total": total}, "report": {}}
     here.podium("artifacts", "get", "files", "report.report", "-o", "got")
     text = here.read("got/report.md")
     assert "1000 rows in 4 parts" in text
     assert sum(json.loads(text.splitlines()[-1]).values()) == total
+
+
+# release
 
 
 def test_release_makes_a_wheel_that_works(here):
