@@ -14,6 +14,7 @@ from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import Lanes
 from podium.cluster.kube.paths import collection
 from podium.cluster.kube.views import dig, text
+from podium.errors import PodiumError
 
 __all__ = [
     "JSON",
@@ -246,7 +247,7 @@ class Transport:
         return answer, len(received)
 
 
-class TooLongError(Exception):
+class TooLongError(PodiumError):
     """An answer is longer than what is read at once."""
 
 
