@@ -64,7 +64,6 @@ AGAIN := --reruns 1
 e2e: setup cluster image ## Run the tests that need the cluster
 	@$(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/cluster tests/e2e
 	@$(BIN)/pytest -q -m "cluster and not long" tests/conformance tests/upgrade
-	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/e2e/runs_test.py
 
 # What `e2e` does not do this way: everything that users and machines do to Jobs and Pods.
 e2e-unmanaged: setup cluster image ## Run the end-to-end tests with the built-in Job controller
@@ -74,6 +73,7 @@ e2e-unmanaged: setup cluster image ## Run the end-to-end tests with the built-in
 # What takes long and says little more than the tests above; `make test` leaves it out.
 test-long: setup cluster image ## Run the long tests: a YAML language server (needs npm) and others
 	@$(BIN)/pytest -q -m long
+	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/e2e/runs_test.py
 
 crash: setup cluster image ## Kill the operator at each of its requests; put faults before the API server
 	@$(BIN)/pytest -q -m "cluster and not long" tests/crash
