@@ -42,7 +42,7 @@ def attacker(k):
         """The namespace of the attacker is gone"""
         for kind in ("pods", "jobs"):
             for each in kubectl.items(kind):
-                if each["metadata"].get("finalizers"):  # of its own: nobody else takes them off
+                if each["metadata"].get("finalizers"):  # of its own: no controller takes them off
                     kubectl("patch", kind, each["metadata"]["name"], "--type=merge", "-p",
                             '{"metadata": {"finalizers": null}}', ok=False)  # fmt: skip
         return k("get", "namespace", kubectl.namespace, ok=False).returncode

@@ -10,6 +10,7 @@ __all__ = [
     "RESERVED",
     "check_annotations",
     "check_labels",
+    "check_volume_name",
     "is_reserved_key",
     "no_object_name",
     "one_of",
@@ -49,6 +50,27 @@ def no_object_name(name: str, *, generated: bool = False) -> str:
         f"{name!r:.80} is not a {what} (lower-case letters, digits, - and ., beginning and ending"
         f" with a letter or digit, 253 characters at most): write {right}"
     )
+
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def check_volume_name(
+    entry: Path, name: str, known: Mapping[str, int], what: str
+) -> Iterator[Problem]:
+    """Check the name of an entry of a list of volumes.
+
+    `known`: the names of the entries before it, and their positions.
+    """
+    if not _DNS_LABEL.fullmatch(name):
+        yield Problem(
+            (*entry, "name"),
+            f"{name!r:.80} is not a valid name of a volume: lower-case letters, digits"
+            f" and -, 63 at most, such as {names.object_name(name)}",
+        )
+    if name in known:
+        message = f"duplicate {what} {name!r:.80}: entry {known[name]} has it too"
+        yield Problem((*entry, "name"), message)
 
 
 def check_labels(base: Path, labels: Mapping[str, str]) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from podium.api.field_checks import (
     RESERVED,
     check_annotations,
     check_labels,
+    check_volume_name,
     is_reserved_key,
     no_object_name,
     one_of,
@@ -22,7 +23,6 @@ __all__ = ["check_env", "check_pod", "check_resources"]
 
 _ENV_NAME = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*")
 _QUANTITY = re.compile(r"\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?")
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def check_env(variables: Sequence[EnvVar], base: Path) -> list[Problem]:
@@ -127,15 +127,7 @@ def _volumes(base: Path, pod: PodOverrides, claims: Collection[str]) -> Iterator
     known: dict[str, int] = {}
     for position, volume in enumerate(pod.volumes):
         here = (*base, "volumes", position)
-        if not _DNS_LABEL.fullmatch(volume.name):
-            yield Problem(
-                (*here, "name"),
-                f"{volume.name!r:.80} is not a valid name of a volume: lower-case letters, digits"
-                f" and -, 63 at most, such as {names.object_name(volume.name)}",
-            )
-        if volume.name in known:
-            message = f"duplicate volume {volume.name!r:.80}: entry {known[volume.name]} has it too"
-            yield Problem((*here, "name"), message)
+        yield from check_volume_name(here, volume.name, known, "volume")
         if volume.name in claims:
             message = (
                 f"duplicate volume {volume.name!r:.80}: spec.volumeClaims has it too, and mounts"

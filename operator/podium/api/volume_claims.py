@@ -7,14 +7,13 @@ from enum import StrEnum
 from pydantic import Field
 
 from podium.api.base import ApiModel, Name, Quantity
-from podium.api.field_checks import no_object_name
-from podium.api.names import is_object_name, object_name
+from podium.api.field_checks import check_volume_name, no_object_name
+from podium.api.names import is_object_name
 from podium.api.problems import Path, Problem
 
 __all__ = ["MAX_CLAIMS", "AccessMode", "VolumeClaim", "check_volume_claims", "volume_variable"]
 
 MAX_CLAIMS = 20
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMGTPE]i|[kMGTPE])?", re.ASCII)
 
 
@@ -57,15 +56,7 @@ def check_volume_claims(base: Path, claims: Sequence[VolumeClaim]) -> Iterator[P
     known: dict[str, int] = {}
     for position, claim in enumerate(claims):
         here = (*base, position)
-        if not _NAME.fullmatch(claim.name):
-            yield Problem(
-                (*here, "name"),
-                f"{claim.name!r:.80} is not a valid name of a volume: lower-case letters, digits"
-                f" and -, 63 at most, such as {object_name(claim.name)}",
-            )
-        if claim.name in known:
-            message = f"duplicate claim {claim.name!r:.80}: entry {known[claim.name]} has it too"
-            yield Problem((*here, "name"), message)
+        yield from check_volume_name(here, claim.name, known, "claim")
         known.setdefault(claim.name, position)
         if not _is_size(claim.size):
             yield Problem(

@@ -1,7 +1,7 @@
 """The pool: a few workers, and one that stands by for the next that has to be ended.
 
-Who asks first is answered first, but the askers (namespaces) take turns: a thousand questions of
-one are no longer a wait for another than one question is. Who has a question that takes long gets
+Who asks first is answered first, but the askers (namespaces) take turns: a thousand questions
+of one delay another no longer than one question does. Who has a question that takes long gets
 no second worker meanwhile, so that it does not keep all of them busy. A question is encoded only
 when its turn comes.
 """

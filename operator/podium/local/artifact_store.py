@@ -149,13 +149,10 @@ def add_all(
 @contextmanager
 def opened(path: Path, is_stopped: Callable[[], bool] = lambda: False) -> Iterator["ArtifactStore"]:
     """Open the store of a laptop; what it is given is not swept meanwhile."""
-    from podium.artifacts.settings import DirectorySettings  # noqa: PLC0415
-    from podium.artifacts.store import ArtifactStore  # noqa: PLC0415
-
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         write_private(path / ".gitignore", b"*\n", os.O_EXCL)
-    with _locked(path, fcntl.LOCK_SH), ArtifactStore(DirectorySettings(path), is_stopped) as store:
+    with _locked(path, fcntl.LOCK_SH), _store(path, is_stopped) as store:
         yield store
 
 
@@ -169,15 +166,20 @@ def sweep(state_dir: Path) -> int:
     if not path.is_dir():
         return 0
     from podium.artifacts.collection import sweep as sweep_store  # noqa: PLC0415
-    from podium.artifacts.settings import DirectorySettings  # noqa: PLC0415
-    from podium.artifacts.store import ArtifactStore  # noqa: PLC0415
 
     with suppress(BlockingIOError), _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
         living = _uids(state_dir)
         if living is not None:
-            with ArtifactStore(DirectorySettings(path)) as store:
+            with _store(path) as store:
                 return sweep_store(store, living, older_than=-1).size
     return 0
+
+
+def _store(path: Path, is_stopped: Callable[[], bool] = lambda: False) -> "ArtifactStore":
+    from podium.artifacts.settings import DirectorySettings  # noqa: PLC0415
+    from podium.artifacts.store import ArtifactStore  # noqa: PLC0415
+
+    return ArtifactStore(DirectorySettings(path), is_stopped)
 
 
 def _uids(state_dir: Path) -> set[str] | None:

@@ -29,8 +29,8 @@ def test_a_claim_needs_a_name_and_a_size(size):
 
 @pytest.mark.parametrize("size", ["0", "0Gi", "-1Gi", "1gb", "big", "", "500m", "1e99", "1Gi\n"])
 def test_a_size_is_an_amount_of_storage(size):
-    (told,) = of_claims({"name": "work", "size": size})
-    assert told.startswith("[0].size: must be an amount of storage such as 500Mi or 1Gi, not ")
+    (problem,) = of_claims({"name": "work", "size": size})
+    assert problem.startswith("[0].size: must be an amount of storage such as 500Mi or 1Gi, not ")
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_size_is_an_amount_of_storage(size):
     ],
 )
 def test_a_claim_that_is_wrong_names_its_field(claim, line):
-    (told, *_) = of_claims(claim)
-    assert told.startswith(line)
+    (problem, *_) = of_claims(claim)
+    assert problem.startswith(line)
 
 
 def test_two_claims_of_one_name_are_refused():
@@ -104,20 +104,22 @@ def test_a_node_mounts_a_claim_by_its_name():
     ],
 )
 def test_a_mount_that_is_wrong_names_its_field(mount, line):
-    (told,) = mounting(mount, volumes=[{"name": "tmp", "emptyDir": {}}])
-    assert told.startswith(line)
+    (problem,) = mounting(mount, volumes=[{"name": "tmp", "emptyDir": {}}])
+    assert problem.startswith(line)
 
 
 def test_a_name_is_of_a_claim_or_of_a_volume():
     mount = {"name": "work", "mountPath": "/a"}
-    (told,) = mounting(mount, volumes=[{"name": "work", "emptyDir": {}}])
-    assert told.startswith("volumes[0].name: duplicate volume 'work': spec.volumeClaims has it too")
+    (problem,) = mounting(mount, volumes=[{"name": "work", "emptyDir": {}}])
+    assert problem.startswith(
+        "volumes[0].name: duplicate volume 'work': spec.volumeClaims has it too"
+    )
 
 
 def test_defaults_mount_claims_too_and_so_do_graphs_in_runs():
     defaults = {"pod": {"volumeMounts": [{"name": "other", "mountPath": "/a"}]}}
-    (told,) = said({"volumeClaims": [CLAIM], "defaults": defaults})
-    assert told.startswith(
+    (problem,) = said({"volumeClaims": [CLAIM], "defaults": defaults})
+    assert problem.startswith(
         "spec.defaults.pod.volumeMounts[0].name: unknown volume 'other': known are work"
     )
     graph = {"nodes": [{"id": "a"}], "volumeClaims": [{"name": "W", "size": "1"}]}
@@ -136,8 +138,8 @@ def warned(**spec):
 
 
 def test_a_claim_that_no_node_mounts_is_a_warning():
-    (told,) = warned(volumeClaims=[CLAIM])
-    assert told.startswith("spec.volumeClaims[0]: no node mounts 'work', so it is not made")
+    (problem,) = warned(volumeClaims=[CLAIM])
+    assert problem.startswith("spec.volumeClaims[0]: no node mounts 'work', so it is not made")
     mounts = {"volumeMounts": [{"name": "work", "mountPath": "/a"}]}
     assert warned(volumeClaims=[CLAIM], defaults={"pod": mounts}) == []
     nodes = [{"id": "a", "executor": "x", "pod": mounts}]

@@ -330,7 +330,7 @@ async def test_what_no_worker_could_judge_is_not_let_in():
         operator.reader = Reader(pool)
         with pytest.raises(ApiError, match="NotRead: it is large, and no worker") as refused:
             await operator.refusal(data, "team")
-        assert not isinstance(refused.value, UnreadableError), "it is no fault of the object"
+        assert not isinstance(refused.value, UnreadableError), "the object is not at fault"
 
 
 BROKEN = """

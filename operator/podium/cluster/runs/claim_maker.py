@@ -21,7 +21,7 @@ from podium.cluster.jobs.claims import (
 )
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import dig, text
+from podium.cluster.kube.views import dig, latest_message, text
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.job_maker import refused_for_now, tell_set_aside
 from podium.engine import Emit, EventType, Launch, Observation, not_started
@@ -54,22 +54,18 @@ class ClaimMaker:
 
         Empty: the cluster has not said so yet. Raises `ApiError`.
         """
-        told: list[str] = []
+        reasons: list[str] = []
         unbound = 0
         for claim in _claims_of(run, node):
             body, _ = await self._find(run, node, claim.name)
             if body is None or dig(body, "status", "phase") == "Bound":
                 continue
             unbound += 1
-            words = await self._last_words(run, text(dig(body, "metadata", "uid")))
+            uid = text(dig(body, "metadata", "uid"))
+            words = latest_message(await self._client.list_events(run.owner.namespace, uid))
             if words:
-                told.append(f"volume {claim.name}: {words}")
-        return "; ".join(told) if unbound else None
-
-    async def _last_words(self, run: ActiveRun, uid: str) -> str:
-        events = await self._client.list_events(run.owner.namespace, uid)
-        latest = max(events, key=lambda each: text(each.get("lastTimestamp")), default={})
-        return text(latest.get("message"))
+                reasons.append(f"volume {claim.name}: {words}")
+        return "; ".join(reasons) if unbound else None
 
     async def _make_or_find(
         self, run: ActiveRun, launch: Launch, claim: VolumeClaim

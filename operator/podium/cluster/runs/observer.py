@@ -13,7 +13,7 @@ from podium.cluster.jobs.interpret import ExecutionReport
 from podium.cluster.jobs.shapes import ExecutionSnapshot, interpret
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import JobView, PodView
+from podium.cluster.kube.views import JobView, PodView, latest_message
 from podium.cluster.runs.active_run import ActiveRun, Execution
 from podium.cluster.runs.claim_maker import ClaimMaker
 from podium.cluster.runs.closer import JobCloser
@@ -248,9 +248,7 @@ class JobObserver:
             events = await self._client.list_events(job.namespace, job.uid)
         except ApiError:
             return ""
-        failed = [event for event in events if event.get("reason") == "FailedCreate"]
-        latest = max(failed, key=lambda event: str(event.get("lastTimestamp") or ""), default={})
-        return str(latest.get("message") or "")
+        return latest_message(event for event in events if event.get("reason") == "FailedCreate")
 
     async def _give_up(self, run: ActiveRun, node: str, name: str, since: float) -> None:
         """Delete Pods on a machine that does not answer, if their node says so, after a while."""

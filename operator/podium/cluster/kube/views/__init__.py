@@ -9,6 +9,7 @@ from podium.cluster.kube.views.fields import (
     dig,
     finalizer_of,
     items,
+    latest_message,
     mapping,
     text,
     when,
@@ -20,7 +21,7 @@ from podium.cluster.kube.views.job import (
     JobView,
     job_view,
 )
-from podium.cluster.kube.views.pod import CONTAINER, PodView, container_status, pod_view
+from podium.cluster.kube.views.pod import CONTAINER, PodView, pod_view
 from podium.cluster.kube.views.run import RunView, WorkflowView, run_view, workflow_view
 
 __all__ = [
@@ -32,12 +33,12 @@ __all__ = [
     "PodView",
     "RunView",
     "WorkflowView",
-    "container_status",
     "controller_of",
     "dig",
     "finalizer_of",
     "items",
     "job_view",
+    "latest_message",
     "mapping",
     "pod_view",
     "run_view",

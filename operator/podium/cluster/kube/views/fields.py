@@ -4,7 +4,7 @@ Objects are what the JSON parser made, so a mapping is a `dict`: asking for the 
 several times as long, and this is done some fifty times for each event of a Pod.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ __all__ = [
     "dig",
     "finalizer_of",
     "items",
+    "latest_message",
     "mapping",
     "text",
     "when",
@@ -80,6 +81,12 @@ def condition(body: Any, kind: str) -> Mapping[str, Any] | None:
         if each.get("type") == kind and each.get("status") == "True":
             return each
     return None
+
+
+def latest_message(events: Iterable[Mapping[str, Any]]) -> str:
+    """Return what the latest of some Events says; empty: there is none."""
+    latest = max(events, key=lambda event: text(event.get("lastTimestamp")), default={})
+    return text(latest.get("message"))
 
 
 def finalizer_of(body: Any) -> int | None:

@@ -16,7 +16,7 @@ from podium.cluster.kube.views.fields import (
     whole,
 )
 
-__all__ = ["CONTAINER", "PodView", "container_status", "pod_view"]
+__all__ = ["CONTAINER", "PodView", "pod_view"]
 
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
 """Annotation (and label) on the Pods of an Indexed Job."""
@@ -119,12 +119,8 @@ Statuses = list[Mapping[str, Any]]
 """Of containers."""
 
 
-def container_status(body: Any) -> Mapping[str, Any]:
-    """Return the status of the container `node`."""
-    return _own(items(dig(body, "status", "containerStatuses")))
-
-
 def _own(statuses: Statuses) -> Mapping[str, Any]:
+    """Return the status of the container `node`."""
     return next((each for each in statuses if each.get("name") == CONTAINER), {})
 
 
