@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 
 import pytest
@@ -18,6 +18,8 @@ pytestmark = pytest.mark.cluster
 
 AT_A_TIME = 12
 """Cases; a Pod is mostly waited for."""
+EACH = 20
+"""Cases between two lines of progress."""
 LAPTOP, MANAGED, UNMANAGED = "laptop", "managed", "unmanaged"
 """Ways to carry a case out: who makes the Pods is nothing that its end may show."""
 
@@ -72,10 +74,21 @@ def ends(request, tmp_path_factory):
                 if item.function in WAYS:
                     for way in (WAYS[item.function], LAPTOP):
                         begin(way, item.callspec.params["name"])
+        # All of them before the first test goes on: at each of its steps pytest changes the
+        # environment, which the threads read.
+        for count, _ in enumerate(as_completed(begun.values()), 1):
+            if count % EACH == 0 or count == len(begun):
+                _say(request.config, f"{count} of {len(begun)} cases ended")
         try:
             yield lambda way, name: begin(way, name).result()
         finally:
             pool.shutdown(cancel_futures=True)  # before the operators end
+
+
+def _say(config, line):
+    """Print progress, past pytest's capture."""
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        config.pluginmanager.getplugin("terminalreporter").write_line(line)
 
 
 def _check(name, way, ends):
