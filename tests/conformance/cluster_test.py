@@ -14,7 +14,7 @@ from tests.conformance.shells import LaptopShell
 from tests.e2e.support import require_cluster
 from tests.volumes import volumes_for
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]  # the first waits for all cases
 
 AT_A_TIME = 12
 """Cases; a Pod is mostly waited for."""

@@ -32,9 +32,10 @@ class PooledVerdicts:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Want no more answers."""
+        """Want no more answers, and keep nothing in memory that would take them."""
         for task in self._tasks:
             task.cancel()
+        self._tell = _drop
 
     async def _judge(self, question: Question) -> None:
         try:
@@ -48,3 +49,7 @@ class PooledVerdicts:
             question.node, question.execution, AttemptPhase.JUDGED, verdict=answer
         )
         self._tell(observation)
+
+
+def _drop(_: Observation) -> None:
+    """Take an answer that is not wanted any more."""

@@ -24,7 +24,43 @@ async def main():
     task.cancel()
 asyncio.run(main())
 """
+LATE = """
+import asyncio, gc, weakref
+from podium.cluster import collector
+
+class Node:
+    pass
+
+def cycle():
+    node = Node()
+    node.self = node
+    return node
+
+collector.set_up()
+collector.FULL_SECONDS, collector.THOROUGH_EVERY = 0.01, 5
+
+async def main():
+    task = asyncio.create_task(collector.collect_rarely())
+    node, frozen = cycle(), gc.get_freeze_count()
+    seen = weakref.ref(node)
+    while gc.get_freeze_count() <= frozen:
+        await asyncio.sleep(0.005)
+    assert node not in gc.get_objects(), "it is looked at once"
+    del node
+    while seen() is not None:
+        await asyncio.sleep(0.01)
+    task.cancel()
+asyncio.run(main())
+"""
+
+
+def run(code):
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
 
 
 def test_full_collections_are_made_when_it_is_time_only():
-    subprocess.run([sys.executable, "-c", CODE], check=True, timeout=100)
+    run(CODE)
+
+
+def test_what_outlives_a_collection_is_looked_at_again_in_a_thorough_one():
+    run(LATE)

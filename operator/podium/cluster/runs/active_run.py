@@ -191,6 +191,16 @@ class ActiveRun:
 
         self.timers[name] = loop.call_later(seconds, again)
 
+    def close(self) -> None:
+        """End what is under way: nothing may keep a run in memory that is not worked on."""
+        for task in self.tasks:  # what loads the run again decides by what is recorded by then
+            task.cancel()
+        for timer in self.timers.values():
+            timer.cancel()
+        self.timers.clear()
+        if self.verdicts is not None:
+            self.verdicts.close()
+
     def take_after_write(self) -> AfterWrite:
         """Return what follows the write that is about to be made."""
         work, self.after_write = self.after_write, AfterWrite()

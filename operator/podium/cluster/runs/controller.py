@@ -7,6 +7,7 @@ is alive.
 """
 
 import time
+from functools import partial
 
 from podium.api.reasons import NodeReason, RunReason
 from podium.cluster.jobs.controller import ManagedJobController
@@ -123,10 +124,7 @@ class RunController:
         """Drop what is kept of a run."""
         run = self._runs.pop(key, None)
         if run is not None:
-            for task in run.tasks:  # what loads the run again decides by what is recorded by then
-                task.cancel()
-            if run.verdicts is not None:
-                run.verdicts.close()
+            run.close()
             self._recorder.forget(run.subject.uid)
         self._turnstile.forget(key)
         if run is not None:
@@ -134,9 +132,9 @@ class RunController:
         self._loader.forget(key)
         self._requests.forget(key)
 
-    def _wake(self, run: ActiveRun) -> None:
-        if self._runs.get(run.key) is run:
-            self._queue.add(ObjectKey("WorkflowRun", *run.key))
+    def _wake(self, key: RunKey) -> None:
+        if key in self._runs:
+            self._queue.add(ObjectKey("WorkflowRun", *key))
 
     # The reconciler
 
@@ -208,7 +206,7 @@ class RunController:
                 self._let_next(key[0])  # there may be room for more
                 if run is None:
                     return TURN_SECONDS if self._turnstile.waits(key) else None
-                run.wake = lambda taken=run: self._wake(taken)  # type: ignore[misc]
+                run.wake = partial(self._wake, key)
                 self._runs[key] = run
                 self._observer.resume_tracking(run)
             return await self._turn(run, view)
@@ -336,7 +334,7 @@ class RunController:
         await self._requests.clear(run, view, work.refusals)
         await self._closer.apply_after_write(run, work)
         if work.stops:
-            self._wake(run)  # perhaps nothing of them ran any more
+            self._wake(run.key)  # perhaps nothing of them ran any more
         self._plan_flush(run)
         if self._release(run):
             self._queue.add(ObjectKey("WorkflowRun", *run.key))

@@ -1,8 +1,10 @@
 """Large runs wait for each other: what active runs hold in memory stays within a budget."""
 
+import asyncio
 import copy
 import gc
 import tracemalloc
+import weakref
 
 import orjson
 import pytest
@@ -15,7 +17,7 @@ from podium.cluster.settings import Limits, Settings
 from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import ObjectKey
 from podium.engine import Engine, Plan, RunInfo, initial_status
-from tests.unit.cluster.runs.controller_test import World
+from tests.unit.cluster.runs.controller_test import KEY, OBJECT, World
 from tests.unit.cluster.runs.turnstile_test import RUNNING, run
 from tests.unit.judge.reader_test import NODE, wide
 from tests.unit.judge.reader_test import run as body_of
@@ -232,3 +234,27 @@ async def test_a_large_run_says_what_it_waits_for_and_begins_when_there_is_room(
     assert memory.used["team"] > 5 * MB
     world.runs.forget(key)
     assert not memory.used
+
+
+async def test_a_run_that_is_let_go_is_freed_without_a_collection_of_cycles():
+    """What was kept for a minute is not looked at again before an hour has passed."""
+    world = World()
+    world.runs.forget(KEY)
+    body = world.server.body
+    body["spec"]["workflowSpec"] = {"nodes": [NODE]}
+    body["status"] = {}
+    body["metadata"]["resourceVersion"] = "200"
+    world.cache.note_run(copy.deepcopy(body))
+    while KEY not in world.runs._runs:
+        await world.runs.reconcile(OBJECT)
+    world.runs._runs[KEY].look_later("a Job", 100)
+    kept = [weakref.ref(world.runs._runs[KEY].engine), weakref.ref(world.runs._runs[KEY].verdicts)]
+    world.engine = world.run = None
+    gc.collect()
+    gc.disable()
+    try:
+        world.runs.forget(KEY)
+        await asyncio.sleep(0.05)  # what was under way ends
+        assert [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()
