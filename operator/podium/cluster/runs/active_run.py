@@ -89,6 +89,8 @@ class ActiveRun:
     wake: Callable[[], None] = lambda: None
     """Asks for a turn."""
     shards: Shards = field(default_factory=Shards)
+    outputs: dict[str, int] = field(default_factory=dict)
+    """Bytes that outputs take in memory, by node (`memory.weigh_output`)."""
     executions: dict[str, Execution] = field(default_factory=dict)
     """By name of the Job."""
     jobs_of: dict[str, list[str]] = field(default_factory=dict)

@@ -251,8 +251,9 @@ class RunController:
         async with run.stepping:
             if self._runs.get(run.key) is not run:
                 return None  # a flush failed meanwhile: what loads the run again looks again
+            seen = self._turnstile.memory.take_outputs(run.key, run.outputs, batch.observations)
             actions = run.engine.step(
-                time.time(), observations=batch.observations, requests=asked, control=control
+                time.time(), observations=seen, requests=asked, control=control
             )
             batch.commit()
             wake = self._carry_out(run, actions)

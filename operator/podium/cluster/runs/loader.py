@@ -17,7 +17,13 @@ from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, mapping, text
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.memory import STATE_BYTES, Weight, weigh, weigh_run
+from podium.cluster.runs.memory import (
+    STATE_BYTES,
+    Weight,
+    weigh,
+    weigh_outputs_in_slices,
+    weigh_run,
+)
 from podium.cluster.runs.request_handler import RequestHandler
 from podium.cluster.runs.requests import requester
 from podium.cluster.runs.revisions import (
@@ -154,7 +160,10 @@ class RunLoader:
         plan = await self._plan(body, reading, status, known)
         if plan is None:
             return None
-        closed = self._turnstile.admit(view, self._weigh(body, plan))
+        outputs = await in_slices(weigh_outputs_in_slices(nodes))
+        weight = self._weigh(body, plan)
+        weight = replace(weight, own=weight.own + sum(outputs.values()))
+        closed = self._turnstile.admit(view, weight)
         if closed is not None:
             await self._say_closed(body, known, closed)
             return None
@@ -183,7 +192,7 @@ class RunLoader:
                 verified = self._settings.requesters_are_verified
                 status.requested_by = Requester(name=name, verified=verified)
         run = await self._active(view, body, resource, plan, context, status, known)
-        run.shards = shards
+        run.shards, run.outputs = shards, outputs
         if fresh:
             status.workflow = run.owner.workflow
             set_condition(

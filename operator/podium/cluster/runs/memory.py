@@ -5,18 +5,30 @@ of JSON are up to 25 MB here. Weights are estimates in bytes, rather too high th
 """
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
+from podium.api.reasons import NodeReason
 from podium.cluster.kube.views import dig
 from podium.cluster.settings import Limits
 from podium.cluster.watch.store import RunKey
+from podium.engine import AttemptPhase, Observation
 from podium.judge.small import is_small
 
-__all__ = ["LIGHT_BYTES", "MB", "STATE_BYTES", "MemoryBudget", "Weight", "weigh", "weigh_run"]
+__all__ = [
+    "LIGHT_BYTES",
+    "MB",
+    "STATE_BYTES",
+    "MemoryBudget",
+    "Weight",
+    "weigh",
+    "weigh_output",
+    "weigh_outputs_in_slices",
+    "weigh_run",
+]
 
 MB = 1_000_000
 LIGHT_BYTES = 128_000
@@ -25,6 +37,10 @@ VALUE_BYTES = 180
 """What a value takes, with a key in two maps; without one, it is a third of that."""
 DEFINITION_BYTES = 2_500
 """What a node takes beside the values in its definition, once it is compiled."""
+SMALL_OUTPUT_BYTES = 1_000
+"""An output that takes less is always taken in."""
+OUTPUTS_SHARE = 0.5
+"""So much more memory is for the outputs of what has begun."""
 STATE_BYTES = 1_500
 """What the state of a node takes at the start of a run, with its place in the engine."""
 
@@ -54,12 +70,27 @@ def weigh(value: Any, nodes: int = 0) -> int:
     if is_small(value):
         return compiled
     try:
-        data = orjson.dumps(value)
+        return weigh_output(orjson.dumps(value)) + compiled
     except TypeError:  # nested too deep: it never begins
         return compiled
+
+
+def weigh_output(data: bytes) -> int:
+    """Return about how many bytes JSON takes as objects."""
     values = sum(map(data.count, (b",", b"[", b"{")))  # in strings they count, too
     characters = len(data) * (1 if data.isascii() else 4)
-    return VALUE_BYTES * values + characters + compiled
+    return VALUE_BYTES * values + characters
+
+
+def weigh_outputs_in_slices(nodes: Mapping[str, Any]) -> Generator[None, None, dict[str, int]]:
+    """Return what the outputs in the states of nodes take, by node."""
+    found: dict[str, int] = {}
+    for node, state in nodes.items():
+        output = dig(state, "output")
+        if output:
+            found[node] = weigh_output(orjson.dumps(output))
+            yield
+    return found
 
 
 def weigh_run(body: Mapping[str, Any]) -> Weight:
@@ -109,6 +140,62 @@ class MemoryBudget:
         if not self._sharing[namespace, weight.shared]:
             del self._sharing[namespace, weight.shared]
 
+    def take_outputs(
+        self, key: RunKey, outputs: dict[str, int], observations: Iterable[Observation]
+    ) -> list[Observation]:
+        """Count what nodes hand over; what there is no room for is seen as a failure.
+
+        `outputs`: what those of the run take, by node; it is kept true. What is seen again counts
+        once.
+        """
+        return [
+            self._take_output(key, outputs, seen)
+            if seen.output and seen.phase is AttemptPhase.SUCCEEDED
+            else seen
+            for seen in observations
+        ]
+
+    def _take_output(self, key: RunKey, outputs: dict[str, int], seen: Observation) -> Observation:
+        takes, held = weigh_output(seen.output or b""), self.held.get(key)
+        more = takes - outputs.get(seen.node, 0)
+        if held is None or more <= 0:
+            return seen
+        lacks = self._lacks_for_output(key[0], more) if takes >= SMALL_OUTPUT_BYTES else ""
+        if lacks:
+            return replace(
+                seen,
+                phase=AttemptPhase.FAILED,
+                output=None,
+                reason=NodeReason.OUTPUT_TOO_LARGE,
+                message=lacks,
+                retryable=False,
+            )
+        outputs[seen.node] = takes
+        self.hold(key, replace(held, own=held.own + more))
+        return seen
+
+    def _lacks_for_output(self, namespace: str, added: int) -> str:
+        """Return why there is no room for an output; empty: there is.
+
+        A namespace that holds little is not refused for what others hold.
+        """
+        used, share = self.used[namespace], 1 + OUTPUTS_SHARE
+        is_full = self.per_namespace and used + added > self.per_namespace * share
+        is_large = used + added > (self.per_namespace or self.total) / 4
+        is_full_in_all = self.total and self.used.total() + added > self.total * share
+        if not is_full and not (is_large and is_full_in_all):
+            return ""
+        setting = "limits.activeRunsMegabytes" + ("PerNamespace" if is_full else "")
+        limit = (self.per_namespace if is_full else self.total) * share
+        whose = f"of the namespace {namespace}" if is_full else "of this cluster"
+        held = used if is_full else self.used.total()
+        return (
+            f"there is no room for its output: the active runs {whose} hold {_mb(held)} of the"
+            f" operator's memory, the output takes {_mb(added)}, and {_mb(limit)} is the limit"
+            f" ({setting}, and half of it): hand large data over in files or in a store, or let"
+            " fewer runs be active"
+        )
+
     def takes(self, namespace: str, weight: Weight) -> int:
         """Return the bytes that a run adds to what is held."""
         is_there = weight.shared is not None and self._sharing[namespace, weight.shared] > 0
@@ -141,5 +228,5 @@ class MemoryBudget:
         return ""
 
 
-def _mb(count: int) -> str:
+def _mb(count: float) -> str:
     return f"{count / MB:.3g} MB"

@@ -11,12 +11,22 @@ import pytest
 
 from podium.api.reasons import RunReason
 from podium.api.source.files import parse
-from podium.cluster.runs.memory import LIGHT_BYTES, MB, MemoryBudget, Weight, weigh, weigh_run
+from podium.cluster.runs.memory import (
+    LIGHT_BYTES,
+    MB,
+    MemoryBudget,
+    Weight,
+    weigh,
+    weigh_output,
+    weigh_outputs_in_slices,
+    weigh_run,
+)
 from podium.cluster.runs.turnstile import Turnstile
 from podium.cluster.settings import Limits, Settings
 from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import ObjectKey
-from podium.engine import Engine, Plan, RunInfo, initial_status
+from podium.engine import AttemptPhase, Engine, Observation, Plan, RunInfo, initial_status
+from podium.judge.slices import in_slices
 from tests.unit.cluster.runs.controller_test import KEY, OBJECT, World
 from tests.unit.cluster.runs.turnstile_test import RUNNING, run
 from tests.unit.judge.reader_test import NODE, wide
@@ -133,6 +143,76 @@ def test_no_limit():
     memory = budget(activeRunsMegabytes=0, activeRunsMegabytesPerNamespace=0)
     memory.hold(("a", "1"), Weight(900 * MB))
     assert not memory.lacks(("a", "2"), LARGE)
+
+
+# Outputs
+
+
+def ended(node, output, phase=AttemptPhase.SUCCEEDED):
+    return Observation(node, f"{node}-1", phase, output=output)
+
+
+EMPTY = b'{"a":[' + b",".join([b"{}"] * 1300) + b"]}"
+
+
+def test_an_output_weighs_what_python_needs_for_it_and_not_much_more():
+    for output in (EMPTY, b'{"a":"' + b"x" * 4000 + b'"}', b'{"a":[' + b"0," * 1900 + b"0]}"):
+        tracemalloc.start()
+        kept = [orjson.loads(output) for _ in range(100)]
+        real, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(kept) == 100
+        assert 0.9 * real <= 100 * weigh_output(output) <= 25 * real
+
+
+def test_what_nodes_hand_over_counts_once_and_is_refused_beyond_half_as_much_again():
+    memory, key, outputs = budget(), ("a", "1"), {}
+    memory.hold(key, Weight(LIGHT_BYTES))
+    many = [ended(f"n{i}", EMPTY) for i in range(200)]
+    failed = ended("x", EMPTY, AttemptPhase.FAILED)
+    seen = memory.take_outputs(key, outputs, [*many, failed])
+    taken = [each for each in seen[:-1] if each.phase is AttemptPhase.SUCCEEDED]
+    assert seen[-1] is failed
+    assert 10 < len(taken) < 100
+    assert taken == many[: len(taken)]
+    assert 29 * MB < memory.used["a"] == LIGHT_BYTES + sum(outputs.values()) <= 30 * MB
+    first = seen[len(taken)]
+    assert (first.reason, first.output, first.retryable) == ("OutputTooLarge", None, False)
+    assert "the active runs of the namespace a hold 29" in first.message
+    assert "30 MB is the limit (limits.activeRunsMegabytesPerNamespace, and half" in first.message
+    before = memory.used["a"]
+    assert memory.take_outputs(key, outputs, many[: len(taken)]) == taken
+    assert memory.used["a"] == before
+    small = ended("small", b'{"a": 1}')
+    assert memory.take_outputs(key, outputs, [small]) == [small]
+    assert memory.lacks(("a", "2"), LARGE), "others wait for what outputs hold"
+    memory.release(key)
+    assert not memory.used
+
+
+def test_a_namespace_that_holds_little_is_not_refused_for_what_others_hold():
+    memory = budget()
+    for name in ("a", "b"):
+        memory.hold((name, "1"), Weight(22 * MB))
+    memory.hold(("c", "1"), Weight(LIGHT_BYTES))
+    (taken,) = memory.take_outputs(("c", "1"), {}, [ended("n", EMPTY)])
+    assert taken.phase is AttemptPhase.SUCCEEDED
+    outputs = {}
+    for i in range(40):
+        (taken,) = memory.take_outputs(("c", "1"), outputs, [ended(f"n{i}", EMPTY)])
+    assert "the active runs of this cluster hold" in taken.message
+    assert memory.used["c"] <= 5 * MB
+
+
+def test_no_limit_of_outputs():
+    memory = budget(activeRunsMegabytes=0, activeRunsMegabytesPerNamespace=0)
+    memory.hold(("a", "1"), Weight(900 * MB))
+    assert memory.take_outputs(("a", "1"), {}, [ended("n", EMPTY)])[0].output == EMPTY
+
+
+async def test_outputs_of_a_run_that_is_read_again_count():
+    states = {"a": {"output": {"x": 1}}, "b": {}, "c": {"output": {}}, "d": None}
+    assert await in_slices(weigh_outputs_in_slices(states)) == {"a": weigh_output(b'{"x":1}')}
 
 
 # Who begins
