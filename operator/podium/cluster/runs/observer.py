@@ -128,8 +128,20 @@ class JobObserver:
                 name = state.job_name or job_name(run.owner.name, run.owner.uid, execution_id, 0)
                 run.add(name, Execution(node, execution_id, 0, state.job_uid or "", is_seen=False))
                 run.dirty.add(name)
+        self._take_up_leftovers(run)
         for job in list(self._cache.jobs(run.owner.namespace, run.owner.uid).values()):
             self._closer.finish_recorded_job(job, run.engine.status.nodes)
+
+    def _take_up_leftovers(self, run: ActiveRun) -> None:
+        """Take up what was stopped and whose Pod still ends, its Job already gone."""
+        for node, state in run.engine.status.nodes.items():
+            uid, execution_id = state.job_uid, state.execution_id
+            if not uid or execution_id is None or self._own.names(run, execution_id):
+                continue
+            if any(pod.program_alive for pod in self._cache.pods(uid)):
+                name = state.job_name or job_name(run.owner.name, run.owner.uid, execution_id, 0)
+                run.add(name, Execution(node, execution_id, 0, uid))
+                run.dirty.add(name)
 
     async def collect_observations(self, run: ActiveRun) -> ObservationBatch:
         """Look at what changed, at what is being stopped, and at what became of launches."""

@@ -538,6 +538,39 @@ async def test_the_next_operator_asks_for_the_job_of_the_last_restart(world):
     assert world.run.jobs_of[state.execution_id][-1] == name
 
 
+@pytest.mark.parametrize("managed", [True, False])
+async def test_a_pod_that_still_ends_after_its_job_holds_back_what_cleans_up(managed):
+    """Also for the next operator, which never saw the Job."""
+    clean = node("clean", dependsOn=["a"], triggerRule="AllDone")
+    late = node("a", timeoutSeconds=5)
+    world = World(late, clean, feature_gates={"ManagedJobs": managed})
+    world.paper.now = NOON + 10
+    await world.start()
+    if not managed:  # its Pods are made by the built-in controller
+        owner = {"kind": "Job", "apiVersion": "batch/v1", "controller": True}
+        owner |= {"uid": world.job["metadata"]["uid"], "name": NAME}
+        world.server.put(world.server.pods, support.pod(metadata={"ownerReferences": [owner]}))
+    began = support.pod(SCHEDULED, phase="Running", state=running(11))["status"]
+    world.change(world.pod, status=began)
+    await world.turn()
+    world.paper.now = NOON + 30
+    await world.turn()
+    await world.written()
+    assert world.stands() == "Failed Timeout"
+    world.server.jobs.clear()
+    world.change(world.pod, metadata=GOING)
+    await world.crash()
+    await world.turn()
+    await world.turn()
+    assert world.stands("clean") == "WaitingForDependencies"
+    assert world.server.jobs == {}
+    await world.written()
+    world.change(world.pod, status=ENDED)
+    await world.turn()
+    await world.turn()
+    assert list(world.server.jobs), "it is launched"
+
+
 # Time-outs
 
 
