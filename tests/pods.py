@@ -145,7 +145,6 @@ REFUSED = [
     (f"{NODE}.envFrom", [{"secretRef": {"name": "x"}}], "may hold only"),
     (f"{NODE}.stdin", True, "may hold only"),
     (f"{NODE}.tty", True, "may hold only"),
-    (f"{NODE}.terminationMessagePath", "/etc/x", "terminationMessagePath"),
     ("metadata.labels.podium~dev/run", GONE, "metadata.labels"),
     ("metadata.labels.podium~dev/recorded", "true", "metadata.labels"),
     ("metadata.labels.node-restriction~kubernetes~io/x", "y", "metadata.labels"),

@@ -293,7 +293,7 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
         made["additionalProperties"] = _structural(values, definitions)
     if "items" in schema:
         made["items"] = _structural(schema["items"], definitions)
-    if made.get("x-kubernetes-preserve-unknown-fields"):
+    if made.get("x-kubernetes-preserve-unknown-fields") and made.get("type") == "object":
         made["x-kubernetes-map-type"] = "atomic"
     if made.get("type") in ("integer", "number") and "format" not in made:
         made["format"] = "int64" if made["type"] == "integer" else "double"

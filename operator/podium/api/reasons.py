@@ -29,6 +29,10 @@ class NodeReason(StrEnum):
     """The output does not fit into what carries it."""
     OUTPUT_CONTRACT = "OutputContract"
     """The output does not meet outputContract."""
+    OUTPUT_MISSING = "OutputMissing"
+    """A value that outputs names was not written, and has no default."""
+    OUTPUT_LOST = "OutputLost"
+    """What the program printed could not be read when it had ended."""
     ARTIFACT = "Artifact"
     """An artifact is missing, or is not what artifacts.out says."""
     UPLOAD = "Upload"
@@ -154,6 +158,8 @@ RETRYABLE: Final = (
     NodeReason.START_TIMEOUT,
     NodeReason.OUTPUT_NOT_JSON,
     NodeReason.OUTPUT_CONTRACT,
+    NodeReason.OUTPUT_MISSING,
+    NodeReason.OUTPUT_LOST,
     NodeReason.ARTIFACT,
     NodeReason.UPLOAD,
     NodeReason.QUALITY_BELOW_THRESHOLD,

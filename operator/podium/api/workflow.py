@@ -7,6 +7,7 @@ from pydantic import Field
 from podium.api.artifact_rules import ArtifactType
 from podium.api.artifacts import ArtifactInput, ArtifactOutput, Artifacts
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text
+from podium.api.outputs import MAX_OUTPUTS, OutputFormat, OutputValue
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
 from podium.api.volume_claims import MAX_CLAIMS, AccessMode, VolumeClaim
 
@@ -30,6 +31,8 @@ __all__ = [
     "Node",
     "NodeType",
     "OutputContract",
+    "OutputFormat",
+    "OutputValue",
     "PodOverrides",
     "Resources",
     "RetryPolicy",
@@ -198,6 +201,9 @@ class Node(ApiModel, defer_build=False):
     """Whether downstream nodes start, and the run may succeed, when this node fails."""
     input_as: InputAs = InputAs.ENVIRONMENT
     """How a container node gets its input: PODIUM_INPUT_JSON, or the file PODIUM_INPUT."""
+    outputs: dict[str, OutputValue] = Field(default_factory=dict, max_length=MAX_OUTPUTS)
+    """Values of its output, by name, from files or from standard output: for images that know
+    nothing of $PODIUM_OUTPUT."""
     artifacts: Artifacts | None = None
     """Files that it needs from other nodes, and files that it hands over. Laptop only, so far."""
     resources: Resources | None = None

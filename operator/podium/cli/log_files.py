@@ -12,6 +12,7 @@ from pathlib import Path
 
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.local.files import open_private, open_regular
+from podium.local.process_file import STDOUT
 from podium.local.secrets import Mask
 from podium.local.store import RunDirectory
 
@@ -69,8 +70,9 @@ class LogFiles:
 
     def _overwrite(self, execution: str) -> None:
         self._open.discard(execution)
-        with suppress(OSError):  # it printed nothing, or put something else in place of its log
-            self._mask.overwrite(self._directory.execution(execution) / "log")
+        for name in ("log", STDOUT):
+            with suppress(OSError):  # it printed nothing, or put something else in its place
+                self._mask.overwrite(self._directory.execution(execution) / name)
 
 
 class LineTimes:

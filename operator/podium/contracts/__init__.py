@@ -11,7 +11,7 @@ from podium.contracts.check import (
     check_output,
     effective_output_schema,
 )
-from podium.contracts.defaults import properties_of, with_defaults
+from podium.contracts.defaults import is_closed, properties_of, with_defaults
 from podium.contracts.schema import (
     compile_schema,
     schema_problems,
@@ -20,11 +20,13 @@ from podium.contracts.values import (
     OutputNotJSONError,
     ValueNotJSONError,
     canonical,
+    decoded,
     digest,
     get_path,
     merged,
     normalise,
     parse_output,
+    parse_value,
 )
 
 __all__ = [
@@ -38,12 +40,15 @@ __all__ = [
     "check_input",
     "check_output",
     "compile_schema",
+    "decoded",
     "digest",
     "effective_output_schema",
     "get_path",
+    "is_closed",
     "merged",
     "normalise",
     "parse_output",
+    "parse_value",
     "properties_of",
     "schema_problems",
     "with_defaults",

@@ -8,7 +8,7 @@ end, and one with a default where none is filled in.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["Defaults", "properties_of", "with_defaults"]
+__all__ = ["Defaults", "is_closed", "properties_of", "with_defaults"]
 
 MAX_VALUES = 200_000
 MAX_DEPTH = 100
@@ -28,6 +28,11 @@ def properties_of(schema: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(properties, Mapping):
             found = {**properties, **found}
     return found
+
+
+def is_closed(schema: Mapping[str, Any]) -> bool:
+    """Return whether a schema allows no properties but those that it declares."""
+    return schema.get("additionalProperties") is False and "patternProperties" not in schema
 
 
 class Defaults:

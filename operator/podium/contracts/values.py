@@ -19,11 +19,13 @@ __all__ = [
     "OutputNotJSONError",
     "ValueNotJSONError",
     "canonical",
+    "decoded",
     "digest",
     "get_path",
     "merged",
     "normalise",
     "parse_output",
+    "parse_value",
 ]
 
 MAX_DEPTH = 100
@@ -43,20 +45,35 @@ def parse_output(raw: bytes | str) -> dict[str, Any]:
 
     Raises `OutputNotJSONError`.
     """
-    try:
-        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
-    except UnicodeDecodeError as error:
-        raise OutputNotJSONError(f"is not UTF-8 text: byte {error.start} is wrong") from None
+    text = decoded(raw)
     if not text.strip():
         return {}
+    value = parse_value(text, "one JSON object")
+    if not isinstance(value, dict):
+        raise OutputNotJSONError(f"is {_kind(value)}; write one JSON object, such as {{}}")
+    return value
+
+
+def decoded(raw: bytes | str) -> str:
+    """Return UTF-8 as a string. Raises `OutputNotJSONError`."""
+    try:
+        return raw.decode("utf-8") if isinstance(raw, bytes) else raw
+    except UnicodeDecodeError as error:
+        raise OutputNotJSONError(f"is not UTF-8 text: byte {error.start} is wrong") from None
+
+
+def parse_value(text: str, wanted: str = "one JSON value") -> Any:
+    """Read a JSON value as Podium keeps it; `wanted` is what should be there.
+
+    Raises `OutputNotJSONError`.
+    """
     if text.startswith("\ufeff"):
         raise OutputNotJSONError("begins with a byte order mark: write UTF-8 without one")
     try:
-        value = normalise(_DECODER.decode(text))
+        return normalise(_DECODER.decode(text))
     except json.JSONDecodeError as error:
         raise OutputNotJSONError(
-            f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno};"
-            " write one JSON object"
+            f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}; write {wanted}"
         ) from None
     except ValueNotJSONError as error:
         raise OutputNotJSONError(str(error)) from None
@@ -64,9 +81,6 @@ def parse_output(raw: bytes | str) -> dict[str, Any]:
         raise OutputNotJSONError(f"is nested deeper than {MAX_DEPTH}") from None
     except ValueError as error:  # a number of more digits than Python reads
         raise OutputNotJSONError(f"has a number that is too large: {error}") from None
-    if not isinstance(value, dict):
-        raise OutputNotJSONError(f"is {_kind(value)}; write one JSON object, such as {{}}")
-    return value
 
 
 def normalise(value: Any, path: str = "") -> Any:

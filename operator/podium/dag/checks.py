@@ -11,6 +11,7 @@ from podium.api.reasons import RETRYABLE, NodeReason
 from podium.api.workflow import EdgeType, Node, RetryPolicy, TriggerRule, WorkflowSpec
 from podium.dag.artifacts import artifact_problems
 from podium.dag.graph import DagEdge, Graph
+from podium.dag.outputs import output_problems
 from podium.dag.references import ReferenceChecks
 
 __all__ = ["DefinitionChecks"]
@@ -93,6 +94,8 @@ class DefinitionChecks:
         if node.output_contract is not None and node.output_contract.schema_ is not None:
             self._schema((*path, "outputContract", "schema"), node.output_contract.schema_)
         for problem in artifact_problems(self.dag, node, sound=self.sound):
+            self.found.append(replace(problem, path=(*path, *problem.path)))
+        for problem in output_problems(node):
             self.found.append(replace(problem, path=(*path, *problem.path)))
         contract = node.input_contract
         if contract is None:

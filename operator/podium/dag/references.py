@@ -1,7 +1,6 @@
 """Names in expressions and contracts: whether what they mean can be there (semantics.md 2)."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from podium import contracts, expressions, kinds
 from podium.api.problems import Path, Problem, Severity
@@ -32,7 +31,7 @@ class ReferenceChecks:
             **dict.fromkeys(spec.global_context, "globalContext"),
             **dict.fromkeys(spec.constants, "constants"),
         }
-        self.context_closed = _is_closed(inputs)
+        self.context_closed = contracts.is_closed(inputs)
 
     def _error(self, path: Path, message: str) -> None:
         self.found.append(Problem(path, message))
@@ -221,10 +220,13 @@ class ReferenceChecks:
         declared = self._declared(node)
         if rest[0] in declared.fields or not (declared.fields or declared.is_closed):
             return
-        message = f"names field {rest[0]!r}, which {node!r} does not declare in its outputContract"
+        own = self.dag.nodes[node]
+        where = "outputs" if own.outputs and own.output_contract is None else "outputContract"
+        message = f"names field {rest[0]!r}, which {node!r} does not declare in its {where}"
         hint = self.dag.did_you_mean(rest[0], declared.fields)
         if declared.is_closed:
-            self._error(path, message + " (closed schema)" + hint)
+            why = " (values from files alone)" if where == "outputs" else " (closed schema)"
+            self._error(path, message + why + hint)
         else:
             self._warning(path, message + hint)
 
@@ -233,7 +235,3 @@ class ReferenceChecks:
             definition = self.dag.nodes[node]
             self.outputs[node] = kinds.of(definition).output_fields(definition)
         return self.outputs[node]
-
-
-def _is_closed(schema: Mapping[str, Any]) -> bool:
-    return schema.get("additionalProperties") is False and "patternProperties" not in schema

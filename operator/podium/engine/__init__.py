@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WakeAt,
         not_started,
     )
+    from podium.engine.output_values import OutputValueError, described, require_small
     from podium.engine.plan import Plan, PlanEdge, PlanNode, definition_digest
     from podium.engine.rerun_plan import (
         ContextCheck,
@@ -71,6 +72,7 @@ _HOMES = {
         *("WakeAt", "not_started"),
     ),
     "identity": ("digest_of",),
+    "output_values": ("OutputValueError", "described", "require_small"),
     "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest"),
     "rerun_plan": (
         *("ContextCheck", "RequestRefusedError", "RerunPlan", "RestorePlan"),
@@ -97,6 +99,7 @@ __all__ = [
     "Hold",
     "Launch",
     "Observation",
+    "OutputValueError",
     "Plan",
     "PlanEdge",
     "PlanNode",
@@ -115,6 +118,7 @@ __all__ = [
     "context_at",
     "context_check",
     "definition_digest",
+    "described",
     "digest_of",
     "dump_node",
     "dump_status",
@@ -128,6 +132,7 @@ __all__ = [
     "not_started",
     "plan_request",
     "recorded_outcome",
+    "require_small",
     "required_keys",
     "set_condition",
     "set_end",

@@ -118,6 +118,8 @@ class Observation:
     exit_code: int | None = None
     output: bytes | None = None
     """What the program wrote; None: nothing."""
+    values: Mapping[str, bytes] = field(default_factory=dict)
+    """What it left for the values in `outputs` of its node, by name, as far as there is any."""
     output_limit: int | None = None
     """Bytes from which on the output is too large for what carries it."""
     retryable: bool = True

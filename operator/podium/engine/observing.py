@@ -12,6 +12,7 @@ from podium.engine.executions import execution_number
 from podium.engine.history import recorded_outcome
 from podium.engine.model import LONG_WAIT_SECONDS, AttemptPhase, EventType, Observation
 from podium.engine.outcomes import disrupt, fail
+from podium.engine.output_values import OutputValueError, with_values
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import USUAL_WAITS, RunState
 from podium.engine.verdicts import Answer
@@ -259,7 +260,15 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
     except contracts.OutputNotJSONError as error:
         fail(run, queue, seen.node, at, NodeReason.OUTPUT_NOT_JSON, f"$PODIUM_OUTPUT: {error}")
         return
-    finish(run, queue, run.plan.nodes[seen.node], output, at)
+    node = run.plan.nodes[seen.node]
+    if node.definition.outputs:
+        try:
+            output = with_values(node.definition.outputs, output, seen.values, seen.output_limit)
+        except OutputValueError as error:
+            reason, final = error.reason, error.reason == NodeReason.OUTPUT_TOO_LARGE
+            fail(run, queue, seen.node, at, reason, str(error), retryable=not final)
+            return
+    finish(run, queue, node, output, at)
 
 
 def _judged(run: RunState, queue: ReadyQueue, seen: Observation, _: NodeState) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from podium.api.outputs import file_outputs, printed_outputs
 from podium.api.problems import InvalidError, Path, Problem, Severity, errors
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.source.files import parse
@@ -85,6 +86,19 @@ def _not_on_clusters(spec: WorkflowSpec, base: Path) -> Iterable[Problem]:
                 " leave artifacts out"
             )
             yield Problem((*base, "nodes", position, "artifacts"), message)
+        where = (*base, "nodes", position, "outputs")
+        if len(file_outputs(node.outputs)) > 1:
+            message = (
+                "has several values from files, and a cluster can have one of a node: let the"
+                " program write one file with all of them, format: Json"
+            )
+            yield Problem(where, message)
+        if printed_outputs(node.outputs):
+            message = (
+                "this version takes values from standard output on a laptop only: let the program"
+                " write a file and name its path"
+            )
+            yield Problem(where, message)
 
 
 def answer_check(body: bytes) -> bytes:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from podium import contracts, expressions
+from podium.api.outputs import file_outputs
 from podium.api.problems import Path, Problem
 from podium.api.workflow import Node
 
@@ -153,16 +154,16 @@ class NodeKind(Protocol):
 
 
 def by_contract(node: Node) -> DeclaredOutput:
-    """Return what a node's output contract says of its output."""
-    contract = node.output_contract
-    if contract is None:
-        return DeclaredOutput(frozenset(), is_closed=False)
-    schema = contract.schema_ or {}
-    names = set(contracts.properties_of(schema))
-    is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
-    return DeclaredOutput(
-        frozenset(names | {name.split(".")[0] for name in contract.produces}), is_closed
-    )
+    """Return what a node says of its output, in `outputs` and in its output contract."""
+    contract, names = node.output_contract, set(node.outputs)
+    # A program whose values come from files has no $PODIUM_OUTPUT.
+    is_closed = bool(file_outputs(node.outputs))
+    if contract is not None:
+        schema = contract.schema_ or {}
+        names.update(contracts.properties_of(schema))
+        names.update(name.split(".")[0] for name in contract.produces)
+        is_closed |= contracts.is_closed(schema)
+    return DeclaredOutput(frozenset(names), is_closed)
 
 
 def unused_fields(node: Node, fields: Iterable[str], why: str) -> Iterable[Problem]:

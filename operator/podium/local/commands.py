@@ -11,6 +11,7 @@ import orjson
 
 from podium import executors
 from podium.api.names import child_name
+from podium.api.outputs import file_outputs
 from podium.api.run import WorkflowRunStatus
 from podium.api.volume_claims import VolumeClaim, volume_variable
 from podium.api.workflow import InputAs, Node
@@ -22,6 +23,7 @@ from podium.local.artifacts import Artifacts, Mount, mounts, out_of
 from podium.local.containers import IN_CONTAINER, container_tool
 from podium.local.environment import MAX_INPUT_BYTES, ConfigError, inherited, prepare
 from podium.local.files import write_private
+from podium.local.output_values import files_for_values
 from podium.local.store import RunDirectory, RunRecord
 from podium.local.volumes import Mounted, mount
 
@@ -92,7 +94,10 @@ class Commands:
         for each in volumes:
             where = each.target if in_container else str(each.source)
             env.setdefault(volume_variable(each.claim), where)
-        argv = self._argv(launch, node, workload, artifacts, env, volumes)
+        values = files_for_values(directory, node, in_container=in_container)
+        if file_outputs(node.outputs):
+            del env["PODIUM_OUTPUT"]
+        argv = self._argv(launch, node, workload, artifacts, env, volumes, values)
         return Command(argv, env, Path(self._record.workdir), artifacts)
 
     def container(self, execution: str) -> str:
@@ -107,6 +112,7 @@ class Commands:
         artifacts: Artifacts,
         env: dict[str, str],
         volumes: Sequence[Mounted],
+        values: Sequence[Mount],
     ) -> list[str]:
         """Return the command, and add to its environment what belongs to it."""
         directory = artifacts.directory
@@ -132,7 +138,7 @@ class Commands:
                 # -P: nothing in the working directory is taken for a module of ours.
                 return [sys.executable, "-P", "-m", "podium.runner", *workload.command]
             case Runtime.CONTAINER:
-                return self._container_argv(launch, node, workload, artifacts, env, volumes)
+                return self._container_argv(launch, node, workload, artifacts, env, volumes, values)
 
     def _container_argv(
         self,
@@ -142,6 +148,7 @@ class Commands:
         artifacts: Artifacts,
         env: dict[str, str],
         volumes: Sequence[Mounted],
+        values: Sequence[Mount],
     ) -> list[str]:
         tool = container_tool()
         if tool is None:
@@ -166,7 +173,14 @@ class Commands:
             tool.remove(name)  # its client died, it may not have
         mounted = [Mount(artifacts.path, IN_CONTAINER, read_only=True), *mounts(artifacts, node)]
         return tool.argv(
-            name, workload, artifacts.directory, shown, mounted, as_file=as_file, volumes=volumes
+            name,
+            workload,
+            artifacts.directory,
+            shown,
+            [*mounted, *values],
+            as_file=as_file,
+            has_output="PODIUM_OUTPUT" in env,
+            volumes=volumes,
         )
 
 

@@ -38,6 +38,7 @@ class ContainerTool:
         mounted: Sequence[Mount],
         *,
         as_file: bool,
+        has_output: bool = True,
         volumes: Sequence[Mounted] = (),
     ) -> list[str]:
         """Return the command of a container. Values stay out of it: `ps` shows commands."""
@@ -51,7 +52,7 @@ class ContainerTool:
             if ":" in mount.inside:
                 raise ConfigError(
                     f"{self.program} cannot mount {mount.inside!r:.200}, which has a colon: choose"
-                    " another path for this artifact"
+                    " another path"
                 )
         shared.mkdir(mode=0o700)
         # The container may run as another user; what is around it is for podium's user only.
@@ -64,10 +65,11 @@ class ContainerTool:
             self.program, "run", "--rm", "--init", "--name", name,
             "--security-opt", "no-new-privileges", "--cap-drop", "ALL",
             "--volume", f"{shared}:{_OURS}:z",
-            "--env", f"PODIUM_OUTPUT={_OURS}/output.json",
             "--env", f"PODIUM_ARTIFACTS_OUT={_OURS}/{OUT}",
             "--env", f"PODIUM_ARTIFACTS_IN={IN_CONTAINER}",
         ]  # fmt: skip
+        if has_output:
+            argv += ["--env", f"PODIUM_OUTPUT={_OURS}/output.json"]
         if as_file:
             with open_private(shared / "input.json", os.O_EXCL) as copy:
                 os.fchmod(copy.fileno(), 0o644)

@@ -10,7 +10,15 @@ from pathlib import Path
 
 from podium.api.reasons import NodeReason
 from podium.artifacts.errors import ArtifactError
-from podium.engine import AttemptPhase, Engine, Launch, Observation, Stop, not_started
+from podium.engine import (
+    AttemptPhase,
+    Engine,
+    Launch,
+    Observation,
+    OutputValueError,
+    Stop,
+    not_started,
+)
 from podium.local import processes
 from podium.local.artifact_store import has_entries
 from podium.local.artifacts import Artifacts, left_by
@@ -19,7 +27,8 @@ from podium.local.containers import container_tool
 from podium.local.environment import ConfigError
 from podium.local.files import remove
 from podium.local.orphans import end_orphans
-from podium.local.outcomes import changed_at
+from podium.local.outcomes import OUTPUT_LIMIT, changed_at, failed_value
+from podium.local.output_values import values_left
 from podium.local.programs import Programs
 from podium.local.secrets import Mask, known_values, secret_variables
 from podium.local.shapes import SHAPES, interpret, store_shape
@@ -204,6 +213,12 @@ class Executions:
         if seen.phase is not AttemptPhase.SUCCEEDED or planned is None:
             return seen
         definition = planned.definition
+        if definition.outputs:
+            try:
+                values = values_left(process.directory, definition, OUTPUT_LIMIT)
+            except OutputValueError as error:
+                return failed_value(seen, error)
+            seen = replace(seen, values=values)
         outputs = definition.artifacts.out if definition.artifacts is not None else []
         left = left_by(process.directory, definition)
         if not outputs and not has_entries(left.out):

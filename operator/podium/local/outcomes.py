@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from podium.api.reasons import NodeReason
-from podium.engine import AttemptPhase, Observation
+from podium.engine import AttemptPhase, Observation, OutputValueError
 from podium.executors.outcome import failed_program, is_retryable
 from podium.local import processes
 from podium.local.files import IrregularFileError, read_end, read_regular
 from podium.local.secrets import Mask
 
-__all__ = ["OUTPUT_LIMIT", "changed_at", "ended"]
+__all__ = ["OUTPUT_LIMIT", "changed_at", "ended", "failed_value"]
 
 OUTPUT_LIMIT = 4096
 """Bytes of an output: as on the cluster, so that what runs here runs there."""
@@ -84,6 +84,17 @@ def ended(
             retryable=False,
         )
     return seen
+
+
+def failed_value(seen: Observation, error: OutputValueError) -> Observation:
+    """Describe a program that succeeded and did not leave a value that its node promises."""
+    return replace(
+        seen,
+        phase=AttemptPhase.FAILED,
+        reason=error.reason,
+        message=str(error),
+        retryable=error.reason != NodeReason.OUTPUT_TOO_LARGE,
+    )
 
 
 def changed_at(path: Path) -> float | None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from podium.local.files import read_regular
 
-__all__ = ["SHAPE_FILE", "SINGLE", "alive", "exit_code", "recorded", "stored_shape"]
+__all__ = ["SHAPE_FILE", "SINGLE", "STDOUT", "alive", "exit_code", "recorded", "stored_shape"]
 
 SHAPE_FILE = "shape"
+STDOUT = "stdout"
+"""Where there is this file, the beginning of standard output is kept in it, beside the log."""
 SINGLE = "single"
 """The shape of an execution without the file, as all of podium 0.1.0 are."""
 

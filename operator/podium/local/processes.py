@@ -130,7 +130,7 @@ class Process:
 
     def _marked(self) -> list[int]:
         """Return what carries the execution's mark, or is of its session."""
-        mark = os.fsencode(f"PODIUM_OUTPUT={self.directory}/output.json\0")
+        mark = os.fsencode(f"PODIUM_INPUT={self.directory}/input.json\0")
         return marked(mark, self.pid if self.was_alive else 0)
 
 

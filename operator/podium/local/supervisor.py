@@ -3,6 +3,7 @@
 `podium.local.starter` forks it and says what the files and the answers are.
 """
 
+import _thread
 import contextlib
 import errno
 import fcntl
@@ -27,6 +28,8 @@ IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.
 """Signals that a program may send its parent and that must not end it."""
 OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK
 """A program may have put a FIFO or a link in the place of a file."""
+KEPT_BYTES = 1 << 16
+"""How much of standard output is kept beside the log, where a value comes from it."""
 
 
 class Supervisor:
@@ -69,7 +72,7 @@ class Supervisor:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(directory + name)  # noqa: PTH108 - pathlib is slow to load
             os.chdir(cwd)
-            pid = _spawn(argv, variables, directory + b"/log")
+            pid, copying = _spawn(argv, variables, directory)
         except OSError as error:
             if lock is not None:
                 os.close(lock)
@@ -79,6 +82,8 @@ class Supervisor:
             os.write(lock, b"%d %s %d\n" % (pid, restart, os.getpid()))
         self._answer(b"started %s %d %d %f\n" % (key, pid, os.getpid(), time.time()))
         status, ended_at, was_stopped = self._watch(pid, directory)
+        if copying is not None:  # what belongs to another user may still hold it
+            copying.acquire(timeout=self._grace)
         code = os.waitstatus_to_exitcode(status)
         if code < 0:
             code = 128 - code
@@ -184,19 +189,31 @@ def _take(lock: int) -> None:
     return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _spawn(argv: list[bytes], variables: list[bytes], log: bytes) -> int:
+def _spawn(
+    argv: list[bytes], variables: list[bytes], directory: bytes
+) -> tuple[int, "_thread.LockType | None"]:
+    """Start a program; what it prints goes to the log.
+
+    Where standard output is kept too, the lock is free once all of it is there.
+    """
+    log = directory + b"/log"
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | OPEN_FLAGS, 0o600)
+    printed, copying = out, None
     try:
-        if not stat.S_ISREG(os.fstat(out).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", log)
-        os.set_blocking(out, True)
-        return os.posix_spawn(
+        _require_regular(out, log)
+        kept = _kept(directory + b"/stdout")
+        if kept is not None:
+            reading, printed = os.pipe()
+            copying = _thread.allocate_lock()
+            copying.acquire()
+            _thread.start_new_thread(_copy, (reading, os.dup(out), kept, copying))
+        pid = os.posix_spawn(
             argv[0],
             argv,
             dict(variable.split(b"=", 1) for variable in variables),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, out, 1),
+                (os.POSIX_SPAWN_DUP2, printed, 1),
                 (os.POSIX_SPAWN_DUP2, out, 2),
             ],
             setsid=True,
@@ -204,3 +221,45 @@ def _spawn(argv: list[bytes], variables: list[bytes], log: bytes) -> int:
         )
     finally:
         os.close(out)
+        if printed != out:
+            os.close(printed)  # the copy ends with the last program that has it
+    return pid, copying
+
+
+def _require_regular(file: int, path: bytes) -> None:
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    os.set_blocking(file, True)
+
+
+def _kept(path: bytes) -> int | None:
+    """Open the file in which standard output is kept; None: it is in the log only."""
+    try:
+        kept = os.open(path, os.O_WRONLY | OPEN_FLAGS)
+    except FileNotFoundError:
+        return None
+    try:
+        _require_regular(kept, path)
+    except OSError:
+        os.close(kept)
+        raise
+    return kept
+
+
+def _copy(reading: int, log: int, kept: int, done: "_thread.LockType") -> None:
+    """Copy what a program prints to its log, and the beginning of it to a file."""
+    room = KEPT_BYTES
+    while data := os.read(reading, 1 << 16):
+        try:
+            if room:
+                room -= os.write(kept, data[:room])
+        except OSError:  # a full disk: a part must not pass for the whole, so it is too large
+            room = 0
+            with contextlib.suppress(OSError):
+                os.ftruncate(kept, KEPT_BYTES)
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(log, data) :]
+    for file in (reading, log, kept):
+        os.close(file)
+    done.release()

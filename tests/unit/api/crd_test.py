@@ -110,7 +110,8 @@ def test_every_field_is_described(kind):
 @pytest.mark.parametrize("kind", CRDS)
 def test_schemas_are_structural(kind):
     for path, part in fields(schema(kind)):
-        assert "type" in part or part.get("x-kubernetes-int-or-string"), path
+        free = ("x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
+        assert "type" in part or any(part.get(each) for each in free), path
         assert "default" not in part, path
         assert not part.keys() & {"$ref", "$defs", "anyOf", "allOf", "oneOf", "title", "const"}
         assert not ("properties" in part and "additionalProperties" in part), path

@@ -96,11 +96,6 @@
   message: >-
     {{ $spec }}.containers[*].volumeMounts must be a list, each of it an object of only name, mountPath, subPath, readOnly, recursiveReadOnly (Disabled), mountPropagation (None)
 - expression: >-
-    !variables.creates || (variables.containers.all(c, (!has(c.terminationMessagePath) || (c.terminationMessagePath == '/dev/termination-log'))))
-  reason: Forbidden
-  message: >-
-    {{ $spec }}.containers[*].terminationMessagePath must be /dev/termination-log
-- expression: >-
     !variables.creates || (['podium.dev/run', 'podium.dev/node', 'podium.dev/execution'].all(k, k in variables.labels))
   reason: Forbidden
   message: >-

@@ -137,7 +137,7 @@ CONTAINER: Final = Fields(
         ),
         "resources": Fields({"requests": ANYTHING, "limits": ANYTHING}),
         "volumeMounts": MOUNTS,
-        "terminationMessagePath": OneOf(("/dev/termination-log",)),
+        "terminationMessagePath": ANYTHING,  # a file of its own container
         "terminationMessagePolicy": ANYTHING,
     },
     required=("securityContext",),

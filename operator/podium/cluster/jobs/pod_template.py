@@ -21,6 +21,7 @@ from podium.api.run import RecordedAnswers
 from podium.api.volume_claims import volume_variable
 from podium.api.workflow import EnvVar, InputAs, PodOverrides
 from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.jobs.output_values import output_file
 from podium.cluster.jobs.rules import USER
 from podium.cluster.kube.views import (
     CONTAINER,
@@ -109,7 +110,7 @@ def build_template(
         "name": CONTAINER,
         "image": workload.image or settings.runner_image,
         "env": env,
-        "terminationMessagePath": OUTPUT,
+        "terminationMessagePath": output_file(node.definition) or OUTPUT,
         # The last words of a failed program are shown to many: not of one that holds secrets.
         "terminationMessagePolicy": "File" if secret else "FallbackToLogsOnError",
         "securityContext": {
@@ -192,7 +193,8 @@ def _variables(
     """
     pod = node.definition.pod or PodOverrides()
     own: list[dict[str, Any]] = [
-        {"name": "PODIUM_OUTPUT", "value": OUTPUT},
+        # Where the output comes from another file, the kubelet reads that one and no second.
+        *([] if output_file(node.definition) else [{"name": "PODIUM_OUTPUT", "value": OUTPUT}]),
         {"name": "PODIUM_NODE", "value": launch.node},
         {"name": "PODIUM_EXECUTION", "value": launch.execution_id},
         {"name": "PODIUM_RUN", "value": owner.name},

@@ -150,13 +150,14 @@ class MemoryBudget:
         """
         return [
             self._take_output(key, outputs, seen)
-            if seen.output and seen.phase is AttemptPhase.SUCCEEDED
+            if (seen.output or seen.values) and seen.phase is AttemptPhase.SUCCEEDED
             else seen
             for seen in observations
         ]
 
     def _take_output(self, key: RunKey, outputs: dict[str, int], seen: Observation) -> Observation:
-        takes, held = weigh_output(seen.output or b""), self.held.get(key)
+        lines = (each.replace(b"\n", b",") for each in seen.values.values())  # one value each
+        takes, held = weigh_output(b",".join([seen.output or b"", *lines])), self.held.get(key)
         more = takes - outputs.get(seen.node, 0)
         if held is None or more <= 0:
             return seen

@@ -10,6 +10,7 @@ from podium.api.reasons import NodeReason
 from podium.cluster.jobs.builder import job_name
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.jobs.interpret import ExecutionReport
+from podium.cluster.jobs.output_values import name_output
 from podium.cluster.jobs.shapes import ExecutionSnapshot, interpret
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
@@ -213,6 +214,9 @@ class JobObserver:
             self._mark_suspend_deletions(job, pods)
         pods = [pod for pod in pods if not self._cache.ended_by_suspension(pod) or pod.alive]
         report = await self._report(run, node, execution_id, job, pods)
+        if planned := run.engine.plan.nodes.get(node):
+            for each in report.observations:
+                name_output(each, planned.definition)
         if report.needs_pod and job is not None:
             self._launcher.ensure_pod(run, node, execution_id, job)
         if report.look_again is not None:

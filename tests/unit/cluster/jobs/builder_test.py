@@ -637,3 +637,12 @@ def test_names_of_claims_fit_and_differ():
     }
     assert len(names) == 24
     assert all(len(name) <= 63 for name in names)
+
+
+def test_a_value_from_a_file_is_the_termination_message():
+    node = {**CONTAINER, "outputs": {"version": {"path": "/out/version"}}}
+    assert container(node)["terminationMessagePath"] == "/out/version"
+    assert "PODIUM_OUTPUT" not in env(node)
+    printed = {**CONTAINER, "outputs": {"version": {"stdout": "Text"}}}
+    assert container(printed)["terminationMessagePath"] == "/dev/termination-log"
+    assert env(printed)["PODIUM_OUTPUT"]["value"] == "/dev/termination-log"
