@@ -9,9 +9,12 @@ import hashlib
 import os
 import stat
 import tarfile
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from podium.api.artifact_rules import ArtifactType
 from podium.artifacts.errors import ArtifactError
@@ -23,6 +26,8 @@ from podium.artifacts.store import ArtifactStore
 __all__ = ["Source", "store_artifact"]
 
 _CHUNK = 1 << 20
+_AHEAD = 16
+"""Chunks that wait for their digest, at most."""
 _BLOCK = 512
 _LEVEL = 3
 
@@ -67,11 +72,12 @@ def store_artifact(
             )
         if is_directory:
             return _store_directory(store, name, path, found, source)
-        digest = hashlib.sha256()
-        blob = store.put(_contents(found, state.st_size, source.shown, digest))
+        with _Digest() as digest:
+            blob = store.put(_contents(found, state.st_size, source.shown, digest))
+            sha256 = digest.hexdigest()
     finally:
         os.close(found)
-    entry = Entry("", stat.S_IMODE(state.st_mode) & 0o777, state.st_size, digest.hexdigest())
+    entry = Entry("", stat.S_IMODE(state.st_mode) & 0o777, state.st_size, sha256)
     return Artifact(name, path, ArtifactType.FILE, Format.RAW, blob, (entry,))
 
 
@@ -172,7 +178,36 @@ def _open_file(directory: int, name: str, shown: str) -> int:
     return file
 
 
-def _contents(file: int, size: int, shown: str, digest: "hashlib._Hash") -> Iterator[bytes]:
+class _Digest:
+    """A digest made in a thread beside the reader: pieces have digests of their own already."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="artifacts-digest")
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def update(self, data: bytes) -> None:
+        """Add to what is digested; a reader that is far ahead waits."""
+        if len(self._waiting) == _AHEAD:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._digest.update, data))
+
+    def hexdigest(self) -> str:
+        """Return the digest of all of it."""
+        while self._waiting:
+            self._waiting.popleft().result()
+        return self._digest.hexdigest()
+
+
+def _contents(
+    file: int, size: int, shown: str, digest: "hashlib._Hash | _Digest"
+) -> Iterator[bytes]:
     """Return exactly `size` bytes of a file."""
     left = size
     while left:
