@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from podium.artifacts.errors import ArtifactError
+from podium.artifacts.manifest import Manifest
+from podium.artifacts.settings import DirectorySettings
+from podium.artifacts.store import ArtifactStore
 from tests.unit.artifacts.s3 import S3Server
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -120,3 +125,22 @@ def run(way, kind, place, base: Path):
     )
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
+
+
+def test_a_full_disk_is_said_and_keeps_what_is_there(tmp_path):
+    """A small one of its own: needs root, as the rest of `make test-long` does."""
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "podium-test", place], check=True)
+    try:
+        with ArtifactStore(DirectorySettings(place / "store", is_durable=True)) as store:
+            kept = store.put([b"hello"])
+            with pytest.raises(ArtifactError, match="it is full: make room") as caught:
+                store.put([os.urandom(30 << 20)])
+            assert caught.value.is_retryable
+            assert b"".join(store.read(kept)) == b"hello"
+            (found,) = (place / "store" / "blobs").rglob("?" * 64)
+            assert found.name == kept.digest, "nothing of the other stays"
+            assert store.commit(Manifest("u", "n", "n-1"))
+    finally:
+        subprocess.run(["umount", place], check=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -41,6 +42,7 @@ class Backend:
         self._settings = settings
         self._prefix = ""
         self._root = ""
+        self._is_durable = isinstance(settings, DirectorySettings) and settings.is_durable
         self._secrets: tuple[str, ...] = ()
         try:
             from obstore.store import LocalStore  # noqa: PLC0415 - slow to load
@@ -61,6 +63,7 @@ class Backend:
         """Write an object, or write it again."""
         try:
             self._store.put(self._prefix + key, data, use_multipart=False)
+            self._sync(key)
         except Exception as error:
             raise self._error(error, f"write {key}") from None
 
@@ -68,6 +71,7 @@ class Backend:
         """Write an object that is not there; False: it is."""
         try:
             self._store.put(self._prefix + key, data, mode="create")
+            self._sync(key)
         except Exception as error:
             if type(error).__name__ == "AlreadyExistsError":
                 return False
@@ -139,6 +143,21 @@ class Backend:
                 self._store.delete([self._prefix + key for key in keys])
         except Exception as error:
             raise self._error(error, f"remove {keys[0]}") from None
+
+    def _sync(self, key: str) -> None:
+        """Have an object, and the directories made for it, on the disk. Raises `OSError`."""
+        if not self._is_durable:
+            return
+        path = Path(self._root, key)
+        while True:
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+            if str(path) == self._root:
+                return
+            path = path.parent
 
     def _state(self, meta: Any) -> ObjectState:
         key = str(meta["path"])

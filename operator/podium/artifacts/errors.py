@@ -1,5 +1,6 @@
 """What goes wrong with artifacts, in words for the user of a workflow."""
 
+import errno
 import re
 from collections.abc import Iterable
 
@@ -24,6 +25,11 @@ _REMEDIES = {
     "RequestTimeTooSkewed": "the clocks differ by too much: set this machine's",
     "QuotaExceeded": "its quota is used up: make room",
     "XMinioStorageFull": "it is full: make room",
+}
+_NUMBERS = {
+    errno.ENOSPC: "it is full: make room, or make it larger",
+    errno.EDQUOT: "its quota is used up: make room",
+    errno.EROFS: "it is read-only: mount it for writing",
 }
 _TEMPORARY = frozenset(
     ["SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "ExpiredToken"]
@@ -68,7 +74,7 @@ def store_error(
     code = found[1] if (found := _CODE.search(text)) else ""
     number = int(match[1]) if (match := _ERRNO.search(text)) else getattr(error, "errno", None)
     is_missing = type(error).__name__ in ("FileNotFoundError", "NotFoundError")
-    what = _REMEDIES.get(code) or _first_words(text, secrets)
+    what = _REMEDIES.get(code) or _NUMBERS.get(number or 0) or _first_words(text, secrets)
     if is_missing and not code:
         what = "it is not there"
     shown = f" ({code})" if code else ""

@@ -11,6 +11,8 @@ class DirectorySettings:
     """A directory: of a laptop, or where a volume is mounted."""
 
     path: Path
+    is_durable: bool = False
+    """Whether what was written is on the disk, not in the memory of a machine that may fail."""
 
     def __str__(self) -> str:
         """Return where it is, for messages."""

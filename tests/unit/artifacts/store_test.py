@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,8 @@ from podium.artifacts import store as stores
 from podium.artifacts.collection import sweep
 from podium.artifacts.errors import ArtifactError, store_error
 from podium.artifacts.manifest import Blob, Manifest
-from podium.artifacts.settings import S3Settings, StaticKeys
+from podium.artifacts.settings import DirectorySettings, S3Settings, StaticKeys
+from podium.artifacts.store import ArtifactStore
 from tests.unit.artifacts.support import (
     directory_store,
     file_there_and_back,
@@ -315,3 +317,28 @@ def test_any_file_comes_back_as_it_was(tmp_path_factory, data, mode):
         artifact, back = file_there_and_back(store, base / "source", base / "target")
     assert (back.read_bytes(), stat.S_IMODE(back.stat().st_mode)) == (data, mode)
     assert artifact.entries[0].digest == hashlib.sha256(data).hexdigest()
+
+
+def test_what_is_durable_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):
+    synced = []
+    sync = os.fsync
+
+    def note(file):
+        synced.append(str(Path(f"/proc/self/fd/{file}").readlink()))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", note)
+    root = tmp_path / "store"
+    with ArtifactStore(DirectorySettings(root, is_durable=True)) as store:
+        blob = store.put([b"hello"])
+        place = root / "blobs/sha256" / blob.digest[:2] / blob.digest
+        assert synced == [str(each) for each in (place, *place.parents)][:5]
+        assert synced[-1] == str(root)
+        synced.clear()
+        assert store.commit(Manifest("u", "n", "n-1"))
+        assert synced[0] == str(root / "runs/u/n/n-1/manifest.json")
+        synced.clear()
+        assert not store.commit(Manifest("u", "n", "n-1"))
+    with ArtifactStore(DirectorySettings(tmp_path / "other")) as store:
+        store.put([b"hello"])
+    assert synced == []
