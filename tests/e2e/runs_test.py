@@ -120,6 +120,17 @@ def test_retry_timeout_contract_breach_and_what_a_program_says(k):
     until(stopped)
 
 
+def test_a_large_input_of_a_container_is_a_file_by_itself(k):
+    count = (
+        'test -z "$PODIUM_INPUT_JSON" && echo "{\\"n\\": $(wc -c <$PODIUM_INPUT)}" >$PODIUM_OUTPUT'
+    )
+    config = {"image": SH, "command": ["sh", "-c", count]}
+    made = workflow_run("large", {"id": "a", "executor": "container", "config": config})
+    made["spec"]["context"] = {"k": "x" * 100_000}
+    k.apply(made)
+    assert k.wait("large")["nodes"]["a"]["output"]["n"] > 100_000
+
+
 def test_values_arrive_as_they_were_written(k):
     odd = {"text": "$(HOME) $$ $(NOPE) é ☃ ${PATH} `x` '\"", "null": None, "one": 1.0}
     env = [

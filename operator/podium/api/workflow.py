@@ -200,7 +200,8 @@ class Node(ApiModel, defer_build=False):
     allow_failure: bool = False
     """Whether downstream nodes start, and the run may succeed, when this node fails."""
     input_as: InputAs = InputAs.ENVIRONMENT
-    """How a container node gets its input: PODIUM_INPUT_JSON, or the file PODIUM_INPUT."""
+    """How a container node gets its input: PODIUM_INPUT_JSON, or, as always over 96 KiB, the file
+    PODIUM_INPUT."""
     outputs: dict[str, OutputValue] = Field(default_factory=dict, max_length=MAX_OUTPUTS)
     """Values of its output, by name, from files or from standard output: for images that know
     nothing of $PODIUM_OUTPUT."""

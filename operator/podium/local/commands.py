@@ -16,22 +16,17 @@ from podium.api.run import WorkflowRunStatus
 from podium.api.volume_claims import VolumeClaim, volume_variable
 from podium.api.workflow import InputAs, Node
 from podium.engine import Launch
-from podium.errors import PodiumError
 from podium.executors import Runtime, Workload
 from podium.local.artifact_store import Laptop
 from podium.local.artifacts import Artifacts, Mount, mounts, out_of
 from podium.local.containers import IN_CONTAINER, container_tool
-from podium.local.environment import MAX_INPUT_BYTES, ConfigError, inherited, prepare
+from podium.local.environment import ConfigError, inherited, prepare
 from podium.local.files import write_private
 from podium.local.output_values import files_for_values
 from podium.local.store import RunDirectory, RunRecord
 from podium.local.volumes import Mounted, mount
 
-__all__ = ["Command", "Commands", "InputTooLargeError", "find_program"]
-
-
-class InputTooLargeError(PodiumError):
-    """The input does not fit into the environment of a container."""
+__all__ = ["Command", "Commands", "find_program"]
 
 
 class Command(NamedTuple):
@@ -67,7 +62,7 @@ class Commands:
     def build(self, launch: Launch, node: Node, status: WorkflowRunStatus) -> Command:
         """Make the command of an execution, and write what it finds into its directory.
 
-        Raises `InputTooLargeError`, `ConfigError`, `OSError`, `ValueError`.
+        Raises `ConfigError`, `OSError`, `ValueError`.
         """
         executor = executors.get(node.executor or "")
         if executor is None:
@@ -153,12 +148,7 @@ class Commands:
         tool = container_tool()
         if tool is None:
             raise ConfigError("neither docker nor podman is running on this machine")
-        as_file = node.input_as is InputAs.FILE
-        if not as_file and "PODIUM_INPUT_JSON" not in env:
-            raise InputTooLargeError(
-                f"the input has more than {MAX_INPUT_BYTES} bytes, too many for the"
-                " environment: set inputAs: File and read the file $PODIUM_INPUT"
-            )
+        as_file = node.input_as is InputAs.FILE or "PODIUM_INPUT_JSON" not in env
         variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
         handed = [variable.name for variable in variables]
         handed += ["PODIUM_NODE", "PODIUM_EXECUTION", "PODIUM_RUN"]

@@ -22,7 +22,7 @@ from podium.engine import (
 from podium.local import processes
 from podium.local.artifact_store import has_entries
 from podium.local.artifacts import Artifacts, left_by
-from podium.local.commands import Command, Commands, InputTooLargeError
+from podium.local.commands import Command, Commands
 from podium.local.containers import container_tool
 from podium.local.environment import ConfigError
 from podium.local.files import remove
@@ -123,8 +123,6 @@ class Executions:
             self._commands.claims = self._engine.plan.spec.volume_claims
             command = SHAPES[launch.shape].build(self._commands, launch, node, self._engine.status)
             store_shape(directory, launch.shape)
-        except InputTooLargeError as problem:
-            return not_started(launch, NodeReason.INPUT_TOO_LARGE, str(problem))
         except (ConfigError, OSError, ValueError) as problem:
             return self._not_started(launch, problem)
         process = processes.Process(directory, restart=launch.restart, shape=str(launch.shape))

@@ -30,7 +30,7 @@ class Shape(Protocol):
     def build(
         self, commands: Commands, launch: Launch, node: Node, status: WorkflowRunStatus
     ) -> Command:
-        """Make what is started. Raises `InputTooLargeError`, `ConfigError`, `OSError`."""
+        """Make what is started. Raises `ConfigError`, `OSError`."""
         ...
 
     def interpret(

@@ -202,17 +202,10 @@ def _variables(
     for claim in claims:
         path = next(each.mount_path for each in pod.volume_mounts if each.name == claim)
         own.append({"name": volume_variable(claim), "value": _literal(path)})
-    as_file = workload.runtime is not Runtime.CONTAINER or node.definition.input_as is InputAs.FILE
-    fits = len(given.encode()) <= MAX_INPUT_BYTES
-    if not as_file and not fits:
-        raise BuildError(
-            NodeReason.INPUT_TOO_LARGE,
-            f"the input has more than {MAX_INPUT_BYTES} bytes, too many for the environment: set"
-            " inputAs: File and read the file $PODIUM_INPUT",
-        )
+    as_file = _is_input_a_file(node, workload, given)
     if as_file:
         own.append({"name": "PODIUM_INPUT", "value": f"{GIVEN}/input.json"})
-    if fits and (workload.runtime is not Runtime.CONTAINER or not as_file):
+    if _fits(given) and (workload.runtime is not Runtime.CONTAINER or not as_file):
         source = {"fieldRef": {"fieldPath": f"metadata.annotations['{ANNOTATION_INPUT}']"}}
         own.append({"name": "PODIUM_INPUT_JSON", "valueFrom": source})
     if workload.runtime is not Runtime.CONTAINER:
@@ -237,6 +230,19 @@ def _variables(
     return [*own, *(value for name, value in theirs.items() if name not in taken)]
 
 
+def _fits(given: str) -> bool:
+    """Return whether an input may stand in the environment."""
+    return len(given.encode()) <= MAX_INPUT_BYTES
+
+
+def _is_input_a_file(node: PlanNode, workload: Workload, given: str) -> bool:
+    return (
+        workload.runtime is not Runtime.CONTAINER
+        or node.definition.input_as is InputAs.FILE
+        or not _fits(given)
+    )
+
+
 def _program(
     owner: Owner,
     node: PlanNode,
@@ -248,7 +254,7 @@ def _program(
 ) -> None:
     """Add what the container runs, and the files that it needs for it."""
     files = []
-    if workload.runtime is not Runtime.CONTAINER or node.definition.input_as is InputAs.FILE:
+    if _is_input_a_file(node, workload, annotations[ANNOTATION_INPUT]):
         files.append(_from_annotation("input.json", ANNOTATION_INPUT))
     match workload.runtime:
         case Runtime.CONTAINER:

@@ -510,17 +510,17 @@ def problem(node, **facts):
     return caught.value.reason, str(caught.value)
 
 
-def test_an_input_too_large_for_the_environment_names_the_field():
+def test_an_input_too_large_for_the_environment_is_a_file():
     large = {"inputs": {"x": "é" * 60_000}}
-    reason, message = problem(CONTAINER, given=large)
-    assert reason == "InputTooLarge"
-    assert "inputAs: File" in message
-    assert "98304" in message
-    assert "PODIUM_INPUT_JSON" not in env({**CONTAINER, "inputAs": "File"}, given=large)
+    found = env(CONTAINER, given=large)
+    assert "PODIUM_INPUT_JSON" not in found
+    assert found["PODIUM_INPUT"]["value"] == "/podium/given/input.json"
+    assert spec_of(CONTAINER, given=large) == spec_of({**CONTAINER, "inputAs": "File"}, given=large)
     assert "PODIUM_INPUT_JSON" not in env(SCRIPT, given=large)
     fits = {"x": "a" * (96 * 1024 - len('{"x":""}'))}
     assert "PODIUM_INPUT_JSON" in env(CONTAINER, given=fits)
-    assert problem(CONTAINER, given={"x": fits["x"] + "a"})[0] == "InputTooLarge"
+    assert "PODIUM_INPUT" not in env(CONTAINER, given=fits)
+    assert "PODIUM_INPUT" in env(CONTAINER, given={"x": fits["x"] + "a"})
 
 
 @pytest.mark.parametrize(
