@@ -44,7 +44,10 @@ def ends(request, tmp_path_factory):
                 own = directory / way
                 own.mkdir()
                 namespace = stack.enter_context(own_namespace(api))
-                settings = {"featureGates": {"ManagedJobs": way == MANAGED}}
+                settings = {
+                    "featureGates": {"ManagedJobs": way == MANAGED},
+                    "outputs": {"fromLogs": True},
+                }
                 stack.enter_context(volumes_for(connect(), namespace))
                 check = stack.enter_context(own_operator(namespace, own, settings))
                 operators[way] = namespace, check

@@ -102,6 +102,7 @@ def test_the_configuration_is_what_the_operator_reads(render):
             "activeRunsMegabytes": 160,
             "activeRunsMegabytesPerNamespace": 64,
         },
+        "outputs": {"fromLogs": False},
         "allowInlineWorkflows": True,
         "allowRecordedAnswers": None,
         "requestersAreVerified": True,
@@ -227,6 +228,16 @@ def test_the_operators_rights_are_these_and_no_more(render):
     assert documented_rights("| own namespace | resource | verbs |") == own
     for rule in lease["rules"][1:]:
         assert rule["resourceNames"] == ["podium"]
+
+
+def test_logs_are_read_only_where_the_chart_says_so(render):
+    def rules(*options):
+        return pick(render(*options), "ClusterRole", "podium-operator")["rules"]
+
+    on = rules("--set", "outputs.fromLogs=true")
+    (more,) = [rule for rule in on if rule not in rules()]
+    assert more == {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}
+    assert config_of(render("--set", "outputs.fromLogs=true"))["outputs"] == {"fromLogs": True}
 
 
 def test_no_role_holds_a_wildcard_secrets_or_a_written_status(render):

@@ -29,6 +29,15 @@ pytestmark = pytest.mark.cluster
             {"greet": {"text": "Hello, world"}, "shout": {"text": "HELLO, WORLD!"}, "say": {}},
         ),
         (
+            "outputs/workflow.yaml",
+            {
+                "list": {"numbers": ["1", "2", "3"]},
+                "multiply": {"product": 42},
+                "keep": {"system": "Linux"},
+                "report": {"said": "42 on Linux"},
+            },
+        ),
+        (
             "sdlc/cluster.yaml",
             {
                 row["node"]: row["output"]

@@ -58,6 +58,8 @@ limits:
   maxActiveRunsPerNamespace: {{ int64 .Values.limits.maxActiveRunsPerNamespace }}
   activeRunsMegabytes: {{ int64 .Values.limits.activeRunsMegabytes }}
   activeRunsMegabytesPerNamespace: {{ int64 .Values.limits.activeRunsMegabytesPerNamespace }}
+outputs:
+  fromLogs: {{ .Values.outputs.fromLogs }}
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 allowRecordedAnswers: {{ .Values.allowRecordedAnswers | toJson }}
 requestersAreVerified: {{ and .Values.admissionPolicies.enabled (dig "requestedBy" "enabled" false .Values.admissionPolicies) }}
@@ -114,6 +116,12 @@ logFormat: {{ .Values.logFormat }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, patch, delete]
+{{- if .Values.outputs.fromLogs }}
+# What programs printed, where values of outputs come from it: of Pods that have ended, 4 KB.
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
+{{- end }}
 # list: why the Job controller could not make a Pod (quota, admission), and what keeps a volume from
 # being bound, stands only in Events.
 - apiGroups: [""]

@@ -8,9 +8,18 @@ from pydantic import Field, WithJsonSchema
 
 from podium.api.base import ApiModel, Text
 
-__all__ = ["MAX_OUTPUTS", "OutputFormat", "OutputValue", "file_outputs", "printed_outputs"]
+__all__ = [
+    "FROM_LOGS",
+    "MAX_OUTPUTS",
+    "OutputFormat",
+    "OutputValue",
+    "file_outputs",
+    "printed_outputs",
+]
 
 MAX_OUTPUTS = 50
+FROM_LOGS = "outputs.fromLogs"
+"""Value of the chart with which the operator may read what programs print."""
 
 
 class OutputFormat(StrEnum):

@@ -52,7 +52,7 @@ class Operator:
         self.metrics = metrics
         self.recorder = Recorder(client)
         self.judge = Pool()
-        self.reader = reader = Reader(self.judge)
+        self.reader = reader = Reader(self.judge, settings.offered)
         self.definitions = Definitions(client, self.cache, reader)
         self.jobs = ManagedJobController(client, self.cache, settings)
         self.runs = RunController(

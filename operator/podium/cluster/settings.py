@@ -10,10 +10,11 @@ from pydantic import Field, ValidationError
 from podium.api.base import ApiModel
 from podium.api.messages import translate
 from podium.api.names import GROUP
+from podium.api.outputs import FROM_LOGS
 from podium.api.problems import InvalidError, Problem
 from podium.cluster.feature_gates import GATES, Gate
 
-__all__ = ["JobSettings", "LeaderElection", "Limits", "Settings", "load_settings"]
+__all__ = ["JobSettings", "LeaderElection", "Limits", "OutputSettings", "Settings", "load_settings"]
 
 
 class JobSettings(ApiModel):
@@ -44,6 +45,13 @@ class Limits(ApiModel):
     """What active runs hold of the operator's memory, in MB; large ones wait beyond that."""
     active_runs_megabytes_per_namespace: int = Field(default=64, ge=0)
     """What those of one namespace hold of it."""
+
+
+class OutputSettings(ApiModel):
+    """How outputs of nodes are had."""
+
+    from_logs: bool = False
+    """Whether values may come from what programs print: the operator reads logs of their Pods."""
 
 
 class LeaderElection(ApiModel):
@@ -78,6 +86,8 @@ class Settings(ApiModel):
     """How long ended Jobs stay."""
     limits: Limits = Field(default_factory=Limits)
     """How much runs at the same time."""
+    outputs: OutputSettings = Field(default_factory=OutputSettings)
+    """How outputs of nodes are had."""
     allow_inline_workflows: bool = True
     """Whether a run may bring its own graph, and set keys that a Workflow gives a value and does
     not declare in `inputs`."""
@@ -110,6 +120,11 @@ class Settings(ApiModel):
     def manager(self) -> str:
         """The value of `spec.managedBy` of Jobs whose Pods this installation makes."""
         return f"{GROUP}/{self.installation}"
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Names of chart values that are on, of those that some fields of Workflows need."""
+        return (FROM_LOGS,) if self.outputs.from_logs else ()
 
     @property
     def allows_recorded_answers(self) -> bool:

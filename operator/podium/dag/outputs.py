@@ -29,7 +29,7 @@ def output_problems(node: Node) -> Iterator[Problem]:
     declared = node.output_contract.schema_ if node.output_contract is not None else None
     closed = declared is not None and contracts.is_closed(declared)
     known = contracts.properties_of(declared or {})
-    for name, source in node.outputs.items():
+    for name, source in sorted(node.outputs.items()):  # as the API server returns them
         here: Path = ("outputs", name)
         if not is_id(name):
             message = (

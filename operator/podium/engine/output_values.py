@@ -36,7 +36,7 @@ def with_values(
     bytes on they are too large.
     """
     made = dict(written)
-    for name, source in outputs.items():
+    for name, source in sorted(outputs.items()):  # of several that are wrong, the same everywhere
         where = described(name, source)
         if name in written:
             raise OutputValueError(

@@ -1,12 +1,12 @@
 """Whole objects, checked in a worker: whether they are valid, and what is wrong with them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from podium.api.outputs import file_outputs, printed_outputs
+from podium.api.outputs import FROM_LOGS, file_outputs, printed_outputs
 from podium.api.problems import InvalidError, Path, Problem, Severity, errors
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.source.files import parse
@@ -54,9 +54,11 @@ class Checked:
 
 
 def check(
-    body: Mapping[str, Any], *, is_pinned: bool
+    body: Mapping[str, Any], *, is_pinned: bool, offered: Container[str] = ()
 ) -> tuple[Workflow | WorkflowRun, WorkflowDAG | None, Checked]:
     """Check a Workflow or a WorkflowRun and its graph. Raises `InvalidError`.
+
+    `offered` are chart values that are on, of those that some fields need.
 
     Of one that a run is pinned to only the graph's shape is checked again (`Plan.build`).
     """
@@ -70,15 +72,15 @@ def check(
         return resource, None, Checked([], 0, "")
     dag = WorkflowDAG(spec)
     problems = dag.shape_problems if is_pinned else dag.problems(base)
-    problems = [*problems, *_not_on_clusters(spec, base)]
+    problems = [*problems, *_not_on_clusters(spec, base, offered)]
     if errors(problems):
         raise InvalidError(problems)
     digest = definition_digest(spec) if isinstance(resource, Workflow) else ""
     return resource, dag, Checked(problems, len(spec.nodes), digest)
 
 
-def _not_on_clusters(spec: WorkflowSpec, base: Path) -> Iterable[Problem]:
-    """Find what only a laptop carries out: a file that is not handed over must not look as if."""
+def _not_on_clusters(spec: WorkflowSpec, base: Path, offered: Container[str]) -> Iterable[Problem]:
+    """Find what this cluster does not carry out: what is not handed over must not look as if."""
     for position, node in enumerate(spec.nodes):
         if node.artifacts is not None:
             message = (
@@ -93,10 +95,11 @@ def _not_on_clusters(spec: WorkflowSpec, base: Path) -> Iterable[Problem]:
                 " program write one file with all of them, format: Json"
             )
             yield Problem(where, message)
-        if printed_outputs(node.outputs):
+        if printed_outputs(node.outputs) and FROM_LOGS not in offered:
             message = (
-                "this version takes values from standard output on a laptop only: let the program"
-                " write a file and name its path"
+                "has values from standard output, which the operator may not read on this cluster:"
+                f" its administrators set the chart value {FROM_LOGS}, or let the program write a"
+                " file and name its path"
             )
             yield Problem(where, message)
 
@@ -107,7 +110,7 @@ def answer_check(body: bytes) -> bytes:
     try:
         if bounds := worst_bounds(asked["body"]):
             raise InvalidError(bounds)
-        _, _, checked = check(asked["body"], is_pinned=asked["isPinned"])
+        _, _, checked = check(asked["body"], is_pinned=asked["isPinned"], offered=asked["offered"])
     except InvalidError as invalid:
         return orjson.dumps({"invalid": dump_problems(invalid.problems)})
     return orjson.dumps(

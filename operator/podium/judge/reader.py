@@ -4,7 +4,7 @@ A worker only gives its verdict. What is valid the operator then builds from wha
 needs no check any more, in slices between which its event loop goes on.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,10 @@ class Reading:
 class Reader:
     """Reads objects, on behalf of whose namespace they are in."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, offered: Collection[str] = ()) -> None:
         self._pool = pool
+        self._offered = list(offered)
+        """Chart values that are on, of those that some fields need."""
 
     async def refusal(self, data: bytes, *, asker: str) -> str:
         """Return why an object, as JSON, is too large to be read; empty: it may be read.
@@ -63,7 +65,7 @@ class Reader:
     async def check(self, body: Mapping[str, Any], *, asker: str) -> Checked:
         """Check an object and return what it is warned of. Raises as `read` does."""
         if is_small(_without_status(body)):
-            return objects.check(body, is_pinned=False)[2]
+            return objects.check(body, is_pinned=False, offered=self._offered)[2]
         return await self._check(body, asker=asker, is_pinned=False)
 
     async def read(
@@ -74,7 +76,7 @@ class Reader:
         Raises `InvalidError`, `OverBudgetError`, `JudgeError`.
         """
         if is_small(_without_status(body)):
-            resource, dag, checked = objects.check(body, is_pinned=is_pinned)
+            resource, dag, checked = objects.check(body, is_pinned=is_pinned, offered=self._offered)
             return Reading(resource, checked, dag)
         checked = await self._check(body, asker=asker, is_pinned=is_pinned)
         return Reading(await in_slices(_build(body)), checked)
@@ -174,7 +176,11 @@ class Reader:
         return await in_slices(_dump_spec(spec))
 
     async def _check(self, body: Mapping[str, Any], *, asker: str, is_pinned: bool) -> Checked:
-        asked = {"body": _without_status(body), "isPinned": is_pinned}
+        asked = {
+            "body": _without_status(body),
+            "isPinned": is_pinned,
+            "offered": self._offered,
+        }
         data = await self._ask(objects.CHECK, asked, asker)
         if "invalid" in data:
             raise InvalidError(objects.load_problems(data["invalid"]))

@@ -42,7 +42,7 @@ def values_left(directory: Path, node: Node, limit: int) -> dict[str, bytes]:
 
 def _values(directory: Path, node: Node, limit: int) -> Iterator[tuple[str, bytes]]:
     in_container = (directory / "container").exists()
-    for name, source in node.outputs.items():
+    for name, source in sorted(node.outputs.items()):
         place = _place(directory, name, source, in_container=in_container)
         where = described(name, source)
         try:

@@ -28,6 +28,7 @@ installation: second
 livenessPort: 0
 jobs: {succeededTTLSeconds: 0, failedTTLSeconds: 60, maxEnded: 5}
 limits: {maxRunning: 100, maxRunningPerNamespace: 10}
+outputs: {fromLogs: true}
 allowInlineWorkflows: false
 allowRecordedAnswers: true
 requestersAreVerified: true
@@ -52,6 +53,7 @@ logFormat: text
     assert (settings.jobs.succeeded_ttl_seconds, settings.jobs.failed_ttl_seconds) == (0, 60)
     assert (settings.limits.max_running, settings.limits.max_running_per_namespace) == (100, 10)
     assert settings.pod_defaults == {"nodeSelector": {"pool": "batch"}}
+    assert settings.offered == ("outputs.fromLogs",)
     assert settings.model_fields_set == set(Settings.model_fields)
 
 

@@ -98,5 +98,6 @@ def test_a_cluster_refuses_what_it_cannot_have_yet():
     objects.check(workflow(x={"path": "/tmp/x"}), is_pinned=False)
     with pytest.raises(InvalidError, match="several values from files"):
         objects.check(workflow(x={"path": "/tmp/x"}, y={"path": "/tmp/y"}), is_pinned=False)
-    with pytest.raises(InvalidError, match=r"spec.nodes\[0\].outputs: this version takes values"):
+    with pytest.raises(InvalidError, match=r"nodes\[0\].outputs: has values .* outputs.fromLogs"):
         objects.check(workflow(x=TEXT), is_pinned=False)
+    objects.check(workflow(x=TEXT), is_pinned=False, offered=["outputs.fromLogs"])

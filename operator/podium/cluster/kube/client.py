@@ -194,6 +194,10 @@ class KubernetesClient(Transport):
         """Return a Pod."""
         return await self.call("GET", paths.pods(namespace, name))
 
+    async def read_log(self, namespace: str, name: str, container: str, most: int) -> bytes:
+        """Return the beginning of what a container printed, somewhat more than `most` bytes."""
+        return await self.content(paths.log(namespace, name, container, most), 4 * most)
+
     async def patch_pod(
         self, namespace: str, name: str, operations: list[dict[str, Any]]
     ) -> dict[str, Any]:

@@ -1,10 +1,21 @@
 """Paths of the API server's resources."""
 
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from podium.api.names import GROUP, VERSION
 
-__all__ = ["claims", "collection", "core", "jobs", "leases", "own", "path_of", "pods", "revisions"]
+__all__ = [
+    "claims",
+    "collection",
+    "core",
+    "jobs",
+    "leases",
+    "log",
+    "own",
+    "path_of",
+    "pods",
+    "revisions",
+]
 
 
 def own(namespace: str, plural: str, *rest: str) -> str:
@@ -20,6 +31,12 @@ def jobs(namespace: str, *rest: str) -> str:
 def pods(namespace: str, *rest: str) -> str:
     """Return the path of Pods."""
     return path_of("/api/v1", namespace, "pods", *rest)
+
+
+def log(namespace: str, pod: str, container: str, most: int) -> str:
+    """Return the path of about so many bytes from the beginning of a container's log."""
+    query = urlencode({"container": container, "limitBytes": most})
+    return f"{pods(namespace, pod, 'log')}?{query}"
 
 
 def claims(namespace: str, *rest: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import aiohttp
@@ -190,6 +190,15 @@ class Transport:
         """Make a request and return the answer. Raises `ApiError`."""
         return (await self.exchange(method, path, body, content))[0]
 
+    async def content(self, path: str, most: int) -> bytes:
+        """Return what is no object, as it is. Raises as `exchange` does."""
+        response = await self._receive("GET", path, None, JSON, "*/*", most)
+        if response.status >= 400:
+            raise _error(
+                response.status, response.retry_after, _json(response.data), _verb("GET", path)
+            )
+        return response.data
+
     async def exchange(
         self,
         method: str,
@@ -203,6 +212,25 @@ class Transport:
 
         Raises `ApiError`, and `TooLongError` for an answer of more than `most` bytes.
         """
+        response = await self._receive(method, path, body, content, accept, most)
+        status, received = response.status, response.data
+        namespace = _of_user(path)
+        if namespace and status < 400 and (problem := await self.refusal(received, namespace)):
+            raise UnreadableError(problem, _verb(method, path), problem)
+        try:
+            answer = _loaded(received)
+        except orjson.JSONDecodeError as error:
+            if status < 400 and "depth limit" in str(error):
+                raise UnreadableError(f"{error!s:.200}", _verb(method, path)) from None
+            answer = _json(received)
+        if status >= 400:
+            raise _error(status, response.retry_after, answer, _verb(method, path))
+        return answer, len(received)
+
+    async def _receive(
+        self, method: str, path: str, body: Any, content: str, accept: str, most: int | None
+    ) -> "_Response":
+        """Make a request; return what comes back, whatever its status."""
         data = None if body is None else orjson.dumps(body)
         async with self.lanes.slots:
             url, headers = await self._sign(method, path, content, accept)
@@ -226,25 +254,21 @@ class Transport:
                 ) as response:
                     status = response.status
                     received = await read_at_most(response, most)
-                    retry_after = response.headers.get("Retry-After")
+                    return _Response(status, received, response.headers.get("Retry-After"))
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 what = f"{type(error).__name__}: {error}"
                 raise ApiError(0, "NoAnswer", what, request=_verb(method, path)) from None
             finally:
                 self._changing -= changes
                 self._on_request(_verb(method, path), status, time.monotonic() - begin)
-        namespace = _of_user(path)
-        if namespace and status < 400 and (problem := await self.refusal(received, namespace)):
-            raise UnreadableError(problem, _verb(method, path), problem)
-        try:
-            answer = _loaded(received)
-        except orjson.JSONDecodeError as error:
-            if status < 400 and "depth limit" in str(error):
-                raise UnreadableError(f"{error!s:.200}", _verb(method, path)) from None
-            answer = _json(received)
-        if status >= 400:
-            raise _error(status, retry_after, answer, _verb(method, path))
-        return answer, len(received)
+
+
+class _Response(NamedTuple):
+    """What the server answered."""
+
+    status: int
+    data: bytes
+    retry_after: str | None
 
 
 class TooLongError(PodiumError):

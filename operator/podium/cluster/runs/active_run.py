@@ -117,6 +117,10 @@ class ActiveRun:
     """Node and execution of what was asked to stop and is not known to be gone."""
     stuck: dict[tuple[str, str], float] = field(default_factory=dict)
     """Since when (monotonic) Pods wait, by UID and for what."""
+    printed: dict[str, bytes | str] = field(default_factory=dict)
+    """What programs printed that have ended, by UID of the Pod, or why it cannot be read."""
+    reading: set[str] = field(default_factory=set)
+    """Pods whose logs are being read, by UID."""
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     """When Jobs are looked at again, by name."""
     refusals: dict[str, int] = field(default_factory=dict)

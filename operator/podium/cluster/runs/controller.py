@@ -68,7 +68,13 @@ class RunController:
         self._launcher = JobLauncher(client, cache, settings, metrics)
         self._references = self._launcher.references
         self._requests = RequestHandler(
-            client, cache, recorder, definitions, self._references, settings, Reader(judge)
+            client,
+            cache,
+            recorder,
+            definitions,
+            self._references,
+            settings,
+            Reader(judge, settings.offered),
         )
         self._turnstile = Turnstile(cache, settings)
         self._loader = RunLoader(

@@ -88,7 +88,7 @@ class RunLoader:
         self._requests = requests
         self._settings = settings
         self._judge = judge
-        self._reader = Reader(judge)
+        self._reader = Reader(judge, settings.offered)
         self.waiting: dict[str, set[RunKey]] = {}
         """Runs whose Workflow does not exist, by namespace."""
 

@@ -20,6 +20,7 @@ from podium.cluster.runs.claim_maker import ClaimMaker
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
 from podium.cluster.runs.own_objects import OwnObjects
+from podium.cluster.runs.printed import PrintedOutputs
 from podium.cluster.watch.store import InformerCache
 from podium.engine import AttemptPhase, Observation, recorded_outcome
 
@@ -116,6 +117,7 @@ class JobObserver:
         self._closer = closer
         self._own = OwnObjects(cache, launcher.manager)
         self._claims = ClaimMaker(client)
+        self._printed = PrintedOutputs(client)
 
     def resume_tracking(self, run: ActiveRun) -> None:
         """Take up all that is alive of a run which was just loaded."""
@@ -217,6 +219,8 @@ class JobObserver:
         if planned := run.engine.plan.nodes.get(node):
             for each in report.observations:
                 name_output(each, planned.definition)
+            if is_current:
+                report = self._printed.add(run, name, planned.definition, report, pods)
         if report.needs_pod and job is not None:
             self._launcher.ensure_pod(run, node, execution_id, job)
         if report.look_again is not None:

@@ -13,7 +13,7 @@ from podium.cluster.kube import transport as transport_module
 from podium.cluster.kube.client import connect
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import CATCHING_UP, CONNECTIONS, LOW_PRIORITY_SLOTS
-from podium.cluster.kube.transport import PAGE_BYTES
+from podium.cluster.kube.transport import PAGE_BYTES, TooLongError
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 PLAIN = "application/json"
@@ -233,6 +233,12 @@ REQUESTS = [
         "GET persistentvolumeclaims",
     ),
     (
+        "read_log",
+        ("team", "x", "node", 4096),
+        ("GET", f"{CORE}/pods/x/log", None),
+        "GET pods/log",
+    ),
+    (
         "create_revision",
         ("team", thing("ControllerRevision")),
         ("POST", f"{APPS}/controllerrevisions", thing("ControllerRevision")),
@@ -293,7 +299,17 @@ async def test_requests(server, gateway, fence, told, name, arguments, sent, nam
 async def test_every_request_is_in_the_table(gateway):
     public = {name for name in dir(gateway) if not name.startswith("_")}
     assert public - {each[0] for each in REQUESTS} == {
-        *("drain", "list_all", "watch", "lanes", "call", "exchange", "delete", "list_objects"),
+        *(
+            "drain",
+            "list_all",
+            "watch",
+            "lanes",
+            "call",
+            "content",
+            "exchange",
+            "delete",
+            "list_objects",
+        ),
         *(
             "get_metadata",
             "pages",
@@ -302,6 +318,20 @@ async def test_every_request_is_in_the_table(gateway):
             "refusal",
         ),  # have tests of their own
     }
+
+
+@pytest.mark.parametrize("printed", [b"", b'{"a": 1}\n', b"\xff\n"])
+async def test_what_was_printed_comes_as_it_is(server, gateway, printed):
+    server.answer = lambda _: web.Response(body=printed)
+    assert await gateway.read_log("team", "x", "node", 4096) == printed
+    server.answer = lambda _: web.Response(body=b"x" * 100_000)
+    with pytest.raises(TooLongError):
+        await gateway.read_log("team", "x", "node", 4096)
+    server.answer = lambda _: web.json_response(
+        {"reason": "Forbidden", "message": "no"}, status=403
+    )
+    with pytest.raises(ApiError, match="GET pods/log: 403 Forbidden: no"):
+        await gateway.read_log("team", "x", "node", 4096)
 
 
 async def test_of_a_secret_only_the_metadata_is_asked_for_and_kept(server, gateway, fence):
