@@ -10,15 +10,17 @@ from collections.abc import Iterator
 import orjson
 
 from podium.api import names
+from podium.api.executor_checks import check_executor
 from podium.api.field_checks import check_annotations, check_labels, no_object_name, one_of
 from podium.api.pod_checks import check_pod, check_resources
 from podium.api.problems import Path, Problem
-from podium.api.resources import ObjectMeta, Workflow, WorkflowRun
+from podium.api.resources import ClusterExecutor, Executor, ObjectMeta, Workflow, WorkflowRun
 from podium.api.run import WorkflowRunSpec
 from podium.api.volume_claims import check_volume_claims
 from podium.api.workflow import MAX_DEFINITION_BYTES, WorkflowSpec
 
 __all__ = [
+    "check_executor_resource",
     "check_metadata",
     "check_run",
     "check_run_spec",
@@ -40,6 +42,15 @@ def check_workflow(workflow: Workflow) -> list[Problem]:
 def check_run(run: WorkflowRun) -> list[Problem]:
     """Return the problems of a WorkflowRun, except those of an inline graph."""
     return [*check_metadata(run.metadata), *check_run_spec(run.spec)]
+
+
+def check_executor_resource(executor: Executor | ClusterExecutor) -> list[Problem]:
+    """Return the problems of an Executor, except those of its schema and its expressions."""
+    found = check_metadata(executor.metadata)
+    if executor.metadata.generate_name and not executor.metadata.name:
+        message = "nodes refer to an Executor by its name: write name instead"
+        found.append(Problem(("metadata", "generateName"), message))
+    return [*found, *check_executor(executor.spec)]
 
 
 def check_metadata(metadata: ObjectMeta, *, suggestion: str | None = None) -> list[Problem]:
@@ -94,6 +105,10 @@ def check_run_spec(spec: WorkflowRunSpec, base: Path = ("spec",)) -> list[Proble
 def check_spec(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:
     """Check a definition, except its graph."""
     found: list[Problem] = []
+    if "executors" in spec.model_fields_set:
+        # An Executor may bring a Pod of any shape: whoever writes a Workflow may not.
+        message = "unknown field: an Executor is a resource of its own, of kind Executor"
+        found.append(Problem((*base, "executors"), message))
     if spec.id is not None and not (names.is_id(spec.id) or names.is_object_name(spec.id)):
         found.append(
             Problem(

@@ -20,8 +20,9 @@ from pydantic import BaseModel
 
 from podium.api import names
 from podium.api.descriptions import DescribedSchema, docstrings, one_line, resolve
+from podium.api.executors import ExecutorSpec
 from podium.api.generated import write_or_check
-from podium.api.resources import Workflow, WorkflowRun, WorkflowRunNodes
+from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun, WorkflowRunNodes
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
 from podium.api.workflow import WorkflowSpec
 
@@ -37,7 +38,7 @@ _MUTABLE = ("suspend", "cancel", "ttlSecondsAfterFinished")
 
 def crds() -> list[dict[str, Any]]:
     """Return the CRDs, as plain data."""
-    return [_workflows(), _runs(), _run_nodes()]
+    return [_workflows(), _runs(), _run_nodes(), _executors(Executor), _executors(ClusterExecutor)]
 
 
 def files(root: Path) -> dict[Path, str]:
@@ -150,6 +151,19 @@ def _run_nodes() -> dict[str, Any]:
     )
 
 
+def _executors(model: type[Executor | ClusterExecutor]) -> dict[str, Any]:
+    is_of_cluster = model is ClusterExecutor
+    spec = structural(ExecutorSpec)
+    spec["description"] = one_line(docstrings(model)["spec"])
+    return _crd(
+        model,
+        short="cpex" if is_of_cluster else "pex",
+        scope="Cluster" if is_of_cluster else "Namespaced",
+        fields={"spec": spec},
+        columns=[("Title", "string", ".spec.title", "What it is for")],
+    )
+
+
 def _graph(spec: dict[str, Any]) -> None:
     """Add what holds for a graph: unique ids, their pattern, no edge from a node to itself.
 
@@ -180,9 +194,10 @@ def _spec_and_status(
 
 
 def _crd(
-    model: type[Workflow | WorkflowRun | WorkflowRunNodes],
+    model: type[Workflow | WorkflowRun | WorkflowRunNodes | Executor | ClusterExecutor],
     *,
     short: str,
+    scope: str = "Namespaced",
     fields: dict[str, Any],
     columns: list[tuple[str, str, str, str]],
     selectable: list[str] | None = None,
@@ -226,7 +241,7 @@ def _crd(
         },
         "spec": {
             "group": names.GROUP,
-            "scope": "Namespaced",
+            "scope": scope,
             "names": {
                 "kind": kind,
                 "listKind": f"{kind}List",

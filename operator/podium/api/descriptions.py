@@ -27,8 +27,9 @@ class DescribedSchema(GenerateJsonSchema):
         for name, text in docstrings(model).items():
             field = made["properties"].get(model.model_fields[name].alias)
             if field is None:  # a field that also has another name outside: see PersonasConfig
-                field = made["properties"][name]
-            field["description"] = text
+                field = made["properties"].get(name)
+            if field is not None:  # one that nobody writes is not in the schema
+                field["description"] = text
         return made
 
 

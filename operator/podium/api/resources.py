@@ -5,10 +5,18 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from podium.api.base import ApiModel, Id
+from podium.api.executors import ExecutorSpec
 from podium.api.run import NodeState, WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
 from podium.api.workflow import WorkflowSpec
 
-__all__ = ["ObjectMeta", "Workflow", "WorkflowRun", "WorkflowRunNodes"]
+__all__ = [
+    "ClusterExecutor",
+    "Executor",
+    "ObjectMeta",
+    "Workflow",
+    "WorkflowRun",
+    "WorkflowRunNodes",
+]
 
 
 class ObjectMeta(ApiModel):
@@ -71,3 +79,30 @@ class WorkflowRunNodes(ApiModel):
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
     nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=250)
     """State of each node when this object was created."""
+
+
+class Executor(ApiModel):
+    """A named way to run nodes of its namespace: executor: NAME.
+
+    Whoever may create one may run Pods of any shape in the namespace.
+    """
+
+    KIND: ClassVar[str] = "Executor"
+
+    api_version: Literal["podium.dev/v1alpha1"]
+    kind: Literal["Executor"]
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: ExecutorSpec
+    """The node's config, and the Pod that is made of it."""
+
+
+class ClusterExecutor(ApiModel):
+    """A named way to run nodes of all namespaces; an Executor of that name comes first."""
+
+    KIND: ClassVar[str] = "ClusterExecutor"
+
+    api_version: Literal["podium.dev/v1alpha1"]
+    kind: Literal["ClusterExecutor"]
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: ExecutorSpec
+    """The node's config, and the Pod that is made of it."""

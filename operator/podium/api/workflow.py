@@ -1,12 +1,15 @@
 """Workflow: the graph, as users write it."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from podium.api.artifact_rules import ArtifactType
 from podium.api.artifacts import ArtifactInput, ArtifactOutput, Artifacts
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text
+from podium.api.executors import MAX_EXECUTORS, ExecutorSpec
 from podium.api.outputs import MAX_OUTPUTS, OutputFormat, OutputValue
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
 from podium.api.volume_claims import MAX_CLAIMS, AccessMode, VolumeClaim
@@ -172,7 +175,8 @@ class Node(ApiModel, defer_build=False):
     type: NodeType = NodeType.PHASE
     """Type of the node."""
     executor: Name | None = None
-    """Executor of the node: script, container, persona, persona_team or team."""
+    """Executor of the node: script, container, persona, persona_team, team, or the name of an
+    Executor of the namespace or of a ClusterExecutor."""
     config: JsonObject = Field(default_factory=dict)
     """Configuration of the executor, whose documentation has the fields. Strings may contain
     ${{ EXPRESSION }}, except a script's own text."""
@@ -272,3 +276,8 @@ class WorkflowSpec(ApiModel, defer_build=False):
     """The nodes of the graph."""
     edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)
     """The edges of the graph, in addition to those of dependsOn."""
+    executors: Annotated[
+        dict[Name, ExecutorSpec], Field(max_length=MAX_EXECUTORS), SkipJsonSchema()
+    ] = Field(default_factory=dict)
+    """Executors that the nodes name, as they were when a run began. Podium's own: nobody writes it
+    (`podium.api.checks`)."""

@@ -1,14 +1,18 @@
 """A definition file with its graphs, each built and checked once however many verbs ask for it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from podium.api.problems import InvalidError, Problem, Severity, errors
-from podium.api.resources import Workflow, WorkflowRun
+from podium import executors
+from podium.api.executors import ExecutorSpec
+from podium.api.problems import InvalidError, Problem, Severity, UserError, errors
+from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun
 from podium.api.shape import closest
 from podium.api.source.files import Document, File, read_file
 from podium.api.workflow import TriggerRule, WorkflowSpec
 from podium.dag import WorkflowDAG
+from podium.executors.custom import definition_problems
 
 __all__ = ["CheckedFile", "check_file", "sound_file"]
 
@@ -18,13 +22,32 @@ class CheckedFile(File):
     """What a file holds, and all that is wrong with it."""
 
     graphs: dict[int, WorkflowDAG] = field(default_factory=dict)
-    """By the identity of their definition."""
+    """By the identity of their definition, as it is written and with its executors."""
+    known_executors: dict[str, ExecutorSpec | None] = field(default_factory=dict)
+    """Executors that nodes may name; None: one that is not valid."""
 
     def graph_of(self, spec: WorkflowSpec) -> WorkflowDAG:
-        """Return the graph of a definition of this file."""
+        """Return the graph of a definition of this file, its executors resolved."""
         if id(spec) not in self.graphs:
-            self.graphs[id(spec)] = WorkflowDAG(spec)
+            named = {node.executor for node in spec.nodes}
+            found = {
+                name: executor
+                for name, executor in self.known_executors.items()
+                if name in named and executor is not None
+            }
+            whole = spec.model_copy(update={"executors": found}) if found else spec
+            graph = WorkflowDAG(whole)
+            graph.other_executors = {
+                name: executor is not None for name, executor in self.known_executors.items()
+            }
+            self.graphs[id(spec)] = self.graphs[id(whole)] = graph
         return self.graphs[id(spec)]
+
+    def resolved(self, spec: WorkflowSpec) -> WorkflowSpec:
+        """Return a definition of this file with the executors that its nodes name."""
+        whole = self.graph_of(spec).spec
+        assert whole is not None  # noqa: S101 - the graph was made of it
+        return whole
 
     def workflow_of(self, run: WorkflowRun) -> WorkflowSpec | None:
         """Return the definition of a run where the file has it."""
@@ -37,21 +60,50 @@ class CheckedFile(File):
         return None
 
 
-def sound_file(name: str) -> CheckedFile:
-    """Read a file. Raises `InvalidError` with all its problems, those of its graphs too."""
-    file = check_file(read_file(name))
-    if errors(file.problems):
-        raise InvalidError(sorted(file.problems, key=lambda problem: problem.line or 0))
+def sound_file(name: str, more: Iterable[str] = ()) -> CheckedFile:
+    """Read a file. Raises `InvalidError` with all its problems, those of its graphs too.
+
+    `more` are files, or directories of such, whose Executors its nodes may name.
+    """
+    others = [read_file(path) for each in more for path in definition_files(each)]
+    file = check_file(read_file(name), others=others)
+    problems = [*file.problems, *(problem for each in others for problem in each.problems)]
+    if errors(problems):
+        raise InvalidError(sorted(problems, key=lambda problem: problem.line or 0))
     return file
 
 
-def check_file(file: File, elsewhere: Collection[str] = ()) -> CheckedFile:
+def definition_files(path: str) -> list[str]:
+    """Return the definition files in a directory, in the order of their names; of a file, itself.
+
+    Raises `UserError`.
+    """
+    directory = Path(path)
+    if not directory.is_dir():
+        return [path]
+    found = sorted(
+        str(each) for each in directory.iterdir() if each.suffix in (".yaml", ".yml", ".json")
+    )
+    if not found:
+        raise UserError(f"{path}: no definition file (.yaml, .yml, .json) is in this directory")
+    return found
+
+
+def check_file(
+    file: File, elsewhere: Collection[str] = (), others: Sequence[File] = ()
+) -> CheckedFile:
     """Add what is wrong with the graphs of a file, and with what its runs refer to.
 
     Of a definition that has other problems too, what is left is looked at: all errors come at once.
-    `elsewhere` are names of Workflows in files that are checked together with this one.
+    `elsewhere` are names of Workflows in files that are checked together with this one, `others`
+    files whose Executors it may name.
     """
     checked = CheckedFile(file.name, file.documents, list(file.problems))
+    for each in (*others, file):
+        checked.known_executors |= _executors(each)
+    for document, executor in file.executors:
+        problems = [*_name_of_executor(executor), *definition_problems(executor.spec)]
+        checked.problems += [document.located(problem) for problem in problems]
     for document in file.documents:
         # A template where none is filled in is found by the checks of its field, too.
         known = {(each.path, each.message, each.line) for each in checked.problems}
@@ -64,11 +116,33 @@ def check_file(file: File, elsewhere: Collection[str] = ()) -> CheckedFile:
     return checked
 
 
+def _executors(file: File) -> dict[str, ExecutorSpec | None]:
+    """Return the Executors of a file by name; an Executor comes before a ClusterExecutor."""
+    found: dict[str, ExecutorSpec | None] = {}
+    sound = sorted(file.executors, key=lambda each: isinstance(each[1], Executor))
+    for document in file.documents:
+        metadata = document.raw.get("metadata")
+        if document.kind in (Executor.KIND, ClusterExecutor.KIND) and isinstance(metadata, dict):
+            found[str(metadata.get("name"))] = None
+    for _, executor in sound:
+        is_sound = not errors([*definition_problems(executor.spec)])
+        found[executor.metadata.name] = executor.spec if is_sound else None
+    return found
+
+
+def _name_of_executor(executor: Executor | ClusterExecutor) -> list[Problem]:
+    name = executor.metadata.name
+    if name not in executors.names():
+        return []
+    message = f"{name!r} is built in: give the {executor.kind} another name, such as my-{name}"
+    return [Problem(("metadata", "name"), message)]
+
+
 def _graph_problems(file: CheckedFile, document: Document) -> list[Problem]:
     resource = document.resource or document.remainder
     if isinstance(resource, Workflow):
         problems = file.graph_of(resource.spec).problems()
-    elif resource is not None and resource.spec.workflow_spec is not None:
+    elif isinstance(resource, WorkflowRun) and resource.spec.workflow_spec is not None:
         problems = file.graph_of(resource.spec.workflow_spec).problems(("spec", "workflowSpec"))
     else:
         return []

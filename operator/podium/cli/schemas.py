@@ -19,7 +19,7 @@ from podium import executors
 from podium.api import names
 from podium.api.descriptions import DescribedSchema
 from podium.api.generated import write_or_check
-from podium.api.resources import Workflow, WorkflowRun
+from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun
 from podium.api.workflow import NodeType
 from podium.cli.schema_parts import SEED, JsonSchema, cleaned, optional_only, snake_case, used
 
@@ -27,27 +27,26 @@ __all__ = ["NAMES", "files", "main", "schema"]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 MAX_BYTES = 400_000
-NAMES = ("podium", "workflow", "workflowrun")
+NAMES = ("podium", "workflow", "workflowrun", "executor", "clusterexecutor")
 """What there is a schema of; `podium` takes every document that may be in a definition file."""
 
 _TITLES = {
     "podium": "A Podium definition file",
     "workflow": "A Podium Workflow",
     "workflowrun": "A Podium WorkflowRun",
+    "executor": "A Podium Executor",
+    "clusterexecutor": "A Podium ClusterExecutor",
 }
+_KINDS = {kind.KIND.lower(): kind for kind in (Workflow, WorkflowRun, Executor, ClusterExecutor)}
 _OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
 
 def schema(name: str) -> JsonSchema:
     """Return the schema of one of `NAMES`."""
     definitions = _definitions()
-    match name:
-        case "workflow":
-            top: JsonSchema = {"$ref": "#/definitions/Workflow"}
-        case "workflowrun":
-            top = {"$ref": "#/definitions/WorkflowRun"}
-        case _:
-            top = _any_document()
+    top: JsonSchema = _any_document()
+    if name in _KINDS:
+        top = {"$ref": f"#/definitions/{_KINDS[name].KIND}"}
     head = {"$schema": DRAFT, "title": _TITLES[name]}
     return {**head, **top, "definitions": dict(used(top, definitions))}
 
@@ -65,7 +64,7 @@ def files(root: Path) -> dict[Path, str]:
 
 def _any_document() -> JsonSchema:
     """Return the schema of one document of a file: ours by its kind, others as they are."""
-    kinds = [Workflow.KIND, WorkflowRun.KIND]
+    kinds = [kind.KIND for kind in _KINDS.values()]
 
     def of(kind: str, version: str = names.API_VERSION) -> JsonSchema:
         return {
@@ -94,7 +93,8 @@ def _any_document() -> JsonSchema:
             "kind": {
                 "type": "string",
                 "minLength": 1,
-                "description": "Workflow: a graph of nodes. WorkflowRun: one execution of it.",
+                "description": "Workflow: a graph of nodes. WorkflowRun: one execution of it."
+                " Executor, ClusterExecutor: a way to run nodes.",
                 "examples": kinds,
             },
         },
@@ -123,7 +123,7 @@ def _any_document() -> JsonSchema:
 def _definitions() -> dict[str, JsonSchema]:
     """Return the definitions of all models, by name."""
     configs = _configs()
-    models: list[type[BaseModel]] = [Workflow, WorkflowRun, *dict.fromkeys(configs.values())]
+    models: list[type[BaseModel]] = [*_KINDS.values(), *dict.fromkeys(configs.values())]
     _, made = models_json_schema(
         [(model, "validation") for model in models],
         schema_generator=DescribedSchema,
@@ -139,8 +139,8 @@ def _definitions() -> dict[str, JsonSchema]:
         found[name] = cleaned(definition, raw, nulls=not own)
         if name in nullable:
             found[name]["type"] = ["object", "null"]
-    for kind in (Workflow.KIND, WorkflowRun.KIND):
-        _finish_kind(found[kind], found)
+    for kind in _KINDS.values():
+        _finish_kind(found[kind.KIND], found)
     _finish_run(found["WorkflowRunSpec"])
     _finish_env(found["EnvVar"])
     _finish_node(found["Node"], configs)
@@ -157,7 +157,8 @@ def _finish_kind(kind: JsonSchema, found: Mapping[str, JsonSchema]) -> None:
     fields = kind["properties"]
     fields["apiVersion"]["description"] = f"{names.API_VERSION}."
     fields["kind"]["description"] = kind["description"]
-    fields["status"] = {"description": "Written by the operator; what a file says is ignored."}
+    if "status" in fields:
+        fields["status"] = {"description": "Written by the operator; what a file says is ignored."}
     kind["required"] = ["apiVersion", "kind", "metadata", "spec"]
     metadata = found["ObjectMeta"]
     metadata["type"] = "object"
@@ -184,7 +185,8 @@ def _finish_node(node: JsonSchema, configs: Mapping[str, type[BaseModel]]) -> No
     node["properties"]["executor"] = {
         "description": executor["description"],
         "type": "string",
-        "enum": list(configs),
+        # Any other name is that of an Executor; editors offer these.
+        "anyOf": [{"enum": list(configs)}, {"pattern": _OBJECT_NAME}],
     }
     runs = [NodeType.PHASE.value, NodeType.CUSTOM.value]
     node["allOf"] = [

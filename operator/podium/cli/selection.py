@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.run import WorkflowReference, WorkflowRunSpec
-from podium.api.source.files import File
 from podium.api.workflow import WorkflowSpec
+from podium.cli.checked_file import CheckedFile
 from podium.cli.commands.definitions import choose_workflow
 from podium.cli.output import CliError
 
@@ -26,11 +26,16 @@ class RunSelection(NamedTuple):
     """Recorded answers from a ConfigMap of the same file."""
 
 
-def select_run(file: File, name: str | None) -> RunSelection:
-    """Return what to run of a file. `name` is that of a Workflow or a WorkflowRun.
+def select_run(file: CheckedFile, name: str | None) -> RunSelection:
+    """Return what to run of a file, its executors resolved. `name`: of a Workflow or WorkflowRun.
 
     Raises `CliError` if the file leaves it open.
     """
+    selection = _select(file, name)
+    return selection._replace(workflow=file.resolved(selection.workflow))
+
+
+def _select(file: CheckedFile, name: str | None) -> RunSelection:
     runs = [run for _, run in file.runs]
     if name is not None:
         named = [run for run in runs if run.metadata.name == name]
@@ -62,7 +67,7 @@ def _of_workflow(workflow: Workflow) -> RunSelection:
     return RunSelection("", f"{name}-", workflow.spec.id or name, workflow.spec, spec)
 
 
-def _of_run(file: File, run: WorkflowRun) -> RunSelection:
+def _of_run(file: CheckedFile, run: WorkflowRun) -> RunSelection:
     name, prefix = run.metadata.name, run.metadata.generate_name
     what = f"the WorkflowRun {name or prefix}"
     for field in ("suspend", "cancel"):
@@ -90,7 +95,7 @@ def _of_run(file: File, run: WorkflowRun) -> RunSelection:
     return RunSelection(name, prefix or f"{base}-", identity, found[0].spec, run.spec, answers)
 
 
-def _answers(file: File, run: WorkflowRun, what: str) -> str | None:
+def _answers(file: CheckedFile, run: WorkflowRun, what: str) -> str | None:
     """Return the recorded answers that a run takes from a ConfigMap, if the file has that."""
     recorded = run.spec.recorded_answers
     if recorded is None or recorded.config_map_key_ref is None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from podium import contracts, expressions, kinds
+from podium import contracts, executors, expressions, kinds
 from podium.api.problems import Path, Problem, Severity
 from podium.api.reasons import RETRYABLE, NodeReason
 from podium.api.workflow import EdgeType, Node, RetryPolicy, TriggerRule, WorkflowSpec
@@ -27,6 +27,7 @@ class DefinitionChecks:
         self.spec = spec
         self.sound = sound
         self.found: list[Problem] = []
+        self._unsound_executors: set[str] = set()
         self.references = ReferenceChecks(dag, spec, self.found, sound=sound)
 
     def run(self) -> list[Problem]:
@@ -36,6 +37,7 @@ class DefinitionChecks:
         self._retry_on(("defaults",), self.spec.defaults.retry_policy)
         self._constants()
         self._volume_claims()
+        self._executors()
         for node in self.dag.nodes.values():
             self._node(self.dag.node_paths[node.id], node)
         for dag_edge in self.dag.edges:
@@ -80,8 +82,39 @@ class DefinitionChecks:
                     " pod.volumeMounts of a node, or remove it",
                 )
 
+    def _executors(self) -> None:
+        """Check each executor that is a resource once, where it is named first."""
+        for name, executor in self.spec.executors.items():
+            users = (node.id for node in self.dag.nodes.values() if node.executor == name)
+            path = (*self.dag.node_paths[next(users)], "executor")
+            for problem in executors.custom.definition_problems(executor):
+                message = f"the Executor {name!r:.80} is not valid: {problem}"
+                self.found.append(Problem(path, message, problem.severity))
+                if problem.severity is Severity.ERROR:
+                    self._unsound_executors.add(name)
+
+    def _executor(self, path: Path, node: Node) -> None:
+        """Check an executor that is not built in, and the config that is meant for it."""
+        name = node.executor
+        if name is None or executors.get(name) is not None or not kinds.of(node).has_execution:
+            return
+        executor = self.spec.executors.get(name)
+        if executor is not None:
+            if name not in self._unsound_executors:
+                for problem in executors.custom.config_problems(name, executor, node):
+                    self.found.append(replace(problem, path=(*path, *problem.path)))
+        elif self.dag.other_executors.get(name, True):
+            known = [*executors.names(), *self.spec.executors, *self.dag.other_executors]
+            known = list(dict.fromkeys(each for each in known if each != name))
+            hint = self.dag.did_you_mean(name, known)
+            listed = ", ".join(known[:30])
+            self._error(
+                (*path, "executor"), f"unknown executor {name!r:.80}: known are {listed}{hint}"
+            )
+
     def _node(self, path: Path, node: Node) -> None:
         self._kind(path, node)
+        self._executor(path, node)
         self._retry_on(path, node.retry_policy)
         if node.trigger_rule is TriggerRule.NONE_FAILED:
             message = (

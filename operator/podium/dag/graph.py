@@ -61,6 +61,9 @@ class Graph:
         self._routes: dict[tuple[str, str, str], set[str | None]] = {}
         """Routes of the edges, by source, target and type."""
         self._nodes_given = 0
+        self.other_executors: dict[str, bool] = {}
+        """Further Executors that there are, for what is said of an unknown one, and whether they
+        are sound."""
         self.refused: list[DagEdge] = []
         """Edges that are not part of the graph, because something is wrong with them."""
         self._hints_left = _HINT_COMPARISONS

@@ -14,6 +14,7 @@ _SHOWN = frozenset({"title", "description", "owner", "tags", "version", "metadat
 """Fields that are only shown: their text may well speak of expressions."""
 _ANNOTATIONS = frozenset({"title", "description", "$comment"})
 """Keys of schemas and the like that are read by people only."""
+_CHECKED_APART = frozenset({"nodes", "edges", "executors"})
 _EXPRESSIONS = frozenset({"condition", "when"})
 """Fields that are expressions: their own check refuses braces."""
 
@@ -22,7 +23,7 @@ def literal_templates(spec: WorkflowSpec, expandable: Mapping[str, Node]) -> Ite
     """Find `${{` outside the configs of nodes; `expandable` are the nodes that are checked."""
     for field in ("global_context", "constants", "inputs"):
         yield from _found(getattr(spec, field), (_alias(spec, field),))
-    yield from _model(spec, (), {"nodes", "edges", "global_context", "constants", "inputs"})
+    yield from _model(spec, (), {*_CHECKED_APART, "global_context", "constants", "inputs"})
     for position, node in enumerate(spec.nodes):
         yield from _model(node, ("nodes", position), {"config"})
         if expandable.get(node.id) is node:

@@ -52,6 +52,8 @@ class ReferenceChecks:
             root, *names = (str(part) for part in reference.path)
             if root in ("item", "index"):
                 self._error(path, f"{root!r} is known only inside a map over a list")
+            elif root == "config":
+                self._error(path, "'config' is known only in the template of an Executor")
             elif root == "nodes":
                 self._status_name(path, reference, node=node, edge=edge)
             elif root in expressions.ROOT_FIELDS:

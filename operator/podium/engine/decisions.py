@@ -23,6 +23,7 @@ def view_of(run: RunState, node: PlanNode) -> kinds.NodeView:
         names=lambda: run.node_scope(node.id),
         now=run.now,
         is_recorded=run.info.recorded,
+        executor=node.executor,
     )
 
 

@@ -36,6 +36,8 @@ _HOW_IT_IS_RUN: Any = {
     },
 }
 
+_HOW_IT_IS_SHOWN: Any = {"title", "icon", "description"}
+
 
 class NodeIdentity(NamedTuple):
     """What a node does and reads under one definition."""
@@ -86,8 +88,10 @@ def _what_it_does(
         if reference.path[0] == "workflow" and len(reference.path) > 1
     }
     workflow = {"version": spec.version, "metadata": spec.metadata}
+    executor = spec.executors.get(node.executor or "")
     return [
         own,
+        *([] if executor is None else [executor.model_dump(mode="json", exclude=_HOW_IT_IS_SHOWN)]),
         sorted(edges, key=lambda each: (each[0]["from"], each[0].get("type", ""))),
         {name: workflow[name] for name in sorted(named & workflow.keys())},
     ]

@@ -18,6 +18,7 @@ from podium.engine.verdicts import (
     KindQuestion,
     answer,
     is_small,
+    is_small_config,
     read_by,
 )
 
@@ -70,8 +71,12 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
                 decision.config,
                 given.document,
                 decision.shape,
+                decision.template,
             )
         )
+        return
+    if isinstance(decision, kinds.Fail) and node.kind.has_execution:
+        fail_unstarted(run, queue, node.id, decision.reason, decision.message)
         return
     begin_without_program(run, queue, node)
     carry_out(run, queue, node, decision, run.now)
@@ -113,8 +118,15 @@ def _check_input(
 def _decide(run: RunState, node: PlanNode) -> kinds.Decision | None:
     """Have the kind decide about the start; None: not known yet. Raises `ExpressionError`."""
     view = view_of(run, node)
+
+    def start() -> kinds.Decision:
+        own = view.executor
+        if own is not None and not is_small_config(own, view.node.config):
+            raise expressions.OutOfFuelError
+        return node.kind.start(view)
+
     try:
-        return run.questions.at_once(node.id, "start", lambda: node.kind.start(view))
+        return run.questions.at_once(node.id, "start", start)
     except expressions.OutOfFuelError:
         read = [
             reference
@@ -129,6 +141,7 @@ def _decide(run: RunState, node: PlanNode) -> kinds.Decision | None:
         scope=read_by(read, view.scope),
         now=view.now,
         is_recorded=view.is_recorded,
+        executor=view.executor,
     )
     reply = run.questions.ask(question)
     return None if reply is None else reply.decision()

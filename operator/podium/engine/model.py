@@ -197,6 +197,8 @@ class Launch:
     """The node context (PODIUM_INPUT): workflowId, runId, executionId, nodeId, …"""
     shape: JobShape = JobShape.SINGLE
     """What the shell makes of it."""
+    template: Mapping[str, Any] | None = None
+    """What an executor that is a resource makes of the config (`podium.executors.custom`)."""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from podium import executors, expressions, kinds
+from podium.api.executors import ExecutorSpec
 from podium.api.problems import InvalidError, Path, Problem, errors
 from podium.api.workflow import (
     EdgeType,
@@ -66,6 +67,8 @@ class PlanNode:
     required_fields: tuple[str, ...]
     wanted: tuple[str, ...]
     """Ancestors that are delivered however far they are."""
+    executor: ExecutorSpec | None = None
+    """Its executor, where that is a resource."""
 
 
 class Plan:
@@ -217,6 +220,7 @@ class Plan:
             start_timeout_own=node.start_timeout_seconds is not None,
             required_fields=tuple(contract.required_fields) if contract else (),
             wanted=tuple(dict.fromkeys(wanted)),
+            executor=self.spec.executors.get(node.executor or ""),
         )
 
     def nearest(self, node: str) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, overload
 
 from podium import contracts, expressions, kinds
+from podium.api.executors import ExecutorSpec
 from podium.api.workflow import Node
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Verdicts",
     "answer",
     "is_small",
+    "is_small_config",
     "read_by",
 ]
 
@@ -93,6 +95,8 @@ class KindQuestion:
     """What its expressions read (`read_by`)."""
     now: float = field(compare=False)
     is_recorded: bool
+    executor: ExecutorSpec | None = None
+    """Its executor, where that is a resource."""
 
     @property
     def about(self) -> str:
@@ -226,6 +230,7 @@ def _evaluated(question: KindQuestion | ConditionQuestion) -> kinds.Decision | b
         names=lambda: question.scope,
         now=question.now,
         is_recorded=question.is_recorded,
+        executor=question.executor,
     )
     return kinds.of(question.definition).start(view)
 
@@ -250,6 +255,11 @@ def read_by(
 
 
 # What is small
+
+
+def is_small_config(executor: ExecutorSpec, config: Mapping[str, Any]) -> bool:
+    """Return whether a config is certainly checked against its executor's schema in a moment."""
+    return _is_small(config, (), executor.config)
 
 
 def is_small(question: OutputQuestion | InputQuestion) -> bool:

@@ -51,6 +51,8 @@ class Runtime(StrEnum):
     """An image: on a laptop docker or podman."""
     RUNNER = "runner"
     """Podium's own runner: on a laptop a process of this installation."""
+    EXECUTOR = "executor"
+    """The template of an Executor: on a laptop docker or podman, or its local command."""
 
 
 class Workload(NamedTuple):
@@ -69,6 +71,10 @@ class Workload(NamedTuple):
     """Command that gets a script's file as its last argument."""
     uses_recorded: bool = False
     """Whether it takes recorded answers (personas)."""
+    template: Mapping[str, Any] | None = None
+    """Of EXECUTOR: the template of its Pod."""
+    local: tuple[str, ...] | None = None
+    """Of EXECUTOR: what runs it on a laptop without containers; None: nothing."""
 
 
 class Executor(Protocol):

@@ -22,7 +22,7 @@ __all__ = [
     "children",
 ]
 
-ROOT_NAMES = frozenset({"context", "run", "workflow", "node", "nodes", "item", "index"})
+ROOT_NAMES = frozenset({"context", "run", "workflow", "node", "nodes", "item", "index", "config"})
 ROOT_FIELDS: dict[str, tuple[str, ...]] = {
     "run": ("name", "id", "startedAt", "scheduledAt"),
     "workflow": ("id", "version", "metadata"),
@@ -162,7 +162,7 @@ def _check_name(node: ast.Name, name: str) -> None:
         return
     if name in FUNCTIONS:
         raise NotInLanguageError(f"{name} is a function: write {name}(…)", node)
-    known = ", ".join(sorted(ROOT_NAMES))
+    known = ", ".join(sorted(ROOT_NAMES - {"config"}))  # which only templates of Executors know
     raise NotInLanguageError(
         f"unknown name {name}: write context.{name} for a context key or a node; known are {known}",
         node,

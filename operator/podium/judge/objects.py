@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from podium.api.checks import check_size
 from podium.api.outputs import FROM_LOGS, file_outputs, printed_outputs
 from podium.api.problems import InvalidError, Path, Problem, Severity, errors
 from podium.api.resources import Workflow, WorkflowRun
@@ -15,6 +16,13 @@ from podium.dag import WorkflowDAG
 from podium.engine.identity import digest_of
 from podium.engine.plan import definition_digest
 from podium.engine.start import check_inputs, context_of
+from podium.judge.executors import (
+    NO_EXECUTORS,
+    Resolved,
+    definition_of,
+    load_executors,
+    with_executors,
+)
 
 __all__ = [
     "BOUNDS",
@@ -54,25 +62,33 @@ class Checked:
 
 
 def check(
-    body: Mapping[str, Any], *, is_pinned: bool, offered: Container[str] = ()
+    body: Mapping[str, Any],
+    *,
+    is_pinned: bool,
+    offered: Container[str] = (),
+    executors: Resolved = NO_EXECUTORS,
 ) -> tuple[Workflow | WorkflowRun, WorkflowDAG | None, Checked]:
     """Check a Workflow or a WorkflowRun and its graph. Raises `InvalidError`.
 
-    `offered` are chart values that are on, of those that some fields need.
-
-    Of one that a run is pinned to only the graph's shape is checked again (`Plan.build`).
+    `offered` are chart values that are on, of those that some fields need, `executors` those that
+    its nodes name. Of one that a run is pinned to only the graph's shape is checked again
+    (`Plan.build`).
     """
     resource = parse(dict(body))
-    base: Path = ("spec",)
-    if isinstance(resource, Workflow):
-        spec: WorkflowSpec | None = resource.spec
-    else:
-        spec, base = resource.spec.workflow_spec, ("spec", "workflowSpec")
-    if spec is None:
+    if not isinstance(resource, Workflow | WorkflowRun):
+        raise InvalidError([Problem(("kind",), "is not Workflow or WorkflowRun")])
+    base: Path = ("spec",) if isinstance(resource, Workflow) else ("spec", "workflowSpec")
+    if definition_of(resource) is None:
         return resource, None, Checked([], 0, "")
+    resource = with_executors(resource, *load_executors(resource, executors))
+    spec = definition_of(resource)
+    assert spec is not None  # noqa: S101 - for the type checker
     dag = WorkflowDAG(spec)
+    dag.other_executors = dict.fromkeys(executors.known, True)
     problems = dag.shape_problems if is_pinned else dag.problems(base)
     problems = [*problems, *_not_on_clusters(spec, base, offered)]
+    if spec.executors and not is_pinned:
+        problems += check_size(spec, base)
     if errors(problems):
         raise InvalidError(problems)
     digest = definition_digest(spec) if isinstance(resource, Workflow) else ""
@@ -110,7 +126,9 @@ def answer_check(body: bytes) -> bytes:
     try:
         if bounds := worst_bounds(asked["body"]):
             raise InvalidError(bounds)
-        _, _, checked = check(asked["body"], is_pinned=asked["isPinned"], offered=asked["offered"])
+        resolved = Resolved(asked["executors"], asked["known"])
+        pinned, offered = asked["isPinned"], asked["offered"]
+        checked = check(asked["body"], is_pinned=pinned, offered=offered, executors=resolved)[2]
     except InvalidError as invalid:
         return orjson.dumps({"invalid": dump_problems(invalid.problems)})
     return orjson.dumps(

@@ -8,6 +8,7 @@ import orjson
 from pydantic import BaseModel
 
 from podium import contracts, kinds
+from podium.api.executors import ExecutorSpec
 from podium.api.workflow import Node
 from podium.engine.verdicts import (
     Answer,
@@ -60,6 +61,8 @@ def _load_question(data: dict[str, Any]) -> Question:
         data["waived"] = frozenset(data["waived"])
     if "definition" in data:
         data["definition"] = Node.model_validate(data["definition"])
+    if data.get("executor") is not None:
+        data["executor"] = ExecutorSpec.model_validate(data["executor"])
     question: Question = kind(**data)
     return question
 
@@ -90,7 +93,8 @@ def load_answer(question: Question, body: bytes) -> contracts.OutputVerdict | An
         return Answer(question.number, value is True)
     if kind == "Launch":
         shape, warnings = kinds.JobShape(value["shape"]), tuple(value["warnings"])
-        return Answer(question.number, kinds.Launch(value["config"], shape, warnings))
+        made = kinds.Launch(value["config"], shape, warnings, value["template"])
+        return Answer(question.number, made)
     return Answer(question.number, _DECISIONS[kind](**value))
 
 

@@ -20,6 +20,7 @@ from podium.engine.plan import Plan
 from podium.engine.rerun_plan import ContextCheck
 from podium.engine.start import check_context, context_of, find_required_keys
 from podium.judge import objects
+from podium.judge.executors import NO_EXECUTORS, Resolved, load_valid_executors, with_executors
 from podium.judge.objects import Checked
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.slices import in_slices
@@ -62,24 +63,37 @@ class Reader:
             return f"spec: to read it {error}: make it smaller"
         return answer.decode()
 
-    async def check(self, body: Mapping[str, Any], *, asker: str) -> Checked:
+    async def check(
+        self, body: Mapping[str, Any], *, asker: str, executors: Resolved = NO_EXECUTORS
+    ) -> Checked:
         """Check an object and return what it is warned of. Raises as `read` does."""
-        if is_small(_without_status(body)):
-            return objects.check(body, is_pinned=False, offered=self._offered)[2]
-        return await self._check(body, asker=asker, is_pinned=False)
+        if _is_small(body, executors):
+            offered = self._offered
+            return objects.check(body, is_pinned=False, offered=offered, executors=executors)[2]
+        return await self._check(body, asker=asker, is_pinned=False, executors=executors)
 
     async def read(
-        self, body: Mapping[str, Any], *, asker: str, is_pinned: bool = False
+        self,
+        body: Mapping[str, Any],
+        *,
+        asker: str,
+        is_pinned: bool = False,
+        executors: Resolved = NO_EXECUTORS,
     ) -> Reading:
-        """Check an object and return it.
+        """Check an object and return it, with the executors that its definition names.
 
         Raises `InvalidError`, `OverBudgetError`, `JudgeError`.
         """
-        if is_small(_without_status(body)):
-            resource, dag, checked = objects.check(body, is_pinned=is_pinned, offered=self._offered)
+        if _is_small(body, executors):
+            resource, dag, checked = objects.check(
+                body, is_pinned=is_pinned, offered=self._offered, executors=executors
+            )
             return Reading(resource, checked, dag)
-        checked = await self._check(body, asker=asker, is_pinned=is_pinned)
-        return Reading(await in_slices(_build(body)), checked)
+        checked = await self._check(body, asker=asker, is_pinned=is_pinned, executors=executors)
+        resource = await in_slices(_build(body))
+        if executors.found:
+            resource = with_executors(resource, load_valid_executors(executors))
+        return Reading(resource, checked)
 
     async def plan_of(
         self, reading: Reading, *, workflow_id: str, revision: str = "", base: Path = ("spec",)
@@ -175,11 +189,15 @@ class Reader:
         """Return a definition as data."""
         return await in_slices(_dump_spec(spec))
 
-    async def _check(self, body: Mapping[str, Any], *, asker: str, is_pinned: bool) -> Checked:
+    async def _check(
+        self, body: Mapping[str, Any], *, asker: str, is_pinned: bool, executors: Resolved
+    ) -> Checked:
         asked = {
             "body": _without_status(body),
             "isPinned": is_pinned,
             "offered": self._offered,
+            "executors": {name: _without_status(each) for name, each in executors.found.items()},
+            "known": list(executors.known),
         }
         data = await self._ask(objects.CHECK, asked, asker)
         if "invalid" in data:
@@ -213,6 +231,12 @@ def _encoded(value: Any) -> Callable[[], bytes]:
             raise OverBudgetError("is nested too deep") from None
 
     return encode
+
+
+def _is_small(body: Mapping[str, Any], executors: Resolved) -> bool:
+    """Return whether an object and the executors that it names are checked in a moment."""
+    whole = [_without_status(body), *map(_without_status, executors.found.values())]
+    return is_small(whole if executors.found else whole[0])
 
 
 def _without_status(body: Mapping[str, Any]) -> dict[str, Any]:

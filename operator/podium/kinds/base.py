@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from podium import contracts, expressions
+from podium.api.executors import ExecutorSpec
 from podium.api.outputs import file_outputs
 from podium.api.problems import Path, Problem
 from podium.api.workflow import Node
@@ -76,6 +77,8 @@ class NodeView:
     """Seconds since 1970."""
     is_recorded: bool = False
     """Whether personas take recorded answers."""
+    executor: ExecutorSpec | None = None
+    """Its executor, where that is a resource."""
 
     @property
     def scope(self) -> Mapping[str, Any]:
@@ -91,6 +94,8 @@ class Launch:
     """The node's config, its templates filled in."""
     shape: JobShape = JobShape.SINGLE
     warnings: tuple[str, ...] = ()
+    template: Mapping[str, Any] | None = None
+    """What an executor that is a resource makes of it (`podium.executors.custom`)."""
 
 
 @dataclass(slots=True)

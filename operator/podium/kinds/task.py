@@ -4,12 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from podium import executors, expressions
+from podium.api.executors import ExecutorSpec
 from podium.api.problems import Path, Problem
+from podium.api.reasons import NodeReason
 from podium.api.workflow import Node
 from podium.kinds.base import (
     Complete,
     Decision,
     DeclaredOutput,
+    Fail,
     Launch,
     NodeView,
     Source,
@@ -31,23 +34,20 @@ class Task:
         yield from unused_fields(
             node, ("cases", "default"), "only a node of type conditional has it"
         )
-        executor = executors.get(node.executor) if node.executor is not None else None
-        if executor is not None:
-            yield from executor.validate(node)
-            return
-        known = ", ".join(executors.names())
         if node.executor is None:
+            known = ", ".join(executors.names())
             yield Problem(("executor",), f"is missing: name one of {known}")
-        else:
-            yield Problem(("executor",), f"unknown executor {node.executor!r}: known are {known}")
+        elif (executor := executors.get(node.executor)) is not None:
+            yield from executor.validate(node)
+        # Those that are resources the definition brings with it: `podium.dag.checks` knows them.
 
     def expressions(self, node: Node) -> Iterable[Source]:
         """Return the templates of the config."""
         executor = executors.get(node.executor or "")
-        if executor is not None:
-            for path, text in _strings(executor.expandable(node.config), ("config",)):
-                if expressions.has_template(text):
-                    yield Source(path, text, is_template=True)
+        config = node.config if executor is None else executor.expandable(node.config)
+        for path, text in _strings(config, ("config",)):
+            if expressions.has_template(text):
+                yield Source(path, text, is_template=True)
 
     def output_fields(self, node: Node) -> DeclaredOutput:
         """Return what the output contract says."""
@@ -56,6 +56,8 @@ class Task:
     def start(self, view: NodeView) -> Decision:
         """Launch the program, the templates of its config filled in."""
         node = view.node
+        if view.executor is not None:
+            return _start_custom(view, view.executor)
         executor = executors.get(node.executor or "")
         config: Mapping[str, Any] = node.config
         if executor is not None:
@@ -72,6 +74,17 @@ class Task:
     def finish(self, view: NodeView, output: dict[str, Any] | None) -> Decision:  # noqa: ARG002
         """Complete with what the program handed over."""
         return Complete(output or {})
+
+
+def _start_custom(view: NodeView, spec: ExecutorSpec) -> Decision:
+    """Launch what an executor that is a resource makes of the config."""
+    node = view.node
+    known = {"id": node.id, "executionId": view.execution}
+    try:
+        filled = executors.custom.fill(node.executor or "", spec, node.config, view.scope, known)
+    except executors.custom.ConfigBreachError as error:
+        return Fail(NodeReason.CONFIG, str(error))
+    return Launch(filled.config, template=filled.template)
 
 
 def _strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:

@@ -19,7 +19,7 @@ from podium.engine import Launch
 from podium.executors import Runtime, Workload
 from podium.local.artifact_store import Laptop
 from podium.local.artifacts import Artifacts, Mount, mounts, out_of
-from podium.local.containers import IN_CONTAINER, container_tool
+from podium.local.containers import IN_CONTAINER, container_tool, on_laptop
 from podium.local.environment import ConfigError, inherited, prepare
 from podium.local.files import write_private
 from podium.local.output_values import files_for_values
@@ -64,11 +64,10 @@ class Commands:
 
         Raises `ConfigError`, `OSError`, `ValueError`.
         """
-        executor = executors.get(node.executor or "")
-        if executor is None:
-            raise ConfigError(f"unknown executor {node.executor!r}")
         directory = self._directory.execution(launch.execution_id)
-        workload = executor.workload(node, launch.config)
+        workload = executors.workload(node, launch.config, launch.template)
+        if workload.runtime is Runtime.EXECUTOR:
+            workload = on_laptop(workload)
         variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
         env = prepare(
             directory, self._record.name, launch.input, variables, self.secrets, self._inherited
@@ -85,6 +84,8 @@ class Commands:
             for_all=in_container,
         )
         env["PODIUM_ARTIFACTS_IN"] = str(artifacts.path)
+        if launch.template is not None:
+            env["PODIUM_CONFIG"] = orjson.dumps(launch.config).decode()
         volumes = mount(self._directory, self._record, self.claims, node)
         for each in volumes:
             where = each.target if in_container else str(each.source)
@@ -116,14 +117,10 @@ class Commands:
                 script = directory / "script"
                 write_private(script, (workload.script or "").encode())
                 program, *arguments = workload.interpreter
-                where = (program, env["PATH"])
-                if where not in self._found:
-                    workdir = Path(self._record.workdir)
-                    found = find_program(program, env["PATH"], workdir)
-                    if found is None:
-                        raise ConfigError(missing_program(node, program, workdir))
-                    self._found[where] = found
-                return [self._found[where], *arguments, str(script)]
+                return [self._program(node, program, env["PATH"]), *arguments, str(script)]
+            case Runtime.EXECUTOR:
+                program, *arguments = workload.interpreter
+                return [self._program(node, program, env["PATH"]), *arguments]
             case Runtime.RUNNER:
                 recorded = self._record.spec.recorded_answers
                 if recorded is None or recorded.file is None:
@@ -134,6 +131,17 @@ class Commands:
                 return [sys.executable, "-P", "-m", "podium.runner", *workload.command]
             case Runtime.CONTAINER:
                 return self._container_argv(launch, node, workload, artifacts, env, volumes, values)
+
+    def _program(self, node: Node, program: str, path: str) -> str:
+        """Find a program, once for each PATH. Raises `ConfigError`: it is not there."""
+        where = (program, path)
+        if where not in self._found:
+            workdir = Path(self._record.workdir)
+            found = find_program(program, path, workdir)
+            if found is None:
+                raise ConfigError(missing_program(node, program, workdir))
+            self._found[where] = found
+        return self._found[where]
 
     def _container_argv(
         self,
@@ -152,6 +160,8 @@ class Commands:
         variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
         handed = [variable.name for variable in variables]
         handed += ["PODIUM_NODE", "PODIUM_EXECUTION", "PODIUM_RUN"]
+        if launch.template is not None:
+            handed.append("PODIUM_CONFIG")
         handed += [volume_variable(each.claim) for each in volumes]
         if not as_file:
             handed.append("PODIUM_INPUT_JSON")
@@ -183,7 +193,12 @@ def find_program(name: str, path: str, workdir: Path) -> str | None:
 
 
 def missing_program(node: Node, name: str, workdir: Path) -> str:
-    """Report that a script's interpreter is not there."""
+    """Report that a script's interpreter, or an executor's local command, is not there."""
+    if executors.get(node.executor or "") is None:
+        return (
+            f"local.command of the executor {node.executor}: there is no program {name!r}: install"
+            " it, or docker or podman"
+        )
     field = "config.interpreter" if node.config.get("interpreter") else "config.script: its #! line"
     where = f"in {workdir}" if "/" in name and not name.startswith("/") else "in PATH"
     if name.startswith("/"):

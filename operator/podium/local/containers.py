@@ -6,16 +6,24 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from podium.api.problems import UserError
 from podium.engine import Plan
-from podium.executors import Runtime, Workload, get
+from podium.executors import Runtime, Workload, custom, get
 from podium.local.artifacts import OUT, Mount
 from podium.local.environment import ConfigError
 from podium.local.files import open_private, read_whole
 from podium.local.volumes import Mounted
 
-__all__ = ["IN_CONTAINER", "ContainerTool", "check", "container_tool"]
+__all__ = [
+    "IN_CONTAINER",
+    "ContainerTool",
+    "check",
+    "container_tool",
+    "on_laptop",
+    "runs_in_container",
+]
 
 _OURS = "/podium"
 """Directory in the container that holds input and output."""
@@ -118,17 +126,53 @@ def container_tool() -> ContainerTool | None:
     return None
 
 
+def runs_in_container(template: Mapping[str, Any]) -> bool:
+    """Return whether a template's main container is what runs here."""
+    return not custom.needs_cluster(template) and container_tool() is not None
+
+
+def on_laptop(workload: Workload) -> Workload:
+    """Return what runs an Executor's template here: a container, else its local command.
+
+    Raises `ConfigError`: neither does.
+    """
+    assert workload.template is not None  # noqa: S101 - for the type checker
+    if runs_in_container(workload.template):
+        return workload._replace(runtime=Runtime.CONTAINER)
+    if workload.local is None:
+        raise ConfigError(
+            "its executor runs containers, and neither docker nor podman runs them here: give the"
+            " Executor local.command"
+        )
+    return workload._replace(interpreter=workload.local)
+
+
 def check(plan: Plan) -> None:
     """Raise `UserError` if nodes need containers and nothing here runs them."""
-    needing = [
-        node.id
-        for node in plan.nodes.values()
-        if (executor := get(node.definition.executor or "")) is not None
-        and executor.runtime is Runtime.CONTAINER
-    ]
-    if needing and container_tool() is None:
+    needing, of_executors = [], []
+    for node in plan.nodes.values():
+        executor = get(node.definition.executor or "")
+        if executor is not None and executor.runtime is Runtime.CONTAINER:
+            needing.append(node.id)
+        elif node.executor is not None and node.executor.local is None:
+            if custom.needs_cluster(node.executor.template):
+                raise UserError(
+                    f"node {node.id}: the template of the executor {node.definition.executor} has"
+                    " more than one container with its image, such as volumes or init containers,"
+                    " which a laptop does not run: give the Executor local.command, or run the"
+                    " workflow on a cluster"
+                )
+            of_executors.append(node.id)
+    if not (needing or of_executors) or container_tool() is not None:
+        return
+    if needing:
         shown = ", ".join(needing[:5]) + (f" and {len(needing) - 5} more" if needing[5:] else "")
         raise UserError(
             f"nodes {shown} run containers: install docker or podman and start it, or run the"
             " workflow on a cluster"
         )
+    named = plan.nodes[of_executors[0]].definition.executor
+    raise UserError(
+        f"node {of_executors[0]}: the executor {named} runs a container: install docker or podman"
+        " and start it, give the Executor local.command, or run the workflow on a cluster"
+    )

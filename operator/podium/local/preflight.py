@@ -5,10 +5,10 @@ from functools import cache
 from pathlib import Path
 
 from podium import executors
+from podium.api.executors import ExecutorSpec
 from podium.api.problems import InvalidError, Problem
-from podium.api.workflow import Node
-from podium.engine import Plan
-from podium.executors import Runtime
+from podium.engine import Plan, PlanNode
+from podium.executors import Runtime, Workload
 from podium.local import containers
 from podium.local.commands import find_program, missing_program
 from podium.local.environment import ConfigError, inherited, value_of
@@ -42,7 +42,7 @@ def check(
         for node in plan.nodes
         if node in certain and (nodes is None or node in nodes)
         for problem in _problems(
-            plan.nodes[node].definition, node in followers, workdir, secrets, path, is_there
+            plan.nodes[node], node in followers, workdir, secrets, path, is_there
         )
     ]
     if problems:
@@ -50,17 +50,21 @@ def check(
 
 
 def _problems(
-    node: Node,
+    planned: PlanNode,
     is_follower: bool,
     workdir: Path,
     secrets: Mapping[str, Mapping[str, str]],
     path: str,
     is_there: Callable[[str, str], bool],
 ) -> Iterator[Problem]:
+    node = planned.definition
     executor = executors.get(node.executor or "")
-    if executor is None:
+    if planned.executor is not None:
+        workload = _of_custom(planned.executor)
+    elif executor is not None:
+        workload = executor.workload(node, node.config)
+    else:
         return
-    workload = executor.workload(node, node.config)
     variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
     for variable in variables:
         try:
@@ -70,11 +74,23 @@ def _problems(
         else:
             if variable.name == "PATH" and value is not None:
                 path = value
-    if workload.runtime is Runtime.SCRIPT and "${{" not in path:
+    is_process = workload.runtime is Runtime.SCRIPT
+    if workload.interpreter and planned.executor is not None:
+        is_process = not containers.runs_in_container(planned.executor.template)
+    if is_process and "${{" not in path:
         for program in _programs(workload.interpreter):
             may_be_made = "/" in program and is_follower
             if not may_be_made and not is_there(program, path):
                 yield Problem(("nodes", node.id), missing_program(node, program, workdir))
+
+
+def _of_custom(executor: ExecutorSpec) -> Workload:
+    """Return what is known of an executor's workload before its templates are filled in."""
+    return Workload(
+        Runtime.EXECUTOR,
+        env=tuple(executors.custom.variables(executor.template)),
+        interpreter=() if executor.local is None else (executor.local.command[0],),
+    )
 
 
 def _programs(command: tuple[str, ...]) -> list[str]:

@@ -31,6 +31,8 @@ class RunRecord:
     """What --env passes: NAME or NAME=VALUE."""
     env_files: tuple[str, ...] = ()
     """Paths of the files that --env-file named."""
+    more: tuple[str, ...] = ()
+    """Paths of the files and directories that -f named."""
 
     def dump(self) -> dict[str, Any]:
         """Return the record as `run.json` has it."""
@@ -45,6 +47,7 @@ class RunRecord:
             "choice": self.choice,
             "env": self.env,
             "envFiles": self.env_files,
+            "more": self.more,
             "workflow": dump_definition(self.workflow),
             "spec": _dump(self.spec),
         }
@@ -68,6 +71,7 @@ class RunRecord:
             choice=document.get("choice"),
             env=tuple(document.get("env") or ()),
             env_files=tuple(document.get("envFiles") or ()),
+            more=tuple(document.get("more") or ()),
             workflow=WorkflowSpec.model_validate(
                 current_definition(newer or document["workflow"], version)
             ),

@@ -105,6 +105,8 @@ def secret_variables(spec: WorkflowSpec) -> list[EnvVar]:
         executor = executors.get(node.executor or "")
         if executor is not None and "env" in node.config:
             found += executor.workload(node, node.config).env
+        elif (custom := spec.executors.get(node.executor or "")) is not None:
+            found += executors.custom.variables(custom.template)
         if node.pod is not None:
             found += node.pod.env
     return [each for each in found if each.value_from and each.value_from.secret_key_ref]

@@ -213,7 +213,7 @@ NODE = ("spec", "nodes", 0)
         (("spec", "nodes", 0), None),
         ((*NODE, "id"), "1st"),
         ((*NODE, "id"), GONE),
-        ((*NODE, "executor"), "bash"),
+        ((*NODE, "executor"), "My_Executor"),
         ((*NODE, "executor"), GONE),
         ((*NODE, "type"), "phases"),
         ((*NODE, "config"), GONE),

@@ -5,12 +5,12 @@ from typing import Any
 
 from podium.api import seed
 from podium.api.problems import Path, Problem
-from podium.api.resources import Workflow, WorkflowRun
+from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun
 from podium.api.source.source_map import SourceMap
 
 __all__ = ["Document", "File", "Resource"]
 
-Resource = Workflow | WorkflowRun
+Resource = Workflow | WorkflowRun | Executor | ClusterExecutor
 
 
 @dataclass(slots=True)
@@ -78,3 +78,9 @@ class File:
     def runs(self) -> list[tuple[Document, WorkflowRun]]:
         """The sound WorkflowRuns of the file, in its order."""
         return [(d, d.resource) for d in self.documents if isinstance(d.resource, WorkflowRun)]
+
+    @property
+    def executors(self) -> list[tuple[Document, Executor | ClusterExecutor]]:
+        """The sound Executors of the file, in its order."""
+        kinds = (Executor, ClusterExecutor)
+        return [(d, d.resource) for d in self.documents if isinstance(d.resource, kinds)]

@@ -9,18 +9,21 @@ from pydantic import ValidationError
 from podium.api import checks, names, seed
 from podium.api.messages import Wording, given, translate, unwritten
 from podium.api.problems import Path, Problem, errors
-from podium.api.resources import Workflow, WorkflowRun
+from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun
 from podium.api.shape import closest
 from podium.api.source.documents import Document, Resource
 from podium.api.templates import templates_named
 
 __all__ = ["parse_document"]
 
-_MODELS: dict[str, type[Workflow | WorkflowRun]] = {
+_Model = type[Workflow] | type[WorkflowRun] | type[Executor] | type[ClusterExecutor]
+_MODELS: dict[str, _Model] = {
     "Workflow": Workflow,
     "WorkflowRun": WorkflowRun,
+    "Executor": Executor,
+    "ClusterExecutor": ClusterExecutor,
 }
-_LATER = ("Executor", "Persona", "ModelConfig", "ContractSchema")
+_LATER = ("Persona", "ModelConfig", "ContractSchema")
 
 
 def parse_document(document: Document) -> list[Problem]:
@@ -32,7 +35,7 @@ def parse_document(document: Document) -> list[Problem]:
         data, unknown = seed.to_resource(data)
         found += [replace(each, line=document.source_map.find(each.path)[0]) for each in unknown]
         style = "snake"
-        model: type[Workflow | WorkflowRun] = Workflow
+        model: _Model = Workflow
     else:
         kind, problems = _kind(data)
         if kind is None:
@@ -50,8 +53,8 @@ def parse_document(document: Document) -> list[Problem]:
         if document.remainder is not None:
             more = _checked(document.remainder)
             problems += [each for each in more if not document.overlaps(each.path)]
-        return found + templates_named(problems, data)
-    found += templates_named(_checked(made), data)
+        return found + _named(problems, data)
+    found += _named(_checked(made), data)
     if errors(found):
         document.remainder = made
     else:
@@ -59,15 +62,21 @@ def parse_document(document: Document) -> list[Problem]:
     return found
 
 
+def _named(problems: list[Problem], data: dict[str, Any]) -> list[Problem]:
+    """Name `${{ }}` where none is filled in; in an Executor all strings of the template are."""
+    is_executor = data.get("kind") in (Executor.KIND, ClusterExecutor.KIND)
+    return problems if is_executor else templates_named(problems, data)
+
+
 def _checked(resource: Resource) -> list[Problem]:
     if isinstance(resource, Workflow):
         return checks.check_workflow(resource)
-    return checks.check_run(resource)
+    if isinstance(resource, WorkflowRun):
+        return checks.check_run(resource)
+    return checks.check_executor_resource(resource)
 
 
-def _without(
-    data: dict[str, Any], refused: list[Path], model: type[Workflow | WorkflowRun]
-) -> Resource | None:
+def _without(data: dict[str, Any], refused: list[Path], model: _Model) -> Resource | None:
     """Return what is left of an object; None where it makes no sense without what is refused."""
     left = orjson.loads(orjson.dumps(data))
     for path in refused:
@@ -115,7 +124,7 @@ def _at(value: Any, part: str | int) -> Any:
         return None
 
 
-def _validate(data: dict[str, Any], model: type[Workflow | WorkflowRun]) -> Resource:
+def _validate(data: dict[str, Any], model: _Model) -> Resource:
     """Validate strictly; a null where a field has a type is a field left out, as on the server."""
     try:
         return _strictly(data, model)
@@ -137,13 +146,13 @@ def _validate(data: dict[str, Any], model: type[Workflow | WorkflowRun]) -> Reso
     return _strictly(data, model)
 
 
-def _strictly(data: dict[str, Any], model: type[Workflow | WorkflowRun]) -> Resource:
+def _strictly(data: dict[str, Any], model: _Model) -> Resource:
     # By way of JSON: pydantic's strict mode then takes strings for enums, and nothing else.
     raw = orjson.dumps(data)
     return model.model_validate_json(raw, strict=True, by_alias=True, by_name=False)
 
 
-def _kind(data: dict[str, Any]) -> tuple[type[Workflow | WorkflowRun] | None, list[Problem]]:
+def _kind(data: dict[str, Any]) -> tuple[_Model | None, list[Problem]]:
     """Return the model of an object; None and no problem for other API groups."""
     version, kind = data.get("apiVersion"), data.get("kind")
     for name, value in (("apiVersion", version), ("kind", kind)):

@@ -123,7 +123,7 @@ def _warn_of_changes(run: OpenRun) -> None:
     if source is None:
         return
     try:
-        selection = select_run(sound_file(source), run.record.choice)
+        selection = select_run(sound_file(source, run.record.more), run.record.choice)
     except (UserError, InvalidError, OSError):
         return  # --latest would say what is wrong with it
     if definition_digest(selection.workflow) != run.plan.digest:
@@ -152,7 +152,7 @@ def _latest(record: RunRecord) -> Plan:
     """Compile the definition as its file has it now."""
     if record.source is None:
         raise CliError("--latest: this run's definition came from standard input, not from a file")
-    file = sound_file(record.source)
+    file = sound_file(record.source, record.more)
     selection = select_run(file, record.choice)
     if selection.workflow_id != record.workflow_id:
         raise CliError(

@@ -35,6 +35,15 @@ __all__ = ["run"]
 
 @click.command()
 @click.argument("file")
+@click.option(
+    "-f",
+    "--file",
+    "more",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True),
+    help="File or directory of further Executors that nodes name; may be repeated.",
+)
 @context_options
 @result_option
 @click.option(
@@ -65,6 +74,7 @@ __all__ = ["run"]
 @click.option("--fail-fast", is_flag=True, help="Cancel everything else after the first failure.")
 def run(
     file: str,
+    more: tuple[str, ...],
     values: tuple[str, ...],
     strings: tuple[str, ...],
     context_file: str | None,
@@ -82,7 +92,7 @@ def run(
     fail_fast: bool,
 ) -> int:
     """Run a workflow on this machine, - for standard input."""
-    checked = sound_file(file)
+    checked = sound_file(file, more)
     selection = select_run(checked, name)
     spec = selection.spec.model_copy(
         update={
@@ -122,6 +132,7 @@ def run(
         choice=name,
         env=env,
         env_files=tuple(str(path.resolve()) for path in env_files),
+        more=tuple(str(Path(path).resolve()) for path in more),
     )
     status = initial_status(plan, record.created_at)
     opened = OpenRun(directory, record, status, plan)

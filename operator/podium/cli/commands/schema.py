@@ -12,7 +12,9 @@ __all__ = ["schema"]
 @click.command()
 @click.argument("name", type=click.Choice(schemas.NAMES), default="podium", metavar="[KIND]")
 def schema(name: str) -> None:
-    """Print the JSON Schema of definition files, or of one KIND: workflow, workflowrun.
+    """Print the JSON Schema of definition files, or of one KIND.
+
+    KIND: workflow, workflowrun, executor or clusterexecutor.
 
     An editor with a YAML language server completes and checks each document of a file that has
     this line at its top:

@@ -8,7 +8,7 @@ import click
 
 from podium.api.names import GROUP
 from podium.api.problems import Problem, errors, errors_and_warnings, format_path
-from podium.api.resources import Workflow
+from podium.api.resources import ClusterExecutor, Executor, Workflow
 from podium.api.source.files import Resource, read_file, read_text
 from podium.api.source.source_map import MAX_BYTES
 from podium.api.workflow import WorkflowSpec
@@ -43,7 +43,7 @@ def validate(files: tuple[str, ...], *, strict: bool, output: str | None) -> Non
     read = [read_file(name) if name != "-" else read_text(given, "<stdin>") for name in files]
     known = {name for file in read for _, each in file.workflows for name in _names(each)}
     for name, each in zip(files, read, strict=True):
-        file = check_file(each, known)
+        file = check_file(each, known, [other for other in read if other is not each])
         problems = _problems(file)
         bad = errors_and_warnings(problems) if strict else errors(problems)
         sound = sound and not bad
@@ -131,7 +131,8 @@ def _context_problems(file: CheckedFile) -> list[Problem]:
     for document, run in file.runs:
         spec = file.workflow_of(run)
         if spec is not None:
-            plan = Plan.build(spec, workflow_id="", dag=file.graph_of(spec))
+            dag = file.graph_of(spec)
+            plan = Plan.build(file.resolved(spec), workflow_id="", dag=dag)
             context = initial_context(plan, run.spec)
             problems = check_context(plan, context, given=run.spec.context)
             found += [document.located(problem) for problem in problems]
@@ -141,6 +142,8 @@ def _context_problems(file: CheckedFile) -> list[Problem]:
 def _summary(file: CheckedFile, resource: Resource) -> str:
     if isinstance(resource, Workflow):
         return f"Workflow {resource.metadata.name}: {_size(file, resource.spec)}"
+    if isinstance(resource, Executor | ClusterExecutor):
+        return f"{resource.kind} {resource.metadata.name}"
     name = resource.metadata.name or f"{resource.metadata.generate_name}…"
     if resource.spec.workflow_spec is not None:
         return f"WorkflowRun {name}: {_size(file, resource.spec.workflow_spec)}"
