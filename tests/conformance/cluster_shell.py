@@ -8,7 +8,7 @@ from kubernetes import client, config
 from tests.conformance.harness import Case
 
 GROUP, VERSION = "podium.dev", "v1alpha1"
-PLURALS = {"Workflow": "workflows", "WorkflowRun": "workflowruns"}
+PLURALS = {"Workflow": "workflows", "WorkflowRun": "workflowruns", "Executor": "executors"}
 REFUSED = ("RerunRefused", "RestoreRefused")
 RERUN, CASCADE, RESTORE = (
     f"{GROUP}/{name}" for name in ("rerun", "rerun-cascade", "restore")
@@ -81,6 +81,11 @@ class ClusterShell:
                     raise
             else:
                 return
+
+    async def delete_executor(self, name: str) -> None:
+        self._custom.delete_namespaced_custom_object(
+            GROUP, VERSION, self._namespace, "executors", name
+        )
 
     async def pending(self) -> bool:
         # The operator takes the annotations away once the status says that they were carried out.

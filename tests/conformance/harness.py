@@ -6,7 +6,8 @@ optional Workflow, a WorkflowRun), and after the last `---` what is done to the 
   steps:                            # in order; each waits for what `when` names, then acts
   - when: {phase: Running, a: Running}
     suspend: true                   # or: cancel, rerun {nodes, cascade, context, revision},
-  - when: {phase: Paused}           #     restore N, apply {a changed Workflow's spec}
+  - when: {phase: Paused}           #     restore N, apply {a changed Workflow's spec},
+                                    #     deleteExecutor NAME
     suspend: false
   expect:
     phase: Failed
@@ -39,7 +40,8 @@ CASES = Path(__file__).parent / "cases"
 ENDED = ("Succeeded", "Failed", "Cancelled")
 STEP_SECONDS = 120
 _ONLY = re.compile(r"^only: (\w+)$", re.MULTILINE)
-ACTIONS = ("suspend", "cancel", "rerun", "restore", "apply")
+ACTIONS = ("suspend", "cancel", "rerun", "restore", "apply", "deleteExecutor")
+OF_ANY_NAME = ("ConfigMap", "Executor")
 EXPECTED = {
     "phase", "reason", "message", "contextVersion", "progress", "nodes", "removedNodes", "refused",
 }  # fmt: skip
@@ -94,6 +96,7 @@ class Shell(Protocol):
     async def rerun(self, request: dict[str, Any]) -> None: ...
     async def restore(self, version: int) -> None: ...
     async def apply(self, spec: dict[str, Any]) -> None: ...
+    async def delete_executor(self, name: str) -> None: ...
     async def pending(self) -> bool:
         """Return whether a request waits to be carried out."""
         ...
@@ -132,7 +135,9 @@ def load(name: str) -> Case:
         assert set(step) <= {"when", *ACTIONS}, f"{name}: {step}"
     case = Case(name, rule, _documents(given, name), expect, steps, only)
     assert all(
-        each["metadata"]["name"] == name for each in case.documents if each["kind"] != "ConfigMap"
+        each["metadata"]["name"] == name
+        for each in case.documents
+        if each["kind"] not in OF_ANY_NAME
     ), f"{name}: Workflow and WorkflowRun have the name of the file"
     return case
 
@@ -157,6 +162,8 @@ async def drive(case: Case, shell: Shell) -> End:
                 await shell.restore(step["restore"])
             elif "apply" in step:
                 await shell.apply(step["apply"])
+            elif "deleteExecutor" in step:
+                await shell.delete_executor(step["deleteExecutor"])
         await _until(shell, {"phase": ENDED}, settled=True)
         status = await shell.status()
         wanted = len(case.expect.get("refused", ()))

@@ -1,6 +1,7 @@
 """The two shells, as the cases drive them."""
 
 import asyncio
+import json
 import uuid
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from podium.api.run import (
     WorkflowRunSpec,
     WorkflowRunStatus,
 )
-from podium.api.source.files import parse
+from podium.api.source.files import parse, read_text
 from podium.api.workflow import WorkflowSpec
+from podium.cli.checked_file import check_file
 from podium.engine import (
     Emit,
     Plan,
@@ -49,6 +51,8 @@ class LaptopShell:
         self._never: dict[str, Any] | None = None
         self._control = {"suspend": False, "cancel": False}
         self._asked: list[str] = []
+        self._executors: list[dict[str, Any]] = []
+        """As the file has them now."""
         self._newer: WorkflowSpec | None = None
         self._refused: list[str] = []
 
@@ -62,6 +66,8 @@ class LaptopShell:
             workflow = parse(found)
             assert isinstance(workflow, Workflow)
             workflow_id, spec = workflow.spec.id or case.name, workflow.spec
+        self._executors = [each for each in case.documents if each["kind"] == "Executor"]
+        spec = self._resolved(spec)
         answers = case.find("ConfigMap")
         self._root.mkdir(parents=True)
         if answers is not None:
@@ -91,6 +97,11 @@ class LaptopShell:
         directory.create(record, status)
         self._control["suspend"], self._control["cancel"] = run.suspend, run.cancel
         self._go(LocalRun(directory, record, plan, status))
+
+    def _resolved(self, spec: WorkflowSpec) -> WorkflowSpec:
+        """Return a definition with the executors that its nodes name, as the command line does."""
+        text = "\n---\n".join(json.dumps(each) for each in self._executors)
+        return check_file(read_text(text)).resolved(spec)
 
     def _refuse(self, reason: str, message: str) -> None:
         """Say what a laptop tells at the terminal in the words of a status."""
@@ -155,7 +166,10 @@ class LaptopShell:
         self._go(LocalRun(self._run.directory, record, plan, status), request)
 
     async def apply(self, spec: dict[str, Any]) -> None:
-        self._newer = WorkflowSpec.model_validate(spec)
+        self._newer = self._resolved(WorkflowSpec.model_validate(spec))
+
+    async def delete_executor(self, name: str) -> None:
+        self._executors = [each for each in self._executors if each["metadata"]["name"] != name]
 
     async def pending(self) -> bool:
         if self._never is not None:

@@ -86,6 +86,11 @@ Podium makes and deletes nothing in kube-system and other namespaces of Kubernet
   expression: variables.podMeta.?labels.orValue({})
 - name: annotations
   expression: variables.podMeta.?annotations.orValue({})
+# Only the operator's account is matched, and it sets this label on what an Executor shapes alone.
+- name: restricts
+  expression: variables.creates && !('podium.dev/executor' in variables.labels)
+- name: widens
+  expression: variables.creates && 'podium.dev/executor' in variables.labels
 - name: everyContainer
   expression: variables.spec.containers + variables.spec.?initContainers.orValue([])
 - name: containers

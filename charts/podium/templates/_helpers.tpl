@@ -83,7 +83,7 @@ logFormat: {{ .Values.logFormat }}
 {{- define "podium.operatorRules" -}}
 # Definitions are read, never changed.
 - apiGroups: [podium.dev]
-  resources: [workflows]
+  resources: [workflows, executors, clusterexecutors]
   verbs: [get, list, watch]
 # Requests stand in a run's annotations and are taken off; ended runs go at their TTL. Podium makes
 # no runs of its own.

@@ -14,6 +14,7 @@ __all__ = [
     "ID_PATTERN",
     "LABEL_CLAIM",
     "LABEL_EXECUTION",
+    "LABEL_EXECUTOR",
     "LABEL_NODE",
     "LABEL_RECORDED",
     "LABEL_RUN",
@@ -39,6 +40,8 @@ LABEL_RUN_UID = f"{GROUP}/run-uid"
 """Selects what belongs to a run, whatever its name."""
 LABEL_NODE = f"{GROUP}/node"
 LABEL_EXECUTION = f"{GROUP}/execution"
+LABEL_EXECUTOR = f"{GROUP}/executor"
+"""On a Pod that an Executor shapes: its name. Only the operator sets it (docs/security.md)."""
 LABEL_CLAIM = f"{GROUP}/volume"
 """On a claim of a run: its name among the workflow's volumeClaims."""
 LABEL_RECORDED = f"{GROUP}/recorded"

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
 
 from podium.api.problems import Path
 
@@ -30,9 +31,11 @@ class FieldShape(NamedTuple):
 
 @cache
 def fields(model: Model) -> dict[str, FieldShape]:
-    """Return the fields of a model by their name in resources."""
+    """Return the fields of a model by their name in resources, but for those that nobody writes."""
     found = {}
     for name, info in model.model_fields.items():
+        if any(type(each) is SkipJsonSchema for each in info.metadata):
+            continue
         alias = info.alias or name
         held, container, enum = _held(info.annotation)
         found[alias] = FieldShape(alias, name.rstrip("_"), held, container, enum)

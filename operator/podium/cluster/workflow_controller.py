@@ -1,5 +1,6 @@
 """Workflows: whether runs of them can start, and how many do."""
 
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,15 +14,19 @@ from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
+from podium.cluster.runs.executor_resolver import ExecutorResolver
 from podium.cluster.turns import GroupSlots
 from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import ObjectKey, Result
+from podium.judge.executors import names_in
 from podium.judge.pool import OverBudgetError
 from podium.judge.reader import Reader
 
 __all__ = ["WorkflowController"]
 
 MESSAGE_CHARACTERS = 8000
+EXECUTOR_SECONDS = 60.0
+"""After so long, up to twice that, executors that a Workflow names are looked at again."""
 IN_HAND = 3
 """Workflows of a namespace that are checked at a time: each may be 20 MB meanwhile."""
 
@@ -43,30 +48,33 @@ class WorkflowController:
         self._recorder = recorder
         self._reader = reader
         self._appeared = appeared
+        self._executors = ExecutorResolver(client)
         self._in_hand = GroupSlots(IN_HAND)
 
     async def reconcile(self, key: ObjectKey) -> Result:
         """Check a Workflow and write what is found, if it is news. Raises `ApiError`."""
         async with self._in_hand.slot(key.namespace):
-            await self._reconcile((key.namespace, key.name))
-        return Result()
+            names_executors = await self._reconcile((key.namespace, key.name))
+        return Result(EXECUTOR_SECONDS * (1 + random.random()) if names_executors else None)  # noqa: S311 - only to spread them
 
     def failed(self, key: ObjectKey, error: Exception, wait: float | None) -> None:
         """Leave it at the log."""
 
-    async def _reconcile(self, key: RunKey) -> None:
+    async def _reconcile(self, key: RunKey) -> bool:
+        """Return whether it names executors that are resources: these may change meanwhile."""
         if key not in self._cache.workflows:
-            return
+            return False
         try:
             body = await self._client.get_workflow(*key)
         except UnreadableError as error:
             await self._refuse_unreadable(key, error.problem)
-            return
+            return False
         except ApiError as error:
             if error.status == 404:
-                return
+                return False
             raise
         meta = body["metadata"]
+        names_executors = bool(names_in(body.get("spec")))
         before_it = self._cache.workflows.get(key)
         view = self._cache.put_workflow(body)
         if view is not None and view.id and (before_it is None or before_it.id != view.id):
@@ -76,7 +84,8 @@ class WorkflowController:
         except ValueError:
             known = WorkflowStatus()
         before = next((c for c in known.conditions if c.type == "Valid"), None)
-        if before is not None and before.observed_generation == meta.get("generation"):
+        is_known = before is not None and before.observed_generation == meta.get("generation")
+        if before is not None and is_known and not names_executors:
             # As it was found: what was too expensive is not tried again before it changes.
             nodes, value = known.nodes, before.status
             reason, message = before.reason, before.message
@@ -101,13 +110,14 @@ class WorkflowController:
             active_runs=sum(not run.ended for run in runs),
         )
         if status == known:
-            return
+            return names_executors
         document = status.model_dump(mode="json", by_alias=True)
         await self._client.patch_workflow_status(*key, document)
         self._cache.put_workflow({**body, "status": document})
         if value is ConditionStatus.FALSE and (before is None or before.message != message):
             subject = Subject("Workflow", key[0], key[1], str(meta.get("uid")))
             self._recorder.warn(subject, reason, message)
+        return names_executors
 
     async def _refuse_unreadable(self, key: RunKey, message: str) -> None:
         """Write that a Workflow is larger than it can be read, once."""
@@ -136,7 +146,8 @@ class WorkflowController:
         nodes = dig(body, "spec", "nodes")
         count, value = len(nodes) if isinstance(nodes, list) else 0, ConditionStatus.FALSE
         try:
-            checked = await self._reader.check(body, asker=namespace)
+            executors = await self._executors.resolve(namespace, body.get("spec"))
+            checked = await self._reader.check(body, asker=namespace, executors=executors)
         except InvalidError as invalid:
             reason = RunReason.INVALID_WORKFLOW
             message = "; ".join(str(problem) for problem in invalid.problems)

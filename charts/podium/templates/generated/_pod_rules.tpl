@@ -6,105 +6,140 @@
 {{- $spec := .spec -}}
 {{- $meta := .meta -}}
 - expression: >-
-    !variables.creates || (variables.spec.all(k, k in ['automountServiceAccountToken', 'enableServiceLinks', 'restartPolicy', 'securityContext', 'volumes', 'priorityClassName', 'schedulerName', 'dnsPolicy', 'hostUsers', 'overhead', 'containers', 'initContainers', 'imagePullSecrets', 'nodeSelector', 'tolerations', 'affinity', 'priority', 'preemptionPolicy', 'serviceAccountName', 'serviceAccount', 'terminationGracePeriodSeconds'] || (k == 'runtimeClassName' && {{ not (empty $allow.runtimeClasses) }})))
+    !variables.restricts || (variables.spec.all(k, k in ['automountServiceAccountToken', 'enableServiceLinks', 'restartPolicy', 'securityContext', 'volumes', 'priorityClassName', 'schedulerName', 'dnsPolicy', 'hostUsers', 'overhead', 'containers', 'initContainers', 'imagePullSecrets', 'nodeSelector', 'tolerations', 'affinity', 'priority', 'preemptionPolicy', 'serviceAccountName', 'serviceAccount', 'terminationGracePeriodSeconds'] || (k == 'runtimeClassName' && {{ not (empty $allow.runtimeClasses) }})))
   reason: Forbidden
   message: >-
     {{ $spec }} may hold only automountServiceAccountToken, enableServiceLinks, restartPolicy, securityContext, volumes, priorityClassName, schedulerName, dnsPolicy, hostUsers, overhead, containers, initContainers, imagePullSecrets, nodeSelector, tolerations, affinity, priority, preemptionPolicy, serviceAccountName, serviceAccount, terminationGracePeriodSeconds
 - expression: >-
-    !variables.creates || (has(variables.spec.automountServiceAccountToken) && variables.spec.automountServiceAccountToken == false)
+    !variables.restricts || (has(variables.spec.automountServiceAccountToken) && variables.spec.automountServiceAccountToken == false)
   reason: Forbidden
   message: >-
     {{ $spec }}.automountServiceAccountToken must be false
 - expression: >-
-    !variables.creates || (has(variables.spec.enableServiceLinks) && variables.spec.enableServiceLinks == false)
+    !variables.restricts || (has(variables.spec.enableServiceLinks) && variables.spec.enableServiceLinks == false)
   reason: Forbidden
   message: >-
     {{ $spec }}.enableServiceLinks must be false
 - expression: >-
-    !variables.creates || (has(variables.spec.restartPolicy) && variables.spec.restartPolicy == 'Never')
+    !variables.restricts || (has(variables.spec.restartPolicy) && variables.spec.restartPolicy == 'Never')
   reason: Forbidden
   message: >-
     {{ $spec }}.restartPolicy must be Never
 - expression: >-
-    !variables.creates || (has(variables.spec.securityContext) && variables.spec.securityContext.all(k, k in ['runAsNonRoot', 'runAsUser', 'runAsGroup', 'fsGroup', 'fsGroupChangePolicy', 'seccompProfile', 'appArmorProfile'] || (k == 'seLinuxOptions' && {{ not (empty $allow.anyUser) }})) && has(variables.spec.securityContext.runAsNonRoot) && variables.spec.securityContext.runAsNonRoot == true && (!has(variables.spec.securityContext.runAsUser) || ((variables.spec.securityContext.runAsUser == 65532 || ({{ $allow.anyUser }} && variables.spec.securityContext.runAsUser > 0)))) && (!has(variables.spec.securityContext.runAsGroup) || ((variables.spec.securityContext.runAsGroup == 65532 || ({{ $allow.anyUser }} && variables.spec.securityContext.runAsGroup > 0)))) && (!has(variables.spec.securityContext.fsGroup) || ((variables.spec.securityContext.fsGroup == 65532 || ({{ $allow.anyUser }} && variables.spec.securityContext.fsGroup > 0)))) && has(variables.spec.securityContext.seccompProfile) && variables.spec.securityContext.seccompProfile.all(k, k in ['type']) && has(variables.spec.securityContext.seccompProfile.type) && variables.spec.securityContext.seccompProfile.type == 'RuntimeDefault' && (!has(variables.spec.securityContext.appArmorProfile) || (variables.spec.securityContext.appArmorProfile.all(k, k in ['type']) && has(variables.spec.securityContext.appArmorProfile.type) && variables.spec.securityContext.appArmorProfile.type == 'RuntimeDefault')) && (!has(variables.spec.securityContext.seLinuxOptions) || (variables.spec.securityContext.seLinuxOptions.all(k, k in ['level']))))
+    !variables.restricts || (has(variables.spec.securityContext) && variables.spec.securityContext.all(k, k in ['runAsNonRoot', 'runAsUser', 'runAsGroup', 'fsGroup', 'fsGroupChangePolicy', 'seccompProfile', 'appArmorProfile'] || (k == 'seLinuxOptions' && {{ not (empty $allow.anyUser) }})) && has(variables.spec.securityContext.runAsNonRoot) && variables.spec.securityContext.runAsNonRoot == true && (!has(variables.spec.securityContext.runAsUser) || ((variables.spec.securityContext.runAsUser == 65532 || ({{ $allow.anyUser }} && variables.spec.securityContext.runAsUser > 0)))) && (!has(variables.spec.securityContext.runAsGroup) || ((variables.spec.securityContext.runAsGroup == 65532 || ({{ $allow.anyUser }} && variables.spec.securityContext.runAsGroup > 0)))) && (!has(variables.spec.securityContext.fsGroup) || ((variables.spec.securityContext.fsGroup == 65532 || ({{ $allow.anyUser }} && variables.spec.securityContext.fsGroup > 0)))) && has(variables.spec.securityContext.seccompProfile) && variables.spec.securityContext.seccompProfile.all(k, k in ['type']) && has(variables.spec.securityContext.seccompProfile.type) && variables.spec.securityContext.seccompProfile.type == 'RuntimeDefault' && (!has(variables.spec.securityContext.appArmorProfile) || (variables.spec.securityContext.appArmorProfile.all(k, k in ['type']) && has(variables.spec.securityContext.appArmorProfile.type) && variables.spec.securityContext.appArmorProfile.type == 'RuntimeDefault')) && (!has(variables.spec.securityContext.seLinuxOptions) || (variables.spec.securityContext.seLinuxOptions.all(k, k in ['level']))))
   reason: Forbidden
   message: >-
     {{ $spec }}.securityContext must be an object of only runAsNonRoot (required: true), runAsUser (65532, or with arbitraryUserIDs any but 0), runAsGroup (65532, or with arbitraryUserIDs any but 0), fsGroup (65532, or with arbitraryUserIDs any but 0), fsGroupChangePolicy, seccompProfile (required: an object of only type (required: RuntimeDefault)), appArmorProfile (an object of only type (required: RuntimeDefault)), seLinuxOptions (an object of only level)
 - expression: >-
-    !variables.creates || ((!has(variables.spec.volumes) || (variables.spec.volumes.all(v, v.all(k, k in ['name', 'emptyDir', 'persistentVolumeClaim', 'configMap', 'secret', 'downwardAPI', 'projected']) && (!has(v.projected) || (v.projected.all(k, k in ['defaultMode', 'sources']) && (!has(v.projected.sources) || (v.projected.sources.all(s, (s.size() > 0 && s.all(k, k in ['configMap', 'secret', 'downwardAPI']) || {{ $allow.tokens }}))))))))))
+    !variables.restricts || ((!has(variables.spec.volumes) || (variables.spec.volumes.all(v, v.all(k, k in ['name', 'emptyDir', 'persistentVolumeClaim', 'configMap', 'secret', 'downwardAPI', 'projected']) && (!has(v.projected) || (v.projected.all(k, k in ['defaultMode', 'sources']) && (!has(v.projected.sources) || (v.projected.sources.all(s, (s.size() > 0 && s.all(k, k in ['configMap', 'secret', 'downwardAPI']) || {{ $allow.tokens }}))))))))))
   reason: Forbidden
   message: >-
     {{ $spec }}.volumes must be a list, each of it an object of only name, emptyDir, persistentVolumeClaim, configMap, secret, downwardAPI, projected (an object of only defaultMode, sources (a list, each of it an object of only configMap, secret, downwardAPI))
 - expression: >-
-    !variables.creates || ((!has(variables.spec.priorityClassName) || (!variables.spec.priorityClassName.startsWith('system-'))))
+    !variables.restricts || ((!has(variables.spec.priorityClassName) || (!variables.spec.priorityClassName.startsWith('system-'))))
   reason: Forbidden
   message: >-
     {{ $spec }}.priorityClassName must be a name that does not begin with system-
 - expression: >-
-    !variables.creates || ((!has(variables.spec.schedulerName) || (variables.spec.schedulerName == 'default-scheduler')))
+    !variables.restricts || ((!has(variables.spec.schedulerName) || (variables.spec.schedulerName == 'default-scheduler')))
   reason: Forbidden
   message: >-
     {{ $spec }}.schedulerName must be default-scheduler
 - expression: >-
-    !variables.creates || ((!has(variables.spec.dnsPolicy) || (variables.spec.dnsPolicy == 'ClusterFirst')))
+    !variables.restricts || ((!has(variables.spec.dnsPolicy) || (variables.spec.dnsPolicy == 'ClusterFirst')))
   reason: Forbidden
   message: >-
     {{ $spec }}.dnsPolicy must be ClusterFirst
 - expression: >-
-    !variables.creates || ((!has(variables.spec.hostUsers) || (variables.spec.hostUsers == false)))
+    !variables.restricts || ((!has(variables.spec.hostUsers) || (variables.spec.hostUsers == false)))
   reason: Forbidden
   message: >-
     {{ $spec }}.hostUsers must be false
 - expression: >-
-    !variables.creates || ((!has(variables.spec.runtimeClassName) || (variables.spec.runtimeClassName in {{ $allow.runtimeClasses | toJson }})))
+    !variables.restricts || ((!has(variables.spec.runtimeClassName) || (variables.spec.runtimeClassName in {{ $allow.runtimeClasses | toJson }})))
   reason: Forbidden
   message: >-
     {{ $spec }}.runtimeClassName must be the one of podDefaults
 - expression: >-
-    !variables.creates || (variables.containers.size() == 1 && variables.spec.containers.exists_one(c, c.name == 'node'))
+    !variables.restricts || (variables.containers.size() == 1 && variables.spec.containers.exists_one(c, c.name == 'node'))
   reason: Forbidden
   message: >-
     {{ $spec }}.containers must be one, named node, and initContainers none, but for those of the chart's value admissionPolicies.pods.allowedInjection
 - expression: >-
-    !variables.creates || (variables.containers.all(c, c.all(k, k in ['name', 'securityContext', 'image', 'imagePullPolicy', 'command', 'args', 'workingDir', 'env', 'resources', 'volumeMounts', 'terminationMessagePath', 'terminationMessagePolicy'])))
+    !variables.restricts || (variables.containers.all(c, c.all(k, k in ['name', 'securityContext', 'image', 'imagePullPolicy', 'command', 'args', 'workingDir', 'env', 'resources', 'volumeMounts', 'terminationMessagePath', 'terminationMessagePolicy'])))
   reason: Forbidden
   message: >-
     {{ $spec }}.containers[*] may hold only name, securityContext, image, imagePullPolicy, command, args, workingDir, env, resources, volumeMounts, terminationMessagePath, terminationMessagePolicy
 - expression: >-
-    !variables.creates || (variables.containers.all(c, (!has(c.name) || (c.name == 'node'))))
+    !variables.restricts || (variables.containers.all(c, (!has(c.name) || (c.name == 'node'))))
   reason: Forbidden
   message: >-
     {{ $spec }}.containers[*].name must be node
 - expression: >-
-    !variables.creates || (variables.containers.all(c, has(c.securityContext) && c.securityContext.all(k, k in ['allowPrivilegeEscalation', 'capabilities', 'privileged', 'readOnlyRootFilesystem', 'runAsNonRoot', 'runAsUser', 'runAsGroup', 'seccompProfile', 'appArmorProfile', 'procMount'] || (k == 'seLinuxOptions' && {{ not (empty $allow.anyUser) }})) && has(c.securityContext.allowPrivilegeEscalation) && c.securityContext.allowPrivilegeEscalation == false && has(c.securityContext.capabilities) && c.securityContext.capabilities.all(k, k in ['drop', 'add']) && has(c.securityContext.capabilities.drop) && 'ALL' in c.securityContext.capabilities.drop && (!has(c.securityContext.capabilities.add) || (c.securityContext.capabilities.add.size() == 0)) && (!has(c.securityContext.privileged) || (c.securityContext.privileged == false)) && (!has(c.securityContext.runAsNonRoot) || (c.securityContext.runAsNonRoot == true)) && (!has(c.securityContext.runAsUser) || ((c.securityContext.runAsUser == 65532 || ({{ $allow.anyUser }} && c.securityContext.runAsUser > 0)))) && (!has(c.securityContext.runAsGroup) || ((c.securityContext.runAsGroup == 65532 || ({{ $allow.anyUser }} && c.securityContext.runAsGroup > 0)))) && (!has(c.securityContext.seccompProfile) || (c.securityContext.seccompProfile.all(k, k in ['type']) && has(c.securityContext.seccompProfile.type) && c.securityContext.seccompProfile.type == 'RuntimeDefault')) && (!has(c.securityContext.appArmorProfile) || (c.securityContext.appArmorProfile.all(k, k in ['type']) && has(c.securityContext.appArmorProfile.type) && c.securityContext.appArmorProfile.type == 'RuntimeDefault')) && (!has(c.securityContext.procMount) || (c.securityContext.procMount == 'Default')) && (!has(c.securityContext.seLinuxOptions) || (c.securityContext.seLinuxOptions.all(k, k in ['level'])))))
+    !variables.restricts || (variables.containers.all(c, has(c.securityContext) && c.securityContext.all(k, k in ['allowPrivilegeEscalation', 'capabilities', 'privileged', 'readOnlyRootFilesystem', 'runAsNonRoot', 'runAsUser', 'runAsGroup', 'seccompProfile', 'appArmorProfile', 'procMount'] || (k == 'seLinuxOptions' && {{ not (empty $allow.anyUser) }})) && has(c.securityContext.allowPrivilegeEscalation) && c.securityContext.allowPrivilegeEscalation == false && has(c.securityContext.capabilities) && c.securityContext.capabilities.all(k, k in ['drop', 'add']) && has(c.securityContext.capabilities.drop) && 'ALL' in c.securityContext.capabilities.drop && (!has(c.securityContext.capabilities.add) || (c.securityContext.capabilities.add.size() == 0)) && (!has(c.securityContext.privileged) || (c.securityContext.privileged == false)) && (!has(c.securityContext.runAsNonRoot) || (c.securityContext.runAsNonRoot == true)) && (!has(c.securityContext.runAsUser) || ((c.securityContext.runAsUser == 65532 || ({{ $allow.anyUser }} && c.securityContext.runAsUser > 0)))) && (!has(c.securityContext.runAsGroup) || ((c.securityContext.runAsGroup == 65532 || ({{ $allow.anyUser }} && c.securityContext.runAsGroup > 0)))) && (!has(c.securityContext.seccompProfile) || (c.securityContext.seccompProfile.all(k, k in ['type']) && has(c.securityContext.seccompProfile.type) && c.securityContext.seccompProfile.type == 'RuntimeDefault')) && (!has(c.securityContext.appArmorProfile) || (c.securityContext.appArmorProfile.all(k, k in ['type']) && has(c.securityContext.appArmorProfile.type) && c.securityContext.appArmorProfile.type == 'RuntimeDefault')) && (!has(c.securityContext.procMount) || (c.securityContext.procMount == 'Default')) && (!has(c.securityContext.seLinuxOptions) || (c.securityContext.seLinuxOptions.all(k, k in ['level'])))))
   reason: Forbidden
   message: >-
     {{ $spec }}.containers[*].securityContext must be an object of only allowPrivilegeEscalation (required: false), capabilities (required: an object of only drop (required: a list with ALL), add (empty)), privileged (false), readOnlyRootFilesystem, runAsNonRoot (true), runAsUser (65532, or with arbitraryUserIDs any but 0), runAsGroup (65532, or with arbitraryUserIDs any but 0), seccompProfile (an object of only type (required: RuntimeDefault)), appArmorProfile (an object of only type (required: RuntimeDefault)), procMount (Default), seLinuxOptions (an object of only level)
 - expression: >-
-    !variables.creates || (variables.containers.all(c, (!has(c.env) || (c.env.all(e, (e.all(k, k in ['name', 'value', 'valueFrom']) && (!has(e.valueFrom) || (e.valueFrom.all(k, k in ['secretKeyRef', 'configMapKeyRef', 'fieldRef', 'resourceFieldRef']))) || {{ $allow.env }}))))))
+    !variables.restricts || (variables.containers.all(c, (!has(c.env) || (c.env.all(e, (e.all(k, k in ['name', 'value', 'valueFrom']) && (!has(e.valueFrom) || (e.valueFrom.all(k, k in ['secretKeyRef', 'configMapKeyRef', 'fieldRef', 'resourceFieldRef']))) || {{ $allow.env }}))))))
   reason: Forbidden
   message: >-
     {{ $spec }}.containers[*].env must be a list, each of it an object of only name, value, valueFrom (an object of only secretKeyRef, configMapKeyRef, fieldRef, resourceFieldRef)
 - expression: >-
-    !variables.creates || (variables.containers.all(c, (!has(c.resources) || (c.resources.all(k, k in ['requests', 'limits'])))))
+    !variables.restricts || (variables.containers.all(c, (!has(c.resources) || (c.resources.all(k, k in ['requests', 'limits'])))))
   reason: Forbidden
   message: >-
     {{ $spec }}.containers[*].resources must be an object of only requests, limits
 - expression: >-
-    !variables.creates || (variables.containers.all(c, (!has(c.volumeMounts) || (c.volumeMounts.all(m, m.all(k, k in ['name', 'mountPath', 'subPath', 'readOnly', 'recursiveReadOnly', 'mountPropagation']) && (!has(m.recursiveReadOnly) || (m.recursiveReadOnly == 'Disabled')) && (!has(m.mountPropagation) || (m.mountPropagation == 'None')))))))
+    !variables.restricts || (variables.containers.all(c, (!has(c.volumeMounts) || (c.volumeMounts.all(m, m.all(k, k in ['name', 'mountPath', 'subPath', 'readOnly', 'recursiveReadOnly', 'mountPropagation']) && (!has(m.recursiveReadOnly) || (m.recursiveReadOnly == 'Disabled')) && (!has(m.mountPropagation) || (m.mountPropagation == 'None')))))))
   reason: Forbidden
   message: >-
     {{ $spec }}.containers[*].volumeMounts must be a list, each of it an object of only name, mountPath, subPath, readOnly, recursiveReadOnly (Disabled), mountPropagation (None)
+- expression: >-
+    !variables.widens || (variables.spec.all(k, k in ['affinity', 'automountServiceAccountToken', 'containers', 'dnsConfig', 'dnsPolicy', 'hostAliases', 'hostIPC', 'hostNetwork', 'hostPID', 'hostUsers', 'hostname', 'imagePullSecrets', 'initContainers', 'nodeSelector', 'os', 'overhead', 'preemptionPolicy', 'priorityClassName', 'resourceClaims', 'runtimeClassName', 'schedulerName', 'securityContext', 'serviceAccountName', 'setHostnameAsFQDN', 'shareProcessNamespace', 'subdomain', 'tolerations', 'topologySpreadConstraints', 'volumes', 'enableServiceLinks', 'restartPolicy', 'priority', 'serviceAccount', 'terminationGracePeriodSeconds']))
+  reason: Forbidden
+  message: >-
+    {{ $spec }} of an Executor may hold only affinity, automountServiceAccountToken, containers, dnsConfig, dnsPolicy, hostAliases, hostIPC, hostNetwork, hostPID, hostUsers, hostname, imagePullSecrets, initContainers, nodeSelector, os, overhead, preemptionPolicy, priorityClassName, resourceClaims, runtimeClassName, schedulerName, securityContext, serviceAccountName, setHostnameAsFQDN, shareProcessNamespace, subdomain, tolerations, topologySpreadConstraints, volumes, enableServiceLinks, restartPolicy, priority, serviceAccount, terminationGracePeriodSeconds
+- expression: >-
+    !variables.widens || ((!has(variables.spec.priorityClassName) || (!variables.spec.priorityClassName.startsWith('system-'))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }} of an Executor.priorityClassName must be a name that does not begin with system-
+- expression: >-
+    !variables.widens || (has(variables.spec.enableServiceLinks) && variables.spec.enableServiceLinks == false)
+  reason: Forbidden
+  message: >-
+    {{ $spec }} of an Executor.enableServiceLinks must be false
+- expression: >-
+    !variables.widens || (has(variables.spec.restartPolicy) && variables.spec.restartPolicy == 'Never')
+  reason: Forbidden
+  message: >-
+    {{ $spec }} of an Executor.restartPolicy must be Never
+- expression: >-
+    !variables.widens || (variables.containers.all(c, c.all(k, k in ['args', 'command', 'env', 'envFrom', 'image', 'imagePullPolicy', 'lifecycle', 'livenessProbe', 'name', 'ports', 'readinessProbe', 'resizePolicy', 'resources', 'restartPolicy', 'securityContext', 'startupProbe', 'stdin', 'stdinOnce', 'terminationMessagePath', 'terminationMessagePolicy', 'tty', 'volumeDevices', 'volumeMounts', 'workingDir'])))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.containers[*] of an Executor may hold only args, command, env, envFrom, image, imagePullPolicy, lifecycle, livenessProbe, name, ports, readinessProbe, resizePolicy, resources, restartPolicy, securityContext, startupProbe, stdin, stdinOnce, terminationMessagePath, terminationMessagePolicy, tty, volumeDevices, volumeMounts, workingDir
+- expression: >-
+    !variables.widens || (variables.containers.all(c, has(c.name)))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.containers[*] of an Executor.name must be set
+- expression: >-
+    !variables.widens || (variables.spec.containers.exists_one(c, c.name == 'node'))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.containers of an Executor must have one that is named node
 - expression: >-
     !variables.creates || (['podium.dev/run', 'podium.dev/node', 'podium.dev/execution'].all(k, k in variables.labels))
   reason: Forbidden
   message: >-
     {{ $meta }}.labels must hold podium.dev/run, podium.dev/node, podium.dev/execution
 - expression: >-
-    !variables.creates || (variables.labels.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/run', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/run-uid', 'podium.dev/workflow', 'batch.kubernetes.io/controller-uid', 'batch.kubernetes.io/job-name'] || k.startsWith('app.kubernetes.io/') || {{ $allow.labels }}))
+    !variables.creates || (variables.labels.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/run', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/run-uid', 'podium.dev/workflow', 'podium.dev/executor', 'batch.kubernetes.io/controller-uid', 'batch.kubernetes.io/job-name'] || k.startsWith('app.kubernetes.io/') || {{ $allow.labels }}))
   reason: Forbidden
   message: >-
-    {{ $meta }}.labels may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/run, podium.dev/node, podium.dev/execution, podium.dev/run-uid, podium.dev/workflow, batch.kubernetes.io/controller-uid, batch.kubernetes.io/job-name, app.kubernetes.io/, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
+    {{ $meta }}.labels may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/run, podium.dev/node, podium.dev/execution, podium.dev/run-uid, podium.dev/workflow, podium.dev/executor, batch.kubernetes.io/controller-uid, batch.kubernetes.io/job-name, app.kubernetes.io/, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
 - expression: >-
     !variables.creates || (variables.annotations.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/input', 'podium.dev/script', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/restart', 'kubectl.kubernetes.io/default-container', 'kubectl.kubernetes.io/default-logs-container'] || {{ $allow.annotations }}))
   reason: Forbidden

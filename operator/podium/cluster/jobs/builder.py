@@ -87,14 +87,13 @@ def is_pod_name(name: str, job: str, job_uid: str) -> bool:
 def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> dict[str, Any]:
     """Build the Job of an execution. Raises `BuildError`."""
     node = plan.nodes[launch.node]
-    executor = executors.get(node.definition.executor or "")
-    if executor is None:
-        raise BuildError(NodeReason.CONFIG, f"unknown executor {node.definition.executor!r}")
     try:
-        workload = executor.workload(node.definition, launch.config)
-    except ValueError:
-        filled = node.definition.model_copy(update={"config": dict(launch.config)})
-        words = "; ".join(str(problem) for problem in executor.validate(filled))
+        workload = executors.workload(node.definition, launch.config, launch.template)
+    except ValueError as error:
+        words = str(error)
+        if (executor := executors.get(node.definition.executor or "")) is not None:
+            filled = node.definition.model_copy(update={"config": dict(launch.config)})
+            words = "; ".join(str(problem) for problem in executor.validate(filled))
         raise BuildError(NodeReason.CONFIG, f"its templates filled in: {words}") from None
     labels = {
         "app.kubernetes.io/managed-by": "podium",

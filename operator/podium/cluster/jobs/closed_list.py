@@ -11,11 +11,13 @@ What CEL cannot say is in `CODE_ONLY`.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from podium.api.executors import CONTAINER_FIELDS, MAIN_CONTAINER, POD_FIELDS
 from podium.api.field_checks import is_reserved_key
 from podium.api.names import (
     FINALIZER,
     GROUP,
     LABEL_EXECUTION,
+    LABEL_EXECUTOR,
     LABEL_NODE,
     LABEL_RUN,
     LABEL_RUN_UID,
@@ -42,6 +44,8 @@ __all__ = [
     "CODE_ONLY",
     "CONTAINER",
     "CONTAINER_SECURITY",
+    "EXECUTOR_CONTAINER",
+    "EXECUTOR_POD_SPEC",
     "INJECTED",
     "JOB_METADATA",
     "JOB_SPEC",
@@ -232,6 +236,22 @@ POD_SPEC: Final = Fields(
     allowed=("runtimeClassName", Allowance("runtime_classes")),
 )
 
+EXECUTOR_POD_SPEC: Final = Fields(
+    {
+        **dict.fromkeys(POD_FIELDS, ANYTHING),
+        "enableServiceLinks": OneOf((False,)),
+        "restartPolicy": OneOf(("Never",)),
+        "priorityClassName": NoPrefix("system-"),
+        "priority": ANYTHING,
+        "serviceAccount": ANYTHING,
+        "terminationGracePeriodSeconds": ANYTHING,
+    },
+    required=("enableServiceLinks", "restartPolicy"),
+)
+"""What a Pod may be that an Executor shapes, whose writer has the right to Pods of any shape."""
+EXECUTOR_CONTAINER: Final = Fields(dict.fromkeys(CONTAINER_FIELDS, ANYTHING), required=("name",))
+"""Each of its containers, init containers too."""
+
 _WRITTEN_BY_THE_SERVER = dict.fromkeys(
     (
         "name",
@@ -277,6 +297,7 @@ LABELS: Final = (
     *REQUIRED_LABELS,
     LABEL_RUN_UID,
     LABEL_WORKFLOW,
+    LABEL_EXECUTOR,
     "batch.kubernetes.io/controller-uid",
     "batch.kubernetes.io/job-name",
 )
@@ -310,14 +331,17 @@ def check_pod(pod: Mapping[str, Any], settings: Settings) -> list[Problem]:
     """Return what the closed list has against a Pod, or against the template of a Job's Pods."""
     allowed = allowances(settings)
     spec = pod.get("spec") or {}
-    found = list(check(POD_SPEC, spec, ("spec",), allowed))
-    containers = spec.get("containers") or []
-    if len(containers) != 1 or spec.get("initContainers"):
-        found.append(Problem(("spec", "containers"), "must be one, named node"))
-    for position, container in enumerate(containers):
-        found += check(CONTAINER, container, ("spec", "containers", position), allowed)
     meta = pod.get("metadata") or {}
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    if LABEL_EXECUTOR in labels:
+        found = list(_of_executor(spec, allowed))
+    else:
+        found = list(check(POD_SPEC, spec, ("spec",), allowed))
+        containers = spec.get("containers") or []
+        if len(containers) != 1 or spec.get("initContainers"):
+            found.append(Problem(("spec", "containers"), "must be one, named node"))
+        for position, container in enumerate(containers):
+            found += check(CONTAINER, container, ("spec", "containers", position), allowed)
     at: Path = ("metadata", "labels")
     found += [Problem((*at, key), "is missing") for key in REQUIRED_LABELS if key not in labels]
     found += _check_keys(labels, at, (*LABELS, *allowed.labels), LABEL_PREFIXES)
@@ -325,6 +349,16 @@ def check_pod(pod: Mapping[str, Any], settings: Settings) -> list[Problem]:
     keys = (*ANNOTATIONS, *more, *allowed.annotations)
     found += _check_keys(annotations, ("metadata", "annotations"), keys, ())
     return found
+
+
+def _of_executor(spec: Mapping[str, Any], allowed: Allowances) -> Iterator[Problem]:
+    yield from check(EXECUTOR_POD_SPEC, spec, ("spec",), allowed)
+    for field in ("containers", "initContainers"):
+        for position, container in enumerate(spec.get(field) or ()):
+            yield from check(EXECUTOR_CONTAINER, container, ("spec", field, position), allowed)
+    mains = [each for each in spec.get("containers") or () if each.get("name") == MAIN_CONTAINER]
+    if len(mains) != 1:
+        yield Problem(("spec", "containers"), f"must have one that is named {MAIN_CONTAINER}")
 
 
 def _check_keys(

@@ -100,23 +100,25 @@ def _literal(value: str | float | bool) -> str:
     return f"'{value}'" if isinstance(value, str) else json.dumps(value)
 
 
-def _validation(expression: str, message: str) -> str:
+def _validation(expression: str, message: str, when: str = "creates") -> str:
     return (
-        f"- expression: >-\n    !variables.creates || ({expression})\n"
+        f"- expression: >-\n    !variables.{when} || ({expression})\n"
         f"  reason: Forbidden\n  message: >-\n    {message}\n"
     )
 
 
-def _object(rule: Fields, of: str, path: str, wrap: str = "{}") -> Iterator[str]:
+def _object(
+    rule: Fields, of: str, path: str, wrap: str = "{}", when: str = "creates"
+) -> Iterator[str]:
     """Yield a validation for the fields that there are, then one for each field with a rule."""
     names = ", ".join(
         name for name in rule.fields if rule.allowed is None or name != rule.allowed[0]
     )
-    yield _validation(wrap.format(_closed(rule, of)), f"{path} may hold only {names}")
+    yield _validation(wrap.format(_closed(rule, of)), f"{path} may hold only {names}", when)
     for name, inner in rule.fields.items():
         made = _field(rule, name, inner, of)
         if made is not None:
-            yield _validation(wrap.format(made), f"{path}.{name} must be {describe(inner)}")
+            yield _validation(wrap.format(made), f"{path}.{name} must be {describe(inner)}", when)
 
 
 def _keys(of: str, keys: tuple[str, ...], prefixes: tuple[str, ...], allowed: str) -> str:
@@ -128,24 +130,47 @@ def _keys(of: str, keys: tuple[str, ...], prefixes: tuple[str, ...], allowed: st
     )
 
 
+def _of_executor(spec: str) -> Iterator[str]:
+    """Yield validations of a Pod that an Executor shapes, which the operator's label says."""
+    when = "widens"
+    yield from _object(
+        closed_list.EXECUTOR_POD_SPEC, "variables.spec", f"{spec} of an Executor", when=when
+    )
+    yield from _object(
+        closed_list.EXECUTOR_CONTAINER,
+        "c",
+        f"{spec}.containers[*] of an Executor",
+        "variables.containers.all(c, {})",
+        when,
+    )
+    yield _validation(
+        "variables.spec.containers.exists_one(c, c.name == 'node')",
+        f"{spec}.containers of an Executor must have one that is named node",
+        when,
+    )
+
+
 def text() -> str:
     """Return the Helm template."""
     spec, meta = "{{ $spec }}", "{{ $meta }}"
     required = ", ".join(_literal(key) for key in closed_list.REQUIRED_LABELS)
     rules = [
-        *_object(closed_list.POD_SPEC, "variables.spec", spec),
+        *_object(closed_list.POD_SPEC, "variables.spec", spec, when="restricts"),
         _validation(
             "variables.containers.size() == 1"
             " && variables.spec.containers.exists_one(c, c.name == 'node')",
             f"{spec}.containers must be one, named node, and initContainers none, but for those of"
             " the chart's value admissionPolicies.pods.allowedInjection",
+            "restricts",
         ),
         *_object(
             closed_list.CONTAINER,
             "c",
             f"{spec}.containers[*]",
             "variables.containers.all(c, {})",
+            "restricts",
         ),
+        *_of_executor(spec),
         _validation(
             f"[{required}].all(k, k in variables.labels)",
             f"{meta}.labels must hold {', '.join(closed_list.REQUIRED_LABELS)}",

@@ -1,4 +1,4 @@
-"""Pod templates: operator's defaults < the node's `pod` < what is enforced.
+"""Pod templates: operator's defaults < Executor < the node's `pod` < what is enforced.
 
 The input is an annotation of the Pod, which the environment or a downward API volume shows as it
 is: an environment value written into the template would have its `$(NAME)` expanded. The output is
@@ -15,12 +15,14 @@ import orjson
 from podium.api.names import (
     API_VERSION,
     GROUP,
+    LABEL_EXECUTOR,
 )
 from podium.api.reasons import NodeReason
 from podium.api.run import RecordedAnswers
 from podium.api.volume_claims import volume_variable
 from podium.api.workflow import EnvVar, InputAs, PodOverrides
 from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.jobs.executor_pod import literal, literal_variables, merged
 from podium.cluster.jobs.output_values import output_file
 from podium.cluster.jobs.rules import USER
 from podium.cluster.kube.views import (
@@ -29,7 +31,7 @@ from podium.cluster.kube.views import (
 from podium.cluster.settings import Settings
 from podium.engine import Launch, PlanNode
 from podium.errors import PodiumError
-from podium.executors import Runtime, Workload
+from podium.executors import Runtime, Workload, custom
 
 __all__ = ["RECORDED_VOLUME", "BuildError", "Owner", "build_template"]
 
@@ -96,13 +98,17 @@ def build_template(
 
     `claims` are those of the run that the node mounts: the names of the objects, by name.
     """
-    pod = node.definition.pod or PodOverrides()
+    template, pod = workload.template, node.definition.pod or PodOverrides()
     defaults = copy.deepcopy(settings.pod_defaults)
+    variables = defaults.pop("env", [])
+    if template is not None:
+        variables += literal_variables(custom.main_container(template).get("env") or [])
+        workload = workload._replace(runtime=Runtime.CONTAINER, env=())
     resources = defaults.pop("resources", None)
     more_labels, more_notes = defaults.pop("labels", {}), defaults.pop("annotations", {})
     given = orjson.dumps(launch.input).decode()
     annotations = {**more_notes, **pod.annotations, ANNOTATION_INPUT: given}
-    env = _variables(owner, launch, workload, node, given, defaults.pop("env", []), claims)
+    env = _variables(owner, launch, workload, node, given, variables, claims)
     secret = any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in env) or any(
         volume.secret is not None or volume.projected is not None for volume in pod.volumes
     )
@@ -165,13 +171,22 @@ def build_template(
         value = _dump(pod).get(name)
         if value:
             spec[name] = value
-    made = {
+    made: dict[str, Any] = {
         "metadata": {
             "labels": {**more_labels, **pod.labels, **labels},
             "annotations": annotations,
         },
         "spec": spec,
     }
+    if template is not None:
+        name = node.definition.executor or ""
+        try:
+            own = node.definition.resources is not None
+            made = merged(made, template, name, pod, has_own_resources=own)
+        except ValueError as error:
+            raise BuildError(NodeReason.CONFIG, f"the executor {name}: {error}") from None
+    elif LABEL_EXECUTOR in made["metadata"]["labels"]:
+        raise BuildError(NodeReason.FORBIDDEN, f"the label {LABEL_EXECUTOR} is Podium's own")
     if problems := check_pod(made, settings):
         words = "; ".join(str(problem) for problem in problems)
         raise BuildError(NodeReason.FORBIDDEN, f"its Pod may not be so: {words:.1000}")
@@ -201,7 +216,7 @@ def _variables(
     ]
     for claim in claims:
         path = next(each.mount_path for each in pod.volume_mounts if each.name == claim)
-        own.append({"name": volume_variable(claim), "value": _literal(path)})
+        own.append({"name": volume_variable(claim), "value": literal(path)})
     as_file = _is_input_a_file(node, workload, given)
     if as_file:
         own.append({"name": "PODIUM_INPUT", "value": f"{GIVEN}/input.json"})
@@ -211,7 +226,7 @@ def _variables(
     if workload.runtime is not Runtime.CONTAINER:
         own.append({"name": "PODIUM_ARTIFACTS_IN", "value": ARTIFACTS_IN})
         own.append({"name": "PODIUM_ARTIFACTS_OUT", "value": ARTIFACTS_OUT})
-    if workload.runtime is Runtime.RUNNER:
+    if workload.runtime is Runtime.RUNNER or launch.template is not None:
         config = orjson.dumps(launch.config).decode()
         if len(config.encode()) > MAX_INPUT_BYTES:
             raise BuildError(
@@ -219,7 +234,8 @@ def _variables(
                 f"config, its templates filled in, has more than {MAX_INPUT_BYTES} bytes, too many"
                 " for the environment: hand large strings over as outputs of nodes before this one",
             )
-        own.append({"name": "PODIUM_CONFIG", "value": _literal(config)})
+        own.append({"name": "PODIUM_CONFIG", "value": literal(config)})
+    if workload.runtime is Runtime.RUNNER:
         own.append({"name": "PODIUM_RECORDED", "value": f"{RECORDED}/answers"})
     taken = {variable["name"] for variable in own}
     theirs: dict[str, dict[str, Any]] = {}
@@ -259,13 +275,13 @@ def _program(
     match workload.runtime:
         case Runtime.CONTAINER:
             if workload.command:
-                container["command"] = [_literal(word) for word in workload.command]
+                container["command"] = [literal(word) for word in workload.command]
             if workload.args:
-                container["args"] = [_literal(word) for word in workload.args]
+                container["args"] = [literal(word) for word in workload.args]
         case Runtime.SCRIPT:
             annotations[ANNOTATION_SCRIPT] = workload.script or ""
             files.append(_from_annotation("script", ANNOTATION_SCRIPT))
-            container["command"] = [*map(_literal, workload.interpreter), f"{GIVEN}/script"]
+            container["command"] = [*map(literal, workload.interpreter), f"{GIVEN}/script"]
             if workload.image is None:
                 container["workingDir"] = "/tmp"  # noqa: S108 - of the container
         case Runtime.RUNNER:
@@ -316,12 +332,7 @@ def _add_volume(
 def _variable(variable: EnvVar) -> dict[str, Any]:
     if variable.value_from is not None:
         return {"name": variable.name, "valueFrom": _dump(variable.value_from)}
-    return {"name": variable.name, "value": _literal(variable.value or "")}
-
-
-def _literal(value: str) -> str:
-    """Write a value so that the kubelet hands it over as it stands: it expands $(NAME) and $$."""
-    return value.replace("$", "$$")
+    return {"name": variable.name, "value": literal(variable.value or "")}
 
 
 def _dump(model: Any) -> dict[str, Any]:

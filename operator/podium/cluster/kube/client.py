@@ -158,6 +158,16 @@ class KubernetesClient(Transport):
         path = paths.own(namespace, "workflows", name, "status")
         return await self.call("PATCH", path, {"status": status}, content=MERGE_PATCH)
 
+    async def get_executor(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return an Executor, or (empty namespace) a ClusterExecutor."""
+        return await self.call("GET", paths.executors(namespace, name))
+
+    async def list_executors(self, namespace: str, limit: int) -> list[dict[str, Any]]:
+        """Return the metadata of the first Executors, or (empty namespace) ClusterExecutors."""
+        path = f"{paths.executors(namespace)}?limit={limit}"
+        page, _ = await self.exchange("GET", path, accept=METADATA_LIST)
+        return page.get("items") or []
+
     # Jobs and Pods
 
     async def create_job(self, job: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ __all__ = [
     "claims",
     "collection",
     "core",
+    "executors",
     "jobs",
     "leases",
     "log",
@@ -69,8 +70,18 @@ def collection(resource: str, namespace: str) -> str:
     return path_of(base, namespace, resource) if namespace else f"{base}/{resource}"
 
 
+def executors(namespace: str, *rest: str) -> str:
+    """Return the path of Executors, or (empty) of ClusterExecutors."""
+    if namespace:
+        return own(namespace, "executors", *rest)
+    return "/".join([f"/apis/{GROUP}/{VERSION}/clusterexecutors", *map(_part, rest)])
+
+
 def path_of(base: str, namespace: str, plural: str, *rest: str) -> str:
     """Return the path of a resource of a namespace, or of what is inside it."""
+    return "/".join([base, "namespaces", quote(namespace, safe=""), plural, *map(_part, rest)])
+
+
+def _part(part: str) -> str:
     # `..` would be another path, and quoting leaves it as it is.
-    parts = [quote(part, safe="") if part not in (".", "..") else "%2E" for part in rest]
-    return "/".join([base, "namespaces", quote(namespace, safe=""), plural, *parts])
+    return quote(part, safe="") if part not in (".", "..") else "%2E"

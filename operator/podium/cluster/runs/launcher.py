@@ -338,6 +338,8 @@ class JobLauncher:
     async def _check_service_account(self, run: ActiveRun, launch: Launch) -> None:
         pod = run.engine.plan.nodes[launch.node].definition.pod
         name = pod.service_account_name if pod is not None else None
+        if name is None and launch.template is not None:  # of its Executor
+            name = launch.template["template"]["spec"].get("serviceAccountName")
         if name is None or not self._settings.require_usable_service_accounts:
             return
         try:

@@ -50,6 +50,7 @@ from podium.engine import (
     load_in_slices,
     set_condition,
 )
+from podium.judge.executors import NO_EXECUTORS, Resolved
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.reader import Reader, Reading
 from podium.judge.slices import in_slices
@@ -139,6 +140,7 @@ class RunLoader:
                 _in_current_format(body, known),
                 asker=view.namespace,
                 is_pinned=has_node_states(known),
+                executors=await self._executors(body, known),
             )
         except InvalidError as problem:
             is_graph = all(each.path[:2] == ("spec", "workflowSpec") for each in problem.problems)
@@ -203,6 +205,19 @@ class RunLoader:
             await self._writer.write(run, run.generation, Changes(frozenset(plan.nodes), run=True))
             run.write_at = 0.0
         return run
+
+    async def _executors(self, body: dict[str, Any], known: dict[str, Any]) -> Resolved:
+        """Return the executors that a graph of the run's own names; later they are pinned.
+
+        Raises `InvalidError`, `ApiError`.
+        """
+        inline = dig(body, "spec", "workflowSpec")
+        if inline is None or has_node_states(known):
+            return NO_EXECUTORS
+        namespace = text(dig(body, "metadata", "namespace"))
+        return await self._definitions.executors.resolve(
+            namespace, inline, ("spec", "workflowSpec")
+        )
 
     def _weigh(self, body: dict[str, Any], plan: Plan) -> Weight:
         """Return what a run takes of the operator's memory, with its definition."""
@@ -337,6 +352,8 @@ class RunLoader:
                     )
                     await self._unstarted.fail(body, RunReason.INLINE_NOT_ALLOWED, message, known)
                     return None
+                if spec.workflow_spec.executors:
+                    return await self._definitions.pin_inline(namespace, name, reading)
                 return await self._reader.plan_of(
                     reading,
                     workflow_id=spec.workflow_spec.id or name,

@@ -107,7 +107,9 @@ def in_node(node: PlanNode, recorded: RecordedAnswers | None) -> Iterator[Refere
     pod = definition.pod or PodOverrides()
     is_persona = definition.executor in executors.PERSONA_EXECUTORS
     env = definition.config.get("env")
-    if isinstance(env, list) and not is_persona:  # whose further keys are data
+    if node.executor is not None:
+        yield from in_pod(node.executor.template["spec"])
+    elif isinstance(env, list) and not is_persona:  # whose further keys are data
         yield from _in_env("config.env", env)
     yield from _in_env("pod.env", [_dump(variable) for variable in pod.env])
     yield from _in_volumes("pod.volumes", [_dump(volume) for volume in pod.volumes])

@@ -15,16 +15,18 @@ from pydantic import ValidationError
 from podium.api.formats import FORMAT_VERSION, current_definition
 from podium.api.names import GROUP, LABEL_WORKFLOW, label_value, object_name
 from podium.api.problems import InvalidError, Problem
-from podium.api.resources import Workflow
+from podium.api.resources import Workflow, WorkflowRun
 from podium.api.workflow import WorkflowSpec
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
-from podium.cluster.kube.views import mapping, text
+from podium.cluster.kube.views import dig, mapping, text
+from podium.cluster.runs.executor_resolver import ExecutorResolver
 from podium.cluster.runs.memory import weigh
 from podium.cluster.turns import GroupSlots
 from podium.cluster.watch.store import InformerCache
 from podium.engine import Plan, definition_digest, digest_of
 from podium.errors import PodiumError
+from podium.judge.executors import Resolved
 from podium.judge.pool import OverBudgetError
 from podium.judge.reader import Reader, Reading
 
@@ -60,8 +62,8 @@ _PlanKey = tuple[str, str, int | None]
 """Namespace, revision, and the format in which the run reads it."""
 
 
-_ObjectKey = tuple[str, str, str, int]
-"""Namespace, name, UID and generation (0: not known) of a Workflow."""
+_ObjectKey = tuple[str, str, str, int, str]
+"""Namespace, name, UID and generation (0: not known) of a Workflow; of its executors likewise."""
 
 
 class WorkflowNotFoundError(PodiumError):
@@ -75,6 +77,7 @@ class Definitions:
         self._client = client
         self._cache = cache
         self._reader = reader
+        self.executors = ExecutorResolver(client)
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._alive: WeakValueDictionary[_PlanKey, Plan] = WeakValueDictionary()
         """Also those that are not kept here, as long as runs have them: no run makes another."""
@@ -104,13 +107,38 @@ class Definitions:
         self._note(known_as, revision)
         return plan
 
+    async def pin_inline(self, namespace: str, run: str, reading: Reading) -> Plan:
+        """Compile and pin the graph of a run that names executors: it keeps them as they are now.
+
+        Raises `ApiError`.
+        """
+        resource = reading.resource
+        assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
+        spec = resource.spec.workflow_spec
+        assert spec is not None  # noqa: S101 - whoever calls saw to it
+        workflow = spec.id or run
+        digest = await self._reader.digest(await self._reader.dump(spec), asker=namespace)
+        revision = f"{_prefix(workflow)}-{digest[:DIGITS]}"
+        self._note_use(namespace, revision)
+        plan = self._remember(namespace, revision)
+        if plan is None:
+            made = await self._reader.plan_of(
+                reading, workflow_id=workflow, revision=revision, base=("spec", "workflowSpec")
+            )
+            plan = self._keep(
+                namespace, made, weigh(await self._reader.dump(spec), len(made.nodes))
+            )
+        await self._pin(namespace, workflow, plan)
+        return plan
+
     async def _current(self, namespace: str, reference: str) -> tuple[Plan, str, "_ObjectKey"]:
         """Return the plan of a Workflow as it is now, its name, and what identifies it."""
         body = await self._get(namespace, reference)
-        name, known_as = str(body["metadata"]["name"]), _key_of(namespace, body)
+        executors = await self.executors.resolve(namespace, body.get("spec"))
+        name, known_as = str(body["metadata"]["name"]), _key_of(namespace, body, executors)
         plan = self._remember(namespace, self._known.get(known_as, ""))
         if plan is None:
-            found = await self._read(namespace, reference, body)
+            found = await self._read(namespace, reference, body, executors)
             plan = self._remember(namespace, found.revision)
             if plan is None:
                 made = await self._reader.plan_of(
@@ -118,7 +146,9 @@ class Definitions:
                     workflow_id=found.workflow.spec.id or name,
                     revision=found.revision,
                 )
-                plan = self._keep(namespace, made, weigh(body.get("spec"), len(made.nodes)))
+                weight = weigh(body.get("spec"), len(made.nodes))
+                weight += sum(weigh(each.get("spec")) for each in executors.found.values())
+                plan = self._keep(namespace, made, weight)
         return plan, name, known_as
 
     def weight(self, plan: Plan) -> int:
@@ -142,9 +172,10 @@ class Definitions:
         try:
             async with self._in_hand.slot(namespace):
                 body = await self._get(namespace, reference)
-                key = _key_of(namespace, body)
+                executors = await self.executors.resolve(namespace, body.get("spec"))
+                key = _key_of(namespace, body, executors)
                 if key not in self._known:
-                    found = await self._read(namespace, reference, body)
+                    found = await self._read(namespace, reference, body, executors)
                     self._note(key, found.revision)
                     return found.revision != revision
         except (WorkflowNotFoundError, InvalidError, OverBudgetError):
@@ -192,8 +223,10 @@ class Definitions:
         digest = await self._reader.digest(stored, asker=namespace)
         return revision.endswith(f"-{digest[:DIGITS]}")
 
-    async def _read(self, namespace: str, reference: str, body: dict[str, Any]) -> "_Found":
-        reading = await self._reader.read(body, asker=namespace)
+    async def _read(
+        self, namespace: str, reference: str, body: dict[str, Any], executors: Resolved
+    ) -> "_Found":
+        reading = await self._reader.read(body, asker=namespace, executors=executors)
         workflow = reading.resource
         if not isinstance(workflow, Workflow):
             raise WorkflowNotFoundError(reference)
@@ -201,7 +234,7 @@ class Definitions:
         return _Found(reading, workflow, revision)
 
     def _note(self, key: "_ObjectKey", revision: str) -> None:
-        if key[-1]:
+        if key[3]:
             self._known[key] = revision
             while len(self._known) > KEPT_NAMES:
                 self._known.popitem(last=False)
@@ -289,12 +322,18 @@ class _Found(NamedTuple):
     revision: str
 
 
-def _key_of(namespace: str, body: Mapping[str, Any]) -> _ObjectKey:
-    """Return what identifies a definition, without a look at it; the last part may be missing."""
+def _key_of(namespace: str, body: Mapping[str, Any], executors: Resolved) -> _ObjectKey:
+    """Return what identifies a definition, without a look at it; the generation may be missing."""
     meta = mapping(body.get("metadata"))
     uid, generation = text(meta.get("uid")), meta.get("generation")
     known = generation if uid and isinstance(generation, int) else 0
-    return namespace, text(meta.get("name")), uid, known
+    of_executors = [
+        [text(dig(each, "metadata", "uid")), dig(each, "metadata", "generation")]
+        for each in executors.found.values()
+    ]
+    if any(not one or not isinstance(other, int) for one, other in of_executors):
+        known = 0
+    return namespace, text(meta.get("name")), uid, known, str(of_executors or "")
 
 
 def _in_words_of(stored: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""Executors that a definition names: found when a run begins, and pinned with its definition."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from podium.api.executors import MAX_EXECUTORS
+from podium.api.names import is_object_name
+from podium.api.problems import InvalidError, Path, Problem
+from podium.cluster.kube.client import KubernetesClient
+from podium.cluster.kube.errors import ApiError, UnreadableError
+from podium.cluster.kube.views import dig, text
+from podium.judge.executors import NO_EXECUTORS, Resolved, names_in
+
+__all__ = ["ExecutorResolver"]
+
+MOST_LISTED = 20
+"""Names that are said where one is not known."""
+
+
+class ExecutorResolver:
+    """Finds Executors of a namespace, then ClusterExecutors."""
+
+    def __init__(self, client: KubernetesClient) -> None:
+        self._client = client
+
+    async def resolve(self, namespace: str, definition: Any, base: Path = ("spec",)) -> Resolved:
+        """Return the executors that an unchecked definition names.
+
+        One that is not there is left out, and names of those that are come with it. Raises
+        `InvalidError` (paths begin with `base`), `ApiError`.
+        """
+        names = names_in(definition)
+        if not names:
+            return NO_EXECUTORS
+        if len(names) > MAX_EXECUTORS:
+            message = (
+                f"names {len(names)} executors that are not built in, and {MAX_EXECUTORS} is the"
+                " limit: make one Executor of several with a config"
+            )
+            raise InvalidError([Problem((*base, "nodes"), message)])
+        found: dict[str, Mapping[str, Any]] = {}
+        for name in names:
+            try:
+                body = await self._find(namespace, name)
+            except UnreadableError as error:
+                message = f"the executor {name!r:.80} cannot be read: {error.problem}"
+                raise InvalidError([Problem((*base, "nodes"), message)]) from None
+            if body is not None:
+                found[name] = body
+        known = () if len(found) == len(names) else await self._known(namespace)
+        return Resolved(found, known)
+
+    async def _find(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        if not is_object_name(name):
+            return None
+        for place in (namespace, ""):
+            try:
+                return await self._client.get_executor(place, name)
+            except ApiError as error:
+                # 403: an operator of some namespaces may not read those of the cluster.
+                if error.status not in (403, 404):
+                    raise
+        return None
+
+    async def _known(self, namespace: str) -> list[str]:
+        found: list[str] = []
+        for place in (namespace, ""):
+            try:
+                objects = await self._client.list_executors(place, MOST_LISTED)
+            except ApiError as error:
+                if error.status not in (403, 404):
+                    raise
+            else:
+                found += [text(dig(each, "metadata", "name")) for each in objects]
+        return list(dict.fromkeys(found))
