@@ -54,6 +54,10 @@ _COMMANDS = {
         "podium.cli.commands.explain:explain",
         "Explain a field of definition files.",
     ),
+    "executors": (
+        "podium.cli.commands.executors:executors",
+        "List the executors that nodes may name.",
+    ),
     "schema": (
         "podium.cli.commands.schema:schema",
         "Print the JSON Schema of definition files.",

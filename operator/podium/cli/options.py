@@ -12,6 +12,7 @@ __all__ = [
     "context_options",
     "document_option",
     "env_options",
+    "executor_files_option",
     "result_option",
     "secrets_option",
     "state_dir_option",
@@ -34,6 +35,14 @@ state_dir_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     callback=lambda _context, _parameter, value: value or find_state_dir(),
     help="Where runs are kept; default: $PODIUM_STATE_DIR, else .podium here or above.",
+)
+executor_files_option = click.option(
+    "-f",
+    "--file",
+    "more",
+    multiple=True,
+    metavar="FILE",
+    help="File or directory of Executors that nodes name; may be repeated.",
 )
 result_option = click.option(
     "-o",

@@ -2,11 +2,15 @@
 
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 
 import click
 
 from podium.api import names
 from podium.cli import fields
+from podium.cli.executor_list import Listed, executor_field
+from podium.cli.options import executor_files_option
+from podium.cli.output import CliError, escape_control
 
 __all__ = ["explain"]
 
@@ -15,13 +19,24 @@ _WIDTH = 80
 
 @click.command()
 @click.argument("path", metavar="[FIELD]", default="")
+@click.argument("executor", metavar="[EXECUTOR]", default="")
 @click.option("--recursive", "-R", is_flag=True, help="Show all fields inside, without prose.")
-def explain(path: str, *, recursive: bool) -> None:
+@executor_files_option
+def explain(path: str, executor: str, more: tuple[str, ...], *, recursive: bool) -> None:
     """Explain a field of definition files: its type, default and meaning.
 
     FIELD is a path such as workflow.spec.nodes.retryPolicy or executor.script.env; without one
-    the kinds are listed.
+    the kinds are listed. `executor NAME` shows what the config of a node may hold that names it;
+    -f names files with further Executors.
     """
+    if path in ("executor", "executors") and executor:
+        name, _, rest = executor.partition(".")
+        of, found = executor_field(name, rest, more)
+        lines = _page("executor", found, recursive=recursive, of=of)
+        click.echo("\n".join(map(escape_control, lines)))
+        return
+    if executor:
+        raise CliError(f"{executor!r:.60}: FIELD is one path, such as workflow.spec.nodes")
     if not path:
         click.echo("KINDS:")
         for name, text in fields.KINDS.items():
@@ -32,8 +47,18 @@ def explain(path: str, *, recursive: bool) -> None:
     click.echo("\n".join(_page(kind, found, recursive=recursive)))
 
 
-def _page(kind: str, found: fields.Field, *, recursive: bool) -> Iterator[str]:
-    if kind == "executor":
+def _page(
+    kind: str, found: fields.Field, *, recursive: bool, of: Listed | None = None
+) -> Iterator[str]:
+    if of is not None:
+        yield f"KIND:     {of.kind}"
+        yield f"NAME:     {of.name}"
+        if of.title:
+            yield f"TITLE:    {of.title}"
+        if of.spec is not None and found.name == of.name:
+            found = replace(found, description=of.spec.description or found.description)
+            kind = of.name
+    elif kind == "executor":
         yield "KIND:     executor"
     else:
         yield f"KIND:     {'Workflow' if kind == 'workflow' else 'WorkflowRun'}"

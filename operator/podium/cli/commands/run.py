@@ -18,6 +18,7 @@ from podium.cli.live import stream_for
 from podium.cli.options import (
     context_options,
     env_options,
+    executor_files_option,
     result_option,
     secrets_option,
     state_dir_option,
@@ -35,15 +36,7 @@ __all__ = ["run"]
 
 @click.command()
 @click.argument("file")
-@click.option(
-    "-f",
-    "--file",
-    "more",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(exists=True),
-    help="File or directory of further Executors that nodes name; may be repeated.",
-)
+@executor_files_option
 @context_options
 @result_option
 @click.option(
