@@ -50,7 +50,7 @@ from podium.engine import (
     load_in_slices,
     set_condition,
 )
-from podium.judge.executors import NO_EXECUTORS, Resolved
+from podium.judge.executors import NO_EXECUTORS, Resolved, names_in
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.reader import Reader, Reading
 from podium.judge.slices import in_slices
@@ -212,7 +212,7 @@ class RunLoader:
         Raises `InvalidError`, `ApiError`.
         """
         inline = dig(body, "spec", "workflowSpec")
-        if inline is None or has_node_states(known):
+        if has_node_states(known) or not names_in(inline):
             return NO_EXECUTORS
         namespace = text(dig(body, "metadata", "namespace"))
         return await self._definitions.executors.resolve(
