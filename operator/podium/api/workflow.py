@@ -279,5 +279,5 @@ class WorkflowSpec(ApiModel, defer_build=False):
     executors: Annotated[
         dict[Name, ExecutorSpec], Field(max_length=MAX_EXECUTORS), SkipJsonSchema()
     ] = Field(default_factory=dict)
-    """Executors that the nodes name, as they were when a run began. Podium's own: nobody writes it
+    """Executors that the nodes name, as they were when a run began. Podium's own: no user writes it
     (`podium.api.checks`)."""
