@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.buckets import bucket_for
 from tests.conformance import harness
 from tests.conformance.cluster_shell import ClusterShell, connect
 from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
@@ -47,6 +48,7 @@ def ends(request, tmp_path_factory):
                 settings = {
                     "featureGates": {"ManagedJobs": way == MANAGED},
                     "outputs": {"fromLogs": True},
+                    "artifacts": stack.enter_context(bucket_for(connect(), namespace)),
                 }
                 stack.enter_context(volumes_for(connect(), namespace))
                 check = stack.enter_context(own_operator(namespace, own, settings))

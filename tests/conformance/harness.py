@@ -299,6 +299,7 @@ _OF_A_TRY = {"startedAt", "completedAt"}
 _OF_A_NODE = {
     *_OF_A_TRY, "createdAt", "updatedAt", "durationSeconds", "nextAttemptAt", "launchedAt",
     "deadline", "cancelledLaunches", "jobUid", "jobName", "podUid",
+    "artifacts",
 }  # fmt: skip
 _OF_A_RUN = {
     *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "workflowRevisions",

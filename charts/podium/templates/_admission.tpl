@@ -93,14 +93,21 @@ Podium makes and deletes nothing in kube-system and other namespaces of Kubernet
   expression: variables.creates && 'podium.dev/executor' in variables.labels
 - name: everyContainer
   expression: variables.spec.containers + variables.spec.?initContainers.orValue([])
+- name: helpers
+  expression: variables.everyContainer.filter(c, {{ include "podium.isHelper" . }})
 - name: containers
   {{- if .match }}
-  expression: variables.everyContainer.filter(c, !({{ .match }}))
+  expression: variables.everyContainer.filter(c, !({{ include "podium.isHelper" . }}) && !({{ .match }}))
 - name: injected
-  expression: variables.everyContainer.filter(c, {{ .match }})
+  expression: variables.everyContainer.filter(c, !({{ include "podium.isHelper" . }}) && ({{ .match }}))
   {{- else }}
-  expression: variables.everyContainer
+  expression: variables.everyContainer.filter(c, !({{ include "podium.isHelper" . }}))
   {{- end }}
+{{- end -}}
+
+{{/* CEL: whether the container c carries artifacts. */}}
+{{- define "podium.isHelper" -}}
+c.name in ['podium-collector', 'podium-fetcher']
 {{- end -}}
 
 {{/* CEL: whether the container c is one that a webhook may add. Argument: an entry's container. */}}
@@ -135,11 +142,24 @@ about k (a key), s in v (a source in a projected volume) and e (a variable). Arg
 {{- end }}{{- end -}}
 {{- range .containers }}{{- $match = append $match (include "podium.isInjected" .) }}{{- end -}}
 {{- end -}}
+{{- $images := list -}}
+{{- $secrets := list -}}
+{{- $claims := list -}}
+{{- with include "podium.artifacts" .root | fromJson -}}
+{{- $images = append $images .image -}}
+{{- with .s3 }}{{- with .credentialsSecret }}{{- $secrets = append $secrets . }}{{- end -}}
+{{- if .roleARN }}{{- $tokens = append $tokens (printf "(v.name == 'podium-store' && s.all(k, k == 'serviceAccountToken') && s.serviceAccountToken.?audience.orValue('') == %s)" (toJson .tokenAudience)) -}}
+{{- end }}{{- end -}}
+{{- with .pvc }}{{- $claims = append $claims .claimName }}{{- end -}}
+{{- end -}}
 {{- $runtime := list -}}
 {{- with $own.runtimeClassName }}{{- $runtime = list . }}{{- end -}}
 {{- dict
   "anyUser" (.root.Values.arbitraryUserIDs | default false)
   "runtimeClasses" $runtime
+  "artifactImages" $images
+  "storeSecrets" $secrets
+  "storeClaims" $claims
   "labels" (join " || " $labels)
   "annotations" (join " || " $annotations)
   "tokens" (join " || " $tokens | default "false")

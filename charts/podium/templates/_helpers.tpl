@@ -42,6 +42,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.installation | default (printf "%s.%s" .Release.Namespace .Release.Name | trunc 52 | trimAll "-.") -}}
 {{- end -}}
 
+{{/* The artifact store as JSON, what is left out filled in; empty: there is none. */}}
+{{- define "podium.artifacts" -}}
+{{- $given := .Values.artifacts -}}
+{{- $s3 := dict -}}
+{{- range $key, $value := $given.s3 }}{{- if $value }}{{- $_ := set $s3 $key $value }}{{- end }}{{- end -}}
+{{- $pvc := dict -}}
+{{- range $key, $value := $given.pvc }}{{- if $value }}{{- $_ := set $pvc $key $value }}{{- end }}{{- end -}}
+{{- if and $s3.bucket $pvc.claimName -}}
+{{- fail "artifacts: set one of s3.bucket and pvc.claimName" -}}
+{{- end -}}
+{{- if and $s3.bucket (eq (empty $s3.credentialsSecret) (empty $s3.roleARN)) -}}
+{{- fail "artifacts.s3: set one of credentialsSecret and roleARN" -}}
+{{- end -}}
+{{- if or $s3.bucket $pvc.claimName -}}
+{{- $made := dict "image" ($given.image | default (include "podium.image" .)) "uploadSeconds" (int64 $given.uploadSeconds) "sizeLimit" (toString $given.sizeLimit) "resources" ($given.resources | default dict) -}}
+{{- if $s3.bucket }}{{- $_ := set $made "s3" $s3 }}{{- else }}{{- $_ := set $made "pvc" $pvc }}{{- end -}}
+{{- toJson $made -}}
+{{- else -}}
+{}
+{{- end -}}
+{{- end -}}
+
 {{/* operator.yaml: what `podium operator --config` reads. */}}
 {{- define "podium.config" -}}
 namespaces: {{ .Values.watchNamespaces | default list | toJson }}
@@ -69,6 +91,9 @@ referenceChecks: {{ .Values.referenceChecks }}
 requireUsableSecrets: {{ .Values.requireUsableSecrets }}
 podDefaults: {{ .Values.podDefaults | default dict | toJson }}
 arbitraryUserIDs: {{ .Values.arbitraryUserIDs }}
+{{- with include "podium.artifacts" . | fromJson }}
+artifacts: {{ toJson . }}
+{{- end }}
 leaderElection:
   leaseDurationSeconds: {{ .Values.leaderElection.leaseDurationSeconds }}
   renewDeadlineSeconds: {{ .Values.leaderElection.renewDeadlineSeconds }}

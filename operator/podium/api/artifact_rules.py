@@ -5,8 +5,10 @@ Nothing heavy is loaded here: what collects artifacts beside a user's container 
 
 from enum import StrEnum
 
-__all__ = ["MAX_DEPTH", "ArtifactType", "unsafe_path"]
+__all__ = ["ARTIFACT_STORE", "MAX_DEPTH", "ArtifactType", "unsafe_path"]
 
+ARTIFACT_STORE = "artifacts"
+"""The chart's value with which a cluster has a store."""
 MAX_DEPTH = 100
 _PATH_BYTES = 4096
 _NAME_BYTES = 255

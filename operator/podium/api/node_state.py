@@ -111,6 +111,8 @@ class NodeState(ChangedInPlace, defer_build=False):
     """Name of that Job, where another object had the name that follows from the execution."""
     pod_uid: Text | None = None
     """While it runs: UID of the Pod that Podium made for that Job. Cluster only."""
+    artifacts: Text | None = None
+    """Digest by which the store knows what the latest execution left. Cluster only."""
     launched_at: Timestamp | None = None
     """When the latest execution's Job or process was created."""
     deadline: Timestamp | None = None

@@ -134,10 +134,10 @@ class ArtifactStore:
             raise self._changed(digest)
         return data
 
-    def _changed(self, digest: str) -> ArtifactError:
+    def _changed(self, digest: str, key: str = "") -> ArtifactError:
         return ArtifactError(
-            f"{_blob_key(digest)} in {self.settings} is not what was stored: the store was changed"
-            " or is damaged, run the node that made it again",
+            f"{key or _blob_key(digest)} in {self.settings} is not what was stored: the store was"
+            " changed or is damaged, run the node that made it again",
             code="Digest",
             is_retryable=False,
         )
@@ -146,26 +146,56 @@ class ArtifactStore:
 
     def commit(self, manifest: Manifest) -> bool:
         """Write what an execution left, once all of it is stored; False: that was done before."""
+        self._require_refreshed()
+        key = _manifest_key(manifest.run, manifest.node, manifest.execution)
+        return self._backend.create(key, manifest.dump())
+
+    def commit_by_digest(self, manifest: Manifest) -> str:
+        """Write what an attempt at an execution left, and return the digest that it is found by.
+
+        A Pod that is evicted may leave something too, and the next one runs the same execution.
+        """
+        self._require_refreshed()
+        data = manifest.dump()
+        digest = hashlib.sha256(data).hexdigest()
+        execution = _by_digest(manifest.execution, digest)
+        self._backend.create(_manifest_key(manifest.run, manifest.node, execution), data)
+        return digest
+
+    def _require_refreshed(self) -> None:
         for key in self._refreshed:
             if self._backend.state(key) is None:  # swept in the moment before it was made young
                 raise ArtifactError(f"{key} in {self.settings} was removed meanwhile: try it again")
         self._refreshed.clear()
-        key = _manifest_key(manifest.run, manifest.node, manifest.execution)
-        return self._backend.create(key, manifest.dump())
 
     def manifest(self, run: str, node: str, execution: str) -> Manifest | None:
         """Return what an execution left, None if it left nothing."""
         return self.manifest_at(_manifest_key(run, node, execution))
 
+    def manifest_by_digest(
+        self, run: str, node: str, execution: str, digest: str
+    ) -> Manifest | None:
+        """Return what an attempt at an execution left, checked; None: it is not there."""
+        key = _manifest_key(run, node, _by_digest(execution, digest))
+        data = self._read_manifest(key)
+        if data is None:
+            return None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise self._changed(digest, key)
+        return Manifest.load(data, f"{key} in {self.settings}")
+
     def manifest_at(self, key: str) -> Manifest | None:
         """Return the manifest of a key, None if there is none."""
+        data = self._read_manifest(key)
+        return None if data is None else Manifest.load(data, f"{key} in {self.settings}")
+
+    def _read_manifest(self, key: str) -> bytes | None:
         try:
-            data = bytes(self._backend.read(key, _MANIFEST_BYTES))
+            return bytes(self._backend.read(key, _MANIFEST_BYTES))
         except ArtifactError as error:
             if error.is_missing:
                 return None
             raise
-        return Manifest.load(data, f"{key} in {self.settings}")
 
     def manifests(self, run: str) -> Iterator[Manifest]:
         """Return what the executions of a run left."""
@@ -194,6 +224,10 @@ def _pieces(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes 
                 piece = bytearray()
     if piece:
         yield piece
+
+
+def _by_digest(execution: str, digest: str) -> str:
+    return f"{execution}.{digest}"
 
 
 def _blob_key(digest: str) -> str:

@@ -192,14 +192,7 @@ def node_input(
     over, and to look each state up would cost more than all the rest. Raises `InputError` if what
     an edge maps is not there.
     """
-    visible = plan.nearest(node.id)
-    if node.wanted:
-        near = set(visible)
-        visible += [
-            name
-            for name in node.wanted
-            if name not in near and name in plan.nodes and plan.dag.can_read(node.id, name)
-        ]
+    visible = plan.delivered(node.id)
     outputs = {name: completed[name] for name in visible if name in completed}
     mapped = _mapped(plan, node, states)
     resolved, undone = None, frozenset[str]()

@@ -137,6 +137,8 @@ class Observation:
     """Name of that Job, where it is not the one that follows from the execution."""
     pod_uid: str = ""
     """UID of the Pod that the shell made for it."""
+    artifacts: str = ""
+    """Digest by which the store knows what the program left."""
     own: bool = False
     """Whether a disruption was the shell's own doing: it neither counts nor waits."""
 

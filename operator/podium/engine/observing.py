@@ -19,7 +19,14 @@ from podium.engine.verdicts import Answer
 
 __all__ = ["ON_PHASE", "observe", "stop_former", "stop_unknown"]
 
-_OF_AN_EXECUTION = ("started_at", "completed_at", "duration_seconds", "deadline", "error")
+_OF_AN_EXECUTION = (
+    "started_at",
+    "completed_at",
+    "duration_seconds",
+    "deadline",
+    "error",
+    "artifacts",
+)
 REPORT_SECONDS = 3.0
 """How long after a deadline by whole seconds an earlier end may still be reported: the start was
 cut off to a second, and a kubelet takes up to two to report an end."""
@@ -247,6 +254,8 @@ def _failed(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeStat
 def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
     _started(run, queue, seen, state)
     at = _seen_at(run, seen)
+    if seen.artifacts:
+        state.artifacts = seen.artifacts
     raw = seen.output or b""
     if seen.output_limit is not None and len(raw) >= seen.output_limit:
         message = (

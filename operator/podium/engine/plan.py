@@ -184,6 +184,27 @@ class Plan:
         return fixed_context(self.spec)
 
     @cached_property
+    def keeps_artifacts(self) -> frozenset[str]:
+        """Nodes that declare artifacts, and those before one that declares some and not which."""
+        declaring = [node for node in self.nodes.values() if node.definition.artifacts is not None]
+        kept = {node.id for node in declaring}
+        for node in declaring:
+            artifacts = node.definition.artifacts
+            if artifacts is not None and artifacts.in_ is None:
+                kept.update(self.delivered(node.id))
+        return frozenset(kept)
+
+    def delivered(self, node: str) -> list[str]:
+        """Return the ancestors whose outputs a node is handed: the nearest, and those it names."""
+        visible = self.nearest(node)
+        near = set(visible)
+        return visible + [
+            name
+            for name in self.nodes[node].wanted
+            if name not in near and name in self.nodes and self.dag.can_read(node, name)
+        ]
+
+    @cached_property
     def identities(self) -> Mapping[str, NodeIdentity]:
         """What each node does and reads; only a re-run compares it with another definition's."""
         made = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from podium.api.artifact_rules import ARTIFACT_STORE
 from podium.api.checks import check_size
 from podium.api.outputs import FROM_LOGS, file_outputs, printed_outputs
 from podium.api.problems import InvalidError, Path, Problem, Severity, errors
@@ -86,7 +87,7 @@ def check(
     dag = WorkflowDAG(spec)
     dag.other_executors = dict.fromkeys(executors.known, True)
     problems = dag.shape_problems if is_pinned else dag.problems(base)
-    problems = [*problems, *_not_on_clusters(spec, base, offered)]
+    problems = [*problems, *_not_on_clusters(spec, base, offered, is_pinned=is_pinned)]
     if spec.executors and not is_pinned:
         problems += check_size(spec, base)
     if errors(problems):
@@ -95,13 +96,15 @@ def check(
     return resource, dag, Checked(problems, len(spec.nodes), digest)
 
 
-def _not_on_clusters(spec: WorkflowSpec, base: Path, offered: Container[str]) -> Iterable[Problem]:
+def _not_on_clusters(
+    spec: WorkflowSpec, base: Path, offered: Container[str], *, is_pinned: bool
+) -> Iterable[Problem]:
     """Find what this cluster does not carry out: what is not handed over must not look as if."""
     for position, node in enumerate(spec.nodes):
-        if node.artifacts is not None:
+        if node.artifacts is not None and ARTIFACT_STORE not in offered and not is_pinned:
             message = (
-                "this version hands artifacts over on a laptop only: run it with podium run, or"
-                " leave artifacts out"
+                "this cluster has no store for artifacts: ask for one (the chart's value"
+                " artifacts.s3 or artifacts.pvc), run it with podium run, or leave artifacts out"
             )
             yield Problem((*base, "nodes", position, "artifacts"), message)
         where = (*base, "nodes", position, "outputs")

@@ -6,39 +6,28 @@ store something, so that what they store is not swept before its manifest is the
 
 import fcntl
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import orjson
 
-from podium.api.workflow import ArtifactOutput, ArtifactType
+from podium.api.workflow import ArtifactOutput
+from podium.artifacts.left import Declared, Left, has_entries
 from podium.local.files import read_whole, write_private
 from podium.local.store import list_runs
 
 if TYPE_CHECKING:
-    from podium.artifacts.manifest import Artifact, Manifest
     from podium.artifacts.store import ArtifactStore
-    from podium.artifacts.unpack import Unpacking
     from podium.local.artifacts import Wanted
 
-__all__ = ["Laptop", "Left", "add_all", "has_entries", "opened", "store_path", "sweep"]
+__all__ = ["Laptop", "opened", "store_path", "sweep"]
 
 
 def store_path(state_dir: Path) -> Path:
     """Return where the artifacts of a state directory are."""
     return state_dir.absolute() / "artifacts"
-
-
-class Left(NamedTuple):
-    """Where an execution left what it hands over."""
-
-    out: Path
-    """Its `$PODIUM_ARTIFACTS_OUT`."""
-    absolute: Mapping[str, tuple[Path, str]] = MappingProxyType({})
-    """For each absolute path: a directory of this machine, and the path below it."""
 
 
 class Laptop:
@@ -66,36 +55,12 @@ class Laptop:
         """
         if self.has(node, execution) or not (outputs or has_entries(left.out)):
             return
-        from podium.artifacts.errors import ArtifactError  # noqa: PLC0415
-        from podium.artifacts.manifest import REST, Manifest  # noqa: PLC0415
-        from podium.artifacts.pack import Source, store_artifact  # noqa: PLC0415
+        from podium.artifacts.handover import gather  # noqa: PLC0415
+        from podium.artifacts.manifest import Manifest  # noqa: PLC0415
 
-        made: dict[str, Artifact] = {}
-        skipped = set()
         with opened(self._path, is_stopped) as store:
-            for output in outputs:
-                path = output.path
-                root, below = left.out, path
-                if path.startswith("/"):
-                    root, below = left.absolute[path]
-                    path = output.name
-                else:
-                    skipped.add(path)
-                source = Source(root, below, f"the artifact {output.name}: {output.path}")
-                artifact = store_artifact(store, output.name, path, source, output.type)
-                if artifact is not None:
-                    made[output.name] = artifact
-                elif not output.optional:
-                    raise ArtifactError(
-                        f"the artifact {output.name} is missing: the program left nothing at"
-                        f" {output.path}; let it, or set optional: true",
-                        is_content=True,
-                    )
-            rest = Source(left.out, "", "$PODIUM_ARTIFACTS_OUT", frozenset(skipped))
-            if has_entries(left.out, skipped):
-                artifact = store_artifact(store, REST, "", rest, ArtifactType.DIRECTORY)
-                if artifact is not None:
-                    made[REST] = artifact
+            declared = [Declared(o.name, o.path, o.optional, o.type) for o in outputs]
+            made = gather(store, declared, left)
             if made or outputs:
                 store.commit(Manifest(self._run, node, execution, made))
 
@@ -112,6 +77,7 @@ class Laptop:
         Raises `InterruptedError` once it is stopped.
         """
         from podium.artifacts.errors import ArtifactError  # noqa: PLC0415
+        from podium.artifacts.handover import add_all  # noqa: PLC0415
         from podium.artifacts.unpack import Unpacking  # noqa: PLC0415
 
         with (
@@ -135,15 +101,6 @@ class Laptop:
                     add_all(store, unpacking, manifest, each.path)
                 elif each.name in manifest.artifacts:
                     unpacking.add(store, manifest.artifacts[each.name], each.path)
-
-
-def add_all(
-    store: "ArtifactStore", unpacking: "Unpacking", manifest: "Manifest", path: str
-) -> None:
-    """Write all that an execution left into the directory `path`, as it lay."""
-    artifacts = sorted(manifest.artifacts.values(), key=lambda each: each.path)
-    for artifact in artifacts:  # the rest first: its path is empty, and others lie in it
-        unpacking.add(store, artifact, f"{path}/{artifact.path}" if artifact.path else path)
 
 
 @contextmanager
@@ -204,16 +161,3 @@ def _locked(path: Path, how: int) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-def has_entries(path: Path, skipped: Container[str] = ()) -> bool:
-    """Return whether there is anything else in a directory, or something else in its place."""
-    try:
-        if path.is_symlink():
-            return True
-        with os.scandir(path) as entries:
-            return any(entry.name not in skipped for entry in entries)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.api.workflow import ArtifactInput, ArtifactType, Node
-from podium.local.artifact_store import Laptop, Left, has_entries
+from podium.artifacts.left import Left, has_entries
+from podium.local.artifact_store import Laptop
 from podium.local.files import remove, remove_tree
 
 __all__ = ["ABSOLUTE", "IN", "OUT", "Artifacts", "Mount", "Wanted", "left_by", "mounts", "out_of"]

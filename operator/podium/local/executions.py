@@ -10,6 +10,7 @@ from pathlib import Path
 
 from podium.api.reasons import NodeReason
 from podium.artifacts.errors import ArtifactError
+from podium.artifacts.left import has_entries
 from podium.engine import (
     AttemptPhase,
     Engine,
@@ -20,7 +21,6 @@ from podium.engine import (
     not_started,
 )
 from podium.local import processes
-from podium.local.artifact_store import has_entries
 from podium.local.artifacts import Artifacts, left_by
 from podium.local.commands import Command, Commands
 from podium.local.containers import container_tool

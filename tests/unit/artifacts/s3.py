@@ -28,23 +28,24 @@ def make_certificate(path: Path):
 
 
 class S3Server:
-    """On a free loopback port, which it keeps. Buckets are directories of `root`."""
+    """On a free port, which it keeps. Buckets are directories of `root`."""
 
-    def __init__(self, root: Path, *, tls: bool = False) -> None:
+    def __init__(self, root: Path, *, tls: bool = False, address: str = "127.0.0.1") -> None:
         binaries.ensure(["versitygw"])
         self.root = root
         self.certificate = root.with_name(f"{root.name}.pem") if tls else None
         """Of an authority of its own, which nobody trusts unless told to."""
         self._log = root.with_name(f"{root.name}.log")
         root.mkdir()
+        self._address = address
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind((address, 0))
             self.port = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self):
-        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self.port}"
+        return f"http{'s' if self.certificate else ''}://{self._address}:{self.port}"
 
     def bucket(self, name):
         (self.root / name).mkdir()
@@ -58,7 +59,7 @@ class S3Server:
         command = [
             binaries.path("versitygw"),
             "--port",
-            f"127.0.0.1:{self.port}",
+            f"{self._address}:{self.port}",
             "posix",
             self.root,
         ]
@@ -76,7 +77,7 @@ class S3Server:
         end = time.monotonic() + 30
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self._address, self.port), timeout=1).close()
             except OSError:
                 assert self._process.poll() is None, self._log.read_text()
                 assert time.monotonic() < end, self._log.read_text()

@@ -38,6 +38,7 @@ referenceChecks: false
 requireUsableSecrets: true
 podDefaults: {nodeSelector: {pool: batch}}
 arbitraryUserIDs: true
+artifacts: {pvc: {claimName: store}}
 leaderElection: {enabled: false}
 featureGates: {ManagedJobs: false}
 logLevel: debug
@@ -115,3 +116,18 @@ def test_a_file_that_cannot_be_read(tmp_path):
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidError, match="is not YAML"):
         load_settings(binary)
+
+
+@pytest.mark.parametrize(
+    "artifacts",
+    [
+        "{}",
+        "{pvc: {claimName: c}, s3: {bucket: abc, credentialsSecret: s}}",
+        "{s3: {bucket: abc}}",
+        "{s3: {bucket: abc, credentialsSecret: s, roleARN: r}}",
+        "{s3: {bucket: abc, credentialsSecret: s, addressing: other}}",
+    ],
+)
+def test_a_store_is_one_with_one_kind_of_credentials(tmp_path, artifacts):
+    with pytest.raises(InvalidError):
+        load(tmp_path, f"artifacts: {artifacts}")

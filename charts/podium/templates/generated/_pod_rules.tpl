@@ -64,7 +64,27 @@
     !variables.restricts || (variables.containers.size() == 1 && variables.spec.containers.exists_one(c, c.name == 'node'))
   reason: Forbidden
   message: >-
-    {{ $spec }}.containers must be one, named node, and initContainers none, but for those of the chart's value admissionPolicies.pods.allowedInjection
+    {{ $spec }}.containers must be one, named node, and initContainers none, but for those of artifacts and of the chart's value admissionPolicies.pods.allowedInjection
+- expression: >-
+    !variables.creates || (variables.spec.containers.all(c, !(c.name in ['podium-collector', 'podium-fetcher'])) && ['podium-collector', 'podium-fetcher'].all(n, variables.helpers.filter(c, c.name == n).size() <= 1))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers may have each of podium-collector, podium-fetcher once, and containers none of them
+- expression: >-
+    !variables.creates || (variables.everyContainer.all(c, c.name in ['podium-collector', 'podium-fetcher'] || c.?volumeMounts.orValue([]).all(m, m.name != 'podium-store')))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.containers[*].volumeMounts must not name podium-store: only podium-collector and podium-fetcher may have it
+- expression: >-
+    !variables.creates || (variables.everyContainer.all(c, c.?env.orValue([]).all(e, !(e.?valueFrom.?secretKeyRef.?name.orValue('') in {{ $allow.storeSecrets | toJson }})) && c.?envFrom.orValue([]).all(e, !(e.?secretRef.?name.orValue('') in {{ $allow.storeSecrets | toJson }}))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.containers[*].env must not name the Secret of the artifact store: only podium-collector and podium-fetcher may have it
+- expression: >-
+    !variables.creates || (variables.spec.?volumes.orValue([]).all(v, v.name == 'podium-store' || (!(v.?secret.?secretName.orValue('') in {{ $allow.storeSecrets | toJson }}) && !(v.?persistentVolumeClaim.?claimName.orValue('') in {{ $allow.storeClaims | toJson }}) && v.?projected.?sources.orValue([]).all(s, !(s.?secret.?name.orValue('') in {{ $allow.storeSecrets | toJson }})))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.volumes must not name the artifact store or its Secret: only podium-collector and podium-fetcher may have it
 - expression: >-
     !variables.restricts || (variables.containers.all(c, c.all(k, k in ['name', 'securityContext', 'image', 'imagePullPolicy', 'command', 'args', 'workingDir', 'env', 'resources', 'volumeMounts', 'terminationMessagePath', 'terminationMessagePolicy'])))
   reason: Forbidden
@@ -131,6 +151,106 @@
   message: >-
     {{ $spec }}.containers of an Executor must have one that is named node
 - expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || (c.all(k, k in ['name', 'securityContext', 'image', 'imagePullPolicy', 'env', 'resources', 'volumeMounts', 'terminationMessagePath', 'terminationMessagePolicy', 'command', 'restartPolicy', 'lifecycle']))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector] may hold only name, securityContext, image, imagePullPolicy, env, resources, volumeMounts, terminationMessagePath, terminationMessagePolicy, command, restartPolicy, lifecycle
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.name) || (c.name == 'podium-collector')))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].name must be podium-collector
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || (has(c.securityContext) && c.securityContext.all(k, k in ['allowPrivilegeEscalation', 'capabilities', 'privileged', 'readOnlyRootFilesystem', 'runAsNonRoot', 'runAsUser', 'runAsGroup', 'seccompProfile', 'appArmorProfile', 'procMount'] || (k == 'seLinuxOptions' && {{ not (empty $allow.anyUser) }})) && has(c.securityContext.allowPrivilegeEscalation) && c.securityContext.allowPrivilegeEscalation == false && has(c.securityContext.capabilities) && c.securityContext.capabilities.all(k, k in ['drop', 'add']) && has(c.securityContext.capabilities.drop) && 'ALL' in c.securityContext.capabilities.drop && (!has(c.securityContext.capabilities.add) || (c.securityContext.capabilities.add.size() == 0)) && (!has(c.securityContext.privileged) || (c.securityContext.privileged == false)) && (!has(c.securityContext.runAsNonRoot) || (c.securityContext.runAsNonRoot == true)) && (!has(c.securityContext.runAsUser) || ((c.securityContext.runAsUser == 65532 || ({{ $allow.anyUser }} && c.securityContext.runAsUser > 0)))) && (!has(c.securityContext.runAsGroup) || ((c.securityContext.runAsGroup == 65532 || ({{ $allow.anyUser }} && c.securityContext.runAsGroup > 0)))) && (!has(c.securityContext.seccompProfile) || (c.securityContext.seccompProfile.all(k, k in ['type']) && has(c.securityContext.seccompProfile.type) && c.securityContext.seccompProfile.type == 'RuntimeDefault')) && (!has(c.securityContext.appArmorProfile) || (c.securityContext.appArmorProfile.all(k, k in ['type']) && has(c.securityContext.appArmorProfile.type) && c.securityContext.appArmorProfile.type == 'RuntimeDefault')) && (!has(c.securityContext.procMount) || (c.securityContext.procMount == 'Default')) && (!has(c.securityContext.seLinuxOptions) || (c.securityContext.seLinuxOptions.all(k, k in ['level']))))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].securityContext must be an object of only allowPrivilegeEscalation (required: false), capabilities (required: an object of only drop (required: a list with ALL), add (empty)), privileged (false), readOnlyRootFilesystem, runAsNonRoot (true), runAsUser (65532, or with arbitraryUserIDs any but 0), runAsGroup (65532, or with arbitraryUserIDs any but 0), seccompProfile (an object of only type (required: RuntimeDefault)), appArmorProfile (an object of only type (required: RuntimeDefault)), procMount (Default), seLinuxOptions (an object of only level)
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || (has(c.image) && c.image in {{ $allow.artifactImages | toJson }})))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].image must be the one of the chart's value artifacts
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE']))))))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE), value
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.resources) || (c.resources.all(k, k in ['requests', 'limits']))))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].resources must be an object of only requests, limits
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.volumeMounts) || (c.volumeMounts.all(m, m.all(k, k in ['name', 'mountPath', 'readOnly', 'recursiveReadOnly', 'mountPropagation']) && (!has(m.mountPath) || ((m.mountPath.startsWith('/podium/') && !m.mountPath.contains('..')))) && (!has(m.recursiveReadOnly) || (m.recursiveReadOnly == 'Disabled')) && (!has(m.mountPropagation) || (m.mountPropagation == 'None'))))))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].volumeMounts must be a list, each of it an object of only name, mountPath (a string that begins with /podium/), readOnly, recursiveReadOnly (Disabled), mountPropagation (None)
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.terminationMessagePath) || (c.terminationMessagePath == '/dev/termination-log')))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].terminationMessagePath must be /dev/termination-log
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || (has(c.command) && c.command == ['python3', '-P', '-m', 'podium.artifacts.collector'])))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].command must be [python3, -P, -m, podium.artifacts.collector]
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || (has(c.restartPolicy) && c.restartPolicy == 'Always')))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].restartPolicy must be Always
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.lifecycle) || (c.lifecycle.all(k, k in ['postStart']) && (!has(c.lifecycle.postStart) || (c.lifecycle.postStart.all(k, k in ['exec']) && (!has(c.lifecycle.postStart.exec) || (c.lifecycle.postStart.exec.all(k, k in ['command']) && (!has(c.lifecycle.postStart.exec.command) || (c.lifecycle.postStart.exec.command == ['/bin/sh', '-c', 'until [ -e /tmp/podium-collects ]; do sleep 0.05; done'])))))))))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-collector].lifecycle must be an object of only postStart (an object of only exec (an object of only command ([/bin/sh, -c, until [ -e /tmp/podium-collects ]; do sleep 0.05; done])))
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || (c.all(k, k in ['name', 'securityContext', 'image', 'imagePullPolicy', 'env', 'resources', 'volumeMounts', 'terminationMessagePath', 'terminationMessagePolicy', 'command']))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-fetcher] may hold only name, securityContext, image, imagePullPolicy, env, resources, volumeMounts, terminationMessagePath, terminationMessagePolicy, command
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.name) || (c.name == 'podium-fetcher')))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-fetcher].name must be podium-fetcher
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || (has(c.securityContext) && c.securityContext.all(k, k in ['allowPrivilegeEscalation', 'capabilities', 'privileged', 'readOnlyRootFilesystem', 'runAsNonRoot', 'runAsUser', 'runAsGroup', 'seccompProfile', 'appArmorProfile', 'procMount'] || (k == 'seLinuxOptions' && {{ not (empty $allow.anyUser) }})) && has(c.securityContext.allowPrivilegeEscalation) && c.securityContext.allowPrivilegeEscalation == false && has(c.securityContext.capabilities) && c.securityContext.capabilities.all(k, k in ['drop', 'add']) && has(c.securityContext.capabilities.drop) && 'ALL' in c.securityContext.capabilities.drop && (!has(c.securityContext.capabilities.add) || (c.securityContext.capabilities.add.size() == 0)) && (!has(c.securityContext.privileged) || (c.securityContext.privileged == false)) && (!has(c.securityContext.runAsNonRoot) || (c.securityContext.runAsNonRoot == true)) && (!has(c.securityContext.runAsUser) || ((c.securityContext.runAsUser == 65532 || ({{ $allow.anyUser }} && c.securityContext.runAsUser > 0)))) && (!has(c.securityContext.runAsGroup) || ((c.securityContext.runAsGroup == 65532 || ({{ $allow.anyUser }} && c.securityContext.runAsGroup > 0)))) && (!has(c.securityContext.seccompProfile) || (c.securityContext.seccompProfile.all(k, k in ['type']) && has(c.securityContext.seccompProfile.type) && c.securityContext.seccompProfile.type == 'RuntimeDefault')) && (!has(c.securityContext.appArmorProfile) || (c.securityContext.appArmorProfile.all(k, k in ['type']) && has(c.securityContext.appArmorProfile.type) && c.securityContext.appArmorProfile.type == 'RuntimeDefault')) && (!has(c.securityContext.procMount) || (c.securityContext.procMount == 'Default')) && (!has(c.securityContext.seLinuxOptions) || (c.securityContext.seLinuxOptions.all(k, k in ['level']))))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-fetcher].securityContext must be an object of only allowPrivilegeEscalation (required: false), capabilities (required: an object of only drop (required: a list with ALL), add (empty)), privileged (false), readOnlyRootFilesystem, runAsNonRoot (true), runAsUser (65532, or with arbitraryUserIDs any but 0), runAsGroup (65532, or with arbitraryUserIDs any but 0), seccompProfile (an object of only type (required: RuntimeDefault)), appArmorProfile (an object of only type (required: RuntimeDefault)), procMount (Default), seLinuxOptions (an object of only level)
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || (has(c.image) && c.image in {{ $allow.artifactImages | toJson }})))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-fetcher].image must be the one of the chart's value artifacts
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE']))))))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-fetcher].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE), value
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.resources) || (c.resources.all(k, k in ['requests', 'limits']))))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-fetcher].resources must be an object of only requests, limits
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.volumeMounts) || (c.volumeMounts.all(m, m.all(k, k in ['name', 'mountPath', 'readOnly', 'recursiveReadOnly', 'mountPropagation']) && (!has(m.mountPath) || ((m.mountPath.startsWith('/podium/') && !m.mountPath.contains('..')))) && (!has(m.recursiveReadOnly) || (m.recursiveReadOnly == 'Disabled')) && (!has(m.mountPropagation) || (m.mountPropagation == 'None'))))))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-fetcher].volumeMounts must be a list, each of it an object of only name, mountPath (a string that begins with /podium/), readOnly, recursiveReadOnly (Disabled), mountPropagation (None)
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.terminationMessagePath) || (c.terminationMessagePath == '/dev/termination-log')))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-fetcher].terminationMessagePath must be /dev/termination-log
+- expression: >-
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || (has(c.command) && c.command == ['python3', '-P', '-m', 'podium.artifacts.fetcher'])))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.initContainers[podium-fetcher].command must be [python3, -P, -m, podium.artifacts.fetcher]
+- expression: >-
     !variables.creates || (['podium.dev/run', 'podium.dev/node', 'podium.dev/execution'].all(k, k in variables.labels))
   reason: Forbidden
   message: >-
@@ -141,10 +261,10 @@
   message: >-
     {{ $meta }}.labels may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/run, podium.dev/node, podium.dev/execution, podium.dev/run-uid, podium.dev/workflow, podium.dev/executor, batch.kubernetes.io/controller-uid, batch.kubernetes.io/job-name, app.kubernetes.io/, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
 - expression: >-
-    !variables.creates || (variables.annotations.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/input', 'podium.dev/script', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/restart', 'kubectl.kubernetes.io/default-container', 'kubectl.kubernetes.io/default-logs-container'] || {{ $allow.annotations }}))
+    !variables.creates || (variables.annotations.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/input', 'podium.dev/script', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/restart', 'podium.dev/artifacts', 'kubectl.kubernetes.io/default-container', 'kubectl.kubernetes.io/default-logs-container'] || {{ $allow.annotations }}))
   reason: Forbidden
   message: >-
-    {{ $meta }}.annotations may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/input, podium.dev/script, podium.dev/node, podium.dev/execution, podium.dev/restart, kubectl.kubernetes.io/default-container, kubectl.kubernetes.io/default-logs-container, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
+    {{ $meta }}.annotations may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/input, podium.dev/script, podium.dev/node, podium.dev/execution, podium.dev/restart, podium.dev/artifacts, kubectl.kubernetes.io/default-container, kubectl.kubernetes.io/default-logs-container, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
 {{- end -}}
 
 {{/* of containers that webhooks add */}}

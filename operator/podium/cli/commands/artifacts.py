@@ -153,7 +153,8 @@ def _tops(rest: "Artifact") -> "dict[str, list[Entry]]":
 
 
 def _get(run: OpenRun, node: str, name: str, execution: str | None, target: Path) -> None:
-    from podium.artifacts.manifest import REST  # noqa: PLC0415 - only where there are some
+    from podium.artifacts.handover import add_all  # noqa: PLC0415 - only where there are some
+    from podium.artifacts.manifest import REST  # noqa: PLC0415
     from podium.artifacts.unpack import Unpacking  # noqa: PLC0415
 
     chosen = execution or run.status.nodes[node].execution_id
@@ -184,7 +185,7 @@ def _get(run: OpenRun, node: str, name: str, execution: str | None, target: Path
                 elif name and rest is not None:
                     unpacking.add(store, rest, "rest")
                 else:
-                    artifact_store.add_all(store, unpacking, manifest, last)
+                    add_all(store, unpacking, manifest, last)
             made = aside / "rest" / name if name and declared is None else aside / last
             _move(made, place)  # whole, or not there
         finally:

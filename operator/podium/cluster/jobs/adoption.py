@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from podium.cluster.jobs.artifacts import ANNOTATION_ARTIFACTS
 from podium.cluster.jobs.pod_template import ANNOTATION_INPUT
 from podium.cluster.kube.views import CONTAINER, dig, items, mapping
 
@@ -100,7 +101,7 @@ def _is_metadata_as_built(
     ours, theirs = mapping(built.get("metadata")), mapping(found.get("metadata"))
     return all(
         _is_input_as_built(value, dig(theirs, part, key))
-        if key == ANNOTATION_INPUT
+        if key in (ANNOTATION_INPUT, ANNOTATION_ARTIFACTS)
         else _is_same(value, dig(theirs, part, key))
         for part in parts
         for key, value in _entries(ours.get(part))
@@ -127,13 +128,14 @@ def _is_template_as_built(
     spec, found = mapping(ours["spec"]), mapping(theirs.get("spec"))
     if set(found) - set(spec) - additions:
         return False
-    parts = set(spec) - {"containers", "tolerations", "nodeSelector"}
+    kinds = ("containers", "initContainers")
+    parts = set(spec) - {*kinds, "tolerations", "nodeSelector"}
     if not all(_is_same(spec[key], found.get(key)) for key in parts):
         return False
-    containers = items(found.get("containers"))
-    return len(containers) == len(spec["containers"]) and all(
-        _is_container_as_built(one, other)
-        for one, other in zip(spec["containers"], containers, strict=True)
+    pairs = [(items(spec.get(kind)), items(found.get(kind))) for kind in kinds]
+    return all(
+        len(built) == len(there) and all(map(_is_container_as_built, built, there))
+        for built, there in pairs
     )
 
 

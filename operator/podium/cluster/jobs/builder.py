@@ -17,8 +17,10 @@ from podium.api.names import (
     label_value,
 )
 from podium.api.reasons import NodeReason
+from podium.cluster.jobs.artifacts import handover_of
 from podium.cluster.jobs.claims import claim_name, mounted_claims
-from podium.cluster.jobs.pod_template import BuildError, Owner, build_template
+from podium.cluster.jobs.errors import BuildError
+from podium.cluster.jobs.pod_template import Owner, build_template
 from podium.cluster.kube.views import (
     ANNOTATION_EXECUTION,
     ANNOTATION_NODE,
@@ -108,6 +110,8 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
         claim.name: owner.claims.get(claim.name) or claim_name(owner.name, owner.uid, claim.name)
         for claim in mounted_claims(plan.spec, node.definition)
     }
+    handover = handover_of(owner.uid, plan, launch, owner.found)
+    template = build_template(owner, node, launch, workload, settings, labels, claims, handover)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -138,7 +142,7 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
                     }
                 ]
             },
-            "template": build_template(owner, node, launch, workload, settings, labels, claims),
+            "template": template,
         },
     }
 

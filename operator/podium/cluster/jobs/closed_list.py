@@ -24,6 +24,7 @@ from podium.api.names import (
     LABEL_WORKFLOW,
 )
 from podium.api.problems import Path, Problem
+from podium.cluster.jobs.artifacts import COLLECTOR_START, HELPER_COMMANDS, STORE_VOLUME
 from podium.cluster.jobs.rules import (
     Allowance,
     Allowances,
@@ -34,9 +35,13 @@ from podium.cluster.jobs.rules import (
     Holds,
     NoPrefix,
     OneOf,
+    Prefix,
+    Rule,
     UserId,
+    Words,
     check,
 )
+from podium.cluster.kube.views import COLLECTOR, FETCHER, dig, items
 from podium.cluster.settings import Settings
 
 __all__ = [
@@ -46,6 +51,7 @@ __all__ = [
     "CONTAINER_SECURITY",
     "EXECUTOR_CONTAINER",
     "EXECUTOR_POD_SPEC",
+    "HELPERS",
     "INJECTED",
     "JOB_METADATA",
     "JOB_SPEC",
@@ -147,6 +153,56 @@ CONTAINER: Final = Fields(
     required=("securityContext",),
 )
 """The one container of a node."""
+
+_STORE_ENV = (
+    *("PODIUM_STORE", "PODIUM_UPLOAD_SECONDS"),
+    *("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+)
+_HELPER: Final[Mapping[str, Rule]] = {
+    "securityContext": CONTAINER_SECURITY,
+    "image": OneOf(Allowance("artifact_images")),
+    "imagePullPolicy": ANYTHING,
+    # No other variables, and nothing over its own files: they would decide what it runs.
+    "env": Each("e", Fields({"name": OneOf(_STORE_ENV), "value": ANYTHING})),
+    "resources": Fields({"requests": ANYTHING, "limits": ANYTHING}),
+    "volumeMounts": Each(
+        "m",
+        Fields(
+            {
+                "name": ANYTHING,
+                "mountPath": Prefix("/podium/"),
+                "readOnly": ANYTHING,
+                "recursiveReadOnly": OneOf(("Disabled",)),
+                "mountPropagation": OneOf(("None",)),
+            }
+        ),
+    ),
+    "terminationMessagePath": OneOf(("/dev/termination-log",)),
+    "terminationMessagePolicy": ANYTHING,
+}
+HELPERS: Final = {
+    COLLECTOR: Fields(
+        {
+            "name": OneOf((COLLECTOR,)),
+            **_HELPER,
+            "command": Words(tuple(HELPER_COMMANDS[COLLECTOR])),
+            "restartPolicy": OneOf(("Always",)),
+            "lifecycle": Fields(
+                {"postStart": Fields({"exec": Fields({"command": Words(tuple(COLLECTOR_START))})})}
+            ),
+        },
+        required=("securityContext", "image", "command", "restartPolicy"),
+    ),
+    FETCHER: Fields(
+        {
+            "name": OneOf((FETCHER,)),
+            **_HELPER,
+            "command": Words(tuple(HELPER_COMMANDS[FETCHER])),
+        },
+        required=("securityContext", "image", "command"),
+    ),
+}
+"""Podium's own containers beside it, which alone mount the artifact store."""
 
 INJECTED: Final = Fields(
     {
@@ -309,6 +365,7 @@ ANNOTATIONS: Final = (
     f"{GROUP}/node",
     f"{GROUP}/execution",
     f"{GROUP}/restart",
+    f"{GROUP}/artifacts",
     "kubectl.kubernetes.io/default-container",
     "kubectl.kubernetes.io/default-logs-container",
 )
@@ -319,11 +376,13 @@ def allowances(settings: Settings) -> Allowances:
     """Return what the operator's settings allow beyond the list."""
     defaults = settings.pod_defaults
     runtime = defaults.get("runtimeClassName")
+    store = settings.artifacts
     return Allowances(
         any_user=settings.arbitrary_user_ids,
         runtime_classes=(runtime,) if isinstance(runtime, str) else (),
         labels=tuple(defaults.get("labels") or ()),
         annotations=tuple(defaults.get("annotations") or ()),
+        artifact_images=(store.image or settings.runner_image,) if store is not None else (),
     )
 
 
@@ -333,12 +392,15 @@ def check_pod(pod: Mapping[str, Any], settings: Settings) -> list[Problem]:
     spec = pod.get("spec") or {}
     meta = pod.get("metadata") or {}
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    found = [*_check_store(spec, settings), *_of_helpers(spec, allowed)]
+    rest = _without_store(spec, settings)
     if LABEL_EXECUTOR in labels:
-        found = list(_of_executor(spec, allowed))
+        found += _of_executor(rest, allowed)
     else:
-        found = list(check(POD_SPEC, spec, ("spec",), allowed))
+        found += check(POD_SPEC, rest, ("spec",), allowed)
         containers = spec.get("containers") or []
-        if len(containers) != 1 or spec.get("initContainers"):
+        others = [each for each in spec.get("initContainers") or () if not _is_helper(each)]
+        if len(containers) != 1 or others:
             found.append(Problem(("spec", "containers"), "must be one, named node"))
         for position, container in enumerate(containers):
             found += check(CONTAINER, container, ("spec", "containers", position), allowed)
@@ -359,6 +421,66 @@ def _of_executor(spec: Mapping[str, Any], allowed: Allowances) -> Iterator[Probl
     mains = [each for each in spec.get("containers") or () if each.get("name") == MAIN_CONTAINER]
     if len(mains) != 1:
         yield Problem(("spec", "containers"), f"must have one that is named {MAIN_CONTAINER}")
+
+
+def _is_helper(container: Any) -> bool:
+    return dig(container, "name") in HELPERS
+
+
+def _of_helpers(spec: Mapping[str, Any], allowed: Allowances) -> Iterator[Problem]:
+    """Yield what is wrong with the containers that carry artifacts."""
+    helpers = items(spec.get("initContainers"))
+    names = [each.get("name") for each in helpers if _is_helper(each)]
+    if len(set(names)) != len(names) or any(map(_is_helper, items(spec.get("containers")))):
+        words = f"may have each of {', '.join(HELPERS)} once, and containers none of them"
+        yield Problem(("spec", "initContainers"), words)
+    for position, helper in enumerate(helpers):
+        if _is_helper(helper):
+            at: Path = ("spec", "initContainers", position)
+            yield from check(HELPERS[str(helper["name"])], helper, at, allowed)
+
+
+def _without_store(spec: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
+    """Leave out the volume of the store: no other one may hold a token."""
+    volumes = spec.get("volumes")
+    if not isinstance(volumes, list) or settings.artifacts is None:
+        return spec
+    bucket = settings.artifacts.s3
+    audience = bucket.token_audience if bucket is not None and bucket.role_arn else None
+
+    def is_token(volume: Any) -> bool:
+        sources = items(dig(volume, "projected", "sources"))
+        return dig(volume, "name") == STORE_VOLUME and [
+            dig(source, "serviceAccountToken", "audience") for source in sources
+        ] == [audience]
+
+    return {**spec, "volumes": [volume for volume in volumes if not is_token(volume)]}
+
+
+def _check_store(spec: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
+    """Yield where the store, or its credentials, would be within a program's reach."""
+    secret, claim = settings.store_secret, settings.store_claim
+    message = f"is that of the artifact store, which only {COLLECTOR} and {FETCHER} may have"
+    for field in ("containers", "initContainers"):
+        for position, container in enumerate(items(spec.get(field))):
+            at: Path = ("spec", field, position)
+            mounts = [each.get("name") for each in items(container.get("volumeMounts"))]
+            if STORE_VOLUME in mounts and not (field == "initContainers" and _is_helper(container)):
+                yield Problem((*at, "volumeMounts", mounts.index(STORE_VOLUME), "name"), message)
+            env = [
+                *(dig(e, "valueFrom", "secretKeyRef", "name") for e in items(container.get("env"))),
+                *(dig(e, "secretRef", "name") for e in items(container.get("envFrom"))),
+            ]
+            if secret and secret in env:
+                yield Problem((*at, "env"), f"names the Secret {secret!r}, which {message}")
+    for position, volume in enumerate(items(spec.get("volumes"))):
+        sources = items(dig(volume, "projected", "sources"))
+        named = {dig(volume, "secret", "secretName"), *(dig(s, "secret", "name") for s in sources)}
+        claimed = dig(volume, "persistentVolumeClaim", "claimName")
+        if volume.get("name") != STORE_VOLUME and (
+            (secret and secret in named) or (claim and claimed == claim)
+        ):
+            yield Problem(("spec", "volumes", position), message)
 
 
 def _check_keys(

@@ -15,7 +15,7 @@ from podium.cluster.jobs.builder import without_finalizer
 from podium.cluster.jobs.job_status import STARTED_SECONDS, job_status, worth_telling_at
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import JobView, PodView
+from podium.cluster.kube.views import GRACE_SECONDS, JobView, PodView
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import Result
@@ -112,6 +112,11 @@ class ManagedJobController:
                 if error.status != 422 or job.managed_by != self._settings.manager:
                     raise
                 refused = error  # for good, it seems: its Pods must not wait for it
+        for pod in pods:
+            if pod.ends_slowly:  # whoever deletes it takes the Pod's own grace period
+                await self._client.delete_pod(
+                    pod.namespace, pod.name, pod.uid, seconds=GRACE_SECONDS
+                )
         ready = [p for p in pods if p.finalizer is not None and not p.gone]
         waits += [await self._release(p) for p in ready if self._may_go(job, p, outcome)]
         strays = [p for p in self._cache.strays(uid) if p.finalizer is not None and not p.gone]

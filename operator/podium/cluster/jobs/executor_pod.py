@@ -56,7 +56,9 @@ def merged(
         for each in whole["containers"]:
             each["terminationMessagePolicy"] = "File"
     if inits:
-        whole["initContainers"] = [_beside(main, each) for each in inits]
+        # Those that carry artifacts first: what stores them is stopped last.
+        own_inits = spec.get("initContainers", ())
+        whole["initContainers"] = [*own_inits, *(_beside(main, each) for each in inits)]
     if volumes or "volumes" in spec:
         whole["volumes"] = [*spec.get("volumes", ()), *volumes]
         names = [each["name"] for each in whole["volumes"]]

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from podium.api.reasons import NodeReason
 from podium.cluster.jobs.disruption import is_disruption, is_overlooked
-from podium.cluster.kube.views import JobView, PodView
+from podium.cluster.jobs.helpers import HelperError, how_ended, read_collected, read_error
+from podium.cluster.kube.views import HelperEnd, JobView, PodView
 from podium.engine import LONG_WAIT_SECONDS, AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
 
@@ -76,7 +77,12 @@ def observe(
     Pod, empty if nothing; None: they were not read.
     """
     ordered = sorted(pods, key=lambda pod: (pod.created_at, pod.uid))
-    succeeded = next((pod for pod in ordered if pod.phase == "Succeeded"), None)
+    done = [pod for pod in ordered if pod.phase == "Succeeded"]
+    succeeded = next(filter(_is_stored, done), None)
+    if succeeded is None and done and done[-1] is ordered[-1]:
+        succeeded = done[-1]
+        if succeeded.disruption is not None:  # which ended what stores its artifacts
+            return ExecutionReport((_disruption(node, execution, job, succeeded),))
     if succeeded is not None:
         return ExecutionReport((_succeeded(node, execution, succeeded),))
     if not ordered:
@@ -206,6 +212,8 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
         return _failed(
             node, execution, NodeReason.POD_DELETED, f"its Pod {pod.name} was deleted", pod=pod
         )
+    if pod.fetch_failed is not None and pod.exit_code is None:
+        return _not_fetched(node, execution, pod, pod.fetch_failed)
     reason = pod.reason if pod.ran_out else ""  # else it speaks of what happened since
     if pod.lost and not reason:
         words = pod.written or "the kubelet no longer finds its container"
@@ -239,7 +247,19 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
     )
 
 
+def _is_stored(pod: PodView) -> bool:
+    """Return whether what a program left is in the store, if it is kept at all."""
+    return not pod.collects or isinstance(read_collected(pod.collected), str)
+
+
 def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
+    artifacts = ""
+    if pod.collects:
+        told = read_collected(pod.collected)
+        if isinstance(told, HelperError):
+            failed = _failed(node, execution, told.reason, told.message, pod=pod)
+            return replace(failed, retryable=told.is_retryable, exit_code=None)
+        artifacts = told
     limit = min(MESSAGE_LIMIT, POD_MESSAGE_LIMIT // pod.containers)
     return Observation(
         node,
@@ -251,7 +271,16 @@ def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
         started_at=pod.started_at,
         output=None if pod.written is None else pod.written.encode("utf-8", "surrogatepass"),
         output_limit=limit,
+        artifacts=artifacts,
     )
+
+
+def _not_fetched(node: str, execution: str, pod: PodView, end: HelperEnd) -> Observation:
+    error = read_error(end) or HelperError(
+        NodeReason.DOWNLOAD, f"its artifacts could not be had: the container {how_ended(end)}"
+    )
+    failed = _failed(node, execution, error.reason, error.message, pod=pod)
+    return replace(failed, retryable=error.is_retryable)
 
 
 def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) -> Observation:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from podium.api.generated import write_or_check
 from podium.cluster.jobs import closed_list
+from podium.cluster.jobs.artifacts import STORE_VOLUME
 from podium.cluster.jobs.rules import (
     USER,
     Allowance,
@@ -23,8 +24,10 @@ from podium.cluster.jobs.rules import (
     Holds,
     NoPrefix,
     OneOf,
+    Prefix,
     Rule,
     UserId,
+    Words,
     describe,
 )
 
@@ -50,6 +53,10 @@ def condition(rule: Rule, of: str) -> str | None:
             return f"({of} == {USER} || ({{{{ $allow.anyUser }}}} && {of} > 0))"
         case NoPrefix(prefix):
             return f"!{of}.startsWith({_literal(prefix)})"
+        case Prefix(prefix):
+            return f"({of}.startsWith({_literal(prefix)}) && !{of}.contains('..'))"
+        case Words(words):
+            return f"{of} == [{', '.join(map(_literal, words))}]"
         case Empty():
             return f"{of}.size() == 0"
         case Holds(value):
@@ -150,19 +157,55 @@ def _of_executor(spec: str) -> Iterator[str]:
     )
 
 
+def _store_rules(spec: str) -> Iterator[str]:
+    """Yield validations that keep the artifact store, and its credentials, from programs."""
+    helpers = ", ".join(_literal(name) for name in closed_list.HELPERS)
+    store = _literal(STORE_VOLUME)
+    secrets, claims = "{{ $allow.storeSecrets | toJson }}", "{{ $allow.storeClaims | toJson }}"
+    only = f"only {' and '.join(closed_list.HELPERS)} may have it"
+    yield _validation(
+        f"variables.everyContainer.all(c, c.name in [{helpers}]"
+        f" || c.?volumeMounts.orValue([]).all(m, m.name != {store}))",
+        f"{spec}.containers[*].volumeMounts must not name {STORE_VOLUME}: {only}",
+    )
+    yield _validation(
+        "variables.everyContainer.all(c, c.?env.orValue([]).all(e,"
+        f" !(e.?valueFrom.?secretKeyRef.?name.orValue('') in {secrets}))"
+        " && c.?envFrom.orValue([]).all(e,"
+        f" !(e.?secretRef.?name.orValue('') in {secrets})))",
+        f"{spec}.containers[*].env must not name the Secret of the artifact store: {only}",
+    )
+    yield _validation(
+        f"variables.spec.?volumes.orValue([]).all(v, v.name == {store}"
+        f" || (!(v.?secret.?secretName.orValue('') in {secrets})"
+        f" && !(v.?persistentVolumeClaim.?claimName.orValue('') in {claims})"
+        " && v.?projected.?sources.orValue([]).all(s,"
+        f" !(s.?secret.?name.orValue('') in {secrets}))))",
+        f"{spec}.volumes must not name the artifact store or its Secret: {only}",
+    )
+
+
 def text() -> str:
     """Return the Helm template."""
     spec, meta = "{{ $spec }}", "{{ $meta }}"
     required = ", ".join(_literal(key) for key in closed_list.REQUIRED_LABELS)
+    helpers = ", ".join(_literal(name) for name in closed_list.HELPERS)
     rules = [
         *_object(closed_list.POD_SPEC, "variables.spec", spec, when="restricts"),
         _validation(
             "variables.containers.size() == 1"
             " && variables.spec.containers.exists_one(c, c.name == 'node')",
             f"{spec}.containers must be one, named node, and initContainers none, but for those of"
-            " the chart's value admissionPolicies.pods.allowedInjection",
+            " artifacts and of the chart's value admissionPolicies.pods.allowedInjection",
             "restricts",
         ),
+        _validation(
+            f"variables.spec.containers.all(c, !(c.name in [{helpers}]))"
+            f" && [{helpers}].all(n, variables.helpers.filter(c, c.name == n).size() <= 1)",
+            f"{spec}.initContainers may have each of {', '.join(closed_list.HELPERS)} once, and"
+            " containers none of them",
+        ),
+        *_store_rules(spec),
         *_object(
             closed_list.CONTAINER,
             "c",
@@ -171,6 +214,16 @@ def text() -> str:
             "restricts",
         ),
         *_of_executor(spec),
+        *(
+            line
+            for name, rule in closed_list.HELPERS.items()
+            for line in _object(
+                rule,
+                "c",
+                f"{spec}.initContainers[{name}]",
+                f"variables.helpers.all(c, c.name != '{name}' || {{}})".replace("{}", "({})"),
+            )
+        ),
         _validation(
             f"[{required}].all(k, k in variables.labels)",
             f"{meta}.labels must hold {', '.join(closed_list.REQUIRED_LABELS)}",

@@ -21,19 +21,28 @@ from podium.api.reasons import NodeReason
 from podium.api.run import RecordedAnswers
 from podium.api.volume_claims import volume_variable
 from podium.api.workflow import EnvVar, InputAs, PodOverrides
+from podium.cluster.jobs.artifacts import (
+    IN_PATH,
+    IN_VOLUME,
+    OUT_PATH,
+    OUT_VOLUME,
+    Handover,
+    add_handover,
+)
 from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.jobs.errors import BuildError
 from podium.cluster.jobs.executor_pod import literal, literal_variables, merged
 from podium.cluster.jobs.output_values import output_file
 from podium.cluster.jobs.rules import USER
 from podium.cluster.kube.views import (
     CONTAINER,
+    GRACE_SECONDS,
 )
 from podium.cluster.settings import Settings
 from podium.engine import Launch, PlanNode
-from podium.errors import PodiumError
 from podium.executors import Runtime, Workload, custom
 
-__all__ = ["RECORDED_VOLUME", "BuildError", "Owner", "build_template"]
+__all__ = ["RECORDED_VOLUME", "Owner", "build_template"]
 
 ANNOTATION_INPUT = f"{GROUP}/input"
 ANNOTATION_SCRIPT = f"{GROUP}/script"
@@ -42,23 +51,11 @@ MAX_INPUT_BYTES = 96 * 1024
 MAX_ANNOTATION_BYTES = 250_000
 """All annotations of an object may have 256 KiB."""
 USER_FIELDS = ("runAsUser", "runAsGroup", "fsGroup")
-GRACE_SECONDS = 5
-"""Between SIGTERM and SIGKILL, as on a laptop."""
 
 OUTPUT = "/dev/termination-log"
 GIVEN = "/podium/given"
-ARTIFACTS_IN = "/podium/artifacts/in"
-ARTIFACTS_OUT = "/podium/artifacts/out"
 RECORDED = "/podium/recorded"
 RECORDED_VOLUME = "podium-recorded"
-
-
-class BuildError(PodiumError):
-    """No Job can be made of a node; `reason` is one word for its state."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +69,8 @@ class Owner:
     recorded: RecordedAnswers | None
     claims: Mapping[str, str] = field(default_factory=dict)
     """Names of its PersistentVolumeClaims, by name of the claim, where they are known."""
+    found: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Of the nodes whose artifacts one finds: execution, and digest of what it left."""
 
     def reference(self) -> dict[str, Any]:
         """Return the ownerReference of what belongs to the run."""
@@ -93,6 +92,7 @@ def build_template(
     settings: Settings,
     labels: Mapping[str, str],
     claims: Mapping[str, str],
+    handover: Handover,
 ) -> dict[str, Any]:
     """Build the template of a Job's Pods. Raises `BuildError`.
 
@@ -108,7 +108,9 @@ def build_template(
     more_labels, more_notes = defaults.pop("labels", {}), defaults.pop("annotations", {})
     given = orjson.dumps(launch.input).decode()
     annotations = {**more_notes, **pod.annotations, ANNOTATION_INPUT: given}
-    env = _variables(owner, launch, workload, node, given, variables, claims)
+    env = _variables(
+        owner, launch, workload, node, given, variables, claims, has_artifacts=bool(handover)
+    )
     secret = any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in env) or any(
         volume.secret is not None or volume.projected is not None for volume in pod.volumes
     )
@@ -135,15 +137,6 @@ def build_template(
     _program(owner, node, workload, container, volumes, mounts, annotations)
     if mounts:
         container["volumeMounts"] = mounts
-    if (
-        sum(len(key) + len(value.encode()) for key, value in annotations.items())
-        > MAX_ANNOTATION_BYTES
-    ):
-        raise BuildError(
-            NodeReason.INPUT_TOO_LARGE,
-            f"input and script together have more than {MAX_ANNOTATION_BYTES} bytes, more than a"
-            " Pod carries: hand over less",
-        )
     spec: dict[str, Any] = {
         **defaults,
         "restartPolicy": "Never",
@@ -161,6 +154,18 @@ def build_template(
     }
     if volumes:
         spec["volumes"] = volumes
+    if handover:
+        definition, namespace = node.definition, owner.namespace
+        add_handover(spec, annotations, definition, namespace, handover, settings)
+    if (
+        sum(len(key) + len(value.encode()) for key, value in annotations.items())
+        > MAX_ANNOTATION_BYTES
+    ):
+        raise BuildError(
+            NodeReason.INPUT_TOO_LARGE,
+            "input, script and the list of artifacts together have more than"
+            f" {MAX_ANNOTATION_BYTES} bytes, more than a Pod carries: hand over less",
+        )
     for name in (
         "nodeSelector",
         "tolerations",
@@ -201,6 +206,8 @@ def _variables(
     given: str,
     defaults: Sequence[dict[str, Any]],
     claims: Collection[str],
+    *,
+    has_artifacts: bool,
 ) -> list[dict[str, Any]]:
     """Return the container's environment; a node's own variables do not hide Podium's.
 
@@ -223,9 +230,9 @@ def _variables(
     if _fits(given) and (workload.runtime is not Runtime.CONTAINER or not as_file):
         source = {"fieldRef": {"fieldPath": f"metadata.annotations['{ANNOTATION_INPUT}']"}}
         own.append({"name": "PODIUM_INPUT_JSON", "valueFrom": source})
-    if workload.runtime is not Runtime.CONTAINER:
-        own.append({"name": "PODIUM_ARTIFACTS_IN", "value": ARTIFACTS_IN})
-        own.append({"name": "PODIUM_ARTIFACTS_OUT", "value": ARTIFACTS_OUT})
+    if workload.runtime is not Runtime.CONTAINER or has_artifacts:
+        own.append({"name": "PODIUM_ARTIFACTS_IN", "value": IN_PATH})
+        own.append({"name": "PODIUM_ARTIFACTS_OUT", "value": OUT_PATH})
     if workload.runtime is Runtime.RUNNER or launch.template is not None:
         config = orjson.dumps(launch.config).decode()
         if len(config.encode()) > MAX_INPUT_BYTES:
@@ -291,8 +298,8 @@ def _program(
         source = {"downwardAPI": {"items": files}}
         _add_volume(volumes, mounts, "podium-given", GIVEN, source)
     if workload.runtime is not Runtime.CONTAINER:
-        _add_volume(volumes, mounts, "podium-in", ARTIFACTS_IN, {"emptyDir": {}})
-        _add_volume(volumes, mounts, "podium-out", ARTIFACTS_OUT, {"emptyDir": {}})
+        _add_volume(volumes, mounts, IN_VOLUME, IN_PATH, {"emptyDir": {}})
+        _add_volume(volumes, mounts, OUT_VOLUME, OUT_PATH, {"emptyDir": {}})
 
 
 def _recorded(owner: Owner) -> dict[str, Any]:

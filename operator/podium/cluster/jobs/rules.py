@@ -20,8 +20,10 @@ __all__ = [
     "Holds",
     "NoPrefix",
     "OneOf",
+    "Prefix",
     "Rule",
     "UserId",
+    "Words",
     "check",
     "describe",
 ]
@@ -47,6 +49,8 @@ class Allowances:
     labels: tuple[str, ...] = ()
     """Keys of the platform's domains that `podDefaults` sets."""
     annotations: tuple[str, ...] = ()
+    artifact_images: tuple[str, ...] = ()
+    """Image of the containers that carry artifacts; none: there are no such containers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,20 @@ class NoPrefix:
     """A string that does not begin so."""
 
     prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A string that begins so, and does not lead out of it again."""
+
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A list of exactly these strings."""
+
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +126,7 @@ class Fields:
     """A field that is on the list only where the chart's values say so."""
 
 
-Rule = Anything | OneOf | UserId | NoPrefix | Empty | Holds | Each | Fields
+Rule = Anything | OneOf | UserId | NoPrefix | Prefix | Words | Empty | Holds | Each | Fields
 
 
 def check(rule: Rule, value: Any, path: Path, allowances: Allowances) -> Iterator[Problem]:
@@ -161,6 +179,10 @@ def _holds(rule: Rule, value: Any, allowances: Allowances) -> bool:
             return type(value) is int and (value == USER or (allowances.any_user and value > 0))
         case NoPrefix(prefix):
             return isinstance(value, str) and not value.startswith(prefix)
+        case Prefix(prefix):
+            return isinstance(value, str) and value.startswith(prefix) and ".." not in value
+        case Words(words):
+            return bool(value == list(words))
         case Empty():
             return isinstance(value, list) and not value
         case Holds(wanted):
@@ -172,8 +194,9 @@ def _holds(rule: Rule, value: Any, allowances: Allowances) -> bool:
 def describe(rule: Rule) -> str:
     """Describe a rule, to follow "must be"."""
     match rule:
-        case OneOf(Allowance()):
-            return "the one of podDefaults"
+        case OneOf(Allowance(name)):
+            of = "the chart's value artifacts" if name == "artifact_images" else "podDefaults"
+            return f"the one of {of}"
         case OneOf(values) if not isinstance(values, Allowance):
             words = [str(each).lower() if isinstance(each, bool) else str(each) for each in values]
             return " or ".join(words)
@@ -181,6 +204,10 @@ def describe(rule: Rule) -> str:
             return f"{USER}, or with arbitraryUserIDs any but 0"
         case NoPrefix():
             return f"a name that does not begin with {rule.prefix}"
+        case Prefix():
+            return f"a string that begins with {rule.prefix}"
+        case Words():
+            return f"[{', '.join(rule.words)}]"
         case Empty():
             return "empty"
         case Holds():

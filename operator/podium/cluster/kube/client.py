@@ -218,13 +218,22 @@ class KubernetesClient(Transport):
             )
 
     async def delete_pod(
-        self, namespace: str, name: str, uid: str, *, version: str = "", force: bool = False
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        *,
+        version: str = "",
+        force: bool = False,
+        seconds: int | None = None,
     ) -> None:
         """Delete a Pod, with its grace period; by force: without waiting for its machine.
 
-        Of this version only, if one is named; 409: it changed since.
+        Of this version only, if one is named; 409: it changed since. `seconds` is another grace
+        period, which can only be shorter than that of an earlier deletion.
         """
-        grace = {"gracePeriodSeconds": 0} if force else {}
+        given = 0 if force else seconds
+        grace = {} if given is None else {"gracePeriodSeconds": given}
         await self.delete(paths.pods(namespace, name), uid, version, **grace)
 
     # Claims

@@ -7,7 +7,7 @@ from typing import Any
 from podium.api.run import NodeState
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import KubernetesClient
-from podium.cluster.kube.views import JobView, RunView, dig
+from podium.cluster.kube.views import GRACE_SECONDS, JobView, PodView, RunView, dig
 from podium.cluster.runs.active_run import ActiveRun, AfterWrite
 from podium.cluster.runs.shards import MissingShardsError, read_nodes
 from podium.cluster.watch.store import InformerCache
@@ -41,7 +41,7 @@ class JobCloser:
         for name in remove | work.remove_pods:
             execution = run.executions.get(name)
             requests += [
-                self._client.delete_pod(run.owner.namespace, pod.name, pod.uid)
+                self._delete_pod(pod)
                 for pod in (self._cache.pods(execution.uid) if execution is not None else ())
                 if pod.alive
                 and pod.delete_asked_at is None
@@ -54,6 +54,14 @@ class JobCloser:
         for pod in work.disrupted_pods:
             self._jobs.release_disrupted(pod)
         await asyncio.gather(*requests)
+
+    async def _delete_pod(self, pod: PodView) -> None:
+        """Delete a Pod whose end is decided: nothing that it leaves is waited for."""
+        if pod.collects:
+            where = pod.namespace, pod.name, pod.uid
+            await self._client.delete_pod(*where, seconds=GRACE_SECONDS)
+        else:
+            await self._client.delete_pod(pod.namespace, pod.name, pod.uid)
 
     def finish_recorded_job(self, job: JobView, states: Mapping[str, NodeState]) -> bool:
         """Finish a managed Job whose outcome was persisted, but never written to its own status.
@@ -96,7 +104,7 @@ class JobCloser:
         if self.finish_recorded_job(job, states):
             for pod in pods:
                 if pod.outlived and pod.delete_asked_at is None:
-                    await self._client.delete_pod(pod.namespace, pod.name, pod.uid)
+                    await self._delete_pod(pod)
             return
         if job.ended or any(not pod.alive and not pod.gone for pod in pods):
             state = states.get(job.node)

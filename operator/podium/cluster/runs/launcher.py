@@ -16,6 +16,7 @@ from typing import Any
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
 from podium.cluster.jobs.adoption import is_pod_as_built
+from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod, job_name
 from podium.cluster.jobs.closed_list import check_pod
 from podium.cluster.jobs.shapes import SHAPES
@@ -205,8 +206,13 @@ class JobLauncher:
             if refused is not None:
                 return refused
             shape = SHAPES[launch.shape.value]
-            owner = replace(run.owner, claims=run.claims)
-            job_body = shape.build(owner, run.engine.plan, launch, self._settings)
+            plan, states = run.engine.plan, run.engine.status.nodes
+            delivered = launch.input.get("dependencyOutputs", ())
+            found = left_by(plan, states, launch.node, delivered)
+            owner = replace(run.owner, claims=run.claims, found=found)
+            if launch.node in plan.keeps_artifacts or found:
+                await self._claims.check_store(owner.namespace, self._settings)
+            job_body = shape.build(owner, plan, launch, self._settings)
         except BuildError as error:
             return not_started(launch, error.reason, str(error))
         except ApiError as error:

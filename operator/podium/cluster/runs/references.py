@@ -18,6 +18,7 @@ from podium.api.names import GROUP
 from podium.api.reasons import NodeReason, RunReason
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import PodOverrides
+from podium.cluster.jobs.artifacts import STORE_VOLUME
 from podium.cluster.jobs.interpret import HOPELESS_SECONDS
 from podium.cluster.jobs.pod_template import RECORDED_VOLUME
 from podium.cluster.kube.client import KubernetesClient
@@ -73,6 +74,8 @@ class Reference:
     optional: bool = False
     is_recorded: bool = False
     """Whether it holds recorded answers."""
+    is_store: bool = False
+    """Whether it is what the artifact store's own volume is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,8 @@ def _in_volumes(field: str, volumes: Iterable[Any]) -> Iterator[Reference]:
     for position, volume in enumerate(volumes):
         where = f"{field}[{position}]"
         recorded = dig(volume, "name") == RECORDED_VOLUME
-        yield from _of(volume, where, _WHOLE, recorded=recorded)
+        store = dig(volume, "name") == STORE_VOLUME
+        yield from _of(volume, where, _WHOLE, recorded=recorded, store=store)
         sources = dig(volume, "projected", "sources")
         for number, source in enumerate(sources if isinstance(sources, list) else ()):
             inner = f"{where}.projected.sources[{number}]"
@@ -158,14 +162,19 @@ def _in_volumes(field: str, volumes: Iterable[Any]) -> Iterator[Reference]:
 
 
 def _of(
-    source: Any, where: str, kinds: Mapping[str, str], *, recorded: bool = False
+    source: Any,
+    where: str,
+    kinds: Mapping[str, str],
+    *,
+    recorded: bool = False,
+    store: bool = False,
 ) -> Iterator[Reference]:
     for key, kind in kinds.items():
         name = dig(source, key, "secretName") if key == "secret" else None
         name = dig(source, key, "name") if name is None else name
         if isinstance(name, str) and "${{" not in name:
             optional = dig(source, key, "optional") is True
-            yield Reference(kind, name, f"{where}.{key}", optional, recorded)
+            yield Reference(kind, name, f"{where}.{key}", optional, recorded, store)
 
 
 class ReferenceChecker:
@@ -251,6 +260,7 @@ class ReferenceChecker:
                 fields.get((each.kind, each.name), f"its Pod's {each.field}"),
                 each.optional,
                 each.is_recorded,
+                each.is_store,
             )
             for each in found
         ]
@@ -276,13 +286,18 @@ class ReferenceChecker:
         self, namespace: str, node: str, reference: Reference, seen: _Seen
     ) -> Finding | None:
         kind, name = reference.kind, reference.name
+        is_store = kind == "Secret" and name == self._settings.store_secret
         if seen is _Unknown.MISSING:
             if reference.optional:
                 return None
             message = f"there is no {kind} {name!r} in the namespace {namespace}: create it"
             return Finding(node, reference.field, message)
         words = ""
-        if reference.is_recorded and _label(seen, LABEL_ANSWERS) != "true":
+        if is_store and reference.is_store:
+            return None
+        if is_store:
+            words = "it holds the credentials of the artifact store"
+        elif reference.is_recorded and _label(seen, LABEL_ANSWERS) != "true":
             words = f'of ConfigMaps only those with the label {LABEL_ANSWERS}: "true" are read'
         elif kind == "Secret" and dig(seen, "annotations", TOKEN_OF) is not None:
             words = (

@@ -534,7 +534,7 @@ def test_an_input_too_large_for_the_environment_is_a_file():
 def test_what_no_pod_carries_is_too_large(node, given):
     reason, message = problem(node, given=given)
     assert reason == "InputTooLarge"
-    assert "input and script together" in message
+    assert "input, script and the list of artifacts together" in message
 
 
 def test_a_config_that_no_environment_carries_is_too_large():

@@ -21,14 +21,26 @@ from podium.cluster.kube.views.job import (
     JobView,
     job_view,
 )
-from podium.cluster.kube.views.pod import CONTAINER, PodView, pod_view
+from podium.cluster.kube.views.pod import (
+    COLLECTOR,
+    CONTAINER,
+    FETCHER,
+    GRACE_SECONDS,
+    HelperEnd,
+    PodView,
+    pod_view,
+)
 from podium.cluster.kube.views.run import RunView, WorkflowView, run_view, workflow_view
 
 __all__ = [
     "ANNOTATION_EXECUTION",
     "ANNOTATION_NODE",
     "ANNOTATION_RESTART",
+    "COLLECTOR",
     "CONTAINER",
+    "FETCHER",
+    "GRACE_SECONDS",
+    "HelperEnd",
     "JobView",
     "PodView",
     "RunView",

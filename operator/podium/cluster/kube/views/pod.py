@@ -16,7 +16,15 @@ from podium.cluster.kube.views.fields import (
     whole,
 )
 
-__all__ = ["CONTAINER", "PodView", "pod_view"]
+__all__ = [
+    "COLLECTOR",
+    "CONTAINER",
+    "FETCHER",
+    "GRACE_SECONDS",
+    "HelperEnd",
+    "PodView",
+    "pod_view",
+]
 
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
 """Annotation (and label) on the Pods of an Indexed Job."""
@@ -25,13 +33,28 @@ LABEL_JOB_NAME = "batch.kubernetes.io/job-name"
 
 CONTAINER = "node"
 """Name of the one container whose word counts."""
+COLLECTOR, FETCHER = "podium-collector", "podium-fetcher"
+"""Names of Podium's own containers beside it: they store what it leaves, lay out what it finds."""
+GRACE_SECONDS = 5
+"""Between SIGTERM and SIGKILL, as on a laptop."""
 UNKNOWN = "ContainerStatusUnknown"
 """The kubelet's reason for the end of a container that it no longer finds."""
 
 
 @dataclass(frozen=True, slots=True)
+class HelperEnd:
+    """How a container of Podium's own ended."""
+
+    exit_code: int
+    reason: str
+    """Such as OOMKilled."""
+    written: str
+    """Its termination message."""
+
+
+@dataclass(frozen=True, slots=True)
 class PodView:
-    """A Pod of a Job; only its container `node` is looked at."""
+    """A Pod of a Job; of its containers `node` is looked at, and Podium's own."""
 
     namespace: str
     name: str
@@ -78,6 +101,14 @@ class PodView:
     """Whether it was deleted without grace: whoever did it vouches that nothing of it runs."""
     gone: bool = field(default=False)
     """Whether it vanished: this is its last known state."""
+    grace: float = 0.0
+    """Seconds that its programs have to end once its deletion was asked for."""
+    collects: bool = False
+    """Whether a container beside the program stores what it leaves."""
+    collected: HelperEnd | None = None
+    """How that ended; None: it has not, or it is not known."""
+    fetch_failed: HelperEnd | None = None
+    """How the container that lays out artifacts failed."""
     by_label: bool = False
     """Whether only a label says whose it is: its Job was deleted, and it was left alone."""
     is_indexed: bool = False
@@ -102,6 +133,11 @@ class PodView:
     def outlived(self) -> bool:
         """Whether other containers run on although the node's own has ended."""
         return self.alive and not self.program_alive and self.others_run
+
+    @property
+    def ends_slowly(self) -> bool:
+        """Whether its program is waited for as long as what stores its artifacts."""
+        return self.collects and self.program_alive and self.grace > GRACE_SECONDS
 
     @property
     def ran_out(self) -> bool:
@@ -134,12 +170,24 @@ def _terminated(container: Mapping[str, Any], state: Mapping[str, Any]) -> Mappi
     return ended
 
 
-def _runs(status: Mapping[str, Any]) -> bool:
-    """Return whether a container beside `node` runs, or waits for its start."""
+def _runs(status: Mapping[str, Any], *own: str) -> bool:
+    """Return whether a container beside `node` runs, or waits for its start.
+
+    `own` are other ones whose end the outcome waits for.
+    """
     state = mapping(status.get("state"))
-    return status.get("name") != CONTAINER and bool(
+    return status.get("name") not in (CONTAINER, *own) and bool(
         state.get("running") is not None or state.get("waiting")
     )
+
+
+def _helper_end(init_statuses: Statuses, name: str) -> HelperEnd | None:
+    status = next((each for each in init_statuses if each.get("name") == name), {})
+    ended = mapping(dig(status, "state", "terminated"))
+    code = ended.get("exitCode")
+    if not isinstance(code, int) or isinstance(code, bool):
+        return None
+    return HelperEnd(code, text(ended.get("reason")), text(ended.get("message")))
 
 
 def _waiting(state: Mapping[str, Any], init_statuses: Statuses) -> tuple[str, str]:
@@ -196,6 +244,7 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
     waiting, waiting_message = _waiting(state, init_statuses)
     code = ended.get("exitCode")
     lost = ended.get("reason") == UNKNOWN
+    fetched = _helper_end(init_statuses, FETCHER)
     conditions = items(status.get("conditions"))
     true = {text(each.get("type")): each for each in conditions if each.get("status") == "True"}
     scheduled, disruption = true.get("PodScheduled"), true.get("DisruptionTarget")
@@ -241,7 +290,15 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         )
         or 1,
         # Of init containers only those that run on: native sidecars.
-        others_run=any(map(_runs, (*statuses, *init_statuses, *ephemeral))),
+        # What a program left is stored only where it succeeded.
+        others_run=any(
+            _runs(each, *((COLLECTOR,) if code == 0 else ()))
+            for each in (*statuses, *init_statuses, *ephemeral)
+        ),
+        grace=whole(meta.get("deletionGracePeriodSeconds")),
+        collects=any(each.get("name") == COLLECTOR for each in items(spec.get("initContainers"))),
+        collected=_helper_end(init_statuses, COLLECTOR),
+        fetch_failed=fetched if fetched is not None and fetched.exit_code != 0 else None,
         ready="Ready" in true,
         finalizer=finalizer_of(body),
         recorded=labels.get(LABEL_RECORDED) is not None,

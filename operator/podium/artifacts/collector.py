@@ -1,0 +1,123 @@
+"""Beside a node's container: `python -P -m podium.artifacts.collector` stores what it leaves.
+
+It waits for SIGTERM, which the kubelet sends when the program has ended, stores what lies there,
+the manifest last, and says so in its last words. What it does not say was not stored.
+"""
+
+# ruff: noqa: E402 - first of all it must be able to hear that the program has ended
+import signal
+import threading
+
+READY = "/tmp/podium-collects"  # noqa: S108 - of the container, which has no other user
+"""It is there once SIGTERM is heard: until then the node's own container is not started."""
+_ended = threading.Event()
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: _ended.set())
+    open(READY, "w").close()  # noqa: PTH123 - pathlib loads longer
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from podium.api.reasons import NodeReason
+from podium.artifacts.errors import ArtifactError
+from podium.artifacts.handover import gather
+from podium.artifacts.left import Left
+from podium.artifacts.manifest import Manifest
+from podium.artifacts.pod import (
+    OUT_PATH,
+    STORE_PATH,
+    TASK_PATH,
+    UPLOAD_VARIABLE,
+    Task,
+    load_store,
+    message_of,
+)
+from podium.artifacts.settings import StoreSettings
+from podium.artifacts.store import ArtifactStore
+
+__all__ = ["READY", "collect", "main"]
+
+_LAST_WORDS = Path("/dev/termination-log")
+_MARGIN = 5.0
+"""Seconds before the end of the grace period, in which the last words are written."""
+_PAUSE = 2.0
+
+
+def collect(task: Task, settings: StoreSettings, out: Path, note: Callable[[str], None]) -> str:
+    """Store what an execution left; return what there is to say of it.
+
+    A store that does not answer is tried again until the process is ended. `note` is told of it.
+    """
+    while True:
+        try:
+            with ArtifactStore(settings) as store:
+                made = gather(store, task.outputs, Left(out, _places(task)))
+                digest = ""
+                if made or task.outputs:
+                    manifest = Manifest(task.run, task.node, task.execution, made)
+                    digest = store.commit_by_digest(manifest)
+        except (ArtifactError, OSError) as error:
+            problem = _problem(error, out)
+            if problem.is_content or not problem.is_retryable or problem.number is not None:
+                reason = NodeReason.ARTIFACT if problem.is_content else NodeReason.UPLOAD
+                return message_of(reason, str(problem), is_retryable=problem.is_retryable)
+            note(str(problem))
+            time.sleep(_PAUSE)
+        else:
+            files = sum(artifact.files for artifact in made.values())
+            size = sum(artifact.size for artifact in made.values())
+            return json.dumps({"artifacts": {"digest": digest, "files": files, "bytes": size}})
+
+
+def _places(task: Task) -> dict[str, tuple[Path, str]]:
+    return {path: (Path(root), below) for path, (root, below) in task.absolute.items()}
+
+
+def _problem(error: ArtifactError | OSError, out: Path) -> ArtifactError:
+    if isinstance(error, ArtifactError):
+        return error
+    what = f"{error.filename or out}: {error.strerror or error}"
+    return ArtifactError(what, number=error.errno, is_content=True)
+
+
+def main(variables: Mapping[str, str]) -> None:
+    """Wait for the program's end, and store what it left."""
+    _ended.wait()
+    seconds = float(variables[UPLOAD_VARIABLE])
+    last = [""]
+
+    def give_up() -> None:
+        shown = f", at last: {last[0]}" if last[0] else ""
+        what = (
+            f"its artifacts could not be stored within {seconds:.0f} seconds, which the chart's"
+            f" value artifacts.uploadSeconds allows{shown}"
+        )
+        _LAST_WORDS.write_text(message_of(NodeReason.UPLOAD, what, is_retryable=True))
+        os._exit(1)
+
+    guard = threading.Timer(max(0.0, seconds - _MARGIN), give_up)
+    guard.daemon = True
+    guard.start()
+
+    def note(problem: str) -> None:
+        last[0] = problem
+
+    try:
+        task = Task.load(Path(TASK_PATH).read_text())
+        settings = load_store(variables, Path(STORE_PATH))
+        words = collect(task, settings, Path(OUT_PATH), note)
+    except Exception as error:
+        what = f"its artifacts could not be stored: {type(error).__name__}: {error!s:.300}"
+        words = message_of(NodeReason.UPLOAD, what, is_retryable=True)
+    guard.cancel()
+    _LAST_WORDS.write_text(words)
+
+
+if __name__ == "__main__":
+    main(os.environ)
+    sys.exit(0)

@@ -1,0 +1,79 @@
+"""Before a node's container: `python -P -m podium.artifacts.fetcher` lays out what it finds."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from podium.api.reasons import NodeReason
+from podium.artifacts.errors import ArtifactError
+from podium.artifacts.handover import add_all
+from podium.artifacts.pod import STORE_PATH, TASK_PATH, Task, Wanted, load_store, message_of
+from podium.artifacts.settings import StoreSettings
+from podium.artifacts.store import ArtifactStore
+from podium.artifacts.unpack import Unpacking
+
+__all__ = ["fetch", "main"]
+
+_LAST_WORDS = Path("/dev/termination-log")
+
+
+def fetch(task: Task, settings: StoreSettings) -> None:
+    """Write what a node finds, read-only. Raises `ArtifactError`, `OSError`."""
+    roots: dict[str, list[Wanted]] = {}
+    for each in task.wanted:
+        roots.setdefault(each.root, []).append(each)
+    with ArtifactStore(settings) as store:
+        for root, wanted in roots.items():
+            _clear(Path(root))
+            with Unpacking(Path(root), read_only=True) as unpacking:
+                for each in wanted:
+                    if each.digest:
+                        _add(store, unpacking, task.run, each)
+                    elif each.name is None:
+                        Path(root, each.path).mkdir(mode=0o555)
+
+
+def _add(store: ArtifactStore, unpacking: Unpacking, run: str, wanted: Wanted) -> None:
+    manifest = store.manifest_by_digest(run, wanted.node, wanted.execution, wanted.digest)
+    if manifest is None:
+        named = f"{wanted.node}.{wanted.name}" if wanted.name is not None else "what was left"
+        raise ArtifactError(
+            f"{named} of {wanted.execution} is not in {store.settings} any more: run {wanted.node}"
+            " again",
+            is_retryable=False,
+        )
+    if wanted.name is None:
+        add_all(store, unpacking, manifest, wanted.path)
+    elif wanted.name in manifest.artifacts:
+        unpacking.add(store, manifest.artifacts[wanted.name], wanted.path)
+
+
+def _clear(root: Path) -> None:
+    """Remove what an earlier start left, when the Pod's sandbox was made again."""
+    for directory, _, _ in os.walk(root):
+        if Path(directory) != root:
+            Path(directory).chmod(0o700)
+    for each in root.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+
+
+def main(variables: Mapping[str, str]) -> int:
+    """Lay out what the node finds; return the exit code."""
+    try:
+        task = Task.load(Path(TASK_PATH).read_text())
+        fetch(task, load_store(variables, Path(STORE_PATH)))
+    except ArtifactError as error:
+        words, is_retryable = str(error), error.is_retryable
+    except Exception as error:
+        words, is_retryable = f"{type(error).__name__}: {error!s:.300}", True
+    else:
+        return 0
+    what = f"its artifacts could not be had: {words}"
+    _LAST_WORDS.write_text(message_of(NodeReason.DOWNLOAD, what, is_retryable=is_retryable))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

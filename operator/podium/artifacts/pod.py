@@ -1,0 +1,162 @@
+"""What the containers beside a node's own are told: which artifacts, and where the store is.
+
+The operator writes it, `collector` and `fetcher` read it. Nothing here loads long.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from podium.api.artifact_rules import ArtifactType
+from podium.artifacts.left import Declared
+from podium.artifacts.settings import (
+    DirectorySettings,
+    S3Settings,
+    StaticKeys,
+    StoreSettings,
+    WebIdentity,
+)
+
+__all__ = [
+    "KEY_FILES",
+    "OUT_PATH",
+    "STORE_PATH",
+    "STORE_VARIABLE",
+    "TASK_PATH",
+    "UPLOAD_VARIABLE",
+    "Task",
+    "Wanted",
+    "load_store",
+    "message_of",
+]
+
+OUT_PATH = "/podium/artifacts/out"
+TASK_PATH = "/podium/task/artifacts.json"
+STORE_PATH = "/podium/store"
+"""Where the credentials of a bucket are, or the volume that is the store."""
+STORE_VARIABLE = "PODIUM_STORE"
+UPLOAD_VARIABLE = "PODIUM_UPLOAD_SECONDS"
+KEY_FILES = ("accessKeyId", "secretAccessKey", "sessionToken")
+"""Keys of the Secret; the last may be missing."""
+_WORDS = 3000
+"""Bytes of last words: a Pod passes on 4,096 of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a node finds: one artifact of an execution, or all."""
+
+    node: str
+    execution: str
+    digest: str
+    """Of the manifest; empty: the execution left nothing."""
+    name: str | None
+    """None: all."""
+    root: str
+    """Directory of the container that fetches."""
+    path: str
+    """Below that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The artifacts of an execution."""
+
+    run: str
+    """UID of the run."""
+    node: str
+    execution: str
+    outputs: tuple[Declared, ...] = ()
+    absolute: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """For each absolute output: a directory of the container that collects, the path below it."""
+    wanted: tuple[Wanted, ...] = ()
+
+    def dump(self) -> str:
+        """Return it as an annotation: of mappings only, so that one part of it can be compared."""
+        document = {
+            "run": self.run,
+            "node": self.node,
+            "execution": self.execution,
+            "out": {
+                each.name: {
+                    "path": each.path,
+                    "optional": each.optional,
+                    "type": each.type.value if each.type is not None else None,
+                    **({"at": self.absolute[each.path]} if each.path in self.absolute else {}),
+                }
+                for each in self.outputs
+            },
+            "in": {
+                f"{each.root}/{each.path}": {
+                    "node": each.node,
+                    "execution": each.execution,
+                    "digest": each.digest,
+                    "name": each.name,
+                    "root": each.root,
+                    "path": each.path,
+                }
+                for each in self.wanted
+            },
+        }
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def load(cls, text: str) -> "Task":
+        """Read it. Raises `ValueError`, `KeyError`, `TypeError`."""
+        document = json.loads(text)
+        out: dict[str, dict[str, Any]] = document["out"]
+        return cls(
+            run=document["run"],
+            node=document["node"],
+            execution=document["execution"],
+            outputs=tuple(
+                Declared(
+                    name,
+                    each["path"],
+                    each["optional"],
+                    ArtifactType(each["type"]) if each["type"] is not None else None,
+                )
+                for name, each in out.items()
+            ),
+            absolute={
+                each["path"]: (each["at"][0], each["at"][1])
+                for each in out.values()
+                if "at" in each
+            },
+            wanted=tuple(Wanted(**each) for each in document["in"].values()),
+        )
+
+
+def load_store(variables: Mapping[str, str], directory: Path) -> StoreSettings:
+    """Read where the store is, and with which credentials. Raises `ValueError`, `OSError`."""
+    told: dict[str, Any] = json.loads(variables[STORE_VARIABLE])
+    if "bucket" not in told:
+        return DirectorySettings(directory)
+    credentials: StaticKeys | WebIdentity = WebIdentity()
+    if not told.pop("webIdentity"):
+        identity, secret, token = (_key(directory / name) for name in KEY_FILES)
+        if not identity or not secret:
+            named = " and ".join(KEY_FILES[:2])
+            raise ValueError(f"the Secret of the artifact store needs the keys {named}")
+        credentials = StaticKeys(identity, secret, token)
+    return S3Settings(credentials=credentials, **told)
+
+
+def _key(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def message_of(reason: str, message: str, *, is_retryable: bool) -> str:
+    """Return the last words of a container that failed, as the operator reads them."""
+    shown = message.encode(errors="replace").decode()
+    while True:
+        error = {"reason": reason, "message": shown, "retryable": is_retryable}
+        words = json.dumps({"podiumError": error}, ensure_ascii=False)
+        if len(words.encode()) <= _WORDS:
+            return words
+        shown = shown[: len(shown) * 3 // 4] + "…"

@@ -1,0 +1,337 @@
+"""Artifacts of a node's Pod: what is fetched before its program, and collected after it.
+
+Podium's own containers alone mount the store, or the credentials for it. The collector is a native
+sidecar and the first of all: it is started before the program, and stopped after everything else.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from podium.api.names import GROUP
+from podium.api.reasons import NodeReason
+from podium.api.run import NodeState, NodeStatus
+from podium.api.workflow import ArtifactType, Node
+from podium.artifacts.left import Declared
+from podium.artifacts.pod import (
+    OUT_PATH,
+    STORE_PATH,
+    STORE_VARIABLE,
+    TASK_PATH,
+    UPLOAD_VARIABLE,
+    Task,
+    Wanted,
+)
+from podium.cluster.jobs.errors import BuildError
+from podium.cluster.kube.views import COLLECTOR, FETCHER
+from podium.cluster.settings import Settings
+from podium.engine import Launch, Plan
+
+__all__ = [
+    "ANNOTATION_ARTIFACTS",
+    "COLLECTOR_START",
+    "HELPER_COMMANDS",
+    "IN_PATH",
+    "IN_VOLUME",
+    "OUT_PATH",
+    "OUT_VOLUME",
+    "STORE_VOLUME",
+    "Handover",
+    "add_handover",
+    "handover_of",
+    "left_by",
+    "store_volume",
+]
+
+ANNOTATION_ARTIFACTS = f"{GROUP}/artifacts"
+IN_PATH = "/podium/artifacts/in"
+FOUND_PATH = "/podium/found"
+"""Where the fetcher lays out what the program finds at absolute paths."""
+AT_PATH = "/podium/at"
+"""Where the collector has the directories that absolute outputs are in."""
+TASK_VOLUME, STORE_VOLUME = "podium-task", "podium-store"
+IN_VOLUME, OUT_VOLUME, FOUND_VOLUME = "podium-in", "podium-out", "podium-found"
+TOKEN_SECONDS = 3600
+HELPER_COMMANDS = {
+    name: ["python3", "-P", "-m", f"podium.artifacts.{module}"]
+    for name, module in ((COLLECTOR, "collector"), (FETCHER, "fetcher"))
+}
+COLLECTOR_START = [
+    *("/bin/sh", "-c"),
+    "until [ -e /tmp/podium-collects ]; do sleep 0.05; done",  # collector.READY, which loads long
+]
+"""Waits until the collector hears SIGTERM: a program that ends at once must not be overheard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What becomes of the artifacts of an execution."""
+
+    collects: bool = False
+    fetches: bool = False
+    task: Task = field(default_factory=lambda: Task("", "", ""))
+
+    def __bool__(self) -> bool:
+        return self.collects or self.fetches
+
+
+Found = Mapping[str, tuple[str, str]]
+"""Execution, and digest of what it left, of Completed nodes."""
+
+
+def left_by(plan: Plan, states: Mapping[str, NodeState], node: str, delivered: Any) -> Found:
+    """Return what the nodes left whose artifacts a node may find."""
+    definition = plan.nodes[node].definition
+    if not _fetches(plan, definition):
+        return {}
+    declared = definition.artifacts.in_ if definition.artifacts is not None else None
+    names = delivered if declared is None else {each.from_.partition(".")[0] for each in declared}
+    return {
+        name: (state.execution_id or "", state.artifacts or "")
+        for name in names
+        if (state := states[name]).status is NodeStatus.COMPLETED
+    }
+
+
+def _fetches(plan: Plan, node: Node) -> bool:
+    if node.artifacts is not None and node.artifacts.in_ is not None:
+        return bool(node.artifacts.in_)
+    kept = plan.keeps_artifacts
+    return bool(kept) and any(name in kept for name in plan.delivered(node.id))
+
+
+def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
+    """Return what becomes of the artifacts of an execution. Raises `BuildError`."""
+    node = plan.nodes[launch.node].definition
+    collects, fetches = node.id in plan.keeps_artifacts, _fetches(plan, node)
+    if not collects and not fetches:
+        return Handover()
+    outputs = node.artifacts.out if collects and node.artifacts is not None else []
+    absolute = {
+        path: (f"{AT_PATH}/{number}", below) for path, (number, _, below) in _outside(node).items()
+    }
+    task = Task(
+        run=run,
+        node=node.id,
+        execution=launch.execution_id,
+        outputs=tuple(Declared(o.name, o.path, o.optional, o.type) for o in outputs),
+        absolute=absolute,
+        wanted=tuple(_wanted(node, found)) if fetches else (),
+    )
+    return Handover(collects, fetches, task)
+
+
+def _wanted(node: Node, found: Found) -> list[Wanted]:
+    declared = node.artifacts.in_ if node.artifacts is not None else None
+    if declared is None:
+        return [
+            Wanted(name, execution, digest, None, IN_PATH, name)
+            for name, (execution, digest) in found.items()
+        ]
+    wanted = []
+    for artifact in declared:
+        source, _, name = artifact.from_.partition(".")
+        if source not in found:  # skipped, or its failure was let pass
+            continue
+        execution, digest = found[source]
+        if not digest:
+            message = f"{source}.{name} of {execution} was not kept: run {source} again"
+            raise BuildError(NodeReason.DOWNLOAD, message)
+        path = artifact.path or artifact.name
+        root, below = (FOUND_PATH, artifact.name) if path.startswith("/") else (IN_PATH, path)
+        wanted.append(Wanted(source, execution, digest, name, root, below))
+    return wanted
+
+
+def _outside(node: Node) -> dict[str, tuple[int, str, str]]:
+    """Return for each absolute output: number and path of its directory, and its path below."""
+    places: dict[str, int] = {}
+    found = {}
+    for output in node.artifacts.out if node.artifacts is not None else ():
+        if output.path.startswith("/"):
+            path = PurePosixPath(output.path)
+            is_whole = output.type is ArtifactType.DIRECTORY
+            inside = str(path if is_whole else path.parent)
+            number = places.setdefault(inside, len(places))
+            found[output.path] = number, inside, "" if is_whole else path.name
+    return found
+
+
+def add_handover(
+    spec: dict[str, Any],
+    annotations: dict[str, str],
+    node: Node,
+    namespace: str,
+    handover: Handover,
+    settings: Settings,
+) -> None:
+    """Add volumes and containers for artifacts to the `spec` of a Pod. Raises `BuildError`."""
+    if settings.artifacts is None:
+        message = (
+            "it hands over artifacts, and this cluster has no store for them any more: set the"
+            " chart's value artifacts.s3 or artifacts.pvc"
+        )
+        raise BuildError(NodeReason.CONFIG, message)
+    annotations[ANNOTATION_ARTIFACTS] = handover.task.dump()
+    container = spec["containers"][0]
+    pod = _Volumes(spec, container, _scratch(settings))
+    fetcher, collector = pod.task(), pod.task()
+    is_claim = settings.artifacts.pvc is not None
+    pod.volume(STORE_VOLUME, store_volume(settings))
+    fetcher.append(_mount(STORE_VOLUME, STORE_PATH))
+    collector.append(_mount(STORE_VOLUME, STORE_PATH, read_only=not is_claim))
+    helpers = []
+    pod.scratch(IN_VOLUME, IN_PATH, read_only=True)
+    pod.scratch(OUT_VOLUME, OUT_PATH)
+    if handover.collects:
+        collector.append(_mount(OUT_VOLUME, OUT_PATH))
+        for number, inside, _ in _outside(node).values():
+            name = f"podium-at-{number}"
+            if pod.scratch(name, inside):
+                collector.append(_mount(name, f"{AT_PATH}/{number}"))
+        helpers.append(_helper(COLLECTOR, collector, namespace, settings))
+        helpers[0]["restartPolicy"] = "Always"
+        helpers[0]["lifecycle"] = {"postStart": {"exec": {"command": COLLECTOR_START}}}
+        spec["terminationGracePeriodSeconds"] = settings.artifacts.upload_seconds
+    if handover.fetches:
+        fetcher.append(_mount(IN_VOLUME, IN_PATH, read_only=False))
+        if any(each.root == FOUND_PATH for each in handover.task.wanted):
+            pod.volume(FOUND_VOLUME, _scratch(settings))
+            fetcher.append(_mount(FOUND_VOLUME, FOUND_PATH, read_only=False))
+            pod.found(node, {each.path for each in handover.task.wanted})
+        helpers.append(_helper(FETCHER, fetcher, namespace, settings))
+    spec["initContainers"] = helpers
+    settings_of = settings.artifacts.s3
+    if settings_of is not None and settings_of.role_arn:
+        # Else a webhook gives every container the role that the ServiceAccount is bound to.
+        annotations.setdefault("eks.amazonaws.com/skip-containers", container["name"])
+
+
+class _Volumes:
+    """Volumes of a Pod, and what its program mounts of them."""
+
+    def __init__(
+        self, spec: dict[str, Any], container: dict[str, Any], scratch: Mapping[str, Any]
+    ) -> None:
+        self._volumes: list[dict[str, Any]] = spec.setdefault("volumes", [])
+        self._mounts: list[dict[str, Any]] = container.setdefault("volumeMounts", [])
+        self._scratch = scratch
+
+    def task(self) -> list[dict[str, Any]]:
+        """Return the mounts of a container that is told of its task."""
+        field_path = {"fieldPath": f"metadata.annotations['{ANNOTATION_ARTIFACTS}']"}
+        path = PurePosixPath(TASK_PATH)
+        source = {"downwardAPI": {"items": [{"path": path.name, "fieldRef": field_path}]}}
+        if not any(volume["name"] == TASK_VOLUME for volume in self._volumes):
+            self.volume(TASK_VOLUME, source)
+        return [_mount(TASK_VOLUME, str(path.parent))]
+
+    def volume(self, name: str, source: Mapping[str, Any]) -> None:
+        """Add a volume."""
+        if any(volume["name"] == name for volume in self._volumes):
+            message = f"pod.volumes: {name} is reserved for Podium: choose another name"
+            raise BuildError(NodeReason.CONFIG, message)
+        self._volumes.append({"name": name, **source})
+
+    def scratch(self, name: str, path: str, *, read_only: bool = False) -> bool:
+        """Add an empty directory that the program mounts; return whether it is new."""
+        for mount in self._mounts:
+            if mount["name"] == name:  # every script has it
+                mount["readOnly"] = read_only
+                volume = next(each for each in self._volumes if each["name"] == name)
+                volume |= self._scratch
+                return False
+            if mount["mountPath"].rstrip("/") == path:
+                message = (
+                    f"artifacts.out: {path} is mounted by pod.volumeMounts already: choose another"
+                    " path for this artifact"
+                )
+                raise BuildError(NodeReason.CONFIG, message)
+        self.volume(name, self._scratch)
+        self._mounts.append(_mount(name, path, read_only=read_only))
+        return True
+
+    def found(self, node: Node, names: set[str]) -> None:
+        """Mount what the program finds at absolute paths."""
+        for artifact in (node.artifacts.in_ if node.artifacts is not None else None) or ():
+            path = artifact.path or ""
+            if path.startswith("/") and artifact.name in names:
+                mount = _mount(FOUND_VOLUME, path)
+                self._mounts.append(mount | {"subPath": artifact.name})
+
+
+def _mount(name: str, path: str, *, read_only: bool = True) -> dict[str, Any]:
+    return {"name": name, "mountPath": path, "readOnly": read_only}
+
+
+def _scratch(settings: Settings) -> dict[str, Any]:
+    limit = settings.artifacts.size_limit if settings.artifacts is not None else ""
+    return {"emptyDir": {"sizeLimit": limit} if limit else {}}
+
+
+def store_volume(settings: Settings) -> dict[str, Any]:
+    """Return what the store's volume is made of: credentials, or the store itself."""
+    artifacts = settings.artifacts
+    if artifacts is None:
+        return {}
+    if artifacts.pvc is not None:
+        return {"persistentVolumeClaim": {"claimName": artifacts.pvc.claim_name}}
+    if artifacts.s3 is not None and artifacts.s3.role_arn:
+        token = {
+            "audience": artifacts.s3.token_audience,
+            "expirationSeconds": TOKEN_SECONDS,
+            "path": "token",
+        }
+        return {"projected": {"sources": [{"serviceAccountToken": token}]}}
+    name = artifacts.s3.credentials_secret if artifacts.s3 is not None else ""
+    return {"secret": {"secretName": name, "defaultMode": 0o440}}
+
+
+def _helper(
+    name: str, mounts: list[dict[str, Any]], namespace: str, settings: Settings
+) -> dict[str, Any]:
+    artifacts = settings.artifacts
+    assert artifacts is not None  # noqa: S101 - for the type checker
+    env = {STORE_VARIABLE: _store(namespace, settings)}
+    if name == COLLECTOR:
+        env[UPLOAD_VARIABLE] = str(artifacts.upload_seconds)
+    if artifacts.s3 is not None and artifacts.s3.role_arn:
+        env["AWS_ROLE_ARN"] = artifacts.s3.role_arn
+        env["AWS_WEB_IDENTITY_TOKEN_FILE"] = f"{STORE_PATH}/token"
+    return {
+        "name": name,
+        "image": artifacts.image or settings.runner_image,
+        "command": HELPER_COMMANDS[name],
+        "env": [{"name": key, "value": value.replace("$", "$$")} for key, value in env.items()],
+        **({"resources": artifacts.resources} if artifacts.resources else {}),
+        "volumeMounts": mounts,
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _store(namespace: str, settings: Settings) -> str:
+    """Return what a container is told of the store; credentials are not in it."""
+    bucket = settings.artifacts.s3 if settings.artifacts is not None else None
+    if bucket is None:
+        return "{}"
+    prefix = bucket.prefix.strip("/")
+    told = {
+        "bucket": bucket.bucket,
+        # Credentials of a namespace can be limited to it.
+        "prefix": f"{prefix}/{namespace}" if prefix else namespace,
+        "region": bucket.region,
+        "endpoint": bucket.endpoint,
+        "is_virtual_hosted": bucket.addressing == "virtual",
+        "certificate_authority": bucket.ca_bundle,
+        "encryption": bucket.encryption,
+        "kms_key_id": bucket.kms_key_id,
+        "webIdentity": bool(bucket.role_arn),
+    }
+    return json.dumps(told)

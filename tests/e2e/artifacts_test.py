@@ -1,0 +1,230 @@
+"""Artifacts on a real cluster when something goes wrong: stored and found, or failed with a reason."""
+
+import contextlib
+import copy
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from podium.cluster.settings import Settings
+from tests import buckets
+from tests.conformance.cluster_shell import connect
+from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
+from tests.e2e.release import crds, job, kubectl, refused, release, render
+from tests.e2e.support import Kubectl, require_cluster, script, until, workflow_run
+from tests.unit.cluster.jobs import artifacts_test as built
+
+# Beside chart_test: one worker has both.
+__all__ = ["crds", "kubectl", "release", "render"]  # fixtures
+pytestmark = pytest.mark.cluster
+
+LEAVE = 'head -c {size} /dev/urandom >$PODIUM_ARTIFACTS_OUT/f; cd $PODIUM_ARTIFACTS_OUT; sum=$(sha256sum f); echo "{{\\"sum\\": \\"${{sum%% *}}\\"}}" >$PODIUM_OUTPUT'
+FIND = 'sum=$(sha256sum $PODIUM_ARTIFACTS_IN/make/f); echo "{\\"sum\\": \\"${sum%% *}\\"}" >$PODIUM_OUTPUT'
+
+
+def leaves(size=1 << 20, **more):
+    text = LEAVE.format(size=size)
+    return script("make", text, artifacts={"out": [{"name": "f", "path": "f"}]}, **more)
+
+
+FINDS = script("use", FIND, "make")
+
+
+class Place:
+    """A namespace, its bucket, and an operator that can be killed."""
+
+    def __init__(self, k, server, directory):
+        self.k, self.server, self._directory = k, server, directory
+        self._stack = contextlib.ExitStack()
+
+    def operator(self, **more):
+        settings = {"artifacts": buckets.settings_of(self.server, **more)}
+        started = own_operator(self.k.namespace, self._directory, settings)
+        return self._stack.enter_context(started)
+
+    def secret(self, **keys):
+        buckets.make_secret(connect(), self.k.namespace, **keys)
+
+    def close(self):
+        self._stack.close()
+
+
+@pytest.fixture
+def place(tmp_path):
+    require_cluster()
+    api = connect()
+    apply_crds(api)
+    with own_namespace(api) as namespace, buckets.server_for(api) as server:
+        made = Place(Kubectl(namespace), server, tmp_path)
+        yield made
+        made.close()
+
+
+def uploading(k):
+    """Wait until a program has ended and its artifacts are being stored."""
+
+    def is_so():
+        for pod in k.items("pods", "-l", "podium.dev/node=make"):
+            for each in pod["status"].get("containerStatuses", ()):
+                if each["name"] == "node" and each["state"].get("terminated"):
+                    assert pod["status"]["phase"] == "Running"
+                    return pod
+        return None
+
+    is_so.__doc__ = "make has ended and its artifacts are being stored"
+    return until(is_so, 120)
+
+
+def same(k, run="r"):
+    nodes = k.nodes(run)
+    assert nodes["make"]["output"]["sum"] == nodes["use"]["output"]["sum"]
+    assert len(nodes["make"]["artifacts"]) == 64
+
+
+def test_a_server_that_is_killed_and_an_operator_too(place):
+    """In mid-upload; the server is away for longer than the usual grace period of 30 seconds."""
+    place.secret()
+    operator = place.operator()
+    place.server.freeze()
+    place.k.apply(workflow_run("r", leaves(64 << 20), FINDS))
+    uploading(place.k)
+    begin = time.monotonic()
+    place.server.thaw()
+    time.sleep(0.5)
+    place.server.kill()
+    os.kill(operator.pid, signal.SIGKILL)
+    operator.process.wait()
+    place._stack.pop_all()
+    place.operator()
+    while time.monotonic() - begin < 40:
+        assert place.k.nodes("r")["make"]["status"] == "Running"
+        time.sleep(2)
+    place.server.start()
+    place.k.wait("r")
+    same(place.k)
+    assert place.k.nodes("r")["make"]["executionCount"] == 1
+
+
+def test_programs_that_end_at_once(place):
+    place.secret()
+    place.operator()
+    out = {"out": [{"name": "f", "path": "f"}]}
+    nodes = [script(f"make{i}", "echo x >$PODIUM_ARTIFACTS_OUT/f", artifacts=out) for i in range(6)]
+    quick = {"executor": "container", "config": {"image": "busybox", "command": ["true"]}}
+    nodes.append({"id": "quick", **quick, "artifacts": {}})
+    place.k.apply(workflow_run("r", *nodes))
+    begin = time.monotonic()
+    place.k.wait("r")
+    assert time.monotonic() - begin < 200, "SIGTERM was not heard: the whole grace period passed"
+
+
+def test_credentials_that_are_wrong_and_a_bucket_that_is_missing(place):
+    place.secret(secret="wrong-canary-wrong")
+    operator = place.operator()
+    place.k.apply(workflow_run("r", leaves(retryPolicy={"maxAttempts": 3})))
+    place.k.wait("r", "Failed")
+    state = place.k.nodes("r")["make"]
+    assert (state["reason"], state.get("retryCount", 0)) == ("Upload", 0)
+    assert "check the credentials" in state["message"]
+    everything = place.k("get", "workflowruns,jobs,pods,events", "-o", "yaml").stdout
+    assert "canary" not in everything + operator.log.read_text()
+    place.server.root.joinpath(buckets.BUCKET).rename(place.server.root / "away")
+    place.k("delete", "secret", buckets.SECRET)
+    place.secret()
+    place.k.apply(workflow_run("gone", leaves()))
+    place.k.wait("gone", "Failed")
+    state = place.k.nodes("gone")["make"]
+    assert (state["reason"], "no such bucket" in state["message"]) == ("Upload", True)
+
+
+def test_a_collector_without_memory_and_one_that_gets_it_in_the_next_try(place):
+    place.secret()
+    place.operator(resources={"limits": {"memory": "40Mi"}})
+    place.k.apply(workflow_run("r", leaves(64 << 20)))
+    place.k.wait("r", "Failed")
+    state = place.k.nodes("r")["make"]
+    assert state["reason"] == "Upload"
+    assert "artifacts.resources" in state["message"] or "was killed" in state["message"]
+    assert "artifacts" not in state
+
+
+def test_what_is_stored_is_checked_when_it_is_found(place):
+    place.secret()
+    place.operator()
+    place.k.apply(workflow_run("r", leaves(), script("use", FIND, "make")))
+    place.k.wait("r")
+    bucket = place.server.root / buckets.BUCKET
+    for blob in bucket.glob(f"{place.k.namespace}/blobs/sha256/*/*"):
+        blob.write_bytes(blob.read_bytes()[::-1])
+    place.k("annotate", "workflowrun", "r", "podium.dev/rerun=use")
+    until(lambda: place.k.nodes("r")["use"].get("executionCount") == 2)
+    place.k.wait("r", "Failed")
+    state = place.k.nodes("r")["use"]
+    assert (state["reason"], "is not what was stored" in state["message"]) == ("Download", True)
+
+
+def test_a_run_that_is_deleted_does_not_wait_for_the_upload(place):
+    place.secret()
+    place.operator()
+    deaf = "trap '' TERM; while :; do sleep 1; done"
+    place.k.apply(workflow_run("r", script("make", deaf, artifacts={})))
+    until(lambda: place.k.nodes("r").get("make", {}).get("startedAt"), 120)
+    place.k("delete", "workflowrun", "r", "--wait=false")
+
+    def is_gone():
+        """The Pod is gone"""
+        return not place.k.items("pods")
+
+    until(is_gone, 90)  # not the 600 seconds that an upload has
+
+
+def test_the_policies_know_its_containers(release):
+    image = "docker.io/library/podium:dev"
+    store = "artifacts.s3.bucket=artifacts,artifacts.s3.credentialsSecret=keys"
+    release.apply("--set", store)
+    bucket = {"bucket": "artifacts", "credentialsSecret": "keys"}
+    settings = Settings(artifacts={"s3": bucket, "image": image})
+    template = built.pod_of(built.MAKE, built.USE, settings=settings)
+    good = job(template)
+    until(lambda: release.try_out(good, release.user).returncode == 0)
+    bad = []
+    for change in (
+        lambda spec: spec["initContainers"][0].update(image="busybox"),
+        lambda spec: spec["initContainers"][0].update(command=["sh"]),
+        lambda spec: spec["initContainers"][1]["env"].append({"name": "LD_PRELOAD", "value": "x"}),
+        lambda spec: spec["initContainers"][0]["volumeMounts"].append(
+            {"name": "podium-out", "mountPath": "/opt/podium"}
+        ),
+        lambda spec: spec["containers"][0]["volumeMounts"].append(
+            {"name": "podium-store", "mountPath": "/keys"}
+        ),
+        lambda spec: spec["volumes"].append({"name": "v", "secret": {"secretName": "keys"}}),
+        lambda spec: spec["volumes"].append(
+            {"name": "v", "projected": {"sources": [{"secret": {"name": "keys"}}]}}
+        ),
+        lambda spec: spec["containers"][0]["env"].append(
+            {"name": "X", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "k"}}}
+        ),
+        lambda spec: spec["initContainers"].append(spec["initContainers"][0] | {"name": "other"}),
+        lambda spec: spec["containers"].append(
+            {k: v for k, v in spec["initContainers"][1].items() if k != "restartPolicy"}
+        ),
+    ):
+        other = copy.deepcopy(template)
+        change(other["spec"])
+        bad.append(job(other))
+    for each in bad:
+        refused(release.try_out(each, release.user))
+    web = {"bucket": "artifacts", "roleARN": "arn:aws:iam::1:role/r"}
+    store = "artifacts.s3.bucket=artifacts,artifacts.s3.roleARN=arn:aws:iam::1:role/r"
+    release.apply("--set", store)
+    settings = Settings(artifacts={"s3": web, "image": image})
+    template = built.pod_of(built.MAKE, settings=settings)
+    until(lambda: release.try_out(job(template), release.user).returncode == 0)
+    stolen = json.loads(json.dumps(template).replace("sts.amazonaws.com", "https://kubernetes"))
+    refused(release.try_out(job(stolen), release.user))
+    release.apply()
+    until(lambda: release.try_out(job(template), release.user).returncode)

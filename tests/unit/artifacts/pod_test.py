@@ -1,0 +1,206 @@
+"""The containers that carry artifacts of a Pod: what one stores, the other lays out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from podium.api.artifact_rules import ArtifactType
+from podium.artifacts import collector, fetcher
+from podium.artifacts.errors import ArtifactError
+from podium.artifacts.left import Declared
+from podium.artifacts.pod import Task, Wanted, load_store, message_of
+from podium.artifacts.settings import DirectorySettings, S3Settings, StaticKeys, WebIdentity
+from tests.unit.artifacts.s3 import S3Server
+from tests.unit.artifacts.support import make
+
+TOLD = {"bucket": "b", "prefix": "team", "region": "r", "endpoint": "", "webIdentity": False}
+
+
+def task(*outputs, absolute=None, wanted=()):
+    return Task("uid", "n", "n-1", tuple(outputs), absolute or {}, tuple(wanted))
+
+
+def stored(task, settings, out):
+    """Collect, and return what was said of it."""
+    return json.loads(collector.collect(task, settings, out, lambda _: None))
+
+
+def left(tmp_path, files=None):
+    return make(tmp_path / "out", files or {"dist/app": b"app", "report": b"fine"})
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return DirectorySettings(tmp_path / "store")
+
+
+def test_a_task_survives_the_annotation():
+    whole = task(
+        Declared("a", "dist", optional=True, type=ArtifactType.DIRECTORY),
+        Declared("b", "/work/r$(HOME)é.xml"),
+        absolute={"/work/r$(HOME)é.xml": ("/podium/at/0", "r$(HOME)é.xml")},
+        wanted=[
+            Wanted("m", "m-1", "0" * 64, None, "/podium/artifacts/in", "m"),
+            Wanted("m", "m-1", "", "a", "/podium/found", "a"),
+        ],
+    )
+    assert Task.load(whole.dump()) == whole
+
+
+def test_what_one_stores_the_other_lays_out_read_only(tmp_path, settings):
+    at = make(tmp_path / "at", {"x.xml": b"x"})
+    declared = [Declared("dist", "dist"), Declared("x", "/work/x.xml")]
+    said = stored(
+        task(*declared, absolute={"/work/x.xml": (str(at), "x.xml")}), settings, left(tmp_path)
+    )["artifacts"]
+    assert (said["files"], said["bytes"]) == (3, 8)
+    root, found = make(tmp_path / "in", {"stale": b""}), make(tmp_path / "found", {})
+    wanted = [
+        Wanted("n", "n-1", said["digest"], None, str(root), "n"),
+        Wanted("n", "n-1", said["digest"], "dist", str(root), "deep/d"),
+        Wanted("n", "n-1", said["digest"], "x", str(found), "x"),
+        Wanted("n", "n-1", said["digest"], "never", str(root), "never"),
+        Wanted("quiet", "quiet-1", "", None, str(root), "quiet"),
+    ]
+    for _ in range(2):  # the sandbox of a Pod may be made again
+        fetcher.fetch(task(wanted=wanted), settings)
+        names = sorted(str(each.relative_to(root)) for each in root.rglob("*"))
+        assert names == [
+            *("deep", "deep/d", "deep/d/app"),
+            *("n", "n/dist", "n/dist/app", "n/report", "n/x", "quiet"),
+        ]
+        assert (found / "x").read_bytes() == b"x"
+        assert not (root / "n/report").stat().st_mode & 0o222
+        assert not (root / "n").stat().st_mode & 0o222
+
+
+def test_an_attempt_never_stands_in_for_another(tmp_path, settings):
+    """A Pod that was evicted left something; the next one runs the same execution."""
+    first = stored(task(), settings, left(tmp_path))["artifacts"]["digest"]
+    (tmp_path / "out/report").write_bytes(b"whole")
+    second = stored(task(), settings, tmp_path / "out")["artifacts"]["digest"]
+    assert first != second
+    assert stored(task(), settings, tmp_path / "out")["artifacts"]["digest"] == second
+    root = make(tmp_path / "in", {})
+    fetcher.fetch(task(wanted=[Wanted("n", "n-1", second, None, str(root), "n")]), settings)
+    assert (root / "n/report").read_bytes() == b"whole"
+
+
+def test_nothing_left_is_nothing_stored(tmp_path, settings):
+    said = stored(task(), settings, make(tmp_path / "out", {}))
+    assert said == {"artifacts": {"digest": "", "files": 0, "bytes": 0}}
+    optional = stored(task(Declared("a", "a", optional=True)), settings, tmp_path / "out")
+    assert len(optional["artifacts"]["digest"]) == 64
+
+
+def test_what_the_program_did_wrong_is_said(tmp_path, settings):
+    said = stored(task(Declared("a", "a")), settings, left(tmp_path))["podiumError"]
+    assert said["reason"] == "Artifact"
+    assert "the artifact a is missing: the program left nothing at a" in said["message"]
+    (tmp_path / "out/link").symlink_to("report")
+    said = stored(task(), settings, tmp_path / "out")["podiumError"]
+    assert said["reason"] == "Artifact"
+    assert "$PODIUM_ARTIFACTS_OUT/link is a symbolic link" in said["message"]
+
+
+def test_a_store_that_refuses_fails_at_once(tmp_path):
+    server = S3Server(tmp_path / "s3")
+    server.start()
+    try:
+        said = stored(task(), server.settings("missing"), left(tmp_path))["podiumError"]
+        assert (said["reason"], said["retryable"]) == ("Upload", False)
+        assert "there is no such bucket" in said["message"]
+        wrong = StaticKeys("podium-tests", "wrong-canary")
+        server.bucket("there")
+        refused = server.settings("there", credentials=wrong)
+        said = stored(task(), refused, tmp_path / "out")["podiumError"]
+        assert (said["reason"], said["retryable"]) == ("Upload", False)
+        assert "check the credentials" in said["message"]
+        assert "canary" not in said["message"]
+    finally:
+        server.kill()
+
+
+def test_a_store_that_is_away_is_tried_until_it_is_back(tmp_path, monkeypatch):
+    server = S3Server(tmp_path / "s3")
+    server.bucket("bucket")
+    settings = server.settings("bucket", retry_seconds=0.1)
+    noted = []
+
+    def note(problem):
+        noted.append(problem)
+        server.start()
+
+    monkeypatch.setattr(collector, "_PAUSE", 0.0)
+    said = json.loads(collector.collect(task(), settings, left(tmp_path), note))
+    server.kill()
+    assert said["artifacts"]["files"] == 2
+    assert len(noted) == 1
+
+
+def test_what_was_changed_in_the_store_is_not_laid_out(tmp_path, settings):
+    digest = stored(task(), settings, left(tmp_path))["artifacts"]["digest"]
+    root = make(tmp_path / "in", {})
+    (manifest,) = settings.path.glob("runs/uid/n/*/manifest.json")
+    whole = manifest.read_text()
+    wanted = [Wanted("n", "n-1", digest, None, str(root), "n")]
+    for changed in (whole.replace("report", "rep0rt"), whole + " ", "{}", ""):
+        manifest.write_text(changed)
+        with pytest.raises(ArtifactError, match="is not what was stored"):
+            fetcher.fetch(task(wanted=wanted), settings)
+    manifest.unlink()
+    with pytest.raises(ArtifactError, match=r"is not in .* any more: run n again") as caught:
+        fetcher.fetch(task(wanted=wanted), settings)
+    assert not caught.value.is_retryable
+    assert not list(root.iterdir())
+
+
+def test_credentials_are_read_from_files_only(tmp_path):
+    keys = make(tmp_path, {"accessKeyId": b"id\n", "secretAccessKey": b"canary"})
+    found = load_store({"PODIUM_STORE": json.dumps(TOLD)}, keys)
+    assert isinstance(found, S3Settings)
+    assert found.credentials == StaticKeys("id", "canary")
+    assert "canary" not in repr(found)
+    (keys / "secretAccessKey").unlink()
+    with pytest.raises(ValueError, match="needs the keys accessKeyId and secretAccessKey"):
+        load_store({"PODIUM_STORE": json.dumps(TOLD)}, keys)
+    web = load_store({"PODIUM_STORE": json.dumps({**TOLD, "webIdentity": True})}, keys)
+    assert isinstance(web, S3Settings)
+    assert isinstance(web.credentials, WebIdentity)
+    assert load_store({"PODIUM_STORE": "{}"}, keys) == DirectorySettings(keys)
+
+
+def test_last_words_fit_a_pod():
+    for letter in ("é", "\x01", "\U0001f600", "\udcff"):
+        words = message_of("Upload", letter * 5000, is_retryable=True)
+        assert len(words.encode()) < 4096
+        assert json.loads(words)["podiumError"]["message"].endswith("…")
+
+
+def test_it_hears_sigterm_before_it_says_that_it_does(tmp_path):
+    """As the first of the Pod's containers: what it does not hear is lost with its program."""
+    code = (
+        "import runpy\n"
+        "from pathlib import Path\n"
+        "Path.write_text = lambda self, text: print(text, flush=True)\n"
+        "runpy.run_module('podium.artifacts.collector', run_name='__main__')\n"
+    )
+    ready = Path(collector.READY)
+    ready.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PODIUM_UPLOAD_SECONDS": "30", "PODIUM_STORE": "{}"},
+    )
+    while not ready.exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    ready.unlink()
+    assert json.loads(out)["podiumError"]["reason"] == "Upload"  # it has no task here
+    assert process.returncode == 0

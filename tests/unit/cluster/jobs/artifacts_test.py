@@ -1,0 +1,397 @@
+"""The Pod of a node with artifacts, and what its containers' ends mean."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from podium.api.run import WorkflowRunStatus
+from podium.api.workflow import WorkflowSpec
+from podium.artifacts.pod import Task, load_store
+from podium.artifacts.settings import S3Settings
+from podium.cluster.jobs.adoption import is_job_as_built
+from podium.cluster.jobs.artifacts import left_by
+from podium.cluster.jobs.builder import BuildError, Owner, build_job
+from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.kube.views import pod_view
+from podium.cluster.settings import Settings
+from podium.engine import Launch, Plan
+from tests.unit.cluster import support
+from tests.unit.cluster.jobs.interpret_test import COMPLETE, RUNS, deleted, look, told
+from tests.unit.cluster.support import condition, running, terminated
+
+BUCKET = {"bucket": "artifacts", "endpoint": "http://s3:1", "credentialsSecret": "keys"}
+STORES = {
+    "s3": {"s3": BUCKET},
+    "role": {"s3": {"bucket": "artifacts", "roleARN": "arn:aws:iam::1:role/r"}},
+    "pvc": {"pvc": {"claimName": "store"}},
+}
+SCRIPT = {"executor": "script", "config": {"script": "true"}}
+CONTAINER = {"executor": "container", "config": {"image": "busybox", "command": ["true"]}}
+DIGEST = "a" * 64
+
+
+def node(id_, *after, base=SCRIPT, **more):
+    return {"id": id_, **base, "dependsOn": list(after), **more}
+
+
+MAKE = node("make", artifacts={"out": [{"name": "a", "path": "a"}]})
+USE = node("use", "make", artifacts={"in": [{"name": "a", "from": "make.a"}]})
+
+
+def settings_of(store="s3", **more):
+    return Settings(artifacts=STORES[store], **more)
+
+
+def build(*nodes, of=None, settings=None, states=None, restart=0):
+    plan = Plan.build(WorkflowSpec.model_validate({"nodes": list(nodes)}), workflow_id="w")
+    id_ = of or nodes[-1]["id"]
+    found = {
+        name: {"status": "Completed", "executionId": f"{name}-1", "artifacts": DIGEST}
+        for name in plan.nodes
+        if name != id_
+    }
+    found = {**found, **(states or {}), id_: {"status": "Ready"}}
+    status = WorkflowRunStatus.model_validate({"phase": "Running", "nodes": found})
+    outputs = {n: {} for n, s in found.items() if s["status"] == "Completed" and n != id_}
+    launch = Launch(id_, f"{id_}-1", restart, plan.nodes[id_].definition.config,
+                    {"dependencyOutputs": outputs})  # fmt: skip
+    left = left_by(plan, status.nodes, id_, outputs)
+    owner = Owner("team", "r", "uid", "w", None, found=left)
+    return build_job(owner, plan, launch, settings or settings_of())
+
+
+def pod_of(*nodes, **facts):
+    return build(*nodes, **facts)["spec"]["template"]
+
+
+def helpers(pod):
+    return {each["name"]: each for each in pod["spec"].get("initContainers", ())}
+
+
+def task_of(pod):
+    return Task.load(pod["metadata"]["annotations"]["podium.dev/artifacts"])
+
+
+@pytest.mark.parametrize("base", [SCRIPT, CONTAINER])
+def test_without_artifacts_a_pod_is_what_it_was(base):
+    plain, after = node("a", base=base), node("b", "a", base=base)
+    for nodes, of in (((plain, after), "a"), ((plain, after), "b")):
+        assert build(*nodes, of=of) == build(*nodes, of=of, settings=Settings())
+
+
+@pytest.mark.parametrize(
+    ("nodes", "of", "expected"),
+    [
+        ((MAKE, USE), "make", ["podium-collector"]),
+        ((MAKE, USE), "use", ["podium-collector", "podium-fetcher"]),
+        ((MAKE, node("all", "make")), "all", ["podium-fetcher"]),
+        ((MAKE, node("x", "make"), node("far", "x")), "far", ["podium-fetcher"]),
+        ((MAKE, node("none", "make", artifacts={"in": []})), "none", ["podium-collector"]),
+        ((node("quiet"), node("asks", "quiet", artifacts={})), "quiet", ["podium-collector"]),
+        ((node("x"), node("y", "x"), MAKE), "y", []),
+    ],
+)
+def test_who_stores_and_who_fetches(nodes, of, expected):
+    assert list(helpers(pod_of(*nodes, of=of))) == expected
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("base", [SCRIPT, CONTAINER])
+def test_its_pod_is_on_the_closed_list_and_keeps_the_store_from_the_program(store, base):
+    use = {**USE, **base, "id": "use"}
+    pod = pod_of(MAKE, use, settings=settings_of(store))
+    assert check_pod(pod, settings_of(store)) == []
+    (program,) = pod["spec"]["containers"]
+    assert "podium-store" not in [mount["name"] for mount in program["volumeMounts"]]
+    assert not {"PODIUM_STORE", "AWS_ROLE_ARN"} & {each["name"] for each in program["env"]}
+    paths = {m["mountPath"]: m.get("readOnly") for m in program["volumeMounts"]}
+    assert paths["/podium/artifacts/in"] is True
+    assert paths["/podium/artifacts/out"] is False
+    for helper in helpers(pod).values():
+        assert "podium-store" in [mount["name"] for mount in helper["volumeMounts"]]
+        assert all(set(each) == {"name", "value"} for each in helper["env"])
+    assert check_pod(pod, Settings()), "without a store nothing of it is on the list"
+
+
+def test_the_collector_is_first_and_has_time():
+    pod = pod_of(MAKE, USE)
+    first = pod["spec"]["initContainers"][0]
+    assert (first["name"], first["restartPolicy"]) == ("podium-collector", "Always")
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 600
+    assert pod_of(MAKE, node("all", "make"))["spec"]["terminationGracePeriodSeconds"] == 5
+
+
+def test_what_it_is_told():
+    task = task_of(pod_of(MAKE, USE))
+    assert (task.run, task.node, task.execution) == ("uid", "use", "use-1")
+    (wanted,) = task.wanted
+    assert (wanted.execution, wanted.digest, wanted.name, wanted.path) == (
+        "make-1",
+        DIGEST,
+        "a",
+        "a",
+    )
+    told = {e["name"]: e["value"] for e in helpers(pod_of(MAKE))["podium-collector"]["env"]}
+    with pytest.raises(ValueError, match="needs the keys"):
+        load_store(told, Path("/nowhere"))
+    web = helpers(pod_of(MAKE, settings=settings_of("role")))["podium-collector"]["env"]
+    told = {each["name"]: each["value"] for each in web}
+    found = load_store(told, Path("/nowhere"))
+    assert isinstance(found, S3Settings)
+    assert (found.bucket, found.prefix) == ("artifacts", "team")
+    assert told["AWS_WEB_IDENTITY_TOKEN_FILE"] == "/podium/store/token"
+
+
+def test_absolute_paths_are_directories_of_the_pod():
+    out = [
+        {"name": "r", "path": "/work/r.xml"},
+        {"name": "s", "path": "/work/s.xml"},
+        {"name": "d", "path": "/data", "type": "Directory"},
+    ]
+    pod = pod_of(node("n", base=CONTAINER, artifacts={"out": out}))
+    (program,) = pod["spec"]["containers"]
+    assert [m["mountPath"] for m in program["volumeMounts"]][-2:] == ["/work", "/data"]
+    assert task_of(pod).absolute == {
+        "/work/r.xml": ("/podium/at/0", "r.xml"),
+        "/work/s.xml": ("/podium/at/0", "s.xml"),
+        "/data": ("/podium/at/1", ""),
+    }
+    at = {m["name"]: m for m in helpers(pod)["podium-collector"]["volumeMounts"]}
+    assert at["podium-at-1"] == {
+        "name": "podium-at-1", "mountPath": "/podium/at/1", "readOnly": True,
+    }  # fmt: skip
+    assert check_pod(pod, settings_of()) == []
+    needs = {"in": [{"name": "a", "from": "make.a", "path": "/etc/a"}]}
+    found = pod_of(MAKE, node("use", "make", base=CONTAINER, artifacts=needs))
+    mount = found["spec"]["containers"][0]["volumeMounts"][-1]
+    assert mount == {
+        "name": "podium-found", "mountPath": "/etc/a", "readOnly": True, "subPath": "a",
+    }  # fmt: skip
+    skipped = pod_of(
+        MAKE,
+        node("use", "make", base=CONTAINER, artifacts=needs),
+        states={"make": {"status": "Skipped"}},
+    )
+    mounts = skipped["spec"]["containers"][0]["volumeMounts"]
+    assert "/etc/a" not in [each["mountPath"] for each in mounts]
+
+
+def refusal(*nodes, **facts):
+    with pytest.raises(BuildError) as caught:
+        build(*nodes, **facts)
+    return caught.value.reason, str(caught.value)
+
+
+def test_what_cannot_be():
+    taken = {"volumes": [{"name": "v", "emptyDir": {}}],
+             "volumeMounts": [{"name": "v", "mountPath": "/work"}]}  # fmt: skip
+    out = {"out": [{"name": "r", "path": "/work/r"}]}
+    assert refusal(node("n", base=CONTAINER, artifacts=out, pod=taken)) == (
+        "Config",
+        (
+            "artifacts.out: /work is mounted by pod.volumeMounts already: choose another path for"
+            " this artifact"
+        ),
+    )
+    mine = {"volumes": [{"name": "podium-store", "emptyDir": {}}]}
+    reason, message = refusal(node("n", artifacts={}, pod=mine))
+    assert (reason, "podium-store is reserved" in message) == ("Config", True)
+    reason, message = refusal(MAKE, settings=Settings())
+    assert (reason, "artifacts.s3 or artifacts.pvc" in message) == ("Config", True)
+    old = {"make": {"status": "Completed", "executionId": "make-1"}}
+    assert refusal(MAKE, USE, states=old) == (
+        "Download", "make.a of make-1 was not kept: run make again",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        {"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "k"}}}]},
+        {"volumes": [{"name": "v", "secret": {"secretName": "keys"}}]},
+        {"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "keys"}}]}}]},
+    ],
+)
+def test_no_node_names_the_credentials_of_the_store(pod):
+    for nodes in ((node("n", pod=pod),), (node("n", artifacts={}, pod=pod),)):
+        reason, message = refusal(*nodes)
+        assert reason == "Forbidden"
+        assert "that of the artifact store" in message
+
+
+def test_no_node_names_the_claim_of_the_store():
+    pod = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "store"}}]}
+    reason, message = refusal(node("n", pod=pod), settings=settings_of("pvc"))
+    assert (reason, "that of the artifact store" in message) == ("Forbidden", True)
+    build(node("n", pod=pod), settings=settings_of("s3"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda helper: helper.update(image="busybox"),
+        lambda helper: helper.update(command=["sh"]),
+        lambda helper: helper.update(args=["-c", "x"]),
+        lambda helper: helper["env"].append({"name": "PYTHONPATH", "value": "/podium/at/0"}),
+        lambda helper: helper["env"].append({"name": "PODIUM_STORE", "valueFrom": {}}),
+        lambda helper: helper["volumeMounts"].append({"name": "x", "mountPath": "/opt/podium"}),
+        lambda helper: helper["volumeMounts"].append({"name": "x", "mountPath": "/podium/../opt"}),
+        lambda helper: helper["volumeMounts"][0].update(subPath="x"),
+        lambda helper: helper["securityContext"].update(privileged=True),
+        lambda helper: helper["lifecycle"]["postStart"].update(exec={"command": ["sh"]}),
+        lambda helper: helper.update(restartPolicy="Never"),
+        lambda helper: helper.update(ports=[{"containerPort": 1}]),
+        lambda helper: helper.update(name="podium-other"),
+        lambda helper: helper.update(envFrom=[]),
+    ],
+)
+def test_its_containers_are_exactly_these(change):
+    pod = copy.deepcopy(pod_of(MAKE))
+    change(helpers(pod)["podium-collector"])
+    assert check_pod(pod, settings_of())
+
+
+def test_its_containers_are_no_programs():
+    pod = copy.deepcopy(pod_of(MAKE))
+    pod["spec"]["containers"].append(pod["spec"]["initContainers"][0])
+    assert check_pod(pod, settings_of())
+    twice = copy.deepcopy(pod_of(MAKE))
+    twice["spec"]["initContainers"] *= 2
+    assert check_pod(twice, settings_of())
+    token = copy.deepcopy(pod_of(MAKE, settings=settings_of("role")))
+    (volume,) = [v for v in token["spec"]["volumes"] if v["name"] == "podium-store"]
+    volume["projected"]["sources"][0]["serviceAccountToken"]["audience"] = "api"
+    assert check_pod(token, settings_of("role"))
+
+
+def test_a_job_with_artifacts_is_found_again_and_no_other():
+    built = build(MAKE, USE)
+    assert is_job_as_built(built, copy.deepcopy(built))
+    for change in (
+        lambda spec: spec["initContainers"].pop(),
+        lambda spec: spec["initContainers"][0].update(args=["x"]),
+        lambda spec: spec["initContainers"][0].update(image="other"),
+    ):
+        other = copy.deepcopy(built)
+        change(other["spec"]["template"]["spec"])
+        assert not is_job_as_built(built, other)
+    other = copy.deepcopy(built)
+    notes = other["spec"]["template"]["metadata"]["annotations"]
+    notes["podium.dev/artifacts"] = notes["podium.dev/artifacts"].replace(DIGEST, "b" * 64)
+    assert not is_job_as_built(built, other)
+
+
+# How it ended
+
+STORED = json.dumps({"artifacts": {"digest": DIGEST, "files": 1, "bytes": 1}})
+SLOW = json.dumps({"podiumError": {"reason": "Upload", "message": "away", "retryable": True}})
+WRONG = json.dumps({"podiumError": {"reason": "Artifact", "message": "a is missing"}})
+
+
+def with_artifacts(collector, fetcher=None, *, program=0, phase="Succeeded", conditions=()):
+    """A Pod whose containers are in these states."""
+    state = terminated(program) if isinstance(program, int) else program
+    statuses = [
+        {"name": name, "state": state}
+        for name, state in (("podium-collector", collector), ("podium-fetcher", fetcher))
+        if state is not None
+    ]
+    body = support.pod(*conditions, phase=phase, state=state)
+    body["status"]["initContainerStatuses"] = statuses
+    body["spec"]["initContainers"] = [{"name": "podium-collector"}, {"name": "podium-fetcher"}]
+    return body
+
+
+def test_stored_is_completed_with_its_digest():
+    (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=STORED))).observations
+    assert (seen.phase.value, seen.artifacts) == ("Succeeded", DIGEST)
+    nothing = json.dumps({"artifacts": {"digest": ""}})
+    (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=nothing))).observations
+    assert (seen.phase.value, seen.artifacts) == ("Succeeded", "")
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (None, "was not seen to end"),
+        (running(), "was not seen to end"),
+        ({"waiting": {"reason": "CrashLoopBackOff"}}, "was not seen to end"),
+        (terminated(137), "was killed before it was done"),
+        (terminated(137, "OOMKilled"), "artifacts.resources"),
+        (terminated(143), "ended with exit code 143 and without a word"),
+        (terminated(0), "ended with exit code 0 and without a word"),
+        (terminated(0, message="ok"), "without a word that says so (ok)"),
+        (terminated(1, message=STORED), "ended with exit code 1"),
+        (terminated(0, message='{"artifacts": {"digest": "x"}}'), "without a word"),
+        (terminated(0, message='{"artifacts": {"digest": 1}}'), "without a word"),
+        (terminated(0, message="[" * 4000), "without a word"),
+        (terminated(1, message=SLOW), "away"),
+    ],
+)
+def test_what_was_not_said_to_be_stored_was_not(end, words):
+    phase, reason, message = told(COMPLETE, with_artifacts(end))
+    assert (phase, reason) == ("Failed", "Upload")
+    assert words in message
+
+
+def test_what_the_program_left_wrong_is_its_own_failure():
+    assert told(COMPLETE, with_artifacts(terminated(0, message=WRONG))) == (
+        "Failed", "Artifact", "a is missing",
+    )  # fmt: skip
+    final = json.dumps({"podiumError": {"reason": "Upload", "message": "m", "retryable": False}})
+    (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=final))).observations
+    assert not seen.retryable
+
+
+def test_a_program_that_ended_runs_until_its_artifacts_are_stored():
+    body = with_artifacts(running(), phase="Running")
+    for stuck_for in (0.0, 300.0):
+        assert look(RUNS, body, stuck_for=stuck_for).observations[0].phase.value == "Running"
+
+
+def test_of_a_program_that_failed_nothing_is_waited_for():
+    body = with_artifacts(running(), program=3, phase="Running")
+    seen = look(RUNS, body, stuck_for=8.0)
+    assert (seen.observations[0].reason, seen.remove) == ("Error", True)
+
+
+def test_a_disruption_in_the_upload_is_one():
+    evicted = condition("DisruptionTarget", reason="EvictionByEvictionAPI", message="drained")
+    body = with_artifacts(terminated(137), conditions=[evicted])
+    managed = support.changed(RUNS, {"spec": {"managedBy": "podium.dev/x"}})
+    assert look(managed, body).observations[0].phase.value == "Disrupted"
+    other = with_artifacts(terminated(0, message=STORED))
+    other["metadata"] |= {"uid": "other", "creationTimestamp": support.at(60)}
+    assert look(managed, body, other).observations[0].artifacts == DIGEST
+
+
+def test_what_cannot_be_fetched_fails_before_the_program():
+    away = json.dumps(
+        {"podiumError": {"reason": "Download", "message": "gone", "retryable": False}}
+    )
+    body = with_artifacts(
+        terminated(143), terminated(1, message=away), program=support.waiting("PodInitializing"),
+        phase="Failed",
+    )  # fmt: skip
+    (seen,) = look(RUNS, body).observations
+    assert (seen.phase.value, seen.reason, seen.message) == ("Failed", "Download", "gone")
+    assert not seen.retryable
+    body["status"]["initContainerStatuses"][1]["state"] = terminated(137, "OOMKilled")
+    phase, reason, message = told(RUNS, body)
+    assert (phase, reason) == ("Failed", "Download")
+    assert "artifacts.resources" in message
+
+
+def test_a_pod_that_is_deleted_is_not_waited_for_as_long_as_an_upload():
+    slow = pod_view(
+        deleted(with_artifacts(running(), program=running(), phase="Running"), grace=600)
+    )
+    assert slow.ends_slowly
+    for body in (
+        deleted(with_artifacts(running(), program=running(), phase="Running"), grace=5),
+        deleted(with_artifacts(running(), phase="Running"), grace=600),
+        with_artifacts(running(), program=running(), phase="Running"),
+    ):
+        assert not pod_view(body).ends_slowly
