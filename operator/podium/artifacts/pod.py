@@ -133,7 +133,7 @@ def load_store(variables: Mapping[str, str], directory: Path) -> StoreSettings:
     """Read where the store is, and with which credentials. Raises `ValueError`, `OSError`."""
     told: dict[str, Any] = json.loads(variables[STORE_VARIABLE])
     if "bucket" not in told:
-        return DirectorySettings(directory)
+        return DirectorySettings(directory, is_durable=True)
     credentials: StaticKeys | WebIdentity = WebIdentity()
     if not told.pop("webIdentity"):
         identity, secret, token = (_key(directory / name) for name in KEY_FILES)

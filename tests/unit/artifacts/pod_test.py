@@ -172,7 +172,7 @@ def test_credentials_are_read_from_files_only(tmp_path):
     web = load_store({"PODIUM_STORE": json.dumps({**TOLD, "webIdentity": True})}, keys)
     assert isinstance(web, S3Settings)
     assert isinstance(web.credentials, WebIdentity)
-    assert load_store({"PODIUM_STORE": "{}"}, keys) == DirectorySettings(keys)
+    assert load_store({"PODIUM_STORE": "{}"}, keys) == DirectorySettings(keys, is_durable=True)
 
 
 def test_last_words_fit_a_pod():

@@ -54,7 +54,7 @@ logFormat: text
     assert (settings.jobs.succeeded_ttl_seconds, settings.jobs.failed_ttl_seconds) == (0, 60)
     assert (settings.limits.max_running, settings.limits.max_running_per_namespace) == (100, 10)
     assert settings.pod_defaults == {"nodeSelector": {"pool": "batch"}}
-    assert settings.offered == ("outputs.fromLogs",)
+    assert settings.offered == ("outputs.fromLogs", "artifacts")
     assert settings.model_fields_set == set(Settings.model_fields)
 
 

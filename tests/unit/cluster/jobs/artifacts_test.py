@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from podium.api.run import WorkflowRunStatus
-from podium.api.workflow import WorkflowSpec
+from podium.api.workflow import PodOverrides, WorkflowSpec
 from podium.artifacts.pod import Task, load_store
 from podium.artifacts.settings import S3Settings
 from podium.cluster.jobs.adoption import is_job_as_built
 from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import BuildError, Owner, build_job
 from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.jobs.executor_pod import merged
 from podium.cluster.kube.views import pod_view
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
@@ -395,3 +396,45 @@ def test_a_pod_that_is_deleted_is_not_waited_for_as_long_as_an_upload():
         with_artifacts(running(), program=running(), phase="Running"),
     ):
         assert not pod_view(body).ends_slowly
+
+
+# Executors that a team adds
+
+
+def executor_pod(*more):
+    """The template of an Executor with containers of its own."""
+    return {
+        "spec": {
+            "containers": [{"name": "node", "image": "busybox"}, *more],
+            "initContainers": [{"name": "prepare", "image": "busybox"}],
+        }
+    }
+
+
+def merged_pod(template, store="s3"):
+    made = copy.deepcopy(pod_of(MAKE, USE, settings=settings_of(store)))
+    return merged(made, template, "dbt", PodOverrides(), has_own_resources=False)
+
+
+def test_an_executors_pod_carries_artifacts_too():
+    pod = merged_pod(executor_pod({"name": "beside", "image": "busybox"}))
+    names = [each["name"] for each in pod["spec"]["initContainers"]]
+    assert names == ["podium-collector", "podium-fetcher", "prepare"]
+    assert check_pod(pod, settings_of()) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"volumeMounts": [{"name": "podium-store", "mountPath": "/keys"}]},
+        {"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "k"}}}]},
+        {"envFrom": [{"secretRef": {"name": "keys"}}]},
+        {"name": "podium-collector"},
+        {"name": "podium-fetcher"},
+    ],
+)
+def test_an_executor_is_kept_from_the_store_as_well(more):
+    for part in ("containers", "initContainers"):
+        template = executor_pod()
+        template["spec"][part].append({"name": "beside", "image": "busybox", **more})
+        assert check_pod(merged_pod(template), settings_of())
