@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -16,6 +17,7 @@ from tests.conformance.own_operator import apply_crds, own_namespace, own_operat
 from tests.e2e.release import crds, job, kubectl, refused, release, render
 from tests.e2e.support import Kubectl, require_cluster, script, until, workflow_run
 from tests.unit.cluster.jobs import artifacts_test as built
+from tests.volumes import volumes_for
 
 # Beside chart_test: one worker has both.
 __all__ = ["crds", "kubectl", "release", "render"]  # fixtures
@@ -181,6 +183,79 @@ def test_a_run_that_is_deleted_does_not_wait_for_the_upload(place):
     until(is_gone, 90)  # not the 600 seconds that an upload has
 
 
+@contextlib.contextmanager
+def claim_of(k, *, megabytes=None):
+    """Make the claim that is the store, in a directory that holds so much, if it has a limit."""
+    body = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "store"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "",
+            "resources": {"requests": {"storage": "10Mi"}},
+        },
+    }
+    with volumes_for(connect(), k.namespace) as directory, contextlib.ExitStack() as stack:
+        k.apply(body)
+        until(lambda: k.get("pvc", "store")["status"]["phase"] == "Bound")
+        if megabytes is not None:
+            place = directory / "store"
+            size = f"size={megabytes}m,mode=777"
+            subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", place], check=True)
+            stack.callback(subprocess.run, ["umount", "-l", place], check=True)
+        yield directory / "store"
+
+
+@pytest.fixture
+def volume_place(tmp_path):
+    require_cluster()
+    api = connect()
+    apply_crds(api)
+    with own_namespace(api) as namespace:
+        yield Kubectl(namespace), tmp_path
+
+
+def with_claim(**more):
+    return {"artifacts": {"pvc": {"claimName": "store", **more}}}
+
+
+def test_a_volume_is_a_store_too_where_all_pods_are_on_one_machine(volume_place):
+    k, directory = volume_place
+    with own_operator(k.namespace, directory, with_claim()):
+        k.apply(workflow_run("none", leaves()))
+        k.wait("none", "Failed")
+        assert "there is no PersistentVolumeClaim 'store'" in k.nodes("none")["make"]["message"]
+        with claim_of(k):
+            k.apply(workflow_run("once", leaves()))
+            k.wait("once", "Failed")
+            state = k.nodes("once")["make"]
+            assert (state["reason"], "singleNode" in state["message"]) == ("Config", True)
+    with own_operator(k.namespace, directory, with_claim(singleNode=True)), claim_of(k) as place:
+        mine = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "store"}}]}
+        k.apply(workflow_run("thief", script("make", "true", pod=mine)))
+        k.wait("thief", "Failed")
+        assert k.nodes("thief")["make"]["reason"] == "Forbidden"
+        k.apply(workflow_run("r", leaves(), FINDS))
+        k.wait("r")
+        same(k)
+        assert list(place.glob("runs/*/make/make-1.*/manifest.json"))
+
+
+def test_a_volume_that_is_full(volume_place):
+    k, directory = volume_place
+    settings = with_claim(singleNode=True)
+    with own_operator(k.namespace, directory, settings), claim_of(k, megabytes=8):
+        k.apply(workflow_run("r", leaves(32 << 20)))
+        k.wait("r", "Failed")
+        state = k.nodes("r")["make"]
+        assert state["reason"] == "Upload", state
+        assert "full" in state["message"] or "space" in state["message"]
+        assert "artifacts" not in state
+        k.apply(workflow_run("small", leaves(1 << 16), FINDS))
+        k.wait("small")
+
+
 def test_the_policies_know_its_containers(release):
     image = "docker.io/library/podium:dev"
     store = "artifacts.s3.bucket=artifacts,artifacts.s3.credentialsSecret=keys"
@@ -209,9 +284,7 @@ def test_the_policies_know_its_containers(release):
             {"name": "X", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "k"}}}
         ),
         lambda spec: spec["initContainers"].append(spec["initContainers"][0] | {"name": "other"}),
-        lambda spec: spec["containers"].append(
-            {k: v for k, v in spec["initContainers"][1].items() if k != "restartPolicy"}
-        ),
+        lambda spec: spec["containers"].append(spec["initContainers"].pop()),
     ):
         other = copy.deepcopy(template)
         change(other["spec"])
