@@ -10,12 +10,15 @@ import time
 
 import pytest
 
+from podium.artifacts.pod import Task
 from podium.cluster.settings import Settings
 from tests import buckets
 from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
 from tests.e2e.release import crds, job, kubectl, refused, release, render
 from tests.e2e.support import Kubectl, require_cluster, script, until, workflow_run
+from tests.unit.artifacts.pod_test import stored
+from tests.unit.artifacts.support import make
 from tests.unit.cluster.jobs import artifacts_test as built
 from tests.volumes import volumes_for
 
@@ -226,12 +229,13 @@ def test_a_volume_is_a_store_too_where_all_pods_are_on_one_machine(volume_place)
         k.apply(workflow_run("none", leaves()))
         k.wait("none", "Failed")
         assert "there is no PersistentVolumeClaim 'store'" in k.nodes("none")["make"]["message"]
-        with claim_of(k):
+    with claim_of(k) as place, contextlib.ExitStack() as stack:
+        with own_operator(k.namespace, directory, with_claim()):
             k.apply(workflow_run("once", leaves()))
             k.wait("once", "Failed")
             state = k.nodes("once")["make"]
             assert (state["reason"], "singleNode" in state["message"]) == ("Config", True)
-    with own_operator(k.namespace, directory, with_claim(singleNode=True)), claim_of(k) as place:
+        stack.enter_context(own_operator(k.namespace, directory, with_claim(singleNode=True)))
         mine = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "store"}}]}
         k.apply(workflow_run("thief", script("make", "true", pod=mine)))
         k.wait("thief", "Failed")
@@ -254,6 +258,38 @@ def test_a_volume_that_is_full(volume_place):
         assert "artifacts" not in state
         k.apply(workflow_run("small", leaves(1 << 16), FINDS))
         k.wait("small")
+
+
+def test_the_chart_sweeps_the_bucket(release, tmp_path):
+    api = connect()
+    with buckets.server_for(api) as server:
+        release.apply(
+            *(
+                "--set",
+                f"artifacts.s3.bucket={buckets.BUCKET},artifacts.s3.endpoint={server.endpoint}",
+            ),
+            *("--set", f"artifacts.s3.credentialsSecret={buckets.SECRET}"),
+            *("--set", "artifacts.sweep.schedule=0 0 1 1 *"),
+        )
+        buckets.make_secret(api, release.namespace)
+        root = server.root / buckets.BUCKET / release.tenants
+        for name, contents in (("in", b"kept"), ("out", b"not kept")):
+            place = server.settings(buckets.BUCKET, prefix=release.tenants)
+            out = make(tmp_path / name, {"f": contents})
+            stored(Task("gone", name, f"{name}-1"), place, out)
+        old = next(root.rglob("manifest.json")).parents[2]
+        assert old.name == "gone"
+        for path in root.rglob("*"):
+            if path.is_file():
+                os.utime(path, (1_700_000_000, 1_700_000_000))
+        cron = f"cronjob/{release.name}-sweep"
+        k = Kubectl(release.namespace)
+        k("create", "job", "now", f"--from={cron}")
+        done = k("wait", "job/now", "--for=condition=Complete", "--timeout=120s", ok=False)
+        assert done.returncode == 0, k("logs", "job/now", ok=False)
+        assert "removed 2 manifests and 2 objects" in k("logs", "job/now").stdout
+        assert not [path for path in root.rglob("*") if path.is_file()]
+    release.apply()
 
 
 def test_the_policies_know_its_containers(release):

@@ -134,6 +134,14 @@ class Backend:
         except Exception as error:
             raise self._error(error, f"list {prefix}") from None
 
+    def directories(self) -> list[str]:
+        """Return the names of the directories that keys begin with."""
+        try:
+            listed = self._store.list_with_delimiter(self._prefix or None)
+            return [str(each).rstrip("/").rpartition("/")[2] for each in listed["common_prefixes"]]
+        except Exception as error:
+            raise self._error(error, "list directories") from None
+
     def delete(self, keys: list[str]) -> None:
         """Remove objects; one that is not there is gone already."""
         if not keys:

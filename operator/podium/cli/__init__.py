@@ -67,6 +67,10 @@ _COMMANDS = {
         "Print a script for completion in bash, zsh or fish.",
     ),
     "operator": ("podium.cli.operator:operator", "Run the operator of a cluster."),
+    "sweep": (
+        "podium.cli.operator:sweep",
+        "Remove artifacts that no run of a cluster needs any more.",
+    ),
     "uninstall": (
         "podium.cli.operator:uninstall",
         "Remove Podium's finalizers after the operator was deleted.",

@@ -1,4 +1,4 @@
-"""`podium operator` and `podium uninstall`."""
+"""`podium operator`, `podium sweep` and `podium uninstall`."""
 
 import asyncio
 import json
@@ -9,8 +9,12 @@ from pathlib import Path
 import click
 
 from podium.api.names import FINALIZER
+from podium.artifacts.collection import Swept
+from podium.artifacts.errors import ArtifactError
+from podium.artifacts.pod import STORE_PATH
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cluster import operator as cluster_operator
+from podium.cluster.artifact_sweep import sweep_artifacts
 from podium.cluster.feature_gates import GATES, parse_gates
 from podium.cluster.kube.client import connect
 from podium.cluster.kube.errors import ApiError
@@ -18,7 +22,7 @@ from podium.cluster.settings import Settings, load_settings
 from podium.cluster.uninstall import Released, release_pods, stop_operator
 from podium.cluster.worker import reconcile_id
 
-__all__ = ["operator", "uninstall"]
+__all__ = ["operator", "sweep", "uninstall"]
 
 
 class _JsonLines(logging.Formatter):
@@ -86,6 +90,39 @@ def operator(config: Path | None, feature_gates: str) -> None:
             logging.DEBUG if settings.log_level == "debug" else logging.WARNING
         )
     asyncio.run(cluster_operator.run(settings))
+
+
+@click.command()
+@_config
+@click.option(
+    "--credentials",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(STORE_PATH),
+    show_default=True,
+    help="Directory with the keys of the bucket, as the Secret has them.",
+)
+def sweep(config: Path | None, credentials: Path) -> None:
+    """Remove artifacts that no run of the cluster needs any more.
+
+    The chart's CronJob does this (artifacts.sweep). Those of a run that was deleted go two days
+    later.
+    """
+    try:
+        done = asyncio.run(_sweep(load_settings(config), credentials))
+    except ApiError as error:
+        raise CliError(f"the cluster: {error}") from None
+    except (ArtifactError, ValueError, OSError) as error:
+        raise CliError(str(error)) from None
+    for namespace, swept in done.items():
+        click.echo(
+            f"{namespace}: removed {swept.manifests} manifests and {swept.objects} objects of"
+            f" {swept.size} bytes"
+        )
+
+
+async def _sweep(settings: Settings, credentials: Path) -> dict[str, Swept]:
+    async with connect() as client:
+        return await sweep_artifacts(client, settings, credentials)
 
 
 @click.command()

@@ -42,6 +42,7 @@ __all__ = [
     "add_handover",
     "handover_of",
     "left_by",
+    "store_told",
     "store_volume",
 ]
 
@@ -203,6 +204,8 @@ def add_handover(
             pod.found(node, {each.path for each in handover.task.wanted})
         helpers.append(_helper(FETCHER, fetcher, namespace, settings))
     spec["initContainers"] = helpers
+    if is_claim:  # else each Pod would change the owner of every file in the store
+        spec["securityContext"]["fsGroupChangePolicy"] = "OnRootMismatch"
     settings_of = settings.artifacts.s3
     if settings_of is not None and settings_of.role_arn:
         # Else a webhook gives every container the role that the ServiceAccount is bound to.
@@ -294,7 +297,7 @@ def _helper(
 ) -> dict[str, Any]:
     artifacts = settings.artifacts
     assert artifacts is not None  # noqa: S101 - for the type checker
-    env = {STORE_VARIABLE: _store(namespace, settings)}
+    env = {STORE_VARIABLE: store_told(namespace, settings)}
     if name == COLLECTOR:
         env[UPLOAD_VARIABLE] = str(artifacts.upload_seconds)
     if artifacts.s3 is not None and artifacts.s3.role_arn:
@@ -316,7 +319,7 @@ def _helper(
     }
 
 
-def _store(namespace: str, settings: Settings) -> str:
+def store_told(namespace: str, settings: Settings) -> str:
     """Return what a container is told of the store; credentials are not in it."""
     bucket = settings.artifacts.s3 if settings.artifacts is not None else None
     if bucket is None:
@@ -325,7 +328,7 @@ def _store(namespace: str, settings: Settings) -> str:
     told = {
         "bucket": bucket.bucket,
         # Credentials of a namespace can be limited to it.
-        "prefix": f"{prefix}/{namespace}" if prefix else namespace,
+        "prefix": f"{prefix}/{namespace}".strip("/"),
         "region": bucket.region,
         "endpoint": bucket.endpoint,
         "is_virtual_hosted": bucket.addressing == "virtual",

@@ -311,6 +311,14 @@ class KubernetesClient(Transport):
         path = paths.revisions(namespace) if namespace else "/apis/apps/v1/controllerrevisions"
         return self.pages(path, METADATA_LIST, labelSelector=selector)
 
+    async def run_uids(self, namespace: str) -> AsyncIterator[tuple[str, str]]:
+        """Give namespace and UID of each run, of one namespace or (empty) of all."""
+        path = f"/apis/{GROUP}/{VERSION}/workflowruns"
+        path = paths.own(namespace, "workflowruns") if namespace else path
+        async for page in self.pages(path, METADATA_LIST):
+            for body in page:
+                yield body["metadata"]["namespace"], body["metadata"]["uid"]
+
     def list_shards(self, namespace: str) -> AsyncIterator[list[dict[str, Any]]]:
         """Give pages of WorkflowRunNodes, of one namespace or (empty) of all, without states."""
         path = f"/apis/{GROUP}/{VERSION}/workflowrunnodes"
