@@ -1,8 +1,6 @@
 """The store over S3 servers of two projects, killed in mid-upload and away for half a minute."""
 
-import hashlib
 import os
-import threading
 import time
 from dataclasses import replace
 
@@ -16,7 +14,7 @@ from podium.artifacts.settings import StaticKeys
 from podium.artifacts.store import ArtifactStore
 from tests.long.seaweedfs import SeaweedServer
 from tests.unit.artifacts.s3 import S3Server
-from tests.unit.artifacts.support import make, there_and_back, tree
+from tests.unit.artifacts.support import make, there_and_back, tree, upload_while
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -85,26 +83,10 @@ def test_what_it_refuses_is_said(server):
 
 def test_an_upload_outlives_a_server_that_is_away(server, monkeypatch):
     monkeypatch.setattr(stores, "PIECE_BYTES", 1 << 20)
-    settings = replace(server.bucket("outage"), retry_seconds=280)
-    data = os.urandom(24 << 20)
-    begun, gone, found = threading.Event(), threading.Event(), []
 
-    def slowly():
-        for start in range(0, len(data), 1 << 20):
-            yield data[start : start + (1 << 20)]
-            if start == 4 << 20:
-                begun.set()
-                gone.wait(60)
-
-    with ArtifactStore(settings) as store:
-        upload = threading.Thread(target=lambda: found.append(store.put(slowly())))
-        upload.start()
-        assert begun.wait(60)
+    def away():
         server.kill()
-        gone.set()
-        time.sleep(AWAY_SECONDS)
-        assert upload.is_alive()
-        server.start()
-        upload.join(280)
-        (blob,) = found
-        assert hashlib.sha256(b"".join(store.read(blob))).digest() == hashlib.sha256(data).digest()
+        return server.start
+
+    with ArtifactStore(replace(server.bucket("outage"), retry_seconds=280)) as store:
+        upload_while(store, away, AWAY_SECONDS)

@@ -1,13 +1,13 @@
 """`${{ }}` in fields that are taken as they are written: one message for all checks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from podium.api.problems import Path, Problem
 
-__all__ = ["TEMPLATE", "not_filled_in", "templates_named"]
+__all__ = ["TEMPLATE", "not_filled_in", "strings", "templates_named"]
 
 TEMPLATE = "${{"
 """How a template begins."""
@@ -22,6 +22,18 @@ _REMEDIES = {
 _PREFIX = ("spec", "workflowSpec")
 _EXPRESSIONS = ("condition", "when")
 """Fields that are expressions: their own check refuses braces."""
+
+
+def strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Return the strings in a value of JSON, keys left out, with their paths below `path`."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from strings(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            yield from strings(item, (*path, position))
 
 
 def not_filled_in(path: Path, *, is_key: bool = False) -> str:

@@ -15,6 +15,7 @@ from podium import contracts, expressions
 from podium.api.executors import MAIN_CONTAINER, ExecutorSpec
 from podium.api.problems import Path, Problem, Severity
 from podium.api.shape import closest
+from podium.api.templates import strings
 from podium.api.workflow import EnvVar, Node
 from podium.executors.base import Runtime, Workload
 
@@ -73,7 +74,7 @@ def definition_problems(spec: ExecutorSpec, base: Path = ("spec",)) -> Iterator[
         "args": spec.args,
         "local": {"command": [] if spec.local is None else spec.local.command},
     }
-    for path, text in _strings(parts):
+    for path, text in strings(parts):
         if expressions.has_template(text):
             yield from _references((*base, *path), text, declared, is_open=_is_open(spec.config))
     yield from _keys(spec.template, (*base, "template"))
@@ -155,7 +156,7 @@ def config_problems(name: str, spec: ExecutorSpec, node: Node) -> Iterator[Probl
     """Find what is wrong with a node's config, as far as it is known before its templates are."""
     config = contracts.with_defaults(spec.config, node.config)
     yield from _undeclared(name, spec, node.config)
-    open_paths = [path for path, text in _strings(node.config) if expressions.has_template(text)]
+    open_paths = [path for path, text in strings(node.config) if expressions.has_template(text)]
     for breach in contracts.compile_schema(spec.config).breaches(config):
         # What a template makes is known only once it is filled in; then it is checked again.
         if not any(_overlap(breach.place, path) for path in open_paths):
@@ -214,7 +215,7 @@ def fill(
 def _config(
     name: str, spec: ExecutorSpec, config: Mapping[str, Any], scope: Mapping[str, Any]
 ) -> dict[str, Any]:
-    templates = [path for path, text in _strings(config) if expressions.has_template(text)]
+    templates = [path for path, text in strings(config) if expressions.has_template(text)]
     made: dict[str, Any] = {key: _value(item, scope) for key, item in config.items()}
     schema = contracts.compile_schema(spec.config)
     whole = contracts.with_defaults(spec.config, made)
@@ -306,17 +307,6 @@ def _template(template: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str
                 if isinstance(container.get(part), list):
                     filled[part] = _words([str(word) for word in container[part]], scope)
     return made
-
-
-def _strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _strings(item, (*path, str(key)))
-    elif isinstance(value, list | tuple):
-        for position, item in enumerate(value):
-            yield from _strings(item, (*path, position))
 
 
 # The workload

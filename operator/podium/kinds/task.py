@@ -1,12 +1,13 @@
 """task: a node that an executor runs as a program. Types `phase` and `custom`."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from podium import executors, expressions
 from podium.api.executors import ExecutorSpec
-from podium.api.problems import Path, Problem
+from podium.api.problems import Problem
 from podium.api.reasons import NodeReason
+from podium.api.templates import strings
 from podium.api.workflow import Node
 from podium.kinds.base import (
     Complete,
@@ -45,7 +46,7 @@ class Task:
         """Return the templates of the config."""
         executor = executors.get(node.executor or "")
         config = node.config if executor is None else executor.expandable(node.config)
-        for path, text in _strings(config, ("config",)):
+        for path, text in strings(config, ("config",)):
             if expressions.has_template(text):
                 yield Source(path, text, is_template=True)
 
@@ -63,7 +64,7 @@ class Task:
         if executor is not None:
             try:
                 expandable = executor.expandable(config)
-                if any(expressions.has_template(text) for _, text in _strings(expandable)):
+                if any(expressions.has_template(text) for _, text in strings(expandable)):
                     config = {**config, **_expand(dict(expandable), view.scope)}
             except expressions.ExpressionError as error:
                 raise expressions.ExpressionError(f"config: {error}") from None
@@ -85,17 +86,6 @@ def _start_custom(view: NodeView, spec: ExecutorSpec) -> Decision:
     except executors.custom.ConfigBreachError as error:
         return Fail(NodeReason.CONFIG, str(error))
     return Launch(filled.config, template=filled.template)
-
-
-def _strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _strings(item, (*path, str(key)))
-    elif isinstance(value, list | tuple):
-        for position, item in enumerate(value):
-            yield from _strings(item, (*path, position))
 
 
 def _expand(value: Any, scope: Mapping[str, Any]) -> Any:

@@ -20,7 +20,7 @@ from podium.artifacts.settings import StaticKeys, WebIdentity
 from podium.artifacts.store import ArtifactStore
 from podium.artifacts.unpack import Unpacking
 from tests.unit.artifacts.s3 import KEYS, S3Server, make_certificate
-from tests.unit.artifacts.support import make, store_directory, there_and_back, tree
+from tests.unit.artifacts.support import make, store_directory, there_and_back, tree, upload_while
 
 
 @pytest.fixture(scope="module")
@@ -249,32 +249,15 @@ def test_an_upload_outlives_a_server_that_is_gone_for_seconds(tmp_path, monkeypa
     monkeypatch.setattr(stores, "PIECE_BYTES", 1 << 20)
     own = S3Server(tmp_path / "buckets")
     own.start()
-    settings = own.bucket("artifacts")
-    data = os.urandom(24 << 20)
-    begun = threading.Event()
 
-    def slowly():
-        for start in range(0, len(data), 1 << 20):
-            yield data[start : start + (1 << 20)]
-            if start == 4 << 20:
-                begun.set()
-                gone.wait(60)
-
-    gone, found = threading.Event(), []
-    with ArtifactStore(settings) as store:
-        upload = threading.Thread(target=lambda: found.append(store.put(slowly())))
-        upload.start()
-        assert begun.wait(60)
+    def away():
         own.kill() if harm == "kill" else own.freeze()
-        gone.set()
-        time.sleep(3)
-        assert upload.is_alive()
-        own.start() if harm == "kill" else own.thaw()
-        upload.join(120)
-        (blob,) = found
-        assert hashlib.sha256(b"".join(store.read(blob))).digest() == hashlib.sha256(data).digest()
-        left = [path for path in own.root.rglob("*") if ".sgwtmp" in str(path) and path.is_file()]
-        assert not [path for path in left if "multipart" in str(path)], "no unfinished upload stays"
+        return own.start if harm == "kill" else own.thaw
+
+    with ArtifactStore(own.bucket("artifacts")) as store:
+        upload_while(store, away, 3)
+    left = [path for path in own.root.rglob("*") if ".sgwtmp" in str(path) and path.is_file()]
+    assert not [path for path in left if "multipart" in str(path)], "no unfinished upload stays"
     own.kill()
 
 

@@ -4,6 +4,8 @@ import hashlib
 import io
 import os
 import tarfile
+import threading
+import time
 from pathlib import Path
 
 import zstandard
@@ -107,3 +109,28 @@ def as_artifact(store, data, *entries, kind=Format.TAR_ZSTD):
 
 def running_as_root():
     return os.geteuid() == 0
+
+
+def upload_while(store, away, seconds):
+    """Upload while the server is away: `away` begins that and returns what ends it."""
+    data = os.urandom(24 << 20)
+    begun, gone, found = threading.Event(), threading.Event(), []
+
+    def slowly():
+        for start in range(0, len(data), 1 << 20):
+            yield data[start : start + (1 << 20)]
+            if start == 4 << 20:
+                begun.set()
+                gone.wait(60)
+
+    upload = threading.Thread(target=lambda: found.append(store.put(slowly())))
+    upload.start()
+    assert begun.wait(60)
+    back = away()
+    gone.set()
+    time.sleep(seconds)
+    assert upload.is_alive()
+    back()
+    upload.join(280)
+    (blob,) = found
+    assert hashlib.sha256(b"".join(store.read(blob))).digest() == hashlib.sha256(data).digest()
