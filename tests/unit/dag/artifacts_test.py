@@ -156,5 +156,5 @@ def test_a_cluster_refuses_what_it_does_not_hand_over(kind):
         "metadata": {"name": "w", "namespace": "n"},
         "spec": spec,
     }
-    with pytest.raises(InvalidError, match=r"nodes\[1\].artifacts: this version hands artifacts"):
+    with pytest.raises(InvalidError, match=r"nodes\[1\].artifacts: this cluster has no store for"):
         objects.check(body, is_pinned=False)
