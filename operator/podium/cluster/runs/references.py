@@ -232,6 +232,12 @@ class ReferenceChecker:
         """
         recorded = run.owner.recorded
         found = await in_slices(_in_nodes(plan, nodes, recorded))
+        if secret := self._settings.store_secret:
+            store = Reference("Secret", secret, "artifacts", is_store=True)
+            keeps = [name for name in nodes if name in plan.keeps_artifacts]
+            found += [
+                (name, store) for name in keeps if not plan.nodes[name].definition.allow_failure
+            ]
         if not found:
             return []
         certain = plan.certain_nodes()

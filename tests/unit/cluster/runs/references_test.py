@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -488,3 +489,59 @@ async def test_a_rerun_waits_for_what_comes(clock):
     await here.turn()
     assert here.status["phase"] == "Running"
     assert here.node("a")[0] == "Running"
+
+
+# The credentials of the artifact store
+
+
+BUCKET = {"s3": {"bucket": "artifacts", "credentialsSecret": "keys"}}
+STORE = {"volumes": [{"name": "podium-store", "secret": {"secretName": "keys"}}]}
+
+
+def judged(found, server_object, **settings):
+    """Return what a checker finds wrong with references, where the server has one Secret."""
+
+    class Client:
+        async def get_metadata(self, _namespace, _plural, _name):
+            if server_object is None:
+                raise ApiError(404, "NotFound", "no")
+            return server_object
+
+    settings = references.Settings(artifacts=BUCKET, **settings)
+    checker = references.ReferenceChecker(Client(), settings)
+    return asyncio.run(checker._check("team", [("n", each) for each in found]))
+
+
+def test_no_node_may_name_the_credentials_of_the_artifact_store():
+    by_variable = {"containers": [{"env": [by_key("Secret", "keys")]}]}
+    by_volume = {"volumes": [{"name": "v", "secret": {"secretName": "keys"}}]}
+    for spec in (by_variable, by_volume):
+        (finding,) = judged(in_pod(spec), {"metadata": {"labels": {"podium.dev/usable": "true"}}})
+        assert finding.is_forbidden
+        assert "it holds the credentials of the artifact store" in str(finding)
+
+
+def test_a_store_without_its_secret_is_found_before_anything_starts():
+    out = {"out": [{"name": "a", "path": "a"}]}
+    for artifacts, expected in ((out, [("make", "artifacts")]), (None, [])):
+        nodes = [node("make", artifacts=artifacts), node("use", "make")]
+        plan = Plan.build(WorkflowSpec.model_validate({"nodes": nodes}), workflow_id="w")
+        checker = references.ReferenceChecker(Missing(), references.Settings(artifacts=BUCKET))
+        run = SimpleNamespace(owner=SimpleNamespace(recorded=None, namespace="team"))
+        found = asyncio.run(checker.check_nodes(run, plan, list(plan.nodes)))
+        assert [(each.node, each.field) for each in found] == expected
+        assert all("there is no Secret 'keys'" in str(each) for each in found)
+
+
+class Missing:
+    """A server without any object."""
+
+    async def get_metadata(self, _namespace, _plural, _name):
+        raise ApiError(404, "NotFound", "no")
+
+
+def test_the_stores_own_volume_needs_no_label_but_the_secret_must_be_there():
+    assert judged(in_pod(STORE), {"metadata": {}}, requireUsableSecrets=True) == []
+    (finding,) = judged(in_pod(STORE), None)
+    assert not finding.is_forbidden
+    assert "there is no Secret 'keys' in the namespace team: create it" in str(finding)
