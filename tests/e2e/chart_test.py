@@ -195,6 +195,8 @@ def test_the_operators_rights_are_these_and_no_more(render):
     }
     assert rights == {
         ("podium.dev", "workflows"): {"get", "list", "watch"},
+        ("podium.dev", "executors"): {"get", "list", "watch"},
+        ("podium.dev", "clusterexecutors"): {"get", "list", "watch"},
         ("podium.dev", "workflowruns"): {"get", "list", "watch", "patch", "delete"},
         ("podium.dev", "workflows/status"): {"patch"},
         ("podium.dev", "workflowruns/status"): {"patch"},
@@ -238,6 +240,25 @@ def test_logs_are_read_only_where_the_chart_says_so(render):
     (more,) = [rule for rule in on if rule not in rules()]
     assert more == {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}
     assert config_of(render("--set", "outputs.fromLogs=true"))["outputs"] == {"fromLogs": True}
+
+
+def test_writing_executors_is_a_right_of_its_own(render):
+    """It is the right to run Pods of any shape: no role of the cluster gains it."""
+    roles = [d for d in render() if d["kind"] in ("Role", "ClusterRole")]
+    writing = [
+        role
+        for role in roles
+        for rule in role["rules"]
+        if {"executors", "clusterexecutors"} & set(rule["resources"])
+        and set(rule["verbs"]) - {"get", "list", "watch"}
+    ]
+    assert [role["metadata"]["name"] for role in writing] == ["podium-executors"]
+    labels = writing[0]["metadata"]["labels"]
+    assert not [key for key in labels if key.startswith("rbac.authorization.k8s.io/")]
+    view = pick(render(), "ClusterRole", "podium-view")["rules"]
+    assert {"executors", "clusterexecutors"} <= {
+        each for rule in view for each in rule["resources"]
+    }
 
 
 def test_no_role_holds_a_wildcard_secrets_or_a_written_status(render):

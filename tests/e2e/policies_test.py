@@ -354,6 +354,52 @@ def test_a_pod_names_only_a_labelled_service_account(release, kubectl):
         assert until(lambda ask=ask: ask("usable").returncode == 0)
 
 
+LABEL = "metadata.labels.podium~dev/executor"
+BESIDE = {"name": "beside", "image": "busybox"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.hostNetwork", True),
+        ("spec.automountServiceAccountToken", True),
+        ("spec.volumes", [{"name": "v", "hostPath": {"path": "/data"}}]),
+        ("spec.securityContext", {"runAsUser": 0}),
+        ("spec.schedulerName", "own"),
+        ("spec.initContainers", [{**BESIDE, "restartPolicy": "Always"}]),
+        (f"{pods.NODE}.securityContext", {"privileged": True}),
+        (f"{pods.NODE}.envFrom", [{"configMapRef": {"name": "c"}}]),
+    ],
+)
+def test_an_executor_brings_what_a_node_may_not(release, path, value):
+    """The label is the operator's word: it sets it on what an Executor shapes alone."""
+    thing = pods.changed(path, value)
+    shaped = pods.changed(LABEL, "dbt", thing)
+    for make in (job, pod):
+        done = release.try_out(make(shaped), release.user)
+        assert done.returncode == 0, done.stderr
+        refused(release.try_out(make(thing), release.user))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.restartPolicy", "OnFailure"),
+        ("spec.enableServiceLinks", True),
+        ("spec.nodeName", "machine"),
+        ("spec.activeDeadlineSeconds", 5),
+        ("spec.priorityClassName", "system-node-critical"),
+        (f"{pods.NODE}.name", "main"),
+        ("metadata.labels.podium~dev/other", "x"),
+        ("metadata.labels", {"podium.dev/executor": "dbt"}),
+    ],
+)
+def test_an_executors_pod_is_held_against_a_list_too(release, path, value):
+    shaped = pods.changed(LABEL, "dbt")
+    assert release.try_out(job(shaped), release.user).returncode == 0
+    refused(release.try_out(job(pods.changed(path, value, shaped)), release.user))
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
