@@ -100,6 +100,7 @@ sbom: setup ## Write what the image has of Python packages, with hashes, to SBOM
 crds: setup ## Write the CRDs, the chart's Pod rules and the editors' schemas again from the models
 	@$(BIN)/python -m podium.api.crd write
 	@$(BIN)/python -m podium.cluster.jobs.pod_policy write
+	@$(BIN)/python -m podium.executors.shipped write
 	@$(BIN)/python -m podium.cli.schemas write
 	@$(BIN)/python -m podium.cli.completion_spec write
 
@@ -109,6 +110,7 @@ lint: setup ## Check style, layers, generated files, and packages for known vuln
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m podium.api.crd check
 	@$(BIN)/python -m podium.cluster.jobs.pod_policy check
+	@$(BIN)/python -m podium.executors.shipped check
 	@$(BIN)/python -m podium.cli.schemas check
 	@$(BIN)/python -m podium.cli.completion_spec check
 	@$(BIN)/python .ci/audit.py

@@ -7,6 +7,7 @@ import uuid
 import pytest
 import yaml
 
+from podium.executors import shipped
 from tests import pods
 from tests.e2e.release import (
     KUBE,
@@ -259,6 +260,24 @@ def test_writing_executors_is_a_right_of_its_own(render):
     assert {"executors", "clusterexecutors"} <= {
         each for rule in view for each in rule["resources"]
     }
+
+
+@pytest.mark.parametrize("name", shipped.NAMES)
+def test_executors_that_come_with_podium_are_off_and_as_they_are_written(render, name):
+    assert not [d for d in render() if d["kind"] == "ClusterExecutor"]
+    on = ("--set", f"executors.{name}.enabled=true")
+    known = ("--api-versions", "podium.dev/v1alpha1/ClusterExecutor")
+    (made,) = [d for d in render(*on, *known) if d["kind"] == "ClusterExecutor"]
+    written = yaml.safe_load((shipped.HERE / f"{name}.yaml").read_text())
+    assert made["metadata"]["name"] == name
+    assert made["spec"] == written["spec"]
+
+
+def test_executors_need_the_crds_first():
+    done = helm("template", "podium", str(CHART), "-n", "podium-system", *KUBE,
+                "--set", "executors.http.enabled=true", ok=False)  # fmt: skip
+    assert done.returncode != 0
+    assert "install Podium first" in done.stderr
 
 
 def test_no_role_holds_a_wildcard_secrets_or_a_written_status(render):

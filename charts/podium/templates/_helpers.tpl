@@ -105,6 +105,13 @@ logFormat: {{ .Values.logFormat }}
 {{- end -}}
 
 {{/* What the operator may do in a namespace it works in, with the reason for each rule. */}}
+{{/* Helm builds all objects before it makes the first: of a kind that comes with it, it cannot. */}}
+{{- define "podium.requireExecutors" -}}
+{{- if not (.Capabilities.APIVersions.Has "podium.dev/v1alpha1/ClusterExecutor") -}}
+{{- fail "executors.*.enabled: the API server does not know ClusterExecutors yet: install Podium first, then helm upgrade with this value" -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "podium.operatorRules" -}}
 # Definitions are read, never changed.
 - apiGroups: [podium.dev]

@@ -25,11 +25,15 @@ class CheckedFile(File):
     """By the identity of their definition, as it is written and with its executors."""
     known_executors: dict[str, ExecutorSpec | None] = field(default_factory=dict)
     """Executors that nodes may name; None: one that is not valid."""
+    unused_executors: list[str] = field(default_factory=list)
+    """Names of further ones of this installation, where one that is named is not known."""
 
     def graph_of(self, spec: WorkflowSpec) -> WorkflowDAG:
         """Return the graph of a definition of this file, its executors resolved."""
         if id(spec) not in self.graphs:
-            named = {node.executor for node in spec.nodes}
+            named = {node.executor for node in spec.nodes if node.executor is not None}
+            for name in named - set(executors.names()) - self.known_executors.keys():
+                self._look_for(name)
             found = {
                 name: executor
                 for name, executor in self.known_executors.items()
@@ -37,11 +41,22 @@ class CheckedFile(File):
             }
             whole = spec.model_copy(update={"executors": found}) if found else spec
             graph = WorkflowDAG(whole)
-            graph.other_executors = {
+            graph.other_executors = dict.fromkeys(self.unused_executors, True) | {
                 name: executor is not None for name, executor in self.known_executors.items()
             }
             self.graphs[id(spec)] = self.graphs[id(whole)] = graph
         return self.graphs[id(spec)]
+
+    def _look_for(self, name: str) -> None:
+        """Look for an executor in this installation. Raises `UserError`: it is not valid."""
+        from podium.executors import added  # noqa: PLC0415 - few workflows name one
+
+        found = added.find(name)
+        if found is not None:
+            self.known_executors[name] = found.spec
+        else:
+            more = dict.fromkeys(added.names())
+            self.unused_executors = [each for each in more if each not in self.known_executors]
 
     def resolved(self, spec: WorkflowSpec) -> WorkflowSpec:
         """Return a definition of this file with the executors that its nodes name."""

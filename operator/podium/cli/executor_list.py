@@ -11,10 +11,11 @@ from podium.api.source.files import read_file
 from podium.cli.checked_file import check_file, definition_files
 from podium.cli.fields import Field, find
 from podium.cli.output import CliError
+from podium.executors import added
 
 __all__ = ["Listed", "executor_field", "listed"]
 
-BUILT_IN = "built-in"
+BUILT_IN, INSTALLED = "built-in", "installed"
 _TITLES = {
     "script": "A program in the workflow, and the interpreter that runs it",
     "container": "An image, run as it is",
@@ -28,16 +29,24 @@ class Listed(NamedTuple):
 
     name: str
     kind: str
-    """Executor, ClusterExecutor, or built-in."""
+    """Executor, ClusterExecutor, or where it comes from."""
     title: str
     spec: ExecutorSpec | None = None
     """None: it is built in."""
 
 
 def listed(files: Iterable[str]) -> list[Listed]:
-    """Return the built-in executors and those of files. Raises `InvalidError`, `UserError`."""
+    """Return the built-in executors, those of this installation and of files.
+
+    Raises `InvalidError`, `UserError`.
+    """
     found = [
         Listed(name, BUILT_IN, _TITLES.get(name, _TITLES["persona"])) for name in executors.names()
+    ]
+    found += [
+        Listed(name, INSTALLED, own.spec.title or "", own.spec)
+        for name in added.names()
+        if (own := added.find(name)) is not None
     ]
     read = [read_file(path) for each in files for path in definition_files(each)]
     for one in read:

@@ -29,6 +29,10 @@ from podium.local.volumes import Mounted, mount
 __all__ = ["Command", "Commands", "find_program"]
 
 
+_RUNNER = ("python3", "-m", "podium.runner")
+"""Local commands that begin so, those of the executors that come with Podium, run in its Python."""
+
+
 class Command(NamedTuple):
     """What to start."""
 
@@ -119,6 +123,8 @@ class Commands:
                 program, *arguments = workload.interpreter
                 return [self._program(node, program, env["PATH"]), *arguments, str(script)]
             case Runtime.EXECUTOR:
+                if workload.interpreter[: len(_RUNNER)] == _RUNNER:
+                    return [sys.executable, "-P", *workload.interpreter[1:]]
                 program, *arguments = workload.interpreter
                 return [self._program(node, program, env["PATH"]), *arguments]
             case Runtime.RUNNER:

@@ -1,17 +1,21 @@
 """Executors that a definition names: found when a run begins, and pinned with its definition."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from podium.api.executors import MAX_EXECUTORS
 from podium.api.names import is_object_name
-from podium.api.problems import InvalidError, Path, Problem
+from podium.api.problems import InvalidError, Path, Problem, UserError
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.views import dig, text
+from podium.executors import added
 from podium.judge.executors import NO_EXECUTORS, Resolved, names_in
 
 __all__ = ["ExecutorResolver"]
+
+log = logging.getLogger(__name__)
 
 MOST_LISTED = 20
 """Names that are said where one is not known."""
@@ -60,7 +64,7 @@ class ExecutorResolver:
                 # 403: an operator of some namespaces may not read those of the cluster.
                 if error.status not in (403, 404):
                     raise
-        return None
+        return _of_package(name)
 
     async def _known(self, namespace: str) -> list[str]:
         found: list[str] = []
@@ -73,3 +77,12 @@ class ExecutorResolver:
             else:
                 found += [text(dig(each, "metadata", "name")) for each in objects]
         return list(dict.fromkeys(found))
+
+
+def _of_package(name: str) -> Mapping[str, Any] | None:
+    """Return an executor of a package that is installed beside the operator."""
+    try:
+        return added.body_of_package(name)
+    except UserError as error:
+        log.warning("%s", error)
+        return None
