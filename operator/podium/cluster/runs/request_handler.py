@@ -229,7 +229,8 @@ class RequestHandler:
             now = await self._reader.digest(unchanging(body), asker=asker)
             if now != began_as:
                 raise InvalidError([Problem((), SPEC_CHANGED)])
-        resource = (await self._reader.read(body, asker=asker)).resource
+        # It has begun: its own graph was checked, with the executors that it is pinned with.
+        resource = (await self._reader.read(body, asker=asker, is_pinned=True)).resource
         assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
         return resource.spec
 
