@@ -4,20 +4,41 @@ from pydantic import Field
 
 from podium.api.artifact_rules import ArtifactType
 from podium.api.base import ApiModel, Id, Text
+from podium.api.sources import GitSource, HttpSource, RawSource
 
 __all__ = ["ArtifactInput", "ArtifactOutput", "Artifacts"]
 
 
 class ArtifactInput(ApiModel):
-    """A file or directory that the node finds when it starts, read-only."""
+    """A file or directory that the node finds when it starts, read-only.
+
+    Exactly one of from, git, http and raw is set.
+    """
 
     name: Id
     """Name of the artifact, as node ids are written."""
-    from_: Text = Field(alias="from")
+    from_: Text = Field(default="", alias="from")
     """NODE.NAME: an upstream node, and the name of an artifact in its artifacts.out."""
+    git: GitSource | None = None
+    """A git repository at one commit. Laptop only, so far."""
+    http: HttpSource | None = None
+    """A file at a URL. Laptop only, so far."""
+    raw: RawSource | None = None
+    """A file whose text is here. Laptop only, so far."""
     path: Text | None = None
     """Where it is found: under $PODIUM_ARTIFACTS_IN, or for a container an absolute path;
     default: its name."""
+
+    @property
+    def outside(self) -> GitSource | HttpSource | RawSource | None:
+        """Where it comes from, if from no node."""
+        return self.git or self.http or self.raw
+
+    @property
+    def secret(self) -> str:
+        """Name of the Secret that its source needs; empty: none."""
+        source = self.git or self.http
+        return source.secret_ref.name if source is not None and source.secret_ref else ""
 
 
 class ArtifactOutput(ApiModel):

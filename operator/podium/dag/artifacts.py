@@ -1,13 +1,16 @@
 """What can be wrong with the artifacts of a node: names, paths, and where they come from."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from podium import executors
 from podium.api.artifact_rules import ArtifactType, unsafe_path
+from podium.api.field_checks import one_of
 from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem
 from podium.api.workflow import ArtifactInput, ArtifactOutput, Node
 from podium.dag.graph import Graph
+from podium.dag.sources import git_problems, http_problems
 
 __all__ = ["artifact_problems"]
 
@@ -37,8 +40,7 @@ def artifact_problems(dag: Graph, node: Node, *, sound: bool) -> Iterator[Proble
     for position, artifact in enumerate(inputs):
         where = (*here, position)
         yield from _name(where, artifact.name)
-        if why := _source(dag, node, artifact, sound=sound):
-            yield Problem((*where, "from"), why)
+        yield from _origin(dag, node, artifact, where, sound=sound)
         path = artifact.name if artifact.path is None else artifact.path
         if why := _bad_input(node, path):
             yield Problem((*where, "path"), f"{path!r:.200} {why}")
@@ -109,6 +111,24 @@ def _overlaps(places: list[tuple[Path, str]], why: str) -> Iterator[Problem]:
             yield Problem(where, f"{path!r:.200} {is_same:.220}: {why}, choose another path")
         else:
             last = path
+
+
+def _origin(
+    dag: Graph, node: Node, artifact: ArtifactInput, where: Path, *, sound: bool
+) -> Iterator[Problem]:
+    """Find what is wrong with where an artifact comes from."""
+    git, http = artifact.git, artifact.http
+    sources = {"from": artifact.from_ or None, "git": git, "http": http, "raw": artifact.raw}
+    wrong = list(one_of(where, sources))
+    yield from wrong
+    if git is not None:
+        for problem in git_problems(git):
+            yield replace(problem, path=(*where, "git", *problem.path))
+    if http is not None:
+        for problem in http_problems(http):
+            yield replace(problem, path=(*where, "http", *problem.path))
+    if artifact.from_ and not wrong and (why := _source(dag, node, artifact, sound=sound)):
+        yield Problem((*where, "from"), why)
 
 
 def _source(dag: Graph, node: Node, artifact: ArtifactInput, *, sound: bool) -> str:

@@ -107,6 +107,14 @@ def _not_on_clusters(
                 " artifacts.s3 or artifacts.pvc), run it with podium run, or leave artifacts out"
             )
             yield Problem((*base, "nodes", position, "artifacts"), message)
+        for place, artifact in enumerate((node.artifacts and node.artifacts.in_) or ()):
+            if artifact.outside is not None:
+                message = (
+                    "comes from no node, which this version takes on a laptop only: let a node"
+                    " fetch it and hand it over"
+                )
+                path = (*base, "nodes", position, "artifacts", "in", place)
+                yield Problem(path, message)
         where = (*base, "nodes", position, "outputs")
         if len(file_outputs(node.outputs)) > 1:
             message = (
@@ -114,7 +122,7 @@ def _not_on_clusters(
                 " program write one file with all of them, format: Json"
             )
             yield Problem(where, message)
-        if printed_outputs(node.outputs) and FROM_LOGS not in offered:
+        if printed_outputs(node.outputs) and FROM_LOGS not in offered and not is_pinned:
             message = (
                 "has values from standard output, which the operator may not read on this cluster:"
                 f" its administrators set the chart value {FROM_LOGS}, or let the program write a"

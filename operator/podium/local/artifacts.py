@@ -5,7 +5,7 @@ program has ended, links to what the nodes left take the copies' place.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,18 @@ from podium.artifacts.left import Left, has_entries
 from podium.local.artifact_store import Laptop
 from podium.local.files import remove, remove_tree
 
-__all__ = ["ABSOLUTE", "IN", "OUT", "Artifacts", "Mount", "Wanted", "left_by", "mounts", "out_of"]
+__all__ = [
+    "ABSOLUTE",
+    "IN",
+    "OUT",
+    "Artifacts",
+    "Mount",
+    "Wanted",
+    "left_by",
+    "mounts",
+    "no_secret",
+    "out_of",
+]
 
 OUT = "artifacts"
 """Directory of an execution that is its `$PODIUM_ARTIFACTS_OUT`."""
@@ -40,6 +51,15 @@ class Wanted(NamedTuple):
     """What the execution left."""
 
 
+class Outside(NamedTuple):
+    """What a program finds that comes from no node."""
+
+    artifact: ArtifactInput
+    base: str
+    path: str
+    """Where it is put, as of `Wanted`."""
+
+
 class Artifacts(NamedTuple):
     """What a program finds in `$PODIUM_ARTIFACTS_IN`, and at absolute paths."""
 
@@ -48,8 +68,15 @@ class Artifacts(NamedTuple):
     laptop: Laptop
     wanted: tuple[Wanted, ...] = ()
     """What there is, to be copied before the start."""
+    outside: tuple[Outside, ...] = ()
+    """What is to be fetched before the start."""
     for_all: bool = False
     """Whether another user than podium's reads it, that of a container."""
+
+    @property
+    def is_any(self) -> bool:
+        """Whether there is something to be had before the start."""
+        return bool(self.wanted or self.outside)
 
     @property
     def path(self) -> Path:
@@ -83,8 +110,13 @@ class Artifacts(NamedTuple):
         asked = (
             [(source, None, IN, source) for source in sources]
             if declared is None
-            else [_asked(artifact) for artifact in declared]
+            else [_asked(artifact) for artifact in declared if artifact.outside is None]
         )
+        outside = [
+            Outside(artifact, *_place_of(artifact))
+            for artifact in declared or ()
+            if artifact.outside is not None
+        ]
         wanted = []
         for source, name, base, path in asked:
             execution = status.nodes[source].execution_id
@@ -96,7 +128,7 @@ class Artifacts(NamedTuple):
                     continue
             if name is None:
                 (inside / path).mkdir(mode=0o555)
-        return cls(directory, laptop, tuple(wanted), for_all)
+        return cls(directory, laptop, tuple(wanted), tuple(outside), for_all)
 
     def copy(self, is_stopped: Callable[[], bool]) -> None:
         """Copy what there is.
@@ -108,6 +140,27 @@ class Artifacts(NamedTuple):
             place.mkdir(parents=True, exist_ok=True)
             here = [each for each in self.wanted if each.base == base]
             self.laptop.deliver(here, place, is_stopped, for_all=self.for_all)
+
+    def fetch(
+        self, is_stopped: Callable[[], bool], secrets: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Fetch what comes from no node, after `copy`. Raises as it does."""
+        from podium.artifacts.errors import ArtifactError  # noqa: PLC0415 - few nodes need it
+        from podium.artifacts.sources import Fetched, Reach, fetch  # noqa: PLC0415
+
+        reach = Reach(("https", "ssh", "git", "http", "file"), allow_loopback=True)
+        for artifact, base, path in self.outside:
+            source, name = artifact.outside, artifact.secret
+            if source is None:
+                continue
+            secret = secrets.get(name) if name else {}
+            if secret is None:
+                message = f"the artifact {artifact.name}: {no_secret(name)}"
+                raise ArtifactError(message, is_retryable=False)
+            place = self.directory / base
+            place.mkdir(parents=True, exist_ok=True)
+            wanted = Fetched(artifact.name, source, path, secret)
+            fetch(wanted, place, reach, is_stopped, for_all=self.for_all)
 
     def release(self) -> None:
         """Let links take the place of the copies."""
@@ -122,10 +175,17 @@ class Artifacts(NamedTuple):
 
 def _asked(artifact: ArtifactInput) -> tuple[str, str | None, str, str]:
     source, _, name = artifact.from_.partition(".")
+    return source, name, *_place_of(artifact)
+
+
+def _place_of(artifact: ArtifactInput) -> tuple[str, str]:
     path = artifact.path or artifact.name
-    if path.startswith("/"):
-        return source, name, f"{ABSOLUTE}/in", artifact.name
-    return source, name, IN, path
+    return (f"{ABSOLUTE}/in", artifact.name) if path.startswith("/") else (IN, path)
+
+
+def no_secret(name: str) -> str:
+    """Report that a Secret of a source is not known."""
+    return f"the secret {name!r:.80} is not known: name a file that has it, with --secrets"
 
 
 class Mount(NamedTuple):
@@ -147,6 +207,7 @@ def mounts(artifacts: Artifacts, node: Node) -> list[Mount]:
             host.chmod(0o777)  # the container may run as another user
             found.append(Mount(host, inside))
     delivered = {each.path for each in artifacts.wanted if each.base != IN}
+    delivered |= {each.path for each in artifacts.outside if each.base != IN}
     for artifact in node.artifacts.in_ or ():
         if artifact.name in delivered and artifact.path is not None:
             host = artifacts.directory / ABSOLUTE / "in" / artifact.name

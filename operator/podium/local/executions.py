@@ -137,6 +137,9 @@ class Executions:
         try:
             if command.artifacts.wanted:
                 await asyncio.to_thread(command.artifacts.copy, lambda: process.stopping)
+            if command.artifacts.outside:
+                secrets = self._commands.secrets
+                await asyncio.to_thread(command.artifacts.fetch, lambda: process.stopping, secrets)
             self.programs.start_process(process, command.argv, command.env, command.workdir)
         except (OSError, ValueError, ArtifactError) as problem:
             process.begun.set_exception(problem)
@@ -190,7 +193,7 @@ class Executions:
     ) -> None:
         code = await process.wait()
         seen = await self._ended(node, execution, process, code)
-        if artifacts is not None and artifacts.wanted:
+        if artifacts is not None and artifacts.is_any:
             await asyncio.to_thread(artifacts.release)
         self._processes.pop(execution, None)
         if seen is not None:

@@ -10,6 +10,7 @@ from podium.api.problems import InvalidError, Problem
 from podium.engine import Plan, PlanNode
 from podium.executors import Runtime, Workload
 from podium.local import containers
+from podium.local.artifacts import no_secret
 from podium.local.commands import find_program, missing_program
 from podium.local.environment import ConfigError, inherited, value_of
 
@@ -65,6 +66,10 @@ def _problems(
         workload = executor.workload(node, node.config)
     else:
         return
+    for artifact in (node.artifacts and node.artifacts.in_) or ():
+        if artifact.secret and artifact.secret not in secrets:
+            why = f"artifacts.in: {artifact.name}: {no_secret(artifact.secret)}"
+            yield Problem(("nodes", node.id), why)
     variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
     for variable in variables:
         try:

@@ -11,6 +11,7 @@ import pytest
 from podium.engine import RerunRequest
 from podium.local import artifact_store, artifacts
 from podium.local.artifact_store import opened, store_path
+from tests.unit.artifacts.servers import http_server
 from tests.unit.local.shell_test import again, begin, script, stands, started, until
 
 OUT, IN = "$PODIUM_ARTIFACTS_OUT", "$PODIUM_ARTIFACTS_IN"
@@ -375,3 +376,34 @@ async def test_what_podium_makes_is_readable_by_its_user_only(tmp_path):
     root = store_path(run.directory.state_dir)
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
     assert (root / ".gitignore").read_text() == "*\n"
+
+
+async def test_artifacts_from_outside_are_found_beside_those_of_nodes(tmp_path):
+    with http_server() as server:
+        run = begin(
+            tmp_path,
+            script("a", f"echo made >{OUT}/f", artifacts={"out": [out("f", "f")]}),
+            script(
+                "b",
+                f"cd {IN}; test ! -w config/app || [ $(id -u) = 0 ]; cat config/app config/made; wc -c <file",
+                "a",
+                artifacts={"in": [
+                    {"name": "app", "raw": {"content": "text\n"}, "path": "config/app"},
+                    {"name": "made", "from": "a.f", "path": "config/made"},
+                    {"name": "file", "http": {"url": f"{server.base}/whole"}},
+                ]},
+            ),
+            script("c", "true", artifacts={"in": [
+                {"name": "file", "http": {"url": f"{server.base}/missing"}},
+            ]}, retryPolicy={"maxAttempts": 2}),
+            script("d", "true", artifacts={"in": [
+                {"name": "x", "http": {"url": "https://127.0.0.1/", "secretRef": {"name": "s"}}},
+            ]}),
+        )  # fmt: skip
+        await run.run()
+    assert stands(run)["b"] == "Completed"
+    assert log(run, "b-1") == "text\nmade\n1024000\n"
+    assert stands(run)["c"] == "Failed Download"
+    assert run.status.nodes["c"].retry_count == 0
+    assert "the artifact file: http://127.0.0.1" in run.status.nodes["c"].error.message
+    assert "the secret 's' is not known: name a file" in run.status.nodes["d"].error.message

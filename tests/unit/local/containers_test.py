@@ -275,3 +275,15 @@ async def test_a_container_cannot_have_another_file_stored(tmp_path, docker):
     await run.run()
     assert stands(run) == {"a": "Failed Artifact", "b": "Failed Artifact"}
     assert not (tmp_path / "state/artifacts/runs").exists()
+
+
+async def test_a_container_finds_a_text_at_an_absolute_path(tmp_path, docker):
+    node = box("a", "cat /etc/app/config", artifacts={"in": [
+        {"name": "config", "raw": {"content": "text"}, "path": "/etc/app/config"},
+    ]})  # fmt: skip
+    run = begin(tmp_path, node)
+    await run.run()
+    assert stands(run) == {"a": "Completed"}
+    assert (run.directory.execution("a-1") / "log").read_text() == "text"
+    (call,) = calls(docker, "run")
+    assert any(each.endswith(":/etc/app/config:ro,z") for each in call)
