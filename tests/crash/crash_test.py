@@ -15,7 +15,11 @@ AT_A_TIME = 8
 
 UNUSED = {
     "get_deployment": "uninstall",
+    "get_executor": "runs that name an Executor; it only reads",
     "get_metadata": "runs that name a Secret or ConfigMap; it only reads",
+    "list_executors": "runs that name an Executor that there is not; it only reads",
+    "read_log": "nodes whose outputs are printed; it only reads",
+    "run_uids": "sweep",
     "scale_deployment": "uninstall",
 }
 """Methods of the client that no run needs, and who needs them."""
