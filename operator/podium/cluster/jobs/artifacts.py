@@ -241,7 +241,7 @@ class _Volumes:
     def scratch(self, name: str, path: str, *, read_only: bool = False) -> bool:
         """Add an empty directory that the program mounts; return whether it is new."""
         for mount in self._mounts:
-            if mount["name"] == name:  # every script has it
+            if (mount["name"], mount["mountPath"]) == (name, path):  # every script has it
                 mount["readOnly"] = read_only
                 volume = next(each for each in self._volumes if each["name"] == name)
                 volume |= self._scratch

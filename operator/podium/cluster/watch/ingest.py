@@ -138,7 +138,7 @@ class Ingest:
             if known is None:
                 return
             job = known[1]
-            if known[0].finalizer is not None:
+            if known[0].finalizer is not None or known[0].ends_slowly:
                 self._listener.managed_job_changed(known[0].job_uid)
         if kind in ("LOST", "DELETED"):
             self._cache.add_tombstone(body)

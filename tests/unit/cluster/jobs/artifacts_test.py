@@ -1,5 +1,6 @@
 """The Pod of a node with artifacts, and what its containers' ends mean."""
 
+import asyncio
 import copy
 import json
 from pathlib import Path
@@ -14,9 +15,12 @@ from podium.cluster.jobs.adoption import is_job_as_built
 from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import BuildError, Owner, build_job
 from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.jobs.executor_pod import merged
 from podium.cluster.kube.views import pod_view
 from podium.cluster.settings import Settings
+from podium.cluster.watch.ingest import Ingest
+from podium.cluster.watch.store import InformerCache
 from podium.engine import Launch, Plan
 from tests.unit.cluster import support
 from tests.unit.cluster.jobs.interpret_test import COMPLETE, RUNS, deleted, look, told
@@ -199,6 +203,12 @@ def test_what_cannot_be():
     mine = {"volumes": [{"name": "podium-store", "emptyDir": {}}]}
     reason, message = refusal(node("n", artifacts={}, pod=mine))
     assert (reason, "podium-store is reserved" in message) == ("Config", True)
+    mine = {
+        "volumes": [{"name": "podium-out", "emptyDir": {}}],
+        "volumeMounts": [{"name": "podium-out", "mountPath": "/mine"}],
+    }
+    reason, message = refusal(node("n", base=CONTAINER, artifacts={}, pod=mine))
+    assert (reason, "podium-out is reserved" in message) == ("Config", True)
     reason, message = refusal(MAKE, settings=Settings())
     assert (reason, "artifacts.s3 or artifacts.pvc" in message) == ("Config", True)
     old = {"make": {"status": "Completed", "executionId": "make-1"}}
@@ -438,3 +448,53 @@ def test_an_executor_is_kept_from_the_store_as_well(more):
         template = executor_pod()
         template["spec"][part].append({"name": "beside", "image": "busybox", **more})
         assert check_pod(merged_pod(template), settings_of())
+
+
+class Listener:
+    """Notes of which Jobs it hears."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def managed_job_changed(self, uid):
+        self.jobs.append(uid)
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+def test_a_pod_that_ends_slowly_is_looked_after_whoever_made_it():
+    """The built-in Job controller gives it no finalizer, and its Job may be gone."""
+    listener = Listener()
+    ingest = Ingest(InformerCache(), listener)
+    body = with_artifacts(running(), program=running(), phase="Running")
+    ingest.pod_event("MODIFIED", body)
+    assert listener.jobs == []
+    slow = deleted(body, grace=600)
+    slow["metadata"]["resourceVersion"] = "103"
+    ingest.pod_event("MODIFIED", slow)
+    assert listener.jobs == [support.JOB_UID]
+
+
+class Deletes:
+    """A server that is asked to delete Pods."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def delete_pod(self, _namespace, name, _uid, **more):
+        self.asked.append((name, more))
+
+
+def test_a_pod_that_ends_slowly_gets_the_usual_grace_period():
+    client, cache = Deletes(), InformerCache()
+    cache.put_job(support.job())
+    controller = ManagedJobController(client, cache, Settings())
+    body = with_artifacts(running(), program=running(), phase="Running")
+    for grace, expected in ((600, [(body["metadata"]["name"], {"seconds": 5})]), (5, [])):
+        client.asked.clear()
+        again = deleted(body, grace=grace)
+        again["metadata"]["resourceVersion"] = str(1000 - grace)
+        cache.put_pod(again)
+        asyncio.run(controller.reconcile(support.JOB_UID))
+        assert client.asked == expected
