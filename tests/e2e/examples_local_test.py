@@ -209,6 +209,13 @@ def test_artifacts_go_from_node_to_node(here):
 # release
 
 
+def test_an_executor_of_another_file_runs_the_nodes(here):
+    files = ("examples/executor/workflow.yaml", "-f", "examples/executor/executor.yaml")
+    nodes = ran(here, *files)["status"]["nodes"]
+    assert nodes["build"]["output"] == {"command": "build", "target": "prod", "models": 2}
+    assert nodes["test"]["output"] == {"command": "test", "target": "prod", "models": 1}
+
+
 def test_release_makes_a_wheel_that_works(here):
     release = here.path / "examples" / "release"
     before = contents(release)
