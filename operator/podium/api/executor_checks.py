@@ -66,6 +66,9 @@ def _template(template: Mapping[str, Any], base: Path) -> Iterator[Problem]:
         if name in _PODIUMS:
             yield Problem((*here, name), f"may not be set: {_PODIUMS[name]}")
     yield from _known(spec, here, POD_FIELDS, but=_PODIUMS)
+    selector = spec.get("nodeSelector")
+    if selector is not None and not isinstance(selector, Mapping):
+        yield Problem((*here, "nodeSelector"), "must be a mapping of strings")
     yield from _containers(spec, here)
     yield from _volumes(spec.get("volumes"), (*here, "volumes"))
 
@@ -143,6 +146,15 @@ def _container(
         yield Problem((*here, "image"), "is missing")
     elif image is not None and (not isinstance(image, str) or not image):
         yield Problem((*here, "image"), "must be the reference of an image")
+    for field in ("command", "args"):
+        given = container.get(field)
+        if given is not None and not (
+            isinstance(given, list) and all(isinstance(word, str) for word in given)
+        ):
+            yield Problem((*here, field), "must be a list of strings")
+    for field in ("volumeMounts", "envFrom"):
+        if container.get(field) is not None and not isinstance(container[field], list):
+            yield Problem((*here, field), "must be a list")
     env = container.get("env")
     if env is None:
         return

@@ -1,6 +1,5 @@
 """The Pod of an Executor: operator's defaults < Executor < the node's `pod` < what is enforced."""
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +31,7 @@ def merged(
 
     Raises `ValueError`: the template takes what is the operator's or the node's.
     """
-    theirs = copy.deepcopy(dict(template["spec"]))
+    theirs = _without_nulls(template["spec"])
     spec: dict[str, Any] = made["spec"]
     containers, inits = theirs.pop("containers"), theirs.pop("initContainers", None)
     volumes, selector = theirs.pop("volumes", []), theirs.pop("nodeSelector", {})
@@ -67,6 +66,15 @@ def merged(
                 f"pod.volumes: the executor has a volume {twice!r}: choose another name"
             )
     return {"metadata": _metadata(made["metadata"], template, executor, pod), "spec": whole}
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a copy without fields that are null: as if they were left out, to the server too."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
 
 
 def _metadata(
