@@ -105,6 +105,7 @@ def test_the_configuration_is_what_the_operator_reads(render):
         },
         "outputs": {"fromLogs": False},
         "allowInlineWorkflows": True,
+        "allowExecutors": True,
         "allowRecordedAnswers": None,
         "requestersAreVerified": True,
         "creatorsAreVerified": False,
@@ -278,6 +279,26 @@ def test_executors_need_the_crds_first():
                 "--set", "executors.http.enabled=true", ok=False)  # fmt: skip
     assert done.returncode != 0
     assert "install Podium first" in done.stderr
+
+
+def test_no_policy_allows_more_where_executors_are_not_allowed(render):
+    """Whoever has the operator's token makes no Pod beyond the closed list then."""
+
+    def widens(*options):
+        policies = [d for d in render(*options) if d["kind"] == "ValidatingAdmissionPolicy"]
+        return [
+            variable["expression"].split(" && ")[1]
+            for policy in policies
+            for variable in policy["spec"].get("variables", ())
+            if variable["name"] == "widens"
+        ]
+
+    off = ("--set", "allowExecutors=false")
+    assert (widens(), widens(*off)) == (["true", "true"], ["false", "false"])
+    assert config_of(render(*off))["allowExecutors"] is False
+    done = helm("template", "podium", str(CHART), "-n", "podium-system", *KUBE, *off,
+                "--set", "executors.http.enabled=true", ok=False)  # fmt: skip
+    assert "set allowExecutors, or none of these" in done.stderr
 
 
 def test_no_role_holds_a_wildcard_secrets_or_a_written_status(render):

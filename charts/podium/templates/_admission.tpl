@@ -87,10 +87,10 @@ Podium makes and deletes nothing in kube-system and other namespaces of Kubernet
 - name: annotations
   expression: variables.podMeta.?annotations.orValue({})
 # Only the operator's account is matched, and it sets this label on what an Executor shapes alone.
-- name: restricts
-  expression: variables.creates && !('podium.dev/executor' in variables.labels)
 - name: widens
-  expression: variables.creates && 'podium.dev/executor' in variables.labels
+  expression: variables.creates && {{ .executors }} && 'podium.dev/executor' in variables.labels
+- name: restricts
+  expression: variables.creates && !variables.widens
 - name: everyContainer
   expression: variables.spec.containers + variables.spec.?initContainers.orValue([])
 - name: helpers

@@ -83,6 +83,7 @@ limits:
 outputs:
   fromLogs: {{ .Values.outputs.fromLogs }}
 allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
+allowExecutors: {{ .Values.allowExecutors }}
 allowRecordedAnswers: {{ .Values.allowRecordedAnswers | toJson }}
 requestersAreVerified: {{ and .Values.admissionPolicies.enabled (dig "requestedBy" "enabled" false .Values.admissionPolicies) }}
 creatorsAreVerified: {{ and .Values.admissionPolicies.enabled .Values.admissionPolicies.executions.enabled }}
@@ -107,6 +108,9 @@ logFormat: {{ .Values.logFormat }}
 {{/* What the operator may do in a namespace it works in, with the reason for each rule. */}}
 {{/* Helm builds all objects before it makes the first: of a kind that comes with it, it cannot. */}}
 {{- define "podium.requireExecutors" -}}
+{{- if not .Values.allowExecutors -}}
+{{- fail "executors.*.enabled: set allowExecutors, or none of these" -}}
+{{- end -}}
 {{- if not (.Capabilities.APIVersions.Has "podium.dev/v1alpha1/ClusterExecutor") -}}
 {{- fail "executors.*.enabled: the API server does not know ClusterExecutors yet: install Podium first, then helm upgrade with this value" -}}
 {{- end -}}

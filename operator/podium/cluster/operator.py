@@ -53,7 +53,9 @@ class Operator:
         self.recorder = Recorder(client)
         self.judge = Pool()
         self.reader = reader = Reader(self.judge, settings.offered)
-        self.definitions = Definitions(client, self.cache, reader)
+        self.definitions = Definitions(
+            client, self.cache, reader, allows_executors=settings.allow_executors
+        )
         self.jobs = ManagedJobController(client, self.cache, settings)
         self.runs = RunController(
             client,
@@ -75,7 +77,12 @@ class Operator:
                     "WorkflowRun": self.runs,
                     "Status": StatusFlusher(self.runs),
                     "Workflow": WorkflowController(
-                        client, self.cache, self.recorder, reader, self.runs.workflow_appeared
+                        client,
+                        self.cache,
+                        self.recorder,
+                        reader,
+                        self.definitions.executors,
+                        self.runs.workflow_appeared,
                     ),
                 }
             ),

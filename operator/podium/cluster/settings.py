@@ -93,6 +93,8 @@ class Settings(ApiModel):
     allow_inline_workflows: bool = True
     """Whether a run may bring its own graph, and set keys that a Workflow gives a value and does
     not declare in `inputs`."""
+    allow_executors: bool = True
+    """Whether nodes may name Executors and ClusterExecutors."""
     allow_recorded_answers: bool | None = None
     """Whether runs may take recorded answers; none: where they may bring their own graph."""
     requesters_are_verified: bool = False

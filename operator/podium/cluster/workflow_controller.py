@@ -40,6 +40,7 @@ class WorkflowController:
         cache: InformerCache,
         recorder: Recorder,
         reader: Reader,
+        executors: ExecutorResolver,
         appeared: Callable[[str], None],
     ) -> None:
         """`appeared` hears of the namespace of a Workflow whose id became known."""
@@ -48,7 +49,7 @@ class WorkflowController:
         self._recorder = recorder
         self._reader = reader
         self._appeared = appeared
-        self._executors = ExecutorResolver(client)
+        self._executors = executors
         self._in_hand = GroupSlots(IN_HAND)
 
     async def reconcile(self, key: ObjectKey) -> Result:

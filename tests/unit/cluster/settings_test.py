@@ -30,6 +30,7 @@ jobs: {succeededTTLSeconds: 0, failedTTLSeconds: 60, maxEnded: 5}
 limits: {maxRunning: 100, maxRunningPerNamespace: 10}
 outputs: {fromLogs: true}
 allowInlineWorkflows: false
+allowExecutors: false
 allowRecordedAnswers: true
 requestersAreVerified: true
 creatorsAreVerified: true

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from podium import executors
 from podium.api.executors import MAX_EXECUTORS
 from podium.api.names import is_object_name
 from podium.api.problems import InvalidError, Path, Problem, UserError
@@ -24,8 +25,9 @@ MOST_LISTED = 20
 class ExecutorResolver:
     """Finds Executors of a namespace, then ClusterExecutors."""
 
-    def __init__(self, client: KubernetesClient) -> None:
+    def __init__(self, client: KubernetesClient, *, allowed: bool = True) -> None:
         self._client = client
+        self._allowed = allowed
 
     async def resolve(self, namespace: str, definition: Any, base: Path = ("spec",)) -> Resolved:
         """Return the executors that an unchecked definition names.
@@ -36,6 +38,12 @@ class ExecutorResolver:
         names = names_in(definition)
         if not names:
             return NO_EXECUTORS
+        if not self._allowed:
+            message = (
+                f"executor {names[0]!r:.80}: this cluster allows only those that are built in (the"
+                f" chart's value allowExecutors): {', '.join(executors.names())}"
+            )
+            raise InvalidError([Problem((*base, "nodes"), message)])
         if len(names) > MAX_EXECUTORS:
             message = (
                 f"names {len(names)} executors that are not built in, and {MAX_EXECUTORS} is the"

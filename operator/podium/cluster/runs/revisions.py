@@ -73,11 +73,18 @@ class WorkflowNotFoundError(PodiumError):
 class Definitions:
     """Finds, pins and compiles definitions."""
 
-    def __init__(self, client: KubernetesClient, cache: InformerCache, reader: Reader) -> None:
+    def __init__(
+        self,
+        client: KubernetesClient,
+        cache: InformerCache,
+        reader: Reader,
+        *,
+        allows_executors: bool = True,
+    ) -> None:
         self._client = client
         self._cache = cache
         self._reader = reader
-        self.executors = ExecutorResolver(client)
+        self.executors = ExecutorResolver(client, allowed=allows_executors)
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._alive: WeakValueDictionary[_PlanKey, Plan] = WeakValueDictionary()
         """Also those that are not kept here, as long as runs have them: no run makes another."""

@@ -159,6 +159,15 @@ async def test_a_config_is_checked_against_the_schema():
         await definitions_of(server).latest("team", "release")
 
 
+async def test_a_cluster_may_allow_built_in_ones_only():
+    server = Server()
+    server.put("team", executor("x"))
+    resolver = ExecutorResolver(server, allowed=False)
+    with pytest.raises(InvalidError, match=r"executor 'dbt': .* allowExecutors\): script, contain"):
+        await resolver.resolve("team", server.workflow["spec"])
+    assert not (await resolver.resolve("team", {"nodes": [{"executor": "script"}]})).found
+
+
 async def test_names_are_bounded_in_number_and_form():
     server = Server()
     resolver = ExecutorResolver(server)
