@@ -48,12 +48,16 @@ _MARGIN = 5.0
 _PAUSE = 2.0
 
 
-def collect(task: Task, settings: StoreSettings, out: Path, note: Callable[[str], None]) -> str:
+def collect(
+    task: Task, store_of: Callable[[], StoreSettings], out: Path, note: Callable[[str], None]
+) -> str:
     """Store what an execution left; return what there is to say of it.
 
-    A store that does not answer is tried again until the process is ended. `note` is told of it.
+    A store that does not answer is tried again until the process is ended; `note` is told of it.
+    `store_of` is asked each time: credentials that have expired may have been renewed.
     """
     while True:
+        settings = store_of()
         try:
             with ArtifactStore(settings) as store:
                 made = gather(store, task.outputs, Left(out, _places(task)))
@@ -109,8 +113,7 @@ def main(variables: Mapping[str, str]) -> None:
 
     try:
         task = Task.load(Path(TASK_PATH).read_text())
-        settings = load_store(variables, Path(STORE_PATH))
-        words = collect(task, settings, Path(OUT_PATH), note)
+        words = collect(task, lambda: load_store(variables, Path(STORE_PATH)), Path(OUT_PATH), note)
     except Exception as error:
         what = f"its artifacts could not be stored: {type(error).__name__}: {error!s:.300}"
         words = message_of(NodeReason.UPLOAD, what, is_retryable=True)

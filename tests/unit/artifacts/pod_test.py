@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def task(*outputs, absolute=None, wanted=()):
 
 def stored(task, settings, out):
     """Collect, and return what was said of it."""
-    return json.loads(collector.collect(task, settings, out, lambda _: None))
+    return json.loads(collector.collect(task, lambda: settings, out, lambda _: None))
 
 
 def left(tmp_path, files=None):
@@ -137,10 +138,23 @@ def test_a_store_that_is_away_is_tried_until_it_is_back(tmp_path, monkeypatch):
         server.start()
 
     monkeypatch.setattr(collector, "_PAUSE", 0.0)
-    said = json.loads(collector.collect(task(), settings, left(tmp_path), note))
+    said = json.loads(collector.collect(task(), lambda: settings, left(tmp_path), note))
     server.kill()
     assert said["artifacts"]["files"] == 2
     assert len(noted) == 1
+
+
+def test_credentials_that_were_renewed_are_read_again(tmp_path, monkeypatch):
+    server = S3Server(tmp_path / "s3")
+    server.start()
+    right = server.bucket("bucket")
+    nowhere = replace(right, endpoint="http://127.0.0.1:9", retry_seconds=0.1)
+    given, noted = iter([nowhere, nowhere, right]), []
+    monkeypatch.setattr(collector, "_PAUSE", 0.0)
+    words = collector.collect(task(), lambda: next(given), left(tmp_path), noted.append)
+    server.kill()
+    assert json.loads(words)["artifacts"]["files"] == 2
+    assert len(noted) == 2
 
 
 def test_what_was_changed_in_the_store_is_not_laid_out(tmp_path, settings):
