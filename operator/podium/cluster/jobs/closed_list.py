@@ -1,6 +1,6 @@
 """What a Pod of Podium may be: the closed list, in one table.
 
-`check_pod` checks the final Pod against it in code; `pod_policy` makes the chart's CEL of it, with
+`pod_check` checks the final Pod against it in code; `pod_policy` makes the chart's CEL of it, with
 which the API server checks again what the operator's account makes. Whatever is not on the list is
 refused, also what a later Kubernetes adds. What the server and its admission plugins fill in
 (defaults, priority, tolerations, the ServiceAccount) is on it too.
@@ -8,11 +8,10 @@ refused, also what a later Kubernetes adds. What the server and its admission pl
 What CEL cannot say is in `CODE_ONLY`.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from podium.api.executors import CONTAINER_FIELDS, MAIN_CONTAINER, POD_FIELDS
-from podium.api.field_checks import is_reserved_key
+from podium.api.executors import CONTAINER_FIELDS, POD_FIELDS
 from podium.api.names import (
     FINALIZER,
     GROUP,
@@ -23,11 +22,9 @@ from podium.api.names import (
     LABEL_RUN_UID,
     LABEL_WORKFLOW,
 )
-from podium.api.problems import Path, Problem
-from podium.cluster.jobs.artifacts import COLLECTOR_START, HELPER_COMMANDS, STORE_VOLUME
+from podium.cluster.jobs.artifacts import COLLECTOR_START, HELPER_COMMANDS
 from podium.cluster.jobs.rules import (
     Allowance,
-    Allowances,
     Anything,
     Each,
     Empty,
@@ -39,10 +36,8 @@ from podium.cluster.jobs.rules import (
     Rule,
     UserId,
     Words,
-    check,
 )
-from podium.cluster.kube.views import COLLECTOR, FETCHER, dig, items
-from podium.cluster.settings import Settings
+from podium.cluster.kube.views import COLLECTOR, FETCHER
 
 __all__ = [
     "ANNOTATIONS",
@@ -63,8 +58,6 @@ __all__ = [
     "POD_SPEC",
     "REQUIRED_LABELS",
     "TEMPLATE_METADATA",
-    "allowances",
-    "check_pod",
 ]
 
 CODE_ONLY: Final = (
@@ -370,122 +363,3 @@ ANNOTATIONS: Final = (
     "kubectl.kubernetes.io/default-logs-container",
 )
 OPENSHIFT_ANNOTATION: Final = "seccomp.security.alpha.kubernetes.io/pod"
-
-
-def allowances(settings: Settings) -> Allowances:
-    """Return what the operator's settings allow beyond the list."""
-    defaults = settings.pod_defaults
-    runtime = defaults.get("runtimeClassName")
-    store = settings.artifacts
-    return Allowances(
-        any_user=settings.arbitrary_user_ids,
-        runtime_classes=(runtime,) if isinstance(runtime, str) else (),
-        labels=tuple(defaults.get("labels") or ()),
-        annotations=tuple(defaults.get("annotations") or ()),
-        artifact_images=(store.image or settings.runner_image,) if store is not None else (),
-    )
-
-
-def check_pod(pod: Mapping[str, Any], settings: Settings) -> list[Problem]:
-    """Return what the closed list has against a Pod, or against the template of a Job's Pods."""
-    allowed = allowances(settings)
-    spec = pod.get("spec") or {}
-    meta = pod.get("metadata") or {}
-    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-    found = [*_check_store(spec, settings), *_of_helpers(spec, allowed)]
-    rest = _without_store(spec, settings)
-    if LABEL_EXECUTOR in labels:
-        found += _of_executor(rest, allowed)
-    else:
-        found += check(POD_SPEC, rest, ("spec",), allowed)
-        containers = spec.get("containers") or []
-        others = [each for each in spec.get("initContainers") or () if not _is_helper(each)]
-        if len(containers) != 1 or others:
-            found.append(Problem(("spec", "containers"), "must be one, named node"))
-        for position, container in enumerate(containers):
-            found += check(CONTAINER, container, ("spec", "containers", position), allowed)
-    at: Path = ("metadata", "labels")
-    found += [Problem((*at, key), "is missing") for key in REQUIRED_LABELS if key not in labels]
-    found += _check_keys(labels, at, (*LABELS, *allowed.labels), LABEL_PREFIXES)
-    more = (OPENSHIFT_ANNOTATION,) if allowed.any_user else ()
-    keys = (*ANNOTATIONS, *more, *allowed.annotations)
-    found += _check_keys(annotations, ("metadata", "annotations"), keys, ())
-    return found
-
-
-def _of_executor(spec: Mapping[str, Any], allowed: Allowances) -> Iterator[Problem]:
-    yield from check(EXECUTOR_POD_SPEC, spec, ("spec",), allowed)
-    for field in ("containers", "initContainers"):
-        for position, container in enumerate(spec.get(field) or ()):
-            yield from check(EXECUTOR_CONTAINER, container, ("spec", field, position), allowed)
-    mains = [each for each in spec.get("containers") or () if each.get("name") == MAIN_CONTAINER]
-    if len(mains) != 1:
-        yield Problem(("spec", "containers"), f"must have one that is named {MAIN_CONTAINER}")
-
-
-def _is_helper(container: Any) -> bool:
-    return dig(container, "name") in HELPERS
-
-
-def _of_helpers(spec: Mapping[str, Any], allowed: Allowances) -> Iterator[Problem]:
-    """Yield what is wrong with the containers that carry artifacts."""
-    helpers = items(spec.get("initContainers"))
-    names = [each.get("name") for each in helpers if _is_helper(each)]
-    if len(set(names)) != len(names) or any(map(_is_helper, items(spec.get("containers")))):
-        words = f"may have each of {', '.join(HELPERS)} once, and containers none of them"
-        yield Problem(("spec", "initContainers"), words)
-    for position, helper in enumerate(helpers):
-        if _is_helper(helper):
-            at: Path = ("spec", "initContainers", position)
-            yield from check(HELPERS[str(helper["name"])], helper, at, allowed)
-
-
-def _without_store(spec: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
-    """Leave out the volume of the store: no other one may hold a token."""
-    volumes = spec.get("volumes")
-    if not isinstance(volumes, list) or settings.artifacts is None:
-        return spec
-    bucket = settings.artifacts.s3
-    audience = bucket.token_audience if bucket is not None and bucket.role_arn else None
-
-    def is_token(volume: Any) -> bool:
-        sources = items(dig(volume, "projected", "sources"))
-        return dig(volume, "name") == STORE_VOLUME and [
-            dig(source, "serviceAccountToken", "audience") for source in sources
-        ] == [audience]
-
-    return {**spec, "volumes": [volume for volume in volumes if not is_token(volume)]}
-
-
-def _check_store(spec: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
-    """Yield where the store, or its credentials, would be within a program's reach."""
-    secret, claim = settings.store_secret, settings.store_claim
-    message = f"is that of the artifact store, which only {COLLECTOR} and {FETCHER} may have"
-    for field in ("containers", "initContainers"):
-        for position, container in enumerate(items(spec.get(field))):
-            at: Path = ("spec", field, position)
-            mounts = [each.get("name") for each in items(container.get("volumeMounts"))]
-            if STORE_VOLUME in mounts and not (field == "initContainers" and _is_helper(container)):
-                yield Problem((*at, "volumeMounts", mounts.index(STORE_VOLUME), "name"), message)
-            env = [
-                *(dig(e, "valueFrom", "secretKeyRef", "name") for e in items(container.get("env"))),
-                *(dig(e, "secretRef", "name") for e in items(container.get("envFrom"))),
-            ]
-            if secret and secret in env:
-                yield Problem((*at, "env"), f"names the Secret {secret!r}, which {message}")
-    for position, volume in enumerate(items(spec.get("volumes"))):
-        sources = items(dig(volume, "projected", "sources"))
-        named = {dig(volume, "secret", "secretName"), *(dig(s, "secret", "name") for s in sources)}
-        claimed = dig(volume, "persistentVolumeClaim", "claimName")
-        if volume.get("name") != STORE_VOLUME and (
-            (secret and secret in named) or (claim and claimed == claim)
-        ):
-            yield Problem(("spec", "volumes", position), message)
-
-
-def _check_keys(
-    given: Mapping[str, Any], path: Path, keys: tuple[str, ...], prefixes: tuple[str, ...]
-) -> Iterator[Problem]:
-    for key in given:
-        if is_reserved_key(key) and key not in keys and not key.startswith(prefixes):
-            yield Problem((*path, key), "belongs to the platform")

@@ -29,10 +29,10 @@ from podium.cluster.jobs.artifacts import (
     Handover,
     add_handover,
 )
-from podium.cluster.jobs.closed_list import check_pod
 from podium.cluster.jobs.errors import BuildError
 from podium.cluster.jobs.executor_pod import literal, literal_variables, merged
 from podium.cluster.jobs.output_values import output_file
+from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.jobs.rules import USER
 from podium.cluster.kube.views import (
     CONTAINER,

@@ -18,7 +18,7 @@ from podium.api.run import NodeStatus
 from podium.cluster.jobs.adoption import is_pod_as_built
 from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod, job_name
-from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.jobs.shapes import SHAPES
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError

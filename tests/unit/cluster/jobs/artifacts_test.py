@@ -14,9 +14,9 @@ from podium.artifacts.settings import S3Settings
 from podium.cluster.jobs.adoption import is_job_as_built
 from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import BuildError, Owner, build_job
-from podium.cluster.jobs.closed_list import check_pod
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.jobs.executor_pod import merged
+from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.kube.views import pod_view
 from podium.cluster.settings import Settings
 from podium.cluster.watch.ingest import Ingest

@@ -8,7 +8,7 @@ from podium.api.executors import ExecutorSpec
 from podium.api.workflow import Node, WorkflowSpec
 from podium.cluster.jobs.adoption import is_job_as_built
 from podium.cluster.jobs.builder import BuildError, Owner, build_job
-from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
 from podium.executors import custom

@@ -1,7 +1,7 @@
 import pytest
 
 from podium.cluster.jobs import pod_policy
-from podium.cluster.jobs.closed_list import check_pod
+from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.settings import Settings
 from tests.pods import ACCEPTED, GONE, NODE, REFUSED, REFUSED_TOGETHER, changed, pod
 
