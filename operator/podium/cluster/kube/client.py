@@ -18,7 +18,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from podium.api.names import GROUP, VERSION
 from podium.cluster.kube import paths
-from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.transport import (
     JSON_PATCH,
     MERGE_PATCH,
@@ -26,11 +26,14 @@ from podium.cluster.kube.transport import (
     METADATA_LIST,
     SHARDS_PAGE,
     Signer,
+    TooLongError,
     Transport,
 )
 
 __all__ = ["KubernetesClient", "connect", "in_cluster", "own_namespace"]
 
+EXECUTOR_BYTES = 256 * 1024
+"""Of an Executor with its metadata; its spec may have a quarter of it."""
 KEEP_SECONDS = 300
 """A connection that is not used stays so long."""
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -159,8 +162,17 @@ class KubernetesClient(Transport):
         return await self.call("PATCH", path, {"status": status}, content=MERGE_PATCH)
 
     async def get_executor(self, namespace: str, name: str) -> dict[str, Any]:
-        """Return an Executor, or (empty namespace) a ClusterExecutor."""
-        return await self.call("GET", paths.executors(namespace, name))
+        """Return an Executor, or (empty namespace) a ClusterExecutor.
+
+        Raises `UnreadableError`: it is larger than any valid one.
+        """
+        try:
+            path = paths.executors(namespace, name)
+            body, _ = await self.exchange("GET", path, most=EXECUTOR_BYTES)
+        except TooLongError:
+            problem = f"it has more than {EXECUTOR_BYTES:,} bytes: make its spec smaller"
+            raise UnreadableError("too large", problem=problem) from None
+        return body
 
     async def list_executors(self, namespace: str, limit: int) -> list[dict[str, Any]]:
         """Return the metadata of the first Executors, or (empty namespace) ClusterExecutors."""

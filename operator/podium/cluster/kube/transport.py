@@ -316,8 +316,8 @@ def _verb(method: str, path: str) -> str:
     parts = path.partition("?")[0].split("/")
     _, _, rest = path.partition("?")[0].partition("/namespaces/")
     inner = rest.split("/")[1:]  # behind the namespace's name
-    if not inner:
-        return f"{method} {parts[-1]}"
+    if not inner:  # a collection of all namespaces, or objects of the cluster
+        return f"{method} {'clusterexecutors' if 'clusterexecutors' in parts else parts[-1]}"
     return f"{method} {inner[0]}" + (f"/{inner[2]}" if len(inner) > 2 else "")
 
 

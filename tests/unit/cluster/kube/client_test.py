@@ -268,6 +268,18 @@ REQUESTS = [
         ("DELETE", f"{OWN}/workflowrunnodes/x", OPTIONS),
         "DELETE workflowrunnodes",
     ),
+    (
+        "get_executor",
+        ("team", "x"),
+        ("GET", f"{OWN}/executors/x", None),
+        "GET executors",
+    ),
+    (
+        "list_executors",
+        ("team", 20),
+        ("GET", f"{OWN}/executors", None),
+        "GET executors",
+    ),
     ("get_lease", ("team", "x"), ("GET", f"{LEASES}/x", None), "GET leases"),
     ("create_lease", (thing("Lease"),), ("POST", LEASES, thing("Lease")), "POST leases"),
     ("replace_lease", (thing("Lease"),), ("PUT", f"{LEASES}/x", thing("Lease")), "PUT leases"),
@@ -819,3 +831,19 @@ async def test_objects_of_users_are_read_only_when_they_are_small_enough(server,
     await gateway.list_run_nodes("team", "a=b")
     assert len(asked) == 4
     assert server.last.query["limit"] == "2"
+
+
+async def test_a_cluster_executor_has_no_namespace_and_none_is_read_that_is_too_large(
+    server, gateway, told
+):
+    await gateway.get_executor("", "../x")
+    await gateway.list_executors("", 20)
+    assert [each.path for each in server.asked] == [
+        "/apis/podium.dev/v1alpha1/clusterexecutors/..%2Fx",
+        "/apis/podium.dev/v1alpha1/clusterexecutors",
+    ]
+    assert {name for name, _ in told} == {"GET clusterexecutors"}, "no metric for each name"
+    server.answer = lambda _: web.json_response({"spec": "x" * 300_000})
+    with pytest.raises(UnreadableError) as error:
+        await gateway.get_executor("team", "x")
+    assert "262,144 bytes" in error.value.problem

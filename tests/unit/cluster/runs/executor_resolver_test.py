@@ -1,6 +1,7 @@
 """Executors of a cluster: which one a name means, and that a run keeps it."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,8 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.runs.executor_resolver import ExecutorResolver
 from podium.cluster.runs.revisions import Definitions
 from podium.cluster.watch.store import InformerCache
+from podium.cluster.worker import ObjectKey
+from podium.cluster.workflow_controller import WorkflowController
 from podium.judge.pool import Pool
 from podium.judge.reader import Reader
 from tests.unit.judge.pool_test import running
@@ -98,6 +101,55 @@ async def test_a_run_keeps_the_executor_that_it_began_with():
     server.executors.clear()
     assert image_of(await definitions_of(server).pinned("team", plan.revision)) == "one"
     assert image_of(await definitions_of(server).pinned("team", newer.revision)) == "two"
+
+
+async def test_a_graph_of_a_runs_own_is_pinned_with_its_executors():
+    server = Server()
+    server.put("team", executor("one"))
+    definitions = definitions_of(server)
+    spec = {"workflowSpec": server.workflow["spec"]}
+    body = {**server.workflow, "kind": "WorkflowRun", "spec": spec}
+    base = ("spec", "workflowSpec")
+    resolved = await definitions.executors.resolve("team", spec["workflowSpec"], base)
+    reading = await Reader(Pool()).read(body, asker="team", executors=resolved)
+    plan = await definitions.pin_inline("team", "release", reading)
+    assert image_of(plan) == "one"
+    server.executors.clear()
+    assert image_of(await definitions_of(server).pinned("team", plan.revision)) == "one"
+
+
+async def test_a_workflow_becomes_valid_once_its_executor_is_there():
+    """Nothing tells of an Executor: a Workflow that names one is looked at again and again."""
+    server, cache = Server(), InformerCache()
+    cache.put_workflow(server.workflow)
+
+    async def patch_workflow_status(namespace, name, status):
+        server.workflow["status"] = status
+
+    server.patch_workflow_status = patch_workflow_status
+    recorder = SimpleNamespace(warn=lambda *_: None)
+    reader = Reader(Pool())
+    controller = WorkflowController(server, cache, recorder, reader, lambda _: None)
+    key = ObjectKey("Workflow", "team", "release")
+
+    async def valid():
+        result = await controller.reconcile(key)
+        assert 60 <= result.requeue_after <= 120
+        (condition,) = server.workflow["status"]["conditions"]
+        return condition["status"], condition["message"]
+
+    status, message = await valid()
+    assert status == "False"
+    assert "unknown executor 'dbt'" in message
+    server.put("team", executor("one"))
+    assert await valid() == ("True", "")
+    server.put("team", executor("one", config={"required": ["y"]}))
+    status, message = await valid()
+    assert status == "False"
+    assert "'y' is missing" in message
+    server.workflow["spec"]["nodes"][0] |= {"executor": "script", "config": {"script": "true"}}
+    server.workflow["metadata"]["generation"] = 2
+    assert (await controller.reconcile(key)).requeue_after is None
 
 
 async def test_a_pinned_executor_cannot_be_another():
