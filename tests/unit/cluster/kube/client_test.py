@@ -328,6 +328,7 @@ async def test_every_request_is_in_the_table(gateway):
             "list_revisions",
             "list_shards",
             "refusal",
+            "run_uids",
         ),  # have tests of their own
     }
 

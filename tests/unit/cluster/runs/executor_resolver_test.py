@@ -129,7 +129,8 @@ async def test_a_workflow_becomes_valid_once_its_executor_is_there():
     server.patch_workflow_status = patch_workflow_status
     recorder = SimpleNamespace(warn=lambda *_: None)
     reader = Reader(Pool())
-    controller = WorkflowController(server, cache, recorder, reader, lambda _: None)
+    resolver = ExecutorResolver(server)
+    controller = WorkflowController(server, cache, recorder, reader, resolver, lambda _: None)
     key = ObjectKey("Workflow", "team", "release")
 
     async def valid():
