@@ -320,7 +320,7 @@ MODELINE = re.compile(r"^# yaml-language-server: \$schema=(\S+)$", re.MULTILINE)
     [
         path
         for path in sorted((ROOT / "examples").glob("*/*.yaml"))
-        if "kind: Workflow" in path.read_text()
+        if re.search("^kind: (Workflow|Executor)", path.read_text(), re.MULTILINE)
     ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
