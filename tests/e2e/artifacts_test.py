@@ -16,7 +16,7 @@ from tests import buckets
 from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
 from tests.e2e.release import crds, job, kubectl, refused, release, render
-from tests.e2e.support import Kubectl, require_cluster, script, until, workflow_run
+from tests.e2e.support import ROOT, Kubectl, require_cluster, script, until, workflow_run
 from tests.unit.artifacts.pod_test import stored
 from tests.unit.artifacts.support import make
 from tests.unit.cluster.jobs import artifacts_test as built
@@ -111,6 +111,17 @@ def test_a_server_that_is_killed_and_an_operator_too(place):
     place.k.wait("r")
     same(place.k)
     assert place.k.nodes("r")["make"]["executionCount"] == 1
+
+
+def test_the_example(place):
+    place.secret()
+    place.operator()
+    place.k("apply", "-f", str(ROOT / "examples/artifacts/workflow.yaml"))
+    place.k.apply(workflow_run("r", workflow="artifacts"))
+    place.k.wait("r")
+    nodes = place.k.nodes("r")
+    assert nodes["measure"]["output"] == {"total": 47840}
+    assert all(len(nodes[each]["artifacts"]) == 64 for each in ("fetch", "measure", "report"))
 
 
 def test_programs_that_end_at_once(place):
