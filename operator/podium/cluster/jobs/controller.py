@@ -105,6 +105,7 @@ class ManagedJobController:
             job = await self._ask(uid, pods)
         refused: ApiError | None = None
         waits: list[float | None] = []
+        await self._end_soon(self._cache.last_job(uid), pods)
         if job is not None and not job.deleting:
             try:
                 waits.append(await self._update_job(job, pods, outcome))
@@ -112,11 +113,6 @@ class ManagedJobController:
                 if error.status != 422 or job.managed_by != self._settings.manager:
                     raise
                 refused = error  # for good, it seems: its Pods must not wait for it
-        for pod in pods:
-            if pod.ends_slowly:  # whoever deletes it takes the Pod's own grace period
-                await self._client.delete_pod(
-                    pod.namespace, pod.name, pod.uid, seconds=GRACE_SECONDS
-                )
         ready = [p for p in pods if p.finalizer is not None and not p.gone]
         waits += [await self._release(p) for p in ready if self._may_go(job, p, outcome)]
         strays = [p for p in self._cache.strays(uid) if p.finalizer is not None and not p.gone]
@@ -127,6 +123,21 @@ class ManagedJobController:
         if refused is not None:
             raise refused
         return Result(min((wait for wait in waits if wait is not None), default=None))
+
+    async def _end_soon(self, job: JobView | None, pods: Sequence[PodView]) -> None:
+        """Delete Pods with artifacts that are deleted with their run: with less grace, and first.
+
+        The server takes the Pod's own grace period, as long as an upload may take, for any program
+        that does not end on SIGTERM; and a kubelet that waits already does not hear of a shorter
+        one.
+        """
+        is_doomed = job is not None and self._cache.is_tombstoned(job.run_uid)
+        for pod in pods:
+            if not (pod.collects and pod.program_alive):
+                continue
+            if pod.ends_slowly or (is_doomed and pod.delete_asked_at is None):
+                where = pod.namespace, pod.name, pod.uid
+                await self._client.delete_pod(*where, seconds=GRACE_SECONDS)
 
     async def _ask(self, uid: str, pods: Sequence[PodView]) -> JobView | None:
         """Ask for the Job of ended Pods that the cache does not have: only the server is sure."""

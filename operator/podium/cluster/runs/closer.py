@@ -1,7 +1,7 @@
 """Jobs and Pods of a run brought to their end, once the run's status says how that was."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from podium.api.run import NodeState
@@ -33,20 +33,20 @@ class JobCloser:
             run.stopping.add((stop.node, stop.execution_id))
             # A launch of it that is under way adds its Job when it is answered.
             remove.update(run.jobs_of.get(stop.execution_id, ()))
-        requests = []
+        requests: list[Coroutine[Any, Any, None]] = []
         for name in remove:
             job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
             if job is not None and not job.deleting:
                 requests.append(self._client.delete_job(job.namespace, job.name, job.uid))
+        slow: list[Coroutine[Any, Any, None]] = []
         for name in remove | work.remove_pods:
             execution = run.executions.get(name)
-            requests += [
-                self._delete_pod(pod)
-                for pod in (self._cache.pods(execution.uid) if execution is not None else ())
-                if pod.alive
-                and pod.delete_asked_at is None
-                and pod.namespace == run.owner.namespace
-            ]
+            for pod in self._cache.pods(execution.uid) if execution is not None else ():
+                is_ours = pod.namespace == run.owner.namespace
+                if pod.alive and pod.delete_asked_at is None and is_ours:
+                    (slow if pod.collects else requests).append(self._delete_pod(pod))
+        # Before their Jobs: what is deleted with these has the Pod's own grace period.
+        await asyncio.gather(*slow)
         for name, succeeded in work.outcomes.items():
             job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
             if job is not None and not job.deleting and name not in remove:

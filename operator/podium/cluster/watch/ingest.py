@@ -56,8 +56,11 @@ class Ingest:
         key = (meta["namespace"], meta["name"])
         before = self._cache.runs.get(key)
         if kind == "DELETED":
+            jobs = [job.uid for job in self._cache.jobs(key[0], meta["uid"]).values()]
             self._cache.drop_run(key, meta["uid"])
             self._cache.add_tombstone(body)
+            for job in jobs:
+                self._listener.managed_job_changed(job)
             self.freed.add(key[0])
             self._listener.forget_events(meta["uid"])
         else:

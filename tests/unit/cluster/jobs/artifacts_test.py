@@ -486,6 +486,22 @@ class Deletes:
         self.asked.append((name, more))
 
 
+def test_a_run_that_is_deleted_takes_its_pods_along_at_once():
+    """Before the garbage collector does, with the Pod's own grace period."""
+    client, cache, listener = Deletes(), InformerCache(), Listener()
+    ingest = Ingest(cache, listener)
+    controller = ManagedJobController(client, cache, Settings())
+    ingest.job_event("ADDED", support.job())
+    ingest.pod_event("ADDED", with_artifacts(running(), program=running(), phase="Running"))
+    asyncio.run(controller.reconcile(support.JOB_UID))
+    assert client.asked == []
+    listener.jobs.clear()
+    ingest.run_event("DELETED", support.run())
+    assert listener.jobs == [support.JOB_UID]
+    asyncio.run(controller.reconcile(support.JOB_UID))
+    assert [more for _, more in client.asked] == [{"seconds": 5}]
+
+
 def test_a_pod_that_ends_slowly_gets_the_usual_grace_period():
     client, cache = Deletes(), InformerCache()
     cache.put_job(support.job())
