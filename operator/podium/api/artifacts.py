@@ -22,9 +22,9 @@ class ArtifactInput(ApiModel):
     git: GitSource | None = None
     """A git repository at one commit. Laptop only, so far."""
     http: HttpSource | None = None
-    """A file at a URL. Laptop only, so far."""
+    """A file at a URL; its secretRef on a laptop only, so far."""
     raw: RawSource | None = None
-    """A file whose text is here. Laptop only, so far."""
+    """A file whose text is here."""
     path: Text | None = None
     """Where it is found: under $PODIUM_ARTIFACTS_IN, or for a container an absolute path;
     default: its name."""

@@ -21,7 +21,7 @@ _LAST_WORDS = Path("/dev/termination-log")
 
 def fetch(task: Task, settings: StoreSettings) -> None:
     """Write what a node finds, read-only. Raises `ArtifactError`, `OSError`."""
-    roots: dict[str, list[Wanted]] = {}
+    roots: dict[str, list[Wanted]] = {each.root: [] for each in task.outside}
     for each in task.wanted:
         roots.setdefault(each.root, []).append(each)
     with ArtifactStore(settings) as store:
@@ -33,6 +33,18 @@ def fetch(task: Task, settings: StoreSettings) -> None:
                         _add(store, unpacking, task.run, each)
                     elif each.name is None:
                         Path(root, each.path).mkdir(mode=0o555)
+
+    if task.outside:
+        _fetch_outside(task)
+
+
+def _fetch_outside(task: Task) -> None:
+    from podium.artifacts import sources  # noqa: PLC0415 - few nodes need it
+
+    reach = sources.Reach((), allow_loopback=False)
+    for each in task.outside:
+        wanted = sources.Fetched(each.name, sources.load(each.source), each.path, {})
+        sources.fetch(wanted, Path(each.root), reach, lambda: False, for_all=True)
 
 
 def _add(store: ArtifactStore, unpacking: Unpacking, run: str, wanted: Wanted) -> None:
@@ -70,8 +82,9 @@ def main(variables: Mapping[str, str]) -> int:
         words, is_retryable = f"{type(error).__name__}: {error!s:.300}", True
     else:
         return 0
-    what = f"its artifacts could not be had: {words}"
-    _LAST_WORDS.write_text(message_of(NodeReason.DOWNLOAD, what, is_retryable=is_retryable))
+    if not words.startswith("the artifact "):  # such as of the store
+        words = f"its artifacts could not be had: {words}"
+    _LAST_WORDS.write_text(message_of(NodeReason.DOWNLOAD, words, is_retryable=is_retryable))
     return 1
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "STORE_VARIABLE",
     "TASK_PATH",
     "UPLOAD_VARIABLE",
+    "Outside",
     "Task",
     "Wanted",
     "load_store",
@@ -61,6 +62,18 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """What a node finds that comes from no node."""
+
+    name: str
+    source: Mapping[str, Any]
+    """`http` or `raw`, as the Workflow has it."""
+    root: str
+    path: str
+    """Where it is found, as of `Wanted`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """The artifacts of an execution."""
 
@@ -72,9 +85,19 @@ class Task:
     absolute: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """For each absolute output: a directory of the container that collects, the path below it."""
     wanted: tuple[Wanted, ...] = ()
+    outside: tuple[Outside, ...] = ()
 
     def dump(self) -> str:
         """Return it as an annotation: of mappings only, so that one part of it can be compared."""
+        outside = {
+            f"{each.root}/{each.path}": {
+                "name": each.name,
+                "source": each.source,
+                "root": each.root,
+                "path": each.path,
+            }
+            for each in self.outside
+        }
         document = {
             "run": self.run,
             "node": self.node,
@@ -99,6 +122,7 @@ class Task:
                 }
                 for each in self.wanted
             },
+            **({"outside": outside} if outside else {}),
         }
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
@@ -126,6 +150,7 @@ class Task:
                 if "at" in each
             },
             wanted=tuple(Wanted(**each) for each in document["in"].values()),
+            outside=tuple(Outside(**each) for each in document.get("outside", {}).values()),
         )
 
 

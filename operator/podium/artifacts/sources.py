@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from podium.api.artifact_rules import unsafe_path
 from podium.api.sources import GitSource, HttpSource, RawSource
@@ -14,7 +14,7 @@ from podium.artifacts.git_source import fetch_repository
 from podium.artifacts.http_source import fetch_file
 from podium.artifacts.limits import MAX_ENTRIES
 
-__all__ = ["Fetched", "Reach", "fetch"]
+__all__ = ["Fetched", "Reach", "fetch", "load"]
 
 
 class Fetched(NamedTuple):
@@ -34,6 +34,13 @@ class Reach(NamedTuple):
     schemes: Sequence[str]
     """Of the URLs of repositories."""
     allow_loopback: bool
+
+
+def load(source: Mapping[str, Any]) -> HttpSource | RawSource:
+    """Read a source as a Pod is told it. Raises `ValueError`."""
+    if "http" in source:
+        return HttpSource.model_validate(source["http"])
+    return RawSource.model_validate(source.get("raw"))
 
 
 def fetch(
@@ -90,6 +97,9 @@ def _parents(root: Path, place: Path, *, for_all: bool) -> Iterator[None]:
 
 @contextmanager
 def _writable(directory: Path) -> Iterator[None]:
+    if os.access(directory, os.W_OK):  # as a volume of a Pod is, which belongs to another user
+        yield
+        return
     mode = stat.S_IMODE(directory.lstat().st_mode)
     directory.chmod(mode | 0o700)
     try:

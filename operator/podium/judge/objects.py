@@ -108,13 +108,13 @@ def _not_on_clusters(
             )
             yield Problem((*base, "nodes", position, "artifacts"), message)
         for place, artifact in enumerate((node.artifacts and node.artifacts.in_) or ()):
-            if artifact.outside is not None:
+            if artifact.git is not None or artifact.secret:
+                what = "git" if artifact.git is not None else "http"
                 message = (
-                    "comes from no node, which this version takes on a laptop only: let a node"
+                    "repositories and secretRef are for a laptop only in this version: let a node"
                     " fetch it and hand it over"
                 )
-                path = (*base, "nodes", position, "artifacts", "in", place)
-                yield Problem(path, message)
+                yield Problem((*base, "nodes", position, "artifacts", "in", place, what), message)
         where = (*base, "nodes", position, "outputs")
         if len(file_outputs(node.outputs)) > 1:
             message = (

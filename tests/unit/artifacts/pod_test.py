@@ -14,7 +14,7 @@ from podium.api.artifact_rules import ArtifactType
 from podium.artifacts import collector, fetcher
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.left import Declared
-from podium.artifacts.pod import Task, Wanted, load_store, message_of
+from podium.artifacts.pod import Outside, Task, Wanted, load_store, message_of
 from podium.artifacts.settings import DirectorySettings, S3Settings, StaticKeys, WebIdentity
 from tests.unit.artifacts.s3 import S3Server
 from tests.unit.artifacts.support import make
@@ -51,6 +51,9 @@ def test_a_task_survives_the_annotation():
         ],
     )
     assert Task.load(whole.dump()) == whole
+    assert "outside" not in whole.dump(), "as an operator before had it"
+    outside = (Outside("x", {"raw": {"content": "é$(HOME)"}}, "/podium/found", "x"),)
+    assert Task.load(replace(whole, outside=outside).dump()).outside == outside
 
 
 def test_what_one_stores_the_other_lays_out_read_only(tmp_path, settings):
@@ -218,3 +221,22 @@ def test_it_hears_sigterm_before_it_says_that_it_does(tmp_path):
     ready.unlink()
     assert json.loads(out)["podiumError"]["reason"] == "Upload"  # it has no task here
     assert process.returncode == 0
+
+
+def test_what_comes_from_no_node_is_laid_out_beside_the_rest(tmp_path, settings):
+    found = tmp_path / "in"
+    found.mkdir()
+    outside = (
+        Outside("x", {"raw": {"content": "text"}}, str(found), "config/x"),
+        Outside("y", {"raw": {"content": ""}}, str(found), "config/y"),
+    )
+    for _ in range(2):  # as where the Pod's sandbox is made again
+        fetcher.fetch(replace(task(), outside=outside), settings)
+    assert (found / "config/x").read_text() == "text"
+    assert (found / "config").stat().st_mode & 0o777 == 0o555
+    assert (found / "config/x").stat().st_mode & 0o777 == 0o444
+    source = {"http": {"url": "http://127.0.0.1:1/x"}}
+    with pytest.raises(ArtifactError, match=r"the artifact z: .* 127\.0\.0\.1, which is this machine"):
+        fetcher.fetch(replace(task(), outside=(Outside("z", source, str(found), "z"),)), settings)
+    for path, _, _ in os.walk(found):
+        Path(path).chmod(0o700)

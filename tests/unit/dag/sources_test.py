@@ -75,12 +75,15 @@ def test_what_is_wrong_is_named(source, words):
     assert "p4ss" not in found[0]
 
 
-def test_a_cluster_refuses_them():
-    body = {
-        "apiVersion": "podium.dev/v1alpha1",
-        "kind": "Workflow",
-        "metadata": {"name": "w"},
-        "spec": {"nodes": [of(raw={"content": "x"})]},
-    }
-    with pytest.raises(InvalidError, match=r"artifacts.in\[0\]: comes from no node, which this"):
-        objects.check(body, is_pinned=False)
+def test_a_cluster_refuses_some():
+    def check(**source):
+        head = {"apiVersion": "podium.dev/v1alpha1", "kind": "Workflow", "metadata": {"name": "w"}}
+        body = {**head, "spec": {"nodes": [of(**source)]}}
+        objects.check(body, is_pinned=False, offered=["artifacts"])
+
+    check(raw={"content": "x"})
+    check(http={"url": "https://example.com/"})
+    with pytest.raises(InvalidError, match=r"artifacts.in\[0\].git: repositories and secretRef"):
+        check(git={"repository": "https://example.com/"})
+    with pytest.raises(InvalidError, match=r"artifacts.in\[0\].http: repositories and secretRef"):
+        check(http={"url": "https://example.com/", "secretRef": {"name": "s"}})

@@ -5,7 +5,7 @@ sidecar and the first of all: it is started before the program, and stopped afte
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from podium.api.names import GROUP
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
-from podium.api.workflow import ArtifactType, Node
+from podium.api.workflow import ArtifactInput, ArtifactType, Node
 from podium.artifacts.left import Declared
 from podium.artifacts.pod import (
     OUT_PATH,
@@ -21,6 +21,7 @@ from podium.artifacts.pod import (
     STORE_VARIABLE,
     TASK_PATH,
     UPLOAD_VARIABLE,
+    Outside,
     Task,
     Wanted,
 )
@@ -88,7 +89,11 @@ def left_by(plan: Plan, states: Mapping[str, NodeState], node: str, delivered: A
     if not _fetches(plan, definition):
         return {}
     declared = definition.artifacts.in_ if definition.artifacts is not None else None
-    names = delivered if declared is None else {each.from_.partition(".")[0] for each in declared}
+    names = (
+        delivered
+        if declared is None
+        else {each.from_.partition(".")[0] for each in declared if each.outside is None}
+    )
     return {
         name: (state.execution_id or "", state.artifacts or "")
         for name in names
@@ -120,6 +125,7 @@ def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
         outputs=tuple(Declared(o.name, o.path, o.optional, o.type) for o in outputs),
         absolute=absolute,
         wanted=tuple(_wanted(node, found)) if fetches else (),
+        outside=tuple(_from_outside(node)),
     )
     return Handover(collects, fetches, task)
 
@@ -134,16 +140,30 @@ def _wanted(node: Node, found: Found) -> list[Wanted]:
     wanted = []
     for artifact in declared:
         source, _, name = artifact.from_.partition(".")
+        if artifact.outside is not None:
+            continue
         if source not in found:  # skipped, or its failure was let pass
             continue
         execution, digest = found[source]
         if not digest:
             message = f"{source}.{name} of {execution} was not kept: run {source} again"
             raise BuildError(NodeReason.DOWNLOAD, message)
-        path = artifact.path or artifact.name
-        root, below = (FOUND_PATH, artifact.name) if path.startswith("/") else (IN_PATH, path)
-        wanted.append(Wanted(source, execution, digest, name, root, below))
+        wanted.append(Wanted(source, execution, digest, name, *_place_of(artifact)))
     return wanted
+
+
+def _place_of(artifact: ArtifactInput) -> tuple[str, str]:
+    path = artifact.path or artifact.name
+    return (FOUND_PATH, artifact.name) if path.startswith("/") else (IN_PATH, path)
+
+
+def _from_outside(node: Node) -> Iterator[Outside]:
+    for artifact in (node.artifacts.in_ if node.artifacts is not None else None) or ():
+        if artifact.outside is not None:
+            source = artifact.model_dump(
+                mode="json", by_alias=True, exclude_defaults=True, include={"http", "raw"}
+            )
+            yield Outside(artifact.name, source, *_place_of(artifact))
 
 
 def _outside(node: Node) -> dict[str, tuple[int, str, str]]:
@@ -198,10 +218,12 @@ def add_handover(
         spec["terminationGracePeriodSeconds"] = settings.artifacts.upload_seconds
     if handover.fetches:
         fetcher.append(_mount(IN_VOLUME, IN_PATH, read_only=False))
-        if any(each.root == FOUND_PATH for each in handover.task.wanted):
+        places = [(each.root, each.path) for each in handover.task.wanted]
+        places += [(each.root, each.path) for each in handover.task.outside]
+        if any(root == FOUND_PATH for root, _ in places):
             pod.volume(FOUND_VOLUME, _scratch(settings))
             fetcher.append(_mount(FOUND_VOLUME, FOUND_PATH, read_only=False))
-            pod.found(node, {each.path for each in handover.task.wanted})
+            pod.found(node, {path for _, path in places})
         helpers.append(_helper(FETCHER, fetcher, namespace, settings))
     spec["initContainers"] = helpers
     if is_claim:  # else each Pod would change the owner of every file in the store

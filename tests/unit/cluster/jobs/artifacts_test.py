@@ -514,3 +514,20 @@ def test_a_pod_that_ends_slowly_gets_the_usual_grace_period():
         cache.put_pod(again)
         asyncio.run(controller.reconcile(support.JOB_UID))
         assert client.asked == expected
+
+
+def test_what_comes_from_no_node_is_fetched_without_a_collector_of_others():
+    inputs = [
+        {"name": "x", "raw": {"content": "t"}, "path": "config/x"},
+        {"name": "y", "http": {"url": "https://example.com/y"}, "path": "/etc/y"},
+    ]
+    pod = pod_of(node("a", base=CONTAINER, artifacts={"in": inputs}))
+    told = task_of(pod)
+    assert [(each.name, each.source, each.root, each.path) for each in told.outside] == [
+        ("x", {"raw": {"content": "t"}}, "/podium/artifacts/in", "config/x"),
+        ("y", {"http": {"url": "https://example.com/y"}}, "/podium/found", "y"),
+    ]
+    assert told.wanted == ()
+    mounts = {each["mountPath"]: each for each in pod["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts["/etc/y"]["subPath"] == "y"
+    assert mounts["/etc/y"]["readOnly"] is True
