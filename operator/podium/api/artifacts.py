@@ -4,7 +4,7 @@ from pydantic import Field
 
 from podium.api.artifact_rules import ArtifactType
 from podium.api.base import ApiModel, Id, Text
-from podium.api.sources import GitSource, HttpSource, RawSource
+from podium.api.sources import GitSource, HttpSource, RawSource, S3Source, Source
 
 __all__ = ["ArtifactInput", "ArtifactOutput", "Artifacts"]
 
@@ -12,7 +12,7 @@ __all__ = ["ArtifactInput", "ArtifactOutput", "Artifacts"]
 class ArtifactInput(ApiModel):
     """A file or directory that the node finds when it starts, read-only.
 
-    Exactly one of from, git, http and raw is set.
+    Exactly one of from, git, http, s3 and raw is set.
     """
 
     name: Id
@@ -23,6 +23,8 @@ class ArtifactInput(ApiModel):
     """A git repository at one commit. Laptop only, so far."""
     http: HttpSource | None = None
     """A file at a URL; its secretRef on a laptop only, so far."""
+    s3: S3Source | None = None
+    """An object of a bucket. Laptop only, so far."""
     raw: RawSource | None = None
     """A file whose text is here."""
     path: Text | None = None
@@ -30,14 +32,14 @@ class ArtifactInput(ApiModel):
     default: its name."""
 
     @property
-    def outside(self) -> GitSource | HttpSource | RawSource | None:
+    def outside(self) -> Source | None:
         """Where it comes from, if from no node."""
-        return self.git or self.http or self.raw
+        return self.git or self.http or self.s3 or self.raw
 
     @property
     def secret(self) -> str:
         """Name of the Secret that its source needs; empty: none."""
-        source = self.git or self.http
+        source = self.git or self.http or self.s3
         return source.secret_ref.name if source is not None and source.secret_ref else ""
 
 

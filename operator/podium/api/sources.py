@@ -1,10 +1,12 @@
 """Where artifacts come from, if from no node: a repository, a URL, or the Workflow itself."""
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from podium.api.base import ApiModel, LongText, Name, Text
 
-__all__ = ["GitSource", "HttpSource", "RawSource", "SecretName"]
+__all__ = ["Addressing", "GitSource", "HttpSource", "RawSource", "S3Source", "SecretName", "Source"]
 
 
 class SecretName(ApiModel):
@@ -40,8 +42,36 @@ class HttpSource(ApiModel):
     """Secret with username and password, or token (a bearer's)."""
 
 
+class Addressing(StrEnum):
+    """Where the name of a bucket is in URLs."""
+
+    PATH = "Path"
+    VIRTUAL = "Virtual"
+
+
+class S3Source(ApiModel):
+    """An object of a bucket."""
+
+    bucket: Text
+    """Name of the bucket."""
+    key: Text
+    """Key of the object, such as data/train.csv."""
+    endpoint: Text | None = None
+    """URL of the server; default: Amazon's of the region."""
+    region: Text = "us-east-1"
+    """Region of the bucket."""
+    addressing: Addressing = Addressing.PATH
+    """Whether the bucket's name is in the path, or in the host's name."""
+    secret_ref: SecretName | None = None
+    """Secret with accessKeyId, secretAccessKey and perhaps sessionToken; default: none."""
+
+
 class RawSource(ApiModel):
     """A file whose text is in the Workflow."""
 
     content: LongText
     """The text."""
+
+
+Source = GitSource | HttpSource | S3Source | RawSource
+"""Where an artifact comes from, if from no node."""

@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from podium.artifacts.errors import ArtifactError, store_error
-from podium.artifacts.settings import DirectorySettings, S3Settings, StoreSettings, WebIdentity
+from podium.artifacts.settings import (
+    Anonymous,
+    DirectorySettings,
+    S3Settings,
+    StoreSettings,
+    WebIdentity,
+)
 
 __all__ = ["Backend", "ObjectState"]
 
@@ -23,6 +29,7 @@ _CONNECT = timedelta(seconds=10)
 _SILENCE = timedelta(seconds=20)
 """How long a server may say nothing: it was frozen, or the connection is dead."""
 _REQUEST = timedelta(minutes=5)
+_CHUNK = 4 << 20
 _WEB_IDENTITY = ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
@@ -92,6 +99,14 @@ class Backend:
             " expected: the store was changed, run the node that made it again",
             is_retryable=False,
         )
+
+    def stream(self, key: str) -> Iterator[memoryview]:
+        """Return an object piece by piece, however large it is."""
+        try:
+            for chunk in self._store.get(self._prefix + key).stream(min_chunk_size=_CHUNK):
+                yield memoryview(chunk)
+        except Exception as error:
+            raise self._error(error, f"read {key}") from None
 
     def state(self, key: str) -> ObjectState | None:
         """Return what is known of an object, None if it is not there."""
@@ -203,6 +218,8 @@ def _s3(settings: S3Settings) -> Any:
         for name in _WEB_IDENTITY:
             if not os.environ.get(name):  # without them it would ask the machine for its own
                 raise ValueError(f"{name} is not set: is the ServiceAccount bound to a role?")
+    elif isinstance(settings.credentials, Anonymous):
+        config["skip_signature"] = True
     else:
         config["access_key_id"] = settings.credentials.access_key_id
         config["secret_access_key"] = settings.credentials.secret_access_key

@@ -3,7 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["DirectorySettings", "S3Settings", "StaticKeys", "StoreSettings", "WebIdentity"]
+__all__ = [
+    "Anonymous",
+    "DirectorySettings",
+    "S3Settings",
+    "StaticKeys",
+    "StoreSettings",
+    "WebIdentity",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +45,16 @@ class WebIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Anonymous:
+    """No credentials: a bucket that everybody may read."""
+
+
+@dataclass(frozen=True, slots=True)
 class S3Settings:
     """A bucket."""
 
     bucket: str
-    credentials: StaticKeys | WebIdentity
+    credentials: StaticKeys | WebIdentity | Anonymous
     prefix: str = ""
     """What keys begin with: several clusters may share a bucket."""
     region: str = "us-east-1"
@@ -66,7 +78,7 @@ class S3Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What may stand in no message."""
-        if isinstance(self.credentials, WebIdentity):
+        if not isinstance(self.credentials, StaticKeys):
             return ()
         return (self.credentials.secret_access_key, self.credentials.session_token)
 

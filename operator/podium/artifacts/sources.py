@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from podium.api.artifact_rules import unsafe_path
-from podium.api.sources import GitSource, HttpSource, RawSource
+from podium.api.sources import GitSource, HttpSource, RawSource, S3Source, Source
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.git_source import fetch_repository
 from podium.artifacts.http_source import fetch_file
 from podium.artifacts.limits import MAX_ENTRIES
+from podium.artifacts.s3_source import fetch_object
 
 __all__ = ["Fetched", "Reach", "fetch", "load"]
 
@@ -21,7 +22,7 @@ class Fetched(NamedTuple):
     """An artifact that comes from no node."""
 
     name: str
-    source: GitSource | HttpSource | RawSource
+    source: Source
     path: str
     """Where it is put, below the directory in which all of them are."""
     secret: Mapping[str, str]
@@ -77,6 +78,9 @@ def _put(wanted: Fetched, place: Path, reach: Reach, is_stopped: Callable[[], bo
     with place.open("xb") as file:
         if isinstance(source, RawSource):
             file.write(source.content.encode())
+        elif isinstance(source, S3Source):
+            loopback = reach.allow_loopback
+            fetch_object(source, file, secret, is_stopped, allow_loopback=loopback)
         else:
             loopback = reach.allow_loopback
             fetch_file(source, file, secret, is_stopped, allow_loopback=loopback)

@@ -10,7 +10,7 @@ from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem
 from podium.api.workflow import ArtifactInput, ArtifactOutput, Node
 from podium.dag.graph import Graph
-from podium.dag.sources import git_problems, http_problems
+from podium.dag.sources import git_problems, http_problems, s3_problems
 
 __all__ = ["artifact_problems"]
 
@@ -118,7 +118,13 @@ def _origin(
 ) -> Iterator[Problem]:
     """Find what is wrong with where an artifact comes from."""
     git, http = artifact.git, artifact.http
-    sources = {"from": artifact.from_ or None, "git": git, "http": http, "raw": artifact.raw}
+    sources = {
+        "from": artifact.from_ or None,
+        "git": git,
+        "http": http,
+        "s3": artifact.s3,
+        "raw": artifact.raw,
+    }
     wrong = list(one_of(where, sources))
     yield from wrong
     if git is not None:
@@ -127,6 +133,9 @@ def _origin(
     if http is not None:
         for problem in http_problems(http):
             yield replace(problem, path=(*where, "http", *problem.path))
+    if artifact.s3 is not None:
+        for problem in s3_problems(artifact.s3):
+            yield replace(problem, path=(*where, "s3", *problem.path))
     if artifact.from_ and not wrong and (why := _source(dag, node, artifact, sound=sound)):
         yield Problem((*where, "from"), why)
 

@@ -4,12 +4,13 @@ import re
 from collections.abc import Generator, Iterator
 from urllib.parse import SplitResult, urlsplit
 
+from podium.api.artifact_rules import unsafe_path
 from podium.api.field_checks import no_object_name
 from podium.api.names import is_object_name
 from podium.api.problems import Path, Problem
-from podium.api.sources import GitSource, HttpSource, SecretName
+from podium.api.sources import GitSource, HttpSource, S3Source, SecretName
 
-__all__ = ["git_problems", "http_problems"]
+__all__ = ["git_problems", "http_problems", "s3_problems"]
 
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,254}", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
@@ -21,6 +22,7 @@ _OWN_HEADERS = frozenset(
         *("cookie", "connection", "transfer-encoding", "proxy-authorization", "te", "upgrade"),
     )
 )
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _GIT = ("https", "ssh", "git", "http", "file")
 _HTTP = ("https", "http")
 
@@ -57,6 +59,23 @@ def http_problems(source: HttpSource) -> Iterator[Problem]:
     if source.secret_ref is not None and url is not None and url.scheme != "https":
         message = "would be sent in clear: use https"
         yield Problem(("secretRef",), message)
+
+
+def s3_problems(source: S3Source) -> Iterator[Problem]:
+    """Find what is wrong with an object of a bucket; paths begin at it."""
+    if not _BUCKET.fullmatch(source.bucket):
+        message = f"{source.bucket!r:.80} is not the name of a bucket, such as team-data"
+        yield Problem(("bucket",), message)
+    if not source.key.isprintable() or (why := unsafe_path(source.key)):
+        wrong = why if source.key.isprintable() else "has control characters"
+        yield Problem(("key",), f"{source.key!r:.200} {wrong}: write one such as data/train.csv")
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", source.region):
+        yield Problem(("region",), f"{source.region!r:.80} is not a region such as eu-west-1")
+    if source.endpoint is not None:
+        url = yield from _url(("endpoint",), source.endpoint, _HTTP)
+        if url is not None and (url.path.strip("/") or url.query):
+            yield Problem(("endpoint",), "has a path, which is the bucket's and the key's")
+    yield from _secret(source.secret_ref)
 
 
 def _secret(secret: SecretName | None) -> Iterator[Problem]:

@@ -108,11 +108,12 @@ def _not_on_clusters(
             )
             yield Problem((*base, "nodes", position, "artifacts"), message)
         for place, artifact in enumerate((node.artifacts and node.artifacts.in_) or ()):
-            if artifact.git is not None or artifact.secret:
-                what = "git" if artifact.git is not None else "http"
+            if artifact.git is not None or artifact.s3 is not None or artifact.secret:
+                kinds = {"git": artifact.git, "s3": artifact.s3, "http": artifact.http}
+                what = next(name for name, source in kinds.items() if source is not None)
                 message = (
-                    "repositories and secretRef are for a laptop only in this version: let a node"
-                    " fetch it and hand it over"
+                    "repositories, buckets and secretRef are for a laptop only in this version: let"
+                    " a node fetch it and hand it over"
                 )
                 yield Problem((*base, "nodes", position, "artifacts", "in", place, what), message)
         where = (*base, "nodes", position, "outputs")

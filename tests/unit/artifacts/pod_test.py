@@ -236,7 +236,9 @@ def test_what_comes_from_no_node_is_laid_out_beside_the_rest(tmp_path, settings)
     assert (found / "config").stat().st_mode & 0o777 == 0o555
     assert (found / "config/x").stat().st_mode & 0o777 == 0o444
     source = {"http": {"url": "http://127.0.0.1:1/x"}}
-    with pytest.raises(ArtifactError, match=r"the artifact z: .* 127\.0\.0\.1, which is this machine"):
+    with pytest.raises(
+        ArtifactError, match=r"the artifact z: .* 127\.0\.0\.1, which is this machine"
+    ):
         fetcher.fetch(replace(task(), outside=(Outside("z", source, str(found), "z"),)), settings)
     for path, _, _ in os.walk(found):
         Path(path).chmod(0o700)

@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-from podium.api.sources import GitSource, HttpSource, RawSource
-from podium.artifacts import addresses, http_source, sources
+from podium.api.sources import GitSource, HttpSource, RawSource, S3Source
+from podium.artifacts import addresses, http_source, s3_source, sources
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.sources import Fetched, Reach
+from tests.unit.artifacts.s3 import KEYS, S3Server
 from tests.unit.artifacts.servers import CONTENT, digest, git, git_daemon, http_server
 
 REACH = Reach(("https", "git", "http", "file"), allow_loopback=True)
@@ -187,6 +188,55 @@ def test_a_name_with_one_such_address_is_refused_and_none_is_asked_for_twice(
     closed = Reach(("https",), allow_loopback=False)
     with pytest.raises(ArtifactError, match="which is this machine"):
         fetch(root, HttpSource(url=f"http://example.test:{server.server_port}/"), "z", reach=closed)
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
+    """A real server with one bucket."""
+    server = S3Server(tmp_path_factory.mktemp("bucket") / "s3")
+    server.bucket("data")
+    (server.root / "data" / "a b").mkdir()
+    (server.root / "data" / "a b" / "é.bin").write_bytes(CONTENT * 12)
+    server.start()
+    yield server
+    server.kill()
+
+
+KEYS_OF = {"accessKeyId": KEYS.access_key_id, "secretAccessKey": f"{KEYS.secret_access_key}\n"}
+
+
+def s3(server, key="a b/é.bin", **more):
+    head = {"bucket": "data", "key": key, "endpoint": server.endpoint}
+    return S3Source.model_validate({**head, "secretRef": {"name": "s"}, **more})
+
+
+def test_an_object_of_any_bucket(root, bucket, tmp_path):
+    assert fetch(root, s3(bucket), secret=KEYS_OF).read_bytes() == CONTENT * 12
+    with (tmp_path / "x").open("wb") as file, pytest.raises(ArtifactError, match="more than 1,000"):
+        s3_source.fetch_object(
+            s3(bucket), file, KEYS_OF, lambda: False, allow_loopback=True, most=1000
+        )
+    with (tmp_path / "x").open("wb") as file, pytest.raises(InterruptedError):
+        s3_source.fetch_object(s3(bucket), file, KEYS_OF, lambda: True, allow_loopback=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "secret", "words"),
+    [
+        ({"key": "nothing"}, KEYS_OF, "the artifact x: cannot read nothing in the bucket 'data' at http"),
+        ({"bucket": "other"}, KEYS_OF, "there is no such bucket"),
+        ({}, {**KEYS_OF, "secretAccessKey": "wrong"}, "the secret key is wrong"),
+        ({}, {"accessKeyId": "a"}, "its Secret needs the keys accessKeyId and secretAccessKey"),
+        ({"secretRef": None}, {}, "check the"),
+        ({"endpoint": "http://169.254.169.254"}, KEYS_OF, "where machines keep their own secrets"),
+    ],
+)  # fmt: skip
+def test_what_no_object_is_at_is_named(root, bucket, more, secret, words):
+    with pytest.raises(ArtifactError) as caught:
+        fetch(root, s3(bucket, **more), secret=secret)
+    assert words in str(caught.value)
+    assert KEYS.secret_access_key not in str(caught.value)
+    assert not caught.value.is_retryable
 
 
 def test_a_text_is_a_file(root):

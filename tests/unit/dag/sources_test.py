@@ -23,6 +23,7 @@ def test_what_is_right_is_taken():
         {"git": {"repository": "file:///srv/repo"}},
         {"http": {"url": "https://example.com/a?b=c%20d", "sha256": SHA, "headers": {"X-A": "b"}}},
         {"http": {"url": "http://localhost:8080/"}},
+        {"s3": {"bucket": "team-data", "key": "a b/é.csv", "endpoint": "http://localhost:9000"}},
         {"raw": {"content": "é\n"}, "path": "config/app.yaml"},
     ]
     made = [{"name": f"s{number}", **each} for number, each in enumerate(sources)]
@@ -35,7 +36,7 @@ def test_what_is_right_is_taken():
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ({}, "artifacts.in[0]: has none of from, git, http, raw: exactly one"),
+        ({}, "artifacts.in[0]: has none of from, git, http, s3, raw: exactly one"),
         ({"raw": {"content": ""}, "from": "b.x"}, "has from and raw of"),
         ({"git": {"repository": "git@example.com:a/b"}}, "in[0].git.repository: 'git@example.com:a/b' must begin with https://, ssh://"),
         ({"git": {"repository": "-u/tmp"}}, "must begin with"),
@@ -64,6 +65,11 @@ def test_what_is_right_is_taken():
         ({"http": {"url": "https://h/a", "headers": {"X": "a\r\nb"}}}, "must be printable ASCII"),
         ({"http": {"url": "http://h/a", "secretRef": {"name": "s"}}}, "http.secretRef: would be sent in clear: use https"),
         ({"http": {"url": "https://h/a", "secretRef": {"name": "S_"}}}, "is not a Kubernetes name"),
+        ({"s3": {"bucket": "Team_Data", "key": "k"}}, "s3.bucket: 'Team_Data' is not the name of a bucket"),
+        ({"s3": {"bucket": "team", "key": "../k"}}, "s3.key: '../k' has a part '..'"),
+        ({"s3": {"bucket": "team", "key": "data/"}}, "has an empty part"),
+        ({"s3": {"bucket": "team", "key": "k", "region": "a b"}}, "is not a region"),
+        ({"s3": {"bucket": "team", "key": "k", "endpoint": "https://h/team"}}, "s3.endpoint: has a path"),
         ({"http": {"url": "https://h/${{ context.x }}"}}, "${{ }} is not filled in"),
         ({"raw": {"content": "${{ context.x }}"}}, "raw.content: ${{ }} is not filled in"),
     ],
@@ -83,7 +89,7 @@ def test_a_cluster_refuses_some():
 
     check(raw={"content": "x"})
     check(http={"url": "https://example.com/"})
-    with pytest.raises(InvalidError, match=r"artifacts.in\[0\].git: repositories and secretRef"):
+    with pytest.raises(InvalidError, match=r"artifacts.in\[0\].git: repositories, buckets and"):
         check(git={"repository": "https://example.com/"})
-    with pytest.raises(InvalidError, match=r"artifacts.in\[0\].http: repositories and secretRef"):
+    with pytest.raises(InvalidError, match=r"artifacts.in\[0\].http: repositories, buckets and"):
         check(http={"url": "https://example.com/", "secretRef": {"name": "s"}})

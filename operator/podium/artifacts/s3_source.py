@@ -1,0 +1,62 @@
+"""Objects of any bucket: whole, bounded while they are read, without a credential in a message."""
+
+from collections.abc import Callable, Mapping
+from typing import IO
+from urllib.parse import urlsplit
+
+from podium.api.sources import Addressing, S3Source
+from podium.artifacts.addresses import resolved
+from podium.artifacts.backend import Backend
+from podium.artifacts.errors import ArtifactError
+from podium.artifacts.http_source import MAX_BYTES
+from podium.artifacts.settings import Anonymous, S3Settings, StaticKeys
+
+__all__ = ["fetch_object"]
+
+RETRY_SECONDS = 60.0
+
+
+def fetch_object(
+    source: S3Source,
+    file: IO[bytes],
+    secret: Mapping[str, str],
+    is_stopped: Callable[[], bool],
+    *,
+    allow_loopback: bool,
+    most: int = MAX_BYTES,
+) -> None:
+    """Write an object of a bucket into a file. `secret` is what its secretRef names.
+
+    Raises `ArtifactError`, `OSError` of the file, `InterruptedError` once it is stopped.
+    """
+    if source.endpoint:
+        url = urlsplit(source.endpoint)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        resolved(url.hostname or "", port, allow_loopback=allow_loopback)
+    settings = S3Settings(
+        source.bucket,
+        _credentials(source, secret),
+        region=source.region,
+        endpoint=source.endpoint or "",
+        is_virtual_hosted=source.addressing is Addressing.VIRTUAL,
+        retry_seconds=RETRY_SECONDS,
+    )
+    size = 0
+    for chunk in Backend(settings).stream(source.key):
+        if is_stopped():
+            raise InterruptedError("stopped")
+        size += len(chunk)
+        if size > most:
+            message = f"{source.key} has more than {most:,} bytes, the limit"
+            raise ArtifactError(message, is_retryable=False)
+        file.write(chunk)
+
+
+def _credentials(source: S3Source, secret: Mapping[str, str]) -> Anonymous | StaticKeys:
+    if source.secret_ref is None:
+        return Anonymous()
+    identity, key = secret.get("accessKeyId", ""), secret.get("secretAccessKey", "")
+    if not identity.strip() or not key.strip():
+        message = "its Secret needs the keys accessKeyId and secretAccessKey"
+        raise ArtifactError(message, is_retryable=False)
+    return StaticKeys(identity.strip(), key.strip(), secret.get("sessionToken", "").strip())
