@@ -4,7 +4,7 @@ from pydantic import Field
 
 from podium.api.artifact_rules import ArtifactType
 from podium.api.base import ApiModel, Id, Text
-from podium.api.sources import GitSource, HttpSource, RawSource, S3Source, Source
+from podium.api.sources import ArtifactTarget, GitSource, HttpSource, RawSource, S3Object, Source
 
 __all__ = ["ArtifactInput", "ArtifactOutput", "Artifacts"]
 
@@ -23,7 +23,7 @@ class ArtifactInput(ApiModel):
     """A git repository at one commit. Laptop only, so far."""
     http: HttpSource | None = None
     """A file at a URL; its secretRef on a laptop only, so far."""
-    s3: S3Source | None = None
+    s3: S3Object | None = None
     """An object of a bucket. Laptop only, so far."""
     raw: RawSource | None = None
     """A file whose text is here."""
@@ -54,6 +54,8 @@ class ArtifactOutput(ApiModel):
     """Whether it may be missing; otherwise the node fails without it."""
     type: ArtifactType | None = None
     """What it must be; default: either."""
+    to: ArtifactTarget | None = None
+    """Where it leaves the run to as well, a file. Laptop only, so far."""
 
 
 class Artifacts(ApiModel):

@@ -6,7 +6,17 @@ from pydantic import Field
 
 from podium.api.base import ApiModel, LongText, Name, Text
 
-__all__ = ["Addressing", "GitSource", "HttpSource", "RawSource", "S3Source", "SecretName", "Source"]
+__all__ = [
+    "Addressing",
+    "ArtifactTarget",
+    "GitSource",
+    "HttpSource",
+    "HttpTarget",
+    "RawSource",
+    "S3Object",
+    "SecretName",
+    "Source",
+]
 
 
 class SecretName(ApiModel):
@@ -49,7 +59,7 @@ class Addressing(StrEnum):
     VIRTUAL = "Virtual"
 
 
-class S3Source(ApiModel):
+class S3Object(ApiModel):
     """An object of a bucket."""
 
     bucket: Text
@@ -66,6 +76,32 @@ class S3Source(ApiModel):
     """Secret with accessKeyId, secretAccessKey and perhaps sessionToken; default: none."""
 
 
+class HttpTarget(ApiModel):
+    """A URL at which a file is put."""
+
+    url: Text
+    """Its URL, for PUT: https:// or http://."""
+    headers: dict[str, Text] = Field(default_factory=dict, max_length=50)
+    """Headers of the request, by name; what is secret belongs into secretRef."""
+    secret_ref: SecretName | None = None
+    """Secret with username and password, or token (a bearer's)."""
+
+
+class ArtifactTarget(ApiModel):
+    """Where a file leaves the run to; exactly one field is set."""
+
+    http: HttpTarget | None = None
+    """A URL, by PUT."""
+    s3: S3Object | None = None
+    """An object of a bucket."""
+
+    @property
+    def secret(self) -> str:
+        """Name of the Secret that it needs; empty: none."""
+        target = self.http or self.s3
+        return target.secret_ref.name if target is not None and target.secret_ref else ""
+
+
 class RawSource(ApiModel):
     """A file whose text is in the Workflow."""
 
@@ -73,5 +109,5 @@ class RawSource(ApiModel):
     """The text."""
 
 
-Source = GitSource | HttpSource | S3Source | RawSource
+Source = GitSource | HttpSource | S3Object | RawSource
 """Where an artifact comes from, if from no node."""

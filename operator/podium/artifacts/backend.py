@@ -30,6 +30,8 @@ _SILENCE = timedelta(seconds=20)
 """How long a server may say nothing: it was frozen, or the connection is dead."""
 _REQUEST = timedelta(minutes=5)
 _CHUNK = 4 << 20
+_PART = 16 << 20
+"""Of an upload, which has 10,000 at most."""
 _WEB_IDENTITY = ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
@@ -107,6 +109,18 @@ class Backend:
                 yield memoryview(chunk)
         except Exception as error:
             raise self._error(error, f"read {key}") from None
+
+    def write(self, key: str, chunks: Iterator[memoryview]) -> None:
+        """Write an object of any size; one that is cut leaves nothing that can be seen."""
+        try:
+            parts = (bytes(each) for each in chunks)
+            self._store.put(
+                self._prefix + key, parts, use_multipart=True, chunk_size=_PART, max_concurrency=2
+            )
+        except InterruptedError:
+            raise
+        except Exception as error:
+            raise self._error(error, f"write {key}") from None
 
     def state(self, key: str) -> ObjectState | None:
         """Return what is known of an object, None if it is not there."""

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from podium.api.sources import GitSource
 from podium.artifacts.addresses import resolved
 from podium.artifacts.errors import ArtifactError
-from podium.artifacts.http_source import MAX_BYTES, basic
+from podium.artifacts.http_connection import basic
+from podium.artifacts.http_source import MAX_BYTES
 
 __all__ = ["fetch_repository"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from podium.api.artifact_rules import unsafe_path
-from podium.api.sources import GitSource, HttpSource, RawSource, S3Source, Source
+from podium.api.sources import GitSource, HttpSource, RawSource, S3Object, Source
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.git_source import fetch_repository
 from podium.artifacts.http_source import fetch_file
@@ -78,7 +78,7 @@ def _put(wanted: Fetched, place: Path, reach: Reach, is_stopped: Callable[[], bo
     with place.open("xb") as file:
         if isinstance(source, RawSource):
             file.write(source.content.encode())
-        elif isinstance(source, S3Source):
+        elif isinstance(source, S3Object):
             loopback = reach.allow_loopback
             fetch_object(source, file, secret, is_stopped, allow_loopback=loopback)
         else:

@@ -33,6 +33,7 @@ def artifact_problems(dag: Graph, node: Node, *, sound: bool) -> Iterator[Proble
             yield Problem((*where, "path"), f"{output.path!r:.200} {why}")
         else:
             places.append(((*where, "path"), output.path))
+        yield from _target(output, where)
     yield from _overlaps(places, "two artifacts cannot be the same files")
     here = ("artifacts", "in")
     yield from _twice(here, [each.name for each in inputs])
@@ -111,6 +112,23 @@ def _overlaps(places: list[tuple[Path, str]], why: str) -> Iterator[Problem]:
             yield Problem(where, f"{path!r:.200} {is_same:.220}: {why}, choose another path")
         else:
             last = path
+
+
+def _target(output: ArtifactOutput, where: Path) -> Iterator[Problem]:
+    """Find what is wrong with where an artifact leaves the run to."""
+    if output.to is None:
+        return
+    http, s3 = output.to.http, output.to.s3
+    yield from one_of((*where, "to"), {"http": http, "s3": s3})
+    if http is not None:
+        for problem in http_problems(http):
+            yield replace(problem, path=(*where, "to", "http", *problem.path))
+    if s3 is not None:
+        for problem in s3_problems(s3):
+            yield replace(problem, path=(*where, "to", "s3", *problem.path))
+    if output.type is not ArtifactType.FILE:
+        message = "is for files: add type: File, and let the program make an archive of a directory"
+        yield Problem((*where, "to"), message)
 
 
 def _origin(

@@ -8,7 +8,7 @@ from podium.api.artifact_rules import unsafe_path
 from podium.api.field_checks import no_object_name
 from podium.api.names import is_object_name
 from podium.api.problems import Path, Problem
-from podium.api.sources import GitSource, HttpSource, S3Source, SecretName
+from podium.api.sources import GitSource, HttpSource, HttpTarget, S3Object, SecretName
 
 __all__ = ["git_problems", "http_problems", "s3_problems"]
 
@@ -41,11 +41,12 @@ def git_problems(source: GitSource) -> Iterator[Problem]:
         yield Problem(("secretRef",), message)
 
 
-def http_problems(source: HttpSource) -> Iterator[Problem]:
+def http_problems(source: HttpSource | HttpTarget) -> Iterator[Problem]:
     """Find what is wrong with a URL; paths begin at it."""
     url = yield from _url(("url",), source.url, _HTTP)
-    if source.sha256 is not None and not _SHA256.fullmatch(source.sha256):
-        message = f"{source.sha256!r:.80} is not a SHA-256: write its 64 digits in lower-case hex"
+    sha256 = source.sha256 if isinstance(source, HttpSource) else None
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        message = f"{sha256!r:.80} is not a SHA-256: write its 64 digits in lower-case hex"
         yield Problem(("sha256",), message)
     for name, value in source.headers.items():
         if not _TOKEN.fullmatch(name):
@@ -61,7 +62,7 @@ def http_problems(source: HttpSource) -> Iterator[Problem]:
         yield Problem(("secretRef",), message)
 
 
-def s3_problems(source: S3Source) -> Iterator[Problem]:
+def s3_problems(source: S3Object) -> Iterator[Problem]:
     """Find what is wrong with an object of a bucket; paths begin at it."""
     if not _BUCKET.fullmatch(source.bucket):
         message = f"{source.bucket!r:.80} is not the name of a bucket, such as team-data"

@@ -116,6 +116,14 @@ def _not_on_clusters(
                     " a node fetch it and hand it over"
                 )
                 yield Problem((*base, "nodes", position, "artifacts", "in", place, what), message)
+        for place, output in enumerate(node.artifacts.out if node.artifacts else ()):
+            if output.to is not None:
+                message = (
+                    "is for a laptop only in this version: let a node that gets the artifact send"
+                    " it"
+                )
+                path = (*base, "nodes", position, "artifacts", "out", place, "to")
+                yield Problem(path, message)
         where = (*base, "nodes", position, "outputs")
         if len(file_outputs(node.outputs)) > 1:
             message = (

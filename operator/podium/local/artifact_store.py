@@ -6,8 +6,9 @@ store something, so that what they store is not swept before its manifest is the
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,34 @@ class Laptop:
             made = gather(store, declared, left)
             if made or outputs:
                 store.commit(Manifest(self._run, node, execution, made))
+
+    def send(
+        self,
+        node: str,
+        execution: str,
+        outputs: Sequence[ArtifactOutput],
+        secrets: Mapping[str, Mapping[str, str]],
+        is_stopped: Callable[[], bool],
+    ) -> None:
+        """Put what leaves the run where it is to be.
+
+        Raises `InterruptedError` once it is stopped.
+        """
+        leaving = [each for each in outputs if each.to is not None]
+        if not leaving:
+            return
+        from podium.artifacts.targets import Contents, send  # noqa: PLC0415
+
+        with opened(self._path, is_stopped) as store:
+            manifest = store.manifest(self._run, node, execution)
+            for output in leaving:
+                found = manifest.artifacts.get(output.name) if manifest is not None else None
+                target = (output.to.http or output.to.s3) if output.to is not None else None
+                if found is None or output.to is None or target is None:
+                    continue  # optional, and not left
+                contents = Contents(found.size, partial(store.read, found.blob))
+                secret = secrets.get(output.to.secret, {})
+                send(output.name, target, contents, secret, is_stopped, allow_loopback=True)
 
     def deliver(
         self,

@@ -233,6 +233,15 @@ class Executions:
                 left,
                 lambda: process.stopping,
             )
+            if any(each.to is not None for each in outputs):
+                await asyncio.to_thread(
+                    self._commands.laptop.send,
+                    node,
+                    execution,
+                    outputs,
+                    self._commands.secrets,
+                    lambda: process.stopping,
+                )
         except InterruptedError:
             return None
         except (ArtifactError, OSError) as error:

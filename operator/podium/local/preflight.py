@@ -70,6 +70,10 @@ def _problems(
         if artifact.secret and artifact.secret not in secrets:
             why = f"artifacts.in: {artifact.name}: {no_secret(artifact.secret)}"
             yield Problem(("nodes", node.id), why)
+    for output in node.artifacts.out if node.artifacts is not None else ():
+        if output.to is not None and output.to.secret and output.to.secret not in secrets:
+            why = f"artifacts.out: {output.name}: {no_secret(output.to.secret)}"
+            yield Problem(("nodes", node.id), why)
     variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
     for variable in variables:
         try:

@@ -108,6 +108,14 @@ class Handler(BaseHTTPRequestHandler):
     def circle(self):
         self.answer(302, Location="/circle")
 
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.put.append((self.path, dict(self.headers), body))
+        busy = self.path == "/busy" and len(self.server.put) < 3
+        wrong = self.path == "/private" and self.headers.get("Authorization") != "Bearer hush"
+        statuses = {"/redirect": 307, "/refuses": 409}
+        self.answer(503 if busy else 401 if wrong else statuses.get(self.path, 201))
+
     def log_message(self, *_):
         pass
 
@@ -122,7 +130,7 @@ class Server(ThreadingHTTPServer):
 @contextmanager
 def http_server(certificate: Path | None = None):
     server = Server(("127.0.0.1", 0), Handler)
-    server.asked = []
+    server.asked, server.put = [], []
     if certificate is not None:
         make_certificate(certificate)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from podium.api.sources import GitSource, HttpSource, RawSource, S3Source
+from podium.api.sources import GitSource, HttpSource, RawSource, S3Object
 from podium.artifacts import addresses, http_source, s3_source, sources
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.sources import Fetched, Reach
@@ -207,7 +207,7 @@ KEYS_OF = {"accessKeyId": KEYS.access_key_id, "secretAccessKey": f"{KEYS.secret_
 
 def s3(server, key="a b/é.bin", **more):
     head = {"bucket": "data", "key": key, "endpoint": server.endpoint}
-    return S3Source.model_validate({**head, "secretRef": {"name": "s"}, **more})
+    return S3Object.model_validate({**head, "secretRef": {"name": "s"}, **more})
 
 
 def test_an_object_of_any_bucket(root, bucket, tmp_path):

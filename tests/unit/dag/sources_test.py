@@ -93,3 +93,32 @@ def test_a_cluster_refuses_some():
         check(git={"repository": "https://example.com/"})
     with pytest.raises(InvalidError, match=r"artifacts.in\[0\].http: repositories, buckets and"):
         check(http={"url": "https://example.com/", "secretRef": {"name": "s"}})
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ({}, "artifacts.out[0].to: has none of http, s3: exactly one"),
+        (
+            {"http": {"url": "file:///x"}},
+            "artifacts.out[0].to.http.url: 'file:///x' must begin with",
+        ),
+        ({"s3": {"bucket": "B", "key": "k"}}, "artifacts.out[0].to.s3.bucket: 'B' is not the name"),
+    ],
+)
+def test_where_an_artifact_leaves_to_is_checked(to, words):
+    made = {"name": "x", "path": "x", "type": "File", "to": to}
+    (found,) = said(node("a", artifacts={"out": [made]}))
+    assert words in found
+
+
+def test_only_files_leave_the_run():
+    to = {"http": {"url": "https://example.com/x"}}
+    assert not said(
+        node("a", artifacts={"out": [{"name": "x", "path": "x", "type": "File", "to": to}]})
+    )
+    for kind in ({}, {"type": "Directory"}):
+        (found,) = said(
+            node("a", artifacts={"out": [{"name": "x", "path": "x", "to": to, **kind}]})
+        )
+        assert "artifacts.out[0].to: is for files: add type: File" in found

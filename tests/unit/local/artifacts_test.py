@@ -407,3 +407,30 @@ async def test_artifacts_from_outside_are_found_beside_those_of_nodes(tmp_path):
     assert run.status.nodes["c"].retry_count == 0
     assert "the artifact file: http://127.0.0.1" in run.status.nodes["c"].error.message
     assert "the secret 's' is not known: name a file" in run.status.nodes["d"].error.message
+
+
+async def test_a_file_leaves_the_run_once_its_node_has_succeeded(tmp_path):
+    def to(name, **more):
+        target = {"http": {"url": f"{server.base}/{name}"}}
+        return {"out": [out("f", "f", type="File", to=target, **more)]}
+
+    with http_server() as server:
+        run = begin(
+            tmp_path,
+            script("a", f"echo made >{OUT}/f", artifacts=to("a")),
+            script("b", f"echo made >{OUT}/f", artifacts=to("refuses"), retryPolicy={"maxAttempts": 2}),
+            script("c", "true", artifacts=to("c", optional=True)),
+            script("d", f"echo made >{OUT}/f; exit 1", artifacts=to("d")),
+        )  # fmt: skip
+        await run.run()
+    assert stands(run) == {
+        "a": "Completed",
+        "b": "Failed Upload",
+        "c": "Completed",
+        "d": "Failed Error",
+    }
+    assert run.status.nodes["b"].retry_count == 0
+    assert sorted((path, body) for path, _, body in server.put) == [
+        ("/a", b"made\n"),
+        ("/refuses", b"made\n"),
+    ]
