@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -21,14 +21,28 @@ from podium.local.store import list_runs
 
 if TYPE_CHECKING:
     from podium.artifacts.store import ArtifactStore
-    from podium.local.artifacts import Wanted
 
-__all__ = ["Laptop", "opened", "store_path", "sweep"]
+__all__ = ["Laptop", "Wanted", "opened", "store_path", "sweep"]
 
 
 def store_path(state_dir: Path) -> Path:
     """Return where the artifacts of a state directory are."""
     return state_dir.absolute() / "artifacts"
+
+
+class Wanted(NamedTuple):
+    """What a program finds: all that an execution left, or one artifact of it."""
+
+    node: str
+    execution: str
+    name: str | None
+    """None: all."""
+    base: str
+    """Directory below that of the execution that needs it."""
+    path: str
+    """Where it is laid out in that directory."""
+    original: Path
+    """What the execution left."""
 
 
 class Laptop:
@@ -95,7 +109,7 @@ class Laptop:
 
     def deliver(
         self,
-        wanted: Iterable["Wanted"],
+        wanted: Iterable[Wanted],
         directory: Path,
         is_stopped: Callable[[], bool],
         *,

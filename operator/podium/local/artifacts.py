@@ -13,7 +13,7 @@ from typing import NamedTuple
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.api.workflow import ArtifactInput, ArtifactType, Node
 from podium.artifacts.left import Left, has_entries
-from podium.local.artifact_store import Laptop
+from podium.local.artifact_store import Laptop, Wanted
 from podium.local.files import remove, remove_tree
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "OUT",
     "Artifacts",
     "Mount",
-    "Wanted",
     "left_by",
     "mounts",
     "no_secret",
@@ -34,21 +33,6 @@ OUT = "artifacts"
 IN = "artifacts-in"
 ABSOLUTE = "artifacts-at"
 """Directory of an execution for artifacts that a container finds, or leaves, at absolute paths."""
-
-
-class Wanted(NamedTuple):
-    """What a program finds: all that an execution left, or one artifact of it."""
-
-    node: str
-    execution: str
-    name: str | None
-    """None: all."""
-    base: str
-    """Directory below that of the execution that needs it."""
-    path: str
-    """Where it is laid out in that directory."""
-    original: Path
-    """What the execution left."""
 
 
 class Outside(NamedTuple):

@@ -141,8 +141,10 @@ class Executions:
                 secrets = self._commands.secrets
                 await asyncio.to_thread(command.artifacts.fetch, lambda: process.stopping, secrets)
             self.programs.start_process(process, command.argv, command.env, command.workdir)
-        except (OSError, ValueError, ArtifactError) as problem:
-            process.begun.set_exception(problem)
+        except Exception as problem:
+            process.begun.set_exception(problem)  # also for what waits for it to end the run
+            if not isinstance(problem, OSError | ValueError | ArtifactError):
+                raise
         if await process.is_begun():
             self._report(_running(launch.node, launch.execution_id, process))
             await self._wait(launch.node, launch.execution_id, process, command.artifacts)

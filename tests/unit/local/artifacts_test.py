@@ -331,6 +331,18 @@ async def test_a_run_may_end_while_artifacts_are_copied(tmp_path, monkeypatch, e
     assert log(run, "b-1") == "a\n"
 
 
+async def test_a_fault_of_podium_while_artifacts_are_copied_ends_it(tmp_path, monkeypatch):
+    """It is not waited for: nothing would tell that the program was not started."""
+
+    def copy(*_):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(artifacts.Artifacts, "copy", copy)
+    run = begin(tmp_path, script("a", f"echo a >{OUT}/f"), script("b", "true", "a"))
+    with pytest.raises(RuntimeError, match="a fault"):
+        await asyncio.wait_for(run.run(), 30)
+
+
 async def test_artifacts_come_with_the_outputs_that_are_delivered(tmp_path):
     """Of all direct predecessors, and of the 200 nearest before them (semantics.md 3)."""
     names = [f"n{i}" for i in range(203)]
