@@ -11,6 +11,7 @@ from urllib.parse import SplitResult
 
 from podium.artifacts.addresses import resolved
 from podium.artifacts.errors import ArtifactError
+from podium.errors import PodiumError
 
 __all__ = [
     "AGAIN",
@@ -32,7 +33,7 @@ AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 """Answers after which another try may have another one."""
 
 
-class AgainError(Exception):
+class AgainError(PodiumError):
     """It did not come, and may come if it is asked for again; the message says why it did not."""
 
 

@@ -17,6 +17,7 @@ from podium.api.problems import Path, Problem, Severity
 from podium.api.shape import closest
 from podium.api.templates import strings
 from podium.api.workflow import EnvVar, Node
+from podium.errors import PodiumError
 from podium.executors.base import Runtime, Workload
 
 __all__ = [
@@ -36,7 +37,7 @@ MAX_FILLED_BYTES = 256 * 1024
 _NODE_FIELDS = ("id", "executionId")
 
 
-class ConfigBreachError(ValueError):
+class ConfigBreachError(PodiumError, ValueError):
     """A config, its templates filled in, breaks the schema of its executor."""
 
 
