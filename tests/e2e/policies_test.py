@@ -28,7 +28,7 @@ from tests.e2e.support import until
 
 # Beside chart_test: one worker has both.
 __all__ = ["crds", "kubectl", "people", "release", "render"]  # fixtures
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("chart")]
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("policies")]
 
 
 def fresh(thing):
