@@ -28,7 +28,7 @@ class DescribedSchema(GenerateJsonSchema):
             field = made["properties"].get(model.model_fields[name].alias)
             if field is None:  # a field that also has another name outside: see PersonasConfig
                 field = made["properties"].get(name)
-            if field is not None:  # one that nobody writes is not in the schema
+            if field is not None:  # one that users do not write is not in the schema
                 field["description"] = text
         return made
 

@@ -31,7 +31,7 @@ class FieldShape(NamedTuple):
 
 @cache
 def fields(model: Model) -> dict[str, FieldShape]:
-    """Return the fields of a model by their name in resources, but for those that nobody writes."""
+    """Return the fields of a model that users write, by their name in resources."""
     found = {}
     for name, info in model.model_fields.items():
         if any(type(each) is SkipJsonSchema for each in info.metadata):

@@ -191,7 +191,7 @@ class Transport:
         return (await self.exchange(method, path, body, content))[0]
 
     async def content(self, path: str, most: int) -> bytes:
-        """Return what is no object, as it is. Raises as `exchange` does."""
+        """Return a body that is not an object, as it is. Raises as `exchange` does."""
         response = await self._receive("GET", path, None, JSON, "*/*", most)
         if response.status >= 400:
             raise _error(

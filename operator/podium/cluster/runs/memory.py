@@ -7,7 +7,7 @@ of JSON are up to 25 MB here. Weights are estimates in bytes, rather too high th
 from collections import Counter
 from collections.abc import Generator, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -59,6 +59,18 @@ class Weight:
     def is_light(self) -> bool:
         """Whether a run of this weight never waits."""
         return self.own + self.plan < LIGHT_BYTES
+
+
+class _Budget(NamedTuple):
+    whose: str
+    used: int
+    limit: int
+    """0: none."""
+    setting: str
+
+    def lacks(self, added: int, more: float) -> bool:
+        """Return whether so much does not fit, with a share of the limit beyond it."""
+        return bool(self.limit) and self.used + added > self.limit * (1 + more)
 
 
 def weigh(value: Any, nodes: int = 0) -> int:
@@ -180,22 +192,18 @@ class MemoryBudget:
 
         A namespace that holds little is not refused for what others hold.
         """
-        used, share = self.used[namespace], 1 + OUTPUTS_SHARE
-        is_full = self.per_namespace and used + added > self.per_namespace * share
-        is_large = used + added > (self.per_namespace or self.total) / 4
-        is_full_in_all = self.total and self.used.total() + added > self.total * share
-        if not is_full and not (is_large and is_full_in_all):
-            return ""
-        setting = "limits.activeRunsMegabytes" + ("PerNamespace" if is_full else "")
-        limit = (self.per_namespace if is_full else self.total) * share
-        whose = f"of the namespace {namespace}" if is_full else "of this cluster"
-        held = used if is_full else self.used.total()
-        return (
-            f"there is no room for its output: the active runs {whose} hold {_mb(held)} of the"
-            f" operator's memory, the output takes {_mb(added)}, and {_mb(limit)} is the limit"
-            f" ({setting}, and half of it): hand large data over in files or in a store, or let"
-            " fewer runs be active"
-        )
+        own, of_all = self._budgets(namespace)
+        is_large = own.used + added > (self.per_namespace or self.total) / 4
+        for budget in (own, of_all) if is_large else (own,):
+            if budget.lacks(added, OUTPUTS_SHARE):
+                return (
+                    f"there is no room for its output: the active runs {budget.whose} hold"
+                    f" {_mb(budget.used)} of the operator's memory, the output takes {_mb(added)},"
+                    f" and {_mb(budget.limit * (1 + OUTPUTS_SHARE))} is the limit"
+                    f" ({budget.setting}, and half of it): hand large data over in files or in a"
+                    " store, or let fewer runs be active"
+                )
+        return ""
 
     def takes(self, namespace: str, weight: Weight) -> int:
         """Return the bytes that a run adds to what is held."""
@@ -210,23 +218,28 @@ class MemoryBudget:
         namespace, added = key[0], self.takes(key[0], weight)
         if added < LIGHT_BYTES or not self._heavy[namespace]:
             return ""
-        for whose, used, limit, setting in (
-            (
+        for budget in self._budgets(namespace):
+            if budget.lacks(added, more):
+                return (
+                    f"the active runs {budget.whose} hold {_mb(budget.used)} of the operator's"
+                    f" memory, this run takes {_mb(added)}, and {_mb(budget.limit)} is the limit"
+                    f" ({budget.setting}): it begins when some of them end; it takes less with a"
+                    " smaller context or graph: hand large data over in files or in a store"
+                )
+        return ""
+
+    def _budgets(self, namespace: str) -> tuple[_Budget, _Budget]:
+        """Return what a namespace holds of what it may, and what all of them do."""
+        setting = "limits.activeRunsMegabytes"
+        return (
+            _Budget(
                 f"of the namespace {namespace}",
                 self.used[namespace],
                 self.per_namespace,
-                "limits.activeRunsMegabytesPerNamespace",
+                f"{setting}PerNamespace",
             ),
-            ("of this cluster", self.used.total(), self.total, "limits.activeRunsMegabytes"),
-        ):
-            if limit and used + added > limit * (1 + more):
-                return (
-                    f"the active runs {whose} hold {_mb(used)} of the operator's memory, this run"
-                    f" takes {_mb(added)}, and {_mb(limit)} is the limit ({setting}): it begins"
-                    " when some of them end; it takes less with a smaller context or graph: hand"
-                    " large data over in files or in a store"
-                )
-        return ""
+            _Budget("of this cluster", self.used.total(), self.total, setting),
+        )
 
 
 def _mb(count: float) -> str:
