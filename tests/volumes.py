@@ -24,7 +24,7 @@ EVERY_SECONDS = 0.5
 def volumes_for(api: client.ApiClient, namespace: str, storage_class: str = "") -> Iterator[Path]:
     """Give each claim of a namespace a volume, until the end; they lie in the directory given."""
     core = client.CoreV1Api(api)
-    machine = _machine(core)
+    machine = kwok.real_machine(core).metadata.labels["kubernetes.io/hostname"]
     directory = Path(tempfile.mkdtemp(prefix="podium-volumes-"))
     directory.chmod(0o711)
     ended = threading.Event()
@@ -56,16 +56,6 @@ def volumes_for(api: client.ApiClient, namespace: str, storage_class: str = "") 
             with contextlib.suppress(client.ApiException):
                 core.delete_persistent_volume(f"podium-test-{uid}")
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _machine(core: client.CoreV1Api) -> str:
-    """Return the machine of a real kubelet."""
-    for machine in core.list_node().items:
-        labels = machine.metadata.labels or {}
-        if kwok.LABEL not in labels:
-            name: str = labels["kubernetes.io/hostname"]
-            return name
-    raise AssertionError("no machine has a kubelet")
 
 
 def _volume(claim: client.V1PersistentVolumeClaim, path: Path, machine: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from tests.cluster import binaries
 from tests.cluster.console import ClusterError, say
 
 LABEL = "podium.dev/kwok"
+FAKE = "kwok.x-k8s.io/node"
+"""Annotation of a machine that has no kubelet, also where a test takes its label away."""
 # Annotations of a Pod that say how it is to end:
 HOLD = "fake.pod/hold"
 """`true`: it goes on running until this is taken away."""
@@ -229,7 +231,7 @@ def kwok(
                 raise ClusterError(f"kwok ended: {_tail(Path(directory) / 'log')}")
         finally:
             # Pods first, while somebody still plays their kubelet.
-            _remove(core, own, names)
+            _remove(core, names)
             process.terminate()
             try:
                 process.wait(10)
@@ -264,6 +266,14 @@ def _start(directory: Path, own: str, pod_seconds: float) -> subprocess.Popen[by
         )
 
 
+def real_machine(core: client.CoreV1Api) -> client.V1Node:
+    """Return a machine with a real kubelet. Raises `ClusterError`."""
+    for machine in core.list_node().items:
+        if FAKE not in (machine.metadata.annotations or {}):
+            return machine
+    raise ClusterError("no machine of the cluster has a kubelet")
+
+
 def _node(name: str, own: str) -> dict[str, Any]:
     return {
         "metadata": {
@@ -274,7 +284,7 @@ def _node(name: str, own: str) -> dict[str, Any]:
                 "kubernetes.io/hostname": name,
                 "topology.kubernetes.io/zone": f"kwok-{own}",
             },
-            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "annotations": {FAKE: "fake"},
         },
         "spec": {"taints": [{"key": LABEL, "value": own, "effect": "NoSchedule"}]},
     }
@@ -294,7 +304,7 @@ def _await_nodes(
         time.sleep(0.2)
 
 
-def _remove(core: client.CoreV1Api, own: str, names: tuple[str, ...]) -> None:
+def _remove(core: client.CoreV1Api, names: tuple[str, ...]) -> None:
     """Delete what is left on the nodes, then the nodes."""
     end = time.monotonic() + 60
     for name in names:
@@ -312,12 +322,15 @@ def _remove(core: client.CoreV1Api, own: str, names: tuple[str, ...]) -> None:
                     if error.status != 404:
                         say(f"Pod {pod.metadata.name} cannot be deleted: {error.reason}")
             time.sleep(0.2)
-    core.delete_collection_node(label_selector=f"{LABEL}={own}")
+        with contextlib.suppress(client.ApiException):  # a test has deleted it
+            core.delete_node(name)
 
 
 def _remove_abandoned(core: client.CoreV1Api) -> None:
     """Delete the nodes of who was killed: nobody has said for long that they live."""
-    for node in core.list_node(label_selector=LABEL).items:
+    for node in core.list_node().items:
+        if FAKE not in (node.metadata.annotations or {}):
+            continue
         for condition in node.status.conditions or []:
             if condition.type == "Ready" and condition.status == "Unknown":
                 age = datetime.now(UTC) - condition.last_transition_time

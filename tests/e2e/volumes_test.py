@@ -103,8 +103,13 @@ def test_a_volume_waits_for_its_first_consumer(mine):
     try:
         claim = {**WORK, "storageClass": name}
         mine.apply(workflow_run("r", mounting("a", "true"), graph={"volumeClaims": [claim]}))
-        state = mine.wait_node("r", "a", "Unschedulable")
-        assert "persistent volume" in state["message"], state
+
+        def waits_for_it():
+            """the node waits for its volume; at first, perhaps, for a machine that is drained"""
+            state = mine.wait_node("r", "a", "Unschedulable")
+            return "persistent volume" in state["message"]
+
+        until(waits_for_it)
         with volumes_for(connect(), mine.namespace, storage_class=name):
             mine.wait("r")
     finally:
