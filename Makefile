@@ -68,7 +68,7 @@ e2e: setup cluster image ## Run the tests that need the cluster
 # What `e2e` does not do this way: everything that users and machines do to Jobs and Pods.
 e2e-unmanaged: setup cluster image ## Run the end-to-end tests with the built-in Job controller
 	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/e2e
-	@$(BIN)/pytest -q -m "cluster and not long" tests/conformance -k unmanaged
+	@$(BIN)/pytest -q -m cluster tests/conformance -k unmanaged
 
 # What takes long and says little more than the tests above; `make test` leaves it out.
 test-long: setup cluster image ## Run the long tests: a YAML language server (needs npm) and others

@@ -55,7 +55,7 @@ MORE = [
         ("patch_run_status", 8),
     )
     for when in victim.WHEN
-]
+] + ["after:watch:20", "after:watch:40"]
 
 
 async def _all(directory, points):
@@ -89,7 +89,9 @@ def results(request, tmp_path_factory):
     return asyncio.run(_all(tmp_path_factory.mktemp("crash"), chosen))
 
 
-@pytest.mark.parametrize("point", [*POINTS, *MORE, "after:watch:20", "after:watch:40"])
+@pytest.mark.parametrize(
+    "point", [*POINTS, *(pytest.param(point, marks=pytest.mark.long) for point in MORE)]
+)
 def test_a_kill_changes_nothing(point, results):
     found, undisturbed = results[point], results[True]
     assert not isinstance(undisturbed, str), undisturbed
