@@ -11,7 +11,7 @@ optional Workflow, a WorkflowRun), and after the last `---` what is done to the 
     suspend: false
   expect:
     phase: Failed
-    reason: NodeFailed              # of the condition Succeeded; more: contextVersion, context,
+    reason: NodeFailed              # of the condition Succeeded; more: contextVersion, outputs,
     refused: [unknown node]         # what requests were refused with, progress, removed nodes
     nodes:                          # all of them
       a: Completed                  # short for {status: Completed}
@@ -44,6 +44,7 @@ ACTIONS = ("suspend", "cancel", "rerun", "restore", "apply", "deleteExecutor")
 OF_ANY_NAME = ("ConfigMap", "Executor")
 EXPECTED = {
     "phase", "reason", "message", "contextVersion", "progress", "nodes", "removedNodes", "refused",
+    "outputs",
 }  # fmt: skip
 NODE_FIELDS = {
     "status", "reason", "message", "output", "executionCount", "retryCount", "executionId",
@@ -238,6 +239,7 @@ def differences(expect: dict[str, Any], end: End) -> list[str]:
     for name, default in (("contextVersion", 0), ("progress", None)):
         if name in expect:
             same(name, expect[name], status.get(name, default))
+    same("outputs", expect.get("outputs"), status.get("outputs"))
     refused = expect.get("refused", [])
     same("number of refused requests", len(refused), len(end.refused))
     for wanted in refused:

@@ -188,6 +188,8 @@ class RunReason(StrEnum):
     """The run ended well."""
     NODE_FAILED = "NodeFailed"
     """A node failed."""
+    OUTPUTS = "Outputs"
+    """An expression of outputs could not be evaluated, or they are too large."""
     TIMEOUT = "Timeout"
     """The run took longer than its timeoutSeconds."""
     CANCELLED = "Cancelled"

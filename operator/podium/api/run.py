@@ -110,10 +110,10 @@ class WorkflowRunSpec(ApiModel):
     """The graph itself; exactly one of workflowRef and workflowSpec is set."""
     context: JsonObject = Field(default_factory=dict)
     """The run's context, over the workflow's globalContext."""
-    max_parallel: int = Field(default=10, ge=1, le=10_000)
-    """Maximum number of nodes that run at the same time."""
-    fail_fast: bool = False
-    """Whether the first failed node cancels everything else."""
+    max_parallel: int | None = Field(default=None, ge=1, le=10_000)
+    """Maximum number of nodes that run at the same time; default: the Workflow's, else 10."""
+    fail_fast: bool | None = None
+    """Whether the first failed node cancels everything else; default: as the Workflow says."""
     suspend: bool = False
     """Whether the run is suspended: running nodes go on, no new ones start."""
     cancel: bool = False
@@ -216,6 +216,8 @@ class WorkflowRunStatus(ChangedInPlace):
         default_factory=list, max_length=CONTEXT_EDITS
     )
     """Earlier definitions that context versions need, the oldest first."""
+    outputs: JsonObject | None = None
+    """What the run hands over, as spec.outputs of the workflow says; only of one that succeeded."""
     context_version: int = 0
     """The latest context version; 0 is the initial context."""
     context_edits: list[ContextEdit] = Field(default_factory=list, max_length=CONTEXT_EDITS)

@@ -18,6 +18,8 @@ __all__ = [
     "MAX_DEFINITION_BYTES",
     "MAX_EDGES",
     "MAX_NODES",
+    "MAX_RUN_OUTPUTS",
+    "MAX_RUN_OUTPUT_BYTES",
     "AccessMode",
     "ArtifactInput",
     "ArtifactOutput",
@@ -48,6 +50,9 @@ MAX_NODES = 5000
 MAX_EDGES = 20_000
 MAX_DEFINITION_BYTES = 900_000
 """Size of a definition as JSON: what etcd takes, less what else an object holds."""
+MAX_RUN_OUTPUTS = 50
+MAX_RUN_OUTPUT_BYTES = 16_384
+"""Size of what a run hands over, as JSON."""
 
 
 class NodeType(StrEnum):
@@ -270,6 +275,14 @@ class WorkflowSpec(ApiModel, defer_build=False):
     """Defaults for nodes that do not set these fields."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
     """Maximum seconds of a run."""
+    max_parallel: int | None = Field(default=None, ge=1, le=10_000)
+    """Maximum number of nodes of a run that run at the same time, 10 by default; a run may set
+    another one."""
+    fail_fast: bool = False
+    """Whether the first failed node of a run cancels everything else; a run may say otherwise."""
+    outputs: dict[Id, Text] = Field(default_factory=dict, max_length=MAX_RUN_OUTPUTS)
+    """What a run that succeeds hands over: an expression for each name. Together they have 16,384
+    bytes as JSON at most."""
     volume_claims: list[VolumeClaim] = Field(default_factory=list, max_length=MAX_CLAIMS)
     """Volumes that are made for each run and mounted by the nodes that name them."""
     nodes: list[Node] = Field(min_length=1, max_length=MAX_NODES)

@@ -188,7 +188,10 @@ def _reference(file: CheckedFile, run: WorkflowRun, elsewhere: Collection[str]) 
 def _error_handlers(file: CheckedFile, run: WorkflowRun) -> list[Problem]:
     """Warn of nodes that handle errors in a run that cancels everything at the first one."""
     spec = file.workflow_of(run)
-    if spec is None or not run.spec.fail_fast:
+    if spec is None:
+        return []
+    own = run.spec.fail_fast
+    if not (spec.fail_fast if own is None else own):
         return []
     handlers = [node.id for node in spec.nodes if node.trigger_rule is TriggerRule.ONE_FAILED]
     if not handlers:

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+import orjson
+
+from podium.api.base import shorten
 from podium.api.run import NodeStatus
 from podium.cli.describe import counted, shell_quoted
 from podium.engine import failed_nodes
@@ -12,6 +15,9 @@ from podium.local.shell import LocalRun
 from podium.local.store import find_state_dir
 
 __all__ = ["summary"]
+
+SHOWN_CHARACTERS = 200
+"""Of a value that the run hands over; `podium get` shows all of it."""
 
 
 def summary(local: LocalRun) -> Iterable[str]:
@@ -26,6 +32,8 @@ def summary(local: LocalRun) -> Iterable[str]:
         return
     message = next((c.message for c in status.conditions if c.type == "Succeeded"), "")
     yield f"{status.phase.value} in {status.duration}" + (f": {message}" if message else "")
+    for output, value in (status.outputs or {}).items():
+        yield f"  {output} = {shorten(orjson.dumps(value).decode(), SHOWN_CHARACTERS)}"
     failed = [n for n, s in status.nodes.items() if s.status is NodeStatus.FAILED]
     for node in failed[:10]:
         state = status.nodes[node]

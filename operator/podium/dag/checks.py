@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from podium import contracts, executors, expressions, kinds
+from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem, Severity
 from podium.api.reasons import RETRYABLE, NodeReason
 from podium.api.workflow import EdgeType, Node, RetryPolicy, TriggerRule, WorkflowSpec
@@ -37,6 +38,7 @@ class DefinitionChecks:
         self._retry_on(("defaults",), self.spec.defaults.retry_policy)
         self._constants()
         self._volume_claims()
+        self._outputs()
         self._executors()
         for node in self.dag.nodes.values():
             self._node(self.dag.node_paths[node.id], node)
@@ -69,6 +71,14 @@ class DefinitionChecks:
                 if key in keys:
                     message = f"{key!r:.80} is a key of {where} too: a constant has one value only"
                     self._error(("constants", key), f"{message}, remove one of them")
+
+    def _outputs(self) -> None:
+        """Check what a run hands over."""
+        for name, source in self.spec.outputs.items():
+            if not is_id(name):
+                message = f"{name!r:.80} is not a name: use {ID_PATTERN}, as of a node"
+                self._error(("outputs", name), message)
+            self._condition(("outputs", name), source, is_of_run=True)
 
     def _volume_claims(self) -> None:
         """Find claims that no node mounts: nothing is made of them."""
@@ -183,14 +193,22 @@ class DefinitionChecks:
             self.references.check(where, template.references, node=node.id)
 
     def _condition(
-        self, path: Path, source: str, *, node: str | None = None, edge: DagEdge | None = None
+        self,
+        path: Path,
+        source: str,
+        *,
+        node: str | None = None,
+        edge: DagEdge | None = None,
+        is_of_run: bool = False,
     ) -> None:
         try:
             expression = expressions.parse(source)
         except expressions.ExpressionError as error:
             self._error(path, str(error))
             return
-        self.references.check(path, expression.references, node=node, edge=edge)
+        self.references.check(
+            path, expression.references, node=node, edge=edge, is_of_run=is_of_run
+        )
 
     def _edge(self, dag_edge: DagEdge) -> None:
         edge, path = dag_edge.edge, dag_edge.path

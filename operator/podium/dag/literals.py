@@ -14,7 +14,7 @@ _SHOWN = frozenset({"title", "description", "owner", "tags", "version", "metadat
 """Fields that are only shown: their text may well speak of expressions."""
 _ANNOTATIONS = frozenset({"title", "description", "$comment"})
 """Keys of schemas and the like that are read by people only."""
-_CHECKED_APART = frozenset({"nodes", "edges", "executors"})
+_CHECKED_APART = frozenset({"nodes", "edges", "executors", "outputs"})
 _EXPRESSIONS = frozenset({"condition", "when"})
 """Fields that are expressions: their own check refuses braces."""
 

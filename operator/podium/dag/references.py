@@ -46,8 +46,9 @@ class ReferenceChecks:
         *,
         node: str | None = None,
         edge: DagEdge | None = None,
+        is_of_run: bool = False,
     ) -> None:
-        """Check what an expression reads, of a node or of an edge."""
+        """Check what an expression reads, of a node, of an edge, or of the run, which sees all."""
         for reference in references:
             root, *names = (str(part) for part in reference.path)
             if root in ("item", "index"):
@@ -56,12 +57,16 @@ class ReferenceChecks:
                 self._error(path, "'config' is known only in the template of an Executor")
             elif root == "nodes":
                 self._status_name(path, reference, node=node, edge=edge)
+            elif root == "node" and is_of_run:
+                self._error(path, "'node' is known only in fields of a node")
             elif root in expressions.ROOT_FIELDS:
                 self._root_field(path, reference)
             elif names and edge is not None:
                 self._edge_name(path, edge, names[0], tuple(names[1:]))
             elif names and node is not None:
                 self._node_name(path, node, names[0], tuple(names[1:]))
+            elif names and is_of_run:
+                self._run_name(path, names[0], tuple(names[1:]))
 
     def _root_field(self, path: Path, reference: expressions.Reference) -> None:
         """Check `run.NAME`, `workflow.NAME`, `node.NAME`: the fields are closed."""
@@ -137,6 +142,15 @@ class ReferenceChecks:
                 self.output_field(path, name, rest)
         else:
             self._context_key(path, name)
+
+    def _run_name(self, path: Path, name: str, rest: tuple[str, ...]) -> None:
+        """Check `context.NAME` of the run: any node's id, then a context key."""
+        if name not in self.dag.nodes:
+            self._context_key(path, name)
+        elif name in self.declared_context:
+            self._two_meanings(path, name, "a node id", f"a key of {self.declared_context[name]}")
+        else:
+            self.output_field(path, name, rest)
 
     def _edge_name(self, path: Path, edge: DagEdge, name: str, rest: tuple[str, ...]) -> None:
         """Check `context.NAME` on an edge: an output field, then a node id, then a context key."""

@@ -12,7 +12,7 @@ from podium.engine.model import RunInfo
 from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.errors import PodiumError
 
-__all__ = ["InputError", "NodeInput", "edge_scope", "node_input", "node_scope"]
+__all__ = ["InputError", "NodeInput", "edge_scope", "node_input", "node_scope", "run_scope"]
 
 _UNDONE = (NodeStatus.SKIPPED, NodeStatus.FAILED, NodeStatus.CANCELLED)
 
@@ -29,7 +29,7 @@ class _Context(Mapping[str, Any]):
         plan: Plan,
         states: Mapping[str, NodeState],
         context: Mapping[str, Any],
-        viewer: str,
+        viewer: str | None,
         first: Mapping[str, Any] | None = None,
     ) -> None:
         self._plan = plan
@@ -42,8 +42,8 @@ class _Context(Mapping[str, Any]):
         if name in self._first:
             return self._first[name]
         if name in self._plan.nodes:
-            source_of_edge = name == self._viewer
-            if source_of_edge or self._plan.dag.can_read(self._viewer, name):
+            viewer = self._viewer  # None: it sees all; it itself: of an edge, the source
+            if viewer is None or name == viewer or self._plan.dag.can_read(viewer, name):
                 state = self._states[name]
                 if state.status is NodeStatus.COMPLETED and state.output is not None:
                     return state.output
@@ -62,7 +62,7 @@ class _Nodes(Mapping[str, Any]):
     """`nodes` of an expression: how the ancestors of a node stand, along edges of any type."""
 
     def __init__(
-        self, plan: Plan, states: Mapping[str, NodeState], viewer: str, *, of_edge: bool
+        self, plan: Plan, states: Mapping[str, NodeState], viewer: str | None, *, of_edge: bool
     ) -> None:
         self._plan = plan
         self._states = states
@@ -79,7 +79,7 @@ class _Nodes(Mapping[str, Any]):
             return False
         if name == self._viewer:
             return self._of_edge
-        return self._plan.dag.comes_after(self._viewer, name)
+        return self._viewer is None or self._plan.dag.comes_after(self._viewer, name)
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in self._plan.nodes if name in self)
@@ -108,12 +108,10 @@ def _standing(plan: Plan, node: str, state: NodeState) -> dict[str, Any]:
 def _scope(
     plan: Plan,
     info: RunInfo,
-    node: str,
-    execution: str,
     context: _Context,
     nodes: _Nodes,
     started_at: float | None,
-) -> Any:
+) -> dict[str, Any]:
     return {
         "context": context,
         "nodes": nodes,
@@ -128,7 +126,6 @@ def _scope(
             "version": plan.spec.version,
             "metadata": plan.spec.metadata,
         },
-        "node": {"id": node, "executionId": execution},
     }
 
 
@@ -144,7 +141,9 @@ def node_scope(
     """Return the names that a node's own expressions know."""
     seen = _Context(plan, states, context, node)
     nodes = _Nodes(plan, states, node, of_edge=False)
-    return _scope(plan, info, node, execution, seen, nodes, started_at)  # type: ignore[no-any-return]
+    scope = _scope(plan, info, seen, nodes, started_at)
+    scope["node"] = {"id": node, "executionId": execution}
+    return scope
 
 
 def edge_scope(
@@ -160,7 +159,21 @@ def edge_scope(
     seen = _Context(plan, states, context, edge.source, source.output)
     execution = source.execution_id or ""
     nodes = _Nodes(plan, states, edge.source, of_edge=True)
-    return _scope(plan, info, edge.source, execution, seen, nodes, started_at)  # type: ignore[no-any-return]
+    scope = _scope(plan, info, seen, nodes, started_at)
+    scope["node"] = {"id": edge.source, "executionId": execution}
+    return scope
+
+
+def run_scope(
+    plan: Plan,
+    info: RunInfo,
+    states: Mapping[str, NodeState],
+    context: Mapping[str, Any],
+    started_at: float | None = None,
+) -> Mapping[str, Any]:
+    """Return the names that expressions of the run know: they see every node."""
+    seen = _Context(plan, states, context, None)
+    return _scope(plan, info, seen, _Nodes(plan, states, None, of_edge=False), started_at)
 
 
 @dataclass(slots=True)

@@ -209,7 +209,7 @@ class Joins:
         run = self._run
         planned = run.plan.nodes[node]
         if (
-            run.info.fail_fast
+            run.fail_fast
             and run.status.nodes[node].status is NodeStatus.FAILED
             and not planned.definition.allow_failure
         ):

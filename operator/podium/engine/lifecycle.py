@@ -11,7 +11,8 @@ from podium.engine.joins import Joins
 from podium.engine.model import Control, EventType, Hold
 from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.ready_queue import ReadyQueue
-from podium.engine.state import RunState
+from podium.engine.run_outputs import evaluate_outputs
+from podium.engine.state import RUN, RunState
 
 __all__ = ["RUN_OUTCOMES", "begin", "finish", "hold_back", "reopen"]
 
@@ -61,8 +62,10 @@ def _number_of(run: RunState) -> str:
 def reopen(run: RunState, queue: ReadyQueue) -> None:
     """Set an ended run going again."""
     run.held_back = None
+    run.output_values = {}
+    run.questions.drop(RUN)
     if run.status.phase.ended:
-        run.status.completed_at = run.status.duration = None
+        run.status.completed_at = run.status.duration = run.status.outputs = None
         clear_end(run.status)
         _set_running(run, queue)
 
@@ -126,6 +129,8 @@ def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
             else:
                 run.emit(EventType.NORMAL, EventReason.RUN_RESUMED, "nodes are started again")
         return
+    if run.plan.outputs and not _has_outputs(run):
+        return
     run.run_changed = True
     status.completed_at = run.now
     _stop_clock(run)
@@ -136,6 +141,14 @@ def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
     set_end(status, run.now, phase, reason, message)
     kind = EventType.NORMAL if phase is RunPhase.SUCCEEDED else EventType.WARNING
     run.emit(kind, _END_EVENTS[phase], message or f"in {status.duration}")
+
+
+def _has_outputs(run: RunState) -> bool:
+    """Return whether what the run hands over is known, or that it hands over nothing."""
+    run.output_problem = None
+    if _outcome(run)[0] is not RunPhase.SUCCEEDED:
+        return True
+    return evaluate_outputs(run)
 
 
 def _held_back(reason: NodeReason) -> Callable[[RunState], str | None]:
@@ -184,6 +197,10 @@ def _nodes_cancelled(run: RunState) -> str | None:
     return "nodes were cancelled" if run.cancelled else None
 
 
+def _no_outputs(run: RunState) -> str | None:
+    return run.output_problem
+
+
 RUN_OUTCOMES: Final[tuple[tuple[Callable[[RunState], str | None], RunPhase, RunReason], ...]] = (
     (_cancelled, RunPhase.CANCELLED, RunReason.CANCELLED),
     (_held_back(NodeReason.CONFIG), RunPhase.FAILED, RunReason.CONFIG),
@@ -191,6 +208,7 @@ RUN_OUTCOMES: Final[tuple[tuple[Callable[[RunState], str | None], RunPhase, RunR
     (_timed_out, RunPhase.FAILED, RunReason.TIMEOUT),
     (_node_failed, RunPhase.FAILED, RunReason.NODE_FAILED),
     (_nodes_cancelled, RunPhase.CANCELLED, RunReason.CANCELLED),
+    (_no_outputs, RunPhase.FAILED, RunReason.OUTPUTS),
     (lambda _: "", RunPhase.SUCCEEDED, RunReason.COMPLETED),
 )
 """How a run ends: by the first row that has a message (semantics.md 4, "Run outcome")."""

@@ -48,8 +48,10 @@ class RunInfo:
 
     name: str
     uid: str
-    max_parallel: int = 10
-    fail_fast: bool = False
+    max_parallel: int | None = None
+    """None: as the definition says."""
+    fail_fast: bool | None = None
+    """None: as the definition says."""
     recorded: bool = False
     """Whether personas take recorded answers."""
     whole_seconds: bool = False

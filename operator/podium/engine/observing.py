@@ -69,8 +69,8 @@ def observe(run: RunState, queue: ReadyQueue, seen: Observation) -> bool:
 def _answered(run: RunState, queue: ReadyQueue, node: str, answer: Answer) -> None:
     """Take in the answer to a question about a node that has not started; it goes on."""
     state = run.known(node)
-    if state is None or not run.questions.take(node, answer):
-        return
+    if not run.questions.take(node, answer) or state is None:
+        return  # None: it is about the run, whose end asks again
     if state.status in (NodeStatus.READY, NodeStatus.RUNNING):
         if state.reason == NodeReason.JUDGING:
             run.touch(node)

@@ -25,6 +25,7 @@ from podium.engine.identity import NodeIdentity, digest_of, node_identity
 
 __all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode", "definition_digest"]
 
+DEFAULT_MAX_PARALLEL = 10
 DEFAULT_START_TIMEOUT = 600.0
 """Seconds from a Pod's creation to its running program, where the node does not say."""
 
@@ -83,6 +84,9 @@ class Plan:
         self.nodes: dict[str, PlanNode] = {}
         self.data_sources: dict[str, tuple[str, ...]] = {}
         """Direct ancestors along depends_on edges: what a node sees flows along these."""
+        self.outputs: dict[str, expressions.Expression] = {}
+        """What a run hands over."""
+        self.max_parallel = spec.max_parallel or DEFAULT_MAX_PARALLEL
         self.required: Mapping[str, list[str]] | None = None
         """Context keys that a run must provide, once they were asked for."""
         self._nearest: tuple[tuple[str, ...], list[str]] = ((), [])
@@ -108,6 +112,9 @@ class Plan:
             outgoing[dag_edge.source].append(dag_edge.index)
             incoming[dag_edge.target].append(dag_edge.index)
             yield
+        self.outputs = {
+            name: expressions.parse(source) for name, source in self.spec.outputs.items()
+        }
         for position, node in enumerate(self.dag.nodes.values()):
             edges = incoming[node.id]
             self.nodes[node.id] = self._node(position, node, edges, outgoing[node.id])

@@ -64,7 +64,7 @@ class ReadyQueue:
             name = self._queue[0][1]
             is_restart = run.status.nodes[name].status is NodeStatus.RUNNING
             busy = len(run.slots) + len(run.executions.launching)
-            if not is_restart and busy >= run.info.max_parallel:
+            if not is_restart and busy >= run.max_parallel:
                 return None
             heapq.heappop(self._queue)
             if self._may_start(name):

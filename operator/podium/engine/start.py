@@ -200,6 +200,10 @@ def find_required_keys(plan: Plan) -> Generator[None, None, None]:
             if key not in plan.nodes:
                 found.setdefault(key, []).append(node.id)
         yield
+    for expression in plan.outputs.values():
+        for key in dict.fromkeys(_certain(expression.references)):
+            if key not in plan.nodes:
+                found.setdefault(key, []).append("outputs")
     plan.required = found
 
 

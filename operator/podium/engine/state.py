@@ -18,7 +18,10 @@ from podium.engine.plan import Plan
 from podium.engine.questions import Questions
 from podium.engine.transitions import TRANSITIONS
 
-__all__ = ["Changes", "Judging", "RunState"]
+__all__ = ["RUN", "Changes", "Judging", "RunState"]
+
+RUN = ""
+"""In the place of a node's name: the run itself."""
 
 USUAL_WAITS = frozenset({NodeReason.SCHEDULING, NodeReason.STARTING, NodeReason.PULLING_IMAGE})
 """What every Pod waits for on its way."""
@@ -83,6 +86,11 @@ class RunState:
         """Executions by node whose long wait was reported."""
         self.held_back: Hold | None = None
         """Why the run fails without having begun, in this step."""
+        self.output_values: dict[str, Any] = {}
+        """What the run hands over, as far as it is evaluated. Lost in a crash: it is evaluated
+        again, from the same states."""
+        self.output_problem: str | None = None
+        """Why it cannot hand that over, in this step."""
         self.run_changed = False
         self._changed: set[str] = set()
         self.plan = plan
@@ -95,6 +103,9 @@ class RunState:
             self.initial_context, self.status.context_edits, constants=plan.fixed_context
         )
         """The run's context with all its edits."""
+        self.max_parallel = self.info.max_parallel or plan.max_parallel
+        own = self.info.fail_fast
+        self.fail_fast = plan.spec.fail_fast if own is None else own
         self.open = 0
         """Number of nodes that have not ended."""
         self.undone = 0

@@ -28,11 +28,14 @@ __all__ = [
     "OutputQuestion",
     "Question",
     "StartQuestion",
+    "Value",
+    "ValueQuestion",
     "Verdicts",
     "answer",
     "is_small",
     "is_small_config",
     "read_by",
+    "value_of",
 ]
 
 SMALL_STEPS = 1_000
@@ -123,20 +126,41 @@ class ConditionQuestion:
         return "condition" if self.edge is None else f"edge {self.edge}"
 
 
-StartQuestion = InputQuestion | KindQuestion | ConditionQuestion
-"""About a node that has not started."""
+@dataclass(slots=True)
+class ValueQuestion:
+    """What an expression of the run gives, which belongs to no node."""
+
+    number: int = field(compare=False)
+    about: str
+    expression: str
+    scope: Mapping[str, Any]
+    """What it reads (`read_by`)."""
+    node: str = ""
+    execution: str = ""
+
+
+@dataclass(slots=True)
+class Value:
+    """A value that was computed, as Podium keeps it."""
+
+    value: Any
+
+
+StartQuestion = InputQuestion | KindQuestion | ConditionQuestion | ValueQuestion
+"""About a node that has not started, or about the run."""
 Question = OutputQuestion | StartQuestion
 
 
 class Answer(NamedTuple):
     """The answer to a `StartQuestion`: a value of the type that it asks for, or why there is none.
 
-    Those are a verdict on the input, what the kind decided, and whether the condition holds.
+    Those are a verdict on the input, what the kind decided, whether the condition holds, and what
+    an expression gives.
     """
 
     question: int
     """The question's number."""
-    value: contracts.InputVerdict | kinds.Decision | bool | None = None
+    value: contracts.InputVerdict | kinds.Decision | Value | bool | None = None
     error: str | None = None
 
     def input(self) -> contracts.InputVerdict:
@@ -158,6 +182,13 @@ class Answer(NamedTuple):
         if not isinstance(value, bool):
             raise TypeError(f"not the value of a condition: {value!r:.200}")
         return value
+
+    def computed(self) -> Any:
+        """Return what an expression gives. Raises `ExpressionError` if it gives nothing."""
+        value = self._value()
+        if not isinstance(value, Value):
+            raise TypeError(f"not a value: {value!r:.200}")
+        return value.value
 
     def _value(self) -> object:
         if self.error is not None:
@@ -213,14 +244,27 @@ def answer(question: Question) -> contracts.OutputVerdict | Answer:
                 waived=question.waived,
             )
             return Answer(question.number, verdict)
-        case KindQuestion() | ConditionQuestion():
+        case KindQuestion() | ConditionQuestion() | ValueQuestion():
             try:
                 return Answer(question.number, _evaluated(question))
             except expressions.ExpressionError as error:
                 return Answer(question.number, error=str(error))
 
 
-def _evaluated(question: KindQuestion | ConditionQuestion) -> kinds.Decision | bool:
+def value_of(expression: expressions.Expression, scope: Mapping[str, Any]) -> Any:
+    """Return what an expression gives, as Podium keeps it. Raises `ExpressionError`."""
+    value = expression.evaluate(scope)
+    try:
+        return contracts.normalise(value)
+    except contracts.ValueNotJSONError as error:
+        raise expressions.EvaluationError(str(error)) from None
+
+
+def _evaluated(
+    question: KindQuestion | ConditionQuestion | ValueQuestion,
+) -> kinds.Decision | Value | bool:
+    if isinstance(question, ValueQuestion):
+        return Value(value_of(expressions.parse(question.expression), question.scope))
     if isinstance(question, ConditionQuestion):
         condition = expressions.parse(question.condition)
         return expressions.evaluate_condition(condition, question.scope)

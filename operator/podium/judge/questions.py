@@ -17,6 +17,8 @@ from podium.engine.verdicts import (
     KindQuestion,
     OutputQuestion,
     Question,
+    Value,
+    ValueQuestion,
     answer,
 )
 
@@ -24,7 +26,8 @@ __all__ = ["TASK", "answer_of", "dump_question", "load_answer", "too_expensive"]
 
 TASK = "question"
 _QUESTIONS: dict[str, Any] = {
-    kind.__name__: kind for kind in (OutputQuestion, InputQuestion, KindQuestion, ConditionQuestion)
+    kind.__name__: kind
+    for kind in (OutputQuestion, InputQuestion, KindQuestion, ConditionQuestion, ValueQuestion)
 }
 _DECISIONS: dict[str, Any] = {
     kind.__name__: kind for kind in (kinds.Launch, kinds.Complete, kinds.Fail, kinds.Wait)
@@ -91,6 +94,8 @@ def load_answer(question: Question, body: bytes) -> contracts.OutputVerdict | An
         return Answer(question.number, contracts.InputVerdict(breaches, value["waived"]))
     if isinstance(question, ConditionQuestion):
         return Answer(question.number, value is True)
+    if isinstance(question, ValueQuestion):
+        return Answer(question.number, Value(value["value"]))
     if kind == "Launch":
         shape, warnings = kinds.JobShape(value["shape"]), tuple(value["warnings"])
         made = kinds.Launch(value["config"], shape, warnings, value["template"])
@@ -111,6 +116,6 @@ def too_expensive(question: Question, why: str) -> contracts.OutputVerdict | Ans
             said = (
                 f"to evaluate its expressions {why}: make them simpler, or what they read smaller"
             )
-        case ConditionQuestion():
+        case ConditionQuestion() | ValueQuestion():
             said = f"to evaluate it {why}: make it simpler, or what it reads smaller"
     return Answer(question.number, error=said)

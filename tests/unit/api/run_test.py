@@ -25,8 +25,8 @@ def said(spec):
 def test_what_is_left_out_has_its_default():
     spec = files.parse({**HEAD, "spec": BY_NAME}).spec
     assert (spec.max_parallel, spec.fail_fast, spec.suspend, spec.cancel) == (
-        10,
-        False,
+        None,
+        None,
         False,
         False,
     )

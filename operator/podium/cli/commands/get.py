@@ -103,6 +103,7 @@ def _show_run(state_dir: Path, run: OpenRun, output: str | None, *, watch: bool)
     click.echo()
     table = Table(node_rows(run.status))
     table.print()
+    _print_outputs(run)
     shown = dict(run.status.nodes)
     while watch:
         is_held = run.directory.is_held  # looked at before reading: the end is read after it
@@ -114,8 +115,17 @@ def _show_run(state_dir: Path, run: OpenRun, output: str | None, *, watch: bool)
         if not is_held:
             click.echo()
             Table([RUN_HEADER, run_row(run)]).print()
+            _print_outputs(run)
             return
         time.sleep(POLL_SECONDS)
+
+
+def _print_outputs(run: OpenRun) -> None:
+    """Print what the run hands over, unbroken, so that a value can be copied."""
+    if run.status.outputs:
+        click.echo()
+        for name, value in run.status.outputs.items():
+            click.echo(f"{name} = {to_json(value)}")
 
 
 def _key(state: NodeState) -> tuple[object, ...]:

@@ -143,7 +143,7 @@ def run(
 
 def _preview(run: OpenRun, output: str | None) -> None:
     """Print what would run, by levels: nodes of one number can run side by side."""
-    limit = run.record.spec.max_parallel
+    limit = run.record.spec.max_parallel or run.plan.max_parallel
     stream = stream_for(output)
     total = counted(len(run.plan.nodes), "node")
     print(f"{total} would be run, at most {limit} at the same time:", file=stream)

@@ -157,7 +157,7 @@ def test_every_problem_of_a_file_is_reported_with_path_and_line():
 @pytest.mark.parametrize(
     ("field", "said_"),
     [
-        ("maxParallel: 3", '"maxParallel" belongs to a run'),
+        ("suspend: true", '"suspend" belongs to a run'),
         ("retryPolicy: {}", '"retryPolicy" belongs to a node, or to defaults'),
         ("condition: x", '"condition" belongs to a node'),
         ("globalcontext: {}", 'did you mean "globalContext"?'),

@@ -133,3 +133,17 @@ def test_in_a_pipe_names_stay_whole(monkeypatch, capsys):
     monkeypatch.delenv("COLUMNS", raising=False)
     Table([("NAME", "PHASE"), ("n" * 250, "Succeeded")]).print()
     assert "n" * 250 in capsys.readouterr().out
+
+
+def test_what_a_run_hands_over_is_printed(here):
+    file = here.workflow(
+        script("a", """echo '{"image": "app:1", "n": 2}' >$PODIUM_OUTPUT"""),
+        outputs={"image": "context.a.image", "all": "context.a"},
+    )
+    ran = here.podium("run", file, "--run-name", "one")
+    assert '  image = "app:1"\n' in ran.stderr + ran.stdout
+    assert '  all = {"image":"app:1","n":2}\n' in ran.stderr + ran.stdout
+    shown = here.podium("get", "one").stdout
+    assert 'image = "app:1"\n' in shown
+    status = json.loads(here.podium("get", "one", "-o", "json").stdout)["status"]
+    assert status["outputs"] == {"image": "app:1", "all": {"image": "app:1", "n": 2}}
