@@ -44,7 +44,7 @@ LABEL org.opencontainers.image.title="podium" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="${BASE}"
 RUN apt-get update -q \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends bash python3 \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends bash git python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/apt /var/log/*.log \
     && echo 'podium:x:65532:65532:podium:/tmp:/bin/bash' >> /etc/passwd \
     && echo 'podium:x:65532:' >> /etc/group

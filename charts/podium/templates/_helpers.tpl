@@ -56,7 +56,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail "artifacts.s3: set one of credentialsSecret and roleARN" -}}
 {{- end -}}
 {{- if or $s3.bucket $pvc.claimName -}}
-{{- $made := dict "image" ($given.image | default (include "podium.image" .)) "uploadSeconds" (int64 $given.uploadSeconds) "sizeLimit" (toString $given.sizeLimit) "resources" ($given.resources | default dict) -}}
+{{- $made := dict "image" ($given.image | default (include "podium.image" .)) "uploadSeconds" (int64 $given.uploadSeconds) "allowedHosts" ($given.allowedHosts | default list) "sizeLimit" (toString $given.sizeLimit) "resources" ($given.resources | default dict) -}}
 {{- if $s3.bucket }}{{- $_ := set $made "s3" $s3 }}{{- else }}{{- $_ := set $made "pvc" $pvc }}{{- end -}}
 {{- toJson $made -}}
 {{- else -}}

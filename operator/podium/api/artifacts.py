@@ -20,11 +20,11 @@ class ArtifactInput(ApiModel):
     from_: Text = Field(default="", alias="from")
     """NODE.NAME: an upstream node, and the name of an artifact in its artifacts.out."""
     git: GitSource | None = None
-    """A git repository at one commit. Laptop only, so far."""
+    """A git repository at one commit."""
     http: HttpSource | None = None
-    """A file at a URL; its secretRef on a laptop only, so far."""
+    """A file at a URL."""
     s3: S3Object | None = None
-    """An object of a bucket. Laptop only, so far."""
+    """An object of a bucket."""
     raw: RawSource | None = None
     """A file whose text is here."""
     path: Text | None = None
@@ -55,7 +55,7 @@ class ArtifactOutput(ApiModel):
     type: ArtifactType | None = None
     """What it must be; default: either."""
     to: ArtifactTarget | None = None
-    """Where it leaves the run to as well, a file. Laptop only, so far."""
+    """Where it leaves the run to as well, a file."""
 
 
 class Artifacts(ApiModel):

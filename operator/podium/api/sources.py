@@ -30,7 +30,7 @@ class GitSource(ApiModel):
     """A git repository at one commit. Symbolic links in it become files that hold their target."""
 
     repository: Text
-    """Its URL: https://, ssh:// or git://; on a laptop also file:// and http://."""
+    """Its URL: https:// or git://; on a laptop also ssh://, file:// and http://."""
     ref: Text | None = None
     """Branch, tag or commit; default: the repository's default branch."""
     depth: int = Field(default=1, ge=0, le=1_000_000)

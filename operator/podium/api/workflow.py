@@ -215,7 +215,7 @@ class Node(ApiModel, defer_build=False):
     """Values of its output, by name, from files or from standard output: for images that know
     nothing of $PODIUM_OUTPUT."""
     artifacts: Artifacts | None = None
-    """Files that it needs from other nodes, and files that it hands over. Laptop only, so far."""
+    """Files that it needs, and files that it hands over."""
     resources: Resources | None = None
     """Compute resources of its container."""
     pod: PodOverrides | None = None

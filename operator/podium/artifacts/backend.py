@@ -10,13 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from podium.artifacts.errors import ArtifactError, store_error
 from podium.artifacts.settings import (
-    Anonymous,
     DirectorySettings,
     S3Settings,
     StoreSettings,
@@ -29,9 +28,6 @@ _CONNECT = timedelta(seconds=10)
 _SILENCE = timedelta(seconds=20)
 """How long a server may say nothing: it was frozen, or the connection is dead."""
 _REQUEST = timedelta(minutes=5)
-_CHUNK = 4 << 20
-_PART = 16 << 20
-"""Of an upload, which has 10,000 at most."""
 _WEB_IDENTITY = ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
@@ -102,25 +98,15 @@ class Backend:
             is_retryable=False,
         )
 
-    def stream(self, key: str) -> Iterator[memoryview]:
-        """Return an object piece by piece, however large it is."""
-        try:
-            for chunk in self._store.get(self._prefix + key).stream(min_chunk_size=_CHUNK):
-                yield memoryview(chunk)
-        except Exception as error:
-            raise self._error(error, f"read {key}") from None
+    def signed(self, key: str, method: Literal["GET", "PUT"], seconds: float) -> str:
+        """Return a URL at which an object of a bucket can be read or written for so long."""
+        from obstore import sign  # noqa: PLC0415 - slow to load
 
-    def write(self, key: str, chunks: Iterator[memoryview]) -> None:
-        """Write an object of any size; one that is cut leaves nothing that can be seen."""
         try:
-            parts = (bytes(each) for each in chunks)
-            self._store.put(
-                self._prefix + key, parts, use_multipart=True, chunk_size=_PART, max_concurrency=2
-            )
-        except InterruptedError:
-            raise
+            made: str = sign(self._store, method, self._prefix + key, timedelta(seconds=seconds))
         except Exception as error:
-            raise self._error(error, f"write {key}") from None
+            raise self._error(error, f"sign the URL of {key}") from None
+        return made
 
     def state(self, key: str) -> ObjectState | None:
         """Return what is known of an object, None if it is not there."""
@@ -232,8 +218,6 @@ def _s3(settings: S3Settings) -> Any:
         for name in _WEB_IDENTITY:
             if not os.environ.get(name):  # without them it would ask the machine for its own
                 raise ValueError(f"{name} is not set: is the ServiceAccount bound to a role?")
-    elif isinstance(settings.credentials, Anonymous):
-        config["skip_signature"] = True
     else:
         config["access_key_id"] = settings.credentials.access_key_id
         config["secret_access_key"] = settings.credentials.secret_access_key

@@ -21,22 +21,25 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from podium.api.reasons import NodeReason
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.handover import gather
 from podium.artifacts.left import Left
-from podium.artifacts.manifest import Manifest
+from podium.artifacts.manifest import Artifact, Manifest
 from podium.artifacts.pod import (
     OUT_PATH,
     STORE_PATH,
     TASK_PATH,
     UPLOAD_VARIABLE,
     Task,
+    load_secret,
     load_store,
     message_of,
 )
+from podium.artifacts.reach import IN_POD, Reach, reach_of
 from podium.artifacts.settings import StoreSettings
 from podium.artifacts.store import ArtifactStore
 
@@ -49,18 +52,25 @@ _PAUSE = 2.0
 
 
 def collect(
-    task: Task, store_of: Callable[[], StoreSettings], out: Path, note: Callable[[str], None]
+    task: Task,
+    store_of: Callable[[], StoreSettings],
+    out: Path,
+    note: Callable[[str], None],
+    reach: Reach = IN_POD,
 ) -> str:
     """Store what an execution left; return what there is to say of it.
 
     A store that does not answer is tried again until the process is ended; `note` is told of it.
-    `store_of` is asked each time: credentials that have expired may have been renewed.
+    `store_of` is asked each time: credentials that have expired may have been renewed. `reach`:
+    where URLs of targets may lead.
     """
+    sent: set[str] = set()
     while True:
         settings = store_of()
         try:
             with ArtifactStore(settings) as store:
                 made = gather(store, task.outputs, Left(out, _places(task)))
+                _send(task, store, made, reach, sent)
                 digest = ""
                 if made or task.outputs:
                     manifest = Manifest(task.run, task.node, task.execution, made)
@@ -76,6 +86,28 @@ def collect(
             files = sum(artifact.files for artifact in made.values())
             size = sum(artifact.size for artifact in made.values())
             return json.dumps({"artifacts": {"digest": digest, "files": files, "bytes": size}})
+
+
+def _send(
+    task: Task,
+    store: ArtifactStore,
+    made: Mapping[str, Artifact],
+    reach: Reach,
+    sent: set[str],
+) -> None:
+    """Put what leaves the run where it is to be, each once."""
+    waiting = [each for each in task.leaving if each.name in made and each.name not in sent]
+    if not waiting:
+        return
+    from podium.artifacts import targets  # noqa: PLC0415 - few nodes need it
+
+    for each in waiting:
+        found = made[each.name]
+        contents = targets.Contents(found.size, partial(store.read, found.blob))
+        secret = load_secret(each.name, each.secret)
+        target = targets.load(each.target)
+        targets.send(each.name, target, contents, secret, lambda: False, reach)
+        sent.add(each.name)
 
 
 def _places(task: Task) -> dict[str, tuple[Path, str]]:
@@ -113,7 +145,13 @@ def main(variables: Mapping[str, str]) -> None:
 
     try:
         task = Task.load(Path(TASK_PATH).read_text())
-        words = collect(task, lambda: load_store(variables, Path(STORE_PATH)), Path(OUT_PATH), note)
+        words = collect(
+            task,
+            lambda: load_store(variables, Path(STORE_PATH)),
+            Path(OUT_PATH),
+            note,
+            reach_of(variables),
+        )
     except Exception as error:
         what = f"its artifacts could not be stored: {type(error).__name__}: {error!s:.300}"
         words = message_of(NodeReason.UPLOAD, what, is_retryable=True)

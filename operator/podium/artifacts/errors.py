@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from podium.errors import PodiumError
 
-__all__ = ["ArtifactError", "store_error"]
+__all__ = ["ArtifactError", "remedy_in", "store_error"]
 
 _CHARACTERS = 300
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,60})</Code>")
@@ -89,6 +89,12 @@ def store_error(
         is_missing=is_missing and code in ("", "NoSuchKey", "NotFound"),
         is_retryable=code in _TEMPORARY or not (final or refused),
     )
+
+
+def remedy_in(body: str) -> str:
+    """Return what is wrong and what would be right, by the body of a bucket's answer."""
+    found = _CODE.search(body)
+    return _REMEDIES.get(found[1], "") if found else ""
 
 
 def _first_words(text: str, secrets: Iterable[str]) -> str:

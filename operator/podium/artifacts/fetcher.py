@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,16 @@ from pathlib import Path
 from podium.api.reasons import NodeReason
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.handover import add_all
-from podium.artifacts.pod import STORE_PATH, TASK_PATH, Task, Wanted, load_store, message_of
+from podium.artifacts.pod import (
+    STORE_PATH,
+    TASK_PATH,
+    Task,
+    Wanted,
+    load_secret,
+    load_store,
+    message_of,
+)
+from podium.artifacts.reach import IN_POD, Reach, reach_of
 from podium.artifacts.settings import StoreSettings
 from podium.artifacts.store import ArtifactStore
 from podium.artifacts.unpack import Unpacking
@@ -19,8 +29,11 @@ __all__ = ["fetch", "main"]
 _LAST_WORDS = Path("/dev/termination-log")
 
 
-def fetch(task: Task, settings: StoreSettings) -> None:
-    """Write what a node finds, read-only. Raises `ArtifactError`, `OSError`."""
+def fetch(task: Task, settings: StoreSettings, reach: Reach = IN_POD) -> None:
+    """Write what a node finds, read-only. Raises `ArtifactError`, `OSError`.
+
+    `reach`: where URLs of sources may lead.
+    """
     roots: dict[str, list[Wanted]] = {each.root: [] for each in task.outside}
     for each in task.wanted:
         roots.setdefault(each.root, []).append(each)
@@ -35,15 +48,15 @@ def fetch(task: Task, settings: StoreSettings) -> None:
                         Path(root, each.path).mkdir(mode=0o555)
 
     if task.outside:
-        _fetch_outside(task)
+        _fetch_outside(task, reach)
 
 
-def _fetch_outside(task: Task) -> None:
+def _fetch_outside(task: Task, reach: Reach) -> None:
     from podium.artifacts import sources  # noqa: PLC0415 - few nodes need it
 
-    reach = sources.Reach((), allow_loopback=False)
     for each in task.outside:
-        wanted = sources.Fetched(each.name, sources.load(each.source), each.path, {})
+        secret = load_secret(each.name, each.secret)
+        wanted = sources.Fetched(each.name, sources.load(each.source), each.path, secret)
         sources.fetch(wanted, Path(each.root), reach, lambda: False, for_all=True)
 
 
@@ -75,7 +88,7 @@ def main(variables: Mapping[str, str]) -> int:
     """Lay out what the node finds; return the exit code."""
     try:
         task = Task.load(Path(TASK_PATH).read_text())
-        fetch(task, load_store(variables, Path(STORE_PATH)))
+        fetch(task, load_store(variables, Path(STORE_PATH)), reach_of(variables))
     except ArtifactError as error:
         words, is_retryable = str(error), error.is_retryable
     except Exception as error:
@@ -89,4 +102,6 @@ def main(variables: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
+    # Else the first process of a container does not hear it, and the Pod ends late.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     sys.exit(main(os.environ))

@@ -8,10 +8,11 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,8 +20,9 @@ from urllib.parse import urlsplit
 from podium.api.sources import GitSource
 from podium.artifacts.addresses import resolved
 from podium.artifacts.errors import ArtifactError
-from podium.artifacts.http_connection import basic
+from podium.artifacts.http_connection import CONNECT_SECONDS, basic
 from podium.artifacts.http_source import MAX_BYTES
+from podium.artifacts.reach import Reach
 
 __all__ = ["fetch_repository"]
 
@@ -33,12 +35,15 @@ _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "S
 _WORDS = 400
 _SETTINGS: Final = {
     "advice.detachedHead": "false",
+    "core.bigFileThreshold": "16m",  # larger ones are never whole in memory
     "core.hooksPath": os.devnull,
+    "core.logAllRefUpdates": "false",
     "core.symlinks": "false",
     "core.fsmonitor": "false",
     "credential.helper": "",
     "fetch.recurseSubmodules": "false",
     "gc.auto": "0",
+    "pack.threads": "1",
     "http.followRedirects": "false",
     "http.lowSpeedLimit": "100",
     "http.lowSpeedTime": str(SILENCE_SECONDS),
@@ -53,37 +58,54 @@ def fetch_repository(
     directory: Path,
     secret: Mapping[str, str],
     is_stopped: Callable[[], bool],
-    *,
-    schemes: Sequence[str],
-    allow_loopback: bool,
+    reach: Reach,
 ) -> None:
     """Put the files of a commit, and its history in `.git`, into an empty directory.
 
-    `secret` is what its secretRef names, `schemes` are those of URLs that are allowed. Raises
-    `ArtifactError`, `OSError`, `InterruptedError` once it is stopped.
+    `secret` is what its secretRef names. Raises `ArtifactError`, `OSError`, `InterruptedError` once
+    it is stopped.
     """
     url = urlsplit(source.repository)
-    if url.scheme not in schemes:
-        allowed = ", ".join(f"{each}://" for each in schemes)
+    if url.scheme not in reach.schemes:
+        allowed = ", ".join(f"{each}://" for each in reach.schemes)
         message = f"{source.repository}: only {allowed} are allowed here"
         raise ArtifactError(message, is_retryable=False)
     settings = {**_SETTINGS, f"protocol.{url.scheme}.allow": "always"}
+    repository, more = source.repository, {}
     if url.hostname and url.scheme in _PORTS:
         port = url.port or _PORTS[url.scheme]
-        addresses = resolved(url.hostname, port, allow_loopback=allow_loopback)
+        addresses = resolved(url.hostname, port, reach)
         if url.scheme in ("https", "http"):
-            shown = [f"[{each}]" if ":" in each else each for each in addresses]
-            settings["http.curloptResolve"] = f"{url.hostname}:{port}:{','.join(shown)}"
+            pinned = ",".join(map(_in_url, addresses))
+            settings["http.curloptResolve"] = f"{url.hostname}:{port}:{pinned}"
+        elif url.scheme == "git":
+            address = _in_url(_answering(addresses, port))
+            repository = url._replace(netloc=f"{address}:{port}").geturl()
+            more["GIT_OVERRIDE_VIRTUAL_HOST"] = f"{_in_url(url.hostname)}:{port}"
     if secret:
         user = {"username": "token", "password": secret["token"]} if "token" in secret else secret
         settings[f"http.{url.scheme}://{url.netloc}/.extraHeader"] = f"Authorization: {basic(user)}"
-    git = _Git(directory, _environment(settings), is_stopped, source.repository)
+    git = _Git(directory, _environment(settings) | more, is_stopped, source.repository)
     git.run("init", "--quiet", "--template=")
     depth = [f"--depth={source.depth}"] if source.depth else []
     fetch = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
     to = "refs/podium/fetched"
-    git.run(*fetch, *depth, "--", source.repository, f"+{source.ref or 'HEAD'}:{to}")
+    git.run(*fetch, *depth, "--", repository, f"+{source.ref or 'HEAD'}:{to}")
     git.run("checkout", "--quiet", "--detach", "--no-recurse-submodules", to, "--")
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _answering(addresses: Iterable[str], port: int) -> str:
+    """Return the first address that can be connected to; of none of them, the first."""
+    first, *others = addresses
+    for address in (first, *others):
+        with contextlib.suppress(OSError):
+            socket.create_connection((address, port), CONNECT_SECONDS).close()
+            return address
+    return first
 
 
 class _Git:

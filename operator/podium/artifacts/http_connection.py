@@ -10,11 +10,13 @@ from typing import NamedTuple
 from urllib.parse import SplitResult
 
 from podium.artifacts.addresses import resolved
-from podium.artifacts.errors import ArtifactError
+from podium.artifacts.errors import ArtifactError, remedy_in
+from podium.artifacts.reach import Reach
 from podium.errors import PodiumError
 
 __all__ = [
     "AGAIN",
+    "CONNECT_SECONDS",
     "AgainError",
     "Bounds",
     "Connection",
@@ -22,6 +24,8 @@ __all__ = [
     "authorization",
     "basic",
     "connected",
+    "path_of",
+    "refusal",
     "shown",
     "words_of",
 ]
@@ -41,7 +45,7 @@ class Bounds(NamedTuple):
     """How far a file is sent on its way."""
 
     is_stopped: Callable[[], bool]
-    allow_loopback: bool
+    reach: Reach
     most: int
     seconds: float
     end: float
@@ -79,11 +83,11 @@ class Target(NamedTuple):
         return self.url.scheme, (self.url.hostname or "").lower(), self.port
 
 
-def connected(target: Target, *, allow_loopback: bool) -> "Connection":
+def connected(target: Target, reach: Reach) -> "Connection":
     """Connect to a host. Raises `ArtifactError`, `AgainError`."""
     problem = ""
     host = target.url.hostname or ""
-    for address in resolved(host, target.port, allow_loopback=allow_loopback):
+    for address in resolved(host, target.port, reach):
         connection = Connection(target, address)
         try:
             connection.connect()
@@ -118,6 +122,24 @@ class Connection(http.client.HTTPConnection):
         self.sock.settimeout(READ_SECONDS)
 
 
+def path_of(url: SplitResult) -> str:
+    """Return what a request asks a host for."""
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
+
+
+def refusal(response: http.client.HTTPResponse) -> ArtifactError:
+    """Describe an answer that another try does not change."""
+    try:
+        body = response.read(1 << 16).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        body = ""
+    hint = remedy_in(body)  # of a bucket
+    if not hint and response.status in (401, 403):
+        hint = "check the credentials"
+    answer = f"answers {response.status} {response.reason:.80}"
+    return ArtifactError(f"{answer}: {hint}" if hint else answer, is_retryable=False)
+
+
 def words_of(error: BaseException) -> str:
     """Return what an error of a connection says."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -129,7 +151,12 @@ def authorization(secret: Mapping[str, str]) -> dict[str, str]:
     if not secret:
         return {}
     if "token" in secret:
-        return {"Authorization": f"Bearer {secret['token'].strip()}"}
+        token = secret["token"].strip()
+        if not token or not token.isascii() or not token.isprintable():
+            # What a library says of such a header quotes it.
+            message = "the token in its Secret is empty, or not printable ASCII"
+            raise ArtifactError(message, is_retryable=False)
+        return {"Authorization": f"Bearer {token}"}
     return {"Authorization": basic(secret)}
 
 

@@ -22,9 +22,12 @@ from podium.artifacts.http_connection import (
     Target,
     authorization,
     connected,
+    path_of,
+    refusal,
     shown,
     words_of,
 )
+from podium.artifacts.reach import Reach
 
 __all__ = ["MAX_BYTES", "fetch_file"]
 
@@ -71,8 +74,8 @@ def fetch_file(
     file: IO[bytes],
     secret: Mapping[str, str],
     is_stopped: Callable[[], bool],
+    reach: Reach,
     *,
-    allow_loopback: bool,
     most: int = MAX_BYTES,
 ) -> None:
     """Write what is at a URL into a file. `secret` is what its secretRef names.
@@ -81,7 +84,7 @@ def fetch_file(
     """
     received = _Received(file)
     target = Target(urlsplit(source.url), {**source.headers, **authorization(secret)})
-    bounds = Bounds(is_stopped, allow_loopback, most, MAX_SECONDS, time.monotonic() + MAX_SECONDS)
+    bounds = Bounds(is_stopped, reach, most, MAX_SECONDS, time.monotonic() + MAX_SECONDS)
     try:
         _repeat(target, received, bounds)
         found = received.digest.hexdigest()
@@ -119,7 +122,7 @@ def _ask(target: Target, received: _Received, bounds: Bounds) -> None:
         headers = dict(target.headers)
         if received.size and received.validator:
             headers |= {"Range": f"bytes={received.size}-", "If-Range": received.validator}
-        connection = connected(target, allow_loopback=bounds.allow_loopback)
+        connection = connected(target, bounds.reach)
         try:
             response = _answer(connection, target, headers)
             if response.status not in _REDIRECTS:
@@ -134,12 +137,10 @@ def _ask(target: Target, received: _Received, bounds: Bounds) -> None:
 def _answer(
     connection: Connection, target: Target, headers: Mapping[str, str]
 ) -> http.client.HTTPResponse:
-    path = target.url.path or "/"
-    path += f"?{target.url.query}" if target.url.query else ""
     # What is compressed on the way has another length, and no ranges.
     always = {"Accept-Encoding": "identity", "User-Agent": "podium", "Connection": "close"}
     try:
-        connection.request("GET", path, headers={**always, **headers})
+        connection.request("GET", path_of(target.url), headers={**always, **headers})
         return connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         raise AgainError(f"does not answer ({words_of(error)})") from None
@@ -173,9 +174,7 @@ def _take(response: http.client.HTTPResponse, received: _Received, bounds: Bound
         f"bytes {received.size}-"
     )
     if status != 200 and not goes_on:
-        hint = ": check the credentials" if status in (401, 403) else ""
-        message = f"answers {status} {response.reason:.80}{hint}"
-        raise ArtifactError(message, is_retryable=False)
+        raise refusal(response)
     if not goes_on:
         received.restart()
         received.validator = _validator(response)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.api.artifact_rules import ArtifactType
+from podium.artifacts.errors import ArtifactError
 from podium.artifacts.left import Declared
 from podium.artifacts.settings import (
     DirectorySettings,
@@ -22,13 +23,16 @@ from podium.artifacts.settings import (
 __all__ = [
     "KEY_FILES",
     "OUT_PATH",
+    "SECRETS_PATH",
     "STORE_PATH",
     "STORE_VARIABLE",
     "TASK_PATH",
     "UPLOAD_VARIABLE",
+    "Leaving",
     "Outside",
     "Task",
     "Wanted",
+    "load_secret",
     "load_store",
     "message_of",
 ]
@@ -37,6 +41,8 @@ OUT_PATH = "/podium/artifacts/out"
 TASK_PATH = "/podium/task/artifacts.json"
 STORE_PATH = "/podium/store"
 """Where the credentials of a bucket are, or the volume that is the store."""
+SECRETS_PATH = "/podium/secrets"
+"""Where the Secrets are that sources, or targets, name."""
 STORE_VARIABLE = "PODIUM_STORE"
 UPLOAD_VARIABLE = "PODIUM_UPLOAD_SECONDS"
 KEY_FILES = ("accessKeyId", "secretAccessKey", "sessionToken")
@@ -67,10 +73,23 @@ class Outside:
 
     name: str
     source: Mapping[str, Any]
-    """`http` or `raw`, as the Workflow has it."""
+    """`git`, `http`, `s3` or `raw`, as the Workflow has it."""
     root: str
     path: str
     """Where it is found, as of `Wanted`."""
+    secret: str = ""
+    """Directory with the Secret that it names; empty: it names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """An artifact that leaves the run as well."""
+
+    name: str
+    target: Mapping[str, Any]
+    """`http` or `s3`, as the Workflow has it."""
+    secret: str = ""
+    """As of `Outside`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +105,7 @@ class Task:
     """For each absolute output: a directory of the container that collects, the path below it."""
     wanted: tuple[Wanted, ...] = ()
     outside: tuple[Outside, ...] = ()
+    leaving: tuple[Leaving, ...] = ()
 
     def dump(self) -> str:
         """Return it as an annotation: of mappings only, so that one part of it can be compared."""
@@ -95,8 +115,13 @@ class Task:
                 "source": each.source,
                 "root": each.root,
                 "path": each.path,
+                **({"secret": each.secret} if each.secret else {}),
             }
             for each in self.outside
+        }
+        leaving = {
+            each.name: {"target": each.target, **({"secret": each.secret} if each.secret else {})}
+            for each in self.leaving
         }
         document = {
             "run": self.run,
@@ -123,6 +148,7 @@ class Task:
                 for each in self.wanted
             },
             **({"outside": outside} if outside else {}),
+            **({"leaving": leaving} if leaving else {}),
         }
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
@@ -151,6 +177,9 @@ class Task:
             },
             wanted=tuple(Wanted(**each) for each in document["in"].values()),
             outside=tuple(Outside(**each) for each in document.get("outside", {}).values()),
+            leaving=tuple(
+                Leaving(name, **each) for name, each in document.get("leaving", {}).items()
+            ),
         )
 
 
@@ -167,6 +196,23 @@ def load_store(variables: Mapping[str, str], directory: Path) -> StoreSettings:
             raise ValueError(f"the Secret of the artifact store needs the keys {named}")
         credentials = StaticKeys(identity, secret, token)
     return S3Settings(credentials=credentials, **told)
+
+
+def load_secret(artifact: str, directory: str) -> dict[str, str]:
+    """Read the Secret of an artifact as it is mounted; empty: it names none.
+
+    Raises `ArtifactError`, `OSError`.
+    """
+    if not directory:
+        return {}
+    found = {}
+    for path in Path(directory).iterdir():
+        if path.is_file():  # else it is what the kubelet makes of it
+            found[path.name] = path.read_text(errors="replace")
+    if not found:
+        message = f"the artifact {artifact}: the Secret that it names is empty"
+        raise ArtifactError(message, is_retryable=False)
+    return found
 
 
 def _key(path: Path) -> str:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = [
-    "Anonymous",
     "DirectorySettings",
     "S3Settings",
     "StaticKeys",
@@ -45,16 +44,11 @@ class WebIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Anonymous:
-    """No credentials: a bucket that everybody may read."""
-
-
-@dataclass(frozen=True, slots=True)
 class S3Settings:
     """A bucket."""
 
     bucket: str
-    credentials: StaticKeys | WebIdentity | Anonymous
+    credentials: StaticKeys | WebIdentity
     prefix: str = ""
     """What keys begin with: several clusters may share a bucket."""
     region: str = "us-east-1"

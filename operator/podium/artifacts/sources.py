@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +13,10 @@ from podium.artifacts.errors import ArtifactError
 from podium.artifacts.git_source import fetch_repository
 from podium.artifacts.http_source import fetch_file
 from podium.artifacts.limits import MAX_ENTRIES
+from podium.artifacts.reach import Reach
 from podium.artifacts.s3_source import fetch_object
 
-__all__ = ["Fetched", "Reach", "fetch", "load"]
+__all__ = ["Fetched", "fetch", "load"]
 
 
 class Fetched(NamedTuple):
@@ -29,19 +30,18 @@ class Fetched(NamedTuple):
     """What the Secret holds that its source names; empty: it names none."""
 
 
-class Reach(NamedTuple):
-    """Where sources may lead."""
+_KINDS: Mapping[str, type[Source]] = {
+    "git": GitSource,
+    "http": HttpSource,
+    "s3": S3Object,
+    "raw": RawSource,
+}
 
-    schemes: Sequence[str]
-    """Of the URLs of repositories."""
-    allow_loopback: bool
 
-
-def load(source: Mapping[str, Any]) -> HttpSource | RawSource:
-    """Read a source as a Pod is told it. Raises `ValueError`."""
-    if "http" in source:
-        return HttpSource.model_validate(source["http"])
-    return RawSource.model_validate(source.get("raw"))
+def load(source: Mapping[str, Any]) -> Source:
+    """Read a source as a Pod is told it: one field, its kind. Raises `ValueError`."""
+    ((kind, told),) = source.items()
+    return _KINDS[kind].model_validate(told)
 
 
 def fetch(
@@ -73,17 +73,15 @@ def _put(wanted: Fetched, place: Path, reach: Reach, is_stopped: Callable[[], bo
     source, secret = wanted.source, wanted.secret
     if isinstance(source, GitSource):
         place.mkdir(mode=0o700)
-        fetch_repository(source, place, secret, is_stopped, **reach._asdict())
+        fetch_repository(source, place, secret, is_stopped, reach)
         return
     with place.open("xb") as file:
         if isinstance(source, RawSource):
             file.write(source.content.encode())
         elif isinstance(source, S3Object):
-            loopback = reach.allow_loopback
-            fetch_object(source, file, secret, is_stopped, allow_loopback=loopback)
+            fetch_object(source, file, secret, is_stopped, reach)
         else:
-            loopback = reach.allow_loopback
-            fetch_file(source, file, secret, is_stopped, allow_loopback=loopback)
+            fetch_file(source, file, secret, is_stopped, reach)
 
 
 @contextmanager

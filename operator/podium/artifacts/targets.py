@@ -3,11 +3,10 @@
 import http.client
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from podium.api.sources import HttpTarget, S3Object
-from podium.artifacts.backend import Backend
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.http_connection import (
     AGAIN,
@@ -16,15 +15,20 @@ from podium.artifacts.http_connection import (
     Target,
     authorization,
     connected,
+    path_of,
+    refusal,
     shown,
     words_of,
 )
-from podium.artifacts.s3_source import settings_of
+from podium.artifacts.reach import Reach
+from podium.artifacts.s3_source import url_of
 
-__all__ = ["Contents", "send"]
+__all__ = ["Contents", "load", "send"]
 
 MAX_SECONDS = 3600.0
 """For one file, with all that is tried again."""
+MAX_OBJECT_BYTES = 5 << 30
+"""Of one request to a bucket, by the rules of S3."""
 PATIENCE_SECONDS = 60.0
 """How long a server that does not take it is asked again."""
 BACKOFF_SECONDS = (0.2, 5.0)
@@ -39,14 +43,20 @@ class Contents(NamedTuple):
     """Gives it from its beginning, however often."""
 
 
+def load(target: Mapping[str, Any]) -> HttpTarget | S3Object:
+    """Read a target as a Pod is told it: one field, its kind. Raises `ValueError`."""
+    if "http" in target:
+        return HttpTarget.model_validate(target["http"])
+    return S3Object.model_validate(target.get("s3"))
+
+
 def send(
     name: str,
     to: HttpTarget | S3Object,
     contents: Contents,
     secret: Mapping[str, str],
     is_stopped: Callable[[], bool],
-    *,
-    allow_loopback: bool,
+    reach: Reach,
 ) -> None:
     """Put a file where it is to be. `secret` is what its secretRef names.
 
@@ -54,13 +64,16 @@ def send(
     `InterruptedError` once it is stopped.
     """
     end = time.monotonic() + MAX_SECONDS
-    bounds = Bounds(is_stopped, allow_loopback, contents.size, MAX_SECONDS, end)
+    bounds = Bounds(is_stopped, reach, contents.size, MAX_SECONDS, end)
     try:
         if isinstance(to, S3Object):
-            settings = settings_of(to, secret, allow_loopback=allow_loopback)
-            Backend(settings).write(to.key, _going(contents, bounds))
+            if contents.size > MAX_OBJECT_BYTES:
+                message = f"has more than {MAX_OBJECT_BYTES:,} bytes, which a bucket takes at once"
+                raise ArtifactError(message, is_retryable=False)
+            _put(Target(urlsplit(url_of(to, secret, "PUT")), {}), contents, bounds)
         else:
-            _put(to, contents, secret, bounds)
+            headers = {**to.headers, **authorization(secret)}
+            _put(Target(urlsplit(to.url), headers), contents, bounds)
     except ArtifactError as error:
         message = f"the artifact {name}: {error}"
         raise ArtifactError(message, code=error.code, is_retryable=error.is_retryable) from None
@@ -72,8 +85,7 @@ def _going(contents: Contents, bounds: Bounds) -> Iterator[memoryview]:
         yield chunk
 
 
-def _put(to: HttpTarget, contents: Contents, secret: Mapping[str, str], bounds: Bounds) -> None:
-    target = Target(urlsplit(to.url), {**to.headers, **authorization(secret)})
+def _put(target: Target, contents: Contents, bounds: Bounds) -> None:
     begun, (wait, longest) = time.monotonic(), BACKOFF_SECONDS
     while True:
         try:
@@ -93,9 +105,7 @@ def _put(to: HttpTarget, contents: Contents, secret: Mapping[str, str], bounds: 
 
 def _ask(target: Target, contents: Contents, bounds: Bounds) -> None:
     bounds.require()
-    connection = connected(target, allow_loopback=bounds.allow_loopback)
-    path = target.url.path or "/"
-    path += f"?{target.url.query}" if target.url.query else ""
+    connection = connected(target, bounds.reach)
     always = {
         "Content-Length": str(contents.size),
         "User-Agent": "podium",
@@ -103,18 +113,17 @@ def _ask(target: Target, contents: Contents, bounds: Bounds) -> None:
     }
     try:
         body = (bytes(chunk) for chunk in _going(contents, bounds))
-        connection.request("PUT", path, body=body, headers={**always, **target.headers})
+        connection.request(
+            "PUT", path_of(target.url), body=body, headers={**always, **target.headers}
+        )
         response = connection.getresponse()
-        response.read(1 << 16)
+        if response.status in AGAIN:
+            raise AgainError(f"answers {response.status} {response.reason:.80}")
+        if response.status not in _DONE:
+            raise refusal(response)
     except InterruptedError:
         raise
     except (OSError, http.client.HTTPException) as error:
         raise AgainError(f"does not take it ({words_of(error)})") from None
     finally:
         connection.close()
-    if response.status in AGAIN:
-        raise AgainError(f"answers {response.status} {response.reason:.80}")
-    if response.status not in _DONE:
-        hint = ": check the credentials" if response.status in (401, 403) else ""
-        message = f"answers {response.status} {response.reason:.80}{hint}"
-        raise ArtifactError(message, is_retryable=False)

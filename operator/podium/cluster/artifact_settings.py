@@ -1,6 +1,6 @@
 """Settings of the artifact store, as the chart's value `artifacts` has them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,6 +62,11 @@ class ArtifactSettings(ApiModel):
     """Image of the containers; empty: the runner's."""
     upload_seconds: int = Field(default=600, ge=30, le=86_400)
     """Seconds that storing what a node leaves may take: the Pod's grace period."""
+    allowed_hosts: list[Annotated[str, Field(min_length=1, max_length=253)]] = Field(
+        default_factory=list, max_length=200
+    )
+    """Hosts that artifacts may come from and go to beside the store: names, *.SUFFIX, addresses and
+    networks; none: all."""
     size_limit: str = "10Gi"
     """What each scratch volume for artifacts may hold; empty: no limit."""
     resources: dict[str, Any] = Field(default_factory=dict)

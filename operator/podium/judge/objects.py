@@ -13,6 +13,7 @@ from podium.api.problems import InvalidError, Path, Problem, Severity, errors
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
+from podium.artifacts.reach import IN_POD
 from podium.dag import WorkflowDAG
 from podium.engine.identity import digest_of
 from podium.engine.plan import definition_digest
@@ -108,21 +109,13 @@ def _not_on_clusters(
             )
             yield Problem((*base, "nodes", position, "artifacts"), message)
         for place, artifact in enumerate((node.artifacts and node.artifacts.in_) or ()):
-            if artifact.git is not None or artifact.s3 is not None or artifact.secret:
-                kinds = {"git": artifact.git, "s3": artifact.s3, "http": artifact.http}
-                what = next(name for name, source in kinds.items() if source is not None)
+            scheme = artifact.git.repository.partition("://")[0] if artifact.git else ""
+            if scheme and scheme not in IN_POD.schemes:
+                path = (*base, "nodes", position, "artifacts", "in", place, "git", "repository")
                 message = (
-                    "repositories, buckets and secretRef are for a laptop only in this version: let"
-                    " a node fetch it and hand it over"
+                    f"{scheme}:// is for a laptop only: name a URL that begins with https://, with"
+                    " a secretRef where it needs one, or with git://"
                 )
-                yield Problem((*base, "nodes", position, "artifacts", "in", place, what), message)
-        for place, output in enumerate(node.artifacts.out if node.artifacts else ()):
-            if output.to is not None:
-                message = (
-                    "is for a laptop only in this version: let a node that gets the artifact send"
-                    " it"
-                )
-                path = (*base, "nodes", position, "artifacts", "out", place, "to")
                 yield Problem(path, message)
         where = (*base, "nodes", position, "outputs")
         if len(file_outputs(node.outputs)) > 1:

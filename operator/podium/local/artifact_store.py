@@ -94,6 +94,7 @@ class Laptop:
         leaving = [each for each in outputs if each.to is not None]
         if not leaving:
             return
+        from podium.artifacts.reach import LAPTOP  # noqa: PLC0415
         from podium.artifacts.targets import Contents, send  # noqa: PLC0415
 
         with opened(self._path, is_stopped) as store:
@@ -105,7 +106,7 @@ class Laptop:
                     continue  # optional, and not left
                 contents = Contents(found.size, partial(store.read, found.blob))
                 secret = secrets.get(output.to.secret, {})
-                send(output.name, target, contents, secret, is_stopped, allow_loopback=True)
+                send(output.name, target, contents, secret, is_stopped, LAPTOP)
 
     def deliver(
         self,

@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 
 from podium.api.artifact_rules import ArtifactType
-from podium.artifacts import collector, fetcher
+from podium.artifacts import collector, fetcher, targets
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.left import Declared
-from podium.artifacts.pod import Outside, Task, Wanted, load_store, message_of
+from podium.artifacts.pod import Leaving, Outside, Task, Wanted, load_store, message_of
+from podium.artifacts.reach import IN_POD
 from podium.artifacts.settings import DirectorySettings, S3Settings, StaticKeys, WebIdentity
-from tests.unit.artifacts.s3 import S3Server
+from tests.unit.artifacts.s3 import KEYS, S3Server
+from tests.unit.artifacts.servers import git, git_daemon, http_server
 from tests.unit.artifacts.support import make
 
+HERE = IN_POD._replace(allow_loopback=True)
 TOLD = {"bucket": "b", "prefix": "team", "region": "r", "endpoint": "", "webIdentity": False}
 
 
@@ -52,8 +55,13 @@ def test_a_task_survives_the_annotation():
     )
     assert Task.load(whole.dump()) == whole
     assert "outside" not in whole.dump(), "as an operator before had it"
-    outside = (Outside("x", {"raw": {"content": "é$(HOME)"}}, "/podium/found", "x"),)
-    assert Task.load(replace(whole, outside=outside).dump()).outside == outside
+    outside = (
+        Outside("x", {"raw": {"content": "é$(HOME)"}}, "/podium/found", "x"),
+        Outside("y", {"git": {"repository": "https://h/"}}, "/podium/found", "y", "/podium/s/0"),
+    )
+    leaving = (Leaving("a", {"http": {"url": "https://h/"}}), Leaving("b", {"s3": {}}, "/s/1"))
+    more = replace(whole, outside=outside, leaving=leaving)
+    assert Task.load(more.dump()) == more
 
 
 def test_what_one_stores_the_other_lays_out_read_only(tmp_path, settings):
@@ -242,3 +250,110 @@ def test_what_comes_from_no_node_is_laid_out_beside_the_rest(tmp_path, settings)
         fetcher.fetch(replace(task(), outside=(Outside("z", source, str(found), "z"),)), settings)
     for path, _, _ in os.walk(found):
         Path(path).chmod(0o700)
+
+
+def secret(directory, **keys):
+    """As a kubelet mounts one: links into a directory of its own, which has another name each time."""
+    data = make(directory, {f"..1/{name}": value.encode() for name, value in keys.items()})
+    for name in keys:
+        (data / name).symlink_to(f"..1/{name}")
+    return str(directory)
+
+
+KEYS_OF = {"accessKeyId": KEYS.access_key_id, "secretAccessKey": KEYS.secret_access_key}
+
+
+def test_sources_of_all_kinds_are_laid_out_with_their_secrets(tmp_path, settings):
+    served = tmp_path / "served" / "repo"
+    served.mkdir(parents=True)
+    make(served, {"f": b"one"})
+    git(served, "init", "--quiet", "-b", "main")
+    git(served, "add", "-A")
+    git(served, "commit", "-qm", "one")
+    found = make(tmp_path / "in", {})
+    bucket = S3Server(tmp_path / "s3")
+    bucket.bucket("data")
+    make(bucket.root / "data", {"a/k": b"object"})
+    bucket.start()
+    place = {
+        "bucket": "data",
+        "key": "a/k",
+        "endpoint": bucket.endpoint,
+        "secretRef": {"name": "k"},
+    }
+    keys = secret(tmp_path / "keys", **KEYS_OF)
+    with git_daemon(served.parent) as base, http_server() as server:
+        outside = (
+            Outside("g", {"git": {"repository": f"{base}/repo"}}, str(found), "g"),
+            Outside("s", {"s3": place}, str(found), "s", keys),
+            Outside("h", {"http": {"url": f"{server.base}/whole"}}, str(found), "h"),
+        )
+        for _ in range(2):  # as where the Pod's sandbox is made again
+            fetcher.fetch(replace(task(), outside=outside), settings, HERE)
+        wrong = Outside("s", {"s3": place}, str(found), "x", secret(tmp_path / "no", user="canary"))
+        with pytest.raises(ArtifactError, match="artifact s: its Secret needs the keys") as caught:
+            fetcher.fetch(replace(task(), outside=(wrong,)), settings, HERE)
+        assert "canary" not in str(caught.value)
+        bare = Outside("s", {"s3": place}, str(found), "x", secret(tmp_path / "empty"))
+        with pytest.raises(ArtifactError, match="artifact s: the Secret that it names is empty"):
+            fetcher.fetch(replace(task(), outside=(bare,)), settings, HERE)
+    bucket.kill()
+    assert not found.joinpath("x").exists()
+    for path, _, _ in os.walk(found):
+        Path(path).chmod(0o700)
+
+
+def test_what_leaves_the_run_is_sent_before_the_manifest_is_there(tmp_path, settings):
+    bucket = S3Server(tmp_path / "s3")
+    bucket.bucket("data")
+    bucket.start()
+    s3 = {"bucket": "data", "key": "r", "endpoint": bucket.endpoint, "secretRef": {"name": "k"}}
+    keys = secret(tmp_path / "keys", **KEYS_OF)
+    declared = Declared("r", "report", type=ArtifactType.FILE)
+    declared_too = Declared("none", "none", optional=True, type=ArtifactType.FILE)
+    with http_server() as server:
+        leaving = (
+            Leaving("r", {"http": {"url": f"{server.base}/r"}}),
+            Leaving("none", {"http": {"url": f"{server.base}/none"}}),
+        )
+        leaves = replace(task(declared, declared_too), leaving=leaving)
+        out = left(tmp_path)
+        said = json.loads(collector.collect(leaves, lambda: settings, out, print, HERE))
+        assert len(said["artifacts"]["digest"]) == 64
+        assert [(path, body) for path, _, body in server.put] == [("/r", b"fine")]
+        to_bucket = replace(leaves, leaving=(Leaving("r", {"s3": s3}, keys),), execution="n-2")
+        collector.collect(to_bucket, lambda: settings, out, print, HERE)
+        assert (bucket.root / "data/r").read_bytes() == b"fine"
+        refused = (Leaving("r", {"http": {"url": f"{server.base}/refuses"}}),)
+        fails = replace(leaves, leaving=refused, execution="n-3")
+        said = json.loads(collector.collect(fails, lambda: settings, out, print, HERE))
+        assert said["podiumError"]["reason"] == "Upload"
+        assert said["podiumError"]["retryable"] is False
+        assert "the artifact r: " in said["podiumError"]["message"]
+        assert "answers 409" in said["podiumError"]["message"]
+    bucket.kill()
+    executions = {path.parent.parent.name for path in settings.path.rglob("manifest.json")}
+    executions |= {path.parent.name for path in settings.path.rglob("manifest.json")}
+    assert not [name for name in executions if name.startswith("n-3")]
+
+
+def test_what_cannot_be_sent_now_is_tried_again_and_what_was_sent_is_not(
+    tmp_path, settings, monkeypatch
+):
+    monkeypatch.setattr(targets, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(targets, "BACKOFF_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(collector, "_PAUSE", 0.0)
+    noted = []
+    declared = [Declared(n, n, type=ArtifactType.FILE) for n in ("a", "b")]
+    out = make(tmp_path / "out", {"a": b"a", "b": b"b"})
+    with http_server() as server:
+        leaving = (
+            Leaving("a", {"http": {"url": f"{server.base}/a"}}),
+            Leaving("b", {"http": {"url": f"{server.base}/busy"}}),
+        )
+        leaves = replace(task(*declared), leaving=leaving)
+        said = json.loads(collector.collect(leaves, lambda: settings, out, noted.append, HERE))
+        assert said["artifacts"]["digest"]
+        assert [path for path, _, _ in server.put].count("/a") == 1
+    assert noted
+    assert all("answers 503" in each for each in noted)

@@ -9,9 +9,10 @@ import time
 import pytest
 
 from podium.api.sources import GitSource, HttpSource, RawSource, S3Object
-from podium.artifacts import addresses, http_source, s3_source, sources
+from podium.artifacts import addresses, git_source, http_source, s3_source, sources
 from podium.artifacts.errors import ArtifactError
-from podium.artifacts.sources import Fetched, Reach
+from podium.artifacts.reach import Reach
+from podium.artifacts.sources import Fetched
 from tests.unit.artifacts.s3 import KEYS, S3Server
 from tests.unit.artifacts.servers import CONTENT, digest, git, git_daemon, http_server
 
@@ -111,7 +112,7 @@ def test_what_is_too_large_is_given_up_while_it_comes(server, tmp_path):
         pytest.raises(ArtifactError, match="more than 100,000"),
     ):
         http_source.fetch_file(
-            http(server, "endless"), file, {}, lambda: False, allow_loopback=True, most=100_000
+            http(server, "endless"), file, {}, lambda: False, REACH, most=100_000
         )
     assert (tmp_path / "x").stat().st_size <= 100_000
 
@@ -190,6 +191,66 @@ def test_a_name_with_one_such_address_is_refused_and_none_is_asked_for_twice(
         fetch(root, HttpSource(url=f"http://example.test:{server.server_port}/"), "z", reach=closed)
 
 
+@pytest.mark.parametrize(
+    ("hosts", "is_let"),
+    [
+        (["example.test"], True),
+        (["EXAMPLE.test", "other"], True),
+        (["*.test"], True),
+        (["127.0.0.0/8"], True),
+        (["127.0.0.1"], True),
+        (["10.0.0.0/8"], False),
+        (["ample.test"], False),
+        (["*.example.test"], False),
+        (["other.test"], False),
+    ],
+)
+def test_the_chart_lists_hosts_and_nothing_else_is_reached(
+    root, server, monkeypatch, hosts, is_let
+):
+    asked = []
+
+    def lookup(host, port, *_, **_options):
+        asked.append(host)
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", lookup)
+    reach = REACH._replace(hosts=hosts)
+    url = f"http://example.test:{server.server_port}/whole"
+    if is_let:
+        assert fetch(root, HttpSource(url=url), reach=reach).read_bytes() == CONTENT
+        return
+    with pytest.raises(ArtifactError, match=r"example.test is none of those .*allowedHosts"):
+        fetch(root, HttpSource(url=url), reach=reach)
+    assert not server.asked
+    assert (asked == []) is ("10.0.0.0/8" not in hosts), "names are not asked for in vain"
+    sources = (
+        GitSource(repository=f"http://example.test:{server.server_port}/x"),
+        GitSource(repository="git://example.test/x"),
+        S3Object(bucket="data", key="k", endpoint=f"http://example.test:{server.server_port}"),
+        S3Object(bucket="data", key="k"),
+    )
+    for number, source in enumerate(sources):
+        with pytest.raises(ArtifactError, match=r"artifacts\.allowedHosts"):
+            fetch(root, source, f"y{number}", reach=reach)
+    assert not server.asked
+
+
+def test_a_redirect_leads_to_listed_hosts_only(root, server):
+    reach = REACH._replace(hosts=["127.0.0.1"])
+    assert fetch(root, http(server, "whole"), reach=reach).read_bytes() == CONTENT
+    with pytest.raises(ArtifactError, match=r"the host 127\.0\.0\.2 is none of those"):
+        fetch(root, http(server, "redirect?http://127.0.0.2/whole"), "y", reach=reach)
+
+
+@pytest.mark.parametrize("token", ["canary\ncanary", "canarü", " \n"])
+def test_a_token_that_no_header_can_hold_is_not_quoted(root, server, token):
+    with pytest.raises(ArtifactError, match="is empty, or not printable ASCII") as caught:
+        fetch(root, http(server, "whole"), secret={"token": token})
+    assert "canar" not in str(caught.value)
+    assert not server.asked
+
+
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory):
     """A real server with one bucket."""
@@ -213,17 +274,15 @@ def s3(server, key="a b/é.bin", **more):
 def test_an_object_of_any_bucket(root, bucket, tmp_path):
     assert fetch(root, s3(bucket), secret=KEYS_OF).read_bytes() == CONTENT * 12
     with (tmp_path / "x").open("wb") as file, pytest.raises(ArtifactError, match="more than 1,000"):
-        s3_source.fetch_object(
-            s3(bucket), file, KEYS_OF, lambda: False, allow_loopback=True, most=1000
-        )
+        s3_source.fetch_object(s3(bucket), file, KEYS_OF, lambda: False, REACH, most=1000)
     with (tmp_path / "x").open("wb") as file, pytest.raises(InterruptedError):
-        s3_source.fetch_object(s3(bucket), file, KEYS_OF, lambda: True, allow_loopback=True)
+        s3_source.fetch_object(s3(bucket), file, KEYS_OF, lambda: True, REACH)
 
 
 @pytest.mark.parametrize(
     ("more", "secret", "words"),
     [
-        ({"key": "nothing"}, KEYS_OF, "the artifact x: cannot read nothing in the bucket 'data' at http"),
+        ({"key": "nothing"}, KEYS_OF, "/data/nothing: answers 404 Not Found: it is not there"),
         ({"bucket": "other"}, KEYS_OF, "there is no such bucket"),
         ({}, {**KEYS_OF, "secretAccessKey": "wrong"}, "the secret key is wrong"),
         ({}, {"accessKeyId": "a"}, "its Secret needs the keys accessKeyId and secretAccessKey"),
@@ -283,6 +342,26 @@ def test_the_files_of_a_commit(root, repository, scheme):
         whole = fetch(root, GitSource(repository=f"{base}/repo", depth=0), "whole")
         commits = git(whole, "-c", "safe.directory=*", "log", "--format=%s", "refs/podium/fetched")
         assert commits.split() == ["two", "one"]
+
+
+def test_the_address_that_was_looked_at_is_the_one_git_uses(root, repository, monkeypatch):
+    asked = []
+
+    def lookup(host, port, *_, **_options):
+        asked.append(host)
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    with git_daemon(repository.parent) as served:
+        port = served.rpartition(":")[2]
+        monkeypatch.setattr(addresses.socket, "getaddrinfo", lookup)
+        monkeypatch.setattr(git_source.socket, "create_connection", answers)
+        found = fetch(root, GitSource(repository=f"git://example.test:{port}/repo"))
+    assert (found / "f").read_text() == "two"
+    assert asked == ["example.test"], "no name of a test resolves, so git asked for none"
+
+
+def answers(_address, _seconds):
+    return socket.socket()
 
 
 def test_nothing_of_anyones_configuration_runs(root, repository, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 from podium.api.sources import HttpTarget, S3Object
 from podium.artifacts import targets
 from podium.artifacts.errors import ArtifactError
+from podium.artifacts.reach import LAPTOP
 from podium.artifacts.targets import Contents
 from tests.unit.artifacts.s3 import KEYS, S3Server
 from tests.unit.artifacts.servers import CONTENT, http_server
@@ -22,7 +23,7 @@ def contents(data=CONTENT):
 
 
 def send(to, data=CONTENT, secret=None, *, is_stopped=lambda: False):
-    targets.send("x", to, contents(data), secret or {}, is_stopped, allow_loopback=True)
+    targets.send("x", to, contents(data), secret or {}, is_stopped, LAPTOP)
 
 
 @pytest.mark.parametrize("data", [CONTENT, b""])

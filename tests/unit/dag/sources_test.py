@@ -81,18 +81,40 @@ def test_what_is_wrong_is_named(source, words):
     assert "p4ss" not in found[0]
 
 
-def test_a_cluster_refuses_some():
-    def check(**source):
+def test_a_cluster_takes_what_its_pods_can_fetch():
+    def check(**artifacts):
         head = {"apiVersion": "podium.dev/v1alpha1", "kind": "Workflow", "metadata": {"name": "w"}}
-        body = {**head, "spec": {"nodes": [of(**source)]}}
+        body = {**head, "spec": {"nodes": [node("a", artifacts=artifacts)]}}
         objects.check(body, is_pinned=False, offered=["artifacts"])
 
-    check(raw={"content": "x"})
-    check(http={"url": "https://example.com/"})
-    with pytest.raises(InvalidError, match=r"artifacts.in\[0\].git: repositories, buckets and"):
-        check(git={"repository": "https://example.com/"})
-    with pytest.raises(InvalidError, match=r"artifacts.in\[0\].http: repositories, buckets and"):
-        check(http={"url": "https://example.com/", "secretRef": {"name": "s"}})
+    secret = {"secretRef": {"name": "s"}}
+    for source in (
+        {"raw": {"content": "x"}},
+        {"http": {"url": "https://example.com/", **secret}},
+        {"s3": {"bucket": "team", "key": "k", **secret}},
+        {"git": {"repository": "https://example.com/", **secret}},
+        {"git": {"repository": "git://example.com/x"}},
+    ):
+        check(**{"in": [{"name": "x", **source}]})
+    to = {"s3": {"bucket": "team", "key": "k", **secret}}
+    check(out=[{"name": "x", "path": "x", "type": "File", "to": to}])
+    for scheme in ("ssh", "http", "file"):
+        words = rf"artifacts.in\[0\].git.repository: {scheme}:// is for a laptop only: name a URL"
+        with pytest.raises(InvalidError, match=words):
+            check(
+                **{
+                    "in": [
+                        {
+                            "name": "x",
+                            "git": {
+                                "repository": f"{scheme}:///x"
+                                if scheme == "file"
+                                else f"{scheme}://h/x"
+                            },
+                        }
+                    ]
+                }
+            )
 
 
 @pytest.mark.parametrize(

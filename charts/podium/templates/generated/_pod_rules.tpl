@@ -76,6 +76,16 @@
   message: >-
     {{ $spec }}.containers[*].volumeMounts must not name podium-store: only podium-collector and podium-fetcher may have it
 - expression: >-
+    !variables.creates || (variables.everyContainer.all(c, c.name == 'podium-fetcher' || c.?volumeMounts.orValue([]).all(m, !m.name.startsWith('podium-from-'))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.containers[*].volumeMounts must not name podium-from-*: only podium-fetcher may have them
+- expression: >-
+    !variables.creates || (variables.everyContainer.all(c, c.name == 'podium-collector' || c.?volumeMounts.orValue([]).all(m, !m.name.startsWith('podium-to-'))))
+  reason: Forbidden
+  message: >-
+    {{ $spec }}.containers[*].volumeMounts must not name podium-to-*: only podium-collector may have them
+- expression: >-
     !variables.creates || (variables.everyContainer.all(c, c.?env.orValue([]).all(e, !(e.?valueFrom.?secretKeyRef.?name.orValue('') in {{ $allow.storeSecrets | toJson }})) && c.?envFrom.orValue([]).all(e, !(e.?secretRef.?name.orValue('') in {{ $allow.storeSecrets | toJson }}))))
   reason: Forbidden
   message: >-
@@ -171,10 +181,10 @@
   message: >-
     {{ $spec }}.initContainers[podium-collector].image must be the one of the chart's value artifacts
 - expression: >-
-    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE']))))))))
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'PODIUM_ALLOWED_HOSTS']))))))))
   reason: Forbidden
   message: >-
-    {{ $spec }}.initContainers[podium-collector].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE), value
+    {{ $spec }}.initContainers[podium-collector].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE or PODIUM_ALLOWED_HOSTS), value
 - expression: >-
     !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.resources) || (c.resources.all(k, k in ['requests', 'limits']))))))
   reason: Forbidden
@@ -226,10 +236,10 @@
   message: >-
     {{ $spec }}.initContainers[podium-fetcher].image must be the one of the chart's value artifacts
 - expression: >-
-    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE']))))))))
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'PODIUM_ALLOWED_HOSTS']))))))))
   reason: Forbidden
   message: >-
-    {{ $spec }}.initContainers[podium-fetcher].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE), value
+    {{ $spec }}.initContainers[podium-fetcher].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE or PODIUM_ALLOWED_HOSTS), value
 - expression: >-
     !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.resources) || (c.resources.all(k, k in ['requests', 'limits']))))))
   reason: Forbidden

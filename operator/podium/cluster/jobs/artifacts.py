@@ -5,7 +5,7 @@ sidecar and the first of all: it is started before the program, and stopped afte
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from podium.api.names import GROUP
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
-from podium.api.workflow import ArtifactInput, ArtifactType, Node
+from podium.api.workflow import ArtifactType, Node
 from podium.artifacts.left import Declared
 from podium.artifacts.pod import (
     OUT_PATH,
@@ -21,11 +21,19 @@ from podium.artifacts.pod import (
     STORE_VARIABLE,
     TASK_PATH,
     UPLOAD_VARIABLE,
-    Outside,
     Task,
     Wanted,
 )
+from podium.artifacts.reach import HOSTS_VARIABLE
 from podium.cluster.jobs.errors import BuildError
+from podium.cluster.jobs.outside import (
+    FOUND_PATH,
+    IN_PATH,
+    from_outside,
+    leaving,
+    place_of,
+    secret_volumes,
+)
 from podium.cluster.kube.views import COLLECTOR, FETCHER
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
@@ -48,9 +56,6 @@ __all__ = [
 ]
 
 ANNOTATION_ARTIFACTS = f"{GROUP}/artifacts"
-IN_PATH = "/podium/artifacts/in"
-FOUND_PATH = "/podium/found"
-"""Where the fetcher lays out what the program finds at absolute paths."""
 AT_PATH = "/podium/at"
 """Where the collector has the directories that absolute outputs are in."""
 TASK_VOLUME, STORE_VOLUME = "podium-task", "podium-store"
@@ -125,7 +130,8 @@ def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
         outputs=tuple(Declared(o.name, o.path, o.optional, o.type) for o in outputs),
         absolute=absolute,
         wanted=tuple(_wanted(node, found)) if fetches else (),
-        outside=tuple(_from_outside(node)),
+        outside=tuple(from_outside(node)),
+        leaving=tuple(leaving(node)),
     )
     return Handover(collects, fetches, task)
 
@@ -148,22 +154,8 @@ def _wanted(node: Node, found: Found) -> list[Wanted]:
         if not digest:
             message = f"{source}.{name} of {execution} was not kept: run {source} again"
             raise BuildError(NodeReason.DOWNLOAD, message)
-        wanted.append(Wanted(source, execution, digest, name, *_place_of(artifact)))
+        wanted.append(Wanted(source, execution, digest, name, *place_of(artifact)))
     return wanted
-
-
-def _place_of(artifact: ArtifactInput) -> tuple[str, str]:
-    path = artifact.path or artifact.name
-    return (FOUND_PATH, artifact.name) if path.startswith("/") else (IN_PATH, path)
-
-
-def _from_outside(node: Node) -> Iterator[Outside]:
-    for artifact in (node.artifacts.in_ if node.artifacts is not None else None) or ():
-        if artifact.outside is not None:
-            source = artifact.model_dump(
-                mode="json", by_alias=True, exclude_defaults=True, include={"http", "raw"}
-            )
-            yield Outside(artifact.name, source, *_place_of(artifact))
 
 
 def _outside(node: Node) -> dict[str, tuple[int, str, str]]:
@@ -212,6 +204,7 @@ def add_handover(
             name = f"podium-at-{number}"
             if pod.scratch(name, inside):
                 collector.append(_mount(name, f"{AT_PATH}/{number}"))
+        collector += pod.secrets(node, COLLECTOR)
         helpers.append(_helper(COLLECTOR, collector, namespace, settings))
         helpers[0]["restartPolicy"] = "Always"
         helpers[0]["lifecycle"] = {"postStart": {"exec": {"command": COLLECTOR_START}}}
@@ -224,6 +217,7 @@ def add_handover(
             pod.volume(FOUND_VOLUME, _scratch(settings))
             fetcher.append(_mount(FOUND_VOLUME, FOUND_PATH, read_only=False))
             pod.found(node, {path for _, path in places})
+        fetcher += pod.secrets(node, FETCHER)
         helpers.append(_helper(FETCHER, fetcher, namespace, settings))
     spec["initContainers"] = helpers
     if is_claim:  # else each Pod would change the owner of every file in the store
@@ -259,6 +253,14 @@ class _Volumes:
             message = f"pod.volumes: {name} is reserved for Podium: choose another name"
             raise BuildError(NodeReason.CONFIG, message)
         self._volumes.append({"name": name, **source})
+
+    def secrets(self, node: Node, container: str) -> list[dict[str, Any]]:
+        """Add the Secrets of one container; return its mounts of them."""
+        mounts = []
+        for name, source, path in secret_volumes(node, container):
+            self.volume(name, source)
+            mounts.append(_mount(name, path))
+        return mounts
 
     def scratch(self, name: str, path: str, *, read_only: bool = False) -> bool:
         """Add an empty directory that the program mounts; return whether it is new."""
@@ -322,6 +324,8 @@ def _helper(
     env = {STORE_VARIABLE: store_told(namespace, settings)}
     if name == COLLECTOR:
         env[UPLOAD_VARIABLE] = str(artifacts.upload_seconds)
+    if artifacts.allowed_hosts:
+        env[HOSTS_VARIABLE] = json.dumps(artifacts.allowed_hosts)
     if artifacts.s3 is not None and artifacts.s3.role_arn:
         env["AWS_ROLE_ARN"] = artifacts.s3.role_arn
         env["AWS_WEB_IDENTITY_TOKEN_FILE"] = f"{STORE_PATH}/token"

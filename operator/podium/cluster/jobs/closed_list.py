@@ -150,6 +150,7 @@ CONTAINER: Final = Fields(
 _STORE_ENV = (
     *("PODIUM_STORE", "PODIUM_UPLOAD_SECONDS"),
     *("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    "PODIUM_ALLOWED_HOSTS",
 )
 _HELPER: Final[Mapping[str, Rule]] = {
     "securityContext": CONTAINER_SECURITY,

@@ -20,6 +20,7 @@ from podium.cluster.jobs.closed_list import (
     POD_SPEC,
     REQUIRED_LABELS,
 )
+from podium.cluster.jobs.outside import SECRET_VOLUMES
 from podium.cluster.jobs.rules import Allowances, check
 from podium.cluster.kube.views import COLLECTOR, FETCHER, dig, items
 from podium.cluster.settings import Settings
@@ -122,6 +123,10 @@ def _check_store(spec: Mapping[str, Any], settings: Settings) -> Iterator[Proble
             mounts = [each.get("name") for each in items(container.get("volumeMounts"))]
             if STORE_VOLUME in mounts and not (field == "initContainers" and _is_helper(container)):
                 yield Problem((*at, "volumeMounts", mounts.index(STORE_VOLUME), "name"), message)
+            for number, name in enumerate(mounts):
+                if owner := _secret_owner(name, container, field):
+                    words = f"is that of an artifact, which only {owner} may have"
+                    yield Problem((*at, "volumeMounts", number, "name"), words)
             env = [
                 *(dig(e, "valueFrom", "secretKeyRef", "name") for e in items(container.get("env"))),
                 *(dig(e, "secretRef", "name") for e in items(container.get("envFrom"))),
@@ -136,6 +141,15 @@ def _check_store(spec: Mapping[str, Any], settings: Settings) -> Iterator[Proble
             (secret and secret in named) or (claim and claimed == claim)
         ):
             yield Problem(("spec", "volumes", position), message)
+
+
+def _secret_owner(volume: Any, container: Mapping[str, Any], field: str) -> str:
+    """Return which container alone may mount a volume; empty: this one may."""
+    for owner, prefix in SECRET_VOLUMES.items():
+        is_owner = field == "initContainers" and container.get("name") == owner
+        if isinstance(volume, str) and volume.startswith(prefix) and not is_owner:
+            return owner
+    return ""
 
 
 def _check_keys(

@@ -14,6 +14,7 @@ from pathlib import Path
 from podium.api.generated import write_or_check
 from podium.cluster.jobs import closed_list
 from podium.cluster.jobs.artifacts import STORE_VOLUME
+from podium.cluster.jobs.outside import SECRET_VOLUMES
 from podium.cluster.jobs.rules import (
     USER,
     Allowance,
@@ -168,6 +169,13 @@ def _store_rules(spec: str) -> Iterator[str]:
         f" || c.?volumeMounts.orValue([]).all(m, m.name != {store}))",
         f"{spec}.containers[*].volumeMounts must not name {STORE_VOLUME}: {only}",
     )
+    for name, prefix in SECRET_VOLUMES.items():
+        yield _validation(
+            f"variables.everyContainer.all(c, c.name == {_literal(name)}"
+            " || c.?volumeMounts.orValue([]).all(m,"
+            f" !m.name.startsWith({_literal(prefix)})))",
+            f"{spec}.containers[*].volumeMounts must not name {prefix}*: only {name} may have them",
+        )
     yield _validation(
         "variables.everyContainer.all(c, c.?env.orValue([]).all(e,"
         f" !(e.?valueFrom.?secretKeyRef.?name.orValue('') in {secrets}))"

@@ -20,6 +20,7 @@ from podium.api.run import RecordedAnswers
 from podium.api.workflow import PodOverrides
 from podium.cluster.jobs.artifacts import STORE_VOLUME
 from podium.cluster.jobs.interpret import HOPELESS_SECONDS
+from podium.cluster.jobs.outside import source_secrets, target_secrets
 from podium.cluster.jobs.pod_template import RECORDED_VOLUME
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
@@ -116,6 +117,8 @@ def in_node(node: PlanNode, recorded: RecordedAnswers | None) -> Iterator[Refere
         yield from _in_env("config.env", env)
     yield from _in_env("pod.env", [_dump(variable) for variable in pod.env])
     yield from _in_volumes("pod.volumes", [_dump(volume) for volume in pod.volumes])
+    for name, field in (source_secrets(definition) | target_secrets(definition)).items():
+        yield Reference("Secret", name, field)
     if is_persona and recorded is not None and recorded.config_map_key_ref is not None:
         name = recorded.config_map_key_ref.name
         yield Reference("ConfigMap", name, "spec.recordedAnswers", is_recorded=True)

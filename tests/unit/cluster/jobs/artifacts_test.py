@@ -10,6 +10,7 @@ import pytest
 from podium.api.run import WorkflowRunStatus
 from podium.api.workflow import PodOverrides, WorkflowSpec
 from podium.artifacts.pod import Task, load_store
+from podium.artifacts.reach import reach_of
 from podium.artifacts.settings import S3Settings
 from podium.cluster.jobs.adoption import is_job_as_built
 from podium.cluster.jobs.artifacts import left_by
@@ -531,3 +532,82 @@ def test_what_comes_from_no_node_is_fetched_without_a_collector_of_others():
     mounts = {each["mountPath"]: each for each in pod["spec"]["containers"][0]["volumeMounts"]}
     assert mounts["/etc/y"]["subPath"] == "y"
     assert mounts["/etc/y"]["readOnly"] is True
+
+
+REPOSITORY = {"repository": "https://example.com/a", "ref": "v1", "secretRef": {"name": "robot"}}
+OBJECT = {"bucket": "team", "key": "k", "secretRef": {"name": "bucket"}}
+PUT = {"url": "https://example.com/r", "secretRef": {"name": "robot"}}
+OUTSIDE = node(
+    "n",
+    artifacts={
+        "in": [
+            {"name": "g", "git": REPOSITORY},
+            {"name": "s", "s3": OBJECT},
+            {"name": "h", "http": {"url": "https://example.com/", "secretRef": {"name": "robot"}}},
+        ],
+        "out": [{"name": "r", "path": "r", "type": "File", "to": {"http": PUT}}],
+    },
+)
+
+
+def secrets_in(pod, container):
+    """Paths of the Secrets that a container mounts, beside that of the store."""
+    volumes = {
+        v["name"]: v["secret"]["secretName"] for v in pod["spec"]["volumes"] if "secret" in v
+    }
+    return {
+        volumes[each["name"]]: each["mountPath"]
+        for each in container["volumeMounts"]
+        if each["name"] in volumes and each["name"] != "podium-store"
+    }
+
+
+def test_secrets_of_sources_and_targets_are_mounted_by_one_container_each():
+    pod = pod_of(OUTSIDE)
+    made = helpers(pod)
+    assert secrets_in(pod, made["podium-fetcher"]) == {
+        "robot": "/podium/secrets/0", "bucket": "/podium/secrets/1",
+    }  # fmt: skip
+    assert secrets_in(pod, made["podium-collector"]) == {"robot": "/podium/secrets/0"}
+    (program,) = pod["spec"]["containers"]
+    assert secrets_in(pod, program) == {}
+    assert not any("secretKeyRef" in (e.get("valueFrom") or {}) for e in program["env"])
+    told = task_of(pod)
+    assert [each.secret for each in told.outside] == [
+        "/podium/secrets/0", "/podium/secrets/1", "/podium/secrets/0",
+    ]  # fmt: skip
+    assert [dict(each.source) for each in told.outside][:2] == [{"git": REPOSITORY}, {"s3": OBJECT}]
+    assert [(e.name, dict(e.target), e.secret) for e in told.leaving] == [
+        ("r", {"http": PUT}, "/podium/secrets/0")
+    ]
+    assert check_pod(pod, settings_of()) == []
+
+
+@pytest.mark.parametrize("volume", ["podium-from-0", "podium-to-0"])
+def test_no_other_container_mounts_them(volume):
+    own, other = ("podium-fetcher", "podium-collector")[:: 1 if "from" in volume else -1]
+    for place in ("node", other):
+        pod = copy.deepcopy(pod_of(OUTSIDE))
+        into = pod["spec"]["containers"][0] if place == "node" else helpers(pod)[place]
+        into["volumeMounts"].append({"name": volume, "mountPath": "/podium/keys"})
+        (problem,) = check_pod(pod, settings_of())
+        assert f"only {own} may have" in str(problem)
+    mine = {"volumes": [{"name": volume, "emptyDir": {}}]}
+    reason, message = refusal({**OUTSIDE, "pod": mine})
+    assert (reason, f"{volume} is reserved" in message) == ("Config", True)
+
+
+def test_a_source_does_not_name_the_credentials_of_the_store():
+    stolen = {"in": [{"name": "s", "s3": {**OBJECT, "secretRef": {"name": "keys"}}}]}
+    reason, message = refusal(node("n", artifacts=stolen))
+    assert (reason, "that of the artifact store" in message) == ("Forbidden", True)
+
+
+def test_the_chart_says_where_urls_may_lead():
+    settings = Settings(artifacts={**STORES["s3"], "allowedHosts": ["*.example.com"]})
+    pod = pod_of(OUTSIDE, settings=settings)
+    for helper in helpers(pod).values():
+        told = {each["name"]: each["value"] for each in helper["env"]}
+        assert reach_of(told).hosts == ("*.example.com",)
+    assert check_pod(pod, settings) == []
+    assert reach_of({}).hosts == ()
