@@ -114,6 +114,17 @@ def test_the_configuration_is_what_the_operator_reads(render):
         "requireUsableSecrets": False,
         "podDefaults": {},
         "arbitraryUserIDs": False,
+        "artifacts": {
+            "image": "podium:0.1.0",
+            "uploadSeconds": 600,
+            "sizeLimit": "10Gi",
+            "resources": {
+                "requests": {"cpu": "50m", "memory": "64Mi"},
+                "limits": {"memory": "512Mi"},
+            },
+            "allowedHosts": [],
+            "tokenAudience": "sts.amazonaws.com",
+        },
         "leaderElection": {
             "leaseDurationSeconds": 10,
             "renewDeadlineSeconds": 6,
@@ -199,6 +210,7 @@ def test_the_operators_rights_are_these_and_no_more(render):
         ("podium.dev", "workflows"): {"get", "list", "watch"},
         ("podium.dev", "executors"): {"get", "list", "watch"},
         ("podium.dev", "clusterexecutors"): {"get", "list", "watch"},
+        ("podium.dev", "artifactstores"): {"get", "list", "watch"},
         ("podium.dev", "workflowruns"): {"get", "list", "watch", "patch", "delete"},
         ("podium.dev", "workflows/status"): {"patch"},
         ("podium.dev", "workflowruns/status"): {"patch"},
@@ -244,23 +256,27 @@ def test_logs_are_read_only_where_the_chart_says_so(render):
     assert config_of(render("--set", "outputs.fromLogs=true"))["outputs"] == {"fromLogs": True}
 
 
-def test_writing_executors_is_a_right_of_its_own(render):
-    """It is the right to run Pods of any shape: no role of the cluster gains it."""
+@pytest.mark.parametrize(
+    ("resources", "name"),
+    [
+        ({"executors", "clusterexecutors"}, "podium-executors"),
+        ({"artifactstores"}, "podium-stores"),
+    ],
+)
+def test_writing_executors_and_stores_are_rights_of_their_own(render, resources, name):
+    """The right to run Pods of any shape, or to say where artifacts go: no role of the cluster gains it."""
     roles = [d for d in render() if d["kind"] in ("Role", "ClusterRole")]
     writing = [
         role
         for role in roles
         for rule in role["rules"]
-        if {"executors", "clusterexecutors"} & set(rule["resources"])
-        and set(rule["verbs"]) - {"get", "list", "watch"}
+        if resources & set(rule["resources"]) and set(rule["verbs"]) - {"get", "list", "watch"}
     ]
-    assert [role["metadata"]["name"] for role in writing] == ["podium-executors"]
+    assert [role["metadata"]["name"] for role in writing] == [name]
     labels = writing[0]["metadata"]["labels"]
     assert not [key for key in labels if key.startswith("rbac.authorization.k8s.io/")]
     view = pick(render(), "ClusterRole", "podium-view")["rules"]
-    assert {"executors", "clusterexecutors"} <= {
-        each for rule in view for each in rule["resources"]
-    }
+    assert resources <= {each for rule in view for each in rule["resources"]}
 
 
 @pytest.mark.parametrize("name", shipped.NAMES)

@@ -830,6 +830,58 @@ def test_user_ids_of_the_platform_and_the_sandbox_of_the_defaults(release, kubec
     until(lambda: release.try_out(job(user), release.user).returncode)
 
 
+@pytest.fixture
+def stores(release, kubectl):
+    """ArtifactStores of the tenants' namespace: a bucket, and a claim."""
+    bucket = {"s3": {"bucket": "team-data", "credentialsSecret": "team-keys"}}
+    made = [
+        {
+            "apiVersion": "podium.dev/v1alpha1",
+            "kind": "ArtifactStore",
+            "metadata": {"name": name, "namespace": release.tenants},
+            "spec": spec,
+        }
+        for name, spec in (("bucket", bucket), ("volume", {"pvc": {"claimName": "team-claim"}}))
+    ]
+    kubectl(
+        "apply", "-f", "-", stdin=json.dumps({"kind": "List", "apiVersion": "v1", "items": made})
+    )
+    yield
+    kubectl("delete", "artifactstores", "--all", "-n", release.tenants)
+
+
+SECRET = {"name": "v", "secret": {"secretName": "team-keys"}}
+VOLUME = {"name": "v", "persistentVolumeClaim": {"claimName": "team-claim"}}
+
+
+def test_no_node_has_what_an_artifact_store_is_made_of(release, kubectl, stores):
+    kubectl("create", "serviceaccount", "default", "-n", release.tenants, ok=False)
+    sources = {"projected": {"sources": [{"secret": {"name": "team-keys"}}]}}
+    key = {"secretKeyRef": {"name": "team-keys", "key": "k"}}
+    for path, value in (
+        ("spec.volumes", [SECRET]),
+        ("spec.volumes", [VOLUME]),
+        ("spec.volumes", [{"name": "v", **sources}]),
+        (f"{pods.NODE}.env", [{"name": "K", "valueFrom": key}]),
+    ):
+        shape = pods.changed(path, value)
+        for thing in (pod(shape), job(shape)):
+
+            def is_refused(thing=thing):
+                """The API server has seen the ArtifactStores"""
+                done = release.try_out(thing, release.user)
+                return "of an ArtifactStore is for Podium's own containers" in done.stderr
+
+            until(is_refused)
+    other = [{"name": "v", "secret": {"secretName": "another"}}]
+    for make in (pod, job):
+        done = release.try_out(make(pods.changed("spec.volumes", other)), release.user)
+        assert done.returncode == 0, done.stderr
+    for volume in (SECRET, VOLUME):  # as Podium's own containers have it, which the list checks
+        own = pods.changed("spec.volumes", [{**volume, "name": "podium-store"}])
+        assert release.try_out(pod(own), release.user).returncode == 0
+
+
 # --- the API server's own list of fields --------------------------------------------------------
 
 

@@ -147,9 +147,8 @@ about k (a key), s in v (a source in a projected volume) and e (a variable). Arg
 {{- $claims := list -}}
 {{- with include "podium.artifacts" .root | fromJson -}}
 {{- $images = append $images .image -}}
-{{- with .s3 }}{{- with .credentialsSecret }}{{- $secrets = append $secrets . }}{{- end -}}
-{{- if .roleARN }}{{- $tokens = append $tokens (printf "(v.name == 'podium-store' && s.all(k, k == 'serviceAccountToken') && s.serviceAccountToken.?audience.orValue('') == %s)" (toJson .tokenAudience)) -}}
-{{- end }}{{- end -}}
+{{- $tokens = append $tokens (printf "(v.name == 'podium-store' && s.all(k, k == 'serviceAccountToken') && s.serviceAccountToken.?audience.orValue('') == %s)" (toJson .tokenAudience)) -}}
+{{- with .s3 }}{{- with .credentialsSecret }}{{- $secrets = append $secrets . }}{{- end }}{{- end -}}
 {{- with .pvc }}{{- $claims = append $claims .claimName }}{{- end -}}
 {{- end -}}
 {{- $runtime := list -}}

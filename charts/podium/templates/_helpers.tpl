@@ -42,7 +42,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.installation | default (printf "%s.%s" .Release.Namespace .Release.Name | trunc 52 | trimAll "-.") -}}
 {{- end -}}
 
-{{/* The artifact store as JSON, what is left out filled in; empty: there is none. */}}
+{{/* Settings of artifacts as JSON, what is left out filled in; without s3 and pvc there is no store. */}}
 {{- define "podium.artifacts" -}}
 {{- $given := .Values.artifacts -}}
 {{- $s3 := dict -}}
@@ -55,13 +55,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $s3.bucket (eq (empty $s3.credentialsSecret) (empty $s3.roleARN)) -}}
 {{- fail "artifacts.s3: set one of credentialsSecret and roleARN" -}}
 {{- end -}}
-{{- if or $s3.bucket $pvc.claimName -}}
-{{- $made := dict "image" ($given.image | default (include "podium.image" .)) "uploadSeconds" (int64 $given.uploadSeconds) "allowedHosts" ($given.allowedHosts | default list) "sizeLimit" (toString $given.sizeLimit) "resources" ($given.resources | default dict) -}}
-{{- if $s3.bucket }}{{- $_ := set $made "s3" $s3 }}{{- else }}{{- $_ := set $made "pvc" $pvc }}{{- end -}}
+{{- $audience := $s3.tokenAudience | default "sts.amazonaws.com" -}}
+{{- $_ := unset $s3 "tokenAudience" -}}
+{{- with $s3.addressing }}{{- $_ := set $s3 "addressing" (title .) }}{{- end -}}
+{{- $made := dict "image" ($given.image | default (include "podium.image" .)) "uploadSeconds" (int64 $given.uploadSeconds) "allowedHosts" ($given.allowedHosts | default list) "sizeLimit" (toString $given.sizeLimit) "resources" ($given.resources | default dict) "tokenAudience" $audience -}}
+{{- if $s3.bucket }}{{- $_ := set $made "s3" $s3 }}{{- else if $pvc.claimName }}{{- $_ := set $made "pvc" $pvc }}{{- end -}}
 {{- toJson $made -}}
-{{- else -}}
-{}
-{{- end -}}
 {{- end -}}
 
 {{/* operator.yaml: what `podium operator --config` reads. */}}
@@ -92,9 +91,7 @@ referenceChecks: {{ .Values.referenceChecks }}
 requireUsableSecrets: {{ .Values.requireUsableSecrets }}
 podDefaults: {{ .Values.podDefaults | default dict | toJson }}
 arbitraryUserIDs: {{ .Values.arbitraryUserIDs }}
-{{- with include "podium.artifacts" . | fromJson }}
-artifacts: {{ toJson . }}
-{{- end }}
+artifacts: {{ include "podium.artifacts" . }}
 leaderElection:
   leaseDurationSeconds: {{ .Values.leaderElection.leaseDurationSeconds }}
   renewDeadlineSeconds: {{ .Values.leaderElection.renewDeadlineSeconds }}
@@ -119,7 +116,7 @@ logFormat: {{ .Values.logFormat }}
 {{- define "podium.operatorRules" -}}
 # Definitions are read, never changed.
 - apiGroups: [podium.dev]
-  resources: [workflows, executors, clusterexecutors]
+  resources: [workflows, executors, clusterexecutors, artifactstores]
   verbs: [get, list, watch]
 # Requests stand in a run's annotations and are taken off; ended runs go at their TTL. Podium makes
 # no runs of its own.

@@ -3,10 +3,10 @@
 from pydantic import Field
 
 from podium.api.artifact_rules import ArtifactType
-from podium.api.base import ApiModel, Id, Text
+from podium.api.base import ApiModel, Id, Name, Text
 from podium.api.sources import ArtifactTarget, GitSource, HttpSource, RawSource, S3Object, Source
 
-__all__ = ["ArtifactInput", "ArtifactOutput", "Artifacts"]
+__all__ = ["ArtifactInput", "ArtifactOutput", "Artifacts", "WorkflowArtifacts"]
 
 
 class ArtifactInput(ApiModel):
@@ -65,3 +65,11 @@ class Artifacts(ApiModel):
     """Artifacts that it needs; default: all of upstream nodes, in $PODIUM_ARTIFACTS_IN/NODE."""
     out: list[ArtifactOutput] = Field(default_factory=list, max_length=200)
     """Artifacts that it hands over, beside all that lies under $PODIUM_ARTIFACTS_OUT."""
+
+
+class WorkflowArtifacts(ApiModel):
+    """Where the artifacts of a Workflow's runs are kept."""
+
+    store: Name | None = None
+    """Name of an ArtifactStore of the namespace; default: the store of the cluster. A laptop keeps
+    artifacts in .podium/artifacts, whatever is named here."""

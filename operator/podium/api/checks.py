@@ -10,16 +10,25 @@ from collections.abc import Iterator
 import orjson
 
 from podium.api import names
+from podium.api.artifact_stores import check_artifact_store
 from podium.api.executor_checks import check_executor
 from podium.api.field_checks import check_annotations, check_labels, no_object_name, one_of
 from podium.api.pod_checks import check_pod, check_resources
 from podium.api.problems import Path, Problem
-from podium.api.resources import ClusterExecutor, Executor, ObjectMeta, Workflow, WorkflowRun
+from podium.api.resources import (
+    ArtifactStore,
+    ClusterExecutor,
+    Executor,
+    ObjectMeta,
+    Workflow,
+    WorkflowRun,
+)
 from podium.api.run import WorkflowRunSpec
 from podium.api.volume_claims import check_volume_claims
 from podium.api.workflow import MAX_DEFINITION_BYTES, WorkflowSpec
 
 __all__ = [
+    "check_artifact_store_resource",
     "check_executor_resource",
     "check_metadata",
     "check_run",
@@ -46,11 +55,22 @@ def check_run(run: WorkflowRun) -> list[Problem]:
 
 def check_executor_resource(executor: Executor | ClusterExecutor) -> list[Problem]:
     """Return the problems of an Executor, except those of its schema and its expressions."""
-    found = check_metadata(executor.metadata)
-    if executor.metadata.generate_name and not executor.metadata.name:
-        message = "nodes refer to an Executor by its name: write name instead"
+    message = "nodes refer to an Executor by its name: write name instead"
+    return [*_check_named(executor.metadata, message), *check_executor(executor.spec)]
+
+
+def check_artifact_store_resource(store: ArtifactStore) -> list[Problem]:
+    """Return the problems of an ArtifactStore."""
+    message = "Workflows refer to an ArtifactStore by its name: write name instead"
+    return [*_check_named(store.metadata, message), *check_artifact_store(store.spec)]
+
+
+def _check_named(metadata: ObjectMeta, message: str) -> list[Problem]:
+    """Check the metadata of what others refer to by its name."""
+    found = check_metadata(metadata)
+    if metadata.generate_name and not metadata.name:
         found.append(Problem(("metadata", "generateName"), message))
-    return [*found, *check_executor(executor.spec)]
+    return found
 
 
 def check_metadata(metadata: ObjectMeta, *, suggestion: str | None = None) -> list[Problem]:
@@ -109,6 +129,12 @@ def check_spec(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:
         # An Executor may bring a Pod of any shape: whoever writes a Workflow may not.
         message = "unknown field: an Executor is a resource of its own, of kind Executor"
         found.append(Problem((*base, "executors"), message))
+    if "pinned_store" in spec.model_fields_set:
+        message = "unknown field: write artifacts: {store: NAME}, the name of an ArtifactStore"
+        found.append(Problem((*base, "pinnedStore"), message))
+    store = spec.artifacts.store if spec.artifacts is not None else None
+    if store is not None and not names.is_object_name(store):
+        found.append(Problem((*base, "artifacts", "store"), no_object_name(store)))
     if spec.id is not None and not (names.is_id(spec.id) or names.is_object_name(spec.id)):
         found.append(
             Problem(

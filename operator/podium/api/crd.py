@@ -19,10 +19,18 @@ import yaml
 from pydantic import BaseModel
 
 from podium.api import names
+from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.descriptions import DescribedSchema, docstrings, one_line, resolve
 from podium.api.executors import ExecutorSpec
 from podium.api.generated import write_or_check
-from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun, WorkflowRunNodes
+from podium.api.resources import (
+    ArtifactStore,
+    ClusterExecutor,
+    Executor,
+    Workflow,
+    WorkflowRun,
+    WorkflowRunNodes,
+)
 from podium.api.run import WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
 from podium.api.workflow import WorkflowSpec
 
@@ -38,7 +46,14 @@ _MUTABLE = ("suspend", "cancel", "ttlSecondsAfterFinished")
 
 def crds() -> list[dict[str, Any]]:
     """Return the CRDs, as plain data."""
-    return [_workflows(), _runs(), _run_nodes(), _executors(Executor), _executors(ClusterExecutor)]
+    return [
+        _workflows(),
+        _runs(),
+        _run_nodes(),
+        _executors(Executor),
+        _executors(ClusterExecutor),
+        _artifact_stores(),
+    ]
 
 
 def files(root: Path) -> dict[Path, str]:
@@ -164,6 +179,20 @@ def _executors(model: type[Executor | ClusterExecutor]) -> dict[str, Any]:
     )
 
 
+def _artifact_stores() -> dict[str, Any]:
+    spec = structural(ArtifactStoreSpec)
+    spec["description"] = one_line(docstrings(ArtifactStore)["spec"])
+    return _crd(
+        ArtifactStore,
+        short="pas",
+        fields={"spec": spec},
+        columns=[
+            ("Bucket", "string", ".spec.s3.bucket", "Name of the bucket"),
+            ("Claim", "string", ".spec.pvc.claimName", "Name of the PersistentVolumeClaim"),
+        ],
+    )
+
+
 def _graph(spec: dict[str, Any]) -> None:
     """Add what holds for a graph: unique ids, their pattern, no edge from a node to itself.
 
@@ -194,7 +223,9 @@ def _spec_and_status(
 
 
 def _crd(
-    model: type[Workflow | WorkflowRun | WorkflowRunNodes | Executor | ClusterExecutor],
+    model: type[
+        Workflow | WorkflowRun | WorkflowRunNodes | Executor | ClusterExecutor | ArtifactStore
+    ],
     *,
     short: str,
     scope: str = "Namespaced",

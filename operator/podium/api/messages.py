@@ -33,7 +33,6 @@ _LATER: dict[type[BaseModel], frozenset[str]] = {
     InputContract: frozenset({"schemaRef"}),
     OutputContract: frozenset({"schemaRef"}),
     WorkflowRunSpec: frozenset({"from", "only"}),
-    WorkflowSpec: frozenset({"artifactStore"}),
 }
 _ELSEWHERE: dict[type[BaseModel], list[tuple[str, type[BaseModel]]]] = {
     WorkflowSpec: [

@@ -4,12 +4,14 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.base import ApiModel, Id
 from podium.api.executors import ExecutorSpec
 from podium.api.run import NodeState, WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
 from podium.api.workflow import WorkflowSpec
 
 __all__ = [
+    "ArtifactStore",
     "ClusterExecutor",
     "Executor",
     "ObjectMeta",
@@ -106,3 +108,18 @@ class ClusterExecutor(ApiModel):
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
     spec: ExecutorSpec
     """The node's config, and the Pod that is made of it."""
+
+
+class ArtifactStore(ApiModel):
+    """A place where artifacts are kept, for Workflows of its namespace: spec.artifacts.store: NAME.
+
+    A laptop keeps artifacts in .podium/artifacts, whatever a Workflow names.
+    """
+
+    KIND: ClassVar[str] = "ArtifactStore"
+
+    api_version: Literal["podium.dev/v1alpha1"]
+    kind: Literal["ArtifactStore"]
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: ArtifactStoreSpec
+    """The bucket or the volume."""

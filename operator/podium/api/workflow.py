@@ -7,7 +7,8 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from podium.api.artifact_rules import ArtifactType
-from podium.api.artifacts import ArtifactInput, ArtifactOutput, Artifacts
+from podium.api.artifact_stores import ArtifactStoreSpec
+from podium.api.artifacts import ArtifactInput, ArtifactOutput, Artifacts, WorkflowArtifacts
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text
 from podium.api.executors import MAX_EXECUTORS, ExecutorSpec
 from podium.api.outputs import MAX_OUTPUTS, OutputFormat, OutputValue
@@ -43,6 +44,7 @@ __all__ = [
     "RetryPolicy",
     "TriggerRule",
     "VolumeClaim",
+    "WorkflowArtifacts",
     "WorkflowSpec",
 ]
 
@@ -285,6 +287,8 @@ class WorkflowSpec(ApiModel, defer_build=False):
     bytes as JSON at most."""
     volume_claims: list[VolumeClaim] = Field(default_factory=list, max_length=MAX_CLAIMS)
     """Volumes that are made for each run and mounted by the nodes that name them."""
+    artifacts: WorkflowArtifacts | None = None
+    """Where the artifacts of its runs are kept; default: the store of the cluster."""
     nodes: list[Node] = Field(min_length=1, max_length=MAX_NODES)
     """The nodes of the graph."""
     edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)
@@ -294,3 +298,6 @@ class WorkflowSpec(ApiModel, defer_build=False):
     ] = Field(default_factory=dict)
     """Executors that the nodes name, as they were when a run began. Podium's own: no user writes it
     (`podium.api.checks`)."""
+    pinned_store: Annotated[ArtifactStoreSpec | None, SkipJsonSchema()] = None
+    """The ArtifactStore that artifacts.store names, as it was when a run began. Podium's own: no
+    user writes it (`podium.api.checks`)."""

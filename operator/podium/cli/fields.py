@@ -9,16 +9,17 @@ from typing import Any
 from podium import executors
 from podium.api import names
 from podium.api.descriptions import DescribedSchema, one_line, resolve
-from podium.api.resources import Workflow, WorkflowRun
+from podium.api.resources import ArtifactStore, Workflow, WorkflowRun
 from podium.api.shape import closest
 from podium.cli.output import CliError
 
-__all__ = ["KINDS", "Field", "candidates", "find"]
+__all__ = ["KINDS", "Field", "candidates", "find", "kind_of"]
 
 KINDS = {
     "workflow": "A graph of nodes that runs can execute.",
     "workflowrun": "One execution of a Workflow.",
     "executor": "What runs a node: the fields of its config, by executor.",
+    "artifactstore": "A place where artifacts are kept, which Workflows name.",
 }
 """What a path may begin with."""
 
@@ -28,6 +29,13 @@ _ALSO = {
     "workflowruns": "workflowrun",
     "wfr": "workflowrun",
     "executors": "executor",
+    "artifactstores": "artifactstore",
+    "pas": "artifactstore",
+}
+
+
+_MODELS: Mapping[str, type[Workflow | WorkflowRun | ArtifactStore]] = {
+    model.KIND.lower(): model for model in (Workflow, WorkflowRun, ArtifactStore)
 }
 
 
@@ -67,6 +75,11 @@ def find(path: str) -> tuple[str, Field]:
         here = here.fields[part]
         done = f"{done}.{part}"
     return kind, here
+
+
+def kind_of(kind: str) -> str:
+    """Return how a resource of `KINDS` is written."""
+    return _MODELS[kind].KIND
 
 
 def candidates(beginning: str) -> list[tuple[str, str]]:
@@ -127,7 +140,7 @@ def tree(kind: str) -> Field:
             if (executor := executors.get(name)) is not None
         }
         return Field(kind, "Object", KINDS[kind], fields=made)
-    model = Workflow if kind == "workflow" else WorkflowRun
+    model = _MODELS[kind]
     schema = model.model_json_schema(schema_generator=DescribedSchema)
     for name, text in (("apiVersion", names.API_VERSION), ("kind", model.KIND)):
         schema["properties"][name]["description"] = f"{text}."

@@ -19,7 +19,7 @@ from podium import executors
 from podium.api import names
 from podium.api.descriptions import DescribedSchema
 from podium.api.generated import write_or_check
-from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun
+from podium.api.resources import ArtifactStore, ClusterExecutor, Executor, Workflow, WorkflowRun
 from podium.api.workflow import NodeType
 from podium.cli.schema_parts import SEED, JsonSchema, cleaned, optional_only, snake_case, used
 
@@ -27,7 +27,7 @@ __all__ = ["NAMES", "files", "main", "schema"]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 MAX_BYTES = 400_000
-NAMES = ("podium", "workflow", "workflowrun", "executor", "clusterexecutor")
+NAMES = ("podium", "workflow", "workflowrun", "executor", "clusterexecutor", "artifactstore")
 """What there is a schema of; `podium` takes every document that may be in a definition file."""
 
 _TITLES = {
@@ -36,8 +36,12 @@ _TITLES = {
     "workflowrun": "A Podium WorkflowRun",
     "executor": "A Podium Executor",
     "clusterexecutor": "A Podium ClusterExecutor",
+    "artifactstore": "A Podium ArtifactStore",
 }
-_KINDS = {kind.KIND.lower(): kind for kind in (Workflow, WorkflowRun, Executor, ClusterExecutor)}
+_KINDS = {
+    kind.KIND.lower(): kind
+    for kind in (Workflow, WorkflowRun, Executor, ClusterExecutor, ArtifactStore)
+}
 _OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
 
@@ -94,7 +98,8 @@ def _any_document() -> JsonSchema:
                 "type": "string",
                 "minLength": 1,
                 "description": "Workflow: a graph of nodes. WorkflowRun: one execution of it."
-                " Executor, ClusterExecutor: a way to run nodes.",
+                " Executor, ClusterExecutor: a way to run nodes. ArtifactStore: where artifacts"
+                " are kept.",
                 "examples": kinds,
             },
         },

@@ -1,54 +1,13 @@
-"""Settings of the artifact store, as the chart's value `artifacts` has them."""
+"""Settings of artifacts, as the chart's value `artifacts` has them, and the store of a run."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from podium.api.artifact_stores import ArtifactStoreSpec, ClaimStore, S3Store
 from podium.api.base import ApiModel
 
-__all__ = ["ArtifactSettings", "ClaimStore", "S3Store"]
-
-
-class S3Store(ApiModel):
-    """A bucket."""
-
-    bucket: str = Field(min_length=3, max_length=255)
-    """Its name."""
-    prefix: str = ""
-    """What keys begin with; the run's namespace follows."""
-    endpoint: str = ""
-    """URL of the server; empty: Amazon's own of the region."""
-    region: str = "us-east-1"
-    """Its region."""
-    addressing: Literal["path", "virtual"] = "path"
-    """Whether the bucket stands in the path or in the host's name."""
-    credentials_secret: str = ""
-    """Name of the Secret, in each namespace of runs, with accessKeyId and secretAccessKey."""
-    role_arn: str = Field(default="", alias="roleARN")
-    """Role that a token of the Pod's ServiceAccount is exchanged for, in place of the Secret."""
-    token_audience: str = "sts.amazonaws.com"  # noqa: S105
-    """Audience of that token."""
-    ca_bundle: str = ""
-    """PEM certificates to trust beside those of the image."""
-    encryption: Literal["", "AES256", "aws:kms"] = ""
-    """Server-side encryption."""
-    kms_key_id: str = ""
-    """Key for aws:kms."""
-
-    @model_validator(mode="after")
-    def _has_credentials(self) -> "S3Store":
-        if bool(self.credentials_secret) == bool(self.role_arn):
-            raise ValueError("set one of credentialsSecret and roleARN")
-        return self
-
-
-class ClaimStore(ApiModel):
-    """A PersistentVolumeClaim."""
-
-    claim_name: str = Field(min_length=1, max_length=253)
-    """Its name, the same in each namespace of runs."""
-    single_node: bool = False
-    """Whether all Pods run on one machine, so that one may be mounted by one machine only."""
+__all__ = ["ArtifactSettings"]
 
 
 class ArtifactSettings(ApiModel):
@@ -58,6 +17,8 @@ class ArtifactSettings(ApiModel):
     """A bucket."""
     pvc: ClaimStore | None = None
     """A volume."""
+    token_audience: str = "sts.amazonaws.com"  # noqa: S105
+    """Audience of the tokens that are exchanged for a store's role."""
     image: str = ""
     """Image of the containers; empty: the runner's."""
     upload_seconds: int = Field(default=600, ge=30, le=86_400)
@@ -73,7 +34,35 @@ class ArtifactSettings(ApiModel):
     """Of each of these containers."""
 
     @model_validator(mode="after")
-    def _is_one_store(self) -> "ArtifactSettings":
-        if (self.s3 is None) == (self.pvc is None):
+    def _is_sound(self) -> "ArtifactSettings":
+        if self.s3 is not None and self.pvc is not None:
             raise ValueError("set one of s3 and pvc")
+        if self.s3 is not None and bool(self.s3.credentials_secret) == bool(self.s3.role_arn):
+            raise ValueError("s3: set one of credentialsSecret and roleARN")
         return self
+
+    def of(self, store: ArtifactStoreSpec | None) -> "ArtifactSettings":
+        """Return the settings of a run: with its own store, where its definition has one."""
+        if store is None:
+            return self
+        return self.model_copy(update={"s3": store.s3, "pvc": store.pvc})
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a place for artifacts."""
+        return self.s3 is not None or self.pvc is not None
+
+    @property
+    def secret(self) -> str:
+        """Name of the Secret with the credentials of the store; empty: there is none."""
+        return self.s3.credentials_secret if self.s3 is not None else ""
+
+    @property
+    def claim(self) -> str:
+        """Name of the claim that is the store; empty: none is."""
+        return self.pvc.claim_name if self.pvc is not None else ""
+
+    @property
+    def role(self) -> str:
+        """Role that a token is exchanged for; empty: the store needs none."""
+        return self.s3.role_arn if self.s3 is not None else ""

@@ -12,7 +12,7 @@ from podium.artifacts.backend import Backend
 from podium.artifacts.collection import Swept, sweep
 from podium.artifacts.pod import STORE_VARIABLE, load_store
 from podium.artifacts.store import REFRESH_SECONDS, ArtifactStore
-from podium.cluster.jobs.artifacts import store_told
+from podium.cluster.jobs.artifact_store import store_told
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.settings import Settings
 
@@ -31,7 +31,7 @@ async def sweep_artifacts(
 
     Raises `ApiError`, and then nothing was removed; `ArtifactError`, `ValueError`.
     """
-    if settings.artifacts is None or settings.artifacts.s3 is None:
+    if settings.artifacts.s3 is None:
         raise ValueError("there is no bucket to sweep: set the chart's value artifacts.s3")
     living: dict[str, set[str]] = defaultdict(set)
     for namespace in settings.namespaces or [""]:
@@ -39,7 +39,7 @@ async def sweep_artifacts(
             living[where].add(uid)
 
     def store_of(namespace: str) -> str:
-        return store_told(namespace, settings)
+        return store_told(namespace, settings.artifacts)
 
     root = load_store({STORE_VARIABLE: store_of("")}, credentials)
     older_than = YOUNG_SECONDS + settings.artifacts.upload_seconds

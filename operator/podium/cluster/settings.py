@@ -111,8 +111,8 @@ class Settings(ApiModel):
     """Fields of every node's Pod that the node does not set; `resources` go to its container."""
     arbitrary_user_ids: bool = Field(default=False, alias="arbitraryUserIDs")
     """Whether the platform gives every namespace user ids of its own, so that Pods name none."""
-    artifacts: ArtifactSettings | None = None
-    """Where artifacts are kept; none: Workflows that declare some are refused."""
+    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings)
+    """Where artifacts are kept; no store: Workflows that declare some and name none are refused."""
     leader_election: LeaderElection = Field(default_factory=LeaderElection)
     """Which one of several operators works."""
     feature_gates: dict[Gate, bool] = Field(default_factory=dict)
@@ -130,7 +130,7 @@ class Settings(ApiModel):
     @property
     def offered(self) -> tuple[str, ...]:
         """Names of chart values that are on, of those that some fields of Workflows need."""
-        offered = {FROM_LOGS: self.outputs.from_logs, ARTIFACT_STORE: self.artifacts is not None}
+        offered = {FROM_LOGS: self.outputs.from_logs, ARTIFACT_STORE: self.artifacts.has_store}
         return tuple(name for name, is_on in offered.items() if is_on)
 
     @property
@@ -138,18 +138,6 @@ class Settings(ApiModel):
         """Whether runs may take recorded answers, which stand in for what personas say."""
         allowed = self.allow_recorded_answers
         return self.allow_inline_workflows if allowed is None else allowed
-
-    @property
-    def store_secret(self) -> str:
-        """Name of the Secret with the credentials of the artifact store; empty: there is none."""
-        bucket = self.artifacts.s3 if self.artifacts is not None else None
-        return bucket.credentials_secret if bucket is not None else ""
-
-    @property
-    def store_claim(self) -> str:
-        """Name of the claim that is the artifact store; empty: none is."""
-        claim = self.artifacts.pvc if self.artifacts is not None else None
-        return claim.claim_name if claim is not None else ""
 
     @property
     def manages(self) -> bool:

@@ -1,12 +1,13 @@
-"""Executors that a definition names: as they were found, and made a part of the definition."""
+"""Resources that a definition names: as they were found, and made a part of the definition."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from podium import executors
+from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.executors import ExecutorSpec
 from podium.api.problems import InvalidError, Path, Problem
-from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun
+from podium.api.resources import ArtifactStore, ClusterExecutor, Executor, Workflow, WorkflowRun
 from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
 
@@ -15,19 +16,29 @@ __all__ = [
     "Resolved",
     "definition_of",
     "load_executors",
+    "load_store",
     "load_valid_executors",
+    "load_valid_store",
     "names_in",
-    "with_executors",
+    "store_in",
+    "with_resolved",
 ]
 
 
 class Resolved(NamedTuple):
-    """The executors of one definition that are resources."""
+    """The resources that one definition names: executors, and the store of its artifacts."""
 
     found: Mapping[str, Mapping[str, Any]]
     """Objects by name, as the API server has them."""
     known: Sequence[str] = ()
     """Names of some that there are, where one that is named is not."""
+    store: Mapping[str, Any] | None = None
+    """The ArtifactStore, as the API server has it."""
+
+    @property
+    def bodies(self) -> list[Mapping[str, Any]]:
+        """All of them."""
+        return [*self.found.values(), *([] if self.store is None else [self.store])]
 
 
 NO_EXECUTORS = Resolved({})
@@ -42,6 +53,13 @@ def names_in(definition: Any) -> list[str]:
         if isinstance(name, str) and executors.get(name) is None:
             found[name] = None
     return list(found)
+
+
+def store_in(definition: Any) -> str:
+    """Return the ArtifactStore that an unchecked definition names; empty: none."""
+    artifacts = definition.get("artifacts") if isinstance(definition, Mapping) else None
+    name = artifacts.get("store") if isinstance(artifacts, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def definition_of(resource: Workflow | WorkflowRun) -> WorkflowSpec | None:
@@ -83,19 +101,47 @@ def _spec_of(body: Mapping[str, Any]) -> ExecutorSpec:
     return made.spec
 
 
-def with_executors(
+def load_store(
+    resource: Workflow | WorkflowRun, resolved: Resolved
+) -> tuple[ArtifactStoreSpec | None, list[Problem]]:
+    """Read the store that a definition names, and say at the field what is wrong with it."""
+    body = resolved.store
+    if body is None:
+        return None, []
+    name = str(body["metadata"]["name"])
+    try:
+        made = parse({**body, "metadata": {"name": name}})
+        if not isinstance(made, ArtifactStore):
+            raise InvalidError([Problem(("kind",), "is not ArtifactStore")])
+    except InvalidError as invalid:
+        base: Path = ("spec",) if isinstance(resource, Workflow) else ("spec", "workflowSpec")
+        words = "; ".join(str(problem) for problem in invalid.problems[:5])
+        message = f"the ArtifactStore {name!r:.80} is not valid: {words}"
+        return None, [Problem((*base, "artifacts", "store"), message)]
+    return made.spec, []
+
+
+def load_valid_store(resolved: Resolved) -> ArtifactStoreSpec | None:
+    """Read a store that a worker found valid."""
+    store = resolved.store
+    return None if store is None else ArtifactStoreSpec.model_validate(store["spec"])
+
+
+def with_resolved(
     resource: Workflow | WorkflowRun,
     executors: Mapping[str, ExecutorSpec],
+    store: ArtifactStoreSpec | None,
     problems: Sequence[Problem] = (),
 ) -> Workflow | WorkflowRun:
-    """Return a resource whose definition has its executors. Raises `InvalidError`: `problems`."""
+    """Return a resource whose definition has what it names. Raises `InvalidError`: `problems`."""
     if problems:
         raise InvalidError(problems)
-    if not executors:
+    if not executors and store is None:
         return resource
     definition = definition_of(resource)
     assert definition is not None  # noqa: S101 - whoever calls saw to it
-    whole = definition.model_copy(update={"executors": dict(executors)})
+    more = {"executors": dict(executors)} if executors else {}
+    whole = definition.model_copy(update=more | ({} if store is None else {"pinned_store": store}))
     if isinstance(resource, Workflow):
         return resource.model_copy(update={"spec": whole})
     spec = resource.spec.model_copy(update={"workflow_spec": whole})

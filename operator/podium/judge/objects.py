@@ -23,7 +23,8 @@ from podium.judge.executors import (
     Resolved,
     definition_of,
     load_executors,
-    with_executors,
+    load_store,
+    with_resolved,
 )
 
 __all__ = [
@@ -73,8 +74,8 @@ def check(
     """Check a Workflow or a WorkflowRun and its graph. Raises `InvalidError`.
 
     `offered` are chart values that are on, of those that some fields need, `executors` those that
-    its nodes name. Of one that a run is pinned to only the graph's shape is checked again
-    (`Plan.build`).
+    its nodes name, and the store of its artifacts. Of one that a run is pinned to only the graph's
+    shape is checked again (`Plan.build`).
     """
     resource = parse(dict(body))
     if not isinstance(resource, Workflow | WorkflowRun):
@@ -82,14 +83,16 @@ def check(
     base: Path = ("spec",) if isinstance(resource, Workflow) else ("spec", "workflowSpec")
     if definition_of(resource) is None:
         return resource, None, Checked([], 0, "")
-    resource = with_executors(resource, *load_executors(resource, executors))
+    named, problems = load_executors(resource, executors)
+    store, more = load_store(resource, executors)
+    resource = with_resolved(resource, named, store, [*problems, *more])
     spec = definition_of(resource)
     assert spec is not None  # noqa: S101 - for the type checker
     dag = WorkflowDAG(spec)
     dag.other_executors = dict.fromkeys(executors.known, True)
     problems = dag.shape_problems if is_pinned else dag.problems(base)
     problems = [*problems, *_not_on_clusters(spec, base, offered, is_pinned=is_pinned)]
-    if spec.executors and not is_pinned:
+    if executors.bodies and not is_pinned:
         problems += check_size(spec, base)
     if errors(problems):
         raise InvalidError(problems)
@@ -101,10 +104,12 @@ def _not_on_clusters(
     spec: WorkflowSpec, base: Path, offered: Container[str], *, is_pinned: bool
 ) -> Iterable[Problem]:
     """Find what this cluster does not carry out: what is not handed over must not look as if."""
+    has_store = ARTIFACT_STORE in offered or spec.pinned_store is not None
     for position, node in enumerate(spec.nodes):
-        if node.artifacts is not None and ARTIFACT_STORE not in offered and not is_pinned:
+        if node.artifacts is not None and not has_store and not is_pinned:
             message = (
-                "this cluster has no store for artifacts: ask for one (the chart's value"
+                "this cluster has no store for artifacts: name an ArtifactStore of the namespace"
+                " in spec.artifacts.store, ask for one of the cluster (the chart's value"
                 " artifacts.s3 or artifacts.pvc), run it with podium run, or leave artifacts out"
             )
             yield Problem((*base, "nodes", position, "artifacts"), message)
@@ -139,7 +144,7 @@ def answer_check(body: bytes) -> bytes:
     try:
         if bounds := worst_bounds(asked["body"]):
             raise InvalidError(bounds)
-        resolved = Resolved(asked["executors"], asked["known"])
+        resolved = Resolved(asked["executors"], asked["known"], asked["store"])
         pinned, offered = asked["isPinned"], asked["offered"]
         checked = check(asked["body"], is_pinned=pinned, offered=offered, executors=resolved)[2]
     except InvalidError as invalid:

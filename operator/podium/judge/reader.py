@@ -20,7 +20,13 @@ from podium.engine.plan import Plan
 from podium.engine.rerun_plan import ContextCheck
 from podium.engine.start import check_context, context_of, find_required_keys
 from podium.judge import objects
-from podium.judge.executors import NO_EXECUTORS, Resolved, load_valid_executors, with_executors
+from podium.judge.executors import (
+    NO_EXECUTORS,
+    Resolved,
+    load_valid_executors,
+    load_valid_store,
+    with_resolved,
+)
 from podium.judge.objects import Checked
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.slices import in_slices
@@ -91,8 +97,9 @@ class Reader:
             return Reading(resource, checked, dag)
         checked = await self._check(body, asker=asker, is_pinned=is_pinned, executors=executors)
         resource = await in_slices(_build(body))
-        if executors.found:
-            resource = with_executors(resource, load_valid_executors(executors))
+        if executors.bodies:
+            named, store = load_valid_executors(executors), load_valid_store(executors)
+            resource = with_resolved(resource, named, store)
         return Reading(resource, checked)
 
     async def plan_of(
@@ -198,6 +205,7 @@ class Reader:
             "offered": self._offered,
             "executors": {name: _without_status(each) for name, each in executors.found.items()},
             "known": list(executors.known),
+            "store": None if executors.store is None else _without_status(executors.store),
         }
         data = await self._ask(objects.CHECK, asked, asker)
         if "invalid" in data:
@@ -235,8 +243,8 @@ def _encoded(value: Any) -> Callable[[], bytes]:
 
 def _is_small(body: Mapping[str, Any], executors: Resolved) -> bool:
     """Return whether an object and the executors that it names are checked in a moment."""
-    whole = [_without_status(body), *map(_without_status, executors.found.values())]
-    return is_small(whole if executors.found else whole[0])
+    whole = [_without_status(body), *map(_without_status, executors.bodies)]
+    return is_small(whole if len(whole) > 1 else whole[0])
 
 
 def _without_status(body: Mapping[str, Any]) -> dict[str, Any]:

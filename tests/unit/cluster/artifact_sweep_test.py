@@ -9,7 +9,7 @@ from podium.artifacts.collection import Swept
 from podium.artifacts.pod import Task, load_store
 from podium.cluster import artifact_sweep
 from podium.cluster.artifact_sweep import sweep_artifacts
-from podium.cluster.jobs.artifacts import store_told
+from podium.cluster.jobs.artifact_store import store_told
 from podium.cluster.settings import Settings
 from tests.unit.artifacts.pod_test import stored
 from tests.unit.artifacts.s3 import KEYS, S3Server
@@ -51,13 +51,13 @@ def test_each_namespace_is_swept_by_its_own_runs(tmp_path, server, keys, prefix)
     settings = Settings(artifacts={"s3": {**bucket, "prefix": prefix}})
     out = make(tmp_path / "out", {"f": b"same"})
     for namespace, uid in (("a", "1"), ("a", "2"), ("b", "1"), ("gone", "3")):
-        place = load_store({"PODIUM_STORE": store_told(namespace, settings)}, keys)
+        place = load_store({"PODIUM_STORE": store_told(namespace, settings.artifacts)}, keys)
         stored(Task(uid, "n", "n-1"), place, out)
     root = server.root / "artifacts" / prefix
     for path in root.rglob("*"):
         if path.is_file():
             os.utime(path, (path.stat().st_mtime - OLD,) * 2)
-    fresh = load_store({"PODIUM_STORE": store_told("gone", settings)}, keys)
+    fresh = load_store({"PODIUM_STORE": store_told("gone", settings.artifacts)}, keys)
     (out / "f").write_bytes(b"young")
     stored(Task("4", "n", "n-1"), fresh, out)
 
@@ -85,7 +85,7 @@ def test_nothing_is_removed_where_the_runs_are_not_known(tmp_path, server, keys,
     monkeypatch.setattr(artifact_sweep, "sweep", lambda *_: pytest.fail("it swept"))
     bucket = {"bucket": "artifacts", "endpoint": server.endpoint, "credentialsSecret": "keys"}
     settings = Settings(artifacts={"s3": bucket})
-    place = load_store({"PODIUM_STORE": store_told("a", settings)}, keys)
+    place = load_store({"PODIUM_STORE": store_told("a", settings.artifacts)}, keys)
     stored(Task("1", "n", "n-1"), place, make(tmp_path / "out", {"f": b"x"}))
     with pytest.raises(PermissionError):
         asyncio.run(sweep_artifacts(Refuses(), settings, keys))

@@ -122,7 +122,6 @@ def test_a_file_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     "artifacts",
     [
-        "{}",
         "{pvc: {claimName: c}, s3: {bucket: abc, credentialsSecret: s}}",
         "{s3: {bucket: abc}}",
         "{s3: {bucket: abc, credentialsSecret: s, roleARN: r}}",

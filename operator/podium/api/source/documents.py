@@ -5,12 +5,12 @@ from typing import Any
 
 from podium.api import seed
 from podium.api.problems import Path, Problem
-from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun
+from podium.api.resources import ArtifactStore, ClusterExecutor, Executor, Workflow, WorkflowRun
 from podium.api.source.source_map import SourceMap
 
 __all__ = ["Document", "File", "Resource"]
 
-Resource = Workflow | WorkflowRun | Executor | ClusterExecutor
+Resource = Workflow | WorkflowRun | Executor | ClusterExecutor | ArtifactStore
 
 
 @dataclass(slots=True)

@@ -9,19 +9,26 @@ from pydantic import ValidationError
 from podium.api import checks, names, seed
 from podium.api.messages import Wording, given, translate, unwritten
 from podium.api.problems import Path, Problem, errors
-from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun
+from podium.api.resources import ArtifactStore, ClusterExecutor, Executor, Workflow, WorkflowRun
 from podium.api.shape import closest
 from podium.api.source.documents import Document, Resource
 from podium.api.templates import templates_named
 
 __all__ = ["parse_document"]
 
-_Model = type[Workflow] | type[WorkflowRun] | type[Executor] | type[ClusterExecutor]
+_Model = (
+    type[Workflow]
+    | type[WorkflowRun]
+    | type[Executor]
+    | type[ClusterExecutor]
+    | type[ArtifactStore]
+)
 _MODELS: dict[str, _Model] = {
     "Workflow": Workflow,
     "WorkflowRun": WorkflowRun,
     "Executor": Executor,
     "ClusterExecutor": ClusterExecutor,
+    "ArtifactStore": ArtifactStore,
 }
 _LATER = ("Persona", "ModelConfig", "ContractSchema")
 
@@ -73,6 +80,8 @@ def _checked(resource: Resource) -> list[Problem]:
         return checks.check_workflow(resource)
     if isinstance(resource, WorkflowRun):
         return checks.check_run(resource)
+    if isinstance(resource, ArtifactStore):
+        return checks.check_artifact_store_resource(resource)
     return checks.check_executor_resource(resource)
 
 

@@ -40,7 +40,7 @@ def explain(path: str, executor: str, more: tuple[str, ...], *, recursive: bool)
     if not path:
         click.echo("KINDS:")
         for name, text in fields.KINDS.items():
-            click.echo(f"  {name:<12} {text}")
+            click.echo(f"  {name:<14} {text}")
         click.echo("\nFor one of them, or a field: podium explain workflow.spec.nodes")
         return
     kind, found = fields.find(path)
@@ -61,7 +61,7 @@ def _page(
     elif kind == "executor":
         yield "KIND:     executor"
     else:
-        yield f"KIND:     {'Workflow' if kind == 'workflow' else 'WorkflowRun'}"
+        yield f"KIND:     {fields.kind_of(kind)}"
         yield f"VERSION:  {names.API_VERSION}"
     if found.name != kind:
         yield ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.names import GROUP
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
@@ -18,13 +19,14 @@ from podium.artifacts.left import Declared
 from podium.artifacts.pod import (
     OUT_PATH,
     STORE_PATH,
-    STORE_VARIABLE,
     TASK_PATH,
     UPLOAD_VARIABLE,
     Task,
     Wanted,
 )
 from podium.artifacts.reach import HOSTS_VARIABLE
+from podium.cluster.artifact_settings import ArtifactSettings
+from podium.cluster.jobs.artifact_store import STORE_VOLUME, store_variables, store_volume
 from podium.cluster.jobs.errors import BuildError
 from podium.cluster.jobs.outside import (
     FOUND_PATH,
@@ -46,21 +48,18 @@ __all__ = [
     "IN_VOLUME",
     "OUT_PATH",
     "OUT_VOLUME",
-    "STORE_VOLUME",
     "Handover",
     "add_handover",
     "handover_of",
     "left_by",
-    "store_told",
-    "store_volume",
+    "needs_store",
 ]
 
 ANNOTATION_ARTIFACTS = f"{GROUP}/artifacts"
 AT_PATH = "/podium/at"
 """Where the collector has the directories that absolute outputs are in."""
-TASK_VOLUME, STORE_VOLUME = "podium-task", "podium-store"
+TASK_VOLUME = "podium-task"
 IN_VOLUME, OUT_VOLUME, FOUND_VOLUME = "podium-in", "podium-out", "podium-found"
-TOKEN_SECONDS = 3600
 HELPER_COMMANDS = {
     name: ["python3", "-P", "-m", f"podium.artifacts.{module}"]
     for name, module in ((COLLECTOR, "collector"), (FETCHER, "fetcher"))
@@ -79,6 +78,8 @@ class Handover:
     collects: bool = False
     fetches: bool = False
     task: Task = field(default_factory=lambda: Task("", "", ""))
+    store: ArtifactStoreSpec | None = None
+    """Of the run; None: the cluster's."""
 
     def __bool__(self) -> bool:
         return self.collects or self.fetches
@@ -113,6 +114,11 @@ def _fetches(plan: Plan, node: Node) -> bool:
     return bool(kept) and any(name in kept for name in plan.delivered(node.id))
 
 
+def needs_store(plan: Plan, node: str) -> bool:
+    """Return whether a node's Pod mounts the store."""
+    return node in plan.keeps_artifacts or _fetches(plan, plan.nodes[node].definition)
+
+
 def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
     """Return what becomes of the artifacts of an execution. Raises `BuildError`."""
     node = plan.nodes[launch.node].definition
@@ -133,7 +139,7 @@ def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
         outside=tuple(from_outside(node)),
         leaving=tuple(leaving(node)),
     )
-    return Handover(collects, fetches, task)
+    return Handover(collects, fetches, task, plan.spec.pinned_store)
 
 
 def _wanted(node: Node, found: Found) -> list[Wanted]:
@@ -181,18 +187,20 @@ def add_handover(
     settings: Settings,
 ) -> None:
     """Add volumes and containers for artifacts to the `spec` of a Pod. Raises `BuildError`."""
-    if settings.artifacts is None:
+    artifacts = settings.artifacts.of(handover.store)
+    if not artifacts.has_store:
         message = (
             "it hands over artifacts, and this cluster has no store for them any more: set the"
-            " chart's value artifacts.s3 or artifacts.pvc"
+            " chart's value artifacts.s3 or artifacts.pvc, or name an ArtifactStore in"
+            " spec.artifacts.store"
         )
         raise BuildError(NodeReason.CONFIG, message)
     annotations[ANNOTATION_ARTIFACTS] = handover.task.dump()
     container = spec["containers"][0]
-    pod = _Volumes(spec, container, _scratch(settings))
+    pod = _Volumes(spec, container, _scratch(artifacts))
     fetcher, collector = pod.task(), pod.task()
-    is_claim = settings.artifacts.pvc is not None
-    pod.volume(STORE_VOLUME, store_volume(settings))
+    is_claim = artifacts.pvc is not None
+    pod.volume(STORE_VOLUME, store_volume(artifacts))
     fetcher.append(_mount(STORE_VOLUME, STORE_PATH))
     collector.append(_mount(STORE_VOLUME, STORE_PATH, read_only=not is_claim))
     helpers = []
@@ -205,25 +213,24 @@ def add_handover(
             if pod.scratch(name, inside):
                 collector.append(_mount(name, f"{AT_PATH}/{number}"))
         collector += pod.secrets(node, COLLECTOR)
-        helpers.append(_helper(COLLECTOR, collector, namespace, settings))
+        helpers.append(_helper(COLLECTOR, collector, namespace, artifacts, settings))
         helpers[0]["restartPolicy"] = "Always"
         helpers[0]["lifecycle"] = {"postStart": {"exec": {"command": COLLECTOR_START}}}
-        spec["terminationGracePeriodSeconds"] = settings.artifacts.upload_seconds
+        spec["terminationGracePeriodSeconds"] = artifacts.upload_seconds
     if handover.fetches:
         fetcher.append(_mount(IN_VOLUME, IN_PATH, read_only=False))
         places = [(each.root, each.path) for each in handover.task.wanted]
         places += [(each.root, each.path) for each in handover.task.outside]
         if any(root == FOUND_PATH for root, _ in places):
-            pod.volume(FOUND_VOLUME, _scratch(settings))
+            pod.volume(FOUND_VOLUME, _scratch(artifacts))
             fetcher.append(_mount(FOUND_VOLUME, FOUND_PATH, read_only=False))
             pod.found(node, {path for _, path in places})
         fetcher += pod.secrets(node, FETCHER)
-        helpers.append(_helper(FETCHER, fetcher, namespace, settings))
+        helpers.append(_helper(FETCHER, fetcher, namespace, artifacts, settings))
     spec["initContainers"] = helpers
     if is_claim:  # else each Pod would change the owner of every file in the store
         spec["securityContext"]["fsGroupChangePolicy"] = "OnRootMismatch"
-    settings_of = settings.artifacts.s3
-    if settings_of is not None and settings_of.role_arn:
+    if artifacts.role:
         # Else a webhook gives every container the role that the ServiceAccount is bound to.
         annotations.setdefault("eks.amazonaws.com/skip-containers", container["name"])
 
@@ -293,42 +300,23 @@ def _mount(name: str, path: str, *, read_only: bool = True) -> dict[str, Any]:
     return {"name": name, "mountPath": path, "readOnly": read_only}
 
 
-def _scratch(settings: Settings) -> dict[str, Any]:
-    limit = settings.artifacts.size_limit if settings.artifacts is not None else ""
+def _scratch(artifacts: ArtifactSettings) -> dict[str, Any]:
+    limit = artifacts.size_limit
     return {"emptyDir": {"sizeLimit": limit} if limit else {}}
 
 
-def store_volume(settings: Settings) -> dict[str, Any]:
-    """Return what the store's volume is made of: credentials, or the store itself."""
-    artifacts = settings.artifacts
-    if artifacts is None:
-        return {}
-    if artifacts.pvc is not None:
-        return {"persistentVolumeClaim": {"claimName": artifacts.pvc.claim_name}}
-    if artifacts.s3 is not None and artifacts.s3.role_arn:
-        token = {
-            "audience": artifacts.s3.token_audience,
-            "expirationSeconds": TOKEN_SECONDS,
-            "path": "token",
-        }
-        return {"projected": {"sources": [{"serviceAccountToken": token}]}}
-    name = artifacts.s3.credentials_secret if artifacts.s3 is not None else ""
-    return {"secret": {"secretName": name, "defaultMode": 0o440}}
-
-
 def _helper(
-    name: str, mounts: list[dict[str, Any]], namespace: str, settings: Settings
+    name: str,
+    mounts: list[dict[str, Any]],
+    namespace: str,
+    artifacts: ArtifactSettings,
+    settings: Settings,
 ) -> dict[str, Any]:
-    artifacts = settings.artifacts
-    assert artifacts is not None  # noqa: S101 - for the type checker
-    env = {STORE_VARIABLE: store_told(namespace, settings)}
+    env = store_variables(namespace, artifacts)
     if name == COLLECTOR:
         env[UPLOAD_VARIABLE] = str(artifacts.upload_seconds)
     if artifacts.allowed_hosts:
         env[HOSTS_VARIABLE] = json.dumps(artifacts.allowed_hosts)
-    if artifacts.s3 is not None and artifacts.s3.role_arn:
-        env["AWS_ROLE_ARN"] = artifacts.s3.role_arn
-        env["AWS_WEB_IDENTITY_TOKEN_FILE"] = f"{STORE_PATH}/token"
     return {
         "name": name,
         "image": artifacts.image or settings.runner_image,
@@ -343,24 +331,3 @@ def _helper(
             "capabilities": {"drop": ["ALL"]},
         },
     }
-
-
-def store_told(namespace: str, settings: Settings) -> str:
-    """Return what a container is told of the store; credentials are not in it."""
-    bucket = settings.artifacts.s3 if settings.artifacts is not None else None
-    if bucket is None:
-        return "{}"
-    prefix = bucket.prefix.strip("/")
-    told = {
-        "bucket": bucket.bucket,
-        # Credentials of a namespace can be limited to it.
-        "prefix": f"{prefix}/{namespace}".strip("/"),
-        "region": bucket.region,
-        "endpoint": bucket.endpoint,
-        "is_virtual_hosted": bucket.addressing == "virtual",
-        "certificate_authority": bucket.ca_bundle,
-        "encryption": bucket.encryption,
-        "kms_key_id": bucket.kms_key_id,
-        "webIdentity": bool(bucket.role_arn),
-    }
-    return json.dumps(told)

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.executors import MAIN_CONTAINER
 from podium.api.field_checks import is_reserved_key
 from podium.api.names import LABEL_EXECUTOR
 from podium.api.problems import Path, Problem
-from podium.cluster.jobs.artifacts import STORE_VOLUME
+from podium.cluster.artifact_settings import ArtifactSettings
+from podium.cluster.jobs.artifact_store import STORE_VOLUME
 from podium.cluster.jobs.closed_list import (
     ANNOTATIONS,
     CONTAINER,
@@ -28,28 +30,33 @@ from podium.cluster.settings import Settings
 __all__ = ["allowances", "check_pod"]
 
 
-def allowances(settings: Settings) -> Allowances:
-    """Return what the operator's settings allow beyond the list."""
+def allowances(settings: Settings, store: ArtifactStoreSpec | None = None) -> Allowances:
+    """Return what the operator's settings, and the store of a run, allow beyond the list."""
     defaults = settings.pod_defaults
     runtime = defaults.get("runtimeClassName")
-    store = settings.artifacts
+    artifacts = settings.artifacts.of(store)
     return Allowances(
         any_user=settings.arbitrary_user_ids,
         runtime_classes=(runtime,) if isinstance(runtime, str) else (),
         labels=tuple(defaults.get("labels") or ()),
         annotations=tuple(defaults.get("annotations") or ()),
-        artifact_images=(store.image or settings.runner_image,) if store is not None else (),
+        artifact_images=(artifacts.image or settings.runner_image,) if artifacts.has_store else (),
     )
 
 
-def check_pod(pod: Mapping[str, Any], settings: Settings) -> list[Problem]:
-    """Return what the closed list has against a Pod, or against the template of a Job's Pods."""
-    allowed = allowances(settings)
+def check_pod(
+    pod: Mapping[str, Any], settings: Settings, store: ArtifactStoreSpec | None = None
+) -> list[Problem]:
+    """Return what the closed list has against a Pod, or against the template of a Job's Pods.
+
+    `store` is that of the run, if its definition has one.
+    """
+    allowed = allowances(settings, store)
     spec = pod.get("spec") or {}
     meta = pod.get("metadata") or {}
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-    found = [*_check_store(spec, settings), *_of_helpers(spec, allowed)]
-    rest = _without_store(spec, settings)
+    found = [*_check_store(spec, settings, store), *_of_helpers(spec, allowed)]
+    rest = _without_store(spec, settings.artifacts.of(store))
     if LABEL_EXECUTOR in labels:
         found += _of_executor(rest, allowed)
     else:
@@ -96,13 +103,12 @@ def _of_helpers(spec: Mapping[str, Any], allowed: Allowances) -> Iterator[Proble
             yield from check(HELPERS[str(helper["name"])], helper, at, allowed)
 
 
-def _without_store(spec: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
+def _without_store(spec: Mapping[str, Any], artifacts: ArtifactSettings) -> Mapping[str, Any]:
     """Leave out the volume of the store: no other one may hold a token."""
     volumes = spec.get("volumes")
-    if not isinstance(volumes, list) or settings.artifacts is None:
+    if not isinstance(volumes, list):
         return spec
-    bucket = settings.artifacts.s3
-    audience = bucket.token_audience if bucket is not None and bucket.role_arn else None
+    audience = artifacts.token_audience if artifacts.role else None
 
     def is_token(volume: Any) -> bool:
         sources = items(dig(volume, "projected", "sources"))
@@ -110,12 +116,21 @@ def _without_store(spec: Mapping[str, Any], settings: Settings) -> Mapping[str, 
             dig(source, "serviceAccountToken", "audience") for source in sources
         ] == [audience]
 
+    if audience is None:
+        return spec
     return {**spec, "volumes": [volume for volume in volumes if not is_token(volume)]}
 
 
-def _check_store(spec: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
-    """Yield where the store, or its credentials, would be within a program's reach."""
-    secret, claim = settings.store_secret, settings.store_claim
+def _check_store(
+    spec: Mapping[str, Any], settings: Settings, store: ArtifactStoreSpec | None
+) -> Iterator[Problem]:
+    """Yield where a store, or its credentials, would be within a program's reach.
+
+    Those of other stores of the namespace `runs.references` keeps from it.
+    """
+    both = settings.artifacts, settings.artifacts.of(store)
+    secrets = {each.secret for each in both if each.secret}
+    claims = {each.claim for each in both if each.claim}
     message = f"is that of the artifact store, which only {COLLECTOR} and {FETCHER} may have"
     for field in ("containers", "initContainers"):
         for position, container in enumerate(items(spec.get(field))):
@@ -131,15 +146,13 @@ def _check_store(spec: Mapping[str, Any], settings: Settings) -> Iterator[Proble
                 *(dig(e, "valueFrom", "secretKeyRef", "name") for e in items(container.get("env"))),
                 *(dig(e, "secretRef", "name") for e in items(container.get("envFrom"))),
             ]
-            if secret and secret in env:
+            for secret in secrets.intersection(env):
                 yield Problem((*at, "env"), f"names the Secret {secret!r}, which {message}")
     for position, volume in enumerate(items(spec.get("volumes"))):
         sources = items(dig(volume, "projected", "sources"))
         named = {dig(volume, "secret", "secretName"), *(dig(s, "secret", "name") for s in sources)}
         claimed = dig(volume, "persistentVolumeClaim", "claimName")
-        if volume.get("name") != STORE_VOLUME and (
-            (secret and secret in named) or (claim and claimed == claim)
-        ):
+        if volume.get("name") != STORE_VOLUME and (secrets & named or claimed in claims):
             yield Problem(("spec", "volumes", position), message)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from podium.api.generated import write_or_check
 from podium.cluster.jobs import closed_list
-from podium.cluster.jobs.artifacts import STORE_VOLUME
+from podium.cluster.jobs.artifact_store import STORE_VOLUME
 from podium.cluster.jobs.outside import SECRET_VOLUMES
 from podium.cluster.jobs.rules import (
     USER,

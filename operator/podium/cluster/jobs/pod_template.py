@@ -192,7 +192,7 @@ def build_template(
             raise BuildError(NodeReason.CONFIG, f"the executor {name}: {error}") from None
     elif LABEL_EXECUTOR in made["metadata"]["labels"]:
         raise BuildError(NodeReason.FORBIDDEN, f"the label {LABEL_EXECUTOR} is Podium's own")
-    if problems := check_pod(made, settings):
+    if problems := check_pod(made, settings, handover.store):
         words = "; ".join(str(problem) for problem in problems)
         raise BuildError(NodeReason.FORBIDDEN, f"its Pod may not be so: {words:.1000}")
     return made

@@ -33,6 +33,7 @@ from podium.cluster.kube.transport import (
 __all__ = ["KubernetesClient", "connect", "in_cluster", "own_namespace"]
 
 EXECUTOR_BYTES = 256 * 1024
+STORES_PAGE = 20
 """Of an Executor with its metadata; its spec may have a quarter of it."""
 KEEP_SECONDS = 300
 """A connection that is not used stays so long."""
@@ -179,6 +180,21 @@ class KubernetesClient(Transport):
         path = f"{paths.executors(namespace)}?limit={limit}"
         page, _ = await self.exchange("GET", path, accept=METADATA_LIST)
         return page.get("items") or []
+
+    async def get_artifact_store(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return an ArtifactStore. Raises `UnreadableError`: it is larger than any valid one."""
+        try:
+            path = paths.own(namespace, "artifactstores", name)
+            body, _ = await self.exchange("GET", path, most=EXECUTOR_BYTES)
+        except TooLongError:
+            problem = f"it has more than {EXECUTOR_BYTES:,} bytes: make its spec smaller"
+            raise UnreadableError("too large", problem=problem) from None
+        return body
+
+    async def list_artifact_stores(self, namespace: str) -> list[dict[str, Any]]:
+        """Return the ArtifactStores of a namespace."""
+        path = paths.own(namespace, "artifactstores")
+        return await self.list_objects(path, page_size=STORES_PAGE)
 
     # Jobs and Pods
 

@@ -19,13 +19,11 @@ from podium.cluster.jobs.claims import (
     is_own_claim,
     mounted_claims,
 )
-from podium.cluster.jobs.errors import BuildError
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import dig, latest_message, text
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.job_maker import refused_for_now, tell_set_aside
-from podium.cluster.settings import Settings
 from podium.engine import Emit, EventType, Launch, Observation, not_started
 
 __all__ = ["ClaimMaker"]
@@ -50,27 +48,6 @@ class ClaimMaker:
             if refused is not None:
                 return refused
         return None
-
-    async def check_store(self, namespace: str, settings: Settings) -> None:
-        """Look at the claim that is the artifact store. Raises `BuildError`, `ApiError`."""
-        artifacts, name = settings.artifacts, settings.store_claim
-        if artifacts is None or artifacts.pvc is None:
-            return
-        claim = await self._get(namespace, name)
-        if claim is None:
-            message = (
-                f"there is no PersistentVolumeClaim {name!r}, which the chart's value"
-                f" artifacts.pvc.claimName names, in the namespace {namespace}: create it"
-            )
-            raise BuildError(NodeReason.CONFIG, message)
-        modes = dig(claim, "spec", "accessModes") or []
-        if "ReadWriteMany" not in modes and not artifacts.pvc.single_node:
-            message = (
-                f"the PersistentVolumeClaim {name!r} is the artifact store and not ReadWriteMany:"
-                " Pods on other machines would hang; make one that is, or set the chart's value"
-                " artifacts.pvc.singleNode where there is only one machine"
-            )
-            raise BuildError(NodeReason.CONFIG, message)
 
     async def why_unbound(self, run: ActiveRun, node: str) -> str | None:
         """Return what keeps the claims of a node from being bound; None: nothing does.

@@ -211,7 +211,9 @@ class RunController:
                         self._turnstile.memory.release(key)
                 self._let_next(key[0])  # there may be room for more
                 if run is None:
-                    return TURN_SECONDS if self._turnstile.waits(key) else None
+                    if self._turnstile.waits(key):
+                        return TURN_SECONDS
+                    return self._loader.look_again(key)
                 run.wake = partial(self._wake, key)
                 self._runs[key] = run
                 self._observer.resume_tracking(run)

@@ -1,4 +1,7 @@
-"""Executors that a definition names: found when a run begins, and pinned with its definition."""
+"""Resources that a definition names: found when a run begins, and pinned with its definition.
+
+These are Executors, and the ArtifactStore of the Workflow's artifacts.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -12,9 +15,9 @@ from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.views import dig, text
 from podium.executors import added
-from podium.judge.executors import NO_EXECUTORS, Resolved, names_in
+from podium.judge.executors import NO_EXECUTORS, Resolved, names_in, store_in
 
-__all__ = ["ExecutorResolver"]
+__all__ = ["ExecutorResolver", "StoreNotFoundError"]
 
 log = logging.getLogger(__name__)
 
@@ -22,19 +25,30 @@ MOST_LISTED = 20
 """Names that are said where one is not known."""
 
 
+class StoreNotFoundError(InvalidError):
+    """The definition names an ArtifactStore that does not exist (yet)."""
+
+
 class ExecutorResolver:
-    """Finds Executors of a namespace, then ClusterExecutors."""
+    """Finds Executors of a namespace, then ClusterExecutors, and ArtifactStores."""
 
     def __init__(self, client: KubernetesClient, *, allowed: bool = True) -> None:
         self._client = client
         self._allowed = allowed
 
     async def resolve(self, namespace: str, definition: Any, base: Path = ("spec",)) -> Resolved:
-        """Return the executors that an unchecked definition names.
+        """Return the executors, and the store, that an unchecked definition names.
 
-        One that is not there is left out, and names of those that are come with it. Raises
-        `InvalidError` (paths begin with `base`), `ApiError`.
+        An executor that is not there is left out, and names of those that are come with it. Raises
+        `InvalidError` (paths begin with `base`), `StoreNotFoundError`, `ApiError`.
         """
+        found = await self._executors(namespace, definition, base)
+        store = store_in(definition)
+        if not store:
+            return found
+        return found._replace(store=await self._store(namespace, store, base))
+
+    async def _executors(self, namespace: str, definition: Any, base: Path) -> Resolved:
         names = names_in(definition)
         if not names:
             return NO_EXECUTORS
@@ -61,6 +75,25 @@ class ExecutorResolver:
                 found[name] = body
         known = () if len(found) == len(names) else await self._known(namespace)
         return Resolved(found, known)
+
+    async def _store(self, namespace: str, name: str, base: Path) -> Mapping[str, Any]:
+        at: Path = (*base, "artifacts", "store")
+        missing = Problem(
+            at,
+            f"there is no ArtifactStore {name!r:.80} in the namespace {namespace}: create it, or"
+            " leave artifacts.store out for the store of the cluster",
+        )
+        if not is_object_name(name):
+            raise InvalidError([missing])
+        try:
+            return await self._client.get_artifact_store(namespace, name)
+        except UnreadableError as error:
+            message = f"the ArtifactStore {name!r:.80} cannot be read: {error.problem}"
+            raise InvalidError([Problem(at, message)]) from None
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise StoreNotFoundError([missing]) from None
 
     async def _find(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         if not is_object_name(name):

@@ -210,8 +210,6 @@ class JobLauncher:
             delivered = launch.input.get("dependencyOutputs", ())
             found = left_by(plan, states, launch.node, delivered)
             owner = replace(run.owner, claims=run.claims, found=found)
-            if launch.node in plan.keeps_artifacts or found:
-                await self._claims.check_store(owner.namespace, self._settings)
             job_body = shape.build(owner, plan, launch, self._settings)
         except BuildError as error:
             return not_started(launch, error.reason, str(error))
@@ -242,7 +240,9 @@ class JobLauncher:
             if not run.engine.is_execution_current(launch.node, launch.execution_id):
                 return launched  # it was stopped, or it was found and has ended since
             pod = build_pod(body, number)
-            if problems := check_pod(pod, self._settings):  # of a template that was not ours
+            store = run.engine.plan.spec.pinned_store
+            # Its template may not be ours.
+            if problems := check_pod(pod, self._settings, store):
                 words = "; ".join(str(problem) for problem in problems)
                 return not_started(launch, NodeReason.FORBIDDEN, f"its Pod: {words:.1000}")
             is_ours = True
@@ -326,9 +326,9 @@ class JobLauncher:
         if not findings:
             run.missing.pop(launch.execution_id, None)
             return None
-        words = "; ".join(map(str, [each for each in findings if each.is_forbidden] or findings))
-        if any(finding.is_forbidden for finding in findings):
-            return not_started(launch, NodeReason.FORBIDDEN, words)
+        words = "; ".join(map(str, [each for each in findings if each.is_final] or findings))
+        if final := next((each.reason for each in findings if each.is_final), None):
+            return not_started(launch, final, words)
         wait = wait_for_missing(run, launch.execution_id)
         if wait is None:
             return not_started(launch, NodeReason.CONFIG, words)

@@ -6,17 +6,20 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from podium.api.base import parse_time
 from podium.api.formats import current_definition
 from podium.api.problems import InvalidError, Problem
 from podium.api.reasons import RunReason
 from podium.api.resources import WorkflowRun
 from podium.api.run import ConditionStatus, Requester, RunPhase, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
+from podium.cluster.jobs.interpret import HOPELESS_SECONDS
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, mapping, text
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.executor_resolver import StoreNotFoundError
 from podium.cluster.runs.memory import (
     STATE_BYTES,
     Weight,
@@ -50,7 +53,7 @@ from podium.engine import (
     load_in_slices,
     set_condition,
 )
-from podium.judge.executors import NO_EXECUTORS, Resolved, names_in
+from podium.judge.executors import NO_EXECUTORS, Resolved, names_in, store_in
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.reader import Reader, Reading
 from podium.judge.slices import in_slices
@@ -58,6 +61,8 @@ from podium.judge.verdicts import PooledVerdicts
 
 __all__ = ["RunLoader"]
 
+STORE_SECONDS = 2.0
+"""An ArtifactStore that is missing is looked for so often."""
 RECORDED_NOT_ALLOWED = (
     "spec.recordedAnswers: recorded answers are disabled on this cluster (allowRecordedAnswers):"
     " leave them out"
@@ -92,11 +97,18 @@ class RunLoader:
         self._reader = Reader(judge, settings.offered)
         self.waiting: dict[str, set[RunKey]] = {}
         """Runs whose Workflow does not exist, by namespace."""
+        self._look_again: set[RunKey] = set()
+        """Runs whose ArtifactStore does not exist."""
 
     def forget(self, key: RunKey) -> None:
         """Drop what is kept of a run."""
         for names in self.waiting.values():
             names.discard(key)
+        self._look_again.discard(key)
+
+    def look_again(self, key: RunKey) -> float | None:
+        """Return the seconds after which a run that could not go on is to be loaded again."""
+        return STORE_SECONDS if key in self._look_again else None
 
     async def load(self, view: RunView) -> ActiveRun | None:
         """Build a run's engine from what the server has; None: it cannot go on for now.
@@ -114,6 +126,7 @@ class RunLoader:
             raise
         if dig(body, "metadata", "uid") != view.uid:
             return None
+        self._look_again.discard((view.namespace, view.name))
         known = dig(body, "status")
         known = known if isinstance(known, dict) else {}
         if view.ended and not has_node_states(known):
@@ -142,6 +155,9 @@ class RunLoader:
                 is_pinned=has_node_states(known),
                 executors=await self._executors(body, known),
             )
+        except StoreNotFoundError as missing:
+            await self._wait_for_store(body, missing, known)
+            return None
         except InvalidError as problem:
             is_graph = all(each.path[:2] == ("spec", "workflowSpec") for each in problem.problems)
             reason = RunReason.INVALID_WORKFLOW if is_graph else RunReason.INVALID_RUN
@@ -207,12 +223,12 @@ class RunLoader:
         return run
 
     async def _executors(self, body: dict[str, Any], known: dict[str, Any]) -> Resolved:
-        """Return the executors that a graph of the run's own names; later they are pinned.
+        """Return the resources that a graph of the run's own names; later they are pinned.
 
         Raises `InvalidError`, `ApiError`.
         """
         inline = dig(body, "spec", "workflowSpec")
-        if has_node_states(known) or not names_in(inline):
+        if has_node_states(known) or not (names_in(inline) or store_in(inline)):
             return NO_EXECUTORS
         namespace = text(dig(body, "metadata", "namespace"))
         return await self._definitions.executors.resolve(
@@ -352,7 +368,7 @@ class RunLoader:
                     )
                     await self._unstarted.fail(body, RunReason.INLINE_NOT_ALLOWED, message, known)
                     return None
-                if spec.workflow_spec.executors:
+                if spec.workflow_spec.executors or spec.workflow_spec.pinned_store:
                     return await self._definitions.pin_inline(namespace, name, reading)
                 return await self._reader.plan_of(
                     reading,
@@ -373,6 +389,8 @@ class RunLoader:
                 f" {namespace}: the run starts when it is applied"
             )
             await self._unstarted.say_pending(body, RunReason.WORKFLOW_NOT_FOUND, message, known)
+        except StoreNotFoundError as missing:
+            await self._wait_for_store(body, missing, known)
         except InvalidError as problem:
             await self._unstarted.fail(body, RunReason.INVALID_WORKFLOW, describe(problem), known)
         except OverBudgetError as error:
@@ -382,6 +400,25 @@ class RunLoader:
             await self._unstarted.fail(body, RunReason.TOO_EXPENSIVE, message, known)
         return None
 
+    async def _wait_for_store(
+        self, body: dict[str, Any], missing: StoreNotFoundError, known: dict[str, Any]
+    ) -> None:
+        """Say that a run waits for its ArtifactStore; fail it after as long as for a Secret."""
+        reason, message = RunReason.ARTIFACT_STORE_NOT_FOUND, describe(missing)
+        if dig(body, "spec", "cancel") is True:
+            message = "the run was cancelled"
+            await self._unstarted.fail(
+                body, RunReason.CANCELLED, message, known, RunPhase.CANCELLED
+            )
+            return
+        since = _waits_since(known, reason)
+        if since is not None and time.time() - since > HOPELESS_SECONDS:
+            await self._unstarted.fail(body, reason, message, known)
+            return
+        await self._unstarted.say_pending(body, reason, message, known)
+        meta = body["metadata"]
+        self._look_again.add((meta["namespace"], meta["name"]))
+
     async def _pinned(self, namespace: str, revision: str, format_version: int | None) -> Plan:
         try:
             return await self._definitions.pinned(namespace, revision, format_version)
@@ -390,6 +427,15 @@ class RunLoader:
                 raise
             message = f"the ControllerRevision {revision}, which the run is pinned to, is gone"
             raise InvalidError([Problem(("status", "workflowRevision"), message)]) from None
+
+
+def _waits_since(known: Mapping[str, Any], reason: str) -> float | None:
+    """Return since when a run that has not begun says that it waits for this reason."""
+    conditions = known.get("conditions")
+    for condition in conditions if isinstance(conditions, list) else ():
+        if dig(condition, "type") == "Valid" and dig(condition, "reason") == reason:
+            return parse_time(dig(condition, "lastTransitionTime"))
+    return None
 
 
 def _in_current_format(body: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:

@@ -1,42 +1,37 @@
-"""Secrets and ConfigMaps that nodes name: looked at before a run starts, and before each launch.
+"""Secrets and ConfigMaps that nodes name, and what the artifact store is made of.
 
-Only their metadata is asked for, so nothing of what they hold reaches the operator. One that is
-missing is waited for as long as a kubelet's refusal is; one that nodes may not use is never handed
-to a Pod.
+They are looked at before a run starts, and before each launch. Only their metadata is asked for, so
+nothing of what they hold reaches the operator. One that is missing is waited for as long as a
+kubelet's refusal is; one that nodes may not use is never handed to a Pod.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from podium import executors
+from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.names import GROUP
 from podium.api.reasons import NodeReason, RunReason
 from podium.api.run import RecordedAnswers
-from podium.api.workflow import PodOverrides
-from podium.cluster.jobs.artifacts import STORE_VOLUME
+from podium.cluster.jobs.artifacts import needs_store
 from podium.cluster.jobs.interpret import HOPELESS_SECONDS
-from podium.cluster.jobs.outside import source_secrets, target_secrets
-from podium.cluster.jobs.pod_template import RECORDED_VOLUME
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import dig
 from podium.cluster.runs.active_run import ActiveRun, Waited
+from podium.cluster.runs.named_objects import CLAIM, Reference, in_node, in_pod
 from podium.cluster.settings import Settings
 from podium.cluster.workqueue import backoff
-from podium.engine import Hold, Plan, PlanNode
+from podium.engine import Hold, Plan
 from podium.judge.slices import in_slices
 
 __all__ = [
     "Finding",
-    "Reference",
     "ReferenceChecker",
-    "in_node",
-    "in_pod",
     "wait_for_missing",
 ]
 
@@ -57,26 +52,10 @@ RETRY_SECONDS = (1.0, 5.0)
 MAX_LISTED = 5
 LONGEST_NAME = 253
 
+STORES = "ArtifactStore"
 _PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
-_KEYS = {"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap"}
-_WHOLE = {"secret": "Secret", "configMap": "ConfigMap"}
-"""Kinds, by the field that names one."""
 _START = ""
 """In the place of an execution or request: the start of the run waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A Secret or ConfigMap that a node, or its Pod, names."""
-
-    kind: str
-    name: str
-    field: str
-    optional: bool = False
-    is_recorded: bool = False
-    """Whether it holds recorded answers."""
-    is_store: bool = False
-    """Whether it is what the artifact store's own volume is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +65,13 @@ class Finding:
     node: str
     field: str
     message: str
-    is_forbidden: bool = False
-    """Whether waiting does not help."""
+    reason: NodeReason | None = None
+    """With which the node fails at once; None: waiting may help."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether waiting does not help."""
+        return self.reason is not None
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
@@ -103,27 +87,6 @@ _Seen = Mapping[str, Any] | _Unknown
 """Metadata of an object, or why there is none."""
 
 
-def in_node(node: PlanNode, recorded: RecordedAnswers | None) -> Iterator[Reference]:
-    """Find the references of a node's definition; templates are filled in later."""
-    if not node.kind.has_execution:
-        return
-    definition = node.definition
-    pod = definition.pod or PodOverrides()
-    is_persona = definition.executor in executors.PERSONA_EXECUTORS
-    env = definition.config.get("env")
-    if node.executor is not None:
-        yield from in_pod(node.executor.template["spec"])
-    elif isinstance(env, list) and not is_persona:  # whose further keys are data
-        yield from _in_env("config.env", env)
-    yield from _in_env("pod.env", [_dump(variable) for variable in pod.env])
-    yield from _in_volumes("pod.volumes", [_dump(volume) for volume in pod.volumes])
-    for name, field in (source_secrets(definition) | target_secrets(definition)).items():
-        yield Reference("Secret", name, field)
-    if is_persona and recorded is not None and recorded.config_map_key_ref is not None:
-        name = recorded.config_map_key_ref.name
-        yield Reference("ConfigMap", name, "spec.recordedAnswers", is_recorded=True)
-
-
 def _in_nodes(
     plan: Plan, nodes: Collection[str], recorded: RecordedAnswers | None
 ) -> Generator[None, None, list[tuple[str, Reference]]]:
@@ -134,50 +97,6 @@ def _in_nodes(
             found += [(name, reference) for reference in in_node(plan.nodes[name], recorded)]
         yield
     return found
-
-
-def in_pod(spec: Mapping[str, Any]) -> Iterator[Reference]:
-    """Find the references of a Pod, but for those with which its images are pulled."""
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        yield from _in_env("env", container.get("env") or ())
-        for source in container.get("envFrom") or ():
-            yield from _of(source, "envFrom", {"secretRef": "Secret", "configMapRef": "ConfigMap"})
-    yield from _in_volumes("volumes", spec.get("volumes") or ())
-
-
-def _in_env(field: str, variables: Iterable[Any]) -> Iterator[Reference]:
-    for position, variable in enumerate(variables):
-        source = dig(variable, "valueFrom")
-        where = f"{field}[{position}].valueFrom"
-        yield from _of(source, where, _KEYS)
-
-
-def _in_volumes(field: str, volumes: Iterable[Any]) -> Iterator[Reference]:
-    for position, volume in enumerate(volumes):
-        where = f"{field}[{position}]"
-        recorded = dig(volume, "name") == RECORDED_VOLUME
-        store = dig(volume, "name") == STORE_VOLUME
-        yield from _of(volume, where, _WHOLE, recorded=recorded, store=store)
-        sources = dig(volume, "projected", "sources")
-        for number, source in enumerate(sources if isinstance(sources, list) else ()):
-            inner = f"{where}.projected.sources[{number}]"
-            yield from _of(source, inner, _WHOLE)
-
-
-def _of(
-    source: Any,
-    where: str,
-    kinds: Mapping[str, str],
-    *,
-    recorded: bool = False,
-    store: bool = False,
-) -> Iterator[Reference]:
-    for key, kind in kinds.items():
-        name = dig(source, key, "secretName") if key == "secret" else None
-        name = dig(source, key, "name") if name is None else name
-        if isinstance(name, str) and "${{" not in name:
-            optional = dig(source, key, "optional") is True
-            yield Reference(kind, name, f"{where}.{key}", optional, recorded, store)
 
 
 class ReferenceChecker:
@@ -203,9 +122,10 @@ class ReferenceChecker:
         if not findings:
             run.missing.pop(_START, None)
             return None, None
-        forbidden = [finding for finding in findings if finding.is_forbidden]
-        if forbidden:
-            return Hold(NodeReason.FORBIDDEN, _told(forbidden), _by_node(forbidden)), None
+        final = [finding for finding in findings if finding.is_final]
+        if final:
+            reason = final[0].reason or NodeReason.FORBIDDEN
+            return Hold(reason, _told(final), _by_node(final)), None
         wait = wait_for_missing(run, _START)
         if wait is None:
             return Hold(NodeReason.CONFIG, _told(findings), _by_node(findings)), None
@@ -222,9 +142,9 @@ class ReferenceChecker:
         if not findings:
             run.missing.pop(request, None)
             return "", None
-        forbidden = [finding for finding in findings if finding.is_forbidden]
-        wait = None if forbidden else wait_for_missing(run, request)
-        return _told(forbidden or findings), wait
+        final = [finding for finding in findings if finding.is_final]
+        wait = None if final else wait_for_missing(run, request)
+        return _told(final or findings), wait
 
     async def check_nodes(
         self, run: ActiveRun, plan: Plan, nodes: Collection[str]
@@ -235,11 +155,11 @@ class ReferenceChecker:
         """
         recorded = run.owner.recorded
         found = await in_slices(_in_nodes(plan, nodes, recorded))
-        if secret := self._settings.store_secret:
-            store = Reference("Secret", secret, "artifacts", is_store=True)
-            keeps = [name for name in nodes if name in plan.keeps_artifacts]
+        if (store := self._store_of(plan)) is not None:
             found += [
-                (name, store) for name in keeps if not plan.nodes[name].definition.allow_failure
+                (name, store)
+                for name in nodes
+                if needs_store(plan, name) and not plan.nodes[name].definition.allow_failure
             ]
         if not found:
             return []
@@ -250,7 +170,18 @@ class ReferenceChecker:
         return await self._check(
             run.owner.namespace,
             [(name, each) for name, each in found if (each.kind, each.name) in kept],
+            plan.spec.pinned_store,
         )
+
+    def _store_of(self, plan: Plan) -> Reference | None:
+        """Return what the store of a run is made of; None: there is nothing to look at."""
+        artifacts = self._settings.artifacts.of(plan.spec.pinned_store)
+        field = "artifacts" if plan.spec.pinned_store is None else "spec.artifacts.store"
+        if artifacts.claim:
+            return Reference(CLAIM, artifacts.claim, field, is_store=True)
+        if artifacts.secret:
+            return Reference("Secret", artifacts.secret, field, is_store=True)
+        return None
 
     # Before a launch
 
@@ -273,39 +204,79 @@ class ReferenceChecker:
             )
             for each in found
         ]
-        return await self._check(run.owner.namespace, [(name, each) for each in named])
+        store = run.engine.plan.spec.pinned_store
+        return await self._check(run.owner.namespace, [(name, each) for each in named], store)
 
     # Looking
 
     async def _check(
-        self, namespace: str, references: Sequence[tuple[str, Reference]]
+        self,
+        namespace: str,
+        references: Sequence[tuple[str, Reference]],
+        store: ArtifactStoreSpec | None = None,
     ) -> list[Finding]:
-        """Look at each object once, side by side."""
-        objects = list(dict.fromkeys((each.kind, each.name) for _, each in references))
+        """Look at each object once, side by side. `store` is that of the run, if it has one."""
+        # A claim that is missing the scheduler waits for; that of a store is Podium's affair.
+        objects = list(
+            dict.fromkeys(
+                (each.kind, each.name)
+                for _, each in references
+                if each.kind != CLAIM or each.is_store
+            )
+        )
         looks = await asyncio.gather(*(self._look(namespace, *each) for each in objects))
         seen = dict(zip(objects, looks, strict=True))
+        stores = await self._stores(namespace, references, store)
         findings = []
         for node, reference in references:
-            finding = self._judge(namespace, node, reference, seen[reference.kind, reference.name])
+            look = seen.get((reference.kind, reference.name), _Unknown.UNCHECKED)
+            finding = self._judge(namespace, node, reference, look, stores, store)
             if finding is not None:
                 findings.append(finding)
         return findings
 
+    async def _stores(
+        self,
+        namespace: str,
+        references: Sequence[tuple[str, Reference]],
+        store: ArtifactStoreSpec | None,
+    ) -> Collection[tuple[str, str]]:
+        """Return kind and name of what the stores of a namespace are made of."""
+        kinds = (CLAIM, "Secret")
+        if all(each.is_store or each.kind not in kinds for _, each in references):
+            return ()
+        known = self._settings.artifacts, self._settings.artifacts.of(store)
+        found = {("Secret", each.secret) for each in known} | {
+            (CLAIM, each.claim) for each in known
+        }
+        seen = await self._look(namespace, STORES, "*")
+        if isinstance(seen, Mapping):
+            found.update(seen["parts"])
+        return found
+
     def _judge(
-        self, namespace: str, node: str, reference: Reference, seen: _Seen
+        self,
+        namespace: str,
+        node: str,
+        reference: Reference,
+        seen: _Seen,
+        stores: Collection[tuple[str, str]],
+        store: ArtifactStoreSpec | None,
     ) -> Finding | None:
         kind, name = reference.kind, reference.name
-        is_store = kind == "Secret" and name == self._settings.store_secret
+        if reference.is_store and isinstance(seen, Mapping):
+            return self._judge_store(store, node, reference, seen)
         if seen is _Unknown.MISSING:
             if reference.optional:
                 return None
             message = f"there is no {kind} {name!r} in the namespace {namespace}: create it"
             return Finding(node, reference.field, message)
         words = ""
-        if is_store and reference.is_store:
+        if reference.is_store:
             return None
-        if is_store:
-            words = "it holds the credentials of the artifact store"
+        if (kind, name) in stores:
+            is_claim = kind == CLAIM
+            words = f"it {'is' if is_claim else 'holds the credentials of'} the artifact store"
         elif reference.is_recorded and _label(seen, LABEL_ANSWERS) != "true":
             words = f'of ConfigMaps only those with the label {LABEL_ANSWERS}: "true" are read'
         elif kind == "Secret" and dig(seen, "annotations", TOKEN_OF) is not None:
@@ -321,13 +292,35 @@ class ReferenceChecker:
             words = f'it would have to carry the label {LABEL_USABLE}: "true"'
         if not words:
             return None
-        if seen is _Unknown.UNCHECKED:
+        if seen is _Unknown.UNCHECKED and kind != CLAIM:
             words += ", which the operator may not look at (chart value referenceChecks)"
         message = f"nodes may not use the {kind} {name!r}: {words}"
-        return Finding(node, reference.field, message, is_forbidden=True)
+        return Finding(node, reference.field, message, NodeReason.FORBIDDEN)
+
+    def _judge_store(
+        self,
+        store: ArtifactStoreSpec | None,
+        node: str,
+        reference: Reference,
+        seen: Mapping[str, Any],
+    ) -> Finding | None:
+        """Return what is wrong with the claim of a store; of a Secret only the keys could be."""
+        pvc = self._settings.artifacts.of(store).pvc
+        modes = dig(seen, "accessModes") or []
+        if reference.kind != CLAIM or pvc is None or pvc.single_node or "ReadWriteMany" in modes:
+            return None
+        what = "the chart's value artifacts.pvc.singleNode"
+        if store is not None:
+            what = "pvc.singleNode of the ArtifactStore"
+        message = (
+            f"the {CLAIM} {reference.name!r} is the artifact store and not ReadWriteMany: Pods on"
+            f" other machines would hang; make one that is, or set {what} where there is only one"
+            " machine"
+        )
+        return Finding(node, reference.field, message, NodeReason.CONFIG)
 
     async def _look(self, namespace: str, kind: str, name: str) -> _Seen:
-        if not self._settings.reference_checks:
+        if not self._settings.reference_checks and kind in _PLURALS:
             return _Unknown.UNCHECKED
         if not name or len(name) > LONGEST_NAME:
             return _Unknown.MISSING
@@ -350,7 +343,7 @@ class ReferenceChecker:
     async def _ask(self, namespace: str, kind: str, name: str) -> _Seen:
         try:
             async with self._at_a_time:
-                body = await self._client.get_metadata(namespace, _PLURALS[kind], name)
+                return await self._read(namespace, kind, name)
         except ApiError as error:
             if error.status == 403:
                 if kind not in self._told:
@@ -360,8 +353,24 @@ class ReferenceChecker:
             if error.transient or error.status == 401:
                 raise
             return _Unknown.MISSING
+
+    async def _read(self, namespace: str, kind: str, name: str) -> Mapping[str, Any]:
+        """Return metadata of an object, of a claim its modes too. Raises `ApiError`."""
+        if kind == STORES:
+            bodies = await self._client.list_artifact_stores(namespace)
+            return {"parts": [part for body in bodies for part in _parts_of(body)]}
+        if kind == CLAIM:
+            claim = await self._client.get_claim(namespace, name)
+            return {"accessModes": dig(claim, "spec", "accessModes")}
+        body = await self._client.get_metadata(namespace, _PLURALS[kind], name)
         metadata = body.get("metadata")
         return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _parts_of(store: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give kind and name of what an ArtifactStore is made of."""
+    yield "Secret", dig(store, "spec", "s3", "credentialsSecret")
+    yield CLAIM, dig(store, "spec", "pvc", "claimName")
 
 
 def wait_for_missing(run: ActiveRun, key: str) -> float | None:
@@ -396,8 +405,3 @@ def _by_node(findings: Sequence[Finding]) -> dict[str, str]:
     for finding in findings:
         found.setdefault(finding.node, []).append(str(finding))
     return {node: "; ".join(texts[:MAX_LISTED]) for node, texts in found.items()}
-
-
-def _dump(model: Any) -> dict[str, Any]:
-    dumped: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return dumped

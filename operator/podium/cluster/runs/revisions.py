@@ -63,7 +63,7 @@ _PlanKey = tuple[str, str, int | None]
 
 
 _ObjectKey = tuple[str, str, str, int, str]
-"""Namespace, name, UID and generation (0: not known) of a Workflow; of its executors likewise."""
+"""Namespace, name, UID and generation (0: not known) of a Workflow; of what it names likewise."""
 
 
 class WorkflowNotFoundError(PodiumError):
@@ -115,7 +115,7 @@ class Definitions:
         return plan
 
     async def pin_inline(self, namespace: str, run: str, reading: Reading) -> Plan:
-        """Compile and pin the graph of a run that names executors: it keeps them as they are now.
+        """Compile and pin the graph of a run that names resources: it keeps them as they are now.
 
         Raises `ApiError`.
         """
@@ -154,7 +154,7 @@ class Definitions:
                     revision=found.revision,
                 )
                 weight = weigh(body.get("spec"), len(made.nodes))
-                weight += sum(weigh(each.get("spec")) for each in executors.found.values())
+                weight += sum(weigh(each.get("spec")) for each in executors.bodies)
                 plan = self._keep(namespace, made, weight)
         return plan, name, known_as
 
@@ -336,7 +336,7 @@ def _key_of(namespace: str, body: Mapping[str, Any], executors: Resolved) -> _Ob
     known = generation if uid and isinstance(generation, int) else 0
     of_executors = [
         [text(dig(each, "metadata", "uid")), dig(each, "metadata", "generation")]
-        for each in executors.found.values()
+        for each in executors.bodies
     ]
     if any(not one or not isinstance(other, int) for one, other in of_executors):
         known = 0

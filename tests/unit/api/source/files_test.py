@@ -148,7 +148,7 @@ def test_every_problem_of_a_file_is_reported_with_path_and_line():
         'f.yaml:27: spec.max_parallell: unknown field "max_parallell"; did you mean "maxParallel"?',
         (
             "f.yaml:30: kind: unknown kind 'Workflw' of podium.dev: must be Workflow or WorkflowRun"
-            " or Executor or ClusterExecutor;"
+            " or Executor or ClusterExecutor or ArtifactStore;"
             " did you mean Workflow?"
         ),
     ]
@@ -161,7 +161,7 @@ def test_every_problem_of_a_file_is_reported_with_path_and_line():
         ("retryPolicy: {}", '"retryPolicy" belongs to a node, or to defaults'),
         ("condition: x", '"condition" belongs to a node'),
         ("globalcontext: {}", 'did you mean "globalContext"?'),
-        ("artifactStore: x", "it comes in a later version"),
+        ("artifact: {store: x}", 'did you mean "artifacts"?'),
         ("zzz: 1", "known are id, title, version"),
         ('"x\\ny\\e": 1', 'unknown field "x\\ny\\x1b"; known are'),
         (f"? {'k' * 5000}\n  : 1", 'unknown field "kkk'),

@@ -50,8 +50,9 @@ def settings_of(store="s3", **more):
     return Settings(artifacts=STORES[store], **more)
 
 
-def build(*nodes, of=None, settings=None, states=None, restart=0):
-    plan = Plan.build(WorkflowSpec.model_validate({"nodes": list(nodes)}), workflow_id="w")
+def build(*nodes, of=None, settings=None, states=None, restart=0, store=None):
+    spec = {"nodes": list(nodes), **({"pinnedStore": store} if store else {})}
+    plan = Plan.build(WorkflowSpec.model_validate(spec), workflow_id="w")
     id_ = of or nodes[-1]["id"]
     found = {
         name: {"status": "Completed", "executionId": f"{name}-1", "artifacts": DIGEST}
@@ -119,6 +120,24 @@ def test_its_pod_is_on_the_closed_list_and_keeps_the_store_from_the_program(stor
         assert "podium-store" in [mount["name"] for mount in helper["volumeMounts"]]
         assert all(set(each) == {"name", "value"} for each in helper["env"])
     assert check_pod(pod, Settings()), "without a store nothing of it is on the list"
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_run_with_a_store_of_its_own_mounts_that_and_neither_is_within_a_programs_reach(store):
+    own = {"s3": {"bucket": "team", "credentialsSecret": "team-keys"}}
+    pod = pod_of(MAKE, USE, settings=settings_of(store), store=own)
+    pinned = WorkflowSpec.model_validate({"nodes": [MAKE], "pinnedStore": own}).pinned_store
+    assert check_pod(pod, settings_of(store), pinned) == []
+    (volume,) = [v for v in pod["spec"]["volumes"] if v["name"] == "podium-store"]
+    assert volume["secret"]["secretName"] == "team-keys"
+    for helper in helpers(pod).values():
+        told = {each["name"]: each["value"] for each in helper["env"]}
+        assert json.loads(told["PODIUM_STORE"])["bucket"] == "team"
+        assert "AWS_ROLE_ARN" not in told
+    for secret in {"team-keys", settings_of(store).artifacts.secret} - {""}:
+        reached = copy.deepcopy(pod)
+        reached["spec"]["volumes"].append({"name": "v", "secret": {"secretName": secret}})
+        assert check_pod(reached, settings_of(store), pinned)
 
 
 def test_the_collector_is_first_and_has_time():

@@ -227,6 +227,18 @@ REQUESTS = [
         "POST persistentvolumeclaims",
     ),
     (
+        "get_artifact_store",
+        ("team", "x"),
+        ("GET", f"{OWN}/artifactstores/x", None),
+        "GET artifactstores",
+    ),
+    (
+        "list_artifact_stores",
+        ("team",),
+        ("GET", f"{OWN}/artifactstores", None),
+        "GET artifactstores",
+    ),
+    (
         "get_claim",
         ("team", "x"),
         ("GET", f"{CORE}/persistentvolumeclaims/x", None),

@@ -11,7 +11,7 @@ from podium.api.workflow import WorkflowSpec
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder
 from podium.cluster.runs import references
-from podium.cluster.runs.references import in_node, in_pod
+from podium.cluster.runs.named_objects import in_node, in_pod
 from podium.cluster.watch.store import InformerCache
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import AttemptPhase, Observation, Plan, dump_status
@@ -507,6 +507,9 @@ def judged(found, server_object, **settings):
                 raise ApiError(404, "NotFound", "no")
             return server_object
 
+        async def list_artifact_stores(self, _namespace):
+            return []
+
     settings = references.Settings(artifacts=BUCKET, **settings)
     checker = references.ReferenceChecker(Client(), settings)
     return asyncio.run(checker._check("team", [("n", each) for each in found]))
@@ -517,13 +520,13 @@ def test_no_node_may_name_the_credentials_of_the_artifact_store():
     by_volume = {"volumes": [{"name": "v", "secret": {"secretName": "keys"}}]}
     for spec in (by_variable, by_volume):
         (finding,) = judged(in_pod(spec), {"metadata": {"labels": {"podium.dev/usable": "true"}}})
-        assert finding.is_forbidden
+        assert finding.is_final
         assert "it holds the credentials of the artifact store" in str(finding)
 
 
 def test_a_store_without_its_secret_is_found_before_anything_starts():
     out = {"out": [{"name": "a", "path": "a"}]}
-    for artifacts, expected in ((out, [("make", "artifacts")]), (None, [])):
+    for artifacts, expected in ((out, [("make", "artifacts"), ("use", "artifacts")]), (None, [])):
         nodes = [node("make", artifacts=artifacts), node("use", "make")]
         plan = Plan.build(WorkflowSpec.model_validate({"nodes": nodes}), workflow_id="w")
         checker = references.ReferenceChecker(Missing(), references.Settings(artifacts=BUCKET))
@@ -543,5 +546,5 @@ class Missing:
 def test_the_stores_own_volume_needs_no_label_but_the_secret_must_be_there():
     assert judged(in_pod(STORE), {"metadata": {}}, requireUsableSecrets=True) == []
     (finding,) = judged(in_pod(STORE), None)
-    assert not finding.is_forbidden
+    assert not finding.is_final
     assert "there is no Secret 'keys' in the namespace team: create it" in str(finding)

@@ -32,6 +32,7 @@ class Server:
     def __init__(self):
         self.jobs, self.pods, self.accounts, self.events = {}, {}, {}, []
         self.claims = {}
+        self.artifact_stores = []
         self.logs = []
         """What is answered to those that ask for logs."""
         self.refuse = {}
@@ -79,6 +80,9 @@ class Server:
     async def get_claim(self, namespace, name):
         self.take("get", "claim")
         return self.get(self.claims, name)
+
+    async def list_artifact_stores(self, namespace):
+        return self.artifact_stores
 
     async def create_pod(self, pod):
         self.take("create", "pod")
