@@ -29,7 +29,7 @@ from podium.api.workflow import (
 __all__ = ["given", "not_a_string", "translate", "unknown_field", "unwritten"]
 
 _LATER: dict[type[BaseModel], frozenset[str]] = {
-    Node: frozenset({"compensation", "largeOutput", "forEach", "members"}),
+    Node: frozenset({"compensation", "forEach", "members"}),
     InputContract: frozenset({"schemaRef"}),
     OutputContract: frozenset({"schemaRef"}),
     WorkflowRunSpec: frozenset({"from", "only"}),

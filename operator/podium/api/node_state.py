@@ -7,7 +7,14 @@ from pydantic import Field
 
 from podium.api.base import ApiModel, JsonObject, LongText, Text, Timestamp
 
-__all__ = ["ChangedInPlace", "ExecutionRecord", "NodeError", "NodeState", "NodeStatus"]
+__all__ = [
+    "ChangedInPlace",
+    "ExecutionRecord",
+    "NodeError",
+    "NodeState",
+    "NodeStatus",
+    "OutputRef",
+]
 
 
 class NodeStatus(StrEnum):
@@ -59,6 +66,15 @@ class NodeError(ApiModel):
     """Further fields, such as exitCode."""
 
 
+class OutputRef(ApiModel):
+    """A large output, which rests elsewhere."""
+
+    size: int
+    """Bytes of all of it."""
+    digest: Text
+    """SHA-256 of all of it."""
+
+
 class ExecutionRecord(ApiModel):
     """An earlier execution of a node."""
 
@@ -75,7 +91,11 @@ class ExecutionRecord(ApiModel):
     completed_at: Timestamp | None = None
     """When it ended."""
     output: JsonObject | None = None
-    """Its output."""
+    """Its output; of a large one what the graph reads of it."""
+    output_ref: OutputRef | None = None
+    """Of a large output: what all of it is."""
+    artifacts: Text | None = None
+    """Digest by which the store knows what it left. Cluster only."""
     context_version: int | None = None
     """The context version that its output made."""
 
@@ -118,7 +138,9 @@ class NodeState(ChangedInPlace, defer_build=False):
     deadline: Timestamp | None = None
     """When the latest execution is stopped with the reason Timeout."""
     output: JsonObject | None = None
-    """Output of the latest execution."""
+    """Output of the latest execution; of a large one what the graph reads of it."""
+    output_ref: OutputRef | None = None
+    """Of a large output: what all of it is. It rests in the artifact store."""
     error: NodeError | None = None
     """Why it failed."""
     warnings: list[Text] = Field(default_factory=list, max_length=50)

@@ -216,6 +216,9 @@ class Node(ApiModel, defer_build=False):
     outputs: dict[str, OutputValue] = Field(default_factory=dict, max_length=MAX_OUTPUTS)
     """Values of its output, by name, from files or from standard output: for images that know
     nothing of $PODIUM_OUTPUT."""
+    large_output: bool = False
+    """Whether its output may have up to 64 MiB instead of less than 4,096 bytes. It then rests in
+    the artifact store; what expressions read of it must be small."""
     artifacts: Artifacts | None = None
     """Files that it needs, and files that it hands over."""
     resources: Resources | None = None

@@ -12,6 +12,13 @@ from podium.contracts.check import (
     effective_output_schema,
 )
 from podium.contracts.defaults import is_closed, properties_of, with_defaults
+from podium.contracts.large import (
+    LARGE_OUTPUT_BYTES,
+    AskedOutput,
+    LargeOutput,
+    OutputTooLargeError,
+    read_large_output,
+)
 from podium.contracts.schema import (
     compile_schema,
     schema_problems,
@@ -30,9 +37,13 @@ from podium.contracts.values import (
 )
 
 __all__ = [
+    "LARGE_OUTPUT_BYTES",
+    "AskedOutput",
     "Breach",
     "InputVerdict",
+    "LargeOutput",
     "OutputNotJSONError",
+    "OutputTooLargeError",
     "OutputVerdict",
     "SchemaProblem",
     "ValueNotJSONError",
@@ -50,6 +61,7 @@ __all__ = [
     "parse_output",
     "parse_value",
     "properties_of",
+    "read_large_output",
     "schema_problems",
     "with_defaults",
 ]

@@ -12,6 +12,7 @@ from podium.api.reasons import RETRYABLE, NodeReason
 from podium.api.workflow import EdgeType, Node, RetryPolicy, TriggerRule, WorkflowSpec
 from podium.dag.artifacts import artifact_problems
 from podium.dag.graph import DagEdge, Graph
+from podium.dag.large_outputs import LargeOutputChecks
 from podium.dag.outputs import output_problems
 from podium.dag.references import ReferenceChecks
 
@@ -29,6 +30,7 @@ class DefinitionChecks:
         self.sound = sound
         self.found: list[Problem] = []
         self._unsound_executors: set[str] = set()
+        self._large_outputs = LargeOutputChecks(dag, sound=sound)
         self.references = ReferenceChecks(dag, spec, self.found, sound=sound)
 
     def run(self) -> list[Problem]:
@@ -138,7 +140,7 @@ class DefinitionChecks:
             self._schema((*path, "outputContract", "schema"), node.output_contract.schema_)
         for problem in artifact_problems(self.dag, node, sound=self.sound):
             self.found.append(replace(problem, path=(*path, *problem.path)))
-        for problem in output_problems(node):
+        for problem in (*output_problems(node), *self._large_outputs.problems(node)):
             self.found.append(replace(problem, path=(*path, *problem.path)))
         contract = node.input_contract
         if contract is None:

@@ -8,7 +8,7 @@ from podium import contracts
 from podium.api.base import format_time
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import EdgeType
-from podium.engine.model import RunInfo
+from podium.engine.model import LargeInput, RunInfo
 from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.errors import PodiumError
 
@@ -186,6 +186,8 @@ class NodeInput:
     """What its contract is about; None: it has none."""
     undone: frozenset[str]
     """Ancestors whose output nothing can provide: the contract does not demand it."""
+    large: tuple[LargeInput, ...]
+    """What belongs to the document and rests elsewhere."""
     omitted: int
     """How many farther ancestors' outputs are not handed over."""
 
@@ -207,7 +209,12 @@ def node_input(
     """
     visible = plan.delivered(node.id)
     outputs = {name: completed[name] for name in visible if name in completed}
-    mapped = _mapped(plan, node, states)
+    mapped, large = _mapped(plan, node, states)
+    handed = outputs
+    if plan.large_outputs and not plan.large_outputs.isdisjoint(outputs):
+        handed, whole = _without_large(plan, node, states, outputs)
+        large = (*whole, *large)
+    elsewhere = {each.name for each in large if each.part == "inputs"}
     resolved, undone = None, frozenset[str]()
     if node.definition.input_contract is not None:
         resolved = {**context, **outputs, **mapped}
@@ -220,12 +227,36 @@ def node_input(
         "executionId": execution,
         "nodeId": node.id,
         "globalContext": _delivered(node, context),
-        "dependencyOutputs": outputs,
+        "dependencyOutputs": handed,
         "inputs": mapped,
         "artifacts": {},
         "metadata": plan.spec.metadata,
     }
-    return NodeInput(document, resolved, undone, plan.dag.visible_count(node.id) - len(visible))
+    if elsewhere:
+        left = {name: value for name, value in mapped.items() if name not in elsewhere}
+        document["inputs"] = left
+    omitted = plan.dag.visible_count(node.id) - len(visible)
+    return NodeInput(document, resolved, undone, large, omitted)
+
+
+def _without_large(
+    plan: Plan, node: PlanNode, states: Mapping[str, NodeState], outputs: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[LargeInput]]:
+    """Return the outputs that are handed over as they are, and those that rest elsewhere.
+
+    Of these a node gets its direct predecessors', and those that its contract names.
+    """
+    near = {*plan.data_sources[node.id], *node.wanted}
+    handed: dict[str, Any] = {}
+    large = []
+    for name, output in outputs.items():
+        state = states[name]
+        if state.output_ref is None:
+            handed[name] = output
+        elif name in near:
+            execution = state.execution_id or ""
+            large.append(LargeInput("dependencyOutputs", name, name, execution))
+    return handed, large
 
 
 def _delivered(node: PlanNode, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,8 +267,12 @@ def _delivered(node: PlanNode, context: Mapping[str, Any]) -> dict[str, Any]:
     return {key: context[key] for key in (*contract.context, *node.wanted) if key in context}
 
 
-def _mapped(plan: Plan, node: PlanNode, states: Mapping[str, NodeState]) -> dict[str, Any]:
+def _mapped(
+    plan: Plan, node: PlanNode, states: Mapping[str, NodeState]
+) -> tuple[dict[str, Any], tuple[LargeInput, ...]]:
+    """Return what edges map to a node, and what of it rests elsewhere: null stands for that."""
     mapped: dict[str, Any] = {}
+    large: dict[str, LargeInput] = {}
     for index in node.incoming:
         edge = plan.edges[index]
         state = states[edge.source]
@@ -253,4 +288,8 @@ def _mapped(plan: Plan, node: PlanNode, states: Mapping[str, NodeState]) -> dict
                     f"dataMapping of the edge {edge.source} → {edge.target}: the output of"
                     f" {edge.source} has no {path!r}"
                 ) from None
-    return mapped
+            large.pop(name, None)  # as the value, the last edge's
+            if state.output_ref is not None:
+                execution = state.execution_id or ""
+                large[name] = LargeInput("inputs", name, edge.source, execution, path)
+    return mapped, tuple(large.values())

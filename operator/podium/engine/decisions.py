@@ -4,15 +4,17 @@ from typing import Any, NamedTuple
 
 from podium import contracts, expressions, kinds
 from podium.api.base import shorten
+from podium.api.node_state import OutputRef
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
+from podium.engine.model import StoredOutput
 from podium.engine.outcomes import complete, fail
 from podium.engine.plan import PlanNode
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import Judging, RunState
 from podium.engine.verdicts import OutputQuestion, answer, is_small
 
-__all__ = ["begin_without_program", "carry_out", "conclude", "finish", "view_of"]
+__all__ = ["asked_of", "begin_without_program", "carry_out", "conclude", "finish", "view_of"]
 
 
 def view_of(run: RunState, node: PlanNode) -> kinds.NodeView:
@@ -45,13 +47,22 @@ def begin_without_program(run: RunState, queue: ReadyQueue, node: PlanNode) -> N
 
 
 def finish(
-    run: RunState, queue: ReadyQueue, node: PlanNode, output: dict[str, Any] | None, at: float
+    run: RunState,
+    queue: ReadyQueue,
+    node: PlanNode,
+    output: dict[str, Any] | None,
+    at: float,
+    stored: StoredOutput | None = None,
 ) -> None:
     """Let the kind decide about a node whose program succeeded, or whose wait is over."""
     try:
         decision = node.kind.finish(view_of(run, node), output)
     except expressions.ExpressionError as error:
         decision = kinds.Fail(NodeReason.CONDITION_ERROR, str(error))
+    if stored is not None and isinstance(decision, kinds.Complete):
+        ref = OutputRef(size=stored.size, digest=stored.digest)
+        _accept(run, queue, node, decision.output, stored.verdict, at, ref)
+        return
     carry_out(run, queue, node, decision, at)
 
 
@@ -109,6 +120,22 @@ def _judge(
     state.reason, state.message = NodeReason.JUDGING.value, "its output is being checked"
 
 
+def asked_of(run: RunState, node: PlanNode) -> contracts.AskedOutput:
+    """Return what is asked of a node's output where it rests in the store."""
+    contract = node.definition.output_contract
+    reads = run.plan.read_of_outputs[node.id]
+    threshold = _threshold(run, node)
+    return contracts.AskedOutput(
+        read=reads.read,
+        present=reads.present,
+        produces=tuple(contract.produces) if contract is not None else (),
+        schema=contract.schema_ if contract is not None else None,
+        quality_threshold=threshold.value,
+        is_own_threshold=threshold.is_own,
+        quality_field=contract.quality_field if contract is not None else "quality_score",
+    )
+
+
 def _threshold(run: RunState, node: PlanNode) -> _Threshold:
     contract = node.definition.output_contract
     if contract is not None and contract.quality_threshold is not None:
@@ -134,6 +161,7 @@ def _accept(
     output: dict[str, Any],
     verdict: contracts.OutputVerdict,
     at: float,
+    ref: OutputRef | None = None,
 ) -> None:
     state = run.touch(node.id)
     if state.quality_score != verdict.quality_score:
@@ -145,4 +173,6 @@ def _accept(
         return
     if node.definition.output_contract is not None:
         state.contract_fulfilled = True
+    if ref is not None:
+        state.output_ref = ref
     complete(run, node.id, output, at)

@@ -16,9 +16,11 @@ loops have `Joins.propagate` decide what follows.
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from podium import contracts
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.engine.deadlines import expire
+from podium.engine.decisions import asked_of
 from podium.engine.executions import execution_number
 from podium.engine.joins import Joins
 from podium.engine.launching import launch_ready
@@ -122,6 +124,13 @@ class Engine:
         """Return whether an execution is due or runs, as far as is known: it may be started."""
         state = self._run.status.nodes.get(node)
         return self._run.executions.is_current(node, state, execution)
+
+    def asked_of_output(self, node: str) -> contracts.AskedOutput | None:
+        """Return what is asked of a node's output that may be large; None: it may not."""
+        planned = self._run.plan.nodes.get(node)
+        if planned is None or not planned.definition.large_output:
+            return None
+        return asked_of(self._run, planned)
 
     def running_executions(self) -> Iterator[tuple[str, str]]:
         """Return nodes that run with their executions, as far as a shell has a program for them.

@@ -142,6 +142,8 @@ def _records(state: NodeState) -> Iterator[ExecutionRecord]:
             started_at=state.started_at,
             completed_at=state.completed_at,
             output=state.output,
+            output_ref=state.output_ref,
+            artifacts=state.artifacts,
             context_version=state.context_version,
         )
     yield from state.history
@@ -161,6 +163,8 @@ def archive(state: NodeState, status: NodeStatus, reason: str, message: str, now
         started_at=state.started_at,
         completed_at=state.completed_at or now,
         output=state.output,
+        output_ref=state.output_ref,
+        artifacts=state.artifacts if status is NodeStatus.COMPLETED else None,
         context_version=state.context_version,
     )
     state.history = [record, *state.history][:HISTORY]
@@ -170,7 +174,7 @@ def archive(state: NodeState, status: NodeStatus, reason: str, message: str, now
             room -= len(contracts.canonical(old.output))
             if room < 0:
                 old.output = None
-    state.output = None
+    state.output = state.output_ref = None
     state.context_version = None
     state.quality_score = state.contract_fulfilled = None
 

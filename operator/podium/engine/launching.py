@@ -72,6 +72,7 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
                 given.document,
                 decision.shape,
                 decision.template,
+                given.large,
             )
         )
         return

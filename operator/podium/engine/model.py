@@ -26,6 +26,7 @@ __all__ = [
     "Emit",
     "EventType",
     "Hold",
+    "LargeInput",
     "Launch",
     "Observation",
     "Request",
@@ -33,6 +34,7 @@ __all__ = [
     "RestoreRequest",
     "RunInfo",
     "Stop",
+    "StoredOutput",
     "WakeAt",
     "not_started",
 ]
@@ -98,6 +100,16 @@ class AttemptPhase(StrEnum):
     """Nothing of it runs any more, after a Stop."""
 
 
+class StoredOutput(NamedTuple):
+    """A large output that rests elsewhere: `output` of its observation is what the graph reads."""
+
+    size: int
+    digest: str
+    """SHA-256 of all of it."""
+    verdict: OutputVerdict
+    """Whether it keeps its contract: judged where it lies."""
+
+
 @dataclass(slots=True)
 class Observation:
     """What a shell saw of one execution. May come late, twice, or out of order."""
@@ -124,6 +136,8 @@ class Observation:
     """What it left for the values in `outputs` of its node, by name, as far as there is any."""
     output_limit: int | None = None
     """Bytes from which on the output is too large for what carries it."""
+    stored: StoredOutput | None = None
+    """Of an output that rests elsewhere."""
     retryable: bool = True
     """Whether the retry policy may try a failure again."""
     retry_after: float = 5.0
@@ -187,6 +201,20 @@ class RestoreRequest(NamedTuple):
 Request = RerunRequest | RestoreRequest
 
 
+class LargeInput(NamedTuple):
+    """A value of a node's input that rests elsewhere: the shell adds it to the document."""
+
+    part: str
+    """Key of the document: dependencyOutputs or inputs."""
+    name: str
+    """Key in that part."""
+    node: str
+    """Whose output it is."""
+    execution: str
+    path: str | None = None
+    """Dotted path of the part of that output; None: all of it."""
+
+
 @dataclass(slots=True)
 class Launch:
     """Start this execution. Doing it twice must start it once."""
@@ -203,6 +231,8 @@ class Launch:
     """What the shell makes of it."""
     template: Mapping[str, Any] | None = None
     """What an executor that is a resource makes of the config (`podium.executors.custom`)."""
+    large: tuple[LargeInput, ...] = ()
+    """What the input holds beside `input`."""
 
 
 @dataclass(slots=True)

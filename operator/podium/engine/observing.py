@@ -26,6 +26,7 @@ _OF_AN_EXECUTION = (
     "deadline",
     "error",
     "artifacts",
+    "output_ref",
 )
 REPORT_SECONDS = 3.0
 """How long after a deadline by whole seconds an earlier end may still be reported: the start was
@@ -259,8 +260,9 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
     raw = seen.output or b""
     if seen.output_limit is not None and len(raw) >= seen.output_limit:
         message = (
-            f"the output has {seen.output_limit} bytes or more, but must have"
-            f" less than {seen.output_limit}: hand over a smaller output"
+            f"the output has {seen.output_limit} bytes or more, but must have less than"
+            f" {seen.output_limit}: set largeOutput: true on the node, or hand over less, or files"
+            " in artifacts"
         )
         fail(run, queue, seen.node, at, NodeReason.OUTPUT_TOO_LARGE, message, retryable=False)
         return
@@ -277,7 +279,7 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
             reason, final = error.reason, error.reason == NodeReason.OUTPUT_TOO_LARGE
             fail(run, queue, seen.node, at, reason, str(error), retryable=not final)
             return
-    finish(run, queue, node, output, at)
+    finish(run, queue, node, output, at, seen.stored)
 
 
 def _judged(run: RunState, queue: ReadyQueue, seen: Observation, _: NodeState) -> None:

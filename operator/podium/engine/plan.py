@@ -22,6 +22,7 @@ from podium.api.workflow import (
 )
 from podium.dag import WorkflowDAG, nearest_ancestors
 from podium.engine.identity import NodeIdentity, digest_of, node_identity
+from podium.engine.large_outputs import LargeReads, large_reads
 
 __all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode", "definition_digest"]
 
@@ -199,7 +200,17 @@ class Plan:
             artifacts = node.definition.artifacts
             if artifacts is not None and artifacts.in_ is None:
                 kept.update(self.delivered(node.id))
-        return frozenset(kept)
+        return frozenset(kept | self.large_outputs)
+
+    @cached_property
+    def large_outputs(self) -> frozenset[str]:
+        """Nodes whose outputs may rest in the store."""
+        return frozenset(node.id for node in self.nodes.values() if node.definition.large_output)
+
+    @cached_property
+    def read_of_outputs(self) -> Mapping[str, LargeReads]:
+        """What the graph reads of the outputs that may rest in the store."""
+        return large_reads(self)
 
     def delivered(self, node: str) -> list[str]:
         """Return the ancestors whose outputs a node is handed: the nearest, and those it names."""
@@ -218,7 +229,11 @@ class Plan:
         for node in self.nodes.values():
             edges = [self.dag.edges[index] for index in node.incoming]
             incoming = [(edge.edge, self.dag.nodes[edge.source]) for edge in edges]
-            made[node.id] = node_identity(node.definition, incoming, node.wanted, self.spec)
+            identity = node_identity(node.definition, incoming, node.wanted, self.spec)
+            if node.id in self.large_outputs:  # it has to run again to hand more of it over
+                reads = [sorted(paths, key=str) for paths in self.read_of_outputs[node.id]]
+                identity = identity._replace(digest=digest_of([identity.digest, reads]))
+            made[node.id] = identity
         return made
 
     def _node(self, index: int, node: Node, incoming: list[int], outgoing: list[int]) -> PlanNode:

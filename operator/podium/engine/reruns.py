@@ -224,7 +224,8 @@ class Reruns:
         _clear(state)
         for index in run.plan.nodes[node].outgoing:
             self._joins.undecide_edge(run.plan.edges[index])
-        state.output = record.output
+        state.output, state.output_ref = record.output, record.output_ref
+        state.artifacts = record.artifacts
         run.transition(node, NodeStatus.COMPLETED)
         state.execution_id = record.execution_id
         state.context_version = record.context_version
@@ -236,7 +237,7 @@ def _clear(state: NodeState) -> None:
     state.execution_id = None
     state.started_at = state.completed_at = state.duration_seconds = None
     state.next_attempt_at = state.launched_at = state.deadline = None
-    state.output = None
+    state.output = state.output_ref = None
     state.error = None
     state.warnings = []
     state.retry_count = state.disruptions = 0

@@ -113,6 +113,9 @@ def _not_on_clusters(
                 " artifacts.s3 or artifacts.pvc), run it with podium run, or leave artifacts out"
             )
             yield Problem((*base, "nodes", position, "artifacts"), message)
+        if node.large_output and not is_pinned:
+            message = "is for a laptop only in this version: hand large data over as artifacts"
+            yield Problem((*base, "nodes", position, "largeOutput"), message)
         for place, artifact in enumerate((node.artifacts and node.artifacts.in_) or ()):
             scheme = artifact.git.repository.partition("://")[0] if artifact.git else ""
             if scheme and scheme not in IN_POD.schemes:

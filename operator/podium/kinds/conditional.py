@@ -22,7 +22,7 @@ __all__ = ["Conditional"]
 _PROGRAM_FIELDS = (
     *("executor", "config", "retry_policy", "timeout_seconds", "start_timeout_seconds"),
     *("input_as", "resources", "pod", "max_disruptions", "force_restart_after_seconds"),
-    *("output_contract", "outputs", "artifacts"),
+    *("output_contract", "outputs", "large_output", "artifacts"),
 )
 
 

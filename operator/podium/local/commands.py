@@ -22,6 +22,7 @@ from podium.local.artifacts import Artifacts, Mount, mounts, out_of
 from podium.local.containers import IN_CONTAINER, container_tool, on_laptop
 from podium.local.environment import ConfigError, inherited, prepare
 from podium.local.files import write_private
+from podium.local.large_outputs import LargeInputs
 from podium.local.output_values import files_for_values
 from podium.local.store import RunDirectory, RunRecord
 from podium.local.volumes import Mounted, mount
@@ -40,6 +41,8 @@ class Command(NamedTuple):
     env: Mapping[str, str]
     workdir: Path
     artifacts: Artifacts
+    large: LargeInputs
+    """Parts of its input that are to be written before the start."""
 
 
 class Commands:
@@ -74,8 +77,15 @@ class Commands:
             workload = on_laptop(workload)
         variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
         env = prepare(
-            directory, self._record.name, launch.input, variables, self.secrets, self._inherited
+            directory,
+            self._record.name,
+            launch.input,
+            variables,
+            self.secrets,
+            self._inherited,
+            is_whole=not launch.large,
         )
+        large = LargeInputs(directory, launch.large, self._directory.execution)
         in_container = workload.runtime is Runtime.CONTAINER
         outputs = launch.input["dependencyOutputs"]
         artifacts = Artifacts.lay_out(
@@ -98,7 +108,7 @@ class Commands:
         if file_outputs(node.outputs):
             del env["PODIUM_OUTPUT"]
         argv = self._argv(launch, node, workload, artifacts, env, volumes, values)
-        return Command(argv, env, Path(self._record.workdir), artifacts)
+        return Command(argv, env, Path(self._record.workdir), artifacts, large)
 
     def container(self, execution: str) -> str:
         """Name the container of an execution."""

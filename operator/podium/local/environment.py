@@ -106,10 +106,13 @@ def prepare(
     variables: Iterable[EnvVar],
     secrets: Mapping[str, Mapping[str, str]],
     env: Mapping[str, str],
+    *,
+    is_whole: bool = True,
 ) -> dict[str, str]:
     """Write the input into an execution's directory and return the program's environment.
 
-    It begins with `env`. Where the program finds artifacts is not in it yet.
+    It begins with `env`. Where the program finds artifacts is not in it yet; of an input that is
+    not whole (`large_outputs.LargeInputs`) only its file is.
 
     Raises `ConfigError` if a variable has no value.
     """
@@ -125,7 +128,7 @@ def prepare(
         "PODIUM_EXECUTION": str(given["executionId"]),
         "PODIUM_RUN": run,
     }
-    if len(text) <= MAX_INPUT_BYTES:
+    if is_whole and len(text) <= MAX_INPUT_BYTES:
         own["PODIUM_INPUT_JSON"] = text.decode()
     found = dict(env)
     for variable in variables:

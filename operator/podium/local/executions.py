@@ -26,6 +26,7 @@ from podium.local.commands import Command, Commands
 from podium.local.containers import container_tool
 from podium.local.environment import ConfigError
 from podium.local.files import remove
+from podium.local.large_outputs import take_output
 from podium.local.orphans import end_orphans
 from podium.local.outcomes import OUTPUT_LIMIT, changed_at, failed_value
 from podium.local.output_values import values_left
@@ -135,6 +136,8 @@ class Executions:
         """Start a program and tell of its start and of its end."""
         assert process.begun is not None  # noqa: S101 - for the type checker
         try:
+            if command.large.parts:
+                await asyncio.to_thread(command.large.write, lambda: process.stopping)
             if command.artifacts.wanted:
                 await asyncio.to_thread(command.artifacts.copy, lambda: process.stopping)
             if command.artifacts.outside:
@@ -216,6 +219,14 @@ class Executions:
         if seen.phase is not AttemptPhase.SUCCEEDED or planned is None:
             return seen
         definition = planned.definition
+        asked = self._engine.asked_of_output(node)
+        if asked is not None:
+            try:
+                seen = await asyncio.to_thread(take_output, seen, process.directory, asked)
+            except OSError as error:
+                raise self._directory.unwritable(error) from None
+            if seen.phase is not AttemptPhase.SUCCEEDED:
+                return seen
         if definition.outputs:
             try:
                 values = values_left(process.directory, definition, OUTPUT_LIMIT)

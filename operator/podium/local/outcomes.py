@@ -11,7 +11,7 @@ from podium.local import processes
 from podium.local.files import IrregularFileError, read_end, read_regular
 from podium.local.secrets import Mask
 
-__all__ = ["OUTPUT_LIMIT", "changed_at", "ended", "failed_value"]
+__all__ = ["OUTPUT_LIMIT", "changed_at", "ended", "failed_value", "output_path"]
 
 OUTPUT_LIMIT = 4096
 """Bytes of an output: as on the cluster, so that what runs here runs there."""
@@ -47,7 +47,7 @@ def ended(
                 own=was_stopped,
             )
         code = _KILLED
-    output, size, problem = _written(directory)
+    output, problem = _written(directory)
     seen = Observation(
         node,
         execution,
@@ -74,15 +74,6 @@ def ended(
         return replace(
             seen, phase=AttemptPhase.FAILED, reason=NodeReason.OUTPUT_NOT_JSON, message=problem
         )
-    if size >= OUTPUT_LIMIT:
-        return replace(
-            seen,
-            phase=AttemptPhase.FAILED,
-            reason=NodeReason.OUTPUT_TOO_LARGE,
-            message=f"the output has {size} bytes, but must have less than {OUTPUT_LIMIT}: hand"
-            " over a smaller output, and files in $PODIUM_ARTIFACTS_OUT",
-            retryable=False,
-        )
     return seen
 
 
@@ -105,19 +96,22 @@ def changed_at(path: Path) -> float | None:
         return None
 
 
-def _written(directory: Path) -> tuple[bytes | None, int, str]:
-    """Return the beginning of a program's output (None: it wrote none), its size, what is wrong."""
-    path = directory / "output.json"
-    if (directory / "container").exists():
-        path = directory / "container/output.json"
+def output_path(directory: Path) -> Path:
+    """Return where the program of an execution wrote its output."""
+    in_container = (directory / "container").exists()
+    return directory / ("container/output.json" if in_container else "output.json")
+
+
+def _written(directory: Path) -> tuple[bytes | None, str]:
+    """Return the beginning of a program's output (None: it wrote none), and what is wrong."""
     try:
-        return *read_regular(path, OUTPUT_LIMIT), ""
+        return read_regular(output_path(directory), OUTPUT_LIMIT)[0], ""
     except FileNotFoundError:
-        return None, 0, ""
+        return None, ""
     except IrregularFileError as error:
-        return None, 0, f"$PODIUM_OUTPUT: {error}: write one JSON object to a file"
+        return None, f"$PODIUM_OUTPUT: {error}: write one JSON object to a file"
     except OSError as error:
-        return None, 0, f"$PODIUM_OUTPUT: {error.strerror}"
+        return None, f"$PODIUM_OUTPUT: {error.strerror}"
 
 
 def _last_words(directory: Path, mask: Callable[[], Mask]) -> str:

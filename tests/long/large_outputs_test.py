@@ -1,0 +1,87 @@
+"""Outputs of 50 MB, and 1,000 of 1 MB into one node: memory stays flat."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+
+PROGRAM = """
+import resource, sys
+from podium.cli import main
+try:
+    sys.argv[0] = "podium"
+    main()
+finally:
+    print("RSS", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+"""
+
+
+def run(directory, nodes):
+    """Run a workflow on this machine; return its states and podium's own memory in MB."""
+    file = directory / "workflow.yaml"
+    spec = {"spec": {"nodes": nodes}}
+    head = {"apiVersion": "podium.dev/v1alpha1", "kind": "Workflow", "metadata": {"name": "w"}}
+    file.write_text(yaml.safe_dump(head | spec))
+    command = [sys.executable, "-c", PROGRAM, "run", str(file), "-o", "json"]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    status = json.loads(done.stdout)["status"]
+    assert status["phase"] == "Succeeded", done.stdout[-3000:]
+    megabytes = int(done.stderr.rpartition("RSS ")[2])
+    return status["nodes"], megabytes
+
+
+def python(name, *lines, after=(), **fields):
+    config = {"interpreter": "python3", "script": "\n".join(("import json, os", *lines))}
+    return {"id": name, "executor": "script", "config": config, "dependsOn": [*after], **fields}
+
+
+WRITE = 'json.dump(made, open(os.environ["PODIUM_OUTPUT"], "w"))'
+
+
+def test_50_mb_are_handed_over(tmp_path):
+    rows = 'rows = [{"id": n, "text": "x" * 120} for n in range(350_000)]'
+    made = 'made = {"rows": rows, "count": len(rows), "last": rows[-1]["id"]}'
+    given = 'given = json.load(open(os.environ["PODIUM_INPUT"]))["dependencyOutputs"]["big"]'
+    seen = (
+        'made = {"rows": len(given["rows"]), "size": os.stat(os.environ["PODIUM_INPUT"]).st_size}'
+    )
+    nodes, megabytes = run(
+        tmp_path,
+        [
+            python("big", rows, made, WRITE, largeOutput=True),
+            python("b", given, seen, WRITE, after=["big"], condition="context.big.last == 349999"),
+        ],
+    )
+    assert nodes["big"]["output"] == {"last": 349_999}
+    assert nodes["b"]["output"]["rows"] == 350_000
+    assert nodes["b"]["output"]["size"] > 50_000_000
+    assert megabytes < 600
+
+
+def test_1000_outputs_of_1_mb_into_one_node(tmp_path):
+    made = 'made = {"text": os.environ["PODIUM_NODE"][-1] * 1_000_000}'
+    names = [f"n{number}" for number in range(1000)]
+    count = (
+        "size, found = 0, 0",
+        'with open(os.environ["PODIUM_INPUT"], "rb") as file:',
+        "    while chunk := file.read(1 << 20):",
+        "        size += len(chunk)",
+        "        found += chunk.count(b'text')",
+        'made = {"size": size, "found": found}',
+        WRITE,
+    )
+    nodes, megabytes = run(
+        tmp_path,
+        [
+            *(python(name, made, WRITE, largeOutput=True) for name in names),
+            python("all", *count, after=names),
+        ],
+    )
+    output = nodes["all"]["output"]
+    assert output["size"] > 1_000_000_000
+    assert output["found"] >= 990  # one that is cut by a piece is not seen
+    assert megabytes < 300
