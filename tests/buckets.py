@@ -21,7 +21,7 @@ BUCKET = "artifacts"
 def server_for(api: client.ApiClient) -> Iterator[S3Server]:
     """Run a server with one bucket."""
     directory = Path(tempfile.mkdtemp(prefix="podium-bucket-"))
-    server = S3Server(directory / "s3", address=_address(client.CoreV1Api(api)))
+    server = S3Server(directory / "s3", address=address_for(api))
     try:
         server.bucket(BUCKET)
         server.start()
@@ -54,8 +54,9 @@ def settings_of(server: S3Server, **more: Any) -> dict[str, Any]:
     return {"s3": bucket, **more}
 
 
-def _address(core: client.CoreV1Api) -> str:
+def address_for(api: client.ApiClient) -> str:
     """Return the address of this machine that is on the way to a machine with a kubelet."""
+    core = client.CoreV1Api(api)
     addresses = kwok.real_machine(core).status.addresses
     there = next(each.address for each in addresses if each.type == "InternalIP")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:

@@ -128,15 +128,15 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def http_server(certificate: Path | None = None):
-    server = Server(("127.0.0.1", 0), Handler)
+def http_server(certificate: Path | None = None, *, address="127.0.0.1"):
+    server = Server((address, 0), Handler)
     server.asked, server.put = [], []
     if certificate is not None:
         make_certificate(certificate)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, certificate.with_suffix(".key"))
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.base = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+    server.base = f"http{'s' if certificate else ''}://{address}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -156,14 +156,14 @@ def git(directory, *arguments):
 
 
 @contextmanager
-def git_daemon(base: Path):
+def git_daemon(base: Path, *, address="127.0.0.1"):
     """Serve the repositories below a directory."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((address, 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [
-            *("git", "daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"),
+            *("git", "daemon", "--reuseaddr", "--export-all", f"--listen={address}"),
             *(f"--port={port}", f"--base-path={base}"),
         ],
         stdout=subprocess.DEVNULL,
@@ -174,10 +174,10 @@ def git_daemon(base: Path):
         end = time.monotonic() + 10
         while time.monotonic() < end:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                if probe.connect_ex((address, port)) == 0:
                     break
             time.sleep(0.02)
-        yield f"git://127.0.0.1:{port}"
+        yield f"git://{address}:{port}"
     finally:
         process.terminate()
         process.wait()
