@@ -5,6 +5,7 @@ the manifest last, and says so in its last words. What it does not say was not s
 """
 
 # ruff: noqa: E402 - first of all it must be able to hear that the program has ended
+import os
 import signal
 import threading
 
@@ -14,18 +15,23 @@ _ended = threading.Event()
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: _ended.set())
+    for number in range(int(os.environ.get("PODIUM_VALUES", "0"))):  # files that it mounts
+        file = os.open(f"/podium/values/{number}", os.O_WRONLY | os.O_CREAT)
+        os.fchmod(file, 0o666)  # its user may be another one
+        os.close(file)
     open(READY, "w").close()  # noqa: PTH123 - pathlib loads longer
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from podium.api.reasons import NodeReason
 from podium.artifacts.errors import ArtifactError
+from podium.artifacts.file_values import VALUES_PATH, dump_values, read_values
 from podium.artifacts.handover import gather
 from podium.artifacts.left import Left
 from podium.artifacts.manifest import Artifact, Manifest
@@ -49,6 +55,8 @@ _LAST_WORDS = Path("/dev/termination-log")
 _MARGIN = 5.0
 """Seconds before the end of the grace period, in which the last words are written."""
 _PAUSE = 2.0
+_VALUES_BYTES = 3900
+"""Of the 4,096 that a Pod passes on; what is stored takes the rest."""
 
 
 def collect(
@@ -57,6 +65,7 @@ def collect(
     out: Path,
     note: Callable[[str], None],
     reach: Reach = IN_POD,
+    values: Path = Path(VALUES_PATH),
 ) -> str:
     """Store what an execution left; return what there is to say of it.
 
@@ -64,6 +73,15 @@ def collect(
     `store_of` is asked each time: credentials that have expired may have been renewed. `reach`:
     where URLs of targets may lead.
     """
+    told = ""
+    if task.values:
+        told = dump_values(read_values(values, task.values))
+        if len(told) > _VALUES_BYTES:
+            message = (
+                "the values of outputs are more than a Pod can report: hand over"
+                " less, or files as artifacts"
+            )
+            return message_of(NodeReason.OUTPUT_TOO_LARGE, message, is_retryable=False)
     sent: set[str] = set()
     while True:
         settings = store_of()
@@ -85,7 +103,8 @@ def collect(
         else:
             files = sum(artifact.files for artifact in made.values())
             size = sum(artifact.size for artifact in made.values())
-            return json.dumps({"artifacts": {"digest": digest, "files": files, "bytes": size}})
+            said: dict[str, Any] = {"artifacts": {"digest": digest, "files": files, "bytes": size}}
+            return json.dumps(said | ({"values": told} if told else {}))
 
 
 def _send(

@@ -106,6 +106,8 @@ class Task:
     wanted: tuple[Wanted, ...] = ()
     outside: tuple[Outside, ...] = ()
     leaving: tuple[Leaving, ...] = ()
+    values: tuple[str, ...] = ()
+    """Names of the values in files, by the numbers that these have for names."""
 
     def dump(self) -> str:
         """Return it as an annotation: of mappings only, so that one part of it can be compared."""
@@ -149,6 +151,7 @@ class Task:
             },
             **({"outside": outside} if outside else {}),
             **({"leaving": leaving} if leaving else {}),
+            **({"values": dict(enumerate(self.values))} if self.values else {}),
         }
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
@@ -180,6 +183,7 @@ class Task:
             leaving=tuple(
                 Leaving(name, **each) for name, each in document.get("leaving", {}).items()
             ),
+            values=tuple(document.get("values", {}).values()),
         )
 
 

@@ -126,10 +126,11 @@ def _not_on_clusters(
                 )
                 yield Problem(path, message)
         where = (*base, "nodes", position, "outputs")
-        if len(file_outputs(node.outputs)) > 1:
+        if len(file_outputs(node.outputs)) > 1 and not has_store and not is_pinned:
             message = (
-                "has several values from files, and a cluster can have one of a node: let the"
-                " program write one file with all of them, format: Json"
+                "has several values from files, and this cluster takes one of a node: it has no"
+                " store for artifacts; name an ArtifactStore in spec.artifacts.store, ask for one"
+                " of the cluster, or let the program write one file with all of them, format: Json"
             )
             yield Problem(where, message)
         if printed_outputs(node.outputs) and FROM_LOGS not in offered and not is_pinned:

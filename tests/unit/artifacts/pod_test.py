@@ -1,10 +1,12 @@
 """The containers that carry artifacts of a Pod: what one stores, the other lays out."""
 
+import base64
 import json
 import os
 import signal
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from podium.api.artifact_rules import ArtifactType
 from podium.artifacts import collector, fetcher, targets
 from podium.artifacts.errors import ArtifactError
+from podium.artifacts.file_values import dump_values, load_values
 from podium.artifacts.left import Declared
 from podium.artifacts.pod import Leaving, Outside, Task, Wanted, load_store, message_of
 from podium.artifacts.reach import IN_POD
@@ -357,3 +360,38 @@ def test_what_cannot_be_sent_now_is_tried_again_and_what_was_sent_is_not(
         assert [path for path, _, _ in server.put].count("/a") == 1
     assert noted
     assert all("answers 503" in each for each in noted)
+
+
+def with_values(tmp_path, settings, files, names=("a", "b")):
+    """Collect an execution with values in files, and return what was said."""
+    place = make(tmp_path / "values", {str(n): data for n, data in enumerate(files)})
+    leaves = replace(task(), values=names)
+    out = tmp_path / "nothing"
+    return json.loads(collector.collect(leaves, lambda: settings, out, print, HERE, place))
+
+
+def test_values_in_files_are_part_of_the_last_words(tmp_path, settings):
+    assert Task.load(replace(task(), values=("a", "b")).dump()).values == ("a", "b")
+    said = with_values(tmp_path, settings, [b"x\n", b"\xff\xc3\xa9"])
+    assert said["artifacts"]["digest"] == ""
+    assert load_values(said["values"]) == {"a": b"x\n", "b": b"\xff\xc3\xa9"}
+    assert load_values(with_values(tmp_path, settings, [b"", b"1"])["values"]) == {"b": b"1"}
+
+
+def test_values_of_any_output_fit_into_the_last_words(tmp_path, settings):
+    letters = base64.b64encode(os.urandom(3000))
+    said = with_values(tmp_path, settings, [letters[:100], letters[100:3990]])
+    assert len(json.dumps(said)) < 4096
+    assert load_values(said["values"])["b"] == letters[100:3990]
+    said = with_values(tmp_path, settings, [b"x", os.urandom(1 << 20)])
+    assert len(load_values(said["values"])["b"]) == 4096, "too large for the engine, too"
+    error = with_values(tmp_path, settings, [os.urandom(4000), os.urandom(4000)])["podiumError"]
+    assert (error["reason"], error["retryable"]) == ("OutputTooLarge", False)
+
+
+def test_what_is_not_values_is_refused():
+    bomb = base64.b85encode(zlib.compress(b'{"a": "' + b" " * (8 << 20) + b'"}')).decode()
+    for words in ("", "x", "é", dump_values({"a": b"x"})[:-1], bomb):
+        with pytest.raises(ValueError):
+            load_values(words)
+    assert load_values(base64.b85encode(zlib.compress(b'{"a": 1}')).decode()) == {}

@@ -15,6 +15,7 @@ from podium.api.names import GROUP
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import ArtifactType, Node
+from podium.artifacts.file_values import VALUES_PATH
 from podium.artifacts.left import Declared
 from podium.artifacts.pod import (
     OUT_PATH,
@@ -28,6 +29,7 @@ from podium.artifacts.reach import HOSTS_VARIABLE
 from podium.cluster.artifact_settings import ArtifactSettings
 from podium.cluster.jobs.artifact_store import STORE_VOLUME, store_variables, store_volume
 from podium.cluster.jobs.errors import BuildError
+from podium.cluster.jobs.output_values import collected_files
 from podium.cluster.jobs.outside import (
     FOUND_PATH,
     IN_PATH,
@@ -60,6 +62,8 @@ AT_PATH = "/podium/at"
 """Where the collector has the directories that absolute outputs are in."""
 TASK_VOLUME = "podium-task"
 IN_VOLUME, OUT_VOLUME, FOUND_VOLUME = "podium-in", "podium-out", "podium-found"
+VALUES_VOLUME, VALUES_VARIABLE = "podium-values", "PODIUM_VALUES"
+VALUES_LIMIT = "64Mi"
 HELPER_COMMANDS = {
     name: ["python3", "-P", "-m", f"podium.artifacts.{module}"]
     for name, module in ((COLLECTOR, "collector"), (FETCHER, "fetcher"))
@@ -76,13 +80,21 @@ class Handover:
     """What becomes of the artifacts of an execution."""
 
     collects: bool = False
+    """Whether its Pod has a collector: what it leaves is kept, or its values are in files."""
     fetches: bool = False
+    keeps: bool = False
+    """Whether what it leaves is kept."""
     task: Task = field(default_factory=lambda: Task("", "", ""))
     store: ArtifactStoreSpec | None = None
     """Of the run; None: the cluster's."""
 
     def __bool__(self) -> bool:
         return self.collects or self.fetches
+
+    @property
+    def has_artifacts(self) -> bool:
+        """Whether its program finds artifacts, or leaves some."""
+        return self.keeps or self.fetches
 
 
 Found = Mapping[str, tuple[str, str]]
@@ -122,10 +134,11 @@ def needs_store(plan: Plan, node: str) -> bool:
 def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
     """Return what becomes of the artifacts of an execution. Raises `BuildError`."""
     node = plan.nodes[launch.node].definition
-    collects, fetches = node.id in plan.keeps_artifacts, _fetches(plan, node)
-    if not collects and not fetches:
+    keeps, fetches = node.id in plan.keeps_artifacts, _fetches(plan, node)
+    values = tuple(collected_files(node))
+    if not keeps and not fetches and not values:
         return Handover()
-    outputs = node.artifacts.out if collects and node.artifacts is not None else []
+    outputs = node.artifacts.out if keeps and node.artifacts is not None else []
     absolute = {
         path: (f"{AT_PATH}/{number}", below) for path, (number, _, below) in _outside(node).items()
     }
@@ -138,8 +151,9 @@ def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
         wanted=tuple(_wanted(node, found)) if fetches else (),
         outside=tuple(from_outside(node)),
         leaving=tuple(leaving(node)),
+        values=values,
     )
-    return Handover(collects, fetches, task, plan.spec.pinned_store)
+    return Handover(keeps or bool(values), fetches, keeps, task, plan.spec.pinned_store)
 
 
 def _wanted(node: Node, found: Found) -> list[Wanted]:
@@ -204,16 +218,21 @@ def add_handover(
     fetcher.append(_mount(STORE_VOLUME, STORE_PATH))
     collector.append(_mount(STORE_VOLUME, STORE_PATH, read_only=not is_claim))
     helpers = []
-    pod.scratch(IN_VOLUME, IN_PATH, read_only=True)
-    pod.scratch(OUT_VOLUME, OUT_PATH)
+    if handover.has_artifacts:
+        pod.scratch(IN_VOLUME, IN_PATH, read_only=True)
+        pod.scratch(OUT_VOLUME, OUT_PATH)
     if handover.collects:
-        collector.append(_mount(OUT_VOLUME, OUT_PATH))
+        if handover.keeps:
+            collector.append(_mount(OUT_VOLUME, OUT_PATH))
         for number, inside, _ in _outside(node).values():
             name = f"podium-at-{number}"
             if pod.scratch(name, inside):
                 collector.append(_mount(name, f"{AT_PATH}/{number}"))
-        collector += pod.secrets(node, COLLECTOR)
+        collector += [*pod.secrets(node, COLLECTOR), *pod.values(node)]
         helpers.append(_helper(COLLECTOR, collector, namespace, artifacts, settings))
+        if handover.task.values:
+            count = str(len(handover.task.values))
+            helpers[0]["env"].append({"name": VALUES_VARIABLE, "value": count})
         helpers[0]["restartPolicy"] = "Always"
         helpers[0]["lifecycle"] = {"postStart": {"exec": {"command": COLLECTOR_START}}}
         spec["terminationGracePeriodSeconds"] = artifacts.upload_seconds
@@ -268,6 +287,23 @@ class _Volumes:
             self.volume(name, source)
             mounts.append(_mount(name, path))
         return mounts
+
+    def values(self, node: Node) -> list[dict[str, Any]]:
+        """Add the files for values of the output; return the collector's mounts of them."""
+        files = collected_files(node)
+        if not files:
+            return []
+        self.volume(VALUES_VOLUME, {"emptyDir": {"sizeLimit": VALUES_LIMIT}})
+        for number, (name, path) in enumerate(files.items()):
+            if any(mount["mountPath"].rstrip("/") == path for mount in self._mounts):
+                message = (
+                    f"outputs.{name}: {path} is mounted by pod.volumeMounts already: choose another"
+                    " path for this value"
+                )
+                raise BuildError(NodeReason.CONFIG, message)
+            mount = _mount(VALUES_VOLUME, path, read_only=False)
+            self._mounts.append(mount | {"subPath": str(number)})
+        return [_mount(VALUES_VOLUME, VALUES_PATH, read_only=False)]
 
     def scratch(self, name: str, path: str, *, read_only: bool = False) -> bool:
         """Add an empty directory that the program mounts; return whether it is new."""

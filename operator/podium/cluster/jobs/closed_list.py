@@ -151,6 +151,7 @@ _STORE_ENV = (
     *("PODIUM_STORE", "PODIUM_UPLOAD_SECONDS"),
     *("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     "PODIUM_ALLOWED_HOSTS",
+    "PODIUM_VALUES",
 )
 _HELPER: Final[Mapping[str, Rule]] = {
     "securityContext": CONTAINER_SECURITY,

@@ -2,16 +2,21 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from podium.api.reasons import NodeReason
+from podium.artifacts.file_values import load_values
 from podium.cluster.kube.views import HelperEnd
 
-__all__ = ["HelperError", "how_ended", "read_collected", "read_error"]
+__all__ = ["Collected", "HelperError", "how_ended", "read_collected", "read_error"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_REASONS = (NodeReason.ARTIFACT, NodeReason.UPLOAD, NodeReason.DOWNLOAD)
+_REASONS = (
+    *(NodeReason.ARTIFACT, NodeReason.UPLOAD, NodeReason.DOWNLOAD),
+    NodeReason.OUTPUT_TOO_LARGE,
+)
 _KILLED = 137
 
 
@@ -24,8 +29,18 @@ class HelperError:
     is_retryable: bool = True
 
 
-def read_collected(end: HelperEnd | None) -> str | HelperError:
-    """Return the digest of what was stored (empty: nothing was left), or why it was not.
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a program left, as the collector says."""
+
+    digest: str
+    """Of the manifest of what was stored; empty: nothing was left."""
+    values: Mapping[str, bytes] = field(default_factory=dict)
+    """Of its output, that were in files."""
+
+
+def read_collected(end: HelperEnd | None) -> Collected | HelperError:
+    """Return what was stored, or why it was not.
 
     A container that did not say that all is stored has not stored it, however it ended.
     """
@@ -41,7 +56,9 @@ def read_collected(end: HelperEnd | None) -> str | HelperError:
     if isinstance(stored, dict) and end.exit_code == 0:
         digest = stored.get("digest")
         if digest == "" or (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
-            return digest
+            values = _values(told.get("values"))
+            if values is not None:
+                return Collected(digest, values)
     return read_error(end) or HelperError(NodeReason.UPLOAD, f"{what} {how_ended(end)}")
 
 
@@ -54,6 +71,16 @@ def read_error(end: HelperEnd) -> HelperError | None:
     if reason not in _REASONS or not isinstance(message, str):
         return None
     return HelperError(NodeReason(reason), message, error.get("retryable") is not False)
+
+
+def _values(told: object) -> dict[str, bytes] | None:
+    """Return values in last words; None: they are none."""
+    if told is None:
+        return {}
+    try:
+        return load_values(told) if isinstance(told, str) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def how_ended(end: HelperEnd) -> str:

@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 
 from podium.api.reasons import NodeReason
 from podium.cluster.jobs.disruption import is_disruption, is_overlooked
-from podium.cluster.jobs.helpers import HelperError, how_ended, read_collected, read_error
+from podium.cluster.jobs.helpers import (
+    Collected,
+    HelperError,
+    how_ended,
+    read_collected,
+    read_error,
+)
 from podium.cluster.kube.views import HelperEnd, JobView, PodView
 from podium.engine import LONG_WAIT_SECONDS, AttemptPhase, Observation
 from podium.executors.outcome import failed_program, is_retryable
@@ -249,17 +255,17 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
 
 def _is_stored(pod: PodView) -> bool:
     """Return whether what a program left is in the store, if it is kept at all."""
-    return not pod.collects or isinstance(read_collected(pod.collected), str)
+    return not pod.collects or isinstance(read_collected(pod.collected), Collected)
 
 
 def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
-    artifacts = ""
+    collected = Collected("")
     if pod.collects:
         told = read_collected(pod.collected)
         if isinstance(told, HelperError):
             failed = _failed(node, execution, told.reason, told.message, pod=pod)
             return replace(failed, retryable=told.is_retryable, exit_code=None)
-        artifacts = told
+        collected = told
     limit = min(MESSAGE_LIMIT, POD_MESSAGE_LIMIT // pod.containers)
     return Observation(
         node,
@@ -271,7 +277,8 @@ def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
         started_at=pod.started_at,
         output=None if pod.written is None else pod.written.encode("utf-8", "surrogatepass"),
         output_limit=limit,
-        artifacts=artifacts,
+        artifacts=collected.digest,
+        values=dict(collected.values),
     )
 
 

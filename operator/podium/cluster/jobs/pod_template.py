@@ -17,6 +17,7 @@ from podium.api.names import (
     GROUP,
     LABEL_EXECUTOR,
 )
+from podium.api.outputs import file_outputs
 from podium.api.reasons import NodeReason
 from podium.api.run import RecordedAnswers
 from podium.api.volume_claims import volume_variable
@@ -109,7 +110,14 @@ def build_template(
     given = orjson.dumps(launch.input).decode()
     annotations = {**more_notes, **pod.annotations, ANNOTATION_INPUT: given}
     env = _variables(
-        owner, launch, workload, node, given, variables, claims, has_artifacts=bool(handover)
+        owner,
+        launch,
+        workload,
+        node,
+        given,
+        variables,
+        claims,
+        has_artifacts=handover.has_artifacts,
     )
     secret = any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in env) or any(
         volume.secret is not None or volume.projected is not None for volume in pod.volumes
@@ -215,8 +223,12 @@ def _variables(
     """
     pod = node.definition.pod or PodOverrides()
     own: list[dict[str, Any]] = [
-        # Where the output comes from another file, the kubelet reads that one and no second.
-        *([] if output_file(node.definition) else [{"name": "PODIUM_OUTPUT", "value": OUTPUT}]),
+        # Where the output comes from other files, nothing else is read.
+        *(
+            []
+            if file_outputs(node.definition.outputs)
+            else [{"name": "PODIUM_OUTPUT", "value": OUTPUT}]
+        ),
         {"name": "PODIUM_NODE", "value": launch.node},
         {"name": "PODIUM_EXECUTION", "value": launch.execution_id},
         {"name": "PODIUM_RUN", "value": owner.name},

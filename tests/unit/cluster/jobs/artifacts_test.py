@@ -9,6 +9,7 @@ import pytest
 
 from podium.api.run import WorkflowRunStatus
 from podium.api.workflow import PodOverrides, WorkflowSpec
+from podium.artifacts.file_values import dump_values
 from podium.artifacts.pod import Task, load_store
 from podium.artifacts.reach import reach_of
 from podium.artifacts.settings import S3Settings
@@ -630,3 +631,59 @@ def test_the_chart_says_where_urls_may_lead():
         assert reach_of(told).hosts == ("*.example.com",)
     assert check_pod(pod, settings) == []
     assert reach_of({}).hosts == ()
+
+
+VALUES = {
+    "text": {"path": "/tmp/text"},
+    "data": {"path": "/data/result.json", "format": "Json"},
+}
+
+
+def test_several_values_in_files_are_read_by_the_collector():
+    pod = pod_of(node("n", base=CONTAINER, outputs=VALUES))
+    assert list(helpers(pod)) == ["podium-collector"]
+    (program,) = pod["spec"]["containers"]
+    mounts = {m["mountPath"]: m for m in program["volumeMounts"]}
+    assert set(mounts) == {"/tmp/text", "/data/result.json"}, "and nothing of artifacts"
+    assert mounts["/data/result.json"] == {
+        "name": "podium-values", "mountPath": "/data/result.json", "readOnly": False, "subPath": "1",
+    }  # fmt: skip
+    names = {each["name"] for each in program["env"]}
+    assert not names & {"PODIUM_OUTPUT", "PODIUM_ARTIFACTS_IN", "PODIUM_ARTIFACTS_OUT"}
+    assert program["terminationMessagePath"] == "/dev/termination-log"
+    collector = helpers(pod)["podium-collector"]
+    assert {"name": "PODIUM_VALUES", "value": "2"} in collector["env"]
+    assert "/podium/values" in [each["mountPath"] for each in collector["volumeMounts"]]
+    assert task_of(pod).values == ("text", "data")
+    assert check_pod(pod, settings_of()) == []
+    one = pod_of(node("n", base=CONTAINER, outputs={"text": VALUES["text"]}))
+    assert one == pod_of(
+        node("n", base=CONTAINER, outputs={"text": VALUES["text"]}), settings=Settings()
+    ), "one costs nothing"
+    follower = pod_of(node("n", outputs=VALUES), node("after", "n"))
+    assert helpers(follower) == {}, "its files are not kept"
+    both = pod_of(node("n", outputs=VALUES, artifacts={}))
+    paths = [m["mountPath"] for m in both["spec"]["containers"][0]["volumeMounts"]]
+    assert {"/tmp/text", "/podium/artifacts/out"} <= set(paths)
+
+
+def test_a_value_at_a_path_that_is_mounted_already_is_refused():
+    mine = {"volumes": [{"name": "v", "emptyDir": {}}],
+            "volumeMounts": [{"name": "v", "mountPath": "/tmp/text"}]}  # fmt: skip
+    reason, message = refusal(node("n", base=CONTAINER, outputs=VALUES, pod=mine))
+    assert (reason, "outputs.text: /tmp/text is mounted" in message) == ("Config", True)
+
+
+def test_values_arrive_with_the_end_of_the_program():
+    values = {"text": b"a\n", "data": b"\xff", "none": b""}
+    words = json.dumps({"artifacts": {"digest": ""}, "values": dump_values(values)})
+    (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=words))).observations
+    assert (seen.phase.value, seen.values) == ("Succeeded", values)
+    for wrong in ("x", "", 1, None.__class__.__name__, dump_values({})[:-3]):
+        words = json.dumps({"artifacts": {"digest": ""}, "values": wrong})
+        (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=words))).observations
+        assert (seen.phase.value, seen.reason) == ("Failed", "Upload")
+    large = {"reason": "OutputTooLarge", "message": "less", "retryable": False}
+    words = json.dumps({"podiumError": large})
+    (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=words))).observations
+    assert (seen.reason, seen.message, seen.retryable) == ("OutputTooLarge", "less", False)
