@@ -305,6 +305,64 @@ def test_the_chart_sweeps_the_bucket(release, tmp_path):
     release.apply()
 
 
+def artifact_store(server, namespace, **spec):
+    bucket = buckets.settings_of(server)["s3"]
+    return {
+        "apiVersion": "podium.dev/v1alpha1",
+        "kind": "ArtifactStore",
+        "metadata": {"name": "team", "namespace": namespace},
+        "spec": spec or {"s3": bucket},
+    }
+
+
+def test_a_store_that_the_workflow_names(place):
+    k = place.k
+    started = own_operator(k.namespace, place._directory, {})
+    place._stack.enter_context(started)
+    run = workflow_run("r", leaves(), FINDS)
+    run["spec"]["workflowSpec"]["artifacts"] = {"store": "team"}
+    k.apply(run)
+
+    def waits():
+        """The run says that it waits for its store"""
+        return "ArtifactStoreNotFound" in json.dumps(k.get("workflowrun", "r").get("status", {}))
+
+    until(waits)
+    place.secret()
+    k.apply(artifact_store(place.server, k.namespace))
+    k.wait("r")
+    same(k)
+    secret = {"volumes": [{"name": "v", "secret": {"secretName": buckets.SECRET}}]}
+    k.apply(workflow_run("thief", script("make", "true", pod=secret)))
+    k.wait("thief", "Failed")
+    assert k.nodes("thief")["make"]["reason"] == "Forbidden"
+
+
+def test_the_chart_sweeps_a_store_of_a_team(release, tmp_path):
+    api = connect()
+    entry = {"namespace": release.tenants, "store": "team", "credentialsSecret": buckets.SECRET}
+    with buckets.server_for(api) as server:
+        release.apply(
+            "--set-json",
+            f"artifacts.sweep={json.dumps({'schedule': '0 0 1 1 *', 'stores': [entry]})}",
+        )
+        buckets.make_secret(api, release.tenants)
+        k = Kubectl(release.tenants)
+        k.apply(artifact_store(server, release.tenants))
+        place = server.settings(buckets.BUCKET, prefix=release.tenants)
+        stored(Task("gone", "n", "n-1"), place, make(tmp_path / "out", {"f": b"x"}))
+        root = server.root / buckets.BUCKET / release.tenants
+        for path in root.rglob("*"):
+            if path.is_file():
+                os.utime(path, (1_700_000_000, 1_700_000_000))
+        k("create", "job", "now", f"--from=cronjob/{release.name}-sweep-team")
+        done = k("wait", "job/now", "--for=condition=Complete", "--timeout=120s", ok=False)
+        assert done.returncode == 0, k("logs", "job/now", ok=False)
+        assert "removed 1 manifests and 1 objects" in k("logs", "job/now").stdout
+        k("delete", "artifactstore", "team")
+    release.apply()
+
+
 def test_the_policies_know_its_containers(release):
     image = "docker.io/library/podium:dev"
     store = "artifacts.s3.bucket=artifacts,artifacts.s3.credentialsSecret=keys"

@@ -73,3 +73,6 @@ class WorkflowArtifacts(ApiModel):
     store: Name | None = None
     """Name of an ArtifactStore of the namespace; default: the store of the cluster. A laptop keeps
     artifacts in .podium/artifacts, whatever is named here."""
+    retention_seconds: int | None = Field(default=None, ge=0, le=315_360_000)
+    """Seconds for which artifacts are kept after they were stored, also when the run is gone, and
+    always until the run has ended; default: as long as the run is there. Cluster only."""

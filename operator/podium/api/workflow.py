@@ -291,7 +291,7 @@ class WorkflowSpec(ApiModel, defer_build=False):
     volume_claims: list[VolumeClaim] = Field(default_factory=list, max_length=MAX_CLAIMS)
     """Volumes that are made for each run and mounted by the nodes that name them."""
     artifacts: WorkflowArtifacts | None = None
-    """Where the artifacts of its runs are kept; default: the store of the cluster."""
+    """Where the artifacts of its runs are kept, and how long; default: the store of the cluster."""
     nodes: list[Node] = Field(min_length=1, max_length=MAX_NODES)
     """The nodes of the graph."""
     edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)

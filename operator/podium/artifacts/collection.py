@@ -8,7 +8,8 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from podium.artifacts.manifest import Blob
+from podium.artifacts.errors import ArtifactError
+from podium.artifacts.manifest import Blob, Manifest
 from podium.artifacts.store import ArtifactStore
 
 __all__ = ["Swept", "sweep"]
@@ -26,11 +27,19 @@ class Swept:
     """Bytes."""
 
 
-def sweep(store: ArtifactStore, living: Collection[str], older_than: float) -> Swept:
+def sweep(
+    store: ArtifactStore,
+    living: Collection[str],
+    older_than: float,
+    active: Collection[str] | None = None,
+) -> Swept:
     """Remove manifests of runs that are not `living` (by UID), and contents that none names.
 
-    Only what is older than `older_than` seconds: an upload writes its contents before its manifest,
-    so for a store that others write to it is the longest upload and two days
+    One that says how long it is kept goes after that time, whether its run is living or not; but
+    not while that is `active` (by default all living ones are).
+
+    Only what is older than `older_than` seconds goes: an upload writes its contents before its
+    manifest, so for a store that others write to it is the longest upload and two days
     (`store.REFRESH_SECONDS`). A manifest that cannot be read ends the sweep before anything is
     removed: what it names is not known. Raises `ArtifactError`.
     """
@@ -42,11 +51,15 @@ def sweep(store: ArtifactStore, living: Collection[str], older_than: float) -> S
         parts = found.key.split("/")
         if len(parts) != 5 or parts[4] != "manifest.json":
             continue
-        if parts[1] not in living and found.changed_at <= limit:
+        uid, is_old = parts[1], found.changed_at <= limit
+        manifest = _read(store, found.key, is_needed=uid in living or not is_old)
+        kept = manifest.retention if manifest is not None else None
+        needed = uid in living
+        if kept is not None and uid not in (living if active is None else active):
+            needed = found.changed_at + kept > time.time()
+        if is_old and not needed:
             gone.append(found.key)
-            continue
-        manifest = store.manifest_at(found.key)
-        if manifest is not None:
+        elif manifest is not None:
             for artifact in manifest.artifacts.values():
                 _mark(store, artifact.blob, marked)
     for start in range(0, len(gone), _BATCH):
@@ -65,6 +78,16 @@ def sweep(store: ArtifactStore, living: Collection[str], older_than: float) -> S
                 objects += 1
                 size += found.size
     return Swept(len(gone), objects, size)
+
+
+def _read(store: ArtifactStore, key: str, *, is_needed: bool) -> Manifest | None:
+    """Return a manifest; None: it is gone, or is damaged and no run needs it."""
+    try:
+        return store.manifest_at(key)
+    except ArtifactError as error:
+        if is_needed or error.is_retryable or error.code:
+            raise
+        return None
 
 
 def _mark(store: ArtifactStore, blob: Blob, marked: set[bytes]) -> None:

@@ -91,7 +91,7 @@ def collect(
                 _send(task, store, made, reach, sent)
                 digest = ""
                 if made or task.outputs:
-                    manifest = Manifest(task.run, task.node, task.execution, made)
+                    manifest = Manifest(task.run, task.node, task.execution, made, task.retention)
                     digest = store.commit_by_digest(manifest)
         except (ArtifactError, OSError) as error:
             problem = _problem(error, out)

@@ -83,16 +83,20 @@ class Manifest:
     node: str
     execution: str
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    retention: int | None = None
+    """Seconds for which it is kept after it was written; None: as long as the run is there."""
 
     def dump(self) -> bytes:
         """Return it as it is stored."""
-        document = {
+        document: dict[str, Any] = {
             "formatVersion": _VERSION,
             "run": self.run,
             "node": self.node,
             "execution": self.execution,
             "artifacts": [_dump(artifact) for artifact in self.artifacts.values()],
         }
+        if self.retention is not None:
+            document["retentionSeconds"] = self.retention
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -113,6 +117,7 @@ class Manifest:
                 _text(document["node"]),
                 _text(document["execution"]),
                 {each.name: each for each in artifacts},
+                _seconds(document.get("retentionSeconds")),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactError(
@@ -172,6 +177,12 @@ def _text(value: object) -> str:
 def _count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r:.40} is not a number of bytes")
+    return value
+
+
+def _seconds(value: object) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise ValueError(f"{value!r:.40} is not a number of seconds")
     return value
 
 

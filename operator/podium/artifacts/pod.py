@@ -108,6 +108,8 @@ class Task:
     leaving: tuple[Leaving, ...] = ()
     values: tuple[str, ...] = ()
     """Names of the values in files, by the numbers that these have for names."""
+    retention: int | None = None
+    """Seconds for which what it leaves is kept; None: as long as the run is there."""
 
     def dump(self) -> str:
         """Return it as an annotation: of mappings only, so that one part of it can be compared."""
@@ -152,6 +154,7 @@ class Task:
             **({"outside": outside} if outside else {}),
             **({"leaving": leaving} if leaving else {}),
             **({"values": dict(enumerate(self.values))} if self.values else {}),
+            **({"retention": self.retention} if self.retention is not None else {}),
         }
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
@@ -184,6 +187,7 @@ class Task:
                 Leaving(name, **each) for name, each in document.get("leaving", {}).items()
             ),
             values=tuple(document.get("values", {}).values()),
+            retention=document.get("retention"),
         )
 
 

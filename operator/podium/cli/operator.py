@@ -14,7 +14,7 @@ from podium.artifacts.errors import ArtifactError
 from podium.artifacts.pod import STORE_PATH
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cluster import operator as cluster_operator
-from podium.cluster.artifact_sweep import sweep_artifacts
+from podium.cluster.artifact_sweep import sweep_artifacts, sweep_namespace
 from podium.cluster.feature_gates import GATES, parse_gates
 from podium.cluster.kube.client import connect
 from podium.cluster.kube.errors import ApiError
@@ -99,29 +99,39 @@ def operator(config: Path | None, feature_gates: str) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(STORE_PATH),
     show_default=True,
-    help="Directory with the keys of the bucket, as the Secret has them.",
+    help="Directory with the keys of the bucket, as the Secret has them, or of the volume.",
 )
-def sweep(config: Path | None, credentials: Path) -> None:
+@click.option("--namespace", "-n", default="", help="Sweep this namespace only, from inside it.")
+@click.option("--store", default="", help="Its ArtifactStore; default: the store of the chart.")
+def sweep(config: Path | None, credentials: Path, namespace: str, store: str) -> None:
     """Remove artifacts that no run of the cluster needs any more.
 
-    The chart's CronJob does this (artifacts.sweep). Those of a run that was deleted go two days
+    The chart's CronJobs do this (artifacts.sweep). Those of a run that was deleted go two days
     later.
     """
+    if store and not namespace:
+        raise CliError("--store is an ArtifactStore of a namespace: name that too, --namespace")
     try:
-        done = asyncio.run(_sweep(load_settings(config), credentials))
+        settings = load_settings(config)
+        done = asyncio.run(_sweep(settings, credentials, namespace, store))
     except ApiError as error:
         raise CliError(f"the cluster: {error}") from None
     except (ArtifactError, ValueError, OSError) as error:
         raise CliError(str(error)) from None
-    for namespace, swept in done.items():
+    for name, swept in done.items():
         click.echo(
-            f"{namespace}: removed {swept.manifests} manifests and {swept.objects} objects of"
+            f"{name}: removed {swept.manifests} manifests and {swept.objects} objects of"
             f" {swept.size} bytes"
         )
 
 
-async def _sweep(settings: Settings, credentials: Path) -> dict[str, Swept]:
+async def _sweep(
+    settings: Settings, credentials: Path, namespace: str, store: str
+) -> dict[str, Swept]:
     async with connect() as client:
+        if namespace:
+            found = await sweep_namespace(client, settings, credentials, namespace, store)
+            return {namespace: found}
         return await sweep_artifacts(client, settings, credentials)
 
 

@@ -166,6 +166,7 @@ def keep(store, tmp_path, run, contents):
     source = make(tmp_path / f"of-{run}", {"f": contents})
     artifact = store_directory(store, "a", "a", source, "source")
     store.commit(Manifest(run, "n", "n-1", {"a": artifact}))
+    return artifact
 
 
 def age(root, seconds):
@@ -186,6 +187,41 @@ def test_a_sweep_removes_what_no_living_run_names(tmp_path, store):
     assert store.manifest("u1", "n", "n-1") is not None
     assert store.manifest("u3", "n", "n-1") is None
     assert sweep(store, (), older_than=50).objects == 1
+
+
+DAY = 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("retention", "living", "active", "remains"),
+    [
+        (None, True, True, True),
+        (None, True, False, True),
+        (None, False, False, False),
+        (20 * DAY, False, False, True),
+        (5 * DAY, True, False, False),
+        (5 * DAY, True, True, True),
+        (0, True, False, False),
+        (0, False, False, False),
+    ],
+)
+def test_a_sweep_obeys_what_a_manifest_says(tmp_path, store, retention, living, active, remains):
+    artifact = keep(store, tmp_path, "other", b"one")
+    store.commit(Manifest("u", "n", "n-1", {"a": artifact}, retention))
+    assert store.manifest("u", "n", "n-1").retention == retention
+    age(tmp_path / "store", 10 * DAY)
+    runs = {"u"} if living else set()
+    swept = sweep(store, runs, older_than=2 * DAY, active={"u"} if active else ())
+    assert swept.manifests == (1 if remains else 2)
+    assert len(blobs(tmp_path / "store")) == remains
+    assert (store.manifest("u", "n", "n-1") is not None) is remains
+
+
+def test_a_damaged_manifest_of_a_run_that_is_gone_goes(tmp_path, store):
+    keep(store, tmp_path, "u1", b"one")
+    (tmp_path / "store/runs/u1/n/n-1/manifest.json").write_text("{")
+    age(tmp_path / "store", 100)
+    assert sweep(store, (), older_than=50).manifests == 1
 
 
 def test_a_sweep_leaves_what_is_young(tmp_path, store):

@@ -8,8 +8,9 @@ import pytest
 from podium.artifacts.collection import Swept
 from podium.artifacts.pod import Task, load_store
 from podium.cluster import artifact_sweep
-from podium.cluster.artifact_sweep import sweep_artifacts
+from podium.cluster.artifact_sweep import sweep_artifacts, sweep_namespace
 from podium.cluster.jobs.artifact_store import store_told
+from podium.cluster.kube.errors import ApiError
 from podium.cluster.settings import Settings
 from tests.unit.artifacts.pod_test import stored
 from tests.unit.artifacts.s3 import KEYS, S3Server
@@ -22,12 +23,18 @@ class Cluster:
     """Lists runs."""
 
     def __init__(self, *runs):
-        self.runs = runs
+        self.runs = self.active = runs
+        self.cannot_tell, self.stores = False, {}
 
-    async def run_uids(self, namespace):
-        for where, uid in self.runs:
+    async def run_uids(self, namespace, *, only_active=False):
+        if only_active and self.cannot_tell:
+            raise ApiError(400, "BadRequest", "field label not supported")
+        for where, uid in self.active if only_active else self.runs:
             if namespace in ("", where):
                 yield where, uid
+
+    async def get_artifact_store(self, namespace, name):
+        return self.stores[namespace, name]
 
 
 @pytest.fixture
@@ -78,7 +85,7 @@ def test_each_namespace_is_swept_by_its_own_runs(tmp_path, server, keys, prefix)
 
 def test_nothing_is_removed_where_the_runs_are_not_known(tmp_path, server, keys, monkeypatch):
     class Refuses(Cluster):
-        async def run_uids(self, _namespace):
+        async def run_uids(self, _namespace, **_):
             raise PermissionError("no")
             yield
 
@@ -91,3 +98,58 @@ def test_nothing_is_removed_where_the_runs_are_not_known(tmp_path, server, keys,
         asyncio.run(sweep_artifacts(Refuses(), settings, keys))
     with pytest.raises(ValueError, match="no bucket to sweep"):
         asyncio.run(sweep_artifacts(Cluster(), Settings(), keys))
+
+
+def kept_in(root):
+    return sorted(each.relative_to(root).parts[1] for each in root.rglob("manifest.json"))
+
+
+def grown_old(root):
+    for path in root.rglob("*"):
+        if path.is_file():
+            os.utime(path, (path.stat().st_mtime - OLD,) * 2)
+
+
+def test_a_volume_is_swept_from_inside_its_namespace(tmp_path):
+    settings = Settings(artifacts={"pvc": {"claimName": "store"}})
+    volume = tmp_path / "volume"
+    place = load_store({"PODIUM_STORE": "{}"}, volume)
+    out = make(tmp_path / "out", {"f": b"x"})
+    for uid in ("1", "2"):
+        stored(Task(uid, "n", "n-1"), place, out)
+    grown_old(volume)
+    runs = Cluster(("a", "1"), ("b", "2"))
+    done = asyncio.run(sweep_namespace(runs, settings, volume, "a", ""))
+    assert (done.manifests, kept_in(volume)) == (1, ["1"])
+    with pytest.raises(ValueError, match="name an ArtifactStore"):
+        asyncio.run(sweep_namespace(runs, Settings(), volume, "a", ""))
+
+
+def test_an_artifact_store_is_swept_with_its_own_keys_and_retention(tmp_path, server, keys):
+    bucket = {"bucket": "artifacts", "endpoint": server.endpoint, "credentialsSecret": "team"}
+    body = {
+        "apiVersion": "podium.dev/v1alpha1",
+        "kind": "ArtifactStore",
+        "metadata": {"name": "team", "uid": "u"},
+        "spec": {"s3": bucket},
+    }
+    artifacts = Settings(artifacts={"s3": bucket}).artifacts
+    place = load_store({"PODIUM_STORE": store_told("a", artifacts)}, keys)
+    for uid, retention in (("ended", 60), ("runs", 60), ("kept", None), ("gone", 90 * 24 * 3600)):
+        out = make(tmp_path / uid, {"f": uid.encode()})
+        stored(Task(uid, "n", "n-1", retention=retention), place, out)
+    root = server.root / "artifacts" / "a"
+    grown_old(root)
+    cluster = Cluster(*(("a", uid) for uid in ("ended", "runs", "kept")))
+    cluster.active = [("a", "runs")]
+    cluster.stores["a", "team"] = body
+    cluster.cannot_tell = True
+    done = asyncio.run(sweep_namespace(cluster, Settings(), keys, "a", "team"))
+    assert done.manifests == 0, "any run may be under way"
+    cluster.cannot_tell = False
+    done = asyncio.run(sweep_namespace(cluster, Settings(), keys, "a", "team"))
+    assert done.manifests == done.objects == 1
+    assert kept_in(root) == ["gone", "kept", "runs"]
+    body["spec"] = {}
+    with pytest.raises(ValueError, match="is not valid"):
+        asyncio.run(sweep_namespace(cluster, Settings(), keys, "a", "team"))

@@ -128,7 +128,9 @@ def _fetches(plan: Plan, node: Node) -> bool:
 
 def needs_store(plan: Plan, node: str) -> bool:
     """Return whether a node's Pod mounts the store."""
-    return node in plan.keeps_artifacts or _fetches(plan, plan.nodes[node].definition)
+    definition = plan.nodes[node].definition
+    values = bool(collected_files(definition))
+    return values or node in plan.keeps_artifacts or _fetches(plan, definition)
 
 
 def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
@@ -152,6 +154,7 @@ def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
         outside=tuple(from_outside(node)),
         leaving=tuple(leaving(node)),
         values=values,
+        retention=plan.spec.artifacts.retention_seconds if plan.spec.artifacts else None,
     )
     return Handover(keeps or bool(values), fetches, keeps, task, plan.spec.pinned_store)
 

@@ -17,6 +17,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from podium.api.names import GROUP, VERSION
+from podium.api.run import RunPhase
 from podium.cluster.kube import paths
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.transport import (
@@ -339,11 +340,18 @@ class KubernetesClient(Transport):
         path = paths.revisions(namespace) if namespace else "/apis/apps/v1/controllerrevisions"
         return self.pages(path, METADATA_LIST, labelSelector=selector)
 
-    async def run_uids(self, namespace: str) -> AsyncIterator[tuple[str, str]]:
-        """Give namespace and UID of each run, of one namespace or (empty) of all."""
+    async def run_uids(
+        self, namespace: str, *, only_active: bool = False
+    ) -> AsyncIterator[tuple[str, str]]:
+        """Give namespace and UID of each run, of one namespace or (empty) of all.
+
+        `only_active`: of those that have not ended; 400: the server cannot tell them.
+        """
         path = f"/apis/{GROUP}/{VERSION}/workflowruns"
         path = paths.own(namespace, "workflowruns") if namespace else path
-        async for page in self.pages(path, METADATA_LIST):
+        ended = ",".join(f"status.phase!={phase}" for phase in RunPhase if phase.ended)
+        query: Any = {"fieldSelector": ended} if only_active else {}
+        async for page in self.pages(path, METADATA_LIST, **query):
             for body in page:
                 yield body["metadata"]["namespace"], body["metadata"]["uid"]
 
