@@ -1,5 +1,6 @@
 """A real S3 server of this machine: versitygw over a directory, which can be killed and come back."""
 
+import json
 import os
 import signal
 import socket
@@ -13,12 +14,12 @@ from tests.cluster import binaries
 KEYS = StaticKeys("podium-tests", "not-secret-canary")
 
 
-def make_certificate(path: Path):
-    """Make a certificate of 127.0.0.1 that vouches for itself, and its key beside it."""
+def make_certificate(path: Path, address="127.0.0.1"):
+    """Make a certificate of an address that vouches for itself, and its key beside it."""
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=podium tests", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-subj", "/CN=podium tests", "-addext", f"subjectAltName=IP:{address}"),
             *("-addext", "basicConstraints=critical,CA:FALSE"),
             *("-keyout", path.with_suffix(".key"), "-out", path),
         ],
@@ -30,13 +31,18 @@ def make_certificate(path: Path):
 class S3Server:
     """On a free port, which it keeps. Buckets are directories of `root`."""
 
-    def __init__(self, root: Path, *, tls: bool = False, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self, root: Path, *, tls: bool = False, address: str = "127.0.0.1", accounts: bool = False
+    ) -> None:
         binaries.ensure(["versitygw"])
         self.root = root
         self.certificate = root.with_name(f"{root.name}.pem") if tls else None
         """Of an authority of its own, which nobody trusts unless told to."""
         self._log = root.with_name(f"{root.name}.log")
         root.mkdir()
+        self._accounts = root.with_name(f"{root.name}-accounts") if accounts else None
+        if self._accounts is not None:
+            self._accounts.mkdir()
         self._address = address
         with socket.socket() as free:
             free.bind((address, 0))
@@ -65,9 +71,11 @@ class S3Server:
         ]
         if self.certificate is not None:
             if not self.certificate.exists():
-                make_certificate(self.certificate)
+                make_certificate(self.certificate, self._address)
             key = self.certificate.with_suffix(".key")
             command[1:1] = ["--cert", self.certificate, "--key", key]
+        if self._accounts is not None:
+            command[1:1] = ["--iam-dir", self._accounts, "--iam-cache-disable"]
         keys = {
             "ROOT_ACCESS_KEY": KEYS.access_key_id,
             "ROOT_SECRET_KEY": KEYS.secret_access_key,
@@ -84,6 +92,16 @@ class S3Server:
                 time.sleep(0.05)
             else:
                 return
+
+    def set_accounts(self, accounts):
+        """Let the server know these keys and secrets beside its own, and no others."""
+        made = {
+            key: {"access": key, "secret": secret, "role": "admin", "userID": 0, "groupID": 0}
+            for key, secret in accounts.items()
+        }
+        fresh = self._accounts / "fresh"
+        fresh.write_text(json.dumps({"accessAccounts": made}))
+        fresh.rename(self._accounts / "users.json")
 
     def kill(self):
         if self._process is not None:
