@@ -63,6 +63,10 @@ spec:
               value: {{ .role | quote }}
             - name: AWS_WEB_IDENTITY_TOKEN_FILE
               value: /podium/store/token
+            {{- with .root.Values.artifacts.s3.stsEndpoint }}
+            - name: AWS_ENDPOINT_URL_STS
+              value: {{ . | quote }}
+            {{- end }}
             {{- end }}
             securityContext:
               allowPrivilegeEscalation: false

@@ -19,6 +19,8 @@ class ArtifactSettings(ApiModel):
     """A volume."""
     token_audience: str = "sts.amazonaws.com"  # noqa: S105
     """Audience of the tokens that are exchanged for a store's role."""
+    sts_endpoint: str = Field(default="", pattern=r"^(https://\S+)?$", max_length=1000)
+    """URL at which they are exchanged; empty: Amazon's of the region."""
     image: str = ""
     """Image of the containers; empty: the runner's."""
     upload_seconds: int = Field(default=600, ge=30, le=86_400)

@@ -33,6 +33,8 @@ def store_variables(namespace: str, artifacts: ArtifactSettings) -> dict[str, st
     if artifacts.role:
         env["AWS_ROLE_ARN"] = artifacts.role
         env["AWS_WEB_IDENTITY_TOKEN_FILE"] = f"{STORE_PATH}/token"
+        if artifacts.sts_endpoint:
+            env["AWS_ENDPOINT_URL_STS"] = artifacts.sts_endpoint
     return env
 
 

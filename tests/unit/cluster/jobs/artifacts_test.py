@@ -687,3 +687,15 @@ def test_values_arrive_with_the_end_of_the_program():
     words = json.dumps({"podiumError": large})
     (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=words))).observations
     assert (seen.reason, seen.message, seen.retryable) == ("OutputTooLarge", "less", False)
+
+
+def test_the_chart_says_where_tokens_are_exchanged():
+    settings = Settings(artifacts={**STORES["role"], "stsEndpoint": "https://sts.example.com"})
+    pod = pod_of(MAKE, settings=settings)
+    told = {each["name"]: each["value"] for each in helpers(pod)["podium-collector"]["env"]}
+    assert told["AWS_ENDPOINT_URL_STS"] == "https://sts.example.com"
+    assert check_pod(pod, settings) == []
+    names = {each["name"] for each in pod["spec"]["containers"][0]["env"]}
+    assert not [name for name in names if name.startswith("AWS_")]
+    with pytest.raises(ValueError, match="stsEndpoint"):
+        Settings(artifacts={**STORES["role"], "stsEndpoint": "http://sts.example.com"})
