@@ -4,6 +4,7 @@ The same file up and down by Podium's store, with a digest of each piece on both
 library alone, without: over a directory, and over an S3 server of this machine with TLS. Each in a
 process of its own, in turn; seconds of wall clock and of processor time, memory at most, and the
 ratio of the medians. Contents are random and new for each pair: nothing of it is there already.
+With `--shapes` what artifacts add to a Pod, on the test cluster, instead.
 """
 
 import argparse
@@ -133,7 +134,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1024, help="of the file")
     parser.add_argument("--pairs", type=int, default=3, help="of transfers, in turn")
+    parser.add_argument("--shapes", type=int, nargs="?", const=5, help="measure Pods, so often")
     given = parser.parse_args()
+    if given.shapes is not None:
+        from benchmarks.artifact_shapes import measure as measure_shapes  # noqa: PLC0415
+
+        measure_shapes(given.shapes)
+        return 0
     with tempfile.TemporaryDirectory() as made:
         base = Path(made)
         files = base / "files"

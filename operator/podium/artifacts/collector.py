@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.api.reasons import NodeReason
+from podium.artifacts.authorities import trust_authorities
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.file_values import VALUES_PATH, dump_values, read_values
 from podium.artifacts.handover import gather
@@ -164,6 +165,8 @@ def main(variables: Mapping[str, str]) -> None:
 
     try:
         task = Task.load(Path(TASK_PATH).read_text())
+        if task.leaving:
+            trust_authorities(variables)
         words = collect(
             task,
             lambda: load_store(variables, Path(STORE_PATH)),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from podium.api.reasons import NodeReason
+from podium.artifacts.authorities import trust_authorities
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.handover import add_all
 from podium.artifacts.pod import (
@@ -88,6 +89,8 @@ def main(variables: Mapping[str, str]) -> int:
     """Lay out what the node finds; return the exit code."""
     try:
         task = Task.load(Path(TASK_PATH).read_text())
+        if task.outside:
+            trust_authorities(variables)
         fetch(task, load_store(variables, Path(STORE_PATH)), reach_of(variables))
     except ArtifactError as error:
         words, is_retryable = str(error), error.is_retryable

@@ -82,6 +82,8 @@ def fetch_repository(
             address = _in_url(_answering(addresses, port))
             repository = url._replace(netloc=f"{address}:{port}").geturl()
             more["GIT_OVERRIDE_VIRTUAL_HOST"] = f"{_in_url(url.hostname)}:{port}"
+    if authorities := os.environ.get("SSL_CERT_FILE"):  # which git alone does not look at
+        settings["http.sslCAInfo"] = authorities
     if secret:
         user = {"username": "token", "password": secret["token"]} if "token" in secret else secret
         settings[f"http.{url.scheme}://{url.netloc}/.extraHeader"] = f"Authorization: {basic(user)}"

@@ -30,6 +30,8 @@ class ArtifactSettings(ApiModel):
     )
     """Hosts that artifacts may come from and go to beside the store: names, *.SUFFIX, addresses and
     networks; none: all."""
+    ca_bundle: str = Field(default="", max_length=100_000)
+    """PEM certificates of authorities that these hosts' are trusted by, beside the image's."""
     size_limit: str = "10Gi"
     """What each scratch volume for artifacts may hold; empty: no limit."""
     resources: dict[str, Any] = Field(default_factory=dict)

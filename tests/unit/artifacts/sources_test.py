@@ -10,6 +10,7 @@ import pytest
 
 from podium.api.sources import GitSource, HttpSource, RawSource, S3Object
 from podium.artifacts import addresses, git_source, http_source, s3_source, sources
+from podium.artifacts.authorities import AUTHORITIES_VARIABLE, trust_authorities
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.reach import Reach
 from podium.artifacts.sources import Fetched
@@ -432,6 +433,32 @@ def test_credentials_of_a_repository_are_not_arguments_and_go_to_its_host(root, 
             secret={"username": "u", "password": "hush"},
         )
     assert {headers.get("Authorization") for _, headers in server.asked} == {"Basic dTpodXNo"}
+
+
+def test_an_authority_of_the_chart_is_trusted_by_files_and_git(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with http_server(tmp_path / "a.pem") as secure:
+        served = tmp_path / "served" / "repo"
+        served.mkdir(parents=True)
+        git(served, "init", "--quiet", "-b", "main")
+        (served / "f").write_text("one")
+        git(served, "add", "-A")
+        git(served, "commit", "-qm", "one")
+        git(served, "update-server-info")
+        secure.files = served.parent
+        source = GitSource(repository=f"{secure.base}/files/repo/.git", depth=0)
+        secret = {"token": "hush"}
+        with pytest.raises(ArtifactError, match="certificate"):
+            fetch(root, source, "before", secret=secret)
+        given = {AUTHORITIES_VARIABLE: (tmp_path / "a.pem").read_text()}
+        trust_authorities(given, str(tmp_path / "all.pem"))
+        found = fetch(root, source, "after", secret=secret)
+        assert (found / "f").read_text() == "one"
+        assert "hush" not in (found / ".git/config").read_text()
+        assert fetch(root, http(secure, "private"), "file", secret=secret).read_bytes() == CONTENT
+        with pytest.raises(ArtifactError, match="git says"):
+            fetch(root, source, "wrong", secret={"token": "other"})
 
 
 def test_a_stop_ends_git(root, tmp_path):

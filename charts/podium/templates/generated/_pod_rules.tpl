@@ -181,10 +181,10 @@
   message: >-
     {{ $spec }}.initContainers[podium-collector].image must be the one of the chart's value artifacts
 - expression: >-
-    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ENDPOINT_URL_STS', 'PODIUM_ALLOWED_HOSTS', 'PODIUM_VALUES']))))))))
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ENDPOINT_URL_STS', 'PODIUM_ALLOWED_HOSTS', 'PODIUM_AUTHORITIES', 'PODIUM_VALUES']))))))))
   reason: Forbidden
   message: >-
-    {{ $spec }}.initContainers[podium-collector].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE or AWS_ENDPOINT_URL_STS or PODIUM_ALLOWED_HOSTS or PODIUM_VALUES), value
+    {{ $spec }}.initContainers[podium-collector].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE or AWS_ENDPOINT_URL_STS or PODIUM_ALLOWED_HOSTS or PODIUM_AUTHORITIES or PODIUM_VALUES), value
 - expression: >-
     !variables.creates || (variables.helpers.all(c, c.name != 'podium-collector' || ((!has(c.resources) || (c.resources.all(k, k in ['requests', 'limits']))))))
   reason: Forbidden
@@ -236,10 +236,10 @@
   message: >-
     {{ $spec }}.initContainers[podium-fetcher].image must be the one of the chart's value artifacts
 - expression: >-
-    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ENDPOINT_URL_STS', 'PODIUM_ALLOWED_HOSTS', 'PODIUM_VALUES']))))))))
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ENDPOINT_URL_STS', 'PODIUM_ALLOWED_HOSTS', 'PODIUM_AUTHORITIES', 'PODIUM_VALUES']))))))))
   reason: Forbidden
   message: >-
-    {{ $spec }}.initContainers[podium-fetcher].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE or AWS_ENDPOINT_URL_STS or PODIUM_ALLOWED_HOSTS or PODIUM_VALUES), value
+    {{ $spec }}.initContainers[podium-fetcher].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE or AWS_ENDPOINT_URL_STS or PODIUM_ALLOWED_HOSTS or PODIUM_AUTHORITIES or PODIUM_VALUES), value
 - expression: >-
     !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.resources) || (c.resources.all(k, k in ['requests', 'limits']))))))
   reason: Forbidden

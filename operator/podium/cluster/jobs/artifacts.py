@@ -15,6 +15,7 @@ from podium.api.names import GROUP
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import ArtifactType, Node
+from podium.artifacts.authorities import AUTHORITIES_VARIABLE
 from podium.artifacts.file_values import VALUES_PATH
 from podium.artifacts.left import Declared
 from podium.artifacts.pod import (
@@ -354,6 +355,8 @@ def _helper(
     env = store_variables(namespace, artifacts)
     if name == COLLECTOR:
         env[UPLOAD_VARIABLE] = str(artifacts.upload_seconds)
+    if artifacts.ca_bundle:
+        env[AUTHORITIES_VARIABLE] = artifacts.ca_bundle
     if artifacts.allowed_hosts:
         env[HOSTS_VARIABLE] = json.dumps(artifacts.allowed_hosts)
     return {

@@ -624,11 +624,13 @@ def test_a_source_does_not_name_the_credentials_of_the_store():
 
 
 def test_the_chart_says_where_urls_may_lead():
-    settings = Settings(artifacts={**STORES["s3"], "allowedHosts": ["*.example.com"]})
+    more = {"allowedHosts": ["*.example.com"], "caBundle": "PEM"}
+    settings = Settings(artifacts={**STORES["s3"], **more})
     pod = pod_of(OUTSIDE, settings=settings)
     for helper in helpers(pod).values():
         told = {each["name"]: each["value"] for each in helper["env"]}
         assert reach_of(told).hosts == ("*.example.com",)
+        assert told["PODIUM_AUTHORITIES"] == "PEM"
     assert check_pod(pod, settings) == []
     assert reach_of({}).hosts == ()
 
