@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from podium.api.reasons import NodeReason
 from podium.artifacts.authorities import trust_authorities
@@ -35,9 +35,10 @@ from podium.artifacts.errors import ArtifactError
 from podium.artifacts.file_values import VALUES_PATH, dump_values, read_values
 from podium.artifacts.handover import gather
 from podium.artifacts.left import Left
-from podium.artifacts.manifest import Artifact, Manifest
+from podium.artifacts.manifest import OUTPUT, Artifact, Manifest
 from podium.artifacts.pod import (
     OUT_PATH,
+    OUTPUT_PATH,
     STORE_PATH,
     TASK_PATH,
     UPLOAD_VARIABLE,
@@ -49,6 +50,9 @@ from podium.artifacts.pod import (
 from podium.artifacts.reach import IN_POD, Reach, reach_of
 from podium.artifacts.settings import StoreSettings
 from podium.artifacts.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from podium import contracts
 
 __all__ = ["READY", "collect", "main"]
 
@@ -67,17 +71,21 @@ def collect(
     note: Callable[[str], None],
     reach: Reach = IN_POD,
     values: Path = Path(VALUES_PATH),
+    output: Path = Path(OUTPUT_PATH),
 ) -> str:
     """Store what an execution left; return what there is to say of it.
 
     A store that does not answer is tried again until the process is ended; `note` is told of it.
     `store_of` is asked each time: credentials that have expired may have been renewed. `reach`:
-    where URLs of targets may lead.
+    where URLs of targets may lead. `output`: the file of an output that may be large.
     """
-    told = ""
+    large, told, words = _large_output(task, output)
+    if words:
+        return words
+    values_told = ""
     if task.values:
-        told = dump_values(read_values(values, task.values))
-        if len(told) > _VALUES_BYTES:
+        values_told = dump_values(read_values(values, task.values))
+        if len(values_told) > _VALUES_BYTES:
             message = (
                 "the values of outputs are more than a Pod can report: hand over"
                 " less, or files as artifacts"
@@ -89,6 +97,10 @@ def collect(
         try:
             with ArtifactStore(settings) as store:
                 made = gather(store, task.outputs, Left(out, _places(task)))
+                if large is not None:
+                    from podium.artifacts.large_outputs import store_output  # noqa: PLC0415
+
+                    made[OUTPUT] = store_output(store, large)
                 _send(task, store, made, reach, sent)
                 digest = ""
                 if made or task.outputs:
@@ -104,8 +116,32 @@ def collect(
         else:
             files = sum(artifact.files for artifact in made.values())
             size = sum(artifact.size for artifact in made.values())
-            said: dict[str, Any] = {"artifacts": {"digest": digest, "files": files, "bytes": size}}
-            return json.dumps(said | ({"values": told} if told else {}))
+            said = {"artifacts": {"digest": digest, "files": files, "bytes": size}, **told}
+            if values_told:
+                said["values"] = values_told
+            return json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+
+
+def _large_output(
+    task: Task, path: Path
+) -> tuple["contracts.LargeOutput | None", dict[str, Any], str]:
+    """Return an output that is to be stored, what to say of it, and why there is none."""
+    if task.asked is None:
+        return None, {}, ""
+    from podium import contracts  # noqa: PLC0415 - few nodes need it
+    from podium.artifacts.large_outputs import read_output  # noqa: PLC0415 - as above
+    from podium.artifacts.told_output import told_of  # noqa: PLC0415 - as above
+
+    try:
+        found = read_output(path, task.asked)
+    except contracts.OutputTooLargeError as error:
+        return None, {}, message_of(NodeReason.OUTPUT_TOO_LARGE, str(error), is_retryable=False)
+    except contracts.OutputNotJSONError as error:
+        what = f"$PODIUM_OUTPUT: {error}"
+        return None, {}, message_of(NodeReason.OUTPUT_NOT_JSON, what, is_retryable=True)
+    told = {"output": told_of(found).dump()}
+    is_kept = not found.is_whole and found.verdict.ok
+    return found if is_kept else None, told, ""
 
 
 def _send(

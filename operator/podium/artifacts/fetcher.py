@@ -1,19 +1,25 @@
 """Before a node's container: `python -P -m podium.artifacts.fetcher` lays out what it finds."""
 
+import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from podium.api.reasons import NodeReason
 from podium.artifacts.authorities import trust_authorities
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.handover import add_all
+from podium.artifacts.manifest import OUTPUT
 from podium.artifacts.pod import (
+    INPUT_NAME,
+    INPUT_PATH,
     STORE_PATH,
     TASK_PATH,
+    InputPart,
     Task,
     Wanted,
     load_secret,
@@ -30,7 +36,20 @@ __all__ = ["fetch", "main"]
 _LAST_WORDS = Path("/dev/termination-log")
 
 
-def fetch(task: Task, settings: StoreSettings, reach: Reach = IN_POD) -> None:
+class Inputs(NamedTuple):
+    """Where an input comes from, and where it is found."""
+
+    document: Path = Path(TASK_PATH).with_name(INPUT_NAME)
+    """It, without what rests in the store."""
+    whole: Path = Path(INPUT_PATH)
+
+
+_INPUTS = Inputs()
+
+
+def fetch(
+    task: Task, settings: StoreSettings, reach: Reach = IN_POD, inputs: Inputs = _INPUTS
+) -> None:
     """Write what a node finds, read-only. Raises `ArtifactError`, `OSError`.
 
     `reach`: where URLs of sources may lead.
@@ -48,8 +67,37 @@ def fetch(task: Task, settings: StoreSettings, reach: Reach = IN_POD) -> None:
                     elif each.name is None:
                         Path(root, each.path).mkdir(mode=0o555)
 
+        if task.inputs:
+            _write_input(store, task, inputs)
     if task.outside:
         _fetch_outside(task, reach)
+
+
+def _write_input(store: ArtifactStore, task: Task, inputs: Inputs) -> None:
+    from podium.artifacts.values import Part, write_input  # noqa: PLC0415 - few nodes need it
+
+    def reader(part: InputPart) -> Callable[[], Iterator[memoryview]]:
+        def read() -> Iterator[memoryview]:
+            key = (task.run, part.node, part.execution, part.digest)
+            manifest = store.manifest_by_digest(*key) if part.digest else None
+            output = manifest.artifacts.get(OUTPUT) if manifest is not None else None
+            if output is None:
+                message = f"the output of {part.execution} is not in {store.settings} any more"
+                raise ArtifactError(f"{message}: run {part.node} again", is_retryable=False)
+            yield from store.read(output.blob)
+
+        return read
+
+    parts = [Part(each.part, each.name, each.path, reader(each)) for each in task.inputs]
+    document = json.loads(inputs.document.read_bytes())
+    inputs.whole.unlink(missing_ok=True)  # of an earlier start
+    with inputs.whole.open("xb") as file:
+        try:
+            write_input(document, parts, file.write)
+        except (KeyError, ValueError) as error:
+            message = f"an output that it needs is not what was stored: {error}"
+            raise ArtifactError(message, is_retryable=False) from None
+    inputs.whole.chmod(0o444)
 
 
 def _fetch_outside(task: Task, reach: Reach) -> None:

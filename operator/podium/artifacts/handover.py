@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from podium.api.artifact_rules import ArtifactType
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.left import Declared, Left, has_entries
-from podium.artifacts.manifest import REST, Artifact, Manifest
+from podium.artifacts.manifest import OUTPUT, REST, Artifact, Manifest
 from podium.artifacts.pack import Source, store_artifact
 from podium.artifacts.store import ArtifactStore
 from podium.artifacts.unpack import Unpacking
@@ -48,6 +48,7 @@ def gather(store: ArtifactStore, outputs: Iterable[Declared], left: Left) -> dic
 
 def add_all(store: ArtifactStore, unpacking: Unpacking, manifest: Manifest, path: str) -> None:
     """Write all that an execution left into the directory `path`, as it lay."""
-    artifacts = sorted(manifest.artifacts.values(), key=lambda each: each.path)
+    left = (each for each in manifest.artifacts.values() if each.name != OUTPUT)
+    artifacts = sorted(left, key=lambda each: each.path)
     for artifact in artifacts:  # the rest first: its path is empty, and others lie in it
         unpacking.add(store, artifact, f"{path}/{artifact.path}" if artifact.path else path)

@@ -10,10 +10,12 @@ from typing import Any
 from podium.api.artifact_rules import ArtifactType, unsafe_path
 from podium.artifacts.errors import ArtifactError
 
-__all__ = ["REST", "Artifact", "ArtifactType", "Blob", "Entry", "Format", "Manifest"]
+__all__ = ["OUTPUT", "REST", "Artifact", "ArtifactType", "Blob", "Entry", "Format", "Manifest"]
 
 REST = "*"
 """Name of what lay under `$PODIUM_ARTIFACTS_OUT` and was not declared: no declared one has it."""
+OUTPUT = "*output"
+"""Name of a large output: no artifact, but kept and swept as one."""
 _VERSION = 1
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

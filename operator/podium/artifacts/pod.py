@@ -5,7 +5,7 @@ The operator writes it, `collector` and `fetcher` read it. Nothing here loads lo
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,17 @@ from podium.artifacts.settings import (
 )
 
 __all__ = [
+    "INPUT_NAME",
+    "INPUT_PATH",
     "KEY_FILES",
+    "OUTPUT_PATH",
     "OUT_PATH",
     "SECRETS_PATH",
     "STORE_PATH",
     "STORE_VARIABLE",
     "TASK_PATH",
     "UPLOAD_VARIABLE",
+    "InputPart",
     "Leaving",
     "Outside",
     "Task",
@@ -39,6 +43,12 @@ __all__ = [
 
 OUT_PATH = "/podium/artifacts/out"
 TASK_PATH = "/podium/task/artifacts.json"
+INPUT_NAME = "input.json"
+"""File beside the task: an input without what rests in the store."""
+INPUT_PATH = f"/podium/input/{INPUT_NAME}"
+"""Where a program finds its input with it."""
+OUTPUT_PATH = "/podium/output/output.json"
+"""Where a program writes an output that may be large."""
 STORE_PATH = "/podium/store"
 """Where the credentials of a bucket are, or the volume that is the store."""
 SECRETS_PATH = "/podium/secrets"
@@ -93,6 +103,23 @@ class Leaving:
 
 
 @dataclass(frozen=True, slots=True)
+class InputPart:
+    """A value of a node's input that rests in the store."""
+
+    part: str
+    """Key of the input."""
+    name: str
+    """Key in that part."""
+    node: str
+    """Whose output it is."""
+    execution: str
+    digest: str
+    """Of the manifest that has it."""
+    path: str | None = None
+    """Dotted path of the part of that output; None: all of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """The artifacts of an execution."""
 
@@ -110,6 +137,9 @@ class Task:
     """Names of the values in files, by the numbers that these have for names."""
     retention: int | None = None
     """Seconds for which what it leaves is kept; None: as long as the run is there."""
+    asked: Mapping[str, Any] | None = None
+    """What is asked of its output (`contracts.AskedOutput`); None: it is no large one."""
+    inputs: tuple[InputPart, ...] = ()
 
     def dump(self) -> str:
         """Return it as an annotation: of mappings only, so that one part of it can be compared."""
@@ -127,6 +157,7 @@ class Task:
             each.name: {"target": each.target, **({"secret": each.secret} if each.secret else {})}
             for each in self.leaving
         }
+        inputs = {f"{each.part}/{each.name}": asdict(each) for each in self.inputs}
         document = {
             "run": self.run,
             "node": self.node,
@@ -155,6 +186,8 @@ class Task:
             **({"leaving": leaving} if leaving else {}),
             **({"values": dict(enumerate(self.values))} if self.values else {}),
             **({"retention": self.retention} if self.retention is not None else {}),
+            **({"asked": self.asked} if self.asked is not None else {}),
+            **({"inputs": inputs} if inputs else {}),
         }
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
@@ -188,6 +221,8 @@ class Task:
             ),
             values=tuple(document.get("values", {}).values()),
             retention=document.get("retention"),
+            asked=document.get("asked"),
+            inputs=tuple(InputPart(**each) for each in document.get("inputs", {}).values()),
         )
 
 

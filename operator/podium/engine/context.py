@@ -8,7 +8,7 @@ from podium import contracts
 from podium.api.base import format_time
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import EdgeType
-from podium.engine.model import LargeInput, RunInfo
+from podium.engine.model import DEPENDENCY_OUTPUTS, LargeInput, RunInfo
 from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.errors import PodiumError
 
@@ -227,7 +227,7 @@ def node_input(
         "executionId": execution,
         "nodeId": node.id,
         "globalContext": _delivered(node, context),
-        "dependencyOutputs": handed,
+        DEPENDENCY_OUTPUTS: handed,
         "inputs": mapped,
         "artifacts": {},
         "metadata": plan.spec.metadata,
@@ -255,7 +255,7 @@ def _without_large(
             handed[name] = output
         elif name in near:
             execution = state.execution_id or ""
-            large.append(LargeInput("dependencyOutputs", name, name, execution))
+            large.append(LargeInput(DEPENDENCY_OUTPUTS, name, name, execution))
     return handed, large
 
 

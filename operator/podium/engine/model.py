@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 
+DEPENDENCY_OUTPUTS = "dependencyOutputs"
+"""Key of an input: the outputs of the nodes before."""
 LONG_WAIT_SECONDS = 30.0
 """An execution that has not started after so long is worth an Event."""
 
@@ -233,6 +235,12 @@ class Launch:
     """What an executor that is a resource makes of the config (`podium.executors.custom`)."""
     large: tuple[LargeInput, ...] = ()
     """What the input holds beside `input`."""
+
+    @property
+    def delivered(self) -> list[str]:
+        """Nodes whose outputs it is handed."""
+        large = (each.name for each in self.large if each.part == DEPENDENCY_OUTPUTS)
+        return [*self.input.get(DEPENDENCY_OUTPUTS, ()), *large]
 
 
 @dataclass(slots=True)

@@ -208,6 +208,16 @@ class Plan:
         return frozenset(node.id for node in self.nodes.values() if node.definition.large_output)
 
     @cached_property
+    def given_large(self) -> frozenset[str]:
+        """Nodes whose inputs may have parts in the store."""
+        large = self.large_outputs
+        found = {name for name, node in self.nodes.items() if not large.isdisjoint(node.wanted)}
+        for edge in self.edges:
+            if edge.source in large and (edge.mapping or edge.type is EdgeType.DEPENDS_ON):
+                found.add(edge.target)
+        return frozenset(found)
+
+    @cached_property
     def read_of_outputs(self) -> Mapping[str, LargeReads]:
         """What the graph reads of the outputs that may rest in the store."""
         return large_reads(self)

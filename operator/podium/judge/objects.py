@@ -106,16 +106,16 @@ def _not_on_clusters(
     """Find what this cluster does not carry out: what is not handed over must not look as if."""
     has_store = ARTIFACT_STORE in offered or spec.pinned_store is not None
     for position, node in enumerate(spec.nodes):
-        if node.artifacts is not None and not has_store and not is_pinned:
+        stored = {"artifacts": node.artifacts is not None, "largeOutput": node.large_output}
+        for field in (name for name, is_stored in stored.items() if is_stored):
+            if has_store or is_pinned:
+                break
             message = (
                 "this cluster has no store for artifacts: name an ArtifactStore of the namespace"
                 " in spec.artifacts.store, ask for one of the cluster (the chart's value"
-                " artifacts.s3 or artifacts.pvc), run it with podium run, or leave artifacts out"
+                f" artifacts.s3 or artifacts.pvc), run it with podium run, or leave {field} out"
             )
-            yield Problem((*base, "nodes", position, "artifacts"), message)
-        if node.large_output and not is_pinned:
-            message = "is for a laptop only in this version: hand large data over as artifacts"
-            yield Problem((*base, "nodes", position, "largeOutput"), message)
+            yield Problem((*base, "nodes", position, field), message)
         for place, artifact in enumerate((node.artifacts and node.artifacts.in_) or ()):
             scheme = artifact.git.repository.partition("://")[0] if artifact.git else ""
             if scheme and scheme not in IN_POD.schemes:

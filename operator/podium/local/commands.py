@@ -87,12 +87,11 @@ class Commands:
         )
         large = LargeInputs(directory, launch.large, self._directory.execution)
         in_container = workload.runtime is Runtime.CONTAINER
-        outputs = launch.input["dependencyOutputs"]
         artifacts = Artifacts.lay_out(
             directory,
             self.laptop,
             node,
-            outputs if isinstance(outputs, Mapping) else (),
+            launch.delivered,
             status,
             lambda execution: out_of(self._directory.execution(execution)),
             for_all=in_container,

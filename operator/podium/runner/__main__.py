@@ -20,7 +20,6 @@ def persona() -> int:
         answer,
     )
 
-    output = Path(os.environ["PODIUM_OUTPUT"])
     try:
         given = json.loads(Path(os.environ["PODIUM_INPUT"]).read_bytes())
         config = json.loads(os.environ["PODIUM_CONFIG"])
@@ -32,7 +31,7 @@ def persona() -> int:
         print(f"{error.reason}: {error}", file=sys.stderr)  # noqa: T201
         result = {"podiumError": {"reason": error.reason, "message": str(error)}}
         code = 1
-    output.write_text(json.dumps(result, ensure_ascii=False, separators=(",", ":")))
+    program.write(result, code)
     return code
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from podium.api.reasons import NodeReason
 from podium.errors import PodiumError
+from podium.runner import LAST_WORDS
 
-__all__ = ["ProgramError", "run", "variable"]
+__all__ = ["ProgramError", "run", "variable", "write"]
 
 Work = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -32,9 +33,16 @@ def run(work: Work) -> int:
         print(f"{error.reason}: {error}", file=sys.stderr)  # noqa: T201
         made = {"podiumError": {"reason": error.reason, "message": str(error)}}
         code = 1
-    text = json.dumps(made, ensure_ascii=False, separators=(",", ":"))
-    Path(os.environ["PODIUM_OUTPUT"]).write_text(text)
+    write(made, code)
     return code
+
+
+def write(made: Mapping[str, Any], code: int) -> None:
+    """Write an output, or why there is none, to where the shell reads it."""
+    place = os.environ["PODIUM_OUTPUT"]
+    if code:
+        place = os.environ.get(LAST_WORDS, place)
+    Path(place).write_text(json.dumps(made, ensure_ascii=False, separators=(",", ":")))
 
 
 def variable(name: str) -> str:

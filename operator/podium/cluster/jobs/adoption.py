@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from podium.cluster.jobs.artifacts import ANNOTATION_ARTIFACTS
-from podium.cluster.jobs.pod_template import ANNOTATION_INPUT
+from podium.cluster.jobs.artifacts import ANNOTATION_ARTIFACTS, ANNOTATION_INPUT
 from podium.cluster.kube.views import CONTAINER, dig, items, mapping
 
 __all__ = ["is_job_as_built", "is_pod_as_built"]

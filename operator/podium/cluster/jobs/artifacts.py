@@ -19,7 +19,10 @@ from podium.artifacts.authorities import AUTHORITIES_VARIABLE
 from podium.artifacts.file_values import VALUES_PATH
 from podium.artifacts.left import Declared
 from podium.artifacts.pod import (
+    INPUT_NAME,
+    INPUT_PATH,
     OUT_PATH,
+    OUTPUT_PATH,
     STORE_PATH,
     TASK_PATH,
     UPLOAD_VARIABLE,
@@ -30,6 +33,7 @@ from podium.artifacts.reach import HOSTS_VARIABLE
 from podium.cluster.artifact_settings import ArtifactSettings
 from podium.cluster.jobs.artifact_store import STORE_VOLUME, store_variables, store_volume
 from podium.cluster.jobs.errors import BuildError
+from podium.cluster.jobs.large_values import NONE_LARGE, LargeValues
 from podium.cluster.jobs.output_values import collected_files
 from podium.cluster.jobs.outside import (
     FOUND_PATH,
@@ -45,6 +49,7 @@ from podium.engine import Launch, Plan
 
 __all__ = [
     "ANNOTATION_ARTIFACTS",
+    "ANNOTATION_INPUT",
     "COLLECTOR_START",
     "HELPER_COMMANDS",
     "IN_PATH",
@@ -59,9 +64,11 @@ __all__ = [
 ]
 
 ANNOTATION_ARTIFACTS = f"{GROUP}/artifacts"
+ANNOTATION_INPUT = f"{GROUP}/input"
 AT_PATH = "/podium/at"
 """Where the collector has the directories that absolute outputs are in."""
 TASK_VOLUME = "podium-task"
+INPUT_VOLUME, OUTPUT_VOLUME = "podium-input", "podium-output"
 IN_VOLUME, OUT_VOLUME, FOUND_VOLUME = "podium-in", "podium-out", "podium-found"
 VALUES_VOLUME, VALUES_VARIABLE = "podium-values", "PODIUM_VALUES"
 VALUES_LIMIT = "64Mi"
@@ -128,16 +135,19 @@ def _fetches(plan: Plan, node: Node) -> bool:
 
 
 def needs_store(plan: Plan, node: str) -> bool:
-    """Return whether a node's Pod mounts the store."""
+    """Return whether a node's Pod mounts the store, or may."""
     definition = plan.nodes[node].definition
-    values = bool(collected_files(definition))
-    return values or node in plan.keeps_artifacts or _fetches(plan, definition)
+    stores = node in plan.keeps_artifacts or bool(collected_files(definition))
+    return stores or node in plan.given_large or _fetches(plan, definition)
 
 
-def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
+def handover_of(
+    run: str, plan: Plan, launch: Launch, found: Found, large: LargeValues = NONE_LARGE
+) -> Handover:
     """Return what becomes of the artifacts of an execution. Raises `BuildError`."""
     node = plan.nodes[launch.node].definition
-    keeps, fetches = node.id in plan.keeps_artifacts, _fetches(plan, node)
+    keeps, lays_out = node.id in plan.keeps_artifacts, _fetches(plan, node)
+    fetches = lays_out or bool(large.inputs)
     values = tuple(collected_files(node))
     if not keeps and not fetches and not values:
         return Handover()
@@ -151,11 +161,13 @@ def handover_of(run: str, plan: Plan, launch: Launch, found: Found) -> Handover:
         execution=launch.execution_id,
         outputs=tuple(Declared(o.name, o.path, o.optional, o.type) for o in outputs),
         absolute=absolute,
-        wanted=tuple(_wanted(node, found)) if fetches else (),
+        wanted=tuple(_wanted(node, found)) if lays_out else (),
         outside=tuple(from_outside(node)),
         leaving=tuple(leaving(node)),
         values=values,
         retention=plan.spec.artifacts.retention_seconds if plan.spec.artifacts else None,
+        asked=large.asked.dump() if large.asked is not None else None,
+        inputs=large.inputs,
     )
     return Handover(keeps or bool(values), fetches, keeps, task, plan.spec.pinned_store)
 
@@ -232,6 +244,8 @@ def add_handover(
             name = f"podium-at-{number}"
             if pod.scratch(name, inside):
                 collector.append(_mount(name, f"{AT_PATH}/{number}"))
+        if handover.task.asked is not None:
+            collector.append(pod.shared(OUTPUT_VOLUME, OUTPUT_PATH))
         collector += [*pod.secrets(node, COLLECTOR), *pod.values(node)]
         helpers.append(_helper(COLLECTOR, collector, namespace, artifacts, settings))
         if handover.task.values:
@@ -248,6 +262,9 @@ def add_handover(
             pod.volume(FOUND_VOLUME, _scratch(artifacts))
             fetcher.append(_mount(FOUND_VOLUME, FOUND_PATH, read_only=False))
             pod.found(node, {path for _, path in places})
+        if handover.task.inputs:
+            fetcher.append(pod.shared(INPUT_VOLUME, INPUT_PATH, read_only=True))
+            pod.add_input()
         fetcher += pod.secrets(node, FETCHER)
         helpers.append(_helper(FETCHER, fetcher, namespace, artifacts, settings))
     spec["initContainers"] = helpers
@@ -276,6 +293,18 @@ class _Volumes:
         if not any(volume["name"] == TASK_VOLUME for volume in self._volumes):
             self.volume(TASK_VOLUME, source)
         return [_mount(TASK_VOLUME, str(path.parent))]
+
+    def add_input(self) -> None:
+        """Let what is told of the task hold the input as well."""
+        field_path = {"fieldPath": f"metadata.annotations['{ANNOTATION_INPUT}']"}
+        volume = next(each for each in self._volumes if each["name"] == TASK_VOLUME)
+        volume["downwardAPI"]["items"].append({"path": INPUT_NAME, "fieldRef": field_path})
+
+    def shared(self, name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
+        """Add the directory of a file that the program, or the other container, only reads."""
+        directory = str(PurePosixPath(path).parent)
+        self.scratch(name, directory, read_only=read_only)
+        return _mount(name, directory, read_only=not read_only)
 
     def volume(self, name: str, source: Mapping[str, Any]) -> None:
         """Add a volume."""

@@ -110,7 +110,7 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
         claim.name: owner.claims.get(claim.name) or claim_name(owner.name, owner.uid, claim.name)
         for claim in mounted_claims(plan.spec, node.definition)
     }
-    handover = handover_of(owner.uid, plan, launch, owner.found)
+    handover = handover_of(owner.uid, plan, launch, owner.found, owner.large)
     template = build_template(owner, node, launch, workload, settings, labels, claims, handover)
     return {
         "apiVersion": "batch/v1",

@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from podium.api.reasons import NodeReason
 from podium.artifacts.file_values import load_values
+from podium.artifacts.told_output import Told
 from podium.cluster.kube.views import HelperEnd
 
 __all__ = ["Collected", "HelperError", "how_ended", "read_collected", "read_error"]
@@ -15,7 +17,7 @@ __all__ = ["Collected", "HelperError", "how_ended", "read_collected", "read_erro
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _REASONS = (
     *(NodeReason.ARTIFACT, NodeReason.UPLOAD, NodeReason.DOWNLOAD),
-    NodeReason.OUTPUT_TOO_LARGE,
+    *(NodeReason.OUTPUT_TOO_LARGE, NodeReason.OUTPUT_NOT_JSON),
 )
 _KILLED = 137
 
@@ -37,6 +39,8 @@ class Collected:
     """Of the manifest of what was stored; empty: nothing was left."""
     values: Mapping[str, bytes] = field(default_factory=dict)
     """Of its output, that were in files."""
+    output: Told | None = None
+    """Its output, where that may be large."""
 
 
 def read_collected(end: HelperEnd | None) -> Collected | HelperError:
@@ -56,9 +60,11 @@ def read_collected(end: HelperEnd | None) -> Collected | HelperError:
     if isinstance(stored, dict) and end.exit_code == 0:
         digest = stored.get("digest")
         if digest == "" or (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
-            values = _values(told.get("values"))
-            if values is not None:
-                return Collected(digest, values)
+            values, output = _values(told.get("values")), told.get("output")
+            with suppress(ValueError, KeyError, TypeError):
+                large = None if output is None else Told.load(output)
+                if values is not None:
+                    return Collected(digest, values, large)
     return read_error(end) or HelperError(NodeReason.UPLOAD, f"{what} {how_ended(end)}")
 
 

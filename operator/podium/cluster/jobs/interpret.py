@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import orjson
+
 from podium.api.reasons import NodeReason
+from podium.artifacts.told_output import Told
 from podium.cluster.jobs.disruption import is_disruption, is_overlooked
 from podium.cluster.jobs.helpers import (
     Collected,
@@ -13,7 +16,7 @@ from podium.cluster.jobs.helpers import (
     read_error,
 )
 from podium.cluster.kube.views import HelperEnd, JobView, PodView
-from podium.engine import LONG_WAIT_SECONDS, AttemptPhase, Observation
+from podium.engine import LONG_WAIT_SECONDS, AttemptPhase, Observation, StoredOutput
 from podium.executors.outcome import failed_program, is_retryable
 
 __all__ = ["HOPELESS_SECONDS", "MESSAGE_LIMIT", "ExecutionReport", "live", "observe"]
@@ -267,7 +270,7 @@ def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
             return replace(failed, retryable=told.is_retryable, exit_code=None)
         collected = told
     limit = min(MESSAGE_LIMIT, POD_MESSAGE_LIMIT // pod.containers)
-    return Observation(
+    seen = Observation(
         node,
         execution,
         AttemptPhase.SUCCEEDED,
@@ -280,6 +283,15 @@ def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
         artifacts=collected.digest,
         values=dict(collected.values),
     )
+    return seen if collected.output is None else _with_output(seen, collected.output)
+
+
+def _with_output(seen: Observation, told: Told) -> Observation:
+    """Add an output that may be large, as the collector tells of it."""
+    stored = None
+    if told.verdict is not None:
+        stored = StoredOutput(told.size, told.digest, told.verdict)
+    return replace(seen, output=orjson.dumps(told.read), output_limit=None, stored=stored)
 
 
 def _not_fetched(node: str, execution: str, pod: PodView, end: HelperEnd) -> Observation:

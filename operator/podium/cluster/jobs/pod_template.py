@@ -22,7 +22,9 @@ from podium.api.reasons import NodeReason
 from podium.api.run import RecordedAnswers
 from podium.api.volume_claims import volume_variable
 from podium.api.workflow import EnvVar, InputAs, PodOverrides
+from podium.artifacts.pod import INPUT_PATH, OUTPUT_PATH
 from podium.cluster.jobs.artifacts import (
+    ANNOTATION_INPUT,
     IN_PATH,
     IN_VOLUME,
     OUT_PATH,
@@ -32,6 +34,7 @@ from podium.cluster.jobs.artifacts import (
 )
 from podium.cluster.jobs.errors import BuildError
 from podium.cluster.jobs.executor_pod import literal, literal_variables, merged
+from podium.cluster.jobs.large_values import LargeValues
 from podium.cluster.jobs.output_values import output_file
 from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.jobs.rules import USER
@@ -42,10 +45,10 @@ from podium.cluster.kube.views import (
 from podium.cluster.settings import Settings
 from podium.engine import Launch, PlanNode
 from podium.executors import Runtime, Workload, custom
+from podium.runner import LAST_WORDS
 
 __all__ = ["RECORDED_VOLUME", "Owner", "build_template"]
 
-ANNOTATION_INPUT = f"{GROUP}/input"
 ANNOTATION_SCRIPT = f"{GROUP}/script"
 MAX_INPUT_BYTES = 96 * 1024
 """Beyond it the input is not in the environment: Linux bounds a string at 128 KiB."""
@@ -72,6 +75,8 @@ class Owner:
     """Names of its PersistentVolumeClaims, by name of the claim, where they are known."""
     found: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Of the nodes whose artifacts one finds: execution, and digest of what it left."""
+    large: LargeValues = field(default_factory=LargeValues)
+    """Of one execution: its values that rest in the store."""
 
     def reference(self) -> dict[str, Any]:
         """Return the ownerReference of what belongs to the run."""
@@ -142,7 +147,7 @@ def build_template(
     for claim, name in claims.items():
         volumes.append({"name": claim, "persistentVolumeClaim": {"claimName": name}})
     mounts: list[dict[str, Any]] = [_dump(mount) for mount in pod.volume_mounts]
-    _program(owner, node, workload, container, volumes, mounts, annotations)
+    _program(owner, node, launch, workload, container, volumes, mounts, annotations)
     if mounts:
         container["volumeMounts"] = mounts
     spec: dict[str, Any] = {
@@ -224,11 +229,7 @@ def _variables(
     pod = node.definition.pod or PodOverrides()
     own: list[dict[str, Any]] = [
         # Where the output comes from other files, nothing else is read.
-        *(
-            []
-            if file_outputs(node.definition.outputs)
-            else [{"name": "PODIUM_OUTPUT", "value": OUTPUT}]
-        ),
+        *([] if file_outputs(node.definition.outputs) else _output_variables(node)),
         {"name": "PODIUM_NODE", "value": launch.node},
         {"name": "PODIUM_EXECUTION", "value": launch.execution_id},
         {"name": "PODIUM_RUN", "value": owner.name},
@@ -237,9 +238,15 @@ def _variables(
         path = next(each.mount_path for each in pod.volume_mounts if each.name == claim)
         own.append({"name": volume_variable(claim), "value": literal(path)})
     as_file = _is_input_a_file(node, workload, given)
-    if as_file:
+    if launch.large:
+        own.append({"name": "PODIUM_INPUT", "value": INPUT_PATH})
+    elif as_file:
         own.append({"name": "PODIUM_INPUT", "value": f"{GIVEN}/input.json"})
-    if _fits(given) and (workload.runtime is not Runtime.CONTAINER or not as_file):
+    if (
+        not launch.large
+        and _fits(given)
+        and (workload.runtime is not Runtime.CONTAINER or not as_file)
+    ):
         source = {"fieldRef": {"fieldPath": f"metadata.annotations['{ANNOTATION_INPUT}']"}}
         own.append({"name": "PODIUM_INPUT_JSON", "valueFrom": source})
     if workload.runtime is not Runtime.CONTAINER or has_artifacts:
@@ -265,6 +272,15 @@ def _variables(
     return [*own, *(value for name, value in theirs.items() if name not in taken)]
 
 
+def _output_variables(node: PlanNode) -> list[dict[str, Any]]:
+    if not node.definition.large_output:
+        return [{"name": "PODIUM_OUTPUT", "value": OUTPUT}]
+    return [
+        {"name": "PODIUM_OUTPUT", "value": OUTPUT_PATH},
+        {"name": LAST_WORDS, "value": OUTPUT},
+    ]
+
+
 def _fits(given: str) -> bool:
     """Return whether an input may stand in the environment."""
     return len(given.encode()) <= MAX_INPUT_BYTES
@@ -281,6 +297,7 @@ def _is_input_a_file(node: PlanNode, workload: Workload, given: str) -> bool:
 def _program(
     owner: Owner,
     node: PlanNode,
+    launch: Launch,
     workload: Workload,
     container: dict[str, Any],
     volumes: list[dict[str, Any]],
@@ -289,7 +306,7 @@ def _program(
 ) -> None:
     """Add what the container runs, and the files that it needs for it."""
     files = []
-    if _is_input_a_file(node, workload, annotations[ANNOTATION_INPUT]):
+    if not launch.large and _is_input_a_file(node, workload, annotations[ANNOTATION_INPUT]):
         files.append(_from_annotation("input.json", ANNOTATION_INPUT))
     match workload.runtime:
         case Runtime.CONTAINER:

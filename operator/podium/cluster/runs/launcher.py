@@ -18,6 +18,7 @@ from podium.api.run import NodeStatus
 from podium.cluster.jobs.adoption import is_pod_as_built
 from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod, job_name
+from podium.cluster.jobs.large_values import large_values
 from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.jobs.shapes import SHAPES
 from podium.cluster.kube.client import KubernetesClient
@@ -207,9 +208,9 @@ class JobLauncher:
                 return refused
             shape = SHAPES[launch.shape.value]
             plan, states = run.engine.plan, run.engine.status.nodes
-            delivered = launch.input.get("dependencyOutputs", ())
-            found = left_by(plan, states, launch.node, delivered)
-            owner = replace(run.owner, claims=run.claims, found=found)
+            found = left_by(plan, states, launch.node, launch.delivered)
+            large = large_values(launch, states, run.engine.asked_of_output(launch.node))
+            owner = replace(run.owner, claims=run.claims, found=found, large=large)
             job_body = shape.build(owner, plan, launch, self._settings)
         except BuildError as error:
             return not_started(launch, error.reason, str(error))

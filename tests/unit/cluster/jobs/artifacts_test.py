@@ -18,12 +18,14 @@ from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import BuildError, Owner, build_job
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.jobs.executor_pod import merged
+from podium.cluster.jobs.large_values import large_values
 from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.kube.views import pod_view
 from podium.cluster.settings import Settings
 from podium.cluster.watch.ingest import Ingest
 from podium.cluster.watch.store import InformerCache
-from podium.engine import Launch, Plan
+from podium.contracts import AskedOutput, OutputVerdict
+from podium.engine import LargeInput, Launch, Plan, StoredOutput
 from tests.unit.cluster import support
 from tests.unit.cluster.jobs.interpret_test import COMPLETE, RUNS, deleted, look, told
 from tests.unit.cluster.support import condition, running, terminated
@@ -51,7 +53,7 @@ def settings_of(store="s3", **more):
     return Settings(artifacts=STORES[store], **more)
 
 
-def build(*nodes, of=None, settings=None, states=None, restart=0, store=None):
+def build(*nodes, of=None, settings=None, states=None, restart=0, store=None, large=(), asked=None):
     spec = {"nodes": list(nodes), **({"pinnedStore": store} if store else {})}
     plan = Plan.build(WorkflowSpec.model_validate(spec), workflow_id="w")
     id_ = of or nodes[-1]["id"]
@@ -64,9 +66,10 @@ def build(*nodes, of=None, settings=None, states=None, restart=0, store=None):
     status = WorkflowRunStatus.model_validate({"phase": "Running", "nodes": found})
     outputs = {n: {} for n, s in found.items() if s["status"] == "Completed" and n != id_}
     launch = Launch(id_, f"{id_}-1", restart, plan.nodes[id_].definition.config,
-                    {"dependencyOutputs": outputs})  # fmt: skip
+                    {"dependencyOutputs": outputs}, large=tuple(large))  # fmt: skip
     left = left_by(plan, status.nodes, id_, outputs)
-    owner = Owner("team", "r", "uid", "w", None, found=left)
+    values = large_values(launch, status.nodes, asked)
+    owner = Owner("team", "r", "uid", "w", None, found=left, large=values)
     return build_job(owner, plan, launch, settings or settings_of())
 
 
@@ -168,6 +171,59 @@ def test_what_it_is_told():
     assert isinstance(found, S3Settings)
     assert (found.bucket, found.prefix) == ("artifacts", "team")
     assert told["AWS_WEB_IDENTITY_TOKEN_FILE"] == "/podium/store/token"
+
+
+BIG = node("big", largeOutput=True)
+
+
+def variables(pod):
+    return {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
+
+
+def mounted(container):
+    return {each["mountPath"]: each["readOnly"] for each in container["volumeMounts"]}
+
+
+@pytest.mark.parametrize("base", [SCRIPT, CONTAINER])
+@pytest.mark.parametrize("store", STORES)
+def test_a_large_output_is_a_file_that_the_collector_reads(store, base):
+    asked = AskedOutput(read=(("n",),))
+    settings = settings_of(store)
+    pod = pod_of({**BIG, **base}, settings=settings, asked=asked)
+    assert check_pod(pod, settings) == []
+    assert variables(pod)["PODIUM_OUTPUT"] == "/podium/output/output.json"
+    (program,) = pod["spec"]["containers"]
+    assert mounted(program)["/podium/output"] is False
+    assert mounted(helpers(pod)["podium-collector"])["/podium/output"] is True
+    assert program["terminationMessagePath"] == "/dev/termination-log"
+    assert task_of(pod).asked == json.loads(json.dumps(asked.dump()))
+    assert "podium-fetcher" not in helpers(pod)
+
+
+@pytest.mark.parametrize("base", [SCRIPT, CONTAINER])
+def test_an_input_with_parts_in_the_store_is_written_by_the_fetcher(base):
+    large = [LargeInput("inputs", "x", "big", "big-1", "a.b")]
+    after = node("b", base=base, artifacts={"in": []})
+    pod = pod_of(BIG, after, large=large)
+    assert variables(pod)["PODIUM_INPUT"] == "/podium/input/input.json"
+    assert "PODIUM_INPUT_JSON" not in variables(pod)
+    (program,) = pod["spec"]["containers"]
+    assert mounted(program)["/podium/input"] is True
+    assert mounted(helpers(pod)["podium-fetcher"])["/podium/input"] is False
+    (part,) = task_of(pod).inputs
+    assert (part.name, part.digest, part.path) == ("x", DIGEST, "a.b")
+    assert task_of(pod).wanted == ()
+    (told,) = [v for v in pod["spec"]["volumes"] if v["name"] == "podium-task"]
+    assert [each["path"] for each in told["downwardAPI"]["items"]] == [
+        "artifacts.json",
+        "input.json",
+    ]
+
+
+def test_a_node_before_a_small_output_of_such_a_node_has_its_input_as_any():
+    pod = pod_of(BIG, node("b", "big", artifacts={"in": []}))
+    assert list(helpers(pod)) == ["podium-collector"]
+    assert "PODIUM_INPUT_JSON" in variables(pod)
 
 
 def test_absolute_paths_are_directories_of_the_pod():
@@ -342,6 +398,37 @@ def test_stored_is_completed_with_its_digest():
     nothing = json.dumps({"artifacts": {"digest": ""}})
     (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=nothing))).observations
     assert (seen.phase.value, seen.artifacts) == ("Succeeded", "")
+
+
+def said(output):
+    return json.dumps({"artifacts": {"digest": DIGEST}, "output": output})
+
+
+def test_a_large_output_is_what_the_collector_says():
+    whole = said({"read": {"n": 1}})
+    (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=whole))).observations
+    assert (seen.output, seen.output_limit, seen.stored) == (b'{"n":1}', None, None)
+    stored = said({"read": {"n": 1}, "size": 5000, "digest": "d", "score": 0.5})
+    (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=stored))).observations
+    verdict = OutputVerdict(quality_score=0.5)
+    assert (seen.output, seen.stored) == (b'{"n":1}', StoredOutput(5000, "d", verdict))
+    broken = {"read": {}, "size": 5000, "digest": "d", "reason": "OutputContract"}
+    broken = said({**broken, "breaches": [["a.b", "is missing"]]})
+    (seen,) = look(COMPLETE, with_artifacts(terminated(0, message=broken))).observations
+    assert [str(each) for each in seen.stored.verdict.breaches] == ["a.b: is missing"]
+    assert told(COMPLETE, with_artifacts(terminated(0, message=said([]))))[:2] == (
+        "Failed",
+        "Upload",
+    )
+
+
+@pytest.mark.parametrize("reason", ["OutputTooLarge", "OutputNotJSON"])
+def test_what_is_wrong_with_a_large_output_is_its_own_failure(reason):
+    error = {"reason": reason, "message": "m", "retryable": reason == "OutputNotJSON"}
+    end = terminated(0, message=json.dumps({"podiumError": error}))
+    (seen,) = look(COMPLETE, with_artifacts(end)).observations
+    assert (seen.phase.value, seen.reason, seen.message) == ("Failed", reason, "m")
+    assert seen.retryable == error["retryable"]
 
 
 @pytest.mark.parametrize(
