@@ -2,11 +2,14 @@
 
 import contextlib
 import copy
+import hashlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +19,15 @@ from tests import buckets
 from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
 from tests.e2e.release import crds, job, kubectl, refused, release, render
-from tests.e2e.support import ROOT, Kubectl, require_cluster, script, until, workflow_run
+from tests.e2e.support import (
+    ROOT,
+    Kubectl,
+    kubectl_path,
+    require_cluster,
+    script,
+    until,
+    workflow_run,
+)
 from tests.unit.artifacts.pod_test import stored
 from tests.unit.artifacts.support import make
 from tests.unit.cluster.jobs import artifacts_test as built
@@ -332,6 +343,20 @@ def test_a_store_that_the_workflow_names(place):
     k.apply(artifact_store(place.server, k.namespace))
     k.wait("r")
     same(k)
+    path = {"PATH": f"{Path(kubectl_path()).parent}:{os.environ['PATH']}"}
+    there = ("r", "--cluster", "--namespace", k.namespace)
+    for arguments in (("ls", *there), ("get", *there, "make.f"), ("rm", *there)):
+        done = subprocess.run(
+            [Path(sys.executable).parent / "podium", "artifacts", *arguments],
+            cwd=place._directory,
+            env=os.environ | path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    kept = hashlib.sha256((place._directory / "f").read_bytes()).hexdigest()
+    assert kept == k.nodes("r")["make"]["output"]["sum"]
     secret = {"volumes": [{"name": "v", "secret": {"secretName": buckets.SECRET}}]}
     k.apply(workflow_run("thief", script("make", "true", pod=secret)))
     k.wait("thief", "Failed")

@@ -12,7 +12,7 @@ from podium.api.names import is_object_name
 from podium.api.problems import Path, Problem
 from podium.api.sources import Addressing
 
-__all__ = ["ArtifactStoreSpec", "ClaimStore", "S3Store", "check_artifact_store"]
+__all__ = ["ArtifactLocation", "ArtifactStoreSpec", "ClaimStore", "S3Store", "check_artifact_store"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*/?", re.ASCII)
@@ -65,6 +65,17 @@ class ArtifactStoreSpec(ApiModel):
     """A bucket."""
     pvc: ClaimStore | None = None
     """A volume: a PersistentVolumeClaim of the namespace."""
+
+
+class ArtifactLocation(ArtifactStoreSpec):
+    """Where the artifacts of a run are, and what it takes to read them."""
+
+    image: Text
+    """Image of the containers that carry them."""
+    token_audience: Text = ""
+    """Audience of the tokens that are exchanged for roleARN."""
+    any_user: bool = False
+    """Whether the platform chooses the user ids of Pods."""
 
 
 def check_artifact_store(spec: ArtifactStoreSpec, base: Path = ("spec",)) -> Iterator[Problem]:

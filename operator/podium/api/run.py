@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from podium.api.artifact_stores import ArtifactLocation
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text, Timestamp
 from podium.api.node_state import (
     ChangedInPlace,
@@ -212,6 +213,8 @@ class WorkflowRunStatus(ChangedInPlace):
     """Running nodes: up to three ids, then +n."""
     workflow_revision: Text | None = None
     """Name of the ControllerRevision with the definition that the run is pinned to."""
+    artifact_store: ArtifactLocation | None = None
+    """Where its artifacts are kept; on a laptop they are in .podium/artifacts."""
     workflow_revisions: list[FormerDefinition] = Field(
         default_factory=list, max_length=CONTEXT_EDITS
     )

@@ -36,10 +36,13 @@ class ArtifactStore:
     """
 
     def __init__(
-        self, settings: StoreSettings, is_stopped: Callable[[], bool] = lambda: False
+        self,
+        settings: StoreSettings,
+        is_stopped: Callable[[], bool] = lambda: False,
+        backend: Backend | None = None,
     ) -> None:
         self.settings = settings
-        self._backend = Backend(settings)
+        self._backend = backend or Backend(settings)
         self._is_stopped = is_stopped
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="artifacts")
         self._refreshed: set[str] = set()

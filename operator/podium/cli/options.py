@@ -9,6 +9,7 @@ import click
 from podium.local.store import find_state_dir
 
 __all__ = [
+    "cluster_options",
     "context_options",
     "document_option",
     "env_options",
@@ -35,6 +36,11 @@ state_dir_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     callback=lambda _context, _parameter, value: value or find_state_dir(),
     help="Where runs are kept; default: $PODIUM_STATE_DIR, else .podium here or above.",
+)
+cluster_options = _together(
+    click.option("--cluster", is_flag=True, help="Of a run on the cluster, by way of kubectl."),
+    click.option("-n", "--namespace", help="Namespace of the run; default: of the kubeconfig."),
+    click.option("--kube-context", metavar="NAME", help="Context of the kubeconfig."),
 )
 executor_files_option = click.option(
     "-f",

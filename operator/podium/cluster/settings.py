@@ -8,6 +8,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from podium.api.artifact_rules import ARTIFACT_STORE
+from podium.api.artifact_stores import ArtifactLocation, ArtifactStoreSpec
 from podium.api.base import ApiModel
 from podium.api.messages import translate
 from podium.api.names import GROUP
@@ -138,6 +139,17 @@ class Settings(ApiModel):
         """Whether runs may take recorded answers, which stand in for what personas say."""
         allowed = self.allow_recorded_answers
         return self.allow_inline_workflows if allowed is None else allowed
+
+    def location_of(self, store: ArtifactStoreSpec | None) -> ArtifactLocation:
+        """Return where the artifacts of a run are, and what it takes to read them."""
+        artifacts = self.artifacts.of(store)
+        return ArtifactLocation(
+            s3=artifacts.s3,
+            pvc=artifacts.pvc,
+            image=artifacts.image or self.runner_image,
+            token_audience=artifacts.token_audience if artifacts.role else "",
+            any_user=self.arbitrary_user_ids,
+        )
 
     @property
     def manages(self) -> bool:

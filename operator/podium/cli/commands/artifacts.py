@@ -1,8 +1,9 @@
 """podium artifacts."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +11,7 @@ import click
 
 from podium.artifacts.errors import ArtifactError
 from podium.cli.commands.delete import free_artifacts
-from podium.cli.options import state_dir_option
+from podium.cli.options import cluster_options, state_dir_option
 from podium.cli.output import CliError, ExitCode
 from podium.cli.session import OpenRun, hold_run, open_run, text_of
 from podium.cli.tables import Table
@@ -38,6 +39,7 @@ _ACTIONS = ("ls", "get", "rm")
     help="Of get: the directory to copy to; default: this one. Of ls: json or yaml.",
 )
 @click.option("--execution", metavar="ID", help="Of this execution, such as build-1.")
+@cluster_options
 @state_dir_option
 def artifacts(
     action: str,
@@ -45,25 +47,39 @@ def artifacts(
     node: str | None,
     output: str | None,
     execution: str | None,
+    cluster: bool,
+    namespace: str | None,
+    kube_context: str | None,
     state_dir: Path,
 ) -> int:
-    """List, copy or remove the artifacts of a run on this machine.
+    """List, copy or remove the artifacts of a run on this machine, or on a cluster.
 
     ls lists what each execution left. get copies an artifact of the node's newest execution:
     NODE.NAME is one that it declares, or a file or directory that it left in
     $PODIUM_ARTIFACTS_OUT; NODE alone is all of them, into a directory NODE. rm removes those of all
     nodes of a run, which itself stays.
+
+    With --cluster a Pod in the run's namespace mounts the store for so long: that takes the right
+    to create Pods there, to delete them, and to run programs in them (pods/exec).
     """
+    if not cluster and (namespace or kube_context):
+        raise CliError("--namespace and --kube-context are of a cluster: add --cluster")
     try:
         if action == "rm":
             if node is not None or execution is not None or output is not None:
                 raise CliError("rm removes all artifacts of a run: name only the run")
-            _remove(state_dir, name)
+            if cluster:
+                _remove_there(_on_cluster(name, namespace, kube_context))
+            else:
+                _remove(state_dir, name)
             return ExitCode.OK
-        run = open_run(state_dir, name)
+        if cluster:
+            run = _on_cluster(name, namespace, kube_context)
+        else:
+            run = _here(open_run(state_dir, name))
         wanted, _, artifact = (node or "").partition(".")
-        if wanted and wanted not in run.status.nodes:
-            known = ", ".join(list(run.status.nodes)[:10])
+        if wanted and wanted not in run.nodes:
+            known = ", ".join(list(run.nodes)[:10])
             raise CliError(f"run {name} has no node {wanted!r:.80}: nodes are {known}")
         if action == "ls":
             if artifact:
@@ -91,6 +107,38 @@ class _Row(NamedTuple):
     """Where it is in `$PODIUM_ARTIFACTS_IN/NODE`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run of either shell."""
+
+    name: str
+    uid: str
+    nodes: Mapping[str, tuple[str | None, str]]
+    """For each node, in their order: its newest execution, and the digest of what that left."""
+    store: AbstractContextManager["ArtifactStore | None"]
+    """None: nothing was ever stored there."""
+
+
+def _here(run: OpenRun) -> _Run:
+    nodes = {name: (state.execution_id, "") for name, state in run.status.nodes.items()}
+    return _Run(run.record.name, run.record.uid, nodes, _store(run))
+
+
+def _on_cluster(name: str, namespace: str | None, context: str | None) -> _Run:
+    from podium.cli import cluster_store  # noqa: PLC0415 - loads long
+    from podium.cli.kubectl import Kubectl  # noqa: PLC0415
+
+    kubectl = Kubectl(context, namespace)
+    run = kubectl.get("workflowruns.podium.dev", name)
+    namespace = run["metadata"]["namespace"]
+    nodes = {
+        id_: (state.get("executionId"), state.get("artifacts", ""))
+        for id_, state in cluster_store.node_states(kubectl, run).items()
+    }
+    store = cluster_store.opened(Kubectl(context, namespace), run)
+    return _Run(name, run["metadata"]["uid"], nodes, store)
+
+
 @contextmanager
 def _store(run: OpenRun) -> Iterator["ArtifactStore | None"]:
     """Open the store; None: nothing was ever stored here."""
@@ -102,12 +150,12 @@ def _store(run: OpenRun) -> Iterator["ArtifactStore | None"]:
         yield store
 
 
-def _list(run: OpenRun, node: str, execution: str | None, output: str | None) -> None:
+def _list(run: _Run, node: str, execution: str | None, output: str | None) -> None:
     if output not in (None, "json", "yaml"):
         raise CliError(f"-o {output:.40}: ls prints a table, json or yaml")
-    order = {name: position for position, name in enumerate(run.status.nodes)}
-    with _store(run) as store:
-        found = [] if store is None else list(store.manifests(run.record.uid))
+    order = {name: position for position, name in enumerate(run.nodes)}
+    with run.store as store:
+        found = [] if store is None else list(store.manifests(run.uid))
     found = [
         each
         for each in found
@@ -152,19 +200,21 @@ def _tops(rest: "Artifact") -> "dict[str, list[Entry]]":
     return found
 
 
-def _get(run: OpenRun, node: str, name: str, execution: str | None, target: Path) -> None:
+def _get(run: _Run, node: str, name: str, execution: str | None, target: Path) -> None:
     from podium.artifacts.handover import add_all  # noqa: PLC0415 - only where there are some
     from podium.artifacts.manifest import REST  # noqa: PLC0415
     from podium.artifacts.unpack import Unpacking  # noqa: PLC0415
 
-    chosen = execution or run.status.nodes[node].execution_id
-    with _store(run) as store:
+    newest, digest = run.nodes[node]
+    chosen = execution or newest
+    with run.store as store:
         manifest = None
         if store is not None and chosen is not None:
-            manifest = store.manifest(run.record.uid, node, chosen)
+            known_digest = digest if chosen == newest else ""
+            manifest = _manifest(store, run.uid, node, chosen, known_digest)
         if store is None or manifest is None:
             raise CliError(
-                f"{chosen or node} left no artifacts: podium artifacts ls {run.record.name} lists"
+                f"{chosen or node} left no artifacts: podium artifacts ls {run.name} lists"
                 " those that there are"
             )
         rest = manifest.artifacts.get(REST)
@@ -193,6 +243,32 @@ def _get(run: OpenRun, node: str, name: str, execution: str | None, target: Path
     click.echo(f"{place}")
 
 
+def _manifest(
+    store: "ArtifactStore", uid: str, node: str, execution: str, digest: str
+) -> "Manifest | None":
+    """Return what an execution left: of several attempts on a cluster, the last."""
+    if digest:
+        return store.manifest_by_digest(uid, node, execution, digest)
+    found = store.manifest(uid, node, execution)
+    if found is not None:
+        return found
+    keys = sorted(
+        (each.changed_at, each.key)
+        for each in store.backend.objects(f"runs/{uid}/{node}/")
+        if each.key.split("/")[3].startswith(f"{execution}.")
+    )
+    return store.manifest_at(keys[-1][1]) if keys else None
+
+
+def _remove_there(run: _Run) -> None:
+    """Remove the manifests of a run; the next sweep of the store removes the contents."""
+    with run.store as store:
+        keys = [] if store is None else list(store.backend.objects(f"runs/{run.uid}/"))
+        if store is not None:
+            store.backend.delete([each.key for each in keys])
+    _say_removed(len(keys))
+
+
 def _move(source: Path, target: Path) -> None:
     """Move what was unpacked; directories that cannot be written to can be moved only so."""
     mode = source.stat().st_mode & 0o777
@@ -217,6 +293,10 @@ def _remove(state_dir: Path, name: str) -> None:
             store.backend.delete(keys)
             count = len(keys)
     free_artifacts(state_dir)
+    _say_removed(count)
+
+
+def _say_removed(count: int) -> None:
     what = "execution" if count == 1 else "executions"
     click.echo(f"artifacts of {count} {what} removed")
 

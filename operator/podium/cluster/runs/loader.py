@@ -206,6 +206,8 @@ class RunLoader:
             now = round(time.time(), 3)
             status = await in_slices(initial_status_in_slices(plan, now))
             status.spec_hash = await self._spec_hash(body)
+            if plan.keeps_artifacts:
+                status.artifact_store = self._settings.location_of(plan.spec.pinned_store)
             if name := requester(view.annotations):
                 verified = self._settings.requesters_are_verified
                 status.requested_by = Requester(name=name, verified=verified)

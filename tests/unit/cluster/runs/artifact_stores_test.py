@@ -161,6 +161,7 @@ async def test_a_run_waits_for_its_store_says_so_once_and_starts_when_it_is_ther
     here.server.objects["secrets/team-keys"] = {}
     await here.turn()
     assert here.status["nodes"]["a"]["status"] == "Running"
+    assert here.status["artifactStore"] == {**KEYS, "image": "podium:dev"}
 
 
 async def test_a_store_that_stays_missing_fails_the_run(monkeypatch):
