@@ -53,6 +53,8 @@ STOPPED = [
     _node("after", "hold"),
 ]
 BRIEF = [_node("only")]
+LAST = [_node("clean", notes=_says(cleaned=True))]
+"""Of both: they run after the end that the user waits for, or asks for."""
 
 
 class Scenario:
@@ -77,7 +79,9 @@ class Scenario:
         await self._api.call("POST", f"{self._core}/serviceaccounts", account)
         claims = [{"name": CLAIM, "size": "1Mi"}]
         for name, nodes in (("main", MAIN), ("stopped", STOPPED)):
-            spec = {"nodes": nodes, **({"volumeClaims": claims} if nodes is MAIN else {})}
+            spec = {"nodes": nodes, "finally": LAST}
+            if nodes is MAIN:
+                spec |= {"volumeClaims": claims, "outputs": {"n": "context.d.n"}}
             await self._make(self._workflows, "Workflow", name, spec)
             made = await self._make(
                 self._runs, "WorkflowRun", name, {"workflowRef": {"name": name}}
@@ -280,6 +284,7 @@ def _end(run):
         "phase": status["phase"],
         "progress": status["progress"],
         "context": status.get("contextVersion"),
+        "outputs": status.get("outputs"),
         "requests": len(status.get("handledRequests", ())),
         "conditions": sorted((c["type"], c["status"], c["reason"]) for c in status["conditions"]),
         "nodes": {

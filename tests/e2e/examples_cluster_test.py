@@ -50,6 +50,15 @@ pytestmark = pytest.mark.cluster
             "volume/workflow.yaml",
             {"fetch": {}, "count": {}, "longest": {}, "sum_up": {"words": 12, "longest": "under"}},
         ),
+        (
+            "finally/workflow.yaml",
+            {
+                "create": {"name": "db-7"},
+                "tests": {"passed": 12},
+                "remove": {"removed": "db-7"},
+                "tell": {},
+            },
+        ),
     ],
 )
 def test_each_ends_with_its_outputs(k, file, outputs):

@@ -192,6 +192,20 @@ def test_hello_says_what_its_inputs_want(here):
     assert "whom" in said
 
 
+# finally
+
+
+def test_finally_removes_what_was_made_whatever_the_end(here):
+    document = ran(here, "examples/finally/workflow.yaml")
+    assert document["status"]["outputs"] == {"passed": 12}
+    assert nodes(document)["tell"] == "Skipped ConditionFalse"
+    document = ran(here, "examples/finally/workflow.yaml", "-c", "broken=true", code=1)
+    assert nodes(document)["tests"] == "Failed Error"
+    assert outputs(document)["remove"] == {"removed": "db-7"}
+    assert nodes(document)["tell"] == "Completed"
+    assert "outputs" not in document["status"]
+
+
 # artifacts
 
 

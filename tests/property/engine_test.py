@@ -54,18 +54,24 @@ class Case:
     spec: WorkflowSpec
     outcomes: dict[str, list[str]]
 
+    @property
+    def nodes(self):
+        return [node for _, node in self.spec.placed_nodes()]
+
     def outcome(self, node: str, number: int) -> str:
         row = self.outcomes[node]
         return row[min(number - 1, len(row) - 1)]
 
 
 @st.composite
-def cases(draw, most=7):
+def cases(draw, most=7, last=0):
+    """Draw a graph of at most so many nodes, and so many of `finally`."""
     count = draw(st.integers(1, most))
     names = [f"n{i}" for i in range(count)]
+    names += [f"f{i}" for i in range(draw(st.integers(1, last)) if last else 0)]
     nodes, edges, outcomes = [], [], {}
     for position, name in enumerate(names):
-        for source in names[:position]:
+        for source in (each for each in names[:position] if each[0] == name[0]):
             if draw(st.integers(0, 2)) == 0:
                 edges.append(
                     {
@@ -92,20 +98,27 @@ def cases(draw, most=7):
             }
         )
         outcomes[name] = draw(st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=3))
-    spec = WorkflowSpec.model_validate({"nodes": nodes, "edges": edges})
+    spec = WorkflowSpec.model_validate(
+        {
+            "nodes": [each for each in nodes if each["id"][0] == "n"],
+            "finally": [each for each in nodes if each["id"][0] == "f"],
+            "finallyTimeoutSeconds": 100 * TIMEOUT,
+            "edges": edges,
+        }
+    )
     return Case(spec, outcomes)
 
 
 def expected(case, numbers=None):
     """Compute each node's end straight from the tables of semantics.md 3 and 4."""
     ends = {}
-    for node in case.spec.nodes:
+    for node in case.nodes:
         edges = []
         for edge in case.spec.edges:
             if edge.to != node.id:
                 continue
             status, reason, output = ends[edge.from_]
-            source = next(n for n in case.spec.nodes if n.id == edge.from_)
+            source = next(n for n in case.nodes if n.id == edge.from_)
             if status == "Completed":
                 if edge.condition is None:
                     edges.append("Active")
@@ -307,10 +320,14 @@ class Harness:
         running = sum(s.status is NodeStatus.RUNNING for s in states.values())
         assert running + len(launches) <= self.info.max_parallel
         for launch in launches:
-            node = next(n for n in self.case.spec.nodes if n.id == launch.node)
+            node = next(n for n in self.case.nodes if n.id == launch.node)
             sources = [states[e.from_] for e in self.case.spec.edges if e.to == launch.node]
             above = {e.from_ for e in self.case.spec.edges if e.to == launch.node}
             live = {self.world.executions[e]["node"] for e in self.world.live()}
+            if node.id in self.plan.finally_nodes:
+                others = set(states) - self.plan.finally_nodes
+                assert all(states[n].status.ended for n in others), "finally comes last"
+                assert not others & live, "it is not gone yet"
             if node.trigger_rule.value in ("OneSuccess", "OneFailed"):
                 # It waits for one end: another source may be stopped while it waits for a slot.
                 gone = [n for n in above - live if states[n].status.ended]
@@ -329,15 +346,17 @@ class Harness:
                 assert any(s.status in (NodeStatus.COMPLETED, NodeStatus.FAILED) for s in sources)
 
     def finish(self, control=None):
-        for _ in range(400):
+        for _ in range(800):
             if self.engine.status.phase.ended:
                 return
             self.world.settle()
             for execution in self.world.live():
                 self.world.advance(execution)
+            before = self.written
             actions = self.turn([self.world.see(e) for e in self.world.executions], control=control)
             wakes = [a.at for a in actions or () if isinstance(a, WakeAt)]
-            if wakes and not self.world.going_on():
+            # What was launched again after a crash may have ended: that is seen first.
+            if wakes and not self.world.going_on() and self.written == before:
                 self.now = max(self.now, wakes[-1])
         raise AssertionError(f"the run does not end: {self.written}")
 
@@ -391,6 +410,54 @@ def test_every_run_ends_as_the_tables_say_whatever_the_order_of_events(case, dat
         for s, r, _ in [want[node.id]]
     )
     assert harness.engine.status.phase is (RunPhase.FAILED if bad else RunPhase.SUCCEEDED)
+
+
+CANCELS = [Control(cancel=True), Control(suspend=True, cancel=True)]
+
+
+@SETTINGS
+@given(cases(most=5, last=3), st.data())
+def test_nodes_of_finally_run_after_all_others_whatever_the_end(case, data):
+    """However the others end, each of them ends as the tables say, and after all others."""
+    harness = Harness(
+        case, max_parallel=data.draw(st.integers(1, 4)), fail_fast=data.draw(st.booleans())
+    )
+    hostile(data.draw, harness, data.draw(st.integers(0, 10)))
+    control = data.draw(st.sampled_from([None, *CANCELS]))
+    has_begun = "startedAt" in harness.written
+    if control is not None:
+        for _ in range(data.draw(st.integers(1, 3))):
+            harness.turn(control=control, die_at=data.draw(st.sampled_from([None, None, 0, 1])))
+    if data.draw(st.booleans()):
+        harness.crash()
+    harness.finish(control)
+    ends = {n: e[:2] for n, e in harness.ends().items() if n in harness.plan.finally_nodes}
+    want = {n: e[:2] for n, e in expected(case).items() if n in ends}
+    if control is not None and not has_begun:
+        want = dict.fromkeys(want, ("Cancelled", "RunCancelled"))
+    note(f"{harness.ends()}\n{want}")
+    assert ends == want
+    assert max(harness.world.starts.values(), default=0) <= 1
+    assert not harness.world.overlaps
+
+
+@SETTINGS
+@given(cases(most=4, last=3), st.data())
+def test_a_run_that_is_reopened_runs_all_of_finally_again(case, data):
+    harness = Harness(case)
+    hostile(data.draw, harness, data.draw(st.integers(0, 8)))
+    harness.finish()
+    before = {n: s.execution_count for n, s in harness.engine.status.nodes.items()}
+    request = RerunRequest("q1", (data.draw(st.sampled_from(case.nodes)).id,))
+    harness.turn(requests=[request], die_at=data.draw(st.sampled_from([None, 0, 1])))
+    harness.turn(requests=[request])
+    hostile(data.draw, harness, data.draw(st.integers(0, 8)))
+    harness.finish()
+    for name in harness.plan.finally_nodes:
+        state = harness.engine.status.nodes[name]
+        ran = state.status.value in ("Completed", "Failed") and state.reason != "ConditionError"
+        assert (state.execution_count > before[name]) == ran
+    assert not harness.world.overlaps
 
 
 @SETTINGS

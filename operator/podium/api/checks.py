@@ -150,8 +150,8 @@ def check_spec(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:
         found += check_resources((*base, "defaults", "resources"), spec.defaults.resources)
     if spec.defaults.pod is not None:
         found += check_pod((*base, "defaults", "pod"), spec.defaults.pod, claims)
-    for position, node in enumerate(spec.nodes):
-        here = (*base, "nodes", position)
+    for place, node in spec.placed_nodes():
+        here = (*base, *place)
         if node.resources is not None:
             found += check_resources((*here, "resources"), node.resources)
         if node.pod is not None:

@@ -198,11 +198,12 @@ def _graph(spec: dict[str, Any]) -> None:
 
     More would cost more than the server allows, or be quadratic: `podium.dag` checks the rest.
     """
-    nodes = spec["properties"]["nodes"]
-    nodes["x-kubernetes-list-type"] = "map"
-    nodes["x-kubernetes-list-map-keys"] = ["id"]
-    nodes["items"]["x-kubernetes-map-type"] = "atomic"
-    nodes["items"]["properties"]["id"]["pattern"] = names.ID_PATTERN
+    for name in ("nodes", "finally"):
+        nodes = spec["properties"][name]
+        nodes["x-kubernetes-list-type"] = "map"
+        nodes["x-kubernetes-list-map-keys"] = ["id"]
+        nodes["items"]["x-kubernetes-map-type"] = "atomic"
+        nodes["items"]["properties"]["id"]["pattern"] = names.ID_PATTERN
     spec["properties"]["edges"]["items"]["x-kubernetes-validations"] = [
         {
             "rule": "self.from != self.to",

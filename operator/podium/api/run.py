@@ -203,6 +203,8 @@ class WorkflowRunStatus(ChangedInPlace):
     """What is left of the workflow's timeoutSeconds while the run is suspended."""
     deadline: Timestamp | None = None
     """When the run is stopped because the workflow's timeoutSeconds have passed."""
+    finishing_since: Timestamp | None = None
+    """When all nodes had ended but those of finally, which then began."""
     progress: Text = "0/0"
     """Nodes that completed or failed, of all; skipped and cancelled ones do not count as done."""
     reason: Text = ""

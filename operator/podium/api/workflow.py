@@ -1,5 +1,6 @@
 """Workflow: the graph, as users write it."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,11 +14,13 @@ from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text
 from podium.api.executors import MAX_EXECUTORS, ExecutorSpec
 from podium.api.outputs import MAX_OUTPUTS, OutputFormat, OutputValue
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
+from podium.api.problems import Path
 from podium.api.volume_claims import MAX_CLAIMS, AccessMode, VolumeClaim
 
 __all__ = [
     "MAX_DEFINITION_BYTES",
     "MAX_EDGES",
+    "MAX_FINALLY",
     "MAX_NODES",
     "MAX_RUN_OUTPUTS",
     "MAX_RUN_OUTPUT_BYTES",
@@ -50,6 +53,8 @@ __all__ = [
 
 MAX_NODES = 5000
 MAX_EDGES = 20_000
+MAX_FINALLY = 100
+"""Nodes that run once everything else has ended."""
 MAX_DEFINITION_BYTES = 900_000
 """Size of a definition as JSON: what etcd takes, less what else an object holds."""
 MAX_RUN_OUTPUTS = 50
@@ -296,6 +301,11 @@ class WorkflowSpec(ApiModel, defer_build=False):
     """The nodes of the graph."""
     edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)
     """The edges of the graph, in addition to those of dependsOn."""
+    finally_: list[Node] = Field(default_factory=list, alias="finally", max_length=MAX_FINALLY)
+    """Nodes that run once everything else has ended, whatever the end: to clean up, or to report.
+    They see the outputs of all nodes; edges lead only from one of them to another."""
+    finally_timeout_seconds: float = Field(default=600, gt=0, le=31_536_000)
+    """Maximum seconds of the nodes of finally, together."""
     executors: Annotated[
         dict[Name, ExecutorSpec], Field(max_length=MAX_EXECUTORS), SkipJsonSchema()
     ] = Field(default_factory=dict)
@@ -304,3 +314,9 @@ class WorkflowSpec(ApiModel, defer_build=False):
     pinned_store: Annotated[ArtifactStoreSpec | None, SkipJsonSchema()] = None
     """The ArtifactStore that artifacts.store names, as it was when a run began. Podium's own: no
     user writes it (`podium.api.checks`)."""
+
+    def placed_nodes(self) -> Iterator[tuple[Path, Node]]:
+        """Return all nodes with their places in the definition, those of `finally` last."""
+        for name, nodes in (("nodes", self.nodes), ("finally", self.finally_)):
+            for position, node in enumerate(nodes):
+                yield (name, position), node

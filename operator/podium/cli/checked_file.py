@@ -31,7 +31,7 @@ class CheckedFile(File):
     def graph_of(self, spec: WorkflowSpec) -> WorkflowDAG:
         """Return the graph of a definition of this file, its executors resolved."""
         if id(spec) not in self.graphs:
-            named = {node.executor for node in spec.nodes if node.executor is not None}
+            named = {node.executor for _, node in spec.placed_nodes() if node.executor is not None}
             for name in named - set(executors.names()) - self.known_executors.keys():
                 self._look_for(name)
             found = {
@@ -199,6 +199,6 @@ def _error_handlers(file: CheckedFile, run: WorkflowRun) -> list[Problem]:
     shown = ", ".join(handlers[:5]) + (", …" if len(handlers) > 5 else "")
     message = (
         f"cancels {shown} at the first failure, before it can handle one (triggerRule: OneFailed):"
-        " leave out failFast; `finally`, which runs whatever the end, comes in a later version"
+        " leave out failFast, or move it to `finally`, which runs whatever the end"
     )
     return [Problem(("spec", "failFast"), message, Severity.WARNING)]

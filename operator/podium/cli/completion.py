@@ -172,6 +172,7 @@ def _nodes(state_dir: str | None, run: str) -> list[str]:
 def _ids(text: bytes) -> list[str]:
     """Return the ids of the nodes of a definition; whatever is not one is left out."""
     with suppress(ValueError, KeyError, TypeError, RecursionError):
-        ids = [node["id"] for node in json.loads(text)["workflow"]["nodes"]]
+        workflow = json.loads(text)["workflow"]
+        ids = [node["id"] for node in [*workflow["nodes"], *workflow.get("finally", ())]]
         return [each for each in ids if isinstance(each, str) and is_id(each)]
     return []

@@ -16,6 +16,7 @@ RUN_EVENTS = (
     EventReason.RESTORED,
     EventReason.RESTORE_REFUSED,
     EventReason.RUN_PAUSED,
+    EventReason.RUN_FINISHING,
     EventReason.OUTPUTS_OMITTED,
     EventReason.NODE_NOT_GONE,
 )

@@ -144,8 +144,9 @@ class WorkflowController:
         self, namespace: str, body: dict[str, Any]
     ) -> tuple[int, ConditionStatus, str, str]:
         """Return the number of nodes, and the condition Valid."""
-        nodes = dig(body, "spec", "nodes")
-        count, value = len(nodes) if isinstance(nodes, list) else 0, ConditionStatus.FALSE
+        parts = (dig(body, "spec", "nodes"), dig(body, "spec", "finally"))
+        count = sum(len(nodes) for nodes in parts if isinstance(nodes, list))
+        value = ConditionStatus.FALSE
         try:
             executors = await self._executors.resolve(namespace, body.get("spec"))
             checked = await self._reader.check(body, asker=namespace, executors=executors)

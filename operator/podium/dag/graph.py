@@ -4,6 +4,7 @@ networkx is loaded when one of its algorithms is asked for: that takes longer th
 most definitions, which need only an order of the nodes.
 """
 
+from collections import deque
 from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem, Severity
-from podium.api.workflow import MAX_EDGES, Edge, EdgeType, Node, WorkflowSpec
+from podium.api.workflow import MAX_EDGES, MAX_NODES, Edge, EdgeType, Node, WorkflowSpec
 
 __all__ = ["NEAREST", "DagEdge", "Graph", "nearest_ancestors"]
 
@@ -57,6 +58,8 @@ class Graph:
         self.edges: list[DagEdge] = []
         self.node_paths: dict[str, Path] = {}
         """Position of each node in the definition."""
+        self.finally_nodes: dict[str, None] = {}
+        """Nodes that run once all others have ended: no edge leads from one to another kind."""
         self._structure: list[Problem] = []
         self._routes: dict[tuple[str, str, str], set[str | None]] = {}
         """Routes of the edges, by source, target and type."""
@@ -80,18 +83,18 @@ class Graph:
         return graph
 
     def _fill(self, spec: WorkflowSpec) -> Generator[None, None, None]:
-        for position, node in enumerate(spec.nodes):
-            self.add_node(node, path=("nodes", position))
+        for where, node in spec.placed_nodes():
+            self.add_node(node, path=where)
             yield
         for position, edge in enumerate(spec.edges):
             self.add_edge(edge, path=("edges", position))
             yield
-        for position, node in enumerate(spec.nodes):
+        for where, node in spec.placed_nodes():
             yield
             for place, source in enumerate(node.depends_on):
-                path = ("nodes", position, "dependsOn", place)
+                path = (*where, "dependsOn", place)
                 edge = Edge(from_=source, to=node.id)
-                if self.node_paths[node.id] == path[:2]:
+                if self.node_paths[node.id] == where:
                     self.add_edge(edge, path=path)
                 else:  # A second node of one id: as edges of the first they would tell of cycles.
                     self._are_known(edge, path)
@@ -117,6 +120,8 @@ class Graph:
             return
         self.nodes[node.id] = node
         self.node_paths[node.id] = path
+        if path[0] == "finally":
+            self.finally_nodes[node.id] = None
 
     def add_edge(self, edge: Edge, *, path: Path | None = None) -> None:
         """Add an edge between nodes that are there. What is wrong with it is a problem."""
@@ -127,6 +132,16 @@ class Graph:
             self._structure.append(
                 Problem(path, f"node {edge.to!r} depends on itself: remove this edge")
             )
+            sound = False
+        if sound and (edge.from_ in self.finally_nodes) != (edge.to in self.finally_nodes):
+            late, other = (edge.from_, edge.to)
+            if late not in self.finally_nodes:
+                late, other = other, late
+            message = (
+                f"{late!r} is of finally, whose nodes run once all others have ended, and {other!r}"
+                " is not: remove this edge; a node of finally sees the outputs of all others"
+            )
+            self._structure.append(Problem(path, message))
             sound = False
         routes = self._routes.setdefault((edge.from_, edge.to, edge.type.value), set())
         if sound and routes and (edge.route in routes or None in {edge.route, *routes}):
@@ -184,18 +199,24 @@ class Graph:
 
     def entry_points(self) -> list[str]:
         """Return the ids of the nodes without incoming edges."""
-        targets = {edge.target for edge in self.edges}
-        return [node for node in self.nodes if node not in targets]
+        known = {edge.target for edge in self.edges} | self.finally_nodes.keys()
+        return [node for node in self.nodes if node not in known]
 
     def levels(self) -> list[list[str]]:
         """Return the nodes by their longest distance from an entry point.
 
-        For people and pictures: a node starts when its join allows, not when its level does.
+        For people and pictures: a node starts when its join allows, not when its level does. Those
+        of `finally` come last.
         Raises `networkx.NetworkXUnfeasible` on a graph with a cycle.
         """
         order = {node: position for position, node in enumerate(self.nodes)}
-        generations = _networkx().topological_generations(self._graph)
-        return [sorted(level, key=order.__getitem__) for level in generations]
+        levels: list[list[str]] = []
+        last: list[list[str]] = []
+        for generation in _networkx().topological_generations(self._graph):
+            level = sorted(generation, key=order.__getitem__)
+            levels.append([node for node in level if node not in self.finally_nodes])
+            last.append([node for node in level if node in self.finally_nodes])
+        return [level for level in (*levels, *last) if level]
 
     def dependencies(self, node: str) -> list[str]:
         """Return the ids of the nodes directly before this one."""
@@ -235,7 +256,10 @@ class Graph:
         return sorted(found, key=lambda cycle: order[cycle[0]])
 
     def can_read(self, node: str, other: str) -> bool:
-        """Return whether `node` may read the output of `other`: an ancestor by depends_on edges."""
+        """Return whether `node` may read the output of `other`: an ancestor by depends_on edges.
+
+        For a node of `finally` all others are ancestors.
+        """
         return bool(self._visible[node] >> self._position[other] & 1)
 
     def visible_count(self, node: str) -> int:
@@ -265,8 +289,10 @@ class Graph:
             if dag_edge.edge.type in types:
                 sources[dag_edge.target].append(dag_edge.source)
         ancestors: dict[str, int] = {}
+        count = len(self.nodes) - len(self.finally_nodes)
+        all_others = (1 << count) - 1  # those of finally are the last ones
         for node in self._order():
-            bits = 0
+            bits = all_others if node in self.finally_nodes else 0
             for source in sources[node]:
                 bits |= ancestors[source] | 1 << self._position[source]
             ancestors[node] = bits
@@ -293,10 +319,16 @@ class Graph:
                 self.node_paths[cycle[0]],
                 f"cycle: {way}; a workflow has none: remove one of these edges",
             )
-        if self.edges:
-            joined = {end for edge in self.edges for end in (edge.source, edge.target)}
+        if self.finally_nodes and len(self.nodes) > MAX_NODES:
+            yield Problem(
+                ("finally",),
+                f"the graph has {len(self.nodes):,} nodes with these, and {MAX_NODES:,} is the"
+                " limit: leave some out",
+            )
+        joined = {end for edge in self.edges for end in (edge.source, edge.target)}
+        if not joined <= self.finally_nodes.keys():
             for node in self.nodes:
-                if node not in joined:
+                if node not in joined and node not in self.finally_nodes:
                     yield Problem(
                         self.node_paths[node],
                         f"node {node!r} is isolated: no edge leads to it or from it",
@@ -311,23 +343,31 @@ def _networkx() -> Any:
 
 
 def nearest_ancestors(
-    sources: Mapping[str, tuple[str, ...]], node: str, limit: int = NEAREST
+    sources: Mapping[str, tuple[str, ...]],
+    node: str,
+    limit: int = NEAREST,
+    beyond: Iterable[str] = (),
 ) -> list[str]:
     """Return all direct ancestors along `sources` (by node) and up to `limit` farther ones.
 
-    The nearest come first.
+    The nearest come first. `beyond` are farther than these, and what is before them farther still.
     """
-    found = list(dict.fromkeys(sources[node]))
+    found = dict.fromkeys(sources[node])
     limit += len(found)
-    seen = set(found)
-    for ancestor in found:  # grows meanwhile
-        if len(found) >= limit:
-            break
-        for source in sources[ancestor]:
-            if source not in seen:
-                seen.add(source)
-                found.append(source)
-    return found[:limit]
+    _search(sources, found, limit)
+    found.update(dict.fromkeys(beyond))
+    _search(sources, found, limit)
+    return list(found)[:limit]
+
+
+def _search(sources: Mapping[str, tuple[str, ...]], found: dict[str, None], limit: int) -> None:
+    """Add what is before the nodes found, until there are so many."""
+    waiting = deque(found)
+    while waiting and len(found) < limit:
+        for source in sources[waiting.popleft()]:
+            if source not in found:
+                found[source] = None
+                waiting.append(source)
 
 
 def _duplicate(edge: Edge, *, is_same: bool) -> str:

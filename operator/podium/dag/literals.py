@@ -14,7 +14,7 @@ _SHOWN = frozenset({"title", "description", "owner", "tags", "version", "metadat
 """Fields that are only shown: their text may well speak of expressions."""
 _ANNOTATIONS = frozenset({"title", "description", "$comment"})
 """Keys of schemas and the like that are read by people only."""
-_CHECKED_APART = frozenset({"nodes", "edges", "executors", "outputs"})
+_CHECKED_APART = frozenset({"nodes", "edges", "executors", "outputs", "finally_"})
 _EXPRESSIONS = frozenset({"condition", "when"})
 """Fields that are expressions: their own check refuses braces."""
 
@@ -24,10 +24,10 @@ def literal_templates(spec: WorkflowSpec, expandable: Mapping[str, Node]) -> Ite
     for field in ("global_context", "constants", "inputs"):
         yield from _found(getattr(spec, field), (_alias(spec, field),))
     yield from _model(spec, (), {*_CHECKED_APART, "global_context", "constants", "inputs"})
-    for position, node in enumerate(spec.nodes):
-        yield from _model(node, ("nodes", position), {"config"})
+    for place, node in spec.placed_nodes():
+        yield from _model(node, place, {"config"})
         if expandable.get(node.id) is node:
-            yield from _keys(node.config, ("nodes", position, "config"))
+            yield from _keys(node.config, (*place, "config"))
     for position, edge in enumerate(spec.edges):
         yield from _model(edge, ("edges", position), ())
 

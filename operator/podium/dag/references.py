@@ -60,7 +60,8 @@ class ReferenceChecks:
             elif root == "node" and is_of_run:
                 self._error(path, "'node' is known only in fields of a node")
             elif root in expressions.ROOT_FIELDS:
-                self._root_field(path, reference)
+                viewer = edge.target if edge is not None else node
+                self._root_field(path, reference, is_last=viewer in self.dag.finally_nodes)
             elif names and edge is not None:
                 self._edge_name(path, edge, names[0], tuple(names[1:]))
             elif names and node is not None:
@@ -68,10 +69,16 @@ class ReferenceChecks:
             elif names and is_of_run:
                 self._run_name(path, names[0], tuple(names[1:]))
 
-    def _root_field(self, path: Path, reference: expressions.Reference) -> None:
+    def _root_field(self, path: Path, reference: expressions.Reference, *, is_last: bool) -> None:
         """Check `run.NAME`, `workflow.NAME`, `node.NAME`: the fields are closed."""
         root, *names = (str(part) for part in reference.path)
         fields = expressions.ROOT_FIELDS[root]
+        if root == "run" and names and names[0] in expressions.ENDING_FIELDS:
+            if is_last:
+                return
+            what = "nodes of finally, which run once all others have ended"
+            self._error(path, f"run.{names[0]} is known only in {what}")
+            return
         known = ", ".join(f"{root}.{field}" for field in fields)
         if not names:
             what = (
@@ -117,7 +124,9 @@ class ReferenceChecks:
             self._error(path, f"nodes.{name} is the node itself: a node sees what is before it")
         elif node is not None and self.sound and not self.dag.comes_after(node, name):
             remedy = f"add an edge from {name!r} to {node!r} or to a node before it"
-            if self.dag.comes_after(name, node):
+            if name in self.dag.finally_nodes:
+                remedy = "it runs once all others have ended"
+            elif self.dag.comes_after(name, node):
                 remedy = "it comes after, and a node sees what is before it"
             self._error(path, f"nodes.{name} is not an ancestor of {node!r}: {remedy}")
         if len(names) == 1:
@@ -198,7 +207,9 @@ class ReferenceChecks:
             return False
         if self.sound and not self.dag.can_read(node, name):
             remedy = f"add {name!r} to dependsOn of {node!r} or of a node before it"
-            if self.dag.can_read(name, node):
+            if name in self.dag.finally_nodes:
+                remedy = "it runs once all others have ended"
+            elif self.dag.can_read(name, node):
                 remedy = "it comes after, and a node sees what is before it"
             self._error(
                 path,

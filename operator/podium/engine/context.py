@@ -111,6 +111,7 @@ def _scope(
     context: _Context,
     nodes: _Nodes,
     started_at: float | None,
+    ending: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     return {
         "context": context,
@@ -120,6 +121,7 @@ def _scope(
             "id": info.uid,
             "startedAt": None if started_at is None else format_time(started_at),
             "scheduledAt": None,
+            **(ending or {}),
         },
         "workflow": {
             "id": plan.workflow_id,
@@ -137,11 +139,12 @@ def node_scope(
     states: Mapping[str, NodeState],
     context: Mapping[str, Any],
     started_at: float | None = None,
+    ending: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Any]:
-    """Return the names that a node's own expressions know."""
+    """Return the names that a node's own expressions know; `ending`: how all others ended."""
     seen = _Context(plan, states, context, node)
     nodes = _Nodes(plan, states, node, of_edge=False)
-    scope = _scope(plan, info, seen, nodes, started_at)
+    scope = _scope(plan, info, seen, nodes, started_at, ending)
     scope["node"] = {"id": node, "executionId": execution}
     return scope
 
@@ -153,13 +156,14 @@ def edge_scope(
     states: Mapping[str, NodeState],
     context: Mapping[str, Any],
     started_at: float | None = None,
+    ending: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Any]:
     """Return the names that an edge's condition knows: its source's output comes first."""
     source = states[edge.source]
     seen = _Context(plan, states, context, edge.source, source.output)
     execution = source.execution_id or ""
     nodes = _Nodes(plan, states, edge.source, of_edge=True)
-    scope = _scope(plan, info, seen, nodes, started_at)
+    scope = _scope(plan, info, seen, nodes, started_at, ending)
     scope["node"] = {"id": edge.source, "executionId": execution}
     return scope
 
@@ -200,12 +204,13 @@ def node_input(
     states: Mapping[str, NodeState],
     completed: Mapping[str, Any],
     context: Mapping[str, Any],
+    ending: Mapping[str, Any] | None = None,
 ) -> NodeInput:
     """Resolve a node's input.
 
     `completed` holds the outputs of the Completed nodes of `states`: hundreds of them may be handed
-    over, and to look each state up would cost more than all the rest. Raises `InputError` if what
-    an edge maps is not there.
+    over, and to look each state up would cost more than all the rest. `ending`: how all others
+    ended, of a node of `finally`. Raises `InputError` if what an edge maps is not there.
     """
     visible = plan.delivered(node.id)
     outputs = {name: completed[name] for name in visible if name in completed}
@@ -232,6 +237,8 @@ def node_input(
         "artifacts": {},
         "metadata": plan.spec.metadata,
     }
+    if ending is not None:
+        document["run"] = ending
     if elsewhere:
         left = {name: value for name, value in mapped.items() if name not in elsewhere}
         document["inputs"] = left

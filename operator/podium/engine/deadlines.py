@@ -18,8 +18,7 @@ def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
     for moment, name in queue.due():
         if name == RUN_TIMER:
             if run.status.deadline == moment and not run.status.phase.ended:
-                seconds = run.plan.spec.timeout_seconds
-                cancel_pending(run, NodeReason.RUN_TIMEOUT, f"the run took longer than {seconds} s")
+                _end_run(run)
             continue
         if run.executions.held_until.get(name) == moment:
             _give_up(run, queue, joins, name)
@@ -35,6 +34,16 @@ def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
         elif state.deadline == moment and state.status is NodeStatus.RUNNING:
             _time_out(run, queue, run.plan.nodes[name], state)
             joins.propagate()
+
+
+def _end_run(run: RunState) -> None:
+    spec = run.plan.spec
+    if run.is_finishing:
+        message = f"finally took longer than {spec.finally_timeout_seconds:g} s"
+        cancel_pending(run, NodeReason.FINALLY_TIMEOUT, message, with_finally=True)
+    else:
+        message = f"the run took longer than {spec.timeout_seconds} s"
+        cancel_pending(run, NodeReason.RUN_TIMEOUT, message)
 
 
 def _give_up(run: RunState, queue: ReadyQueue, joins: Joins, node: str) -> None:

@@ -24,7 +24,7 @@ from podium.engine.decisions import asked_of
 from podium.engine.executions import execution_number
 from podium.engine.joins import Joins
 from podium.engine.launching import launch_ready
-from podium.engine.lifecycle import begin, finish, hold_back
+from podium.engine.lifecycle import begin, begin_finally, finish, hold_back
 from podium.engine.model import Action, Control, Observation, Request, RunInfo, WakeAt
 from podium.engine.observing import observe, stop_former, stop_unknown
 from podium.engine.outcomes import cancel_pending
@@ -173,9 +173,13 @@ class Engine:
         be given again; those that were handled are in `status.handled_requests`.
         """
         control = control or _AS_IT_IS
+        if control.cancel and control.suspend:  # what is to end must not stand still
+            control = control._replace(suspend=False)
         run, queue, joins = self._run, self._queue, self._joins
         run.now = round(now, 3)
         unexpected: list[Observation] = []
+        asked = list(requests)
+        was_finishing = run.is_finishing
         self._take_up(run.questions.begin_step())
         if run.is_first_step:
             # First of all, what a predecessor left. Then: a node may be decidable although the
@@ -187,10 +191,11 @@ class Engine:
             joins.decide_edges()
             if run.status.started_at is not None:
                 joins.decide(list(run.plan.nodes))
-        for request in requests:
+        for request in asked:
             self._reruns().handle(request, control)
         run.is_first_step = False
-        if run.status.started_at is None and (control.cancel or not control.suspend):
+        is_new = run.status.started_at is None
+        if is_new and not control.suspend:
             if control.hold is None or control.cancel:
                 begin(run, queue, joins)
             else:
@@ -198,15 +203,20 @@ class Engine:
         unexpected += self._observe(observations)
         joins.propagate()
         if control.cancel:
-            cancel_pending(run, NodeReason.RUN_CANCELLED, "the run was cancelled")
+            # A run that never began leaves nothing that `finally` could clean up.
+            message = "the run was cancelled"
+            cancel_pending(run, NodeReason.RUN_CANCELLED, message, with_finally=is_new)
         expire(run, queue, joins)
         unknown = [seen for seen in unexpected if not stop_former(run, seen)] if unexpected else []
         if not control.suspend and not run.status.phase.ended:
             launch_ready(run, queue, joins)
         for seen in unknown:
             stop_unknown(run, seen)
+        if not control.suspend and begin_finally(run, queue, joins):
+            launch_ready(run, queue, joins)
         finish(run, queue, control)
-        wake = run.now if run.questions.has_left else queue.next_wake()
+        is_due = run.questions.has_left or (was_finishing and self._has_waited(asked))
+        wake = run.now if is_due else queue.next_wake()
         if wake is not None:
             run.actions.append(WakeAt(wake))
         return run.take_actions()
@@ -215,6 +225,12 @@ class Engine:
         from podium.engine.reruns import Reruns  # noqa: PLC0415 - few runs on a laptop have requests
 
         return Reruns(self._run, self._queue, self._joins)
+
+    def _has_waited(self, asked: Iterable[Request]) -> bool:
+        """Return whether requests waited for the end of the run, which has come."""
+        status = self._run.status
+        handled = status.handled_requests
+        return status.phase.ended and any(request.id not in handled for request in asked)
 
     def _take_up(self, left: Iterable[str]) -> None:
         """Go on with nodes that the step before had no time for."""

@@ -10,7 +10,6 @@ from typing import Any
 from podium import expressions
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
-from podium.engine.context import edge_scope
 from podium.engine.history import was_stopped
 from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.plan import PlanEdge, PlanNode
@@ -132,10 +131,7 @@ class Joins:
                     return EdgeState.INACTIVE
                 if edge.condition is None:
                     return EdgeState.ACTIVE
-                status = run.status
-                scope = edge_scope(
-                    run.plan, run.info, edge, status.nodes, run.context, status.started_at
-                )
+                scope = run.edge_scope(edge)
                 try:
                     holds = self._holds(edge.target, edge.condition, scope, edge.index)
                 except expressions.ExpressionError as error:
@@ -212,6 +208,7 @@ class Joins:
             run.fail_fast
             and run.status.nodes[node].status is NodeStatus.FAILED
             and not planned.definition.allow_failure
+            and node not in run.plan.finally_nodes
         ):
             cancel_pending(run, NodeReason.FAIL_FAST, f"{node} failed and failFast is set")
             return []
@@ -228,6 +225,8 @@ class Joins:
             before = run.status.nodes[name].status
             if before not in (NodeStatus.PENDING, NodeStatus.WAITING):
                 continue
+            if name in run.plan.finally_nodes and not run.is_finishing:
+                continue  # `begin_finally` has it decided
             if not run.questions.may_go_on(DECISION_STEPS):
                 run.questions.leave((name, *waiting))
                 return

@@ -38,7 +38,14 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
     execution = run.next_execution(node.id)
     try:
         given = node_input(
-            run.plan, run.info, node, execution, run.status.nodes, run.outputs, run.context
+            run.plan,
+            run.info,
+            node,
+            execution,
+            run.status.nodes,
+            run.outputs,
+            run.context,
+            run.ending_for(node.id),
         )
         checked = _check_input(run, node, execution, given)
         decision = None if checked is None else _decide(run, node)

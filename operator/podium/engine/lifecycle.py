@@ -1,8 +1,5 @@
 """Lifecycle of a run: its start, its phase by its nodes, its end, and its reopening."""
 
-from collections.abc import Callable
-from typing import Final
-
 from podium.api.base import format_duration
 from podium.api.reasons import EventReason, NodeReason, RunReason
 from podium.api.run import ConditionStatus, NodeStatus, RunPhase
@@ -10,11 +7,12 @@ from podium.engine.conditions import clear_end, set_condition, set_end
 from podium.engine.joins import Joins
 from podium.engine.model import Control, EventType, Hold
 from podium.engine.outcomes import cancel_pending, finish_without_execution
-from podium.engine.ready_queue import ReadyQueue
+from podium.engine.ready_queue import HOLD_SECONDS, ReadyQueue
+from podium.engine.run_outcome import ending_of, outcome
 from podium.engine.run_outputs import evaluate_outputs
 from podium.engine.state import RUN, RunState
 
-__all__ = ["RUN_OUTCOMES", "begin", "finish", "hold_back", "reopen"]
+__all__ = ["begin", "begin_finally", "finish", "hold_back", "reopen"]
 
 _END_EVENTS = {
     RunPhase.SUCCEEDED: EventReason.RUN_SUCCEEDED,
@@ -43,7 +41,8 @@ def hold_back(run: RunState, hold: Hold) -> None:
             if node in hold.failures:
                 message = hold.failures[node]
                 finish_without_execution(run, node, NodeStatus.FAILED, hold.reason, message)
-        cancel_pending(run, NodeReason.RUN_NOT_STARTED, "the run was not started")
+        message = "the run was not started"
+        cancel_pending(run, NodeReason.RUN_NOT_STARTED, message, with_finally=True)
         return
     if status.phase is not RunPhase.PENDING:  # it was suspended
         status.phase = RunPhase.PENDING
@@ -66,6 +65,7 @@ def reopen(run: RunState, queue: ReadyQueue) -> None:
     run.questions.drop(RUN)
     if run.status.phase.ended:
         run.status.completed_at = run.status.duration = run.status.outputs = None
+        run.status.finishing_since = run.ending = None
         clear_end(run.status)
         _set_running(run, queue)
 
@@ -76,6 +76,36 @@ def _set_running(run: RunState, queue: ReadyQueue) -> None:
     set_condition(run.status, run.now, "Succeeded", ConditionStatus.UNKNOWN, RunReason.RUNNING)
     run.status.remaining_seconds = run.plan.spec.timeout_seconds
     _start_clock(run, queue)
+
+
+def begin_finally(run: RunState, queue: ReadyQueue, joins: Joins) -> bool:
+    """Have the nodes of `finally` decided, once everything else has ended and nothing of it runs.
+
+    Returns whether that is so now. What was stopped and is not known to be gone is waited for, as
+    long as a node after it would wait.
+    """
+    status = run.status
+    if not run.open_finally or run.open > run.open_finally or run.is_finishing:
+        return False
+    awaited = run.executions.awaited()
+    for node in awaited:
+        if node not in run.executions.held_until:
+            queue.hold(node, run.now + HOLD_SECONDS)
+    if awaited:
+        return False
+    run.run_changed = True
+    status.finishing_since = run.now
+    run.ending = ending_of(run)
+    status.deadline = None
+    status.remaining_seconds = run.plan.spec.finally_timeout_seconds
+    _start_clock(run, queue)
+    set_condition(status, run.now, "Succeeded", ConditionStatus.UNKNOWN, RunReason.FINISHING)
+    nodes = [node for node in run.plan.nodes if node in run.plan.finally_nodes]
+    count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
+    message = f"everything else has ended ({run.ending['phase']}): {count} of finally"
+    run.emit(EventType.NORMAL, EventReason.RUN_FINISHING, message)
+    joins.decide(nodes)
+    return True
 
 
 def _start_clock(run: RunState, queue: ReadyQueue) -> None:
@@ -122,7 +152,8 @@ def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
             run.run_changed = True
             status.phase = phase
             is_paused = phase is RunPhase.PAUSED
-            reason = RunReason.SUSPENDED if is_paused else RunReason.RUNNING
+            reason = RunReason.FINISHING if run.is_finishing else RunReason.RUNNING
+            reason = RunReason.SUSPENDED if is_paused else reason
             set_condition(status, run.now, "Succeeded", ConditionStatus.UNKNOWN, reason)
             if is_paused:
                 run.emit(EventType.NORMAL, EventReason.RUN_PAUSED, "nothing new is started")
@@ -136,7 +167,7 @@ def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
     _stop_clock(run)
     status.remaining_seconds = None
     status.duration = format_duration(status.active_seconds)
-    phase, reason, message = _outcome(run)
+    phase, reason, message = outcome(run)
     status.phase = phase
     set_end(status, run.now, phase, reason, message)
     kind = EventType.NORMAL if phase is RunPhase.SUCCEEDED else EventType.WARNING
@@ -146,76 +177,6 @@ def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
 def _has_outputs(run: RunState) -> bool:
     """Return whether what the run hands over is known, or that it hands over nothing."""
     run.output_problem = None
-    if _outcome(run)[0] is not RunPhase.SUCCEEDED:
+    if outcome(run).phase is not RunPhase.SUCCEEDED:
         return True
     return evaluate_outputs(run)
-
-
-def _held_back(reason: NodeReason) -> Callable[[RunState], str | None]:
-    """Return whether a run was kept from beginning for a reason."""
-
-    def message(run: RunState) -> str | None:
-        hold = run.held_back
-        return hold.message if hold is not None and hold.reason == reason else None
-
-    return message
-
-
-def _timed_out(run: RunState) -> str | None:
-    if not _is_any_cancelled(run, NodeReason.RUN_TIMEOUT):
-        return None
-    return f"the run took longer than {run.plan.spec.timeout_seconds:g} s"
-
-
-def _cancelled(run: RunState) -> str | None:
-    is_asked = _is_any_cancelled(run, NodeReason.RUN_CANCELLED)
-    return "the run was cancelled" if is_asked else None
-
-
-def _is_any_cancelled(run: RunState, reason: NodeReason) -> bool:
-    return any(run.status.nodes[node].reason == reason for node in run.cancelled)
-
-
-def _node_failed(run: RunState) -> str | None:
-    if not run.bad:
-        return None
-    order = sorted(run.bad, key=lambda node: run.plan.nodes[node].index)
-    failed = [n for n in order if run.status.nodes[n].status is NodeStatus.FAILED]
-    if failed:
-        return f"failed: {_some([f'{n} ({run.status.nodes[n].reason})' for n in failed])}"
-    # What failed before them was run again without cascade, and they were not.
-    they = "it" if len(order) == 1 else "them"
-    return f"not run after an earlier failure: {_some(order)}; re-run {they}"
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - 5
-    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
-
-
-def _nodes_cancelled(run: RunState) -> str | None:
-    return "nodes were cancelled" if run.cancelled else None
-
-
-def _no_outputs(run: RunState) -> str | None:
-    return run.output_problem
-
-
-RUN_OUTCOMES: Final[tuple[tuple[Callable[[RunState], str | None], RunPhase, RunReason], ...]] = (
-    (_cancelled, RunPhase.CANCELLED, RunReason.CANCELLED),
-    (_held_back(NodeReason.CONFIG), RunPhase.FAILED, RunReason.CONFIG),
-    (_held_back(NodeReason.FORBIDDEN), RunPhase.FAILED, RunReason.FORBIDDEN),
-    (_timed_out, RunPhase.FAILED, RunReason.TIMEOUT),
-    (_node_failed, RunPhase.FAILED, RunReason.NODE_FAILED),
-    (_nodes_cancelled, RunPhase.CANCELLED, RunReason.CANCELLED),
-    (_no_outputs, RunPhase.FAILED, RunReason.OUTPUTS),
-    (lambda _: "", RunPhase.SUCCEEDED, RunReason.COMPLETED),
-)
-"""How a run ends: by the first row that has a message (semantics.md 4, "Run outcome")."""
-
-
-def _outcome(run: RunState) -> tuple[RunPhase, RunReason, str]:
-    for describe, phase, reason in RUN_OUTCOMES:
-        if (message := describe(run)) is not None:
-            return phase, reason, message
-    raise AssertionError("the last row applies to every run")

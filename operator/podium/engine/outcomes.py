@@ -135,12 +135,13 @@ def finish_without_execution(
         run.emit(EventType.NORMAL, EventReason.NODE_SKIPPED, f"{reason}: {message}", node)
 
 
-def cancel_pending(run: RunState, reason: str, message: str) -> None:
-    """Cancel everything that has not ended."""
-    if run.status.phase.ended or not run.open:
+def cancel_pending(run: RunState, reason: str, message: str, *, with_finally: bool = False) -> None:
+    """Cancel everything that has not ended, but for the nodes of `finally`."""
+    kept = frozenset[str]() if with_finally else run.plan.finally_nodes
+    if run.status.phase.ended or run.open == (run.open_finally if kept else 0):
         return
     for node, state in run.status.nodes.items():
-        if not state.status.ended:
+        if not state.status.ended and node not in kept:
             run.stop_current(node, reason)
             if state.status is NodeStatus.RUNNING:
                 state.completed_at = run.now

@@ -87,11 +87,14 @@ class Plan:
         """Direct ancestors along depends_on edges: what a node sees flows along these."""
         self.outputs: dict[str, expressions.Expression] = {}
         """What a run hands over."""
+        self.finally_nodes = frozenset(dag.finally_nodes)
+        """Nodes that run once all others have ended."""
         self.max_parallel = spec.max_parallel or DEFAULT_MAX_PARALLEL
         self.required: Mapping[str, list[str]] | None = None
         """Context keys that a run must provide, once they were asked for."""
-        self._nearest: tuple[tuple[str, ...], list[str]] = ((), [])
-        """The last answer of `nearest`, and the direct ancestors that it was for."""
+        self._nearest: tuple[tuple[bool, tuple[str, ...]], list[str]] = ((False, ()), [])
+        """The last answer of `nearest`, and the direct ancestors that it was for; for a node of
+        `finally` or another one."""
 
     def _fill(self) -> Generator[None, None, None]:
         """Compile nodes and edges, piece by piece."""
@@ -281,10 +284,20 @@ class Plan:
 
         Nodes after the same ones start together, and share one search.
         """
-        sources = self.data_sources[node]
-        if self._nearest[0] != sources:
-            self._nearest = (sources, nearest_ancestors(self.data_sources, node))
+        is_last = node in self.finally_nodes
+        key = is_last, self.data_sources[node]
+        if self._nearest[0] != key:
+            beyond = self._ends if is_last else ()
+            found = nearest_ancestors(self.data_sources, node, beyond=beyond)
+            self._nearest = key, found
         return list(self._nearest[1])
+
+    @cached_property
+    def _ends(self) -> tuple[str, ...]:
+        """Nodes whose outputs go to no other one: for `finally`, all is before them."""
+        sources = {source for each in self.data_sources.values() for source in each}
+        known = sources | self.finally_nodes
+        return tuple(node for node in self.nodes if node not in known)
 
     def certain_nodes(self) -> set[str]:
         """Return the nodes that no condition or route, of theirs or before them, keeps away."""

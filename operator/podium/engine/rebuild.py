@@ -6,6 +6,7 @@ from podium.api.run import NodeStatus
 from podium.engine.joins import Joins
 from podium.engine.plan import Plan
 from podium.engine.ready_queue import ReadyQueue
+from podium.engine.run_outcome import ending_of
 from podium.engine.state import RunState
 
 __all__ = ["rebuild", "rebuild_in_slices"]
@@ -34,5 +35,7 @@ def rebuild_in_slices(
             queue.add(name)
         elif state.status is NodeStatus.RUNNING:
             queue.set_timers(name, state)
+    if run.is_finishing:
+        run.ending = ending_of(run)
     if run.status.deadline is not None:
         queue.set_run_timer(run.status.deadline)

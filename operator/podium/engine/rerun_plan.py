@@ -182,6 +182,8 @@ def _plan_rerun(
                 targets[node] = None
             elif state not in _NOT_STALE:
                 stale.append(node)
+    if status.phase.ended:  # the run is reopened
+        targets.update(dict.fromkeys(node for node in after.nodes if node in after.finally_nodes))
     return RerunPlan(
         plan=after,
         edit={key: merged[key] for key in given},
@@ -206,6 +208,7 @@ def _changed(
         node
         for node, now in new.identities.items()
         if node not in old.nodes
+        or (node in old.finally_nodes) != (node in new.finally_nodes)
         or old.identities[node].digest != now.digest
         or (keys and (now.reads is None or not keys.isdisjoint(now.reads)))
     ]
@@ -223,7 +226,8 @@ def _plan_restore(
     restored, reset = {}, []
     try:
         for node, state in status.nodes.items():
-            record = record_at(status, node, state, version)
+            is_last = node in plan.finally_nodes
+            record = None if is_last else record_at(status, node, state, version)
             if record is None:
                 reset.append(node)
             elif record.execution_id != state.execution_id:

@@ -57,6 +57,8 @@ class Reruns:
         run = self._run
         if request.id in run.status.handled_requests:
             return
+        if run.is_finishing:  # it is carried out once the run has ended
+            return
         if (control.suspend or control.hold is not None) and not control.cancel:
             return
         try:

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from podium.api.base import shorten
 from podium.api.names import execution_id
-from podium.api.reasons import NodeReason
+from podium.api.reasons import NodeReason, RunReason
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
-from podium.engine.context import node_scope
+from podium.engine.context import edge_scope, node_scope
 from podium.engine.executions import Executions, execution_number
 from podium.engine.history import edited_context
 from podium.engine.model import Action, Emit, EventType, Hold, Launch, RunInfo, Stop
-from podium.engine.plan import Plan
+from podium.engine.plan import Plan, PlanEdge
 from podium.engine.questions import Questions
 from podium.engine.transitions import TRANSITIONS
 
@@ -86,6 +86,8 @@ class RunState:
         """Executions by node whose long wait was reported."""
         self.held_back: Hold | None = None
         """Why the run fails without having begun, in this step."""
+        self.ending: Mapping[str, Any] | None = None
+        """What nodes of `finally` are told of the run, while they may run."""
         self.output_values: dict[str, Any] = {}
         """What the run hands over, as far as it is evaluated. Lost in a crash: it is evaluated
         again, from the same states."""
@@ -108,6 +110,8 @@ class RunState:
         self.fail_fast = plan.spec.fail_fast if own is None else own
         self.open = 0
         """Number of nodes that have not ended."""
+        self.open_finally = 0
+        """How many of these are of `finally`."""
         self.undone = 0
         """Number of nodes that ended without having been carried out: Skipped or Cancelled."""
         self.left_out = 0
@@ -133,6 +137,11 @@ class RunState:
             self._count(node, state, +1)
             self._note_wait(node, state)
             yield
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether all has ended but the nodes of `finally`, and they may run."""
+        return self.status.finishing_since is not None and not self.status.phase.ended
 
     # Nodes
 
@@ -202,11 +211,31 @@ class RunState:
         execution = self.next_execution(node)
         status = self.status
         return node_scope(
-            self.plan, self.info, node, execution, status.nodes, self.context, status.started_at
+            self.plan,
+            self.info,
+            node,
+            execution,
+            status.nodes,
+            self.context,
+            status.started_at,
+            self.ending_for(node),
         )
+
+    def edge_scope(self, edge: PlanEdge) -> Mapping[str, Any]:
+        """Return the names that the condition of an edge knows."""
+        status, ending = self.status, self.ending_for(edge.target)
+        return edge_scope(
+            self.plan, self.info, edge, status.nodes, self.context, status.started_at, ending
+        )
+
+    def ending_for(self, node: str) -> Mapping[str, Any] | None:
+        """Return what a node is told of the end of the run: only one of `finally` is."""
+        return self.ending if node in self.plan.finally_nodes else None
 
     def _count(self, node: str, state: NodeState, by: int) -> None:
         """Add or take away one node in the counters."""
+        if not state.status.ended and node in self.plan.finally_nodes:
+            self.open_finally += by
         match state.status:
             case NodeStatus.RUNNING:
                 self.open += by
@@ -332,6 +361,8 @@ class RunState:
     def _reason(self) -> str:
         """Return in one word why the run is in its phase, or what its nodes wait for."""
         if self.status.phase is RunPhase.RUNNING:
+            if self.is_finishing:
+                return RunReason.FINISHING.value
             if not self._held_up:
                 return ""
             first = min(self._held_up, key=lambda node: self.plan.nodes[node].index)

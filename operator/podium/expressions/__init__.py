@@ -42,10 +42,11 @@ from podium.expressions.fuel import Fuel, OutOfFuelError
 from podium.expressions.limits import MAX_CHARACTERS, MAX_STEPS
 from podium.expressions.parser import Expression, evaluate_condition, parse
 from podium.expressions.references import Reference
-from podium.expressions.syntax import NODE_FIELDS, ROOT_FIELDS, ROOT_NAMES
+from podium.expressions.syntax import ENDING_FIELDS, NODE_FIELDS, ROOT_FIELDS, ROOT_NAMES
 from podium.expressions.template import Template, has_template, parse_template
 
 __all__ = [
+    "ENDING_FIELDS",
     "MAX_CHARACTERS",
     "MAX_STEPS",
     "NODE_FIELDS",

@@ -13,6 +13,7 @@ __all__ = [
     "BINARY",
     "COMPARE",
     "CONSTANTS",
+    "ENDING_FIELDS",
     "FUNCTIONS",
     "NODE_FIELDS",
     "ROOT_FIELDS",
@@ -29,6 +30,8 @@ ROOT_FIELDS: dict[str, tuple[str, ...]] = {
     "node": ("id", "executionId"),
 }
 """Fields of the roots that are closed."""
+ENDING_FIELDS = ("phase", "failures")
+"""Fields that `run` has besides in nodes of `finally`."""
 NODE_FIELDS = (
     "status",
     "reason",

@@ -1,6 +1,6 @@
 """Resources that a definition names: as they were found, and made a part of the definition."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from podium import executors
@@ -46,9 +46,8 @@ NO_EXECUTORS = Resolved({})
 
 def names_in(definition: Any) -> list[str]:
     """Return the executors that an unchecked definition names and that are not built in."""
-    nodes = definition.get("nodes") if isinstance(definition, Mapping) else None
     found: dict[str, None] = {}
-    for node in nodes if isinstance(nodes, list) else ():
+    for node in _nodes_of(definition):
         name = node.get("executor") if isinstance(node, Mapping) else None
         if isinstance(name, str) and executors.get(name) is None:
             found[name] = None
@@ -60,6 +59,12 @@ def store_in(definition: Any) -> str:
     artifacts = definition.get("artifacts") if isinstance(definition, Mapping) else None
     name = artifacts.get("store") if isinstance(artifacts, Mapping) else None
     return name if isinstance(name, str) else ""
+
+
+def _nodes_of(definition: Any) -> Iterator[Any]:
+    for field in ("nodes", "finally") if isinstance(definition, Mapping) else ():
+        nodes = definition.get(field)
+        yield from nodes if isinstance(nodes, list) else ()
 
 
 def definition_of(resource: Workflow | WorkflowRun) -> WorkflowSpec | None:
@@ -79,11 +84,11 @@ def load_executors(
         try:
             made[name] = _spec_of(body)
         except InvalidError as invalid:
-            nodes = () if definition is None else definition.nodes
-            position = next((i for i, node in enumerate(nodes) if node.executor == name), 0)
+            nodes = () if definition is None else definition.placed_nodes()
+            place = next((at for at, node in nodes if node.executor == name), ("nodes", 0))
             words = "; ".join(str(problem) for problem in invalid.problems[:5])
             message = f"the {body.get('kind')} {name!r:.80} is not valid: {words}"
-            problems.append(Problem((*base, "nodes", position, "executor"), message))
+            problems.append(Problem((*base, *place, "executor"), message))
     return made, problems
 
 

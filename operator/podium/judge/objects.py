@@ -97,7 +97,7 @@ def check(
     if errors(problems):
         raise InvalidError(problems)
     digest = definition_digest(spec) if isinstance(resource, Workflow) else ""
-    return resource, dag, Checked(problems, len(spec.nodes), digest)
+    return resource, dag, Checked(problems, len(dag.nodes), digest)
 
 
 def _not_on_clusters(
@@ -105,7 +105,7 @@ def _not_on_clusters(
 ) -> Iterable[Problem]:
     """Find what this cluster does not carry out: what is not handed over must not look as if."""
     has_store = ARTIFACT_STORE in offered or spec.pinned_store is not None
-    for position, node in enumerate(spec.nodes):
+    for here, node in spec.placed_nodes():
         stored = {"artifacts": node.artifacts is not None, "largeOutput": node.large_output}
         for field in (name for name, is_stored in stored.items() if is_stored):
             if has_store or is_pinned:
@@ -115,17 +115,17 @@ def _not_on_clusters(
                 " in spec.artifacts.store, ask for one of the cluster (the chart's value"
                 f" artifacts.s3 or artifacts.pvc), run it with podium run, or leave {field} out"
             )
-            yield Problem((*base, "nodes", position, field), message)
+            yield Problem((*base, *here, field), message)
         for place, artifact in enumerate((node.artifacts and node.artifacts.in_) or ()):
             scheme = artifact.git.repository.partition("://")[0] if artifact.git else ""
             if scheme and scheme not in IN_POD.schemes:
-                path = (*base, "nodes", position, "artifacts", "in", place, "git", "repository")
+                path = (*base, *here, "artifacts", "in", place, "git", "repository")
                 message = (
                     f"{scheme}:// is for a laptop only: name a URL that begins with https://, with"
                     " a secretRef where it needs one, or with git://"
                 )
                 yield Problem(path, message)
-        where = (*base, "nodes", position, "outputs")
+        where = (*base, *here, "outputs")
         if len(file_outputs(node.outputs)) > 1 and not has_store and not is_pinned:
             message = (
                 "has several values from files, and this cluster takes one of a node: it has no"

@@ -101,7 +101,7 @@ def secret_variables(spec: WorkflowSpec) -> list[EnvVar]:
     found: list[EnvVar] = []
     if spec.defaults.pod is not None:
         found += spec.defaults.pod.env
-    for node in spec.nodes:
+    for _, node in spec.placed_nodes():
         executor = executors.get(node.executor or "")
         if executor is not None and "env" in node.config:
             found += executor.workload(node, node.config).env

@@ -10,8 +10,8 @@ from podium.api.run import NodeStatus
 from podium.api.workflow import TriggerRule
 from podium.contracts import check
 from podium.engine import AttemptPhase
-from podium.engine.lifecycle import RUN_OUTCOMES
 from podium.engine.observing import ON_PHASE
+from podium.engine.run_outcome import RUN_OUTCOMES
 from podium.engine.transitions import TRANSITIONS
 from podium.engine.trigger_rules import TRIGGER_RULES, Verdict
 

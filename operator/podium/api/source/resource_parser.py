@@ -94,7 +94,7 @@ def _without(data: dict[str, Any], refused: list[Path], model: _Model) -> Resour
         *parents, last = path or ("",)
         while isinstance(last, int) and parents:  # positions in lists must stay as they are
             *parents, last = parents
-        if last in ("nodes", "edges", "spec", "workflowSpec"):
+        if last in ("nodes", "finally", "edges", "spec", "workflowSpec"):
             return None
         where: Any = left
         for part in parents:
@@ -109,7 +109,7 @@ def _without(data: dict[str, Any], refused: list[Path], model: _Model) -> Resour
 
 def _stand_in(left: Any, path: Path) -> bool:
     """Put another node where one is refused as a whole: the positions of the rest must stay."""
-    place = next((i for i, part in enumerate(path) if part == "nodes"), None)
+    place = next((i for i, part in enumerate(path) if part in ("nodes", "finally")), None)
     if place is None or len(path) < place + 2 or path[place + 2 :] not in ((), ("id",)):
         return False
     where = left
@@ -118,7 +118,7 @@ def _stand_in(left: Any, path: Path) -> bool:
     position = path[place + 1]
     if not isinstance(where, list) or not isinstance(position, int) or position >= len(where):
         return False
-    name = f"refused_{position}"
+    name = f"refused_{path[place]}_{position}"
     if isinstance(where[position], dict) and path[place + 2 :]:
         where[position]["id"] = name
     else:

@@ -156,5 +156,5 @@ def _names(workflow: Workflow) -> list[str]:
 
 
 def _size(file: CheckedFile, spec: WorkflowSpec) -> str:
-    nodes, edges = len(spec.nodes), len(file.graph_of(spec).edges)
+    nodes, edges = len(spec.nodes) + len(spec.finally_), len(file.graph_of(spec).edges)
     return f"{counted(nodes, 'node')}, {counted(edges, 'edge')}"
