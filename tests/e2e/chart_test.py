@@ -317,6 +317,57 @@ def test_no_policy_allows_more_where_executors_are_not_allowed(render):
     assert "set allowExecutors, or none of these" in done.stderr
 
 
+STORES = [
+    {"namespace": "a"},
+    {"namespace": "a", "store": "x", "credentialsSecret": "keys"},
+    {"namespace": "b", "store": "y", "roleARN": "arn:aws:iam::1:role/r"},
+]
+
+
+def test_volumes_and_stores_are_swept_from_inside_their_namespaces(render):
+    sweep = {"schedule": "0 0 * * *", "stores": STORES}
+    values = json.dumps({"pvc": {"claimName": "store"}, "sweep": sweep})
+    documents = render("--set-json", f"artifacts={values}")
+    jobs = {
+        (d["metadata"]["namespace"], d["metadata"]["name"]): d["spec"]["jobTemplate"]["spec"]
+        for d in documents
+        if d["kind"] == "CronJob"
+    }
+    found = {}
+    for key, job_ in jobs.items():
+        spec = job_["template"]["spec"]
+        (volume,) = [v for v in spec["volumes"] if v["name"] == "store"]
+        found[key] = (spec["containers"][0]["args"][2:], sorted(set(volume) - {"name"}))
+        assert spec["serviceAccountName"] == key[1]
+        (role,) = [
+            d
+            for d in documents
+            if d["kind"] == "Role" and (d["metadata"]["namespace"], d["metadata"]["name"]) == key
+        ]
+        assert [rule["verbs"] for rule in role["rules"]] in ([["list"]], [["list"], ["get"]])
+    assert found == {
+        ("a", "podium-sweep"): (["--namespace=a"], ["persistentVolumeClaim"]),
+        ("a", "podium-sweep-x"): (["--namespace=a", "--store=x"], ["secret"]),
+        ("b", "podium-sweep-y"): (["--namespace=b", "--store=y"], ["projected"]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("sweep", "words"),
+    [
+        ({"schedule": "0 0 * * *"}, "there is nothing to sweep"),
+        ({"stores": STORES[1:]}, "set artifacts.sweep.schedule too"),
+        ({"schedule": "0 0 * * *", "stores": STORES[:1]}, "set one of credentialsSecret"),
+        ({"schedule": "0 0 * * *", "stores": [{"store": "x"}]}, "namespace"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(sweep, words):
+    given = f"artifacts.sweep={json.dumps(sweep)}"
+    done = helm("template", "podium", str(CHART), *KUBE, "--set-json", given, ok=False)
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
 def test_no_role_holds_a_wildcard_secrets_or_a_written_status(render):
     documents = render("--set", "referenceChecks=false")
     roles = [d for d in documents if d["kind"] in ("Role", "ClusterRole")]

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from podium.api.artifact_rules import ArtifactType
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.left import Declared
+from podium.artifacts.reach import reach_of
 from podium.artifacts.settings import (
     DirectorySettings,
     S3Settings,
@@ -227,10 +229,15 @@ class Task:
 
 
 def load_store(variables: Mapping[str, str], directory: Path) -> StoreSettings:
-    """Read where the store is, and with which credentials. Raises `ValueError`, `OSError`."""
+    """Read where the store is, and with which credentials.
+
+    Raises `ValueError`, `OSError`, `ArtifactError`.
+    """
     told: dict[str, Any] = json.loads(variables[STORE_VARIABLE])
     if "bucket" not in told:
         return DirectorySettings(directory, is_durable=True)
+    if told.pop("ofNamespace", False) and told["endpoint"]:
+        _check_endpoint(told["endpoint"], variables)
     credentials: StaticKeys | WebIdentity = WebIdentity()
     if not told.pop("webIdentity"):
         identity, secret, token = (_key(directory / name) for name in KEY_FILES)
@@ -239,6 +246,15 @@ def load_store(variables: Mapping[str, str], directory: Path) -> StoreSettings:
             raise ValueError(f"the Secret of the artifact store needs the keys {named}")
         credentials = StaticKeys(identity, secret, token)
     return S3Settings(credentials=credentials, **told)
+
+
+def _check_endpoint(endpoint: str, variables: Mapping[str, str]) -> None:
+    """Refuse the server of an ArtifactStore where URLs of users may not lead."""
+    from podium.artifacts.addresses import resolved  # noqa: PLC0415 - few runs have one
+
+    url = urlsplit(endpoint)
+    reach = reach_of(variables)._replace(allow_loopback=True)
+    resolved(url.hostname or "", url.port or (443 if url.scheme == "https" else 80), reach)
 
 
 def load_secret(artifact: str, directory: str) -> dict[str, str]:

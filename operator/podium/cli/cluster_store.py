@@ -19,6 +19,7 @@ from podium.artifacts.remote import COMMAND, MISSING
 from podium.artifacts.settings import DirectorySettings, S3Settings, StoreSettings, WebIdentity
 from podium.artifacts.store import ArtifactStore
 from podium.cli.kubectl import Kubectl
+from podium.cli.output import CliError
 from podium.cluster.artifact_settings import ArtifactSettings
 from podium.cluster.jobs.artifact_store import STORE_VOLUME, store_variables, store_volume
 from podium.cluster.jobs.pod_template import USER_FIELDS
@@ -86,7 +87,10 @@ def opened(kubectl: Kubectl, run: dict[str, Any]) -> Iterator[ArtifactStore | No
     kubectl("create", "-f", "-", stdin=json.dumps(body).encode())
     try:
         wait = f"--timeout={START_SECONDS}s"
-        kubectl("wait", f"pod/{name}", "--for=condition=Ready", wait)
+        try:
+            kubectl("wait", f"pod/{name}", "--for=condition=Ready", wait)
+        except CliError as error:
+            raise CliError(f"{error}{_why_not_ready(kubectl, name)}") from None
         with ArtifactStore(_settings(place), backend=RemoteBackend(kubectl, name)) as store:
             yield store
     finally:
@@ -108,6 +112,15 @@ def _settings(place: ArtifactLocation) -> StoreSettings:
     if place.s3 is None:
         return DirectorySettings(Path(STORE_PATH))
     return S3Settings(place.s3.bucket, WebIdentity(), endpoint=place.s3.endpoint)
+
+
+def _why_not_ready(kubectl: Kubectl, pod: str) -> str:
+    """Return what the cluster says of a Pod that has not started; empty: nothing."""
+    shown = kubectl.call("events", "--for", f"pod/{pod}", "--types", "Warning", "-o", "json")
+    if shown.returncode != 0:
+        return ""
+    messages = [str(each.get("message", "")) for each in json.loads(shown.stdout).get("items", ())]
+    return f": {messages[-1][:300]}" if messages else ""
 
 
 def build_reader(name: str, namespace: str, place: ArtifactLocation) -> dict[str, Any]:

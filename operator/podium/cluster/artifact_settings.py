@@ -21,6 +21,8 @@ class ArtifactSettings(ApiModel):
     """Audience of the tokens that are exchanged for a store's role."""
     sts_endpoint: str = Field(default="", pattern=r"^(https://\S+)?$", max_length=1000)
     """URL at which they are exchanged; empty: Amazon's of the region."""
+    is_of_namespace: bool = Field(default=False, exclude=True)
+    """Whether the store is an ArtifactStore: users name its server."""
     image: str = ""
     """Image of the containers; empty: the runner's."""
     upload_seconds: int = Field(default=600, ge=30, le=86_400)
@@ -49,7 +51,7 @@ class ArtifactSettings(ApiModel):
         """Return the settings of a run: with its own store, where its definition has one."""
         if store is None:
             return self
-        return self.model_copy(update={"s3": store.s3, "pvc": store.pvc})
+        return self.model_copy(update={"s3": store.s3, "pvc": store.pvc, "is_of_namespace": True})
 
     @property
     def has_store(self) -> bool:

@@ -395,3 +395,26 @@ def test_what_is_not_values_is_refused():
         with pytest.raises(ValueError):
             load_values(words)
     assert load_values(base64.b85encode(zlib.compress(b'{"a": 1}')).decode()) == {}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "of_namespace", "hosts", "words"),
+    [
+        ("http://169.254.169.254", True, [], "where machines keep their own secrets"),
+        ("http://[::ffff:169.254.169.254]:80", True, [], "where machines keep their own secrets"),
+        ("http://127.0.0.1:9", True, ["s3.example.com"], "allowedHosts"),
+        ("http://127.0.0.1:9", True, ["127.0.0.0/8"], ""),
+        ("http://127.0.0.1:9", True, [], ""),
+        ("http://169.254.169.254", False, [], ""),
+    ],
+)
+def test_the_server_of_an_artifact_store_is_where_urls_may_lead(
+    tmp_path, endpoint, of_namespace, hosts, words
+):
+    told = {**TOLD, "endpoint": endpoint, "webIdentity": True, "ofNamespace": of_namespace}
+    variables = {"PODIUM_STORE": json.dumps(told), "PODIUM_ALLOWED_HOSTS": json.dumps(hosts)}
+    if not words:
+        assert load_store(variables, tmp_path).endpoint == endpoint
+        return
+    with pytest.raises(ArtifactError, match=words):
+        load_store(variables, tmp_path)

@@ -55,5 +55,6 @@ def store_told(namespace: str, artifacts: ArtifactSettings) -> str:
         "encryption": bucket.encryption,
         "kms_key_id": bucket.kms_key_id,
         "webIdentity": bool(bucket.role_arn),
+        **({"ofNamespace": True} if artifacts.is_of_namespace else {}),
     }
     return json.dumps(told)
