@@ -421,6 +421,16 @@ def test_the_policies_know_its_containers(release):
         other = copy.deepcopy(template)
         change(other["spec"])
         bad.append(job(other))
+    outside = built.pod_of(built.OUTSIDE, settings=settings)
+    until(lambda: release.try_out(job(outside), release.user).returncode == 0)
+    for place, volume in ((0, "podium-from-0"), (1, "podium-to-0")):
+        other = copy.deepcopy(outside)
+        mount = {"name": volume, "mountPath": "/podium/keys"}
+        other["spec"]["initContainers"][place]["volumeMounts"].append(mount)
+        bad.append(job(other))
+        other = copy.deepcopy(outside)
+        other["spec"]["containers"][0]["volumeMounts"].append(mount)
+        bad.append(job(other))
     for each in bad:
         refused(release.try_out(each, release.user))
     web = {"bucket": "artifacts", "roleARN": "arn:aws:iam::1:role/r"}

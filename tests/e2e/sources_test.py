@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 SECRET = {"secretRef": {"name": "team"}}
 LOOK = (
     # Of all that the program can read, its own text and what it finds apart.
-    "if grep -rqs canar[y] /podium/secrets /podium/store /podium/task /run /etc /proc/*/environ"
+    "if grep -rqsw -e canar[y] -e hus[h] /podium/secrets /podium/store /podium/task /run /etc /proc/*/environ"
     "; then echo found a secret; exit 7; fi\n"
     "if ls -d /podium/secrets /podium/store /proc/*/root/podium/store 2>/dev/null; then exit 8; fi\n"
 )
@@ -27,8 +27,8 @@ LOOK = (
 class World:
     """Servers beside the store's, all at an address that Pods reach."""
 
-    def __init__(self, store, repositories, http):
-        self.store, self.repositories, self.http = store, repositories, http
+    def __init__(self, store, repositories, http, secure):
+        self.store, self.repositories, self.http, self.secure = store, repositories, http, secure
 
     def object(self, key):
         return {"bucket": "data", "key": key, "endpoint": self.store.endpoint, **SECRET}
@@ -43,6 +43,7 @@ def world(place, tmp_path):
     make(repository, {"a/f": b"one"})
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "one")
+    git(repository, "update-server-info")
     place.server.bucket("data")
     make(place.server.root / "data", {"k": b"object"})
     place.secret()
@@ -50,20 +51,27 @@ def world(place, tmp_path):
     place.k.apply(
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "team"}, "stringData": keys}
     )
+    robot = {"metadata": {"name": "robot"}, "stringData": {"token": "hush"}}
+    place.k.apply({"apiVersion": "v1", "kind": "Secret", **robot})
     with contextlib.ExitStack() as stack:
         served = stack.enter_context(git_daemon(repository.parent, address=address))
         http = stack.enter_context(http_server(address=address))
-        yield World(place.server, served, http)
+        secure = stack.enter_context(http_server(tmp_path / "own.pem", address=address))
+        secure.files, secure.authority = repository.parent, (tmp_path / "own.pem").read_text()
+        yield World(place.server, served, http, secure)
 
 
 def node_of(world, **more):
+    own, private = (f"{world.secure.base}/{each}" for each in ("files/repo/.git", "private"))
     inputs = [
         {"name": "app", "git": {"repository": f"{world.repositories}/repo", "ref": "main"}},
         {"name": "file", "http": {"url": f"{world.http.base}/broken", "sha256": digest(CONTENT)}},
         {"name": "object", "s3": world.object("k")},
+        {"name": "own", "git": {"repository": own, "depth": 0, "secretRef": {"name": "robot"}}},
+        {"name": "private", "http": {"url": private, "secretRef": {"name": "robot"}}},
     ]
     text = LOOK + (
-        "cd $PODIUM_ARTIFACTS_IN; cat app/a/f object > $PODIUM_ARTIFACTS_OUT/r\n"
+        "cd $PODIUM_ARTIFACTS_IN; cmp file private; cat app/a/f own/a/f object > $PODIUM_ARTIFACTS_OUT/r\n"
         "printf '{\"size\": %d}' $(stat -c %s file) > $PODIUM_OUTPUT\n"
     )
     out = [
@@ -82,12 +90,12 @@ def node_of(world, **more):
 
 
 def test_what_comes_and_goes_with_secrets_that_no_program_sees(place, world):
-    place.operator()
+    place.operator(caBundle=world.secure.authority)
     place.k.apply(workflow_run("r", node_of(world)))
     place.k.wait("r")
     state = place.k.nodes("r")["n"]
     assert state["output"] == {"size": len(CONTENT)}
-    assert [(path, body) for path, _, body in world.http.put] == [("/r", b"oneobject")]
+    assert [(path, body) for path, _, body in world.http.put] == [("/r", b"oneoneobject")]
     assert (place.server.root / "data/deep/t").read_bytes() == b"sent"
     assert not (place.server.root / "data/s").exists(), "an optional one that was not left"
     (pod,) = place.k.items("pods")
@@ -100,6 +108,7 @@ def test_what_comes_and_goes_with_secrets_that_no_program_sees(place, world):
     ]  # fmt: skip
     everything = place.k("get", "workflowruns,jobs,pods,events", "-o", "yaml").stdout
     assert "canary" not in everything
+    assert "hush" not in everything
 
 
 def test_what_is_not_taken_fails_the_node_and_a_retry_may_help(place, world):

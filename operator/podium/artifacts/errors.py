@@ -20,6 +20,8 @@ _REMEDIES = {
     "SignatureDoesNotMatch": "the secret key is wrong: check the credentials",
     "AccessDenied": "the credentials may not do this: check their policy",
     "ExpiredToken": "the credentials have expired: renew them",
+    "InvalidIdentityToken": "the ServiceAccount's token is not taken: check what the role trusts",
+    "IDPRejectedClaim": "the ServiceAccount's token is not taken: check what the role trusts",
     "InvalidToken": "the session token is wrong: check the credentials",
     "InvalidTokenId": "the session token is wrong: check the credentials",
     "RequestTimeTooSkewed": "the clocks differ by too much: set this machine's",

@@ -146,7 +146,7 @@ def http_server(certificate: Path | None = None, *, address="127.0.0.1"):
     server = Server((address, 0), Handler)
     server.asked, server.put, server.files = [], [], None
     if certificate is not None:
-        make_certificate(certificate)
+        make_certificate(certificate, address)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, certificate.with_suffix(".key"))
         server.socket = context.wrap_socket(server.socket, server_side=True)

@@ -92,7 +92,8 @@ def test_a_token_that_is_not_taken_is_said_and_not_shown(server, service, token)
         pytest.raises(ArtifactError) as caught,
     ):
         store.put([b"x"])
-    assert "InvalidIdentityToken" in str(caught.value)
+    assert "check what the role trusts (InvalidIdentityToken)" in str(caught.value)
+    assert not caught.value.is_retryable
     assert "canary" not in str(caught.value)
     assert "xxx" not in str(caught.value)
     assert service.issued == []
