@@ -88,15 +88,23 @@ _Seen = Mapping[str, Any] | _Unknown
 
 
 def _in_nodes(
-    plan: Plan, nodes: Collection[str], recorded: RecordedAnswers | None
+    plan: Plan,
+    nodes: Collection[str],
+    recorded: RecordedAnswers | None,
+    store: Reference | None,
 ) -> Generator[None, None, list[tuple[str, Reference]]]:
-    """Find the references of nodes whose failure is not allowed, with the nodes."""
-    found = []
+    """Find the references of nodes whose failure is not allowed, with the nodes.
+
+    `store` is what the artifact store is made of: it comes first.
+    """
+    found, of_store = [], []
     for name in nodes:
         if not plan.nodes[name].definition.allow_failure:
             found += [(name, reference) for reference in in_node(plan.nodes[name], recorded)]
+            if store is not None and needs_store(plan, name):
+                of_store.append((name, store))
         yield
-    return found
+    return of_store + found
 
 
 class ReferenceChecker:
@@ -154,13 +162,8 @@ class ReferenceChecker:
         One whose failure is allowed is left to fail by itself. Raises `ApiError`.
         """
         recorded = run.owner.recorded
-        found = await in_slices(_in_nodes(plan, nodes, recorded))
-        if (store := self._store_of(plan)) is not None:
-            found += [
-                (name, store)
-                for name in nodes
-                if needs_store(plan, name) and not plan.nodes[name].definition.allow_failure
-            ]
+        store = self._store_of(plan)
+        found = await in_slices(_in_nodes(plan, nodes, recorded, store))
         if not found:
             return []
         certain = plan.certain_nodes()
