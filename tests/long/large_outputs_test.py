@@ -7,6 +7,13 @@ import sys
 import pytest
 import yaml
 
+from podium.artifacts.large_outputs import store_output
+from podium.artifacts.manifest import OUTPUT, Manifest
+from podium.artifacts.pod import InputPart, Task
+from podium.artifacts.store import ArtifactStore
+from podium.contracts import LargeOutput, OutputVerdict
+from tests.unit.artifacts.s3 import S3Server
+
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 PROGRAM = """
@@ -85,3 +92,50 @@ def test_1000_outputs_of_1_mb_into_one_node(tmp_path):
     assert output["size"] > 1_000_000_000
     assert output["found"] >= 990  # one that is cut by a piece is not seen
     assert megabytes < 300
+
+
+FETCH = """
+import json, resource, sys
+from pathlib import Path
+from podium.artifacts import fetcher
+from podium.artifacts.pod import Task
+from podium.artifacts.settings import S3Settings, StaticKeys
+
+place, task, base = sys.argv[1:]
+given = json.loads(place)
+settings = S3Settings(given["bucket"], StaticKeys(*given["keys"]), endpoint=given["endpoint"])
+base = Path(base)
+inputs = fetcher.Inputs(base / "input.json", base / "whole.json")
+fetcher.fetch(Task.load(Path(task).read_text()), settings, inputs=inputs)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_pod_fetches_1000_outputs_of_1_mb(tmp_path):
+    """From a store that was filled by itself: 1,000 Pods are more than this machine has room for."""
+    server = S3Server(tmp_path / "s3")
+    server.start()
+    try:
+        settings = server.bucket("artifacts")
+        parts = []
+        with ArtifactStore(settings) as store:
+            for number in range(1000):
+                name, data = f"n{number}", f'{{"text":"{number:04}{"x" * 1_000_000}"}}'.encode()
+                output = LargeOutput(data, {}, is_whole=False, verdict=OutputVerdict())
+                made = {OUTPUT: store_output(store, output)}
+                digest = store.commit_by_digest(Manifest("uid", name, f"{name}-1", made))
+                parts.append(InputPart("dependencyOutputs", name, name, f"{name}-1", digest))
+        task = tmp_path / "task.json"
+        task.write_text(Task("uid", "all", "all-1", inputs=tuple(parts)).dump())
+        (tmp_path / "input.json").write_text('{"nodeId": "all"}')
+        keys = [settings.credentials.access_key_id, settings.credentials.secret_access_key]
+        place = {"bucket": settings.bucket, "keys": keys, "endpoint": settings.endpoint}
+        arguments = [json.dumps(place), str(task), str(tmp_path)]
+        command = [sys.executable, "-c", FETCH, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    finally:
+        server.kill()
+    assert int(done.stdout) < 300
+    outputs = json.loads((tmp_path / "whole.json").read_bytes())["dependencyOutputs"]
+    assert [outputs[f"n{number}"]["text"][:4] for number in (0, 7, 999)] == ["0000", "0007", "0999"]
+    assert len(outputs) == 1000

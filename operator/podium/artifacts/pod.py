@@ -3,7 +3,9 @@
 The operator writes it, `collector` and `fetcher` read it. Nothing here loads long.
 """
 
+import base64
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,6 +61,10 @@ STORE_VARIABLE = "PODIUM_STORE"
 UPLOAD_VARIABLE = "PODIUM_UPLOAD_SECONDS"
 KEY_FILES = ("accessKeyId", "secretAccessKey", "sessionToken")
 """Keys of the Secret; the last may be missing."""
+_PLAIN_CHARACTERS = 32_000
+"""A longer task is packed: a fan-in of 1,000 outputs would take twice as many bytes as all
+annotations of a Pod may have."""
+_PACKED = "zlib:"
 _WORDS = 3000
 """Bytes of last words: a Pod passes on 4,096 of them."""
 
@@ -191,11 +197,16 @@ class Task:
             **({"asked": self.asked} if self.asked is not None else {}),
             **({"inputs": inputs} if inputs else {}),
         }
-        return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        if len(text) <= _PLAIN_CHARACTERS:
+            return text
+        return _PACKED + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
     @classmethod
     def load(cls, text: str) -> "Task":
         """Read it. Raises `ValueError`, `KeyError`, `TypeError`."""
+        if text.startswith(_PACKED):
+            text = zlib.decompress(base64.b64decode(text.removeprefix(_PACKED))).decode()
         document = json.loads(text)
         out: dict[str, dict[str, Any]] = document["out"]
         return cls(

@@ -206,8 +206,9 @@ def _picked_items(value: Sequence[Any], wanted: _Tree) -> Any:
     for step, below in wanted.items():
         if step.isascii() and step.isdigit() and len(step) < 10:
             places[int(step)] = below
-    places = {place: below for place, below in places.items() if place < len(value)}
-    made: list[Any] = [None] * (max(places, default=-1) + 1)
+    # One that is not there is missed in the same words: the list is as long.
+    made: list[Any] = [None] * min(len(value), max(places, default=-1) + 1)
     for place, below in places.items():
-        made[place] = _picked(value[place], below)
+        if place < len(value):
+            made[place] = _picked(value[place], below)
     return made

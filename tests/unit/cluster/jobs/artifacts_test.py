@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import hashlib
 import json
 from pathlib import Path
 
@@ -218,6 +219,22 @@ def test_an_input_with_parts_in_the_store_is_written_by_the_fetcher(base):
         "artifacts.json",
         "input.json",
     ]
+
+
+def test_a_fan_in_of_1000_large_outputs_fits_into_a_pod():
+    names = [f"shard_number_{number}" for number in range(1000)]
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
+    states = {
+        name: {"status": "Completed", "executionId": f"{name}-1", "artifacts": digest}
+        for name, digest in digests.items()
+    }
+    large = [LargeInput("dependencyOutputs", name, name, f"{name}-1") for name in names]
+    nodes = [node(name, largeOutput=True) for name in names]
+    pod = pod_of(*nodes, node("all", *names), states=states, large=large)
+    task = task_of(pod)
+    assert {each.name: each.digest for each in task.inputs} == digests
+    assert {each.node: each.digest for each in task.wanted} == digests
+    assert len(pod["metadata"]["annotations"]["podium.dev/artifacts"]) < 200_000
 
 
 def test_a_node_before_a_small_output_of_such_a_node_has_its_input_as_any():
