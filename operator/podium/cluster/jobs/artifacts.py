@@ -11,20 +11,16 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from podium.api.artifact_stores import ArtifactStoreSpec
-from podium.api.names import GROUP
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import ArtifactType, Node
 from podium.artifacts.authorities import AUTHORITIES_VARIABLE
-from podium.artifacts.file_values import VALUES_PATH
 from podium.artifacts.left import Declared
 from podium.artifacts.pod import (
-    INPUT_NAME,
     INPUT_PATH,
     OUT_PATH,
     OUTPUT_PATH,
     STORE_PATH,
-    TASK_PATH,
     UPLOAD_VARIABLE,
     Task,
     Wanted,
@@ -41,7 +37,13 @@ from podium.cluster.jobs.outside import (
     from_outside,
     leaving,
     place_of,
-    secret_volumes,
+)
+from podium.cluster.jobs.pod_volumes import (
+    ANNOTATION_ARTIFACTS,
+    ANNOTATION_INPUT,
+    FOUND_VOLUME,
+    Volumes,
+    mount,
 )
 from podium.cluster.kube.views import COLLECTOR, FETCHER
 from podium.cluster.settings import Settings
@@ -63,15 +65,11 @@ __all__ = [
     "needs_store",
 ]
 
-ANNOTATION_ARTIFACTS = f"{GROUP}/artifacts"
-ANNOTATION_INPUT = f"{GROUP}/input"
 AT_PATH = "/podium/at"
 """Where the collector has the directories that absolute outputs are in."""
-TASK_VOLUME = "podium-task"
 INPUT_VOLUME, OUTPUT_VOLUME = "podium-input", "podium-output"
-IN_VOLUME, OUT_VOLUME, FOUND_VOLUME = "podium-in", "podium-out", "podium-found"
-VALUES_VOLUME, VALUES_VARIABLE = "podium-values", "PODIUM_VALUES"
-VALUES_LIMIT = "64Mi"
+IN_VOLUME, OUT_VOLUME = "podium-in", "podium-out"
+VALUES_VARIABLE = "PODIUM_VALUES"
 HELPER_COMMANDS = {
     name: ["python3", "-P", "-m", f"podium.artifacts.{module}"]
     for name, module in ((COLLECTOR, "collector"), (FETCHER, "fetcher"))
@@ -227,23 +225,23 @@ def add_handover(
         raise BuildError(NodeReason.CONFIG, message)
     annotations[ANNOTATION_ARTIFACTS] = handover.task.dump()
     container = spec["containers"][0]
-    pod = _Volumes(spec, container, _scratch(artifacts))
+    pod = Volumes(spec, container, _scratch(artifacts))
     fetcher, collector = pod.task(), pod.task()
     is_claim = artifacts.pvc is not None
     pod.volume(STORE_VOLUME, store_volume(artifacts))
-    fetcher.append(_mount(STORE_VOLUME, STORE_PATH))
-    collector.append(_mount(STORE_VOLUME, STORE_PATH, read_only=not is_claim))
+    fetcher.append(mount(STORE_VOLUME, STORE_PATH))
+    collector.append(mount(STORE_VOLUME, STORE_PATH, read_only=not is_claim))
     helpers = []
     if handover.has_artifacts:
         pod.scratch(IN_VOLUME, IN_PATH, read_only=True)
         pod.scratch(OUT_VOLUME, OUT_PATH)
     if handover.collects:
         if handover.keeps:
-            collector.append(_mount(OUT_VOLUME, OUT_PATH))
+            collector.append(mount(OUT_VOLUME, OUT_PATH))
         for number, inside, _ in _outside(node).values():
             name = f"podium-at-{number}"
             if pod.scratch(name, inside):
-                collector.append(_mount(name, f"{AT_PATH}/{number}"))
+                collector.append(mount(name, f"{AT_PATH}/{number}"))
         if handover.task.asked is not None:
             collector.append(pod.shared(OUTPUT_VOLUME, OUTPUT_PATH))
         collector += [*pod.secrets(node, COLLECTOR), *pod.values(node)]
@@ -255,12 +253,12 @@ def add_handover(
         helpers[0]["lifecycle"] = {"postStart": {"exec": {"command": COLLECTOR_START}}}
         spec["terminationGracePeriodSeconds"] = artifacts.upload_seconds
     if handover.fetches:
-        fetcher.append(_mount(IN_VOLUME, IN_PATH, read_only=False))
+        fetcher.append(mount(IN_VOLUME, IN_PATH, read_only=False))
         places = [(each.root, each.path) for each in handover.task.wanted]
         places += [(each.root, each.path) for each in handover.task.outside]
         if any(root == FOUND_PATH for root, _ in places):
             pod.volume(FOUND_VOLUME, _scratch(artifacts))
-            fetcher.append(_mount(FOUND_VOLUME, FOUND_PATH, read_only=False))
+            fetcher.append(mount(FOUND_VOLUME, FOUND_PATH, read_only=False))
             pod.found(node, {path for _, path in places})
         if handover.task.inputs:
             fetcher.append(pod.shared(INPUT_VOLUME, INPUT_PATH, read_only=True))
@@ -273,100 +271,6 @@ def add_handover(
     if artifacts.role:
         # Else a webhook gives every container the role that the ServiceAccount is bound to.
         annotations.setdefault("eks.amazonaws.com/skip-containers", container["name"])
-
-
-class _Volumes:
-    """Volumes of a Pod, and what its program mounts of them."""
-
-    def __init__(
-        self, spec: dict[str, Any], container: dict[str, Any], scratch: Mapping[str, Any]
-    ) -> None:
-        self._volumes: list[dict[str, Any]] = spec.setdefault("volumes", [])
-        self._mounts: list[dict[str, Any]] = container.setdefault("volumeMounts", [])
-        self._scratch = scratch
-
-    def task(self) -> list[dict[str, Any]]:
-        """Return the mounts of a container that is told of its task."""
-        field_path = {"fieldPath": f"metadata.annotations['{ANNOTATION_ARTIFACTS}']"}
-        path = PurePosixPath(TASK_PATH)
-        source = {"downwardAPI": {"items": [{"path": path.name, "fieldRef": field_path}]}}
-        if not any(volume["name"] == TASK_VOLUME for volume in self._volumes):
-            self.volume(TASK_VOLUME, source)
-        return [_mount(TASK_VOLUME, str(path.parent))]
-
-    def add_input(self) -> None:
-        """Let what is told of the task hold the input as well."""
-        field_path = {"fieldPath": f"metadata.annotations['{ANNOTATION_INPUT}']"}
-        volume = next(each for each in self._volumes if each["name"] == TASK_VOLUME)
-        volume["downwardAPI"]["items"].append({"path": INPUT_NAME, "fieldRef": field_path})
-
-    def shared(self, name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
-        """Add the directory of a file that the program, or the other container, only reads."""
-        directory = str(PurePosixPath(path).parent)
-        self.scratch(name, directory, read_only=read_only)
-        return _mount(name, directory, read_only=not read_only)
-
-    def volume(self, name: str, source: Mapping[str, Any]) -> None:
-        """Add a volume."""
-        if any(volume["name"] == name for volume in self._volumes):
-            message = f"pod.volumes: {name} is reserved for Podium: choose another name"
-            raise BuildError(NodeReason.CONFIG, message)
-        self._volumes.append({"name": name, **source})
-
-    def secrets(self, node: Node, container: str) -> list[dict[str, Any]]:
-        """Add the Secrets of one container; return its mounts of them."""
-        mounts = []
-        for name, source, path in secret_volumes(node, container):
-            self.volume(name, source)
-            mounts.append(_mount(name, path))
-        return mounts
-
-    def values(self, node: Node) -> list[dict[str, Any]]:
-        """Add the files for values of the output; return the collector's mounts of them."""
-        files = collected_files(node)
-        if not files:
-            return []
-        self.volume(VALUES_VOLUME, {"emptyDir": {"sizeLimit": VALUES_LIMIT}})
-        for number, (name, path) in enumerate(files.items()):
-            if any(mount["mountPath"].rstrip("/") == path for mount in self._mounts):
-                message = (
-                    f"outputs.{name}: {path} is mounted by pod.volumeMounts already: choose another"
-                    " path for this value"
-                )
-                raise BuildError(NodeReason.CONFIG, message)
-            mount = _mount(VALUES_VOLUME, path, read_only=False)
-            self._mounts.append(mount | {"subPath": str(number)})
-        return [_mount(VALUES_VOLUME, VALUES_PATH, read_only=False)]
-
-    def scratch(self, name: str, path: str, *, read_only: bool = False) -> bool:
-        """Add an empty directory that the program mounts; return whether it is new."""
-        for mount in self._mounts:
-            if (mount["name"], mount["mountPath"]) == (name, path):  # every script has it
-                mount["readOnly"] = read_only
-                volume = next(each for each in self._volumes if each["name"] == name)
-                volume |= self._scratch
-                return False
-            if mount["mountPath"].rstrip("/") == path:
-                message = (
-                    f"artifacts.out: {path} is mounted by pod.volumeMounts already: choose another"
-                    " path for this artifact"
-                )
-                raise BuildError(NodeReason.CONFIG, message)
-        self.volume(name, self._scratch)
-        self._mounts.append(_mount(name, path, read_only=read_only))
-        return True
-
-    def found(self, node: Node, names: set[str]) -> None:
-        """Mount what the program finds at absolute paths."""
-        for artifact in (node.artifacts.in_ if node.artifacts is not None else None) or ():
-            path = artifact.path or ""
-            if path.startswith("/") and artifact.name in names:
-                mount = _mount(FOUND_VOLUME, path)
-                self._mounts.append(mount | {"subPath": artifact.name})
-
-
-def _mount(name: str, path: str, *, read_only: bool = True) -> dict[str, Any]:
-    return {"name": name, "mountPath": path, "readOnly": read_only}
 
 
 def _scratch(artifacts: ArtifactSettings) -> dict[str, Any]:
