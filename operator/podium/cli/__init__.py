@@ -5,7 +5,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 # Python would look through all objects for garbage once more at its end: a tenth of a short run.
 atexit.register(gc.freeze)
 
+_SUBMIT = ("podium.cli.cluster.submit:submit", "Start a run on a cluster.")
 _COMMANDS = {
     "init": ("podium.cli.commands.init:init", "Write a first workflow that runs at once."),
     "run": ("podium.cli.commands.run:run", "Run a workflow on this machine."),
@@ -75,8 +76,30 @@ _COMMANDS = {
         "podium.cli.operator:uninstall",
         "Remove Podium's finalizers after the operator was deleted.",
     ),
+    "submit": _SUBMIT,
     "version": ("podium.cli:version", "Print the version."),
 }
+_ON_CLUSTER = {
+    "submit": _SUBMIT,
+    "list": ("podium.cli.cluster.get:get", "List runs; the same as get."),
+    "get": ("podium.cli.cluster.get:get", "List runs, or show a run or one of its nodes."),
+    "watch": ("podium.cli.cluster.get:watch", "Show a run and what changes, until it ends."),
+    "wait": ("podium.cli.cluster.get:wait", "Wait until a run has ended."),
+    "logs": ("podium.cli.cluster.logs:logs", "Print what the programs of a run wrote."),
+    "rerun": (
+        "podium.cli.cluster.requests:rerun",
+        "Run nodes of a run again, by default with all downstream nodes.",
+    ),
+    "cancel": ("podium.cli.cluster.requests:cancel", "Cancel a run."),
+    "suspend": ("podium.cli.cluster.requests:suspend", "Start nothing new of a run."),
+    "resume": ("podium.cli.cluster.requests:resume", "Resume a suspended run."),
+    "artifacts": (
+        "podium.cli.commands.artifacts:on_cluster",
+        "List, copy or remove the artifacts of a run.",
+    ),
+    "delete": ("podium.cli.cluster.requests:delete", "Delete runs."),
+}
+"""Verbs on runs of a cluster: with --cluster, as `kubectl podium`, or by PODIUM_TARGET=cluster."""
 
 
 @contextmanager
@@ -91,15 +114,23 @@ def _own_code_for_closed_pipe() -> Iterator[None]:
 class _Group(click.Group):
     """Loads commands when they are asked for, and ends with the exit codes of `ExitCode`."""
 
-    def main(self, *args: Any, **extra: Any) -> NoReturn:
+    def __init__(
+        self, *args: Any, verbs: Mapping[str, tuple[str, str]], shown: str, **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self._verbs = verbs
+        self._shown = shown
+
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run the command line; ends the process with its exit code."""
-        extra |= {"prog_name": "podium", "standalone_mode": False}
+        given = list(sys.argv[1:] if args is None else args)
+        extra |= {"prog_name": extra.pop("shown", self._shown), "standalone_mode": False}
         with exit_on_error():
             if asked := os.environ.get("_PODIUM_COMPLETE"):
                 from podium.cli.completion import respond  # noqa: PLC0415 - only for a shell
 
                 sys.exit(respond(asked, {name: text for name, (_, text) in _COMMANDS.items()}))
-            code = super().main(*args, **extra)
+            code = super().main(given, **extra)
             sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -115,14 +146,14 @@ class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of their use."""
         del ctx
-        return list(_COMMANDS)
+        return list(self._verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command. Raises `CliError` if a package that it needs is not installed."""
         del ctx
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in self._verbs:
             return None
-        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        module, _, name = self._verbs[cmd_name][0].partition(":")
         gc.disable()  # what is loaded stays: none of it is garbage, now or later
         try:
             command: click.Command = getattr(importlib.import_module(module), name)
@@ -143,10 +174,10 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one gets a hint."""
         name = args[0]
-        if name not in _COMMANDS and not name.startswith("-"):
+        if name not in self._verbs and not name.startswith("-"):
             import difflib  # noqa: PLC0415 - only on the way to an error
 
-            close = difflib.get_close_matches(name.lower(), _COMMANDS, n=1)
+            close = difflib.get_close_matches(name.lower(), self._verbs, n=1)
             hint = f". Did you mean {close[0]}?" if close else ""
             ctx.fail(f"there is no command {name!r:.60}{hint}")
         return super().resolve_command(ctx, args)
@@ -155,18 +186,51 @@ class _Group(click.Group):
         """Write the list of commands without loading them."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in self._verbs.items()])
 
 
-@click.group(
-    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
-@click.version_option(package_name="podium", message="podium %(version)s")
+class _Podium(_Group):
+    """The verbs of this machine, and the way to those of a cluster."""
+
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+        """Run the command line, on a cluster if it says so; ends the process with its exit code."""
+        given = list(sys.argv[1:] if args is None else args)
+        end = given.index("--") if "--" in given else len(given)
+        own = [each for each in given[:end] if each != "--cluster"]
+        verb = next((each for each in own if not each.startswith("-")), "")
+        by_default = os.environ.get("PODIUM_TARGET") == "cluster" and verb in _ON_CLUSTER
+        if len(own) < end or by_default:
+            _on_cluster.main([*own, *given[end:]], **extra)
+        super().main(given, **extra)
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_version = click.version_option(package_name="podium", message="podium %(version)s")
+
+
+@click.group(cls=_Podium, verbs=_COMMANDS, shown="podium", context_settings=_CONTEXT)
+@_version
 def main() -> None:
     """Run DAG workflows: on this machine, and on Kubernetes with the same files.
 
     Try: podium init, podium run workflow.yaml, podium explain workflow.spec.nodes
+
+    podium --cluster VERB, or kubectl podium VERB, is for runs of a cluster.
     """
+
+
+@click.group(cls=_Group, verbs=_ON_CLUSTER, shown="podium --cluster", context_settings=_CONTEXT)
+@_version
+def _on_cluster() -> None:
+    """See to runs of a cluster, which the kubeconfig names.
+
+    Try: submit workflow.yaml -w, get, get @latest, logs @latest -f
+    """
+
+
+def kubectl() -> NoReturn:
+    """Run `kubectl podium`."""
+    _on_cluster.main(shown="kubectl podium")
 
 
 @click.command()

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 import click
 
 from podium.api.problems import errors
-from podium.api.reasons import RunReason
-from podium.api.run import RunPhase, WorkflowRunSpec, WorkflowRunStatus
+from podium.api.run import WorkflowRunSpec
 from podium.cli.describe import counted, shell_quoted
 from podium.cli.live import View, stream_for, view_on
 from podium.cli.log_files import TICK_SECONDS, LogFiles
-from podium.cli.output import CliError, ExitCode, escape_control, say_problems, warn
+from podium.cli.output import (
+    CliError,
+    ExitCode,
+    escape_control,
+    say_problems,
+    warn,
+)
+from podium.cli.run_end import run_code
 from podium.cli.session import OpenRun, document_text
 from podium.cli.summary import summary
 from podium.engine import (
@@ -40,7 +46,6 @@ __all__ = [
     "require_accepted",
     "require_runnable",
     "require_startable",
-    "run_code",
     "secrets_of",
 ]
 
@@ -173,13 +178,3 @@ async def _attend(local: LocalRun, logs: LogFiles) -> None:
             local.control(cancel=True)
         await asyncio.sleep(TICK_SECONDS)
         logs.note_sizes()
-
-
-def run_code(status: WorkflowRunStatus) -> ExitCode:
-    """Return the exit code of a run that has ended."""
-    if status.phase is RunPhase.SUCCEEDED:
-        return ExitCode.OK
-    timed_out = any(
-        c.type == "Succeeded" and c.reason == RunReason.TIMEOUT for c in status.conditions
-    )
-    return ExitCode.TIMEOUT if timed_out else ExitCode.FAILED

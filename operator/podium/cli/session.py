@@ -44,6 +44,21 @@ class OpenRun:
         return Plan.build(workflow, workflow_id=self.record.workflow_id, is_pinned=True)
 
     @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.record.name
+
+    @property
+    def workflow_id(self) -> str:
+        """Its workflow."""
+        return self.record.workflow_id
+
+    @property
+    def created_at(self) -> float:
+        """When it was created, in seconds since 1970."""
+        return self.record.created_at
+
+    @property
     def phase(self) -> str:
         """The run's phase, or `Interrupted` if it has not ended and no podium works on it."""
         if not self.status.phase.ended and not self.directory.is_held:

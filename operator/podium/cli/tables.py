@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import click
 
@@ -12,11 +13,11 @@ from podium.api.base import format_duration
 from podium.api.run import NodeState, WorkflowRunStatus
 from podium.cli.describe import elapsed
 from podium.cli.output import escape_control
-from podium.cli.session import OpenRun
 
 __all__ = [
     "NODE_HEADER",
     "RUN_HEADER",
+    "ShownRun",
     "Table",
     "columns",
     "node_row",
@@ -32,17 +33,41 @@ _ELASTIC = frozenset({"NAME", "WORKFLOW", "CURRENT", "NODE", "REASON"})
 _NARROWEST = 8
 
 
-def run_row(run: OpenRun) -> tuple[str, ...]:
+class ShownRun(Protocol):
+    """A run, wherever it is kept."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def workflow_id(self) -> str:
+        """Its workflow."""
+
+    @property
+    def phase(self) -> str:
+        """Its phase."""
+
+    @property
+    def status(self) -> WorkflowRunStatus:
+        """What happened."""
+
+    @property
+    def created_at(self) -> float:
+        """When it was created, in seconds since 1970."""
+
+
+def run_row(run: ShownRun) -> tuple[str, ...]:
     """Return the cells of a run, below `RUN_HEADER`."""
-    record, status = run.record, run.status
+    status = run.status
     return (
-        record.name,
-        record.workflow_id,
+        run.name,
+        run.workflow_id,
         run.phase,
         status.progress,
         status.current,
         status.duration or "",
-        format_duration(max(0.0, time.time() - record.created_at)),
+        format_duration(max(0.0, time.time() - run.created_at)),
     )
 
 

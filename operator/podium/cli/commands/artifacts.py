@@ -1,11 +1,12 @@
 """podium artifacts."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import click
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from podium.artifacts.manifest import Artifact, Entry, Manifest
     from podium.artifacts.store import ArtifactStore
 
-__all__ = ["artifacts"]
+__all__ = ["artifacts", "on_cluster"]
 
 _ACTIONS = ("ls", "get", "rm")
 
@@ -119,14 +120,25 @@ class _Run:
     """None: nothing was ever stored there."""
 
 
+on_cluster = click.Command(
+    "artifacts",
+    params=[each for each in artifacts.params if each.name not in ("cluster", "state_dir")],
+    callback=partial(
+        cast("Callable[..., int]", artifacts.callback), cluster=True, state_dir=Path()
+    ),
+    help=artifacts.help,
+)
+"""The same, where the cluster is said before the verb."""
+
+
 def _here(run: OpenRun) -> _Run:
     nodes = {name: (state.execution_id, "") for name, state in run.status.nodes.items()}
     return _Run(run.record.name, run.record.uid, nodes, _store(run))
 
 
 def _on_cluster(name: str, namespace: str | None, context: str | None) -> _Run:
-    from podium.cli import cluster_store  # noqa: PLC0415 - loads long
-    from podium.cli.kubectl import Kubectl  # noqa: PLC0415
+    from podium.cli.cluster import artifact_store as cluster_store  # noqa: PLC0415 - loads long
+    from podium.cli.cluster.kubectl import Kubectl  # noqa: PLC0415
 
     kubectl = Kubectl(context, namespace)
     run = kubectl.get("workflowruns.podium.dev", name)

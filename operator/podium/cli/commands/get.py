@@ -6,21 +6,18 @@ from pathlib import Path
 
 import click
 
-from podium.api.base import format_duration, format_time
 from podium.api.run import NodeState
-from podium.cli.describe import elapsed
 from podium.cli.documents import to_json
+from podium.cli.node_details import show_node
 from podium.cli.options import document_option, state_dir_option
-from podium.cli.output import CliError, ExitCode, escape_control, warn
+from podium.cli.output import CliError, ExitCode, warn
 from podium.cli.session import OpenRun, document_text, open_run, text_of
-from podium.cli.tables import RUN_HEADER, Table, node_row, node_rows, run_row, wrapped
-from podium.engine.codec import dump_node
+from podium.cli.tables import RUN_HEADER, Table, node_row, node_rows, run_row
 from podium.local.store import StoreError, list_runs
 
 __all__ = ["get"]
 
 POLL_SECONDS = 0.2
-_LABEL_WIDTH = 12
 
 
 @click.command()
@@ -44,7 +41,8 @@ def get(
         raise CliError("-w prints changes as lines: leave out -o and NODE")
     try:
         if name is not None and node is not None:
-            _show_node(open_run(state_dir, name), node, output)
+            run = open_run(state_dir, name)
+            show_node(run.record.name, run.status, node, output)
         elif name is not None:
             _show_run(state_dir, open_run(state_dir, name), output, watch=watch)
         else:
@@ -130,58 +128,3 @@ def _print_outputs(run: OpenRun) -> None:
 
 def _key(state: NodeState) -> tuple[object, ...]:
     return state.status, state.reason, state.execution_count, state.stale
-
-
-def _show_node(run: OpenRun, node: str, output: str | None) -> None:
-    state = run.status.nodes.get(node)
-    if state is None:
-        known = ", ".join(list(run.status.nodes)[:10])
-        raise CliError(f"run {run.record.name} has no node {node!r:.80}: nodes are {known}")
-    if output is not None:
-        click.echo(text_of({"id": node, **dump_node(state)}, output), nl=False)
-        return
-    for label, value in _node_lines(node, state):
-        start = f"{label + ':':<{_LABEL_WIDTH}}"
-        for line in value.rstrip("\n").split("\n"):
-            shown = escape_control(line)
-            # An output is left as it is: it may be copied.
-            for part in [shown] if label == "output" else wrapped(shown, _LABEL_WIDTH):
-                click.echo(f"{start}{part}".rstrip())
-                start = " " * _LABEL_WIDTH
-    if state.history:
-        click.echo()
-        Table(_execution_rows(state)).print()
-
-
-def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:
-    yield "node", node
-    _, word, reason, _, _ = node_row(node, state, time.time())
-    yield "status", word
-    fields = {
-        "reason": reason,
-        "message": state.message or (state.error.message if state.error is not None else ""),
-        "execution": state.execution_id or "",
-        "started": _moment(state.started_at),
-        "completed": _moment(state.completed_at),
-        "duration": elapsed(state, time.time()),
-        "next try": _moment(state.next_attempt_at),
-        "warnings": "\n".join(state.warnings),
-        "output": "" if state.output is None else to_json(state.output),
-    }
-    for label, value in fields.items():
-        if value:
-            yield label, value
-
-
-def _execution_rows(state: NodeState) -> Iterator[tuple[str, ...]]:
-    yield "EXECUTION", "STATUS", "REASON", "STARTED", "DURATION"
-    for record in state.history:
-        took = ""
-        if record.started_at is not None and record.completed_at is not None:
-            took = format_duration(record.completed_at - record.started_at)
-        started = _moment(record.started_at)
-        yield record.execution_id, record.status.value, record.reason, started, took
-
-
-def _moment(seconds: float | None) -> str:
-    return "" if seconds is None else format_time(int(seconds))

@@ -1,12 +1,10 @@
 """podium prune."""
 
-import re
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,6 +12,7 @@ from podium.api.base import format_duration
 from podium.api.run import RunPhase
 from podium.cli.commands.delete import delete_runs
 from podium.cli.describe import counted
+from podium.cli.durations import DURATION
 from podium.cli.options import state_dir_option
 from podium.cli.output import CliError, ExitCode
 from podium.cli.session import open_run, run_directory
@@ -24,20 +23,6 @@ __all__ = ["prune"]
 
 _ENDED = tuple(phase.value for phase in RunPhase if phase.ended)
 _PHASES = (*_ENDED, "Interrupted", "Unreadable")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-class _Age(click.ParamType[float]):
-    """A time span such as `90m`, `12h` or `7d`."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Return its seconds."""
-        found = re.fullmatch(r"(\d{1,9})([smhdw])", str(value))
-        if found is None:
-            self.fail(f"{value!r:.40} is not an age: write 90m, 12h or 7d", param, ctx)
-        return int(found[1]) * float(_UNITS[found[2]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +35,7 @@ class _Found:
 
 @click.command()
 @click.option(
-    "--older-than", type=_Age(), metavar="AGE", help="Runs that ended longer ago: 90m, 12h, 7d."
+    "--older-than", type=DURATION, metavar="AGE", help="Runs that ended longer ago: 90m, 12h, 7d."
 )
 @click.option("--keep", type=click.IntRange(0), metavar="N", help="All but the N newest.")
 @click.option(

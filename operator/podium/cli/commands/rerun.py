@@ -14,7 +14,6 @@ from podium.cli.execution import (
     require_accepted,
     require_runnable,
     require_startable,
-    run_code,
 )
 from podium.cli.live import stream_for
 from podium.cli.options import (
@@ -25,6 +24,7 @@ from podium.cli.options import (
     state_dir_option,
 )
 from podium.cli.output import CliError, ExitCode, escape_control, warn
+from podium.cli.run_end import run_code
 from podium.cli.selection import select_run
 from podium.cli.session import OpenRun, hold_run
 from podium.cli.values import context_of

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from podium.cli.execution import carry_on, require_runnable, run_code
+from podium.cli.execution import carry_on, require_runnable
 from podium.cli.live import stream_for
 from podium.cli.options import result_option, state_dir_option
+from podium.cli.run_end import run_code
 from podium.cli.session import document_text, hold_run
 
 __all__ = ["resume"]

@@ -31,7 +31,7 @@ from podium.cluster.kube.transport import (
     Transport,
 )
 
-__all__ = ["KubernetesClient", "connect", "in_cluster", "own_namespace"]
+__all__ = ["KubernetesClient", "connect", "in_cluster", "namespace_of", "own_namespace"]
 
 EXECUTOR_BYTES = 256 * 1024
 STORES_PAGE = 20
@@ -52,21 +52,46 @@ def own_namespace() -> str:
     return file.read_text().strip() if in_cluster() and file.exists() else ""
 
 
+def namespace_of(context: str | None) -> str:
+    """Return the namespace of a context of the kubeconfig, None: of the current one.
+
+    Raises `ApiError` where there is no such context.
+    """
+    if context is None and in_cluster():
+        return own_namespace() or "default"
+    try:
+        contexts, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+    except config.ConfigException as error:
+        raise ApiError(0, "NoKubeconfig", str(error)) from None
+    found = {each["name"]: each for each in contexts}
+    chosen = active if context is None else found.get(context)
+    if chosen is None:
+        known = ", ".join(found) or "none"
+        raise ApiError(0, "NoContext", f"no context {context!r:.80}: contexts are {known:.300}")
+    return str(chosen["context"].get("namespace") or "default")
+
+
 @asynccontextmanager
 async def connect(
     fence: Callable[[], None] = lambda: None,
     on_request: Callable[[str, int, float], None] = lambda *_: None,
+    context: str | None = None,
 ) -> AsyncIterator["KubernetesClient"]:
     """Connect as the Pod's ServiceAccount, or as the kubeconfig says (KUBECONFIG first).
 
+    `context` is another context of the kubeconfig than the current one. Raises `ApiError` where
+    nothing says which cluster.
     `fence` is called before each request that changes something and does not return if this process
     may not. `on_request` gets each request's verb and resource, its status and its seconds.
     """
     configuration = client.Configuration()
-    if in_cluster():
-        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    else:
-        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    try:
+        if context is None and in_cluster():
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            await config.load_kube_config(context=context, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException as error:
+        raise ApiError(0, "NoKubeconfig", str(error)) from None
     async with client.ApiClient(configuration) as api:
         # Connections are kept while nothing happens: making one takes longer than a request.
         connector = aiohttp.TCPConnector(

@@ -101,7 +101,7 @@ class Transport:
             yield page.get("items") or [], version
 
     async def watch(
-        self, resource: str, namespace: str, selector: str, version: str
+        self, resource: str, namespace: str, selector: str, version: str, fields: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
         """Give the events after a version, bookmarks too, until the server ends the watch.
 
@@ -113,11 +113,28 @@ class Transport:
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS),
+            **({"fieldSelector": fields} if fields else {}),
         }
         path = f"{collection(resource, namespace)}?{urlencode(query)}"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS)
+        accept = METADATA if resource in METADATA_ONLY else JSON
+        async for line in self.lines(path, accept, SILENCE_SECONDS):
+            event = _json(line)
+            if event.get("type") == "ERROR":
+                answer = event.get("object")
+                code = answer.get("code") if isinstance(answer, dict) else None
+                raise _error(code if isinstance(code, int) else 500, None, answer)
+            if "type" in event:  # else it was cut off
+                yield event
+
+    async def lines(
+        self, path: str, accept: str, silence: float | None = None
+    ) -> AsyncIterator[bytes]:
+        """Give the lines of an answer as they come, one that is cut off at its end, too.
+
+        `silence`: seconds without any, after which it counts as dead. Raises `ApiError`.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence)
         try:
-            accept = METADATA if resource in METADATA_ONLY else JSON
             url, headers = await self._sign("GET", path, JSON, accept)
             async with self._session.get(url, headers=headers, timeout=timeout) as response:
                 if response.status >= 400:
@@ -125,15 +142,12 @@ class Transport:
                     raise _error(response.status, response.headers.get("Retry-After"), _json(data))
                 rest = b""
                 async for chunk in response.content.iter_any():
-                    lines = (rest + chunk).split(b"\n")
-                    rest = lines.pop()
-                    for line in lines:
-                        event = _json(line)
-                        if event.get("type") == "ERROR":
-                            answer = event.get("object")
-                            code = answer.get("code") if isinstance(answer, dict) else None
-                            raise _error(code if isinstance(code, int) else 500, None, answer)
-                        yield event
+                    found = (rest + chunk).split(b"\n")
+                    rest = found.pop()
+                    for line in found:
+                        yield line
+                if rest:
+                    yield rest
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
 

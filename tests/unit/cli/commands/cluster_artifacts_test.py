@@ -8,7 +8,7 @@ import pytest
 
 from podium.api.artifact_stores import ArtifactLocation
 from podium.artifacts.pod import Task, load_store
-from podium.cli.cluster_store import build_reader
+from podium.cli.cluster.artifact_store import build_reader
 from podium.cluster.jobs.artifact_store import store_told
 from podium.cluster.settings import Settings
 from tests.unit.artifacts.pod_test import stored

@@ -121,4 +121,4 @@ def test_runs_are_pruned_by_age_number_and_phase(here):
     here.podium("prune", "--keep", "1", "--yes")
     assert names(here) == ["failed", "one"]
     assert "name the runs: --older-than" in here.podium("prune", code=2).stderr
-    assert "'7' is not an age" in here.podium("prune", "--older-than", "7", code=2).stderr
+    assert "'7' is not a duration" in here.podium("prune", "--older-than", "7", code=2).stderr

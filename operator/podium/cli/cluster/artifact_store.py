@@ -18,7 +18,7 @@ from podium.artifacts.pod import STORE_PATH
 from podium.artifacts.remote import COMMAND, MISSING
 from podium.artifacts.settings import DirectorySettings, S3Settings, StoreSettings, WebIdentity
 from podium.artifacts.store import ArtifactStore
-from podium.cli.kubectl import Kubectl
+from podium.cli.cluster.kubectl import Kubectl
 from podium.cli.output import CliError
 from podium.cluster.artifact_settings import ArtifactSettings
 from podium.cluster.jobs.artifact_store import STORE_VOLUME, store_variables, store_volume

@@ -1,0 +1,205 @@
+"""`podium --cluster logs`."""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+
+from podium.api.names import LABEL_RUN_UID
+from podium.cli.cluster.connection import Cluster, on_cluster
+from podium.cli.cluster.runs import ClusterRun, name_of, read_run
+from podium.cli.output import CliError, ExitCode, escape_control, warn
+from podium.cluster.kube import paths
+from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.views import (
+    ANNOTATION_EXECUTION,
+    ANNOTATION_NODE,
+    CONTAINER,
+    dig,
+    mapping,
+    text,
+    when,
+)
+
+__all__ = ["logs"]
+
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    """A Pod of an execution."""
+
+    name: str
+    node: str
+    execution: str
+    started_at: float
+    """0: it has not started."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    named: bool
+    timestamps: bool
+    tail: int | None
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.argument("node", required=False)
+@click.option(
+    "-f", "--follow", is_flag=True, help="Follow the log until the run, or the node, has ended."
+)
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each.")
+@click.option("--timestamps", is_flag=True, help="Prefix each line with its time.")
+@click.option("--execution", metavar="ID", help="Logs of this execution, such as build-2.")
+@click.option("-p", "--previous", is_flag=True, help="Logs of the execution before the newest.")
+@on_cluster()
+async def logs(
+    cluster: Cluster,
+    name: str,
+    node: str | None,
+    follow: bool,
+    tail: int | None,
+    timestamps: bool,
+    execution: str | None,
+    previous: bool,
+) -> int:
+    """Print what the programs of a run wrote, or that of one node.
+
+    Of each node it is the newest execution; nodes come in the order in which these started. A log
+    goes with its Pod.
+    """
+    name = await name_of(cluster, name)
+    run = await read_run(cluster, name)
+    if previous and (follow or execution is not None):
+        raise CliError("--previous is one execution that has ended: leave out -f and --execution")
+    if node is not None and node not in run.status.nodes:
+        known = ", ".join(list(run.status.nodes)[:10])
+        raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")
+    options = _Options(node is None and execution is None, timestamps, tail)
+    if follow:
+        await _follow(cluster, run, node, execution, options)
+        return ExitCode.OK
+    pods = await _pods(cluster, run, node)
+    if execution is not None:
+        shown = [each for each in pods if each.execution == execution]
+    else:
+        shown = list(_one_of_each(pods, 1 if previous else 0))
+    if not shown and (node is not None or execution is not None):
+        raise CliError(_nothing(run, node, pods, execution))
+    for each in shown:
+        await _print(cluster, each, options, follow=False)
+    return ExitCode.OK
+
+
+async def _pods(cluster: Cluster, run: ClusterRun, node: str | None) -> list[_Pod]:
+    """Return the Pods of a run, or of a node, the newest first."""
+    path = paths.pods(cluster.namespace)
+    selector = f"{LABEL_RUN_UID}={run.uid}"
+    found = []
+    for body in await cluster.client.list_objects(path, page_size=50, labelSelector=selector):
+        pod = _pod(body)
+        if pod.node in run.status.nodes and node in (None, pod.node):
+            found.append(pod)
+    return sorted(found, key=lambda pod: (_number(pod.execution), pod.started_at), reverse=True)
+
+
+def _pod(body: dict[str, Any]) -> _Pod:
+    metadata = mapping(body.get("metadata"))
+    marks = {**mapping(metadata.get("labels")), **mapping(metadata.get("annotations"))}
+    return _Pod(
+        name=text(metadata.get("name")),
+        node=text(marks.get(ANNOTATION_NODE)),
+        execution=text(marks.get(ANNOTATION_EXECUTION)),
+        started_at=when(dig(body, "status", "startTime")) or 0.0,
+    )
+
+
+def _number(execution: str) -> int:
+    number = execution.rpartition("-")[2]
+    return int(number) if number.isdecimal() and len(number) < 10 else 0
+
+
+def _one_of_each(pods: Iterable[_Pod], place: int) -> list[_Pod]:
+    """Return one execution of each node: the newest, or the one before; in order of start."""
+    of_node: dict[str, list[_Pod]] = {}
+    for pod in pods:
+        of_node.setdefault(pod.node, []).append(pod)
+    chosen = [found[place] for found in of_node.values() if len(found) > place]
+    return sorted(chosen, key=lambda pod: pod.started_at)
+
+
+def _nothing(run: ClusterRun, node: str | None, pods: list[_Pod], execution: str | None) -> str:
+    known = ", ".join(pod.execution for pod in pods[:10]) or "none"
+    if execution is not None:
+        return f"there is no Pod of execution {execution!r:.80}: those of {known} are there"
+    state = run.status.nodes[node or ""]
+    if not state.execution_count:
+        return f"node {node} has not started: it is {state.status.value}"
+    return f"node {node} has no Pod with such a log any more: those of {known} are there"
+
+
+async def _print(cluster: Cluster, pod: _Pod, options: _Options, *, follow: bool) -> None:
+    query = {
+        "container": CONTAINER,
+        **({"follow": "true"} if follow else {}),
+        **({"timestamps": "true"} if options.timestamps else {}),
+        **({} if options.tail is None else {"tailLines": str(options.tail)}),
+    }
+    path = f"{paths.pods(cluster.namespace, pod.name, 'log')}?{urlencode(query)}"
+    start = f"[{pod.node}] ".encode() if options.named else b""
+    try:
+        async for line in cluster.client.lines(path, "*/*"):
+            _write(start + line)
+    except ApiError as error:
+        if error.status not in (400, 404):  # its container has not begun, or it is gone
+            raise
+        warn(f"podium: {pod.node} ({pod.execution}): {error.message}")
+
+
+def _write(line: bytes) -> None:
+    line = line.removesuffix(b"\r")
+    if sys.stdout.isatty():
+        print(escape_control(line.decode(errors="replace")), flush=True)
+        return
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+async def _follow(
+    cluster: Cluster, run: ClusterRun, node: str | None, execution: str | None, options: _Options
+) -> None:
+    """Print the logs of the newest executions, and of those that start, until all has ended."""
+    streams: dict[str, asyncio.Task[None]] = {}
+    is_first = True
+    try:
+        while True:
+            run = await read_run(cluster, run.name)
+            state = None if node is None else run.status.nodes.get(node)
+            has_ended = run.status.phase.ended if state is None else state.status.ended
+            pods = await _pods(cluster, run, node)
+            begun = [
+                pod
+                for pod in (_one_of_each(pods, 0) if is_first else pods)
+                if pod.started_at and execution in (None, pod.execution)
+            ]
+            old = {pod.name for pod in pods if pod.started_at} - {pod.name for pod in begun}
+            if is_first:
+                streams |= {name: asyncio.create_task(asyncio.sleep(0)) for name in old}
+            for pod in begun:
+                if pod.name not in streams:
+                    stream = _print(cluster, pod, options, follow=True)
+                    streams[pod.name] = asyncio.create_task(stream)
+            is_first = False
+            if has_ended:
+                await asyncio.gather(*streams.values())
+                return
+            await asyncio.sleep(POLL_SECONDS)
+    finally:
+        for task in streams.values():
+            task.cancel()

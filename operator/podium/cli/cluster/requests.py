@@ -1,0 +1,200 @@
+"""What is asked of a run on a cluster: `rerun`, `cancel`, `suspend`, `resume`, `delete`."""
+
+import asyncio
+import time
+from typing import Any
+
+import click
+import orjson
+
+from podium.api.names import GROUP
+from podium.api.reasons import EventReason
+from podium.cli.cluster.connection import Cluster, on_cluster
+from podium.cli.cluster.get import watch_run
+from podium.cli.cluster.runs import ClusterRun, name_of, read_run
+from podium.cli.options import context_options
+from podium.cli.output import CliError, ExitCode, warn
+from podium.cli.run_end import run_code
+from podium.cli.values import context_of
+from podium.cluster.kube import paths
+from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.transport import MERGE_PATCH
+from podium.cluster.kube.views import dig, mapping, text, when
+
+__all__ = ["cancel", "delete", "rerun", "resume", "suspend"]
+
+RERUN = f"{GROUP}/rerun"
+TAKEN_UP_SECONDS = 15.0
+"""How long the operator has to take a request up before the verb says that it waits."""
+POLL_SECONDS = 0.3
+
+
+def _node_names(texts: tuple[str, ...]) -> list[str]:
+    return [node.strip() for each in texts for node in each.split(",") if node.strip()]
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.option("--node", "nodes", multiple=True, metavar="N[,M]", help="Nodes to run again.")
+@click.option("--failed", is_flag=True, help="All nodes that failed, or did not run because of it.")
+@click.option(
+    "--no-cascade", is_flag=True, help="Leave downstream nodes as they are, marked stale."
+)
+@click.option("--latest", is_flag=True, help="Move to the Workflow as the cluster has it now.")
+@context_options
+@click.option("-w", "--watch", is_flag=True, help="Print changes until the run has ended.")
+@on_cluster()
+async def rerun(
+    cluster: Cluster,
+    name: str,
+    nodes: tuple[str, ...],
+    failed: bool,
+    no_cascade: bool,
+    latest: bool,
+    values: tuple[str, ...],
+    strings: tuple[str, ...],
+    context_file: str | None,
+    watch: bool,
+) -> int:
+    """Run nodes of a run again and, by default, all downstream nodes.
+
+    --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it.
+    """
+    named = _node_names(nodes)
+    if not named and not latest and not failed:
+        raise CliError(
+            "name what to run again: --failed, --node N, or --latest for what the Workflow changed"
+        )
+    if no_cascade and (latest or failed):
+        raise CliError("--no-cascade goes with --node alone: leave it out, or name the nodes")
+    asked: dict[str, Any] = {"nodes": named} if named else {}
+    asked |= {"failed": True} if failed else {}
+    asked |= {"cascade": False} if no_cascade else {}
+    asked |= {"revision": "latest"} if latest else {}
+    if edits := context_of({}, context_file, values, strings):
+        asked["context"] = edits
+    name = await name_of(cluster, name)
+    run = await read_run(cluster, name)
+    begin = time.time()
+    await _annotate(cluster, run, RERUN, orjson.dumps(asked).decode())
+    await _taken_up(cluster, run, RERUN, EventReason.RERUN_REFUSED, begin)
+    click.echo(f"run {name} accepted the re-run")
+    if watch:
+        return run_code((await watch_run(cluster, name)).status)
+    return ExitCode.OK
+
+
+async def _annotate(cluster: Cluster, run: ClusterRun, key: str, value: str) -> None:
+    """Put a request where the operator finds it, unless another one waits there."""
+    known = mapping(dig(run.document, "metadata", "annotations"))
+    if key in known:
+        raise CliError(f"run {run.name} has a request that waits for the operator: try again")
+    version = text(dig(run.document, "metadata", "resourceVersion"))
+    pointer = f"/metadata/annotations/{key.replace('~', '~0').replace('/', '~1')}"
+    operations: list[dict[str, Any]] = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+        *([] if known else [{"op": "add", "path": "/metadata/annotations", "value": {}}]),
+        {"op": "add", "path": pointer, "value": value},
+    ]
+    try:
+        await cluster.client.patch_run(cluster.namespace, run.name, operations)
+    except ApiError as error:
+        if error.status in (409, 422) and "test" in error.message:
+            raise CliError(f"run {run.name} changed meanwhile: try again") from None
+        raise
+
+
+async def _taken_up(
+    cluster: Cluster, run: ClusterRun, key: str, refused: EventReason, begin: float
+) -> None:
+    """Wait until the operator has taken a request up. Raises `CliError` if it was refused."""
+    path = paths.own(cluster.namespace, "workflowruns", run.name)
+    end = time.monotonic() + TAKEN_UP_SECONDS
+    while True:
+        body = await cluster.client.call("GET", path)
+        if key not in mapping(dig(body, "metadata", "annotations")):
+            break
+        if time.monotonic() > end:
+            warn("podium: the operator has not taken the request up so far: does it run?")
+            return
+        await asyncio.sleep(POLL_SECONDS)
+    await asyncio.sleep(POLL_SECONDS)  # its Event comes after it
+    for event in await cluster.client.list_events(cluster.namespace, run.uid):
+        times = (event.get(name) for name in ("lastTimestamp", "eventTime", "firstTimestamp"))
+        latest = max((when(each) or 0.0 for each in times), default=0.0)
+        if event.get("reason") == refused and latest >= int(begin):
+            raise CliError(text(event.get("message")) or "the request was refused")
+
+
+async def _merge(cluster: Cluster, name: str, spec: dict[str, Any]) -> None:
+    path = paths.own(cluster.namespace, "workflowruns", name)
+    await cluster.client.call("PATCH", path, {"spec": spec}, content=MERGE_PATCH)
+
+
+async def _unended(cluster: Cluster, name: str) -> ClusterRun | None:
+    """Read a run; None, and a line: it has ended."""
+    run = await read_run(cluster, name)
+    if not run.status.phase.ended:
+        return run
+    click.echo(f"run {name} has ended: {run.status.phase.value}")
+    return None
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@on_cluster()
+async def cancel(cluster: Cluster, name: str) -> int:
+    """Cancel a run: what runs is stopped and what waits is cancelled; its nodes can run again."""
+    name = await name_of(cluster, name)
+    if await _unended(cluster, name) is not None:
+        await _merge(cluster, name, {"cancel": True})
+        click.echo(f"run {name} is to be cancelled")
+    return ExitCode.OK
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@on_cluster()
+async def suspend(cluster: Cluster, name: str) -> int:
+    """Start nothing new of a run until it is resumed; what runs goes on."""
+    name = await name_of(cluster, name)
+    if await _unended(cluster, name) is not None:
+        await _merge(cluster, name, {"suspend": True})
+        click.echo(f"run {name} is suspended")
+    return ExitCode.OK
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@on_cluster()
+async def resume(cluster: Cluster, name: str) -> int:
+    """Resume a suspended run."""
+    name = await name_of(cluster, name)
+    run = await read_run(cluster, name)
+    if not mapping(run.document.get("spec")).get("suspend"):
+        click.echo(f"run {name} is not suspended: {run.phase}")
+        return ExitCode.OK
+    await _merge(cluster, name, {"suspend": False})
+    click.echo(f"run {name} is resumed")
+    return ExitCode.OK
+
+
+@click.command()
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@on_cluster()
+async def delete(cluster: Cluster, names: tuple[str, ...]) -> int:
+    """Delete runs with their Jobs and Pods; one that runs is stopped."""
+    code = ExitCode.OK
+    for given in dict.fromkeys(names):
+        name = await name_of(cluster, given)
+        path = paths.own(cluster.namespace, "workflowruns", name)
+        try:
+            await cluster.client.call("DELETE", path, {"propagationPolicy": "Background"})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            warn(f"podium: there is no run {name} in namespace {cluster.namespace}")
+            code = ExitCode.USAGE
+        else:
+            click.echo(f"run {name} deleted")
+    return code

@@ -1,0 +1,187 @@
+"""Runs of a cluster, as verbs have them."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from podium.api.names import API_VERSION, GROUP, LABEL_RUN_UID, VERSION, is_object_name
+from podium.api.run import WorkflowRunStatus
+from podium.cli.cluster.connection import Cluster
+from podium.cli.output import CliError
+from podium.cluster.kube import paths
+from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.views import controller_of, dig, items, mapping, text, when
+from podium.cluster.runs.shards import shard_of
+from podium.engine import load_status
+
+__all__ = ["ClusterRun", "RunRow", "changes", "list_rows", "name_of", "read_run"]
+
+LATEST = "@latest"
+TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
+PAGE = 500
+TRIES = 3
+"""A large run's shards may be replaced between the requests for its status and for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as the server lists it."""
+
+    namespace: str
+    name: str
+    created_at: float
+    cells: Mapping[str, str]
+    """By column: those that kubectl shows."""
+
+
+@dataclass(frozen=True)
+class ClusterRun:
+    """A run that was read, with the states of all its nodes."""
+
+    document: dict[str, Any]
+    status: WorkflowRunStatus
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return text(dig(self.document, "metadata", "name"))
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+        return text(dig(self.document, "metadata", "namespace"))
+
+    @property
+    def uid(self) -> str:
+        """Its UID."""
+        return text(dig(self.document, "metadata", "uid"))
+
+    @property
+    def workflow_id(self) -> str:
+        """Its workflow, as the server lists it."""
+        return text(dig(self.document, "status", "workflow"))
+
+    @property
+    def created_at(self) -> float:
+        """When it was created, in seconds since 1970."""
+        return when(dig(self.document, "metadata", "creationTimestamp")) or 0.0
+
+    @property
+    def phase(self) -> str:
+        """Its phase."""
+        return self.status.phase.value
+
+
+async def name_of(cluster: Cluster, name: str) -> str:
+    """Return a run's name; `@latest` is that of the newest. Raises `CliError`."""
+    if name == LATEST:
+        newest = max(
+            [row async for row in list_rows(cluster)],
+            key=lambda row: (row.created_at, row.name),
+            default=None,
+        )
+        if newest is None:
+            raise CliError(f"there are no runs in namespace {cluster.namespace}")
+        return newest.name
+    if not is_object_name(name):
+        raise CliError(
+            f"{name!r:.80} is not a valid name of a run: lower-case letters, digits, - and ."
+            f" between them, 253 characters at most, or {LATEST}"
+        )
+    return name
+
+
+async def list_rows(cluster: Cluster, selector: str = "") -> AsyncIterator[RunRow]:
+    """Give the runs as the server lists them, which reads none of what they hold."""
+    base = f"/apis/{GROUP}/{VERSION}"
+    everywhere = f"{base}/workflowruns"
+    path = paths.own(cluster.namespace, "workflowruns") if cluster.namespace else everywhere
+    more = ""
+    while True:
+        query = {"limit": str(PAGE), "includeObject": "Metadata", "labelSelector": selector}
+        asked = urlencode(query | ({"continue": more} if more else {}))
+        page, _ = await cluster.client.exchange("GET", f"{path}?{asked}", accept=TABLE)
+        columns = [text(each.get("name")) for each in items(page.get("columnDefinitions"))]
+        for row in items(page.get("rows")):
+            cells = ["" if cell is None else str(cell) for cell in row.get("cells") or ()]
+            metadata = mapping(dig(row, "object", "metadata"))
+            yield RunRow(
+                text(metadata.get("namespace")),
+                text(metadata.get("name")),
+                when(metadata.get("creationTimestamp")) or 0.0,
+                dict(zip(columns, cells, strict=False)),
+            )
+        more = text(dig(page, "metadata", "continue"))
+        if not more:
+            return
+
+
+async def read_run(cluster: Cluster, name: str) -> ClusterRun:
+    """Read a run and the states of its nodes. Raises `CliError`, `ApiError`."""
+    for _ in range(TRIES):
+        try:
+            document = await cluster.client.get_run(cluster.namespace, name)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise CliError(f"there is no run {name} in namespace {cluster.namespace}") from None
+        nodes = await _nodes(cluster, document)
+        if nodes is None:
+            continue
+        # The operator may not have seen it so far.
+        stored = {"phase": "Pending", **mapping(document.get("status")), "nodes": nodes}
+        document = {**document, "status": stored}
+        stored.pop("shards", None)
+        try:
+            return ClusterRun(document, load_status(stored))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = " ".join(str(error).split())
+            raise CliError(f"the status of run {name} cannot be read: {what:.200}") from None
+    raise CliError(f"the states of the nodes of run {name} are being replaced: try again")
+
+
+async def _nodes(cluster: Cluster, document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the states of a run's nodes; None: its shards were replaced meanwhile."""
+    status = mapping(document.get("status"))
+    recent = dict(mapping(status.get("nodes")))
+    names = [text(each.get("name")) for each in items(status.get("shards"))]
+    if not names:
+        return recent
+    uid = text(dig(document, "metadata", "uid"))
+    path = paths.own(cluster.namespace, "workflowrunnodes")
+    selector = f"{LABEL_RUN_UID}={uid}"
+    found: dict[str, dict[str, Any]] = {}
+    for body in await cluster.client.list_objects(path, page_size=2, labelSelector=selector):
+        if controller_of(body, "WorkflowRun", API_VERSION) == uid:
+            found[text(dig(body, "metadata", "name"))] = body
+    if any(name not in found for name in names):
+        return None
+    states: dict[str, Any] = {}
+    for name in names:
+        held = mapping(found[name].get("nodes"))
+        states.update({node: held[node] for node in shard_of(found[name]).nodes if node in held})
+    return {**states, **recent}
+
+
+async def changes(cluster: Cluster, name: str) -> AsyncIterator[ClusterRun]:
+    """Give a run now and after each change, until the caller has seen enough.
+
+    Raises `CliError` once it is deleted.
+    """
+    while True:
+        run = await read_run(cluster, name)
+        yield run
+        version = text(dig(run.document, "metadata", "resourceVersion"))
+        try:
+            events = cluster.client.watch(
+                "workflowruns", cluster.namespace, "", version, f"metadata.name={name}"
+            )
+            async for event in events:
+                if event.get("type") in ("MODIFIED", "ADDED"):
+                    yield await read_run(cluster, name)
+                elif event.get("type") == "DELETED":
+                    raise CliError(f"run {name} was deleted")
+        except ApiError as error:
+            if error.status not in (0, 410):
+                raise

@@ -1,0 +1,75 @@
+"""One node of a run, in lines for people."""
+
+import time
+from collections.abc import Iterator
+
+import click
+
+from podium.api.base import format_duration, format_time
+from podium.api.run import NodeState, WorkflowRunStatus
+from podium.cli.describe import elapsed
+from podium.cli.documents import to_json
+from podium.cli.output import CliError, escape_control
+from podium.cli.session import text_of
+from podium.cli.tables import Table, node_row, wrapped
+from podium.engine.codec import dump_node
+
+__all__ = ["show_node"]
+
+_LABEL_WIDTH = 12
+
+
+def show_node(run: str, status: WorkflowRunStatus, node: str, output: str | None) -> None:
+    """Print a node of a run, or with `output` its state as json or yaml. Raises `CliError`."""
+    state = status.nodes.get(node)
+    if state is None:
+        known = ", ".join(list(status.nodes)[:10])
+        raise CliError(f"run {run} has no node {node!r:.80}: nodes are {known}")
+    if output is not None:
+        click.echo(text_of({"id": node, **dump_node(state)}, output), nl=False)
+        return
+    for label, value in _node_lines(node, state):
+        start = f"{label + ':':<{_LABEL_WIDTH}}"
+        for line in value.rstrip("\n").split("\n"):
+            shown = escape_control(line)
+            # An output is left as it is: it may be copied.
+            for part in [shown] if label == "output" else wrapped(shown, _LABEL_WIDTH):
+                click.echo(f"{start}{part}".rstrip())
+                start = " " * _LABEL_WIDTH
+    if state.history:
+        click.echo()
+        Table(_execution_rows(state)).print()
+
+
+def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:
+    yield "node", node
+    _, word, reason, _, _ = node_row(node, state, time.time())
+    yield "status", word
+    fields = {
+        "reason": reason,
+        "message": state.message or (state.error.message if state.error is not None else ""),
+        "execution": state.execution_id or "",
+        "started": _moment(state.started_at),
+        "completed": _moment(state.completed_at),
+        "duration": elapsed(state, time.time()),
+        "next try": _moment(state.next_attempt_at),
+        "warnings": "\n".join(state.warnings),
+        "output": "" if state.output is None else to_json(state.output),
+    }
+    for label, value in fields.items():
+        if value:
+            yield label, value
+
+
+def _execution_rows(state: NodeState) -> Iterator[tuple[str, ...]]:
+    yield "EXECUTION", "STATUS", "REASON", "STARTED", "DURATION"
+    for record in state.history:
+        took = ""
+        if record.started_at is not None and record.completed_at is not None:
+            took = format_duration(record.completed_at - record.started_at)
+        started = _moment(record.started_at)
+        yield record.execution_id, record.status.value, record.reason, started, took
+
+
+def _moment(seconds: float | None) -> str:
+    return "" if seconds is None else format_time(int(seconds))

@@ -1,0 +1,128 @@
+"""`podium --cluster` and `kubectl podium`: the verbs on runs of a cluster."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.support import HELD, let_go, output, script, started, workflow_run
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+BIN = Path(sys.executable).parent
+WORKFLOW = """\
+apiVersion: podium.dev/v1alpha1
+kind: Workflow
+metadata: {name: pair}
+spec:
+  globalContext: {word: hello}
+  outputs: {said: context.first.said}
+  nodes:
+  - id: first
+    executor: script
+    config:
+      env: [{name: WORD, value: "${{ context.word }}"}]
+      script: |
+        echo "saying $WORD"
+        echo "{\\"said\\": \\"$WORD\\"}" > "$PODIUM_OUTPUT"
+  - {id: second, dependsOn: [first], executor: script, config: {script: "echo done"}}
+"""
+
+
+@pytest.fixture
+def podium(mine, tmp_path):
+    """The command line, in a namespace of the test's own; gives what it printed."""
+    (tmp_path / "pair.yaml").write_text(WORKFLOW)
+
+    def call(*arguments, code=0, program=("podium", "--cluster")):
+        done = subprocess.run(
+            [BIN / program[0], *program[1:], *arguments, "-n", mine.namespace],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    return call
+
+
+def test_submit_look_and_run_again(podium):
+    shown = podium("submit", "pair.yaml", "-c", "word=moin", "--run-name", "r", "-w")
+    assert shown.startswith("workflow pair applied\nrun r created\n")
+    assert "Succeeded" in shown.splitlines()[-1]
+    assert podium("get").split()[7:10] == ["r", "pair", "Succeeded"]
+    found = json.loads(podium("get", "@latest", "-o", "json"))
+    assert found["status"]["outputs"] == {"said": "moin"}
+    assert '"said": "moin"' in podium("get", "r", "first")
+    assert podium("logs", "r") == "[first] saying moin\n[second] done\n"
+    assert podium("logs", "r", "first") == "saying moin\n"
+    assert "has not started" not in podium("logs", "r", "first", "--previous", code=2)
+
+    shown = podium("rerun", "r", "--node", "first", "-c", "word=hej", "-w")
+    assert "run r accepted the re-run" in shown
+    assert podium("logs", "r", "first", program=("kubectl-podium",)) == "saying hej\n"
+    assert podium("logs", "r", "first", "--previous") == "saying moin\n"
+    assert "unknown node nope" in podium("rerun", "r", "--node", "nope", code=2)
+    assert podium("wait", "r", "--timeout", "5m") == "run r has ended: Succeeded\n"
+
+    again = podium("submit", "--from", "pair", "-o", "name").strip()
+    name = again.removeprefix("workflowrun.podium.dev/")
+    assert podium("wait", name, "--timeout", "5m") == f"run {name} has ended: Succeeded\n"
+    assert sorted(podium("list", "-o", "name").split()) == sorted(
+        [again, "workflowrun.podium.dev/r"]
+    )
+    assert podium("delete", "r", name) == f"run r deleted\nrun {name} deleted\n"
+    assert "no runs in namespace" in podium("get")
+
+
+def test_a_run_that_goes_on(podium, mine, tmp_path):
+    held = script("a", f"echo begun; {HELD} {output(v=1)}")
+    mine.apply(workflow_run("held", held, script("b", "true", "a")))
+    pod = started(mine, "a")
+    following = subprocess.Popen(
+        [BIN / "podium", "--cluster", "logs", "held", "-f", "-n", mine.namespace],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert following.stdout.readline() == "[a] begun\n"
+    assert "has not ended within 1.0s" in podium("wait", "held", "--timeout", "1s", code=3)
+    assert podium("suspend", "held") == "run held is suspended\n"
+    let_go(mine, pod)
+    mine.wait_node("held", "a", "Completed")
+    assert mine.status("held")["phase"] == "Paused"
+    assert podium("resume", "held") == "run held is resumed\n"
+    mine.wait("held")
+    assert following.wait(60) == 0
+    following.stdout.close()
+
+    mine.apply(workflow_run("long", script("a", "sleep 300")))
+    started(mine, "a")
+    assert podium("cancel", "long") == "run long is to be cancelled\n"
+    assert podium("wait", "long", "--timeout", "5m", code=1) == "run long has ended: Cancelled\n"
+    assert podium("cancel", "long") == "run long has ended: Cancelled\n"
+
+
+def test_what_cannot_be_done_is_said_in_a_line(podium, mine, tmp_path):
+    assert "there is no run none in namespace" in podium("get", "none", code=2)
+    assert "is not a valid name of a run" in podium("get", "a/../b", code=2)
+    (tmp_path / "bad.yaml").write_text(WORKFLOW.replace("dependsOn: [first]", "dependsOn: [frist]"))
+    assert "did you mean 'first'" in podium("submit", "bad.yaml", code=2)
+    assert mine.items("workflows") == []
+    assert "there is no Workflow 'none'" in podium("submit", "--from", "none", code=2)
+    assert "name none" in podium("get", "--kube-context", "none", code=1)
+
+
+def test_who_may_not_is_told_so(podium, mine, tmp_path, monkeypatch):
+    mine("create", "serviceaccount", "reader")
+    token = mine("create", "token", "reader").stdout.strip()
+    config = json.loads(mine("config", "view", "--raw", "-o", "json").stdout)
+    config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    monkeypatch.setitem(os.environ, "KUBECONFIG", str(tmp_path / "kubeconfig"))
+    assert "forbidden" in podium("get", code=4)
+    assert "forbidden" in podium("submit", "pair.yaml", code=4)
