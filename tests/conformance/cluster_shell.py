@@ -49,8 +49,8 @@ class ClusterShell:
             GROUP, VERSION, self._namespace, "workflowruns", self._name
         )
 
-    async def control(self, *, suspend: bool, cancel: bool) -> None:
-        self._patch({"spec": {"suspend": suspend, "cancel": cancel}})
+    async def control(self, **asked: bool) -> None:
+        self._patch({"spec": asked})
 
     async def rerun(self, request: dict[str, Any]) -> None:
         """Ask in the short form where that says it all, so that the cases go through both."""

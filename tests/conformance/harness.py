@@ -5,7 +5,7 @@ optional Workflow, a WorkflowRun), and after the last `---` what is done to the 
 
   steps:                            # in order; each waits for what `when` names, then acts
   - when: {phase: Running, a: Running}
-    suspend: true                   # or: cancel, rerun {nodes, cascade, context, revision},
+    suspend: true                   # or: cancel, terminate, rerun {nodes, cascade, context, revision},
   - when: {phase: Paused}           #     restore N, apply {a changed Workflow's spec},
                                     #     deleteExecutor NAME
     suspend: false
@@ -40,7 +40,7 @@ CASES = Path(__file__).parent / "cases"
 ENDED = ("Succeeded", "Failed", "Cancelled")
 STEP_SECONDS = 120
 _ONLY = re.compile(r"^only: (\w+)$", re.MULTILINE)
-ACTIONS = ("suspend", "cancel", "rerun", "restore", "apply", "deleteExecutor")
+ACTIONS = ("suspend", "cancel", "terminate", "rerun", "restore", "apply", "deleteExecutor")
 OF_ANY_NAME = ("ConfigMap", "Executor")
 EXPECTED = {
     "phase", "reason", "message", "contextVersion", "progress", "nodes", "removedNodes", "refused",
@@ -93,7 +93,7 @@ class Shell(Protocol):
 
     async def start(self, case: Case) -> None: ...
     async def status(self) -> dict[str, Any]: ...
-    async def control(self, *, suspend: bool, cancel: bool) -> None: ...
+    async def control(self, **asked: bool) -> None: ...
     async def rerun(self, request: dict[str, Any]) -> None: ...
     async def restore(self, version: int) -> None: ...
     async def apply(self, spec: dict[str, Any]) -> None: ...
@@ -149,14 +149,14 @@ def _documents(text: str, name: str) -> list[dict[str, Any]]:
 
 async def drive(case: Case, shell: Shell) -> End:
     """Take a run through its steps to its end."""
-    suspend = cancel = False
+    asked = {"suspend": False, "cancel": False, "terminate": False}
     try:
         await shell.start(case)
         for step in case.steps:
-            await _until(shell, step.get("when", {}), settled=not suspend)
-            if "suspend" in step or "cancel" in step:
-                suspend, cancel = step.get("suspend", suspend), step.get("cancel", cancel)
-                await shell.control(suspend=suspend, cancel=cancel)
+            await _until(shell, step.get("when", {}), settled=not asked["suspend"])
+            if asked.keys() & step.keys():
+                asked = {name: step.get(name, value) for name, value in asked.items()}
+                await shell.control(**asked)
             elif "rerun" in step:
                 await shell.rerun(step["rerun"])
             elif "restore" in step:

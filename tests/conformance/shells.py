@@ -126,8 +126,8 @@ class LaptopShell:
             self._task.result()
         return dump_status(self._run.status)
 
-    async def control(self, *, suspend: bool, cancel: bool) -> None:
-        self._control = {"suspend": suspend, "cancel": cancel}
+    async def control(self, **asked: bool) -> None:
+        self._control = asked
         self._run.control(**self._control)
 
     async def rerun(self, request: dict[str, Any]) -> None:

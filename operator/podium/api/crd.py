@@ -41,7 +41,7 @@ MAX_CRD_BYTES = 200_000
 
 _NOTE = "# Generated from operator/podium/api by `make crds`; edit the models there.\n"
 _IMMUTABLE = "is fixed once the run is made: make a new run instead"
-_MUTABLE = ("suspend", "cancel", "ttlSecondsAfterFinished")
+_MUTABLE = ("suspend", "cancel", "terminate", "ttlSecondsAfterFinished")
 
 
 def crds() -> list[dict[str, Any]]:

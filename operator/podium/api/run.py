@@ -103,7 +103,7 @@ class RecordedAnswers(ApiModel):
 
 
 class WorkflowRunSpec(ApiModel):
-    """Desired state of a run. Immutable except suspend, cancel and ttlSecondsAfterFinished."""
+    """Desired state of a run. Immutable except suspend, cancel, terminate and its TTL."""
 
     workflow_ref: WorkflowReference | None = None
     """The Workflow to run; exactly one of workflowRef and workflowSpec is set."""
@@ -118,7 +118,10 @@ class WorkflowRunSpec(ApiModel):
     suspend: bool = False
     """Whether the run is suspended: running nodes go on, no new ones start."""
     cancel: bool = False
-    """Whether to cancel the run: running nodes are stopped, all others are cancelled."""
+    """Whether to cancel the run: running nodes are stopped, all others are cancelled, and then the
+    nodes of finally run."""
+    terminate: bool = False
+    """Whether to end the run at once: as cancel does, with the nodes of finally."""
     recorded_answers: RecordedAnswers | None = None
     """Recorded answers for personas, for tests and for trying examples."""
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=315_360_000)

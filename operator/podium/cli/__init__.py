@@ -33,6 +33,10 @@ _COMMANDS = {
     ),
     "restore": ("podium.cli.commands.restore:restore", "Take a run back to a context version."),
     "cancel": ("podium.cli.commands.cancel:cancel", "Cancel a run, also from another shell."),
+    "terminate": (
+        "podium.cli.commands.cancel:terminate",
+        "Cancel a run and what would clean up after it.",
+    ),
     "get": ("podium.cli.commands.get:get", "List runs, or show a run or one of its nodes."),
     "logs": ("podium.cli.commands.logs:logs", "Print what the programs of a run wrote."),
     "artifacts": (

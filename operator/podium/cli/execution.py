@@ -158,7 +158,7 @@ async def _until_end(local: LocalRun, requests: list[Request], view: View, logs:
     if requests:
         local.directory.clear_cancel()  # what is asked for now is meant to run
     elif local.directory.is_cancel_requested:
-        local.control(cancel=True)
+        local.control(cancel=True, terminate=local.directory.is_terminate_requested)
     attending = [loop.create_task(view.tick()), loop.create_task(_attend(local, logs))]
     try:
         await local.run(requests)
@@ -170,11 +170,13 @@ async def _until_end(local: LocalRun, requests: list[Request], view: View, logs:
 
 
 async def _attend(local: LocalRun, logs: LogFiles) -> None:
-    """Look after what no event tells of, until cancelled: logs, and `podium cancel`."""
-    asked = False
+    """Look after what no event tells of, until cancelled: logs, `podium cancel | terminate`."""
+    asked = (False, False)
     while True:
-        if not asked and local.directory.is_cancel_requested:
-            asked = True
-            local.control(cancel=True)
+        directory = local.directory
+        now = (directory.is_cancel_requested, directory.is_terminate_requested)
+        if any(now) and now != asked:
+            asked = now
+            local.control(cancel=True, terminate=now[1])
         await asyncio.sleep(TICK_SECONDS)
         logs.note_sizes()

@@ -70,7 +70,7 @@ def _of_workflow(workflow: Workflow) -> RunSelection:
 def _of_run(file: CheckedFile, run: WorkflowRun) -> RunSelection:
     name, prefix = run.metadata.name, run.metadata.generate_name
     what = f"the WorkflowRun {name or prefix}"
-    for field in ("suspend", "cancel"):
+    for field in ("suspend", "cancel", "terminate"):
         if getattr(run.spec, field):
             raise CliError(
                 f"{file.name}: spec.{field} of {what} is true, so nothing would run: set it to"

@@ -76,7 +76,7 @@ class DefinitionChecks:
 
     def _outputs(self) -> None:
         """Check what a run hands over."""
-        for name, source in self.spec.outputs.items():
+        for name, source in sorted(self.spec.outputs.items()):  # as a server does
             if not is_id(name):
                 message = f"{name!r:.80} is not a name: use {ID_PATTERN}, as of a node"
                 self._error(("outputs", name), message)

@@ -173,8 +173,8 @@ class Engine:
         be given again; those that were handled are in `status.handled_requests`.
         """
         control = control or _AS_IT_IS
-        if control.cancel and control.suspend:  # what is to end must not stand still
-            control = control._replace(suspend=False)
+        if control.cancel or control.terminate:  # what is to end must not stand still
+            control = control._replace(cancel=True, suspend=False)
         run, queue, joins = self._run, self._queue, self._joins
         run.now = round(now, 3)
         unexpected: list[Observation] = []
@@ -204,8 +204,9 @@ class Engine:
         joins.propagate()
         if control.cancel:
             # A run that never began leaves nothing that `finally` could clean up.
-            message = "the run was cancelled"
-            cancel_pending(run, NodeReason.RUN_CANCELLED, message, with_finally=is_new)
+            with_finally = is_new or control.terminate
+            message = f"the run was {'terminated' if control.terminate else 'cancelled'}"
+            cancel_pending(run, NodeReason.RUN_CANCELLED, message, with_finally=with_finally)
         expire(run, queue, joins)
         unknown = [seen for seen in unexpected if not stop_former(run, seen)] if unexpected else []
         if not control.suspend and not run.status.phase.ended:

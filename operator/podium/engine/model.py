@@ -77,6 +77,8 @@ class Control(NamedTuple):
     suspend: bool = False
     cancel: bool = False
     hold: Hold | None = None
+    terminate: bool = False
+    """Cancel, and the nodes of `finally` with all others."""
 
 
 class AttemptPhase(StrEnum):

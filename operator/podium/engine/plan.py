@@ -117,7 +117,9 @@ class Plan:
             incoming[dag_edge.target].append(dag_edge.index)
             yield
         self.outputs = {
-            name: expressions.parse(source) for name, source in self.spec.outputs.items()
+            # A server sorts them: the first that cannot be evaluated is the same everywhere.
+            name: expressions.parse(source)
+            for name, source in sorted(self.spec.outputs.items())
         }
         for position, node in enumerate(self.dag.nodes.values()):
             edges = incoming[node.id]

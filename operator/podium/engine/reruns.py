@@ -63,7 +63,8 @@ class Reruns:
             return
         try:
             if control.cancel and run.status.started_at is not None:
-                raise RequestRefusedError("the run is cancelled: set spec.cancel to false first")
+                what = "terminate" if control.terminate else "cancel"
+                raise RequestRefusedError(f"the run is cancelled: set spec.{what} to false first")
             planned = plan_request(run.plan, run.status, run.initial_context, request)
         except RequestRefusedError as refusal:
             is_rerun = isinstance(request, RerunRequest)

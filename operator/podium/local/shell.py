@@ -96,9 +96,11 @@ class LocalRun:
         self._interrupted = True
         self._seen.put_nowait(None)
 
-    def control(self, *, suspend: bool = False, cancel: bool = False) -> None:
-        """Ask for what `spec.suspend` and `spec.cancel` ask for on a cluster."""
-        self._control = Control(suspend=suspend, cancel=cancel)
+    def control(
+        self, *, suspend: bool = False, cancel: bool = False, terminate: bool = False
+    ) -> None:
+        """Ask for what the fields of these names in a run's spec ask for on a cluster."""
+        self._control = Control(suspend=suspend, cancel=cancel, terminate=terminate)
         self._seen.put_nowait(None)
 
     def request(self, request: Request) -> None:

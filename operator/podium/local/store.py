@@ -5,7 +5,8 @@
   run.json          the WorkflowRun as it began, with its definition
   log.jsonl         one line for each change of the status; a torn last line is passed over
   lock              held by the podium that works on the run
-  cancel            there while podium cancel waits for that podium
+  cancel            there while podium cancel, or terminate, waits for that podium
+  terminate         there while podium terminate waits for it
   volumes/NAME/     a volume of the run; one that is kept: .podium/volumes/RUN-UID/NAME
   executions/ID/    input.json, output.json, log, process, shape, artifacts/
 """
@@ -229,18 +230,28 @@ class RunDirectory:
         # A line begins with a new line, so that one after a torn line is whole.
         write_private(self.path / "log.jsonl", b"\n" + orjson.dumps(entry), os.O_APPEND)
 
-    def request_cancel(self) -> None:
-        """Ask the podium that works on the run, or the next one that does, to cancel it."""
-        open_private(self.path / "cancel", 0).close()
+    def request_cancel(self, *, terminate: bool = False) -> None:
+        """Ask the podium that works on the run, or the next one that does, to cancel it.
+
+        `terminate`: with its nodes of `finally`.
+        """
+        for name in ("terminate", "cancel") if terminate else ("cancel",):
+            open_private(self.path / name, 0).close()
 
     def clear_cancel(self) -> None:
         """Take back what `request_cancel` asked for."""
-        (self.path / "cancel").unlink(missing_ok=True)
+        for name in ("cancel", "terminate"):
+            (self.path / name).unlink(missing_ok=True)
 
     @property
     def is_cancel_requested(self) -> bool:
         """Whether the run is to be cancelled."""
         return (self.path / "cancel").exists()
+
+    @property
+    def is_terminate_requested(self) -> bool:
+        """Whether the run is to be cancelled with its nodes of `finally`."""
+        return (self.path / "terminate").exists()
 
     @property
     def log_size(self) -> int:

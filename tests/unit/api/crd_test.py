@@ -159,7 +159,7 @@ def test_a_run_is_fixed_but_for_what_stops_it():
             rule["rule"] == "self == oldSelf" for rule in part.get("x-kubernetes-validations", [])
         )
     }
-    assert free == {"suspend", "cancel", "ttlSecondsAfterFinished"}
+    assert free == {"suspend", "cancel", "terminate", "ttlSecondsAfterFinished"}
     rules = [rule["rule"] for rule in spec["x-kubernetes-validations"]]
     assert rules[0] == "has(self.workflowRef) != has(self.workflowSpec)"
     assert "has(self.context) == has(oldSelf.context)" in rules

@@ -10,6 +10,7 @@ from tests.unit.engine.support import Run, node
 
 CANCEL = Control(cancel=True)
 SUSPEND = Control(suspend=True)
+TERMINATE = Control(suspend=True, terminate=True)
 
 
 def run_of(*nodes, last=("clean",), **spec):
@@ -152,6 +153,35 @@ def test_a_cancel_that_comes_while_they_run_stops_nothing():
     assert run.stopped == []
     run.step(run.see("clean-1", AttemptPhase.SUCCEEDED), control=CANCEL)
     assert run.phase == "Succeeded"
+
+
+def test_terminate_cancels_them_with_all_others():
+    run = run_of(node("a")).step(control=TERMINATE)
+    assert (run.stopped, run.launched) == (["a-1"], [])
+    assert (run.stands("a"), run.stands("clean")) == ("Cancelled RunCancelled",) * 2
+    assert run.phase == "Cancelled"
+
+
+@pytest.mark.parametrize("has_crashed", [False, True])
+def test_terminate_stops_them_while_they_run_or_wait_for_what_was_stopped(has_crashed):
+    run = run_of(node("a"), last=["clean", node("report", "clean")]).ok("a-1")
+    if has_crashed:
+        run.crash().step(run.see("clean-1", AttemptPhase.RUNNING))
+    run.step(control=TERMINATE)
+    assert run.stopped == ["clean-1"]
+    assert (run.phase, run.stands("report")) == ("Cancelled", "Cancelled RunCancelled")
+    run = run_of(node("a")).step(control=CANCEL).step(control=TERMINATE)
+    assert (run.phase, run.stands("clean")) == ("Cancelled", "Cancelled RunCancelled")
+
+
+def test_a_terminated_run_refuses_requests_until_that_is_taken_back():
+    run = run_of(node("a")).step(control=TERMINATE)
+    run.step(control=TERMINATE, requests=[RerunRequest("q", ("a",))])
+    assert run.events == ["RerunRefused the run is cancelled: set spec.terminate to false first"]
+    run.step(run.see("a-1", AttemptPhase.GONE)).rerun("a", id="r")
+    assert run.launched == ["a-2"]
+    run.ok("a-2")
+    assert run.launched == ["clean-1"]
 
 
 def test_a_machine_that_is_lost_delays_them_by_five_minutes():

@@ -280,7 +280,7 @@ class RunController:
         """Return what is asked of a run; one that has not begun is held back where it must be."""
         status = run.engine.status
         if status.started_at is not None or status.phase.ended or view.suspend or view.cancel:
-            return Control(view.suspend, view.cancel)
+            return Control(view.suspend, view.cancel, terminate=view.terminate)
         hold, run.look_again = await self._references.hold(run)
         return Control(hold=hold)
 

@@ -380,7 +380,7 @@ class RunLoader:
             assert spec.workflow_ref is not None  # noqa: S101 - parse() saw to it
             return await self._definitions.latest(namespace, spec.workflow_ref.name)
         except WorkflowNotFoundError as missing:
-            if spec.cancel:
+            if spec.cancel or spec.terminate:
                 await self._unstarted.fail(
                     body, RunReason.CANCELLED, "the run was cancelled", known, RunPhase.CANCELLED
                 )
@@ -407,7 +407,7 @@ class RunLoader:
     ) -> None:
         """Say that a run waits for its ArtifactStore; fail it after as long as for a Secret."""
         reason, message = RunReason.ARTIFACT_STORE_NOT_FOUND, describe(missing)
-        if dig(body, "spec", "cancel") is True:
+        if any(dig(body, "spec", asked) is True for asked in ("cancel", "terminate")):
             message = "the run was cancelled"
             await self._unstarted.fail(
                 body, RunReason.CANCELLED, message, known, RunPhase.CANCELLED

@@ -42,6 +42,19 @@ def test_a_run_is_cancelled_from_another_shell(here):
     assert phase(here) == "Succeeded"
 
 
+def test_a_run_is_cancelled_and_what_would_clean_up_is_terminated(here):
+    last = [script("clean", "echo $$ >>cleaning; exec sleep 600")]
+    podium = here.start("run", here.workflow(WAITS, **{"finally": last}), "--run-name", "one")
+    here.until("pids")
+    cancel = here.start("cancel", "one")
+    pid = int(here.until("cleaning"))
+    assert exists(pid)
+    assert here.podium("terminate", "one").stdout == "run one has ended: Cancelled\n"
+    assert not exists(pid)
+    assert cancel.wait(timeout=60) == 0
+    assert "Cancelled in" in podium.communicate(timeout=60)[0]
+
+
 def test_an_interrupted_run_is_cancelled_and_starts_nothing(here):
     file = here.workflow(WAITS, script("b", "true", "a"))
     podium = here.start("run", file, "--run-name", "one", stdout=subprocess.DEVNULL)

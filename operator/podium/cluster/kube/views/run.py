@@ -25,6 +25,7 @@ class RunView:
     workflow: str
     suspend: bool
     cancel: bool
+    """Whether it is to end: cancelled or terminated."""
     ttl: int | None
     deleting: bool
     phase: str
@@ -34,6 +35,7 @@ class RunView:
     revision: str
     former_revisions: tuple[str, ...]
     """Earlier definitions that its context versions need."""
+    terminate: bool = False
     is_whole: bool = True
     """Whether all of it is as of `version`; else only its metadata is."""
 
@@ -68,7 +70,8 @@ def run_view(body: Any) -> RunView | None:
         },
         workflow=text(dig(spec, "workflowRef", "name")),
         suspend=spec.get("suspend") is True,
-        cancel=spec.get("cancel") is True,
+        cancel=spec.get("cancel") is True or spec.get("terminate") is True,
+        terminate=spec.get("terminate") is True,
         ttl=ttl if isinstance(ttl, int) and not isinstance(ttl, bool) else None,
         deleting=meta.get("deletionTimestamp") is not None,
         phase=text(status.get("phase")),
