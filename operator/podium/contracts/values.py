@@ -70,7 +70,7 @@ def parse_value(text: str, wanted: str = "one JSON value") -> Any:
     if text.startswith("\ufeff"):
         raise OutputNotJSONError("begins with a byte order mark: write UTF-8 without one")
     try:
-        return normalise(_DECODER.decode(text))
+        return _normalise(_DECODER.decode(text), "", 0, in_place=True)
     except json.JSONDecodeError as error:
         raise OutputNotJSONError(
             f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}; write {wanted}"
@@ -85,10 +85,11 @@ def parse_value(text: str, wanted: str = "one JSON value") -> Any:
 
 def normalise(value: Any, path: str = "") -> Any:
     """Return a value as Podium keeps it. Raises `ValueNotJSONError`, naming the path."""
-    return _normalise(value, path, 0)
+    return _normalise(value, path, 0, in_place=False)
 
 
-def _normalise(value: Any, path: str, depth: int) -> Any:
+def _normalise(value: Any, path: str, depth: int, *, in_place: bool) -> Any:
+    """`in_place`: dicts and lists are the caller's own; a copy of a large value costs as much."""
     if depth > MAX_DEPTH:
         raise ValueNotJSONError(f"is nested deeper than {MAX_DEPTH}")
     if value is None or isinstance(value, bool):
@@ -109,15 +110,19 @@ def _normalise(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, float):
         return _float(value, path)
     if type(value) is dict or isinstance(value, Mapping):  # the former is quick to answer
-        made: dict[str, Any] = {}
+        made: Any = value if in_place else {}
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ValueNotJSONError(f"{_at(path)}has a key that is not a string: {key!r:.80}")
-            _normalise(key, path, depth)
-            made[key] = _normalise(item, f"{path}.{key}" if path else key, depth + 1)
+            _normalise(key, path, depth, in_place=in_place)
+            here = f"{path}.{key}" if path else key
+            made[key] = _normalise(item, here, depth + 1, in_place=in_place)
         return made
     if isinstance(value, list | tuple):
-        return [_normalise(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+        items: Any = value if in_place else [None] * len(value)
+        for i, item in enumerate(value):
+            items[i] = _normalise(item, f"{path}[{i}]", depth + 1, in_place=in_place)
+        return items
     raise ValueNotJSONError(f"{_at(path)}is not a JSON value but {type(value).__name__}")
 
 

@@ -177,7 +177,8 @@ def build_template(
         raise BuildError(
             NodeReason.INPUT_TOO_LARGE,
             "input, script and the list of artifacts together have more than"
-            f" {MAX_ANNOTATION_BYTES} bytes, more than a Pod carries: hand over less",
+            f" {MAX_ANNOTATION_BYTES} bytes, more than a Pod carries: hand over less, or files in"
+            " artifacts, or set largeOutput: true on the nodes whose outputs it gets",
         )
     for name in (
         "nodeSelector",
