@@ -118,7 +118,9 @@ def _add(store: ArtifactStore, unpacking: Unpacking, run: str, wanted: Wanted) -
             " again",
             is_retryable=False,
         )
-    if wanted.name is None:
+    if wanted.name is None and manifest.artifacts.keys() <= {OUTPUT}:
+        Path(wanted.root, wanted.path).mkdir(mode=0o555)
+    elif wanted.name is None:
         add_all(store, unpacking, manifest, wanted.path)
     elif wanted.name in manifest.artifacts:
         unpacking.add(store, manifest.artifacts[wanted.name], wanted.path)

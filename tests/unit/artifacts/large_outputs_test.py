@@ -82,6 +82,14 @@ def test_what_is_stored_is_composed_into_an_input(tmp_path, settings):
         assert [each.name for each in (root / "n").iterdir()] == ["file"], "it is no artifact"
 
 
+def test_where_nothing_else_was_left_is_an_empty_directory(tmp_path, settings):
+    digest = collect(tmp_path, settings, DOCUMENT)["artifacts"]["digest"]
+    root = make(tmp_path / "in", {})
+    wanted = (Wanted("n", "n-1", digest, None, str(root), "n"),)
+    fetcher.fetch(task(None, "b", wanted=wanted), settings)
+    assert [path.name for path in root.rglob("*")] == ["n"]
+
+
 def test_a_small_one_is_said_and_not_stored(tmp_path, settings):
     said = collect(tmp_path, settings, {"n": 1.0})
     assert said == {
