@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from podium.cli.output import CliError
 from podium.local.store import find_state_dir
 
 __all__ = [
@@ -14,6 +15,10 @@ __all__ = [
     "document_option",
     "env_options",
     "executor_files_option",
+    "log_options",
+    "require_one_log",
+    "rerun_options",
+    "rerun_targets",
     "result_option",
     "secrets_option",
     "state_dir_option",
@@ -79,6 +84,26 @@ env_options = _together(
         help="File of variables to pass, one a line, as docker reads it; --env comes after.",
     ),
 )
+log_options = _together(
+    click.option(
+        "-f", "--follow", is_flag=True, help="Follow the log until the run, or the node, has ended."
+    ),
+    click.option(
+        "--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each."
+    ),
+    click.option("--timestamps", is_flag=True, help="Prefix each line with its time."),
+    click.option("--execution", metavar="ID", help="Logs of this execution, such as build-2."),
+    click.option("-p", "--previous", is_flag=True, help="Logs of the execution before the newest."),
+)
+rerun_options = _together(
+    click.option("--node", "nodes", multiple=True, metavar="N[,M]", help="Nodes to run again."),
+    click.option(
+        "--failed", is_flag=True, help="All nodes that failed, or did not run because of it."
+    ),
+    click.option(
+        "--no-cascade", is_flag=True, help="Leave downstream nodes as they are, marked stale."
+    ),
+)
 context_options = _together(
     click.option(
         "-c",
@@ -99,3 +124,24 @@ context_options = _together(
         "--context-file", metavar="FILE", help="YAML or JSON file of context keys; -c comes after."
     ),
 )
+
+
+def rerun_targets(
+    nodes: tuple[str, ...], *, failed: bool, no_cascade: bool, latest: bool
+) -> list[str]:
+    """Return the nodes that `rerun_options` name. Raises `CliError` for a wrong choice."""
+    named = [node.strip() for text in nodes for node in text.split(",") if node.strip()]
+    if not named and not latest and not failed:
+        raise CliError(
+            "name what to run again: --failed, --node N, or --latest for what changed in the"
+            " definition"
+        )
+    if no_cascade and (latest or failed):
+        raise CliError("--no-cascade goes with --node alone: leave it out, or name the nodes")
+    return named
+
+
+def require_one_log(*, follow: bool, execution: str | None, previous: bool) -> None:
+    """Raise `CliError` for `log_options` that do not go together."""
+    if previous and (follow or execution is not None):
+        raise CliError("--previous is one execution that has ended: leave out -f and --execution")

@@ -12,6 +12,7 @@ import click
 from podium.api.names import LABEL_RUN_UID
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.runs import ClusterRun, name_of, read_run
+from podium.cli.options import log_options, require_one_log
 from podium.cli.output import CliError, ExitCode, escape_control, warn
 from podium.cluster.kube import paths
 from podium.cluster.kube.errors import ApiError
@@ -51,13 +52,7 @@ class _Options:
 @click.command()
 @click.argument("name", metavar="RUN")
 @click.argument("node", required=False)
-@click.option(
-    "-f", "--follow", is_flag=True, help="Follow the log until the run, or the node, has ended."
-)
-@click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each.")
-@click.option("--timestamps", is_flag=True, help="Prefix each line with its time.")
-@click.option("--execution", metavar="ID", help="Logs of this execution, such as build-2.")
-@click.option("-p", "--previous", is_flag=True, help="Logs of the execution before the newest.")
+@log_options
 @on_cluster()
 async def logs(
     cluster: Cluster,
@@ -76,8 +71,7 @@ async def logs(
     """
     name = await name_of(cluster, name)
     run = await read_run(cluster, name)
-    if previous and (follow or execution is not None):
-        raise CliError("--previous is one execution that has ended: leave out -f and --execution")
+    require_one_log(follow=follow, execution=execution, previous=previous)
     if node is not None and node not in run.status.nodes:
         known = ", ".join(list(run.status.nodes)[:10])
         raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")

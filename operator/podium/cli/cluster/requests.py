@@ -12,7 +12,7 @@ from podium.api.reasons import EventReason
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.get import watch_run
 from podium.cli.cluster.runs import ClusterRun, name_of, read_run
-from podium.cli.options import context_options
+from podium.cli.options import context_options, rerun_options, rerun_targets
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cli.run_end import run_code
 from podium.cli.values import context_of
@@ -29,17 +29,9 @@ TAKEN_UP_SECONDS = 15.0
 POLL_SECONDS = 0.3
 
 
-def _node_names(texts: tuple[str, ...]) -> list[str]:
-    return [node.strip() for each in texts for node in each.split(",") if node.strip()]
-
-
 @click.command()
 @click.argument("name", metavar="RUN")
-@click.option("--node", "nodes", multiple=True, metavar="N[,M]", help="Nodes to run again.")
-@click.option("--failed", is_flag=True, help="All nodes that failed, or did not run because of it.")
-@click.option(
-    "--no-cascade", is_flag=True, help="Leave downstream nodes as they are, marked stale."
-)
+@rerun_options
 @click.option("--latest", is_flag=True, help="Move to the Workflow as the cluster has it now.")
 @context_options
 @click.option("-w", "--watch", is_flag=True, help="Print changes until the run has ended.")
@@ -60,13 +52,7 @@ async def rerun(
 
     --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it.
     """
-    named = _node_names(nodes)
-    if not named and not latest and not failed:
-        raise CliError(
-            "name what to run again: --failed, --node N, or --latest for what the Workflow changed"
-        )
-    if no_cascade and (latest or failed):
-        raise CliError("--no-cascade goes with --node alone: leave it out, or name the nodes")
+    named = rerun_targets(nodes, failed=failed, no_cascade=no_cascade, latest=latest)
     asked: dict[str, Any] = {"nodes": named} if named else {}
     asked |= {"failed": True} if failed else {}
     asked |= {"cascade": False} if no_cascade else {}
@@ -131,13 +117,16 @@ async def _merge(cluster: Cluster, name: str, spec: dict[str, Any]) -> None:
     await cluster.client.call("PATCH", path, {"spec": spec}, content=MERGE_PATCH)
 
 
-async def _unended(cluster: Cluster, name: str) -> ClusterRun | None:
-    """Read a run; None, and a line: it has ended."""
+async def _set(cluster: Cluster, name: str, spec: dict[str, Any], said: str) -> int:
+    """Change the spec of a run that has not ended; else say how it ended."""
+    name = await name_of(cluster, name)
     run = await read_run(cluster, name)
-    if not run.status.phase.ended:
-        return run
-    click.echo(f"run {name} has ended: {run.status.phase.value}")
-    return None
+    if run.status.phase.ended:
+        said = f"has ended: {run.status.phase.value}"
+    else:
+        await _merge(cluster, name, spec)
+    click.echo(f"run {name} {said}")
+    return ExitCode.OK
 
 
 @click.command()
@@ -145,11 +134,7 @@ async def _unended(cluster: Cluster, name: str) -> ClusterRun | None:
 @on_cluster()
 async def cancel(cluster: Cluster, name: str) -> int:
     """Cancel a run: what runs is stopped and what waits is cancelled; its nodes can run again."""
-    name = await name_of(cluster, name)
-    if await _unended(cluster, name) is not None:
-        await _merge(cluster, name, {"cancel": True})
-        click.echo(f"run {name} is to be cancelled")
-    return ExitCode.OK
+    return await _set(cluster, name, {"cancel": True}, "is to be cancelled")
 
 
 @click.command()
@@ -157,11 +142,7 @@ async def cancel(cluster: Cluster, name: str) -> int:
 @on_cluster()
 async def suspend(cluster: Cluster, name: str) -> int:
     """Start nothing new of a run until it is resumed; what runs goes on."""
-    name = await name_of(cluster, name)
-    if await _unended(cluster, name) is not None:
-        await _merge(cluster, name, {"suspend": True})
-        click.echo(f"run {name} is suspended")
-    return ExitCode.OK
+    return await _set(cluster, name, {"suspend": True}, "is suspended")
 
 
 @click.command()

@@ -8,7 +8,7 @@ import click
 
 from podium.api.run import WorkflowRunStatus
 from podium.cli.log_output import LogOptions, print_logs
-from podium.cli.options import state_dir_option
+from podium.cli.options import log_options, require_one_log, state_dir_option
 from podium.cli.output import CliError, ExitCode
 from podium.cli.session import OpenRun, open_run
 from podium.local.processes import alive
@@ -28,13 +28,7 @@ __all__ = ["logs"]
 @click.command()
 @click.argument("name", metavar="RUN")
 @click.argument("node", required=False)
-@click.option(
-    "-f", "--follow", is_flag=True, help="Follow the log until the run, or the node, has ended."
-)
-@click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each.")
-@click.option("--timestamps", is_flag=True, help="Prefix each line with its time.")
-@click.option("--execution", metavar="ID", help="Logs of this execution, such as build-2.")
-@click.option("-p", "--previous", is_flag=True, help="Logs of the execution before the newest.")
+@log_options
 @state_dir_option
 def logs(
     name: str,
@@ -52,8 +46,7 @@ def logs(
     of secrets are masked.
     """
     run = open_run(state_dir, name)
-    if previous and (follow or execution is not None):
-        raise CliError("--previous is one execution that has ended: leave out -f and --execution")
+    require_one_log(follow=follow, execution=execution, previous=previous)
     if node is not None and node not in run.status.nodes:
         known = ", ".join(list(run.status.nodes)[:10])
         raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")

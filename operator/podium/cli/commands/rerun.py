@@ -19,6 +19,8 @@ from podium.cli.live import stream_for
 from podium.cli.options import (
     context_options,
     env_options,
+    rerun_options,
+    rerun_targets,
     result_option,
     secrets_option,
     state_dir_option,
@@ -44,11 +46,7 @@ __all__ = ["rerun"]
 
 @click.command()
 @click.argument("name", metavar="RUN")
-@click.option("--node", "nodes", multiple=True, metavar="N[,M]", help="Nodes to run again.")
-@click.option("--failed", is_flag=True, help="All nodes that failed, or did not run because of it.")
-@click.option(
-    "--no-cascade", is_flag=True, help="Leave downstream nodes as they are, marked stale."
-)
+@rerun_options
 @click.option("--latest", is_flag=True, help="Move to the definition as its file has it now.")
 @click.option("--dry-run", is_flag=True, help="Only print what would run again.")
 @context_options
@@ -76,13 +74,7 @@ def rerun(
 
     --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it.
     """
-    named = [node.strip() for text in nodes for node in text.split(",") if node.strip()]
-    if not named and not latest and not failed:
-        raise CliError(
-            "name what to run again: --failed, --node N, or --latest for what changed in the file"
-        )
-    if no_cascade and (latest or failed):
-        raise CliError("--no-cascade goes with --node alone: leave it out, or name the nodes")
+    named = rerun_targets(nodes, failed=failed, no_cascade=no_cascade, latest=latest)
     with hold_run(state_dir, name) as held:
         run = held.with_secrets(secrets).with_env(env, env_files)
         newer = _latest(run.record) if latest else None
