@@ -104,7 +104,7 @@ def test_a_run_that_goes_on(podium, mine, tmp_path):
     started(mine, "a")
     assert podium("cancel", "long") == "run long is to be cancelled\n"
     assert podium("wait", "long", "--timeout", "5m", code=1) == "run long has ended: Cancelled\n"
-    assert podium("cancel", "long") == "run long has ended: Cancelled\n"
+    assert podium("terminate", "long") == "run long has ended: Cancelled\n"
 
 
 def test_what_cannot_be_done_is_said_in_a_line(podium, mine, tmp_path):

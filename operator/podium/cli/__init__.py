@@ -95,6 +95,10 @@ _ON_CLUSTER = {
         "Run nodes of a run again, by default with all downstream nodes.",
     ),
     "cancel": ("podium.cli.cluster.requests:cancel", "Cancel a run."),
+    "terminate": (
+        "podium.cli.cluster.requests:terminate",
+        "Cancel a run with its nodes of finally.",
+    ),
     "suspend": ("podium.cli.cluster.requests:suspend", "Start nothing new of a run."),
     "resume": ("podium.cli.cluster.requests:resume", "Resume a suspended run."),
     "artifacts": (

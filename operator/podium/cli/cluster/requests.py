@@ -1,4 +1,4 @@
-"""What is asked of a run on a cluster: `rerun`, `cancel`, `suspend`, `resume`, `delete`."""
+"""What is asked of a run on a cluster: to run again, to stop, to go on, to be deleted."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.transport import MERGE_PATCH
 from podium.cluster.kube.views import dig, mapping, text, when
 
-__all__ = ["cancel", "delete", "rerun", "resume", "suspend"]
+__all__ = ["cancel", "delete", "rerun", "resume", "suspend", "terminate"]
 
 RERUN = f"{GROUP}/rerun"
 TAKEN_UP_SECONDS = 15.0
@@ -133,8 +133,19 @@ async def _set(cluster: Cluster, name: str, spec: dict[str, Any], said: str) -> 
 @click.argument("name", metavar="RUN")
 @on_cluster()
 async def cancel(cluster: Cluster, name: str) -> int:
-    """Cancel a run: what runs is stopped and what waits is cancelled; its nodes can run again."""
+    """Cancel a run: what runs is stopped and what waits is cancelled; its nodes can run again.
+
+    Nodes of `finally` run then.
+    """
     return await _set(cluster, name, {"cancel": True}, "is to be cancelled")
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@on_cluster()
+async def terminate(cluster: Cluster, name: str) -> int:
+    """Cancel a run with its nodes of `finally`."""
+    return await _set(cluster, name, {"terminate": True}, "is to be terminated")
 
 
 @click.command()
