@@ -5,7 +5,7 @@ most definitions, which need only an order of the nodes.
 """
 
 from collections import deque
-from collections.abc import Container, Generator, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -346,7 +346,7 @@ def nearest_ancestors(
     sources: Mapping[str, tuple[str, ...]],
     node: str,
     limit: int = NEAREST,
-    beyond: Iterable[str] = (),
+    beyond: Sequence[str] = (),
 ) -> list[str]:
     """Return all direct ancestors along `sources` (by node) and up to `limit` farther ones.
 
@@ -355,8 +355,9 @@ def nearest_ancestors(
     found = dict.fromkeys(sources[node])
     limit += len(found)
     _search(sources, found, limit)
-    found.update(dict.fromkeys(beyond))
-    _search(sources, found, limit)
+    if beyond:
+        found.update(dict.fromkeys(beyond))
+        _search(sources, found, limit)
     return list(found)[:limit]
 
 

@@ -213,7 +213,7 @@ class Engine:
             launch_ready(run, queue, joins)
         for seen in unknown:
             stop_unknown(run, seen)
-        if not control.suspend and begin_finally(run, queue, joins):
+        if run.open_finally and not control.suspend and begin_finally(run, queue, joins):
             launch_ready(run, queue, joins)
         finish(run, queue, control)
         is_due = run.questions.has_left or (was_finishing and self._has_waited(asked))

@@ -234,7 +234,8 @@ class RunState:
 
     def _count(self, node: str, state: NodeState, by: int) -> None:
         """Add or take away one node in the counters."""
-        if not state.status.ended and node in self.plan.finally_nodes:
+        last = self.plan.finally_nodes
+        if last and node in last and not state.status.ended:
             self.open_finally += by
         match state.status:
             case NodeStatus.RUNNING:
