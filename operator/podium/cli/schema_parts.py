@@ -145,4 +145,4 @@ def snake_case(part: Any) -> Any:
 
 def snake_name(name: str) -> str:
     """Return the name of a field in the format that has `workflow:` at the top."""
-    return re.sub("([A-Z])", r"_\1", name).lower()
+    return re.sub("(?<![A-Z])([A-Z])", r"_\1", name).lower()
