@@ -306,7 +306,7 @@ _OF_A_NODE = {
 _OF_A_RUN = {
     *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "workflowRevisions",
     "workflow", "handledRequests", "activeSeconds", "activeSince", "remainingSeconds", "specHash",
-    "finishingSince",
+    "finishingSince", "artifactStore",
 }  # fmt: skip
 
 
