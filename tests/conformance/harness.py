@@ -334,6 +334,11 @@ def _plain(state: dict[str, Any]) -> dict[str, Any]:
     made = {key: value for key, value in state.items() if key not in _OF_A_NODE}
     if "contextVersion" in made:
         made["contextVersion"] = "one"
+    if made.get("reason") == "OutputTooLarge":
+        # A laptop knows the size, a Pod's termination message only that there was more.
+        said = re.sub(r"has \d+ bytes( or more)?", "has too many bytes", made["message"])
+        made["message"] = said
+        made["error"] = {**made["error"], "message": said}
     made["history"] = [
         {
             key: "one" if key == "contextVersion" else value

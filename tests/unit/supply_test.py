@@ -31,6 +31,8 @@ def test_the_base_is_an_argument_that_takes_a_digest():
 
 def test_all_that_the_image_downloads_has_a_hash_or_a_signature():
     commands = [each.strip() for line in instructions("RUN") for each in re.split(r"&&|;|\|", line)]
+    # What apt-get installs is signed.
+    commands = [each for each in commands if "apt-get install" not in each]
     loading = [each for each in commands if re.search(r"\b(pip|uv|curl|wget|git|npm)\b", each)]
     assert len(loading) >= 4
     for each in loading:

@@ -140,6 +140,8 @@ class Observation:
     """What it left for the values in `outputs` of its node, by name, as far as there is any."""
     output_limit: int | None = None
     """Bytes from which on the output is too large for what carries it."""
+    output_size: int | None = None
+    """Bytes of all of it; None: what carries it does not say how many it cut off."""
     stored: StoredOutput | None = None
     """Of an output that rests elsewhere."""
     retryable: bool = True

@@ -259,10 +259,11 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
         state.artifacts = seen.artifacts
     raw = seen.output or b""
     if seen.output_limit is not None and len(raw) >= seen.output_limit:
+        limit, size = seen.output_limit, seen.output_size
+        shown = f"{limit} bytes or more" if size is None else f"{size} bytes"
         message = (
-            f"the output has {seen.output_limit} bytes or more, but must have less than"
-            f" {seen.output_limit}: set largeOutput: true on the node, or hand over less, or files"
-            " in artifacts"
+            f"the output has {shown}, but must have less than {limit}: set largeOutput: true on the"
+            " node, or hand over less, or files in artifacts"
         )
         fail(run, queue, seen.node, at, NodeReason.OUTPUT_TOO_LARGE, message, retryable=False)
         return

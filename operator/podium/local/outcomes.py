@@ -47,7 +47,7 @@ def ended(
                 own=was_stopped,
             )
         code = _KILLED
-    output, problem = _written(directory)
+    output, size, problem = _written(directory)
     seen = Observation(
         node,
         execution,
@@ -56,6 +56,7 @@ def ended(
         at=process.ended_at or changed_at(directory / "process"),
         output=output,
         output_limit=OUTPUT_LIMIT,
+        output_size=size,
     )
     if code != 0:
         code = 128 - code if code < 0 else code
@@ -102,16 +103,16 @@ def output_path(directory: Path) -> Path:
     return directory / ("container/output.json" if in_container else "output.json")
 
 
-def _written(directory: Path) -> tuple[bytes | None, str]:
-    """Return the beginning of a program's output (None: it wrote none), and what is wrong."""
+def _written(directory: Path) -> tuple[bytes | None, int, str]:
+    """Return the beginning of a program's output (None: it wrote none), its size, what is wrong."""
     try:
-        return read_regular(output_path(directory), OUTPUT_LIMIT)[0], ""
+        return *read_regular(output_path(directory), OUTPUT_LIMIT), ""
     except FileNotFoundError:
-        return None, ""
+        return None, 0, ""
     except IrregularFileError as error:
-        return None, f"$PODIUM_OUTPUT: {error}: write one JSON object to a file"
+        return None, 0, f"$PODIUM_OUTPUT: {error}: write one JSON object to a file"
     except OSError as error:
-        return None, f"$PODIUM_OUTPUT: {error.strerror}"
+        return None, 0, f"$PODIUM_OUTPUT: {error.strerror}"
 
 
 def _last_words(directory: Path, mask: Callable[[], Mask]) -> str:

@@ -104,7 +104,7 @@ async def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
         script("b", "cat $PODIUM_ARTIFACTS_IN/a/f >$PODIUM_ARTIFACTS_OUT/f", "a"),
     )
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", "/some/path")
 
     with monkeypatch.context() as patch:

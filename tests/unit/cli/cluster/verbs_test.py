@@ -36,7 +36,7 @@ def test_verbs_of_this_machine_are_unknown_there():
     assert (done.exit_code, "there is no command 'prune'" in done.output) == (2, True)
 
 
-def test_options_that_contradict_each_other_are_refused_before_anything_is_asked():
-    file = podium("submit", KUBECONFIG="/none")
-    assert "name a file" in file.output or "cannot be asked" in file.output
-    assert podium("--cluster", "get", KUBECONFIG="/none").exit_code == 1
+def test_where_there_is_no_such_context_that_is_said():
+    done = podium("--cluster", "get", "--kube-context", "no-such-context")
+    assert (done.exit_code, "the cluster cannot be asked" in done.output) == (1, True)
+
