@@ -39,4 +39,3 @@ def test_verbs_of_this_machine_are_unknown_there():
 def test_where_there_is_no_such_context_that_is_said():
     done = podium("--cluster", "get", "--kube-context", "no-such-context")
     assert (done.exit_code, "the cluster cannot be asked" in done.output) == (1, True)
-
