@@ -297,11 +297,10 @@ def _text(value: Any) -> str:
 
 # What both shells must agree on
 
-_OF_A_TRY = {"startedAt", "completedAt"}
+_OF_A_TRY = {"startedAt", "completedAt", "artifacts"}
 _OF_A_NODE = {
     *_OF_A_TRY, "createdAt", "updatedAt", "durationSeconds", "nextAttemptAt", "launchedAt",
     "deadline", "cancelledLaunches", "jobUid", "jobName", "podUid",
-    "artifacts",
 }  # fmt: skip
 _OF_A_RUN = {
     *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "workflowRevisions",
