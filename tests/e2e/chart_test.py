@@ -123,6 +123,8 @@ def test_the_configuration_is_what_the_operator_reads(render):
                 "limits": {"memory": "512Mi"},
             },
             "allowedHosts": [],
+            "caBundle": "",
+            "stsEndpoint": "",
             "tokenAudience": "sts.amazonaws.com",
         },
         "leaderElection": {
