@@ -11,3 +11,8 @@ for _signal, _handler in (
 ):
     if signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, _handler)
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Name a long value by its length: workers hand each other the ids of all tests."""
+    return f"{argname}-{len(val)}" if isinstance(val, str | bytes) and len(val) > 300 else None

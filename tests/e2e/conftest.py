@@ -34,7 +34,7 @@ def mine(tmp_path):
         yield Kubectl(namespace)
 
 
-@pytest.fixture(params=["managed", "unmanaged"])
+@pytest.fixture(params=["managed", pytest.param("unmanaged", marks=pytest.mark.long)])
 def both(request, tmp_path):
     """kubectl in a namespace with an operator of its own, of these sources, in both ways.
 
