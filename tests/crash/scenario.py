@@ -17,7 +17,7 @@ API_VERSION = "podium.dev/v1alpha1"
 VOLUMES = "/api/v1/persistentvolumes"
 ENDED = ("Succeeded", "Failed", "Cancelled")
 FINALIZER = "podium.dev/result"
-PATIENCE = 120
+PATIENCE = 240
 LOOK = 0.2
 
 
