@@ -54,11 +54,19 @@ def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:
         "duration": elapsed(state, time.time()),
         "next try": _moment(state.next_attempt_at),
         "warnings": "\n".join(state.warnings),
+        "stored": _stored(state),
         "output": "" if state.output is None else to_json(state.output),
     }
     for label, value in fields.items():
         if value:
             yield label, value
+
+
+def _stored(state: NodeState) -> str:
+    """Return how large an output is of which the state has only what expressions read."""
+    if state.output_ref is None:
+        return ""
+    return f"{state.output_ref.size:,} bytes of output; what expressions read of it:"
 
 
 def _execution_rows(state: NodeState) -> Iterator[tuple[str, ...]]:

@@ -52,6 +52,18 @@ def test_a_node_is_shown_with_its_tries(here):
     assert "no node 'b': nodes are a" in here.podium("get", "one", "b", code=2).stderr
 
 
+def test_of_a_large_output_its_size_and_what_is_read_are_shown(here):
+    text = "x" * 5000
+    make = script("a", f"""echo '{{"n": 7, "text": "{text}"}}' >$PODIUM_OUTPUT""")
+    use = {**script("b", "true"), "dependsOn": ["a"], "condition": "context.a.n > 1"}
+    file = here.workflow({**make, "largeOutput": True}, use)
+    here.podium("run", file, "--run-name", "one")
+    shown = here.podium("get", "one", "a").stdout
+    assert "stored:     5,017 bytes of output; what expressions read of it:" in shown
+    assert '"n": 7' in shown
+    assert text not in shown
+
+
 def test_long_messages_of_a_node_are_wrapped_beside_their_labels(here):
     words = " ".join(f"word{number}" for number in range(40))
     file = here.workflow(
