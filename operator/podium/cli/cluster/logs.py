@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -169,31 +170,28 @@ async def _follow(
     cluster: Cluster, run: ClusterRun, node: str | None, execution: str | None, options: _Options
 ) -> None:
     """Print the logs of the newest executions, and of those that start, until all has ended."""
-    streams: dict[str, asyncio.Task[None]] = {}
-    is_first = True
+    streams: list[asyncio.Task[None]] = []
+    seen: set[str] = set()
+    """Names of Pods: those that are printed, and older executions of their nodes."""
+    choose: Callable[[list[_Pod]], list[_Pod]]
+    choose = list if execution is not None else partial(_one_of_each, place=0)
     try:
         while True:
             run = await read_run(cluster, run.name)
             state = None if node is None else run.status.nodes.get(node)
             has_ended = run.status.phase.ended if state is None else state.status.ended
             pods = await _pods(cluster, run, node)
-            begun = [
-                pod
-                for pod in (_one_of_each(pods, 0) if is_first else pods)
-                if pod.started_at and execution in (None, pod.execution)
-            ]
-            old = {pod.name for pod in pods if pod.started_at} - {pod.name for pod in begun}
-            if is_first:
-                streams |= {name: asyncio.create_task(asyncio.sleep(0)) for name in old}
-            for pod in begun:
-                if pod.name not in streams:
+            for pod in choose(pods):
+                is_wanted = pod.started_at and execution in (None, pod.execution)
+                if is_wanted and pod.name not in seen:
                     stream = _print(cluster, pod, options, follow=True)
-                    streams[pod.name] = asyncio.create_task(stream)
-            is_first = False
+                    streams.append(asyncio.create_task(stream))
+            seen |= {pod.name for pod in pods if pod.started_at}
+            choose = list  # what has started since, be it several of a node
             if has_ended:
-                await asyncio.gather(*streams.values())
+                await asyncio.gather(*streams)
                 return
             await asyncio.sleep(POLL_SECONDS)
     finally:
-        for task in streams.values():
+        for task in streams:
             task.cancel()
