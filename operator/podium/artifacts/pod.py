@@ -146,7 +146,7 @@ class Task:
     retention: int | None = None
     """Seconds for which what it leaves is kept; None: as long as the run is there."""
     asked: Mapping[str, Any] | None = None
-    """What is asked of its output (`contracts.AskedOutput`); None: it is no large one."""
+    """What is asked of its output (`contracts.AskedOutput`); None: it is not a large one."""
     inputs: tuple[InputPart, ...] = ()
 
     def dump(self) -> str:

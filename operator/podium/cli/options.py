@@ -16,6 +16,7 @@ __all__ = [
     "env_options",
     "executor_files_option",
     "log_options",
+    "place_options",
     "require_one_log",
     "rerun_options",
     "rerun_targets",
@@ -42,10 +43,15 @@ state_dir_option = click.option(
     callback=lambda _context, _parameter, value: value or find_state_dir(),
     help="Where runs are kept; default: $PODIUM_STATE_DIR, else .podium here or above.",
 )
+place_options = _together(
+    click.option(
+        "-n", "--namespace", metavar="NAME", help="Namespace; default: that of the context."
+    ),
+    click.option("--kube-context", metavar="NAME", help="Context of the kubeconfig."),
+)
 cluster_options = _together(
     click.option("--cluster", is_flag=True, help="Of a run on the cluster, by way of kubectl."),
-    click.option("-n", "--namespace", help="Namespace of the run; default: of the kubeconfig."),
-    click.option("--kube-context", metavar="NAME", help="Context of the kubeconfig."),
+    place_options,
 )
 executor_files_option = click.option(
     "-f",

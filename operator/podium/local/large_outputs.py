@@ -76,7 +76,8 @@ class LargeInputs(NamedTuple):
     def write(self, is_stopped: Callable[[], bool]) -> None:
         """Write the input whole, in the place of the one without these parts.
 
-        Raises `OSError`, `InterruptedError` once it is stopped.
+        Raises `OSError`, `ArtifactError` for one that is gone or was changed, `InterruptedError`
+        once it is stopped.
         """
         from podium.artifacts.values import Part, write_input  # noqa: PLC0415 - few inputs need it
 

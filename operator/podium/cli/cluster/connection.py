@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from podium.cli.options import place_options
 from podium.cli.output import CliError, ExitCode
 from podium.cluster.kube.client import KubernetesClient, connect, namespace_of
 from podium.cluster.kube.errors import ApiError
@@ -49,21 +50,12 @@ def on_cluster(*, all_namespaces: bool = False) -> Callable[[Callable[..., Await
             except KeyboardInterrupt:
                 return ExitCode.INTERRUPTED
 
-        decorated: Any = verb
-        for option in _OPTIONS if not all_namespaces else (*_OPTIONS, _EVERYWHERE):
-            decorated = option(decorated)
-        return decorated
+        return place_options(_everywhere(verb) if all_namespaces else verb)
 
     return decorate
 
 
-_OPTIONS = (
-    click.option("--kube-context", metavar="NAME", help="Context of the kubeconfig."),
-    click.option(
-        "-n", "--namespace", metavar="NAME", help="Namespace; default: that of the context."
-    ),
-)
-_EVERYWHERE = click.option(
+_everywhere = click.option(
     "-A", "--all-namespaces", "everywhere", is_flag=True, help="Runs of all namespaces."
 )
 

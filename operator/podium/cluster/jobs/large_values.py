@@ -16,7 +16,7 @@ class LargeValues:
     """Values of an execution that rest in the store, or may."""
 
     asked: AskedOutput | None = None
-    """What is asked of its output; None: it is no large one."""
+    """What is asked of its output; None: it is not a large one."""
     inputs: tuple[InputPart, ...] = ()
 
 
