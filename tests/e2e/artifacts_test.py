@@ -396,7 +396,7 @@ def test_the_policies_know_its_containers(release):
     settings = Settings(artifacts={"s3": bucket, "image": image})
     template = built.pod_of(built.MAKE, built.USE, settings=settings)
     good = job(template)
-    until(lambda: release.try_out(good, release.user).returncode == 0)
+    assert release.try_out(good, release.user).returncode == 0
     bad = []
     for change in (
         lambda spec: spec["initContainers"][0].update(image="busybox"),
@@ -422,7 +422,7 @@ def test_the_policies_know_its_containers(release):
         change(other["spec"])
         bad.append(job(other))
     outside = built.pod_of(built.OUTSIDE, settings=settings)
-    until(lambda: release.try_out(job(outside), release.user).returncode == 0)
+    assert release.try_out(job(outside), release.user).returncode == 0
     for place, volume in ((0, "podium-from-0"), (1, "podium-to-0")):
         other = copy.deepcopy(outside)
         mount = {"name": volume, "mountPath": "/podium/keys"}
@@ -438,9 +438,9 @@ def test_the_policies_know_its_containers(release):
     release.apply("--set", store)
     settings = Settings(artifacts={"s3": web, "image": image})
     template = built.pod_of(built.MAKE, settings=settings)
-    until(lambda: release.try_out(job(template), release.user).returncode == 0)
+    assert release.try_out(job(template), release.user).returncode == 0
     stolen = json.loads(json.dumps(template).replace("sts.amazonaws.com", "https://kubernetes"))
     refused(release.try_out(job(stolen), release.user))
     release.apply("--set", "artifacts.s3.tokenAudience=other")  # which holds for every store
-    until(lambda: release.try_out(job(template), release.user).returncode)
+    refused(release.try_out(job(template), release.user))
     release.apply()

@@ -8,6 +8,7 @@ from kubernetes.client.exceptions import ApiException
 from tests.conformance.cluster_shell import connect
 
 PATHS = {
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Pod": "/api/v1/namespaces/{}/pods",
     "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
