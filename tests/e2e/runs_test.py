@@ -259,6 +259,24 @@ def test_rerun_at_the_latest_definition_adds_a_node(k):
     assert len(revisions) == 2
 
 
+def test_runs_go_that_their_workflow_does_not_keep(k):
+    k.apply(workflow("kept", script("a", "true")))
+    for name in ("one", "two"):
+        k.apply(workflow_run(name, workflow="kept"))
+        k.wait(name)
+    k.apply(workflow_run("none", script("a", "true")))
+    k.wait("none")
+    # The Workflow as it is now decides.
+    k.apply(workflow("kept", script("a", "true"), retention={"successfulRuns": 1}))
+
+    def names():
+        return {run["metadata"]["name"] for run in k.items("workflowruns")}
+
+    until(lambda: names() == {"two", "none"})
+    until(lambda: {job["metadata"]["labels"]["podium.dev/run"] for job in k.items("jobs")}
+          <= {"two", "none"})  # fmt: skip
+
+
 def test_edited_context_and_restore(k):
     text = 'printf \'{"who": "%s"}\' "$WHO" >$PODIUM_OUTPUT'
     env = [{"name": "WHO", "value": "${{ context.who }}"}]

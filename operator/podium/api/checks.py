@@ -115,6 +115,12 @@ def check_run_spec(spec: WorkflowRunSpec, base: Path = ("spec",)) -> list[Proble
     if spec.workflow_spec is not None:
         found += check_spec(spec.workflow_spec, (*base, "workflowSpec"))
         found += check_size(spec.workflow_spec, (*base, "workflowSpec"))
+        if spec.workflow_spec.retention is not None:
+            message = (
+                "belongs to a Workflow, of which there are several runs: write"
+                " ttlSecondsAfterFinished in the spec of this run"
+            )
+            found.append(Problem((*base, "workflowSpec", "retention"), message))
     if spec.recorded_answers is not None:
         recorded = spec.recorded_answers
         sources = {"configMapKeyRef": recorded.config_map_key_ref, "file": recorded.file}

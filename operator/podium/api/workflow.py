@@ -15,6 +15,7 @@ from podium.api.executors import MAX_EXECUTORS, ExecutorSpec
 from podium.api.outputs import MAX_OUTPUTS, OutputFormat, OutputValue
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
 from podium.api.problems import Path
+from podium.api.retention import Retention
 from podium.api.volume_claims import MAX_CLAIMS, AccessMode, VolumeClaim
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "OutputValue",
     "PodOverrides",
     "Resources",
+    "Retention",
     "RetryPolicy",
     "TriggerRule",
     "VolumeClaim",
@@ -297,6 +299,9 @@ class WorkflowSpec(ApiModel, defer_build=False):
     """Volumes that are made for each run and mounted by the nodes that name them."""
     artifacts: WorkflowArtifacts | None = None
     """Where the artifacts of its runs are kept, and how long; default: the store of the cluster."""
+    retention: Retention | None = None
+    """How long and how many of its ended runs are kept; default: all, until they are deleted. The
+    Workflow as it is now decides, also on earlier runs."""
     nodes: list[Node] = Field(min_length=1, max_length=MAX_NODES)
     """The nodes of the graph."""
     edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)

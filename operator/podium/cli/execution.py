@@ -142,6 +142,11 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
             run.directory.clear_cancel()
     for line in summary(local):
         say(line)
+    if status.phase.ended and run.plan.spec.retention is not None:
+        from podium.cli.retention import remove_other_runs  # noqa: PLC0415 - few have it
+
+        for name in remove_other_runs(run, run.plan.spec.retention):
+            say(f"run {name} deleted, as retention says")
     if output is not None:
         click.echo(document_text(OpenRun(local.directory, local.record, status), output), nl=False)
     if local.interrupted and not status.phase.ended:

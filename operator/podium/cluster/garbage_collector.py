@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from podium.api.names import API_VERSION, GROUP, LABEL_WORKFLOW, label_value
+from podium.api.retention import EndedRun, no_longer_kept
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import (
@@ -20,8 +21,9 @@ from podium.cluster.kube.views import (
     text,
     when,
 )
+from podium.cluster.runs.requests import ACCEPTED
 from podium.cluster.settings import Settings
-from podium.cluster.watch.store import InformerCache
+from podium.cluster.watch.store import InformerCache, RunKey
 
 __all__ = ["GarbageCollector"]
 
@@ -37,6 +39,8 @@ YOUNG_SECONDS = 20.0
 STRAY_SECONDS = 300.0
 """Node states that are so old are named by a status, or by none ever."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
+RUNS_AT_A_TIME = 500
+"""Runs that are deleted in one round: everything else here waits for it."""
 KEPT_REVISIONS = 10
 """Newest revisions of a Workflow that stay although no run refers to them."""
 
@@ -91,6 +95,7 @@ class GarbageCollector:
             try:
                 if rounds % int(JOBS_SECONDS / TICK_SECONDS) == 0:
                     await self.remove_jobs()
+                    await self.remove_runs()
                 # Soon after the start, too: an earlier operator may have been away for long.
                 if rounds % int(ALL_SECONDS / TICK_SECONDS) == int(JOBS_SECONDS / TICK_SECONDS):
                     for namespace in self._settings.namespaces or [""]:
@@ -123,6 +128,41 @@ class GarbageCollector:
             jobs.sort(key=lambda job: job.created_at, reverse=True)
             for job in jobs[self._settings.jobs.max_ended :]:
                 await self._client.delete_job(job.namespace, job.name, job.uid)
+
+    async def remove_runs(self) -> None:
+        """Delete the ended runs that their Workflow does not keep any longer."""
+        workflows = {
+            key: workflow
+            for key, workflow in self._cache.workflows.items()
+            if workflow.retention is not None
+        }
+        if not workflows:
+            return
+        # A run names its Workflow by its name or its id; a name comes first.
+        named = {(view.namespace, view.id): view for view in workflows.values()} | workflows
+        ended: dict[RunKey, list[EndedRun[RunView]]] = defaultdict(list)
+        for run in self._cache.runs.values():
+            workflow = named.get((run.namespace, run.workflow))
+            # One of which only the metadata is as it is now may have been reopened.
+            if workflow is None or not run.ended or run.completed_at is None or not run.is_whole:
+                continue
+            if run.deleting or ACCEPTED in run.annotations:
+                continue
+            each = EndedRun(run, run.phase == "Succeeded", run.completed_at, run.ttl is not None)
+            ended[workflow.namespace, workflow.name].append(each)
+        now = time.time()
+        over = [
+            each.key
+            for key, runs in ended.items()
+            if (retention := workflows[key].retention) is not None
+            for each in no_longer_kept(retention, runs, now)
+        ]
+        for run in over[:RUNS_AT_A_TIME]:
+            try:
+                await self._client.delete_run(run.namespace, run.name, run.uid, run.version)
+            except ApiError as error:
+                if error.status not in (404, 409):  # gone, or changed: the next round looks again
+                    raise
 
     async def _remove_freed(self) -> None:
         """Look at the definitions of namespaces in which a run or a Workflow was deleted."""

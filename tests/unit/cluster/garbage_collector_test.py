@@ -49,6 +49,11 @@ class Server:
         self.asked.append(name)
         return self.bodies[namespace, name]
 
+    async def delete_run(self, namespace, name, uid, version):
+        if self.refuse is not None:
+            raise self.refuse
+        self.deleted.append((name, uid, version))
+
     async def delete_job(self, namespace, name, uid):
         if self.refuse is not None:
             raise self.refuse
@@ -294,3 +299,67 @@ async def test_node_states_of_a_run_that_goes_on_are_not_touched(clock):
     shard(world, "team", "perhaps-about-to-be-named")
     await world.housekeeping.remove_shards("team")
     assert len(world.server.shards) == 1
+
+
+def workflow(name="release", **spec):
+    meta = {"name": name, "namespace": "team", "uid": f"uid-{name}", "generation": 1}
+    return {"kind": "Workflow", "metadata": meta, "spec": spec}
+
+
+def ended(name, at, phase="Succeeded", **changes):
+    meta = {"name": name, "uid": f"uid-{name}", "annotations": {"podium.dev/rerun": None}}
+    return support.changed(
+        support.run(
+            metadata=meta,
+            spec={"ttlSecondsAfterFinished": None},
+            status={"phase": phase, "completedAt": support.at(at)},
+        ),
+        changes,
+    )
+
+
+async def deleted_runs(world):
+    world.server.deleted = []
+    await world.housekeeping.remove_runs()
+    return sorted(name for name, *_ in world.server.deleted)
+
+
+async def test_runs_go_that_their_workflow_does_not_keep(clock):
+    world = World()
+    world.cache.drop_run(("team", "release-x7"), support.RUN_UID)
+    for position in range(3):
+        world.cache.put_run(ended(f"good-{position}", position))
+        world.cache.put_run(ended(f"bad-{position}", position, "Failed"))
+    world.cache.put_run(ended("cancelled", 9, "Cancelled"))
+    world.cache.put_run(ended("running", 0, "Running"))
+    world.cache.put_run(ended("by-id", 8, spec={"workflowRef": {"name": "rel"}}))
+    world.cache.put_run(ended("other", 0, spec={"workflowRef": {"name": "other"}}))
+    world.cache.put_run(ended("elsewhere", 0, metadata={"namespace": "b", "uid": "x"}))
+    assert await deleted_runs(world) == [], "no Workflow says so"
+    world.cache.put_workflow(workflow(id="rel", retention={"successfulRuns": 2, "failedRuns": 1}))
+    assert await deleted_runs(world) == ["bad-0", "bad-1", "bad-2", "good-0", "good-1"]
+    assert ("good-0", "uid-good-0", "100") in world.server.deleted
+    world.cache.put_workflow(workflow(id="rel", retention={"secondsAfterFailure": 98}))
+    assert await deleted_runs(world) == ["bad-0", "bad-1", "bad-2"]
+    world.cache.put_workflow(workflow(id="rel", retention={"successfulRuns": -1}))
+    assert await deleted_runs(world) == [], "what is not valid deletes none"
+
+
+async def test_runs_stay_that_may_go_on(clock):
+    world = World()
+    world.cache.drop_run(("team", "release-x7"), support.RUN_UID)
+    world.cache.put_workflow(workflow(retention={"successfulRuns": 0}))
+    world.cache.put_run(ended("asked", 0, metadata={"annotations": {"podium.dev/accepted": "[]"}}))
+    world.cache.put_run(ended("goes", 0, metadata={"deletionTimestamp": support.at(50)}))
+    changed = ended("changed", 0)
+    world.cache.put_run(changed)
+    world.cache.note_run(support.changed(changed, {"metadata": {"resourceVersion": "101"}}))
+    assert await deleted_runs(world) == []
+    world.cache.put_run(ended("over", 0))
+    world.server.refuse = ApiError(409, "Conflict", "it changed")
+    assert await deleted_runs(world) == []
+    world.server.refuse = ApiError(500, "InternalError", "no")
+    with pytest.raises(ApiError):
+        await world.housekeeping.remove_runs()
+    world.server.refuse = None
+    assert await deleted_runs(world) == ["over"]

@@ -1,5 +1,6 @@
 """podium cancel, delete and prune."""
 
+import json
 import signal
 import subprocess
 import time
@@ -135,3 +136,22 @@ def test_runs_are_pruned_by_age_number_and_phase(here):
     assert names(here) == ["failed", "one"]
     assert "name the runs: --older-than" in here.podium("prune", code=2).stderr
     assert "'7' is not a duration" in here.podium("prune", "--older-than", "7", code=2).stderr
+
+
+def test_runs_that_their_workflow_does_not_keep_go_at_the_end_of_another(here):
+    kept = {"successfulRuns": 2, "failedRuns": 1}
+    good = here.workflow(script("a", "true"), retention=kept)
+    for name in ("one", "two"):
+        here.podium("run", good, "--run-name", name)
+    bad = here.workflow(script("a", "false"), retention=kept)
+    here.podium("run", bad, "--run-name", "bad", code=1)
+    assert names(here) == ["bad", "one", "two"]
+    good = here.workflow(script("a", "true"), retention=kept)
+    done = here.podium("run", good, "--run-name", "three")
+    assert done.stdout.splitlines()[-1] == "run one deleted, as retention says"
+    assert names(here) == ["bad", "three", "two"]
+    none = here.workflow(script("a", "true"), retention={"successfulRuns": 0, "failedRuns": 0})
+    done = here.podium("run", none, "--run-name", "four", "-o", "json")
+    assert json.loads(done.stdout)["status"]["phase"] == "Succeeded"
+    assert names(here) == ["four"], "the one that has just ended stays"
+    assert here.podium("get", "four").stdout

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from podium.api.names import GROUP
+from podium.api.retention import Retention
 from podium.cluster.kube.views.fields import dig, items, mapping, text, when
 
 __all__ = ["RunView", "WorkflowView", "run_view", "workflow_view"]
@@ -96,6 +97,8 @@ class WorkflowView:
     uid: str = ""
     is_known: bool = True
     """Whether more than its metadata was read."""
+    retention: Retention | None = None
+    """How long its ended runs are kept; None: as long as nobody deletes them."""
 
 
 def workflow_view(body: Any) -> WorkflowView | None:
@@ -113,4 +116,15 @@ def workflow_view(body: Any) -> WorkflowView | None:
         observed_generation=observed if isinstance(observed, int) else 0,
         uid=text(meta.get("uid")),
         is_known=dig(body, "kind") != "PartialObjectMetadata",
+        retention=_retention(dig(body, "spec", "retention")),
     )
+
+
+def _retention(value: Any) -> Retention | None:
+    """Read what a Workflow keeps of its runs; what is not valid deletes none."""
+    if value is None:
+        return None
+    try:
+        return Retention.model_validate(value)
+    except ValueError:
+        return None
