@@ -18,6 +18,7 @@ from podium.api.field_checks import (
 from podium.api.pod import EnvVar, PodOverrides, Resources, Volume
 from podium.api.problems import Path, Problem
 from podium.api.shape import closest
+from podium.api.templates import TEMPLATE
 
 __all__ = ["check_env", "check_pod", "check_resources"]
 
@@ -228,7 +229,8 @@ def check_resources(base: Path, resources: Resources) -> Iterator[Problem]:
     """Check that amounts are quantities."""
     for kind, amounts in (("requests", resources.requests), ("limits", resources.limits)):
         for name, amount in amounts.items():
-            if not _QUANTITY.fullmatch(str(amount)):
+            # One that is filled in is checked then.
+            if not _QUANTITY.fullmatch(str(amount)) and TEMPLATE not in str(amount):
                 yield Problem(
                     (*base, kind, name),
                     f"must be a quantity such as 500m, 1Gi or 2, not {str(amount)!r:.60}",

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 from podium.api.problems import Path, Problem
@@ -42,8 +41,10 @@ def not_filled_in(path: Path, *, is_key: bool = False) -> str:
         return "${{ }} is not filled in here, in a key: write the key itself"
     field = next((part for part in path if part not in _PREFIX), None)
     remedy = _REMEDIES.get(str(field), _DEFAULT)
-    if ("pod", "env") in pairwise(path):
-        remedy = "put the variable into config.env of the node, where it is filled in"
+    if "defaults" in path and ("resources" in path or "pod" in path):
+        remedy = "write it at the node, in its own resources or pod"
+    elif any(part in path for part in ("secretName", "secretKeyRef", "secret")):
+        remedy = "write the name itself, so that no value chooses which Secret a node gets"
     return f"${{{{ }}}} is not filled in here: {remedy}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import BaseModel
 
+from podium import kinds
 from podium.api.problems import Path, Problem, Severity
 from podium.api.templates import TEMPLATE, not_filled_in
 from podium.api.workflow import Node, WorkflowSpec
@@ -25,9 +26,13 @@ def literal_templates(spec: WorkflowSpec, expandable: Mapping[str, Node]) -> Ite
         yield from _found(getattr(spec, field), (_alias(spec, field),))
     yield from _model(spec, (), {*_CHECKED_APART, "global_context", "constants", "inputs"})
     for place, node in spec.placed_nodes():
-        yield from _model(node, place, {"config"})
+        found = _model(node, place, {"config"})
         if expandable.get(node.id) is node:
+            if node.pod is not None or node.resources is not None:
+                filled = {(*place, *source.path) for source in kinds.of(node).expressions(node)}
+                found = (problem for problem in found if problem.path not in filled)
             yield from _keys(node.config, (*place, "config"))
+        yield from found
     for position, edge in enumerate(spec.edges):
         yield from _model(edge, ("edges", position), ())
 

@@ -80,6 +80,7 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
                 decision.shape,
                 decision.template,
                 given.large,
+                decision.fields,
             )
         )
         return

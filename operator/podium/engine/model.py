@@ -239,6 +239,8 @@ class Launch:
     """What an executor that is a resource makes of the config (`podium.executors.custom`)."""
     large: tuple[LargeInput, ...] = ()
     """What the input holds beside `input`."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Fields of its Pod whose templates are filled in (`podium.kinds.pod_fields`)."""
 
     @property
     def delivered(self) -> list[str]:

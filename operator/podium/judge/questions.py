@@ -98,7 +98,7 @@ def load_answer(question: Question, body: bytes) -> contracts.OutputVerdict | An
         return Answer(question.number, Value(value["value"]))
     if kind == "Launch":
         shape, warnings = kinds.JobShape(value["shape"]), tuple(value["warnings"])
-        made = kinds.Launch(value["config"], shape, warnings, value["template"])
+        made = kinds.Launch(value["config"], shape, warnings, value["template"], value["fields"])
         return Answer(question.number, made)
     return Answer(question.number, _DECISIONS[kind](**value))
 

@@ -5,7 +5,7 @@ not frozen because that takes several times as long to make.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -96,6 +96,8 @@ class Launch:
     warnings: tuple[str, ...] = ()
     template: Mapping[str, Any] | None = None
     """What an executor that is a resource makes of it (`podium.executors.custom`)."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Fields of its Pod whose templates are filled in (`podium.kinds.pod_fields`)."""
 
 
 @dataclass(slots=True)

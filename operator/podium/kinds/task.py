@@ -20,6 +20,7 @@ from podium.kinds.base import (
     by_contract,
     unused_fields,
 )
+from podium.kinds.pod_fields import Fields, PodFieldError, fill, pod_templates
 
 __all__ = ["Task"]
 
@@ -43,12 +44,14 @@ class Task:
         # Those that are resources the definition brings with it: `podium.dag.checks` knows them.
 
     def expressions(self, node: Node) -> Iterable[Source]:
-        """Return the templates of the config."""
+        """Return the templates of the config, and of what it says of its Pod."""
         executor = executors.get(node.executor or "")
         config = node.config if executor is None else executor.expandable(node.config)
         for path, text in strings(config, ("config",)):
             if expressions.has_template(text):
                 yield Source(path, text, is_template=True)
+        for path, text in pod_templates(node):
+            yield Source(path, text, is_template=True)
 
     def output_fields(self, node: Node) -> DeclaredOutput:
         """Return what the output contract says."""
@@ -57,8 +60,14 @@ class Task:
     def start(self, view: NodeView) -> Decision:
         """Launch the program, the templates of its config filled in."""
         node = view.node
+        fields: Fields = {}
+        if node.pod is not None or node.resources is not None:
+            try:
+                fields = fill(node, view.names)
+            except PodFieldError as error:
+                return Fail(NodeReason.CONFIG, str(error))
         if view.executor is not None:
-            return _start_custom(view, view.executor)
+            return _start_custom(view, view.executor, fields)
         executor = executors.get(node.executor or "")
         config: Mapping[str, Any] = node.config
         if executor is not None:
@@ -70,14 +79,14 @@ class Task:
                 raise expressions.ExpressionError(f"config: {error}") from None
         is_recorded = view.is_recorded and node.executor in executors.PERSONA_EXECUTORS
         warnings = ("answers were recorded: no model was asked",) if is_recorded else ()
-        return Launch(config, warnings=warnings)
+        return Launch(config, warnings=warnings, fields=fields)
 
     def finish(self, view: NodeView, output: dict[str, Any] | None) -> Decision:  # noqa: ARG002
         """Complete with what the program handed over."""
         return Complete(output or {})
 
 
-def _start_custom(view: NodeView, spec: ExecutorSpec) -> Decision:
+def _start_custom(view: NodeView, spec: ExecutorSpec, fields: Fields) -> Decision:
     """Launch what an executor that is a resource makes of the config."""
     node = view.node
     known = {"id": node.id, "executionId": view.execution}
@@ -85,7 +94,7 @@ def _start_custom(view: NodeView, spec: ExecutorSpec) -> Decision:
         filled = executors.custom.fill(node.executor or "", spec, node.config, view.scope, known)
     except executors.custom.ConfigBreachError as error:
         return Fail(NodeReason.CONFIG, str(error))
-    return Launch(filled.config, template=filled.template)
+    return Launch(filled.config, template=filled.template, fields=fields)
 
 
 def _expand(value: Any, scope: Mapping[str, Any]) -> Any:

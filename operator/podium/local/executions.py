@@ -20,6 +20,7 @@ from podium.engine import (
     Stop,
     not_started,
 )
+from podium.kinds.pod_fields import with_fields
 from podium.local import processes
 from podium.local.artifacts import Artifacts, left_by
 from podium.local.commands import Command, Commands
@@ -105,7 +106,7 @@ class Executions:
 
     async def launch(self, launch: Launch) -> Observation | None:
         """Have an execution started; say what is known of it already."""
-        node = self._engine.plan.nodes[launch.node].definition
+        node = with_fields(self._engine.plan.nodes[launch.node].definition, launch.fields)
         directory = self._directory.execution(launch.execution_id)
         is_new = _made(directory)
         process = None if is_new else await processes.find(directory)

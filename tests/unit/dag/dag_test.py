@@ -830,10 +830,27 @@ T = "${{ context.x }}"
             {"defaults": {"retryPolicy": {"retryOn": [T]}}},
             {},
         ),
-        ("spec.nodes[1].pod.env[0].value", {}, {"pod": {"env": [{"name": "A", "value": T}]}}),
+        (
+            "spec.nodes[1].pod.volumes[0].secret.secretName",
+            {},
+            {"pod": {"volumes": [{"name": "v", "secret": {"secretName": T}}]}},
+        ),
+        (
+            "spec.nodes[1].pod.env[0].value",
+            {},
+            {
+                "type": "conditional",
+                "cases": [{"when": "true", "value": "x"}],
+                "pod": {"env": [{"name": "A", "value": T}]},
+            },
+        ),
         ("spec.nodes[1].pod.labels.a", {}, {"pod": {"labels": {"a": T}}}),
         ("spec.nodes[1].pod.affinity.nodeAffinity", {}, {"pod": {"affinity": {"nodeAffinity": T}}}),
-        ("spec.nodes[1].resources.limits.cpu", {}, {"resources": {"limits": {"cpu": T}}}),
+        (
+            "spec.defaults.resources.limits.cpu",
+            {"defaults": {"resources": {"limits": {"cpu": T}}}},
+            {},
+        ),
         ("spec.nodes[1].outputContract.produces[0]", {}, {"outputContract": {"produces": [T]}}),
         (
             "spec.nodes[1].outputContract.schema.properties.a.const",

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +29,7 @@ from podium.cluster.kube.views import (
 )
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
+from podium.kinds.pod_fields import with_fields
 
 __all__ = [
     "NAMES_OF_JOB",
@@ -89,6 +91,8 @@ def is_pod_name(name: str, job: str, job_uid: str) -> bool:
 def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> dict[str, Any]:
     """Build the Job of an execution. Raises `BuildError`."""
     node = plan.nodes[launch.node]
+    if launch.fields:
+        node = replace(node, definition=with_fields(node.definition, launch.fields))
     try:
         workload = executors.workload(node.definition, launch.config, launch.template)
     except ValueError as error:

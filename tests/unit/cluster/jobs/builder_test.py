@@ -646,3 +646,16 @@ def test_a_value_from_a_file_is_the_termination_message():
     printed = {**CONTAINER, "outputs": {"version": {"stdout": "Text"}}}
     assert container(printed)["terminationMessagePath"] == "/dev/termination-log"
     assert env(printed)["PODIUM_OUTPUT"]["value"] == "/dev/termination-log"
+
+
+def test_what_was_filled_in_is_in_the_pod():
+    fields = {"resources": {"limits": {"memory": "${{ context.m }}"}}}
+    fields["pod"] = {"env": [{"name": "A", "value": "${{ context.a }}"}]}
+    spec = WorkflowSpec.model_validate({"nodes": [{"id": "n", **SCRIPT, **fields}]})
+    plan = Plan.build(spec, workflow_id="w")
+    filled = {"resources.limits.memory": "64Mi", "pod.env[0].value": "$(HOME)"}
+    launch = Launch("n", "n-1", 0, SCRIPT["config"], {"inputs": {}}, fields=filled)
+    job = build_job(Owner("team", "r", "u", "w", None), plan, launch, Settings())
+    (made,) = job["spec"]["template"]["spec"]["containers"]
+    assert made["resources"] == {"limits": {"memory": "64Mi"}}
+    assert {"name": "A", "value": "$$(HOME)"} in made["env"], "it is not expanded"
