@@ -9,7 +9,9 @@ from tests.conformance.harness import Case
 
 GROUP, VERSION = "podium.dev", "v1alpha1"
 PLURALS = {"Workflow": "workflows", "WorkflowRun": "workflowruns", "Executor": "executors"}
-REFUSED = ("RerunRefused", "RestoreRefused")
+REFUSED = ("RerunRefused", "RestoreRefused", "ApprovalRefused")
+PERSON, GROUPS = "alice", "release"
+"""Who decides about approvals; the operator of the cases takes the names for verified."""
 RERUN, CASCADE, RESTORE = (
     f"{GROUP}/{name}" for name in ("rerun", "rerun-cascade", "restore")
 )  # fmt: skip
@@ -64,6 +66,14 @@ class ClusterShell:
 
     async def restore(self, version: int) -> None:
         self._patch({"metadata": {"annotations": {RESTORE: str(version)}}})
+
+    async def approve(self, decision: dict[str, Any]) -> None:
+        asked = {
+            f"{GROUP}/approve": json.dumps({"decision": "Approve", **decision}),
+            f"{GROUP}/approved-by": PERSON,
+            f"{GROUP}/approved-groups": GROUPS,
+        }
+        self._patch({"metadata": {"annotations": asked}})
 
     def _patch(self, change: dict[str, Any]) -> None:
         self._custom.patch_namespaced_custom_object(

@@ -50,6 +50,7 @@ def ends(request, tmp_path_factory):
                 settings = {
                     "featureGates": {"ManagedJobs": way == MANAGED},
                     "outputs": {"fromLogs": True},
+                    "approversAreVerified": True,
                     "artifacts": stack.enter_context(bucket_for(connect(), namespace)),
                 }
                 stack.enter_context(volumes_for(connect(), namespace))

@@ -19,6 +19,7 @@ from podium.api.source.files import parse, read_text
 from podium.api.workflow import WorkflowSpec
 from podium.cli.checked_file import check_file
 from podium.engine import (
+    ApprovalRequest,
     Emit,
     Plan,
     Request,
@@ -31,11 +32,14 @@ from podium.engine import (
     set_condition,
     set_end,
 )
+from podium.kinds import Answer
 from podium.local.shell import LocalRun
 from podium.local.store import RunDirectory, RunRecord
 from tests.conformance.harness import Case
 
-REFUSED = ("RerunRefused", "RestoreRefused")
+REFUSED = ("RerunRefused", "RestoreRefused", "ApprovalRefused")
+PERSON, GROUPS = "alice", ("release",)
+"""Who decides about approvals."""
 
 
 class LaptopShell:
@@ -164,6 +168,19 @@ class LaptopShell:
         record, status = self._run.directory.load()
         plan = Plan.build(record.workflow, workflow_id=record.workflow_id)
         self._go(LocalRun(self._run.directory, record, plan, status), request)
+
+    async def approve(self, decision: dict[str, Any]) -> None:
+        """Decide as on a cluster, where the names are verified."""
+        answer = Answer(
+            decision.get("decision", "Approve") == "Approve",
+            PERSON,
+            PERSON,
+            GROUPS,
+            decision.get("comment", ""),
+            decision.get("values", {}),
+        )
+        identity = uuid.uuid4().hex
+        self._ask(ApprovalRequest(identity, decision["node"], decision["executionId"], answer))
 
     async def apply(self, spec: dict[str, Any]) -> None:
         self._newer = self._resolved(WorkflowSpec.model_validate(spec))

@@ -108,6 +108,7 @@ def test_the_configuration_is_what_the_operator_reads(render):
         "allowExecutors": True,
         "allowRecordedAnswers": None,
         "requestersAreVerified": True,
+        "approversAreVerified": True,
         "creatorsAreVerified": False,
         "requireUsableServiceAccounts": True,
         "referenceChecks": True,

@@ -97,6 +97,15 @@ def test_laptop_commands_work_as_they_are_shown(here, page):
         assert page.of("podium") == [f"podium run {file}"]
         return
     lines = [line for line in page.block if not line.startswith("kubectl ")]
+    if page.path.parent.name == "approval":
+        assert lines == ["podium run examples/approval/workflow.yaml"]  # waits for the lines below
+        for line in [each for each in page.spans if each.startswith("podium ")] or [APPROVE]:
+            process = here.start("run", "examples/approval/workflow.yaml")
+            run = waiting(here)
+            typed(here, re.sub(r"\bRUN\b", run, line))
+            process.communicate(timeout=60)
+            assert process.returncode == (1 if "reject" in line else 0)
+        return
     assert any(line.startswith("podium ") for line in lines), page.block
     typed(here, *lines)
     (place,) = {line.removeprefix("cd ") for line in lines if line.startswith("cd ")} or {"."}
@@ -190,6 +199,37 @@ def test_hello_says_what_its_inputs_want(here):
     assert "context.who" in said
     said = here.podium("run", "examples/hello/workflow.yaml", "-c", "whom=Ada", code=2).stderr
     assert "whom" in said
+
+
+# approval
+
+
+APPROVE = "podium approve RUN gate -v region=eu"
+
+
+def waiting(here):
+    """Wait for a run that waits for approval, and return its name."""
+    while True:
+        (here.path / ".podium").mkdir(exist_ok=True)
+        runs = here.podium("get", "--state-dir", ".podium").stdout.splitlines()[1:]
+        name = next((row.split()[0] for row in runs if " gate " in row and "Running" in row), None)
+        if name is not None and "WaitingForApproval" in here.podium("get", name).stdout:
+            return name
+
+
+def test_a_person_decides_in_the_middle_of_a_run(here):
+    process = here.start("run", "examples/approval/workflow.yaml")
+    run = waiting(here)
+    said = here.podium("approve", run, "gate", "-v", "region=moon", code=2).stderr
+    assert "values.region" in said
+    assert "'region' is missing" in here.podium("approve", run, code=2).stderr
+    assert f"podium approve {run} gate" in here.podium("get", run, "gate").stdout
+    here.podium("approve", run, "gate", "-v", "region=eu", "-v", "percent=50", "--comment", "go")
+    assert process.wait(60) == 0
+    document = json.loads(here.podium("get", run, "-o", "json").stdout)
+    assert document["status"]["outputs"]["shipped"] == "web:1.2 to 50 % of eu"
+    assert outputs(document)["gate"]["comment"] == "go"
+    assert "does not wait" in here.podium("reject", run, "gate", code=2).stderr
 
 
 # finally

@@ -87,6 +87,7 @@ allowInlineWorkflows: {{ .Values.allowInlineWorkflows }}
 allowExecutors: {{ .Values.allowExecutors }}
 allowRecordedAnswers: {{ .Values.allowRecordedAnswers | toJson }}
 requestersAreVerified: {{ and .Values.admissionPolicies.enabled (dig "requestedBy" "enabled" false .Values.admissionPolicies) }}
+approversAreVerified: {{ and .Values.admissionPolicies.enabled .Values.admissionPolicies.approvals.enabled }}
 creatorsAreVerified: {{ and .Values.admissionPolicies.enabled .Values.admissionPolicies.executions.enabled }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}
 referenceChecks: {{ .Values.referenceChecks }}

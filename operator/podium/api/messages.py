@@ -51,7 +51,7 @@ _RENAMED: dict[type[Enum], dict[str, str]] = {
     TriggerRule: {"AllCompleted": "AllSuccess", "AnyCompleted": "OneSuccess"},
 }
 """Names in version 0.1.0, with the present ones."""
-_LATER_TYPES = frozenset({"parallel_group", "approval"})
+_LATER_TYPES = frozenset({"parallel_group"})
 
 Wording = Callable[[Path], str | None]
 """How the plain scalar at a path was written, `yes` for true."""

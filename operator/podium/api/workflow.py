@@ -65,11 +65,12 @@ MAX_RUN_OUTPUT_BYTES = 16_384
 
 
 class NodeType(StrEnum):
-    """What a node is. Groups and approvals come in a later version."""
+    """What a node is. Groups come in a later version."""
 
     PHASE = "phase"
     CUSTOM = "custom"
     CONDITIONAL = "conditional"
+    APPROVAL = "approval"
 
     @classmethod
     def _missing_(cls, value: object) -> "NodeType | None":

@@ -37,6 +37,8 @@ _COMMANDS = {
         "podium.cli.commands.cancel:terminate",
         "Cancel a run and what would clean up after it.",
     ),
+    "approve": ("podium.cli.commands.approve:approve", "Approve what a run waits for."),
+    "reject": ("podium.cli.commands.approve:reject", "Reject what a run waits for."),
     "get": ("podium.cli.commands.get:get", "List runs, or show a run or one of its nodes."),
     "logs": ("podium.cli.commands.logs:logs", "Print what the programs of a run wrote."),
     "artifacts": (

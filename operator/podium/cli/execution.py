@@ -29,6 +29,7 @@ from podium.engine import (
     Emit,
     Plan,
     Request,
+    ResetRequest,
     check_start,
     initial_context,
 )
@@ -91,7 +92,7 @@ def require_startable(plan: Plan, spec: WorkflowRunSpec) -> None:
     raise click.exceptions.Exit(ExitCode.USAGE)
 
 
-def require_accepted(run: OpenRun, request: Request) -> "RerunPlan | RestorePlan":
+def require_accepted(run: OpenRun, request: ResetRequest) -> "RerunPlan | RestorePlan":
     """Return what a request would do. Raises `CliError` if it would be refused."""
     from podium.engine import (  # noqa: PLC0415 - a first run has no requests
         RequestRefusedError,
@@ -175,13 +176,28 @@ async def _until_end(local: LocalRun, requests: list[Request], view: View, logs:
 
 
 async def _attend(local: LocalRun, logs: LogFiles) -> None:
-    """Look after what no event tells of, until cancelled: logs, `podium cancel | terminate`."""
+    """Look after what no event tells of, until cancelled: logs, and what other commands ask."""
     asked = (False, False)
+    decided: set[str] = set()
     while True:
         directory = local.directory
         now = (directory.is_cancel_requested, directory.is_terminate_requested)
         if any(now) and now != asked:
             asked = now
             local.control(cancel=True, terminate=now[1])
+        if (directory.path / "approvals").exists():
+            _take_decisions(local, decided)
         await asyncio.sleep(TICK_SECONDS)
         logs.note_sizes()
+
+
+def _take_decisions(local: LocalRun, decided: set[str]) -> None:
+    """Hand on what `podium approve | reject` left; remove what the run's state says was done."""
+    from podium.local import approvals  # noqa: PLC0415 - few runs have approvals
+
+    for request in approvals.pending(local.directory):
+        if request.id in local.saved_requests or local.status.phase.ended:
+            approvals.clear(local.directory, request.id)
+        elif request.id not in decided:
+            decided.add(request.id)
+            local.request(request)

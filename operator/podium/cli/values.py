@@ -83,13 +83,13 @@ def parse_value(text: str) -> Any:
     return contracts.normalise(value)
 
 
-def load_context(file: str) -> dict[str, Any]:
-    """Read a file of context keys, YAML or JSON. Raises `InvalidError`, `CliError`, `OSError`."""
-    context = _document(file, f"--context-file {file}")
+def load_context(file: str, option: str = "--context-file") -> dict[str, Any]:
+    """Read a file of keys, YAML or JSON. Raises `InvalidError`, `CliError`, `OSError`."""
+    context = _document(file, f"{option} {file}")
     if context is None:
         return {}
     if not isinstance(context, dict):
-        raise CliError(f"--context-file {file}: must hold one mapping, KEY: value")
+        raise CliError(f"{option} {file}: must hold one mapping, KEY: value")
     return context
 
 
@@ -114,15 +114,17 @@ def context_of(
     strings: Iterable[str],
     *,
     below: Mapping[str, Any] | None = None,
+    options: tuple[str, str] = ("-c", "--context-file"),
 ) -> dict[str, Any]:
     """Return a context with what the options set: the file's keys, then single values.
 
-    All are merged object by object. `below` is what the result will be merged over. Raises
-    `CliError` naming the option.
+    `options` are the names of the options, of other values than a context's. All are merged object
+    by object. `below` is what the result will be merged over. Raises `CliError` naming the option.
     """
-    context = contracts.merged(base, {} if file is None else load_context(file))
+    own, of_file = options
+    context = contracts.merged(base, {} if file is None else load_context(file, of_file))
     given: dict[tuple[str, ...], str] = {}
-    for option, texts in (("-c", values), ("--context-string", strings)):
+    for option, texts in ((own, values), ("--context-string", strings)):
         for text in texts:
             key, equals, value = text.partition("=")
             path = tuple(key.split("."))
@@ -131,14 +133,15 @@ def context_of(
             if indexed := _INDEXED.fullmatch(key):
                 held = indexed[1]
                 raise CliError(
-                    f"{option} {key:.80}: a list is replaced as a whole: write -c {held:.80}='[…]'"
+                    f"{option} {key:.80}: a list is replaced as a whole: write"
+                    f" {own} {held:.80}='[…]'"
                 )
             _check_against(given, path, option)
             given[path] = option
             for beneath in (context, below or {}):
                 _check_lists(beneath, path, option)
             try:
-                parsed = _value(key, value) if option == "-c" else contracts.normalise(value)
+                parsed = _value(key, value, own) if option == own else contracts.normalise(value)
             except InvalidError:
                 raise
             except ValueError as error:
@@ -149,17 +152,18 @@ def context_of(
     return context
 
 
-def _value(key: str, text: str) -> Any:
-    """Read the value of `-c`; `@FILE` is what the file holds."""
+def _value(key: str, text: str, option: str) -> Any:
+    """Read the value of an option; `@FILE` is what the file holds."""
     if not text.startswith("@"):
         return parse_value(text)
     file = text[1:]
     try:
         if Path(file).suffix in (".json", ".yaml", ".yml"):
-            return contracts.normalise(_document(file, f"-c {key}=@{file}"))
+            return contracts.normalise(_document(file, f"{option} {key}=@{file}"))
         return contracts.normalise(_text(file))
     except OSError as error:
-        raise CliError(f"-c {key}=@{file}: {error.strerror}: name a file after the @") from None
+        why = f"{error.strerror}: name a file after the @"
+        raise CliError(f"{option} {key}=@{file}: {why}") from None
 
 
 def _check_lists(context: Mapping[str, Any], path: tuple[str, ...], option: str) -> None:

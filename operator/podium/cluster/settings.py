@@ -100,6 +100,9 @@ class Settings(ApiModel):
     """Whether runs may take recorded answers; none: where they may bring their own graph."""
     requesters_are_verified: bool = False
     """Whether an admission policy makes sure of the names in podium.dev/requested-by."""
+    approvers_are_verified: bool = False
+    """Whether an admission policy makes sure of the names in podium.dev/approved-by and
+    approved-groups."""
     creators_are_verified: bool = False
     """Whether an admission policy keeps others from making and changing Jobs and Pods of runs."""
     require_usable_service_accounts: bool = True

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 from podium import contracts, expressions, kinds
 from podium.api.base import shorten
 from podium.api.node_state import OutputRef
-from podium.api.reasons import NodeReason
+from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeStatus
-from podium.engine.model import StoredOutput
-from podium.engine.outcomes import complete, fail
+from podium.engine.model import EventType, StoredOutput
+from podium.engine.outcomes import complete, fail, skip
 from podium.engine.plan import PlanNode
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import Judging, RunState
@@ -75,13 +75,18 @@ def carry_out(
             _judge(run, queue, node, output, at)
         case kinds.Fail(reason, message, is_retryable):
             fail(run, queue, node.id, at, reason, message, retryable=is_retryable)
-        case kinds.Wait(reason, message, until):
+        case kinds.Wait(reason, message, until, verb):
             if node.kind.has_execution:
                 raise AssertionError(f"{node.id}: a kind that has executions does not wait")
             state = run.touch(node.id)
-            state.reason, state.message = reason, shorten(message)
+            if verb:
+                message = f"{message}: {run.info.command} {verb} {run.info.name} {node.id}"
+                run.emit(EventType.NORMAL, EventReason.NODE_WAITING, message, node.id)
+            state.reason, state.message = reason, shorten(message.removeprefix(": "))
             state.waits_until = None if until is None else round(until, 3)
             queue.set_timers(node.id, state)
+        case kinds.Skip(reason, message):
+            skip(run, node.id, reason, message)
         case kinds.Launch():
             raise AssertionError(f"{node.id}: a node that runs is not launched again")
 

@@ -25,7 +25,15 @@ from podium.engine.executions import execution_number
 from podium.engine.joins import Joins
 from podium.engine.launching import launch_ready
 from podium.engine.lifecycle import begin, begin_finally, finish, hold_back
-from podium.engine.model import Action, Control, Observation, Request, RunInfo, WakeAt
+from podium.engine.model import (
+    Action,
+    ApprovalRequest,
+    Control,
+    Observation,
+    Request,
+    RunInfo,
+    WakeAt,
+)
 from podium.engine.observing import observe, stop_former, stop_unknown
 from podium.engine.outcomes import cancel_pending
 from podium.engine.plan import Plan
@@ -192,7 +200,10 @@ class Engine:
             if run.status.started_at is not None:
                 joins.decide(list(run.plan.nodes))
         for request in asked:
-            self._reruns().handle(request, control)
+            if isinstance(request, ApprovalRequest):
+                self._answer(request, control)
+            else:
+                self._reruns().handle(request, control)
         run.is_first_step = False
         is_new = run.status.started_at is None
         if is_new and not control.suspend:
@@ -226,6 +237,11 @@ class Engine:
         from podium.engine.reruns import Reruns  # noqa: PLC0415 - few runs on a laptop have requests
 
         return Reruns(self._run, self._queue, self._joins)
+
+    def _answer(self, request: ApprovalRequest, control: Control) -> None:
+        from podium.engine.approvals import answer_approval  # noqa: PLC0415 - few runs have some
+
+        answer_approval(self._run, self._queue, request, control)
 
     def _has_waited(self, asked: Iterable[Request]) -> bool:
         """Return whether requests waited for the end of the run, which has come."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from podium.api.problems import Problem
 from podium.contracts import OutputVerdict
 from podium.engine.verdicts import Answer
+from podium.kinds import Answer as AnswerToNode
 from podium.kinds import JobShape
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LONG_WAIT_SECONDS",
     "Action",
+    "ApprovalRequest",
     "AttemptPhase",
     "Control",
     "Emit",
@@ -31,6 +33,7 @@ __all__ = [
     "Observation",
     "Request",
     "RerunRequest",
+    "ResetRequest",
     "RestoreRequest",
     "RunInfo",
     "Stop",
@@ -58,6 +61,8 @@ class RunInfo:
     """None: as the definition says."""
     recorded: bool = False
     """Whether personas take recorded answers."""
+    command: str = "podium"
+    """The command whose verbs work on the run, for people to copy."""
     whole_seconds: bool = False
     """Whether times of programs are cut to whole seconds, as Kubernetes writes them."""
 
@@ -204,7 +209,20 @@ class RestoreRequest(NamedTuple):
     """What is wrong with that context, where it was checked elsewhere."""
 
 
-Request = RerunRequest | RestoreRequest
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """A person's decision about an approval that waits."""
+
+    id: str
+    node: str
+    execution: str
+    """The execution that was decided about: no other one is meant."""
+    answer: AnswerToNode
+
+
+ResetRequest = RerunRequest | RestoreRequest
+"""What sets nodes going again."""
+Request = ResetRequest | ApprovalRequest
 
 
 class LargeInput(NamedTuple):

@@ -18,6 +18,7 @@ __all__ = [
     "fail",
     "fail_unstarted",
     "finish_without_execution",
+    "skip",
 ]
 
 
@@ -133,6 +134,14 @@ def finish_without_execution(
         run.emit(EventType.WARNING, EventReason.NODE_FAILED, f"{reason}: {message}", node)
     else:
         run.emit(EventType.NORMAL, EventReason.NODE_SKIPPED, f"{reason}: {message}", node)
+
+
+def skip(run: RunState, node: str, reason: str, message: str) -> None:
+    """End a node that ran as left out. What follows is decided as for any Skipped one."""
+    state = run.transition(node, NodeStatus.SKIPPED, reason, message)
+    _end_execution(state, run.now)
+    run.emit(EventType.NORMAL, EventReason.NODE_SKIPPED, f"{reason}: {message}", node)
+    run.ended.append(node)
 
 
 def cancel_pending(run: RunState, reason: str, message: str, *, with_finally: bool = False) -> None:

@@ -347,6 +347,8 @@ def _with_defaults(node: Node, spec: WorkflowSpec) -> Node:
     changes: dict[str, RetryPolicy | float | Resources | PodOverrides] = {}
     for name in ("retry_policy", "timeout_seconds", "start_timeout_seconds", "resources", "pod"):
         value = getattr(defaults, name)
+        if name == "timeout_seconds" and not kinds.of(node).has_execution:
+            continue  # it is about programs
         if value is not None and getattr(node, name) is None:
             changes[name] = value
     return node.model_copy(update=changes) if changes else node

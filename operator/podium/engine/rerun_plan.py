@@ -4,10 +4,10 @@ Pure: nothing here changes the run.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from podium import contracts
+from podium import contracts, kinds
 from podium.api.problems import Problem
 from podium.api.reasons import NodeReason
 from podium.api.run import CONTEXT_EDITS, ExecutionRecord, NodeStatus, WorkflowRunStatus
@@ -17,7 +17,7 @@ from podium.engine.history import (
     former_definition,
     record_at,
 )
-from podium.engine.model import Request, RerunRequest, RestoreRequest
+from podium.engine.model import RerunRequest, ResetRequest, RestoreRequest
 from podium.engine.plan import Plan
 from podium.engine.start import check_context
 from podium.errors import PodiumError
@@ -89,7 +89,7 @@ def context_check(
     plan: Plan,
     status: WorkflowRunStatus,
     initial_context: Mapping[str, Any],
-    request: Request,
+    request: ResetRequest,
 ) -> ContextCheck | None:
     """Return what `plan_request` checks of a context, for who has it checked elsewhere."""
     if status.started_at is None:
@@ -110,7 +110,7 @@ def context_check(
     return ContextCheck(after, contracts.merged(context, given), keys, request.only_declared)
 
 
-def _require_valid(check: ContextCheck | None, request: Request) -> None:
+def _require_valid(check: ContextCheck | None, request: ResetRequest) -> None:
     if check is None:
         return
     problems = request.context_problems
@@ -124,7 +124,7 @@ def plan_request(
     plan: Plan,
     status: WorkflowRunStatus,
     initial_context: Mapping[str, Any],
-    request: Request,
+    request: ResetRequest,
 ) -> RerunPlan | RestorePlan:
     """Return what a request does to a run. Raises `RequestRefusedError`."""
     if status.started_at is None:
@@ -171,6 +171,8 @@ def _plan_rerun(
         _require_room(status)
     changed = [] if request.plan is None else _changed(plan, after, before, context)
     targets = dict.fromkeys([*asked, *changed])
+    if given or new_base or changed:  # what was approved is not what would run
+        targets.update(dict.fromkeys(_approvals_before(after, status, targets)))
     below = descendants(after, targets)
     stale = []
     if request.cascade or request.plan is not None:
@@ -212,6 +214,29 @@ def _changed(
         or old.identities[node].digest != now.digest
         or (keys and (now.reads is None or not keys.isdisjoint(now.reads)))
     ]
+
+
+def _approvals_before(plan: Plan, status: WorkflowRunStatus, nodes: Iterable[str]) -> Iterator[str]:
+    """Return the approvals whose answers, if any, were about another context or definition.
+
+    Those upstream of nodes that run again, or that have not ended and so read what is new.
+    """
+    asked = [
+        node.id
+        for node in plan.nodes.values()
+        if isinstance(node.kind, kinds.Answerable)
+        and (state := status.nodes.get(node.id)) is not None
+        and state.execution_id is not None
+    ]
+    if not asked:
+        return
+    targets = set(nodes)
+    for approval in asked:
+        for node in (approval, *descendants(plan, [approval])):
+            state = status.nodes.get(node)
+            if node in targets or state is None or not state.status.ended:
+                yield approval
+                break
 
 
 def _plan_restore(

@@ -16,7 +16,7 @@ from podium.api.run import (
 from podium.engine.history import archive
 from podium.engine.joins import Joins
 from podium.engine.lifecycle import reopen
-from podium.engine.model import Control, EventType, Request, RerunRequest, RestoreRequest
+from podium.engine.model import Control, EventType, RerunRequest, ResetRequest, RestoreRequest
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.rebuild import rebuild
 from podium.engine.rerun_plan import (
@@ -38,7 +38,10 @@ _OUTDATED = (
     " on a laptop) moves the run to what it is now"
 )
 
-_RAN = (NodeStatus.RUNNING, NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.CANCELLED)
+_RAN = (
+    *(NodeStatus.RUNNING, NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.CANCELLED),
+    NodeStatus.SKIPPED,  # an approval whose time was over
+)
 
 
 class Reruns:
@@ -49,7 +52,7 @@ class Reruns:
         self._queue = queue
         self._joins = joins
 
-    def handle(self, request: Request, control: Control) -> None:
+    def handle(self, request: ResetRequest, control: Control) -> None:
         """Carry out a request once, or refuse it.
 
         A run that is suspended or held back leaves it in the queue.
@@ -114,7 +117,7 @@ class Reruns:
 
     def _edit_context(
         self,
-        request: Request,
+        request: ResetRequest,
         edit: Mapping[str, Any],
         context: Mapping[str, Any],
         restored: int | None = None,
@@ -250,5 +253,5 @@ def _clear(state: NodeState) -> None:
     state.stale = False
 
 
-def _asked(request: Request) -> str:
+def _asked(request: ResetRequest) -> str:
     return f"; requested by {request.requested_by}" if request.requested_by else ""

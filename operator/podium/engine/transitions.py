@@ -11,8 +11,8 @@ TRANSITIONS: Final[dict[S, frozenset[S]]] = {
     S.PENDING: frozenset({S.WAITING, S.READY, S.SKIPPED, S.FAILED, S.CANCELLED, S.COMPLETED}),
     S.WAITING: frozenset({S.READY, S.SKIPPED, S.FAILED, S.CANCELLED, S.PENDING}),
     S.READY: frozenset({S.RUNNING, S.FAILED, S.CANCELLED, S.PENDING}),
-    # Ready: the execution failed and is tried again.
-    S.RUNNING: frozenset({S.COMPLETED, S.FAILED, S.CANCELLED, S.READY, S.PENDING}),
+    # Ready: the execution failed and is tried again. Skipped: an approval's time is over.
+    S.RUNNING: frozenset({S.COMPLETED, S.FAILED, S.SKIPPED, S.CANCELLED, S.READY, S.PENDING}),
     # What has ended leaves only by a re-run or a restore.
     S.COMPLETED: frozenset({S.PENDING}),
     S.FAILED: frozenset({S.PENDING}),

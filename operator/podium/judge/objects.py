@@ -26,6 +26,7 @@ from podium.judge.executors import (
     load_store,
     with_resolved,
 )
+from podium.kinds import checked_values
 
 __all__ = [
     "BOUNDS",
@@ -35,12 +36,14 @@ __all__ = [
     "INPUTS",
     "MAX_DEPTH",
     "MAX_VALUES",
+    "VALUES",
     "Checked",
     "answer_bounds",
     "answer_check",
     "answer_context",
     "answer_digest",
     "answer_inputs",
+    "answer_values",
     "check",
     "dump_problems",
     "load_problems",
@@ -48,6 +51,7 @@ __all__ = [
 ]
 
 CHECK, INPUTS, CONTEXT, DIGEST, BOUNDS = "check", "inputs", "context", "digest", "bounds"
+VALUES = "values"
 MAX_DEPTH = 100
 MAX_VALUES = 100_000
 """Values in an object that the operator keeps in its memory, keys not counted."""
@@ -190,6 +194,14 @@ def _definition(asked: Mapping[str, Any]) -> WorkflowSpec:
         constants=asked["constants"],
         nodes=[],
     )
+
+
+def answer_values(body: bytes) -> bytes:
+    """Check in a worker what an approver filled in."""
+    asked: dict[str, Any] = orjson.loads(body)
+    checked = checked_values(asked["fields"], asked["values"])
+    problems = [each[:MAX_MESSAGE] for each in checked.problems[:MAX_PROBLEMS]]
+    return orjson.dumps({"values": checked.values, "problems": problems})
 
 
 def answer_digest(body: bytes) -> bytes:

@@ -30,7 +30,8 @@ _QUESTIONS: dict[str, Any] = {
     for kind in (OutputQuestion, InputQuestion, KindQuestion, ConditionQuestion, ValueQuestion)
 }
 _DECISIONS: dict[str, Any] = {
-    kind.__name__: kind for kind in (kinds.Launch, kinds.Complete, kinds.Fail, kinds.Wait)
+    kind.__name__: kind
+    for kind in (kinds.Launch, kinds.Complete, kinds.Fail, kinds.Wait, kinds.Skip)
 }
 
 

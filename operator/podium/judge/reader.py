@@ -31,6 +31,7 @@ from podium.judge.objects import Checked
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.slices import in_slices
 from podium.judge.small import is_quickly_read, is_small
+from podium.kinds import CheckedValues, checked_values
 
 __all__ = ["Reader", "Reading"]
 
@@ -177,6 +178,16 @@ class Reader:
         if definition.inputs is None or is_small(asked):
             return tuple(check.problems())
         return tuple(objects.load_problems(await self._ask(objects.CONTEXT, asked, asker)))
+
+    async def check_values(
+        self, fields: Mapping[str, Any], values: Mapping[str, Any], *, asker: str
+    ) -> CheckedValues:
+        """Check what an approver filled in. Raises `OverBudgetError`, `JudgeError`."""
+        asked = {"fields": fields, "values": values}
+        if is_small(asked):
+            return checked_values(fields, values)
+        data = await self._ask(objects.VALUES, asked, asker)
+        return CheckedValues(data["values"], tuple(data["problems"]))
 
     async def digest(self, value: Any, *, asker: str) -> str:
         """Return the hash of any JSON. Raises `OverBudgetError`, `JudgeError`."""

@@ -16,6 +16,7 @@ TASKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     objects.CHECK: objects.answer_check,
     objects.INPUTS: objects.answer_inputs,
     objects.CONTEXT: objects.answer_context,
+    objects.VALUES: objects.answer_values,
     objects.DIGEST: objects.answer_digest,
     objects.BOUNDS: objects.answer_bounds,
 }

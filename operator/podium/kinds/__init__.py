@@ -5,7 +5,12 @@ values out. A new one is a file here and a line in the registry below.
 """
 
 from podium.api.workflow import Node, NodeType
+from podium.kinds.approval import Approval, checked_values
 from podium.kinds.base import (
+    Answer,
+    Answerable,
+    AnswerRefusedError,
+    CheckedValues,
     Complete,
     Decision,
     DeclaredOutput,
@@ -14,6 +19,7 @@ from podium.kinds.base import (
     Launch,
     NodeKind,
     NodeView,
+    Skip,
     Source,
     Wait,
 )
@@ -21,6 +27,10 @@ from podium.kinds.conditional import Conditional
 from podium.kinds.task import Task
 
 __all__ = [
+    "Answer",
+    "AnswerRefusedError",
+    "Answerable",
+    "CheckedValues",
     "Complete",
     "Decision",
     "DeclaredOutput",
@@ -29,8 +39,10 @@ __all__ = [
     "Launch",
     "NodeKind",
     "NodeView",
+    "Skip",
     "Source",
     "Wait",
+    "checked_values",
     "of",
     "register",
 ]
@@ -39,6 +51,7 @@ _KINDS: dict[NodeType, NodeKind] = {
     NodeType.PHASE: Task(),
     NodeType.CUSTOM: Task(),
     NodeType.CONDITIONAL: Conditional(),
+    NodeType.APPROVAL: Approval(),
 }
 
 

@@ -7,15 +7,21 @@ not frozen because that takes several times as long to make.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from podium import contracts, expressions
 from podium.api.executors import ExecutorSpec
 from podium.api.outputs import file_outputs
 from podium.api.problems import Path, Problem
 from podium.api.workflow import Node
+from podium.errors import PodiumError
 
 __all__ = [
+    "PROGRAM_FIELDS",
+    "Answer",
+    "AnswerRefusedError",
+    "Answerable",
+    "CheckedValues",
     "Complete",
     "Decision",
     "DeclaredOutput",
@@ -24,11 +30,20 @@ __all__ = [
     "Launch",
     "NodeKind",
     "NodeView",
+    "Skip",
     "Source",
     "Wait",
     "by_contract",
     "unused_fields",
 ]
+
+
+PROGRAM_FIELDS = (
+    *("executor", "retry_policy", "timeout_seconds", "start_timeout_seconds", "input_as"),
+    *("resources", "pod", "max_disruptions", "force_restart_after_seconds", "output_contract"),
+    *("outputs", "large_output", "artifacts"),
+)
+"""Fields of a node that are about a program, its Job and what it hands over."""
 
 
 class JobShape(StrEnum):
@@ -123,9 +138,19 @@ class Wait:
     reason: str
     message: str = ""
     until: float | None = None
+    verb: str = ""
+    """Of the command line: what ends the wait, if a person does."""
 
 
-Decision = Launch | Complete | Fail | Wait
+@dataclass(slots=True)
+class Skip:
+    """The node is left out, although it ran: what it waited for did not come."""
+
+    reason: str
+    message: str
+
+
+Decision = Launch | Complete | Fail | Wait | Skip
 
 
 class NodeKind(Protocol):
@@ -157,6 +182,43 @@ class NodeKind(Protocol):
 
         `output` is None after a wait.
         """
+        ...
+
+
+class AnswerRefusedError(PodiumError, ValueError):
+    """A node does not take an answer, and goes on waiting; the message says why."""
+
+
+class CheckedValues(NamedTuple):
+    """Values of an answer, with defaults filled in, and what is wrong with them."""
+
+    values: Mapping[str, Any]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a person decided about a node that waits."""
+
+    is_approved: bool
+    by: str
+    """Name of the person."""
+    shown_by: str
+    """The name in words, which say whether it is verified."""
+    groups: tuple[str, ...] | None
+    """Groups that count for it; None: nothing says who may decide, as on a laptop."""
+    comment: str
+    values: Mapping[str, Any]
+    checked: CheckedValues | None = None
+    """The values, where they were checked elsewhere."""
+
+
+@runtime_checkable
+class Answerable(Protocol):
+    """A kind whose nodes wait for a person."""
+
+    def answer(self, view: NodeView, given: Answer) -> Decision:
+        """Decide what an answer makes of a node that waits. Raises `AnswerRefusedError`."""
         ...
 
 

@@ -8,6 +8,7 @@ from podium.api.problems import Problem
 from podium.api.reasons import NodeReason
 from podium.api.workflow import Node
 from podium.kinds.base import (
+    PROGRAM_FIELDS,
     Complete,
     Decision,
     DeclaredOutput,
@@ -19,12 +20,6 @@ from podium.kinds.base import (
 
 __all__ = ["Conditional"]
 
-_PROGRAM_FIELDS = (
-    *("executor", "config", "retry_policy", "timeout_seconds", "start_timeout_seconds"),
-    *("input_as", "resources", "pod", "max_disruptions", "force_restart_after_seconds"),
-    *("output_contract", "outputs", "large_output", "artifacts"),
-)
-
 
 class Conditional:
     """Takes the first case whose expression is true, else the default; its output is the route."""
@@ -34,9 +29,8 @@ class Conditional:
 
     def check(self, node: Node) -> Iterable[Problem]:
         """Check that there is something to choose from, and nothing that needs a program."""
-        yield from unused_fields(
-            node, _PROGRAM_FIELDS, "a node of type conditional runs no program and has no use of it"
-        )
+        why = "a node of type conditional runs no program and has no use of it"
+        yield from unused_fields(node, ("config", *PROGRAM_FIELDS), why)
         if not node.cases:
             message = "is missing: write a list of cases, as [{when: EXPRESSION, value: NAME}]"
             yield Problem(("cases",), message)

@@ -65,6 +65,8 @@ class LocalRun:
         self.engine = Engine(plan, info, initial_context(plan, record.spec), status)
         self._control = Control()
         self._requests: list[Request] = []
+        self.saved_requests = status.handled_requests
+        """Ids of the requests whose outcome is kept."""
         self._interrupted = False
         self._seen: asyncio.Queue[Observation | BaseException | None] = asyncio.Queue()
         """None: look at what is asked. An exception: the run cannot go on."""
@@ -157,6 +159,7 @@ class LocalRun:
         changes = self.engine.take_changes()
         if changes:
             self.directory.save(self.status, changes, self._migrated())
+            self.saved_requests = self.status.handled_requests
         if changes or events:
             self.watch(events, changes)
         return wake

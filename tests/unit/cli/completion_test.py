@@ -46,7 +46,7 @@ def proposed(here, *words, shell="bash", **env):
 
 
 def test_verbs(here):
-    assert proposed(here, "re") == ["resume", "rerun", "restore"]
+    assert proposed(here, "re") == ["resume", "rerun", "restore", "reject"]
     assert set(proposed(here, "")) == set(_COMMANDS)
 
 
@@ -131,7 +131,7 @@ def test_a_broken_state_directory_is_no_trouble(tmp_path, make):
     for env in ({"PODIUM_STATE_DIR": str(state)}, {}):
         assert "$" not in "".join(proposed(tmp_path, "logs", "", **env))
         assert proposed(tmp_path, "logs", "broken", "", **env) == []
-        assert proposed(tmp_path, "re", **env) == ["resume", "rerun", "restore"]
+        assert proposed(tmp_path, "re", **env) == ["resume", "rerun", "restore", "reject"]
     assert set(proposed(tmp_path, "logs", "", PODIUM_STATE_DIR=str(state))) <= {"broken"}
 
 

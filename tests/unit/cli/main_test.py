@@ -125,7 +125,12 @@ def test_verbs_are_completed_without_loading_them(monkeypatch):
     monkeypatch.setenv("COMP_WORDS", "podium re")
     monkeypatch.setenv("COMP_CWORD", "1")
     monkeypatch.setitem(_COMMANDS, "resume", ("podium.cli.nowhere:resume", "Go on."))
-    assert podium().stdout.split() == ["plain,resume", "plain,rerun", "plain,restore"]
+    assert podium().stdout.split() == [
+        "plain,resume",
+        "plain,rerun",
+        "plain,restore",
+        "plain,reject",
+    ]
 
 
 def test_a_missing_package_is_named(monkeypatch, tmp_path):

@@ -33,6 +33,7 @@ allowInlineWorkflows: false
 allowExecutors: false
 allowRecordedAnswers: true
 requestersAreVerified: true
+approversAreVerified: true
 creatorsAreVerified: true
 requireUsableServiceAccounts: false
 referenceChecks: false

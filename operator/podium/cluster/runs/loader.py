@@ -332,6 +332,7 @@ class RunLoader:
             spec.fail_fast,
             recorded is not None,
             whole_seconds=True,
+            command=f"kubectl podium -n {view.namespace}",
         )
         run = ActiveRun(
             owner=Owner(view.namespace, view.name, view.uid, workflow, recorded),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from podium import kinds
 from podium.api.problems import InvalidError, Problem, errors
 from podium.api.resources import WorkflowRun
 from podium.api.run import Requester, WorkflowRunSpec
@@ -17,6 +18,7 @@ from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
 from podium.cluster.runs import requests
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.decisions import Decision
 from podium.cluster.runs.references import ReferenceChecker
 from podium.cluster.runs.requests import Accepted
 from podium.cluster.runs.revisions import (
@@ -29,11 +31,13 @@ from podium.cluster.runs.revisions import (
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache, RunKey
 from podium.engine import (
+    ApprovalRequest,
     ContextCheck,
     Plan,
     Request,
     RequestRefusedError,
     RerunRequest,
+    ResetRequest,
     RestoreRequest,
     VersionGoneError,
     check_start,
@@ -69,6 +73,7 @@ class RequestHandler:
         self._only_declared = not settings.allow_inline_workflows
         self._reader = reader
         self._are_verified = settings.requesters_are_verified
+        self._approvers_are_verified = settings.approvers_are_verified
         self._parsed: dict[RunKey, tuple[str, list[Accepted] | None]] = {}
         """The accepted requests of runs, with the text that they were parsed from."""
 
@@ -128,14 +133,15 @@ class RequestHandler:
                 run.urgent = True  # it is to be taken out, which a crash may have prevented
                 continue
             try:
+                if request.decision is not None:
+                    found.append(await self._decided(run, request.id, request.decision))
+                    continue
                 made = await self._for_engine(run, view, request)
             except (InvalidError, WorkflowNotFoundError, OverBudgetError) as error:
                 message = describe(error)
                 if isinstance(error, OverBudgetError):
                     message = f"to check it {message}"
-                restores = request.kind == "restore"
-                what = f"context version {request.version}" if restores else "revision latest"
-                self._refuse(run, request, f"{what}: {message}")
+                self._refuse(run, request, f"{_what(request)}: {message}")
                 continue
             if view.suspend or view.cancel:  # the engine carries out none of them
                 found.append(made)
@@ -171,14 +177,16 @@ class RequestHandler:
         """Refuse a request after the next write."""
         run.after_write.refusals.append((request.id, requests.REFUSED[request.kind], message))
 
-    async def _checked(self, run: ActiveRun, request: Request, check: ContextCheck) -> Request:
+    async def _checked(
+        self, run: ActiveRun, request: ResetRequest, check: ContextCheck
+    ) -> ResetRequest:
         """Return a request with what is wrong with its context, checked by the judge."""
         problems = await self._reader.check_context(check, asker=run.owner.namespace)
         if isinstance(request, RestoreRequest):
             return request._replace(context_problems=problems)
         return replace(request, context_problems=problems)
 
-    async def _hold(self, run: ActiveRun, request: Request) -> tuple[str, float | None]:
+    async def _hold(self, run: ActiveRun, request: ResetRequest) -> tuple[str, float | None]:
         """Return why what is to run again must not, for now or (no seconds) for good."""
         engine = run.engine
         try:
@@ -191,7 +199,27 @@ class RequestHandler:
         nodes = [name for name in planned.reset if name in plan.nodes]
         return await self._references.hold_request(run, request.id, plan, nodes)
 
-    async def _for_engine(self, run: ActiveRun, view: RunView, request: Accepted) -> Request:
+    async def _decided(self, run: ActiveRun, identity: str, decision: Decision) -> ApprovalRequest:
+        """Return a decision as the engine takes it, its values checked by the judge."""
+        node = run.engine.plan.nodes.get(decision.node)
+        fields = None if node is None else node.definition.config.get("fields")
+        checked = None
+        if isinstance(fields, Mapping):
+            asker = run.owner.namespace
+            checked = await self._reader.check_values(fields, decision.values, asker=asker)
+        shown = str(Requester(name=decision.by, verified=self._approvers_are_verified))
+        answer = kinds.Answer(
+            decision.is_approved,
+            decision.by,
+            shown,
+            decision.groups,
+            decision.comment,
+            decision.values,
+            checked,
+        )
+        return ApprovalRequest(identity, decision.node, decision.execution, answer)
+
+    async def _for_engine(self, run: ActiveRun, view: RunView, request: Accepted) -> ResetRequest:
         if request.kind == "restore":
             context = await self._former_context(run, request.version)
             return RestoreRequest(request.id, request.version, context, self._who(request))
@@ -311,3 +339,10 @@ class RequestHandler:
         if run is not None and run.version == view.version:
             run.version = str(dig(body, "metadata", "resourceVersion"))
         return self._cache.put_run(body) or view
+
+
+def _what(request: Accepted) -> str:
+    """Return in words what a request asks for, where that cannot be checked."""
+    if request.decision is not None:
+        return f"{request.decision.node}: values"
+    return f"context version {request.version}" if request.kind == "restore" else "revision latest"

@@ -1,6 +1,6 @@
 """Requests by annotation, carried out exactly once (semantics.md 8).
 
-`podium.dev/rerun` and `podium.dev/restore` are turned into `podium.dev/accepted`, a list of
+`podium.dev/rerun`, `restore` and `approve` are turned into `podium.dev/accepted`, a list of
 requests with ids, by one patch; the status write that carries a request out names its id; then it
 is taken out of the list.
 """
@@ -15,6 +15,14 @@ import orjson
 from podium.api.names import GROUP, is_id
 from podium.api.reasons import EventReason
 from podium.api.run import HANDLED_REQUESTS
+from podium.cluster.runs.decisions import (
+    APPROVE,
+    APPROVED_BY,
+    APPROVED_GROUPS,
+    Decision,
+    load_decision,
+    parse_decision,
+)
 from podium.contracts import normalise
 
 __all__ = [
@@ -47,7 +55,11 @@ MAX_PENDING = HANDLED_REQUESTS
 MAX_PENDING_BYTES = 160_000
 """Bytes of them, of the 256 KiB that all annotations of an object may have."""
 
-REFUSED = {"rerun": EventReason.RERUN_REFUSED, "restore": EventReason.RESTORE_REFUSED}
+REFUSED = {
+    "rerun": EventReason.RERUN_REFUSED,
+    "restore": EventReason.RESTORE_REFUSED,
+    "approve": EventReason.APPROVAL_REFUSED,
+}
 """Reasons of the Events that refuse a request, by its kind."""
 
 _HOW = (
@@ -62,13 +74,15 @@ class Accepted:
 
     id: str
     kind: str
-    """rerun or restore."""
+    """rerun, restore or approve."""
     nodes: tuple[str, ...] = ()
     cascade: bool = True
     context: Mapping[str, Any] | None = None
     latest: bool = False
     version: int = 0
     failed: bool = False
+    decision: Decision | None = None
+    """What was decided, of approve."""
     by: str = ""
     """Who asked for it, as the annotation says."""
 
@@ -79,6 +93,8 @@ class Accepted:
             made["by"] = self.by
         if self.kind == "restore":
             return {**made, "restore": self.version}
+        if self.decision is not None:
+            return {**made, "approve": self.decision.dump()}
         made["nodes"] = list(self.nodes)
         if not self.cascade:
             made["cascade"] = False
@@ -110,9 +126,13 @@ def parse_annotations(
     """
     requests: list[Accepted] = []
     refusals: list[tuple[str, str]] = []
-    if RERUN not in annotations and RESTORE not in annotations and CASCADE not in annotations:
+    if not any(key in annotations for key in (RERUN, RESTORE, CASCADE, APPROVE)):
         return None
-    for kind, key, read in (("restore", RESTORE, _restore), ("rerun", RERUN, _rerun)):
+    for kind, key, read in (
+        ("approve", APPROVE, _approve),
+        ("restore", RESTORE, _restore),
+        ("rerun", RERUN, _rerun),
+    ):
         text = annotations.get(key)
         if text is None:
             continue
@@ -134,6 +154,10 @@ def requester(annotations: Mapping[str, str]) -> str:
     """Return who made a run or a request, as an annotation says; empty: it does not."""
     name = annotations.get(REQUESTED_BY, "")[:NAME_CHARACTERS]
     return "".join(each if each.isprintable() else "?" for each in name)
+
+
+def _approve(identity: str, text: str, annotations: Mapping[str, str]) -> Accepted:
+    return Accepted(identity, "approve", decision=parse_decision(text, annotations))
 
 
 def _rerun(identity: str, text: str, annotations: Mapping[str, str]) -> Accepted:
@@ -222,7 +246,9 @@ def load_accepted(annotations: Mapping[str, str]) -> list[Accepted] | None:
             if not isinstance(identity, str) or not identity or len(identity) > 100:
                 return None
             by = requester({REQUESTED_BY: by})
-            if "restore" in row:
+            if "approve" in row:
+                made = Accepted(identity, "approve", decision=load_decision(row["approve"]))
+            elif "restore" in row:
                 made = _restore(identity, str(row["restore"]), {})
             else:
                 made = _from_json(identity, row, cascade=True)
@@ -247,10 +273,14 @@ def accept_patch(
     operations += [
         {"op": "remove", "path": _pointer(key)}
         # Who asked is kept with what was asked: the next one to ask says so again.
-        for key in (RERUN, CASCADE, RESTORE, REQUESTED_BY)
+        for key in (RERUN, CASCADE, RESTORE, REQUESTED_BY, *_of_decision(annotations))
         if key in annotations
     ]
     return [*operations, *_write(annotations, accepted)]
+
+
+def _of_decision(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    return (APPROVE, APPROVED_BY, APPROVED_GROUPS) if APPROVE in annotations else ()
 
 
 def drop_patch(
