@@ -25,7 +25,7 @@ from podium.cluster.watch import kopf_source
 from podium.cluster.watch.ingest import Ingest
 from podium.cluster.watch.reflector import Reflector
 from podium.cluster.watch.store import InformerCache, RunKey
-from podium.cluster.worker import ObjectKey, Worker, by_kind
+from podium.cluster.worker import STUCK_SECONDS, ObjectKey, Worker, by_kind, waiting_for_others
 from podium.cluster.workflow_controller import WorkflowController
 from podium.cluster.workqueue import KeyQueue, Priority
 from podium.judge.pool import JudgeError, Pool
@@ -36,7 +36,8 @@ __all__ = ["Operator", "run"]
 log = logging.getLogger(__name__)
 
 WORKERS = 21
-"""Three quarters of them may be busy with the runs of one namespace (`workqueue.SHARE`)."""
+"""Three quarters of them may be busy with the runs of one namespace (`workqueue.SHARE`), two thirds
+with those of all that have the judge work for long (`workqueue.SLOW_SHARE`)."""
 JOB_WORKERS = 8
 DRAIN_SECONDS = 5.0
 COUNT_SECONDS = 10.0
@@ -48,10 +49,12 @@ class Operator:
 
     def __init__(self, client: KubernetesClient, settings: Settings, metrics: Metrics) -> None:
         self.cache = InformerCache()
-        self.queue: KeyQueue[ObjectKey] = KeyQueue(lambda key: key.namespace, workers=WORKERS)
+        self.judge = Pool(waiting=waiting_for_others)
+        self.queue: KeyQueue[ObjectKey] = KeyQueue(
+            lambda key: key.namespace, workers=WORKERS, is_slow=self.judge.is_slow
+        )
         self.metrics = metrics
         self.recorder = Recorder(client)
-        self.judge = Pool()
         self.reader = reader = Reader(self.judge, settings.offered)
         self.definitions = Definitions(
             client, self.cache, reader, allows_executors=settings.allow_executors
@@ -190,6 +193,8 @@ class Operator:
     def unhealthy(self) -> str:
         """Describe what is wrong; empty if all is well."""
         stuck = [*map(str, self.worker.stuck()), *self.job_worker.stuck()]
+        if self.judge.stalled > STUCK_SECONDS:
+            stuck.append("the judge, which answers nothing")
         return f"stuck: {', '.join(stuck[:3])}" if stuck else ""
 
     def unready(self) -> str:

@@ -7,7 +7,8 @@ queue, the back-off, the metrics and the ids in the logs are the worker's.
 import itertools
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -24,6 +25,7 @@ __all__ = [
     "TerminalError",
     "Worker",
     "reconcile_id",
+    "waiting_for_others",
 ]
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,33 @@ TOLD_AT = (1, 5)
 
 reconcile_id: ContextVar[str] = ContextVar("reconcile_id", default="")
 """Id of the reconciliation that is under way, for the logs."""
+
+
+@dataclass(slots=True)
+class _Busy:
+    """A worker that is at work on a key."""
+
+    since: float
+    """Of `time.monotonic`: when it began, or last had to wait for others."""
+    waits: int = 0
+
+
+_busy: ContextVar[_Busy | None] = ContextVar("busy", default=None)
+
+
+@contextmanager
+def waiting_for_others() -> Iterator[None]:
+    """Do not count as stuck the worker that waits meanwhile: what others began has to end first."""
+    busy = _busy.get()
+    if busy is None:
+        yield
+        return
+    busy.waits += 1
+    try:
+        yield
+    finally:
+        busy.waits -= 1
+        busy.since = time.monotonic()
 
 
 class ObjectKey(NamedTuple):
@@ -104,14 +133,15 @@ class Worker(Generic[K]):
         self._metrics = metrics
         self._retry_as = retry_as
         self._failures: dict[K, int] = {}
-        self._busy: dict[K, float] = {}
+        self._busy: dict[K, _Busy] = {}
         self._ids = itertools.count(1)
 
     async def run(self) -> None:
         """Take keys and work on them until cancelled. No object stops this."""
         while True:
             key = await self.queue.get()
-            self._busy[key] = time.monotonic()
+            self._busy[key] = busy = _Busy(time.monotonic())
+            _busy.set(busy)
             try:
                 await self.work_on(key)
             finally:
@@ -121,7 +151,11 @@ class Worker(Generic[K]):
     def stuck(self) -> list[K]:
         """Return keys that have been worked on for too long."""
         now = time.monotonic()
-        return [key for key, since in self._busy.items() if now - since > STUCK_SECONDS]
+        return [
+            key
+            for key, busy in self._busy.items()
+            if not busy.waits and now - busy.since > STUCK_SECONDS
+        ]
 
     async def work_on(self, key: K) -> None:
         """Reconcile one key, and see to it that it comes again when it has to."""

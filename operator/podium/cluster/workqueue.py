@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from podium.cluster.turns import FairLine
 
@@ -18,6 +18,9 @@ K = TypeVar("K", bound=Hashable)
 SHARE = 3
 """A group has at most so many times as many workers as are free: one alone has three of four, and
 whatever it has them do, others do not wait for it."""
+SLOW_SHARE = 2 / 3
+"""Groups whose keys take long have at most so much of the workers together, however many there
+are."""
 PATIENCE = 8
 """After so many keys in a row that came before others, one of those comes."""
 
@@ -47,9 +50,16 @@ class KeyQueue(Generic[K]):
     """
 
     def __init__(
-        self, group: Callable[[K], Hashable] = lambda _: None, *, workers: int | None = None
+        self,
+        group: Callable[[K], Hashable] = lambda _: None,
+        *,
+        workers: int | None = None,
+        is_slow: Callable[[Any], bool] = lambda _: False,
     ) -> None:
-        """`workers`: how many there are, so that no group has all of them; None: it may."""
+        """`workers`: how many there are, so that no group has all of them; None: it may.
+
+        `is_slow` says whether the keys of a group take long.
+        """
         self._lines = {priority: FairLine(group) for priority in Priority}
         """A key that got a better priority since stands in its earlier line, too."""
         self._waiting: dict[K, Priority] = {}
@@ -57,6 +67,7 @@ class KeyQueue(Generic[K]):
         """Since when (monotonic) they wait, the first ones first."""
         self._group = group
         self._workers = workers
+        self._is_slow = is_slow
         self._busy: set[K] = set()
         self._busy_of: Counter[Hashable] = Counter()
         """How many of them are of each group."""
@@ -151,7 +162,12 @@ class KeyQueue(Generic[K]):
         """Return whether a group leaves enough workers to others if it gets another one."""
         if self._workers is None:
             return True
-        return self._busy_of[group] < SHARE * (self._workers - len(self._busy))
+        if self._busy_of[group] >= SHARE * (self._workers - len(self._busy)):
+            return False
+        if not self._is_slow(group):
+            return True
+        slow = sum(count for each, count in self._busy_of.items() if self._is_slow(each))
+        return slow < SLOW_SHARE * self._workers
 
     def done(self, key: K) -> None:
         """Give a key back."""

@@ -9,6 +9,8 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 from podium.judge import frames, tasks
@@ -17,6 +19,9 @@ from podium.judge.frames import AnswerHeader, Outcome
 NICENESS = 10
 """A worker that uses all the time it gets must not take the operator's."""
 
+SESSION_NICENESS = 5
+"""A third of the weight of another session: a machine that is always busy lets it work, too."""
+
 KEPT_BYTES = 8192
 """What was compiled for a larger question is forgotten after it."""
 
@@ -24,7 +29,7 @@ KEPT_BYTES = 8192
 def main() -> None:
     """Answer questions until the pipe closes."""
     memory = int(sys.argv[1])
-    os.nice(NICENESS)
+    _give_way()
     # Not the address space, which counts what is only reserved.
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -42,6 +47,16 @@ def main() -> None:
             pass
     except BrokenPipeError:
         os._exit(0)
+
+
+def _give_way() -> None:
+    """Leave the processor to whoever else wants it."""
+    os.nice(NICENESS)
+    # Outside of control groups Linux weighs sessions, and niceness counts within one only: a busy
+    # worker would take half of a processor from the API server, and slow the operator's session.
+    with suppress(OSError):
+        os.setsid()
+        Path("/proc/self/autogroup").write_text(str(SESSION_NICENESS))
 
 
 def _serve(source: BinaryIO, target: BinaryIO) -> bool:

@@ -2,8 +2,9 @@
 
 Who asks first is answered first, but the askers (namespaces) take turns: a thousand questions
 of one delay another no longer than one question does. Who has a question that takes long gets
-no second worker meanwhile, so that it does not keep all of them busy. A question is encoded only
-when its turn comes.
+no second worker meanwhile, and all whose questions took long a moment ago leave one worker to the
+others: however many they are, they do not keep all of them busy. A question is encoded only when
+its turn comes.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 from podium.errors import PodiumError
@@ -30,10 +31,13 @@ WORKERS = 2
 SECONDS = 2.0
 """Time of the processor for each question, unless its task needs more."""
 MEMORY_BYTES = 128 * 1024 * 1024
-PATIENCE = 5.0
-"""A worker that gets no time of the processor is waited for so many times as long."""
+PATIENCE = 20.0
+"""A worker that gets little time of the processor is waited for so many times as long."""
 LONG_SECONDS = 0.25
 """An answer that takes longer is the only one that is made for its asker at that time."""
+SLOW_SECONDS = 1.0
+"""Whose answer took longer counts as slow for some time."""
+SLOW_FOR_SECONDS = 60.0
 START_SECONDS = 60.0
 RESTART_SECONDS = (0.5, 30.0)
 """Between starts that fail: at first, and at most."""
@@ -51,6 +55,10 @@ class _MemoryFullError(OverBudgetError):
 
 class JudgeError(PodiumError):
     """A question could not be answered, by a fault of the judge's own."""
+
+
+class _StarvedError(JudgeError):
+    """The machine is too busy for a worker: that says nothing of the question."""
 
 
 class _GoneError(PodiumError):
@@ -84,16 +92,23 @@ class Pool:
         seconds: float = SECONDS,
         memory_bytes: int = MEMORY_BYTES,
         command: Sequence[str] = (sys.executable, "-P", "-m", "podium.judge"),
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """Make a pool; `waiting` surrounds the time in which whoever asked waits for the answer."""
         self._count = workers
         self._seconds = seconds
         self._memory = memory_bytes
         self._command = (*command, str(memory_bytes))
+        self._while_waiting = waiting
         self._waiting: OrderedDict[str, deque[_Asked]] = OrderedDict()
         """By asker; the one whose turn it is comes first."""
         self._arrived = asyncio.Condition()
         self._answering: dict[str, list[float]] = {}
         """Since when (monotonic) questions are being answered, by asker, the first ones first."""
+        self._slow_until: dict[str, float] = {}
+        """Until when (monotonic) askers count as slow, for what they asked took long."""
+        self._moved = time.monotonic()
+        """When a question was last answered, or the first one came."""
         self._spare: asyncio.Task[Process] | None = None
         self._living: set[Process] = set()
         self._runs = False
@@ -128,20 +143,29 @@ class Pool:
                 raise JudgeError("the operator ends")
             if not self._runs and self._own_task is None:
                 self._own_task = asyncio.create_task(self.run(), name="judge")
+            if not self._waiting and not self._answering:
+                self._moved = time.monotonic()
             self._waiting.setdefault(asker, deque()).append(asked)
             self._arrived.notify()
-        return await asked.answer
+        with self._while_waiting():
+            return await asked.answer
 
     @property
     def waiting(self) -> int:
         """How many questions wait for a worker."""
         return sum(map(len, self._waiting.values()))
 
+    @property
+    def stalled(self) -> float:
+        """Seconds for which no question was answered, although there are some."""
+        asked = self._waiting or self._answering
+        return time.monotonic() - self._moved if asked else 0.0
+
     async def _next(self) -> _Asked:
         """Take the next question: of each asker one, in turns."""
         async with self._arrived:
             while True:
-                asker = next((each for each in self._waiting if not self._is_long(each)), None)
+                asker = next(filter(self._may_have_worker, self._waiting), None)
                 if asker is None:
                     await self._arrived.wait()
                     continue
@@ -152,10 +176,31 @@ class Pool:
                 if not asked.answer.done():  # else whoever asked does not want it any more
                     return asked
 
+    def _may_have_worker(self, asker: str) -> bool:
+        """Return whether an asker leaves enough workers to others if it gets another one."""
+        if self._is_long(asker):
+            return False
+        if self._count == 1 or not self.is_slow(asker):
+            return True
+        return sum(len(of_it) for each, of_it in self._answering.items() if self.is_slow(each)) < (
+            self._count - 1
+        )
+
     def _is_long(self, asker: str) -> bool:
         """Return whether a question of an asker is being answered, and for long."""
         begun = self._answering.get(asker)
         return begun is not None and time.monotonic() - begun[0] > LONG_SECONDS
+
+    def is_slow(self, asker: str) -> bool:
+        """Return whether what an asker asks takes long, or did a moment ago."""
+        return self._is_long(asker) or self._slow_until.get(asker, 0.0) > time.monotonic()
+
+    def _note_seconds(self, asker: str, now: float, seconds: float) -> None:
+        """Note how long an answer took, whatever became of it."""
+        self._moved = now
+        self._slow_until = {each: end for each, end in self._slow_until.items() if end > now}
+        if seconds > SLOW_SECONDS:
+            self._slow_until[asker] = now + SLOW_FOR_SECONDS
 
     @asynccontextmanager
     async def _being_answered(self, asker: str) -> AsyncIterator[None]:
@@ -169,6 +214,8 @@ class Pool:
             of_it.remove(begun)
             if not of_it:
                 del self._answering[asker]
+            now = time.monotonic()
+            self._note_seconds(asker, now, now - begun)
             if self._waiting:
                 async with self._arrived:
                     self._arrived.notify_all()
@@ -235,6 +282,9 @@ class Pool:
             _fail(asked, error)
         except JudgeError as error:
             log.warning("judge: %s: %s", asked.task, error)
+            if isinstance(error, _StarvedError):
+                self._end(process)
+                process = None
             _fail(asked, error)
         except Exception as error:
             # A fault of ours: the operator must not end by it, for it would meet it again.
@@ -254,7 +304,7 @@ class Pool:
     async def _gone(self, asked: _Asked, gone: _GoneError) -> None:
         if gone.code == -signal.SIGPROF:
             self.over_budget += 1
-            _fail(asked, self._too_long(asked))
+            _fail(asked, OverBudgetError(f"takes more than {asked.seconds:g} s"))
             return
         asked.ended_workers += 1
         if asked.ended_workers > 1:
@@ -275,16 +325,18 @@ class Pool:
             raise OverBudgetError(f"reads more than {frames.MAX_QUESTION_BYTES >> 20} MiB")
         assert process.stdin is not None  # noqa: S101 - for the type checker
         header = QuestionHeader(frames.VERSION, asked.task, asked.seconds)
+        wait = PATIENCE * asked.seconds
         try:
-            async with asyncio.timeout(PATIENCE * asked.seconds):
+            async with asyncio.timeout(wait):
                 process.stdin.write(frames.header(header))
                 process.stdin.write(frames.LENGTH.pack(len(body)))
                 process.stdin.write(body)
                 await process.stdin.drain()
                 first, answer = await _read(process)
             said = frames.read_answer_header(first)
-        except TimeoutError:
-            raise self._too_long(asked) from None
+        except TimeoutError:  # at the end of its budget the kernel would have ended it
+            message = f"a worker got less than {asked.seconds:g} s of the processor in {wait:g} s"
+            raise _StarvedError(message) from None
         except (ValueError, TypeError, KeyError):  # it is out of step
             raise _GoneError(None) from None
         except (OSError, EOFError):
@@ -300,9 +352,6 @@ class Pool:
             case Outcome.ERROR:
                 raise JudgeError(said.message)
         return answer
-
-    def _too_long(self, asked: _Asked) -> OverBudgetError:
-        return OverBudgetError(f"takes more than {asked.seconds:g} s")
 
     # Processes
 

@@ -155,6 +155,16 @@ async def test_a_status_that_cannot_be_written_is_tried_less_and_less_often(
     assert operator.worker._failures == {}, "it could be written at last"
 
 
+async def test_a_judge_that_answers_nothing_is_unhealthy_and_who_waits_for_it_is_not(
+    operator, monkeypatch
+):
+    assert operator.unhealthy() == ""
+    monkeypatch.setattr(type(operator.judge), "stalled", 299.0)
+    assert operator.unhealthy() == ""
+    monkeypatch.setattr(type(operator.judge), "stalled", 301.0)
+    assert operator.unhealthy() == "stuck: the judge, which answers nothing"
+
+
 async def test_failures_of_a_run_that_is_gone_are_forgotten(operator, monkeypatch):
     async def flush(key):
         raise ApiError(503, "Unavailable", "no")

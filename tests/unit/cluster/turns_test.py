@@ -125,6 +125,21 @@ async def test_no_namespace_has_all_workers_whatever_they_do_for_it():
     assert await queue.get() == ("third", 1)
 
 
+async def test_namespaces_whose_keys_take_long_leave_workers_to_others_however_many_they_are():
+    slow = set()
+    queue = KeyQueue(lambda key: key[0], workers=21, is_slow=lambda group: group in slow)
+    for group in "abcdef":
+        slow.add(group)
+        for number in range(100):
+            queue.add((group, number))
+    assert len(await taken(queue)) == 14
+    for number in range(100):
+        queue.add(("neighbour", number))
+    assert {key[0] for key in await taken(queue)} == {"neighbour"}
+    slow.clear()
+    assert {key[0] for key in await taken(queue)} < set("abcdef")
+
+
 async def test_who_waits_hears_when_a_namespace_may_have_more():
     queue = KeyQueue(lambda key: key[0], workers=4)
     for number in range(5):

@@ -1,12 +1,20 @@
 """What a worker makes of how a reconciliation went."""
 
+import asyncio
 import logging
 
 import pytest
 
+from podium.cluster import worker as worker_module
 from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.metrics import Metrics
-from podium.cluster.worker import Result, TerminalError, Worker, reconcile_id
+from podium.cluster.worker import (
+    Result,
+    TerminalError,
+    Worker,
+    reconcile_id,
+    waiting_for_others,
+)
 from podium.cluster.workqueue import KeyQueue
 
 
@@ -94,3 +102,38 @@ async def test_each_reconciliation_has_an_id_in_the_logs(world, caplog):
         await world.work(Result(), Result())
     assert len(set(world.reconciler.ids)) == 2
     assert all(world.reconciler.ids)
+
+
+async def test_who_waits_for_others_is_not_stuck(monkeypatch):
+    """However long: but when it goes on, it has to come to an end in time."""
+    seconds = [0.0]
+    monkeypatch.setattr(worker_module.time, "monotonic", lambda: seconds[0])
+    gates = [asyncio.Event() for _ in range(3)]
+
+    class Slow(Reconciler):
+        async def reconcile(self, key):
+            await gates[0].wait()
+            with waiting_for_others():
+                await gates[1].wait()
+            await gates[2].wait()
+            return Result()
+
+    async def later(by):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        seconds[0] += by
+        return worker.stuck()
+
+    queue, slow = KeyQueue(), Slow()
+    worker = Worker(queue, lambda _: ("Thing", slow), Metrics())
+    queue.add("x")
+    task = asyncio.create_task(worker.run())
+    assert await later(301) == ["x"]
+    gates[0].set()
+    assert await later(10_000) == []
+    gates[1].set()
+    assert await later(299) == []
+    assert await later(2) == ["x"]
+    gates[2].set()
+    assert await later(1000) == []
+    task.cancel()

@@ -8,6 +8,7 @@ is alive.
 
 import time
 from functools import partial
+from typing import Any
 
 from podium.api.reasons import NodeReason, RunReason
 from podium.cluster.jobs.controller import ManagedJobController
@@ -181,8 +182,9 @@ class RunController:
         if run is not None and run.owner.uid != view.uid:  # deleted and made again
             self.forget(key)
             run = None
+        body = None
         if not view.is_whole:
-            whole = await self._read(key, run)
+            whole, body = await self._read(key, run)
             if whole is None:
                 return None
             view, run = whole, self._runs.get(key)
@@ -206,7 +208,8 @@ class RunController:
                         self._let_next(key[0])  # it may have left the other line
                     return TURN_SECONDS
                 with self._turnstile.entering(key):
-                    run = await self._loader.load(view)
+                    run = await self._loader.load(view, body)
+                    body = None  # it may be large
                     if run is None:
                         self._turnstile.memory.release(key)
                 self._let_next(key[0])  # there may be room for more
@@ -228,25 +231,30 @@ class RunController:
         for waiting in self._turnstile.next(namespace):
             self._queue.add(ObjectKey("WorkflowRun", *waiting))
 
-    async def _read(self, key: RunKey, run: ActiveRun | None) -> RunView | None:
-        """Read a run of which the watch has the metadata only; None: it is gone."""
+    async def _read(
+        self, key: RunKey, run: ActiveRun | None
+    ) -> tuple[RunView | None, dict[str, Any] | None]:
+        """Read a run of which the watch has the metadata only; no view: it is gone.
+
+        The object itself comes along if it was read.
+        """
         if run is not None:
             async with run.writing:  # the answer to a write is the run as it is
                 view = self._cache.runs.get(key)
             if view is None or view.is_whole:
-                return view
+                return view, None
         try:
             body = await self._client.get_run(*key)
         except UnreadableError as error:
             await self._loader.refuse_unreadable(key, error.problem)
-            return None
+            return None, None
         except ApiError as error:
             if error.status == 404:
-                return None
+                return None, None
             raise
         if run is None and not self._turnstile.waits(key):  # what waits was weighed better
             self._turnstile.note(key, weigh_run(body))
-        return self._cache.put_run(body)
+        return self._cache.put_run(body), body
 
     async def _turn(self, run: ActiveRun, view: RunView) -> float | None:
         """Step the engine once; return the seconds after which it is due again."""

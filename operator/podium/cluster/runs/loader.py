@@ -110,15 +110,18 @@ class RunLoader:
         """Return the seconds after which a run that could not go on is to be loaded again."""
         return STORE_SECONDS if key in self._look_again else None
 
-    async def load(self, view: RunView) -> ActiveRun | None:
+    async def load(self, view: RunView, read: dict[str, Any] | None) -> ActiveRun | None:
         """Build a run's engine from what the server has; None: it cannot go on for now.
 
-        Raises `ApiError`, `ConflictError`, `TerminalError`.
+        `read` is the run as it was read a moment ago: of this version it is not read again, which
+        costs the server as much as the run is large. Raises `ApiError`, `ConflictError`,
+        `TerminalError`.
         """
+        is_current = text(dig(read, "metadata", "resourceVersion")) == view.version
         try:
-            body = await self._client.get_run(view.namespace, view.name)
+            body = (read if is_current else None) or await self._client.get_run(*_key_of(view))
         except UnreadableError as error:
-            await self.refuse_unreadable((view.namespace, view.name), error.problem)
+            await self.refuse_unreadable(_key_of(view), error.problem)
             return None
         except ApiError as error:
             if error.status == 404:
@@ -430,6 +433,10 @@ class RunLoader:
                 raise
             message = f"the ControllerRevision {revision}, which the run is pinned to, is gone"
             raise InvalidError([Problem(("status", "workflowRevision"), message)]) from None
+
+
+def _key_of(view: RunView) -> RunKey:
+    return view.namespace, view.name
 
 
 def _waits_since(known: Mapping[str, Any], reason: str) -> float | None:

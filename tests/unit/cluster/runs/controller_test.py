@@ -165,6 +165,30 @@ async def test_failures_are_not_overcome_while_a_launch_is_under_way(world, monk
     assert (await world.runs.reconcile(OBJECT)).recovered
 
 
+@pytest.mark.parametrize("asked", [{}, {"rerun": "a"}], ids=["as it was read", "changed since"])
+async def test_a_run_is_read_once_when_it_is_taken_up(world, monkeypatch, asked):
+    """Each time costs the server as much as the run is large."""
+    read, loaded = [], []
+    get = world.server.get_run
+
+    async def get_run(*key):
+        read.append(key)
+        return await get(*key)
+
+    async def load(view, body, known):
+        loaded.append(body["metadata"]["resourceVersion"])
+
+    monkeypatch.setattr(world.server, "get_run", get_run)
+    monkeypatch.setattr(world.runs._loader, "_load", load)
+    world.runs.forget(KEY)
+    world.server.body["status"]["phase"] = "Running"
+    world.server.annotate(**asked)
+    world.cache.note_run({"metadata": copy.deepcopy(world.server.body["metadata"])})
+    await world.runs.reconcile(OBJECT)
+    assert len(read) == 1 + bool(asked)
+    assert loaded == [world.server.body["metadata"]["resourceVersion"]]
+
+
 async def test_a_run_that_a_failed_write_dropped_meanwhile_is_not_overcome(world, monkeypatch):
     await world.ask(rerun="a")
 
