@@ -44,6 +44,10 @@ class Server:
         self.is_readable()
         return copy.deepcopy(self.body)
 
+    async def get_run_columns(self, namespace, name):
+        status = self.body.get("status") or {}
+        return {"Phase": status.get("phase"), "Progress": status.get("progress")}
+
     async def get_workflow(self, namespace, name):
         self.is_readable()
         return copy.deepcopy(self.body)
@@ -330,6 +334,26 @@ async def test_no_step_is_made_while_a_status_is_made_of_the_last_one(monkeypatc
         waking.cancel()
     assert pieces > 2 * 700
     assert not wrong
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Paused"])
+async def test_a_new_operator_leaves_alone_what_has_begun_and_cannot_be_read(phase):
+    """A tenant may make a run unreadable by what may change of it: its metadata."""
+    body = run({"workflowSpec": {"nodes": [NODE]}})
+    status = {"phase": phase, "progress": "0/1", "nodes": {"a": {"status": "Running"}}}
+    server = Server({**body, "status": status})
+    server.is_too_deep, server.problem = True, "metadata: has 160,010 values"
+    operator = Operator(server, Settings(installation="t"), Metrics())
+    operator._begun.set()
+    tasks = [*operator.tasks(Idle()), asyncio.create_task(operator.recorder.run())]
+    operator.ingest.run_metadata_event("ADDED", told(server))
+    await until(server, lambda: server.events)
+    assert "metadata: has 160,010 values" in server.events[0]
+    await asyncio.sleep(0.2)
+    assert (server.body["status"], server.writes) == (status, 0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -26,10 +26,12 @@ from podium.cluster.kube.transport import (
     METADATA,
     METADATA_LIST,
     SHARDS_PAGE,
+    TABLE,
     Signer,
     TooLongError,
     Transport,
 )
+from podium.cluster.kube.views import dig, items, text
 
 __all__ = ["KubernetesClient", "connect", "in_cluster", "namespace_of", "own_namespace"]
 
@@ -143,6 +145,15 @@ class KubernetesClient(Transport):
     async def get_run(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a WorkflowRun."""
         return await self.call("GET", paths.own(namespace, "workflowruns", name))
+
+    async def get_run_columns(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return what `kubectl get` shows of a WorkflowRun, by column, however large it is."""
+        path = f"{paths.own(namespace, 'workflowruns', name)}?includeObject=None"
+        table, _ = await self.exchange("GET", path, accept=TABLE)
+        names = [text(dig(each, "name")) for each in items(table.get("columnDefinitions"))]
+        row = next(iter(items(table.get("rows"))), {})
+        cells = row.get("cells")
+        return dict(zip(names, cells if isinstance(cells, list) else (), strict=False))
 
     async def patch_run(
         self, namespace: str, name: str, operations: list[dict[str, Any]]

@@ -23,6 +23,7 @@ __all__ = [
     "METADATA",
     "METADATA_LIST",
     "PAGE_BYTES",
+    "TABLE",
     "Signer",
     "TooLongError",
     "Transport",
@@ -50,6 +51,8 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """An object without what it holds."""
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """A list without what the objects hold."""
+TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
+"""What `kubectl get` shows of an object, made by the server."""
 METADATA_ONLY = frozenset({"workflowruns"})
 """Resources that are listed and watched without what the objects hold: that may be a megabyte each,
 and deeper than a reader of JSON goes."""

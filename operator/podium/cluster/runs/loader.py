@@ -61,6 +61,8 @@ from podium.judge.verdicts import PooledVerdicts
 
 __all__ = ["RunLoader"]
 
+NO_PROGRESS = "0/0"
+"""`status.progress` of a run without node states."""
 STORE_SECONDS = 2.0
 """An ArtifactStore that is missing is looked for so often."""
 RECORDED_NOT_ALLOWED = (
@@ -274,9 +276,16 @@ class RunLoader:
     async def refuse_unreadable(self, key: RunKey, message: str) -> None:
         """Fail a run that is larger than it can be read, once.
 
-        Raises `TerminalError` for one that has begun: what it did must not be lost.
+        Raises `TerminalError` for one that has begun: what it did must not be lost. Of a run that
+        this operator never read the server says whether that is so. Raises `ApiError`.
         """
         view = self._cache.runs.get(key)
+        if view is not None and not view.is_known:
+            shown = await self._client.get_run_columns(*key)
+            begun = text(shown.get("Progress")) not in ("", NO_PROGRESS)
+            view = replace(view, phase=text(shown.get("Phase")), started=begun)
+            if self._cache.runs.get(key) is None:  # deleted meanwhile
+                return
         if view is None or view.ended:
             return
         if view.started:

@@ -337,6 +337,7 @@ async def test_every_request_is_in_the_table(gateway):
         ),
         *(
             "get_metadata",
+            "get_run_columns",
             "pages",
             "list_revisions",
             "list_shards",
@@ -374,6 +375,34 @@ async def test_of_a_secret_only_the_metadata_is_asked_for_and_kept(server, gatew
         "/api/v1/namespaces/team/secrets/a%2Fb",
     )
     assert fence.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "shown"),
+    [
+        (
+            {
+                "columnDefinitions": [{"name": "Name"}, {"name": "Phase"}],
+                "rows": [{"cells": ["x", "Running"]}],
+            },
+            {"Name": "x", "Phase": "Running"},
+        ),
+        ({"columnDefinitions": [{"name": "Name"}], "rows": []}, {}),
+        ({"kind": "WorkflowRun"}, {}),
+    ],
+)
+async def test_of_a_run_that_cannot_be_read_the_server_makes_a_table(server, gateway, table, shown):
+    server.answer = lambda request: (
+        accepted.append(request.headers["Accept"]),
+        web.json_response(table),
+    )[1]
+    accepted = []
+    assert await gateway.get_run_columns("team", "x") == shown
+    assert accepted == ["application/json;as=Table;g=meta.k8s.io;v=v1"]
+    assert (server.last.path, server.last.query) == (
+        f"{OWN}/workflowruns/x",
+        {"includeObject": "None"},
+    )
 
 
 async def test_revisions_are_listed_without_what_they_hold(server, gateway):
