@@ -38,6 +38,10 @@ __all__ = ["KubernetesClient", "connect", "in_cluster", "namespace_of", "own_nam
 EXECUTOR_BYTES = 256 * 1024
 STORES_PAGE = 20
 """Of an Executor with its metadata; its spec may have a quarter of it."""
+EVENT_PAGES = 10
+EVENT_CHARACTERS = 2000
+"""Of its message."""
+_EVENT_FIELDS = ("reason", "lastTimestamp", "eventTime", "firstTimestamp")
 KEEP_SECONDS = 300
 """A connection that is not used stays so long."""
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -106,6 +110,12 @@ async def connect(
             trace_configs=[_fenced(fence)],
         ) as session:
             yield KubernetesClient(_signer(api), session, fence, on_request)
+
+
+def _what_is_said(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is needed of an Event."""
+    said = {name: event.get(name) for name in _EVENT_FIELDS}
+    return {**said, "message": text(event.get("message"))[:EVENT_CHARACTERS]}
 
 
 def _signer(api: Any) -> Signer:
@@ -229,9 +239,10 @@ class KubernetesClient(Transport):
         return body
 
     async def list_artifact_stores(self, namespace: str) -> list[dict[str, Any]]:
-        """Return the ArtifactStores of a namespace."""
+        """Return the specs of the ArtifactStores of a namespace."""
         path = paths.own(namespace, "artifactstores")
-        return await self.list_objects(path, page_size=STORES_PAGE)
+        pages = self.pages(path, page_size=STORES_PAGE)
+        return [{"spec": each.get("spec")} async for page in pages for each in page]
 
     # Jobs and Pods
 
@@ -321,9 +332,19 @@ class KubernetesClient(Transport):
             await self.call("POST", paths.path_of("/api/v1", namespace, "events"), event)
 
     async def list_events(self, namespace: str, uid: str) -> list[dict[str, Any]]:
-        """Return the Events of an object."""
+        """Return what the Events of an object say; of very many, or very large ones, the first.
+
+        Users may write as many as they like, about whatever they like.
+        """
         path = paths.path_of("/api/v1", namespace, "events")
-        return await self.list_objects(path, fieldSelector=f"involvedObject.uid={uid}")
+        found: list[dict[str, Any]] = []
+        pages = 0
+        async for page in self.pages(path, fieldSelector=f"involvedObject.uid={uid}"):
+            found += map(_what_is_said, page)
+            pages += 1
+            if pages == EVENT_PAGES:
+                break
+        return found
 
     async def get_service_account(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a ServiceAccount."""

@@ -682,15 +682,41 @@ def page(items, more="", version="7"):
     return web.json_response({"metadata": meta, "items": items})
 
 
-@pytest.mark.parametrize("name", ["list_events", "list_run_nodes"])
-async def test_lists_come_in_pages(server, gateway, name):
+async def test_lists_come_in_pages(server, gateway):
     server.replies(page([{"n": 1}], "two"), page([{"n": 2}]))
-    assert await getattr(gateway, name)("team", "what") == [{"n": 1}, {"n": 2}]
+    assert await gateway.list_run_nodes("team", "what") == [{"n": 1}, {"n": 2}]
     first, second = (each.query for each in server.asked)
-    selector = "fieldSelector" if name == "list_events" else "labelSelector"
-    value = "involvedObject.uid=what" if name == "list_events" else "what"
-    assert first == {"limit": "500" if name == "list_events" else "2", selector: value}
+    assert first == {"limit": "2", "labelSelector": "what"}
     assert second == {**first, "continue": "two"}
+
+
+async def test_of_events_only_what_they_say_is_kept_and_not_without_end(server, gateway):
+    event = {
+        "metadata": {"annotations": {"a": "x" * 1000}},
+        "reason": "FailedCreate",
+        "message": "m" * 5000,
+        "lastTimestamp": "2026-01-01T00:00:00Z",
+    }
+    server.answer = lambda _request: page([event] * 3, "more")
+    found = await gateway.list_events("team", "what")
+    assert len(found) == 3 * len(server.asked) == 30
+    said = {key: value for key, value in found[0].items() if value is not None}
+    assert said == {
+        "reason": "FailedCreate",
+        "message": "m" * 2000,
+        "lastTimestamp": "2026-01-01T00:00:00Z",
+    }
+    first = server.asked[0].query
+    assert first == {"limit": "500", "fieldSelector": "involvedObject.uid=what"}
+
+
+async def test_of_stores_only_the_specs_are_kept(server, gateway):
+    store = {"metadata": {"annotations": {"a": "x" * 1000}}, "spec": {"pvc": {"claimName": "c"}}}
+    server.replies(page([store], "two"), page([{"spec": "odd"}]))
+    assert await gateway.list_artifact_stores("team") == [
+        {"spec": {"pvc": {"claimName": "c"}}},
+        {"spec": "odd"},
+    ]
 
 
 @pytest.mark.parametrize(
