@@ -23,7 +23,7 @@ from podium.errors import PodiumError
 from podium.judge import frames
 from podium.judge.frames import Outcome, QuestionHeader
 
-__all__ = ["JudgeError", "OverBudgetError", "Pool"]
+__all__ = ["JudgeError", "OverBudgetError", "Pool", "StarvedError"]
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class JudgeError(PodiumError):
     """A question could not be answered, by a fault of the judge's own."""
 
 
-class _StarvedError(JudgeError):
+class StarvedError(JudgeError):
     """The machine is too busy for a worker: that says nothing of the question."""
 
 
@@ -282,7 +282,7 @@ class Pool:
             _fail(asked, error)
         except JudgeError as error:
             log.warning("judge: %s: %s", asked.task, error)
-            if isinstance(error, _StarvedError):
+            if isinstance(error, StarvedError):
                 self._end(process)
                 process = None
             _fail(asked, error)
@@ -336,7 +336,7 @@ class Pool:
             said = frames.read_answer_header(first)
         except TimeoutError:  # at the end of its budget the kernel would have ended it
             message = f"a worker got less than {asked.seconds:g} s of the processor in {wait:g} s"
-            raise _StarvedError(message) from None
+            raise StarvedError(message) from None
         except (ValueError, TypeError, KeyError):  # it is out of step
             raise _GoneError(None) from None
         except (OSError, EOFError):

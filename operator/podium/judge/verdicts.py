@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from podium.engine.model import AttemptPhase, Observation
 from podium.engine.verdicts import Question
-from podium.judge.pool import JudgeError, OverBudgetError, Pool
+from podium.judge.pool import JudgeError, OverBudgetError, Pool, StarvedError
 from podium.judge.questions import TASK, dump_question, load_answer, too_expensive
 
 __all__ = ["PooledVerdicts"]
@@ -39,8 +40,7 @@ class PooledVerdicts:
 
     async def _judge(self, question: Question) -> None:
         try:
-            body = await self._pool.ask(TASK, lambda: dump_question(question), asker=self._asker)
-            answer = load_answer(question, body)
+            answer = load_answer(question, await self._ask(question))
         except OverBudgetError as error:
             answer = too_expensive(question, str(error))
         except JudgeError as error:
@@ -49,6 +49,14 @@ class PooledVerdicts:
             question.node, question.execution, AttemptPhase.JUDGED, verdict=answer
         )
         self._tell(observation)
+
+    async def _ask(self, question: Question) -> bytes:
+        """Ask until a worker gets the time to answer: a busy machine fails no node."""
+        while True:
+            with suppress(StarvedError):
+                return await self._pool.ask(
+                    TASK, lambda: dump_question(question), asker=self._asker
+                )
 
 
 def _drop(_: Observation) -> None:

@@ -7,6 +7,7 @@ import pytest
 from podium.engine import Engine, WakeAt
 from podium.engine.questions import DECISION_STEPS, STEP_FUEL, Questions
 from podium.engine.verdicts import InlineVerdicts
+from podium.judge.pool import StarvedError
 from podium.judge.verdicts import PooledVerdicts
 from tests.unit.engine.questions_test import BIG, CONDITION, CONTRACT, TEMPLATE, chooses
 from tests.unit.engine.support import Run, node
@@ -58,6 +59,23 @@ async def test_what_is_larger_is_answered_by_a_worker(first):
         await run.answered()
         assert run.state("a").execution_id == "a-1"
         assert pool.answered == 1
+
+
+async def test_a_machine_that_is_too_busy_for_workers_fails_no_node(monkeypatch):
+    async with running(seconds=20) as pool:
+        ask, asked = pool.ask, []
+
+        async def busy(*question, **options):
+            asked.append(question)
+            if len(asked) < 3:
+                raise StarvedError("a worker got less than 20 s of the processor in 400 s")
+            return await ask(*question, **options)
+
+        monkeypatch.setattr(pool, "ask", busy)
+        run = Pooled(node("a", **CONDITION), context={"big": BIG, "v": "aaa"}).begin(pool).step()
+        await run.answered()
+        assert run.state("a").execution_id == "a-1"
+        assert (len(asked), pool.answered) == (3, 1)
 
 
 async def test_what_is_small_needs_no_worker():
