@@ -1,5 +1,6 @@
 """The chart against a real API server: what it installs, what it refuses, what it lets the operator do."""
 
+import collections
 import json
 import re
 import uuid
@@ -366,6 +367,77 @@ def test_volumes_and_stores_are_swept_from_inside_their_namespaces(render):
 )
 def test_what_cannot_be_swept_is_refused(sweep, words):
     given = f"artifacts.sweep={json.dumps(sweep)}"
+    done = helm("template", "podium", str(CHART), *KUBE, "--set-json", given, ok=False)
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+BUCKET = {"bucket": "b", "credentialsSecret": "keys"}
+LOGS = {"enabled": True}
+
+
+@pytest.mark.parametrize(
+    ("store", "logs", "watched", "expected"),
+    [
+        ({"s3": BUCKET}, {}, (), {("podium-system", ""): ("secret", {"ClusterRoleBinding": 1})}),
+        (
+            {"s3": BUCKET},
+            {},
+            ("a", "b"),
+            {("podium-system", ""): ("secret", {"RoleBinding": 2})},
+        ),
+        (
+            {"pvc": {"claimName": "store"}},
+            {"namespaces": ["a", "b"]},
+            (),
+            {
+                ("a", "--namespace=a"): ("persistentVolumeClaim", {"RoleBinding": 2}),
+                ("b", "--namespace=b"): ("persistentVolumeClaim", {"RoleBinding": 2}),
+            },
+        ),
+    ],
+)
+def test_what_keeps_logs_reads_pods_and_their_logs_and_no_more(
+    render, store, logs, watched, expected
+):
+    values = json.dumps({**store, "logs": {**LOGS, **logs}})
+    more = ("--set", f"watchNamespaces={{{','.join(watched)}}}") if watched else ()
+    options = ("--set-json", f"artifacts={values}", *more)
+    documents = [d for d in render(*options) if d["metadata"]["name"] == "podium-logs"]
+    bindings = collections.Counter(d["kind"] for d in documents if d["kind"].endswith("Binding"))
+    found = {}
+    for made in documents:
+        if made["kind"] == "Deployment":
+            spec = made["spec"]["template"]["spec"]
+            (volume,) = [v for v in spec["volumes"] if v["name"] == "store"]
+            (kind,) = set(volume) - {"name"}
+            args = spec["containers"][0]["args"]
+            assert args[0] == "keep-logs"
+            key = (made["metadata"]["namespace"], "".join(args[2:]))
+            found[key] = (kind, dict(bindings))
+        if made["kind"] in ("Role", "ClusterRole"):
+            rights = [(rule["resources"], rule["verbs"]) for rule in made["rules"]]
+            assert rights == [(["pods"], ["list", "watch"]), (["pods/log"], ["get"])]
+    assert found == expected
+    config = pick(render(*options), "ConfigMap", "podium")["data"]["operator.yaml"]
+    told = yaml.safe_load(config)["artifacts"]["logs"]
+    assert told == {"enabled": True, "keepBytes": 10 << 20, "namespaces": [], **logs}
+    operator = [d for d in render(*options) if d["metadata"]["name"] == "podium-operator"]
+    resources = {r for d in operator for rule in d.get("rules", ()) for r in rule["resources"]}
+    assert "pods/log" not in resources, "the operator does not read them"
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "words"),
+    [
+        ({"logs": LOGS}, "there is no store, set artifacts.s3 or artifacts.pvc"),
+        ({"pvc": {"claimName": "c"}, "logs": LOGS}, "in artifacts.logs.namespaces"),
+        ({"s3": BUCKET, "logs": {**LOGS, "namespaces": ["a"]}}, "remove it"),
+        ({"s3": BUCKET, "logs": {**LOGS, "keepBytes": 1 << 30}}, "keepBytes"),
+    ],
+)
+def test_logs_that_cannot_be_kept_are_refused(artifacts, words):
+    given = f"artifacts={json.dumps(artifacts)}"
     done = helm("template", "podium", str(CHART), *KUBE, "--set-json", given, ok=False)
     assert done.returncode != 0
     assert words in done.stderr

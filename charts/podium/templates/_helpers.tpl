@@ -61,6 +61,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := unset $s3 "stsEndpoint" -}}
 {{- with $s3.addressing }}{{- $_ := set $s3 "addressing" (title .) }}{{- end -}}
 {{- $made := dict "image" ($given.image | default (include "podium.image" .)) "uploadSeconds" (int64 $given.uploadSeconds) "allowedHosts" ($given.allowedHosts | default list) "caBundle" ($given.caBundle | default "") "sizeLimit" (toString $given.sizeLimit) "resources" ($given.resources | default dict) "tokenAudience" $audience "stsEndpoint" $sts -}}
+{{- if $given.logs.enabled }}{{- $_ := set $made "logs" (dict "enabled" true "keepBytes" (int64 $given.logs.keepBytes) "namespaces" $given.logs.namespaces) }}{{- end -}}
 {{- if $s3.bucket }}{{- $_ := set $made "s3" $s3 }}{{- else if $pvc.claimName }}{{- $_ := set $made "pvc" $pvc }}{{- end -}}
 {{- toJson $made -}}
 {{- end -}}

@@ -220,6 +220,8 @@ class WorkflowRunStatus(ChangedInPlace):
     """Name of the ControllerRevision with the definition that the run is pinned to."""
     artifact_store: ArtifactLocation | None = None
     """Where its artifacts are kept; on a laptop they are in .podium/artifacts."""
+    log_store: ArtifactLocation | None = None
+    """Where the logs of its nodes are kept, for when their Pods are gone; none: nowhere."""
     workflow_revisions: list[FormerDefinition] = Field(
         default_factory=list, max_length=CONTEXT_EDITS
     )

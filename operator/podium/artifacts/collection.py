@@ -1,4 +1,4 @@
-"""What no run needs any more is removed: mark what manifests name, sweep the rest.
+"""What no run needs any more is removed: mark what manifests name, sweep the rest, and logs.
 
 There is no finalizer on runs: a store that cannot be reached keeps no run from being deleted, and
 what it holds goes with the next sweep.
@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from podium.artifacts.errors import ArtifactError
+from podium.artifacts.kept_logs import LOGS
 from podium.artifacts.manifest import Blob, Manifest
 from podium.artifacts.store import ArtifactStore
 
@@ -33,7 +34,7 @@ def sweep(
     older_than: float,
     active: Collection[str] | None = None,
 ) -> Swept:
-    """Remove manifests of runs that are not `living` (by UID), and contents that none names.
+    """Remove manifests and logs of runs that are not `living` (by UID), and contents without one.
 
     One that says how long it is kept goes after that time, whether its run is living or not; but
     not while that is `active` (by default all living ones are).
@@ -64,6 +65,13 @@ def sweep(
                 _mark(store, artifact.blob, marked)
     for start in range(0, len(gone), _BATCH):
         backend.delete(gone[start : start + _BATCH])
+    logs = [
+        found.key
+        for found in backend.objects(LOGS)
+        if found.changed_at <= limit and found.key.split("/")[1] not in living
+    ]
+    for start in range(0, len(logs), _BATCH):
+        backend.delete(logs[start : start + _BATCH])
     objects = size = 0
     for prefix in ("blobs/", "moving/"):
         unmarked = [

@@ -78,6 +78,10 @@ _COMMANDS = {
         "podium.cli.operator:sweep",
         "Remove artifacts that no run of a cluster needs any more.",
     ),
+    "keep-logs": (
+        "podium.cli.operator:keep_logs",
+        "Keep logs of a cluster's nodes in the artifact store.",
+    ),
     "uninstall": (
         "podium.cli.operator:uninstall",
         "Remove Podium's finalizers after the operator was deleted.",

@@ -1,4 +1,4 @@
-"""`podium operator`, `podium sweep` and `podium uninstall`."""
+"""`podium operator`, `podium sweep`, `podium keep-logs` and `podium uninstall`."""
 
 import asyncio
 import json
@@ -18,11 +18,12 @@ from podium.cluster.artifact_sweep import sweep_artifacts, sweep_namespace
 from podium.cluster.feature_gates import GATES, parse_gates
 from podium.cluster.kube.client import connect
 from podium.cluster.kube.errors import ApiError
+from podium.cluster.log_keeper import keep_logs as keep_logs_in_store
 from podium.cluster.settings import Settings, load_settings
 from podium.cluster.uninstall import Released, release_pods, stop_operator
 from podium.cluster.worker import reconcile_id
 
-__all__ = ["operator", "sweep", "uninstall"]
+__all__ = ["keep_logs", "operator", "sweep", "uninstall"]
 
 
 class _JsonLines(logging.Formatter):
@@ -78,12 +79,7 @@ def operator(config: Path | None, feature_gates: str) -> None:
         settings.feature_gates |= parse_gates(feature_gates)
     except ValueError as error:
         raise CliError(f"--feature-gates: {error}") from None
-    handler = logging.StreamHandler(sys.stderr)
-    if settings.log_format == "json":
-        handler.setFormatter(_JsonLines())
-    else:
-        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+    _log_as(settings)
     # kopf logs each object and request, which only debugging needs.
     for noisy in ("kopf", "aiohttp", "asyncio"):
         logging.getLogger(noisy).setLevel(
@@ -92,15 +88,27 @@ def operator(config: Path | None, feature_gates: str) -> None:
     asyncio.run(cluster_operator.run(settings))
 
 
-@click.command()
-@_config
-@click.option(
+def _log_as(settings: Settings) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    if settings.log_format == "json":
+        handler.setFormatter(_JsonLines())
+    else:
+        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+
+
+_credentials = click.option(
     "--credentials",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(STORE_PATH),
     show_default=True,
     help="Directory with the keys of the bucket, as the Secret has them, or of the volume.",
 )
+
+
+@click.command()
+@_config
+@_credentials
 @click.option("--namespace", "-n", default="", help="Sweep this namespace only, from inside it.")
 @click.option("--store", default="", help="Its ArtifactStore; default: the store of the chart.")
 def sweep(config: Path | None, credentials: Path, namespace: str, store: str) -> None:
@@ -133,6 +141,30 @@ async def _sweep(
             found = await sweep_namespace(client, settings, credentials, namespace, store)
             return {namespace: found}
         return await sweep_artifacts(client, settings, credentials)
+
+
+@click.command("keep-logs")
+@_config
+@_credentials
+@click.option("--namespace", "-n", default="", help="Of this namespace only, from inside it.")
+def keep_logs(config: Path | None, credentials: Path, namespace: str) -> None:
+    """Keep logs of nodes in the artifact store, until it is stopped.
+
+    The chart's Deployments do this (artifacts.logs).
+    """
+    try:
+        settings = load_settings(config)
+        _log_as(settings)
+        asyncio.run(_keep_logs(settings, credentials, namespace))
+    except ApiError as error:
+        raise CliError(f"the cluster: {error}") from None
+    except (ArtifactError, ValueError, OSError) as error:
+        raise CliError(str(error)) from None
+
+
+async def _keep_logs(settings: Settings, credentials: Path, namespace: str) -> None:
+    async with connect() as client:
+        await keep_logs_in_store(client, settings, credentials, namespace)
 
 
 @click.command()

@@ -7,7 +7,18 @@ from pydantic import Field, model_validator
 from podium.api.artifact_stores import ArtifactStoreSpec, ClaimStore, S3Store
 from podium.api.base import ApiModel
 
-__all__ = ["ArtifactSettings"]
+__all__ = ["ArtifactSettings", "LogSettings"]
+
+
+class LogSettings(ApiModel):
+    """Logs of nodes that are kept in the store."""
+
+    enabled: bool = False
+    """Whether there are some."""
+    keep_bytes: int = Field(default=10 << 20, ge=8192, le=64 << 20)
+    """Most bytes of one log; of a longer one the first and the last half are kept."""
+    namespaces: list[str] = Field(default_factory=list)
+    """Where, if the store is a volume; a bucket has those of all namespaces."""
 
 
 class ArtifactSettings(ApiModel):
@@ -36,6 +47,8 @@ class ArtifactSettings(ApiModel):
     """PEM certificates of authorities that these hosts' are trusted by, beside the image's."""
     size_limit: str = "10Gi"
     """What each scratch volume for artifacts may hold; empty: no limit."""
+    logs: LogSettings = Field(default_factory=LogSettings)
+    """Logs of nodes that are kept in the store of the chart."""
     resources: dict[str, Any] = Field(default_factory=dict)
     """Of each of these containers."""
 
@@ -57,6 +70,13 @@ class ArtifactSettings(ApiModel):
     def has_store(self) -> bool:
         """Whether there is a place for artifacts."""
         return self.s3 is not None or self.pvc is not None
+
+    def keeps_logs(self, namespace: str) -> bool:
+        """Whether logs of the nodes of a namespace are kept in the chart's store."""
+        is_there = self.s3 is not None or (
+            self.pvc is not None and namespace in self.logs.namespaces
+        )
+        return self.logs.enabled and is_there
 
     @property
     def secret(self) -> str:

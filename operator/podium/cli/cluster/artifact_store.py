@@ -25,7 +25,7 @@ from podium.cluster.jobs.artifact_store import STORE_VOLUME, store_variables, st
 from podium.cluster.jobs.pod_template import USER_FIELDS
 from podium.cluster.jobs.rules import USER
 
-__all__ = ["build_reader", "node_states", "opened"]
+__all__ = ["build_reader", "node_states", "opened", "opened_at"]
 
 POD_SECONDS = 3600
 """After so long the Pod ends by itself, should the verb have been killed."""
@@ -81,9 +81,16 @@ def opened(kubectl: Kubectl, run: dict[str, Any]) -> Iterator[ArtifactStore | No
     if found is None:
         yield None
         return
-    place = ArtifactLocation.model_validate(found)
+    namespace = run["metadata"]["namespace"]
+    with opened_at(kubectl, namespace, ArtifactLocation.model_validate(found)) as store:
+        yield store
+
+
+@contextmanager
+def opened_at(kubectl: Kubectl, namespace: str, place: ArtifactLocation) -> Iterator[ArtifactStore]:
+    """Open a store, as a namespace has it. Raises `CliError`."""
     name = f"podium-artifacts-{secrets.token_hex(4)}"
-    body = build_reader(name, run["metadata"]["namespace"], place)
+    body = build_reader(name, namespace, place)
     kubectl("create", "-f", "-", stdin=json.dumps(body).encode())
     try:
         wait = f"--timeout={START_SECONDS}s"

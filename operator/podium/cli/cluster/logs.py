@@ -1,6 +1,7 @@
-"""`podium --cluster logs`."""
+"""`podium --cluster logs`: of Pods that are there, else as they are kept in the store."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 import click
 
 from podium.api.names import LABEL_RUN_UID
+from podium.artifacts.kept_logs import KeptLog
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.runs import ClusterRun, name_of, read_run
 from podium.cli.options import log_options, require_one_log
@@ -37,10 +39,13 @@ class _Pod:
     """A Pod of an execution."""
 
     name: str
+    uid: str
     node: str
     execution: str
     started_at: float
     """0: it has not started."""
+    kept: KeptLog | None = None
+    """Its log in the store, if it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class _Options:
     named: bool
     timestamps: bool
     tail: int | None
+    execution: str | None
+    previous: bool
 
 
 @click.command()
@@ -68,7 +75,8 @@ async def logs(
     """Print what the programs of a run wrote, or that of one node.
 
     Of each node it is the newest execution; nodes come in the order in which these started. A log
-    goes with its Pod.
+    goes with its Pod, unless the cluster keeps logs (artifacts.logs): then a Pod reads them from
+    the store, which takes the rights that podium artifacts takes there.
     """
     name = await name_of(cluster, name)
     run = await read_run(cluster, name)
@@ -76,20 +84,59 @@ async def logs(
     if node is not None and node not in run.status.nodes:
         known = ", ".join(list(run.status.nodes)[:10])
         raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")
-    options = _Options(node is None and execution is None, timestamps, tail)
+    options = _Options(
+        node is None and execution is None, timestamps, tail, execution, previous=previous
+    )
     if follow:
-        await _follow(cluster, run, node, execution, options)
+        await _follow(cluster, run, node, options)
         return ExitCode.OK
     pods = await _pods(cluster, run, node)
-    if execution is not None:
-        shown = [each for each in pods if each.execution == execution]
-    else:
-        shown = list(_one_of_each(pods, 1 if previous else 0))
-    if not shown and (node is not None or execution is not None):
-        raise CliError(_nothing(run, node, pods, execution))
-    for each in shown:
-        await _print(cluster, each, options, follow=False)
+    shown = _chosen(pods, options)
+    with contextlib.ExitStack() as stack:
+        kept = None
+        if run.status.log_store is not None and _misses(run, node, shown, options):
+            from podium.cli.cluster.kept_logs import opened_logs  # noqa: PLC0415 - loads long
+
+            kept = stack.enter_context(opened_logs(cluster, run.uid, run.status.log_store))
+            there = {pod.uid for pod in pods}
+            pods += [
+                _Pod("", log.pod, log.node, log.execution, log.started_at, log)
+                for log in kept.logs(node)
+                if log.pod not in there and log.node in run.status.nodes
+            ]
+            pods = _in_order(pods)
+            shown = _chosen(pods, options)
+        if not shown and (node is not None or execution is not None):
+            raise CliError(_nothing(run, node, pods, execution))
+        for pod in shown:
+            if kept is not None and pod.kept is not None:
+                start = f"[{pod.node}] ".encode() if options.named else b""
+                for line in kept.lines(pod.kept, tail, timestamps=timestamps):
+                    _write(start + line)
+            else:
+                await _print(cluster, pod, options, follow=False)
     return ExitCode.OK
+
+
+def _chosen(pods: list[_Pod], options: _Options) -> list[_Pod]:
+    if options.execution is not None:
+        return [each for each in pods if each.execution == options.execution]
+    return _one_of_each(pods, 1 if options.previous else 0)
+
+
+def _misses(run: ClusterRun, node: str | None, shown: list[_Pod], options: _Options) -> bool:
+    """Return whether the Pod of a log that is asked for is gone."""
+    if options.execution is not None:
+        return not shown
+    there = {pod.node: pod.execution for pod in shown}
+    for name in run.status.nodes if node is None else (node,):
+        state = run.status.nodes[name]
+        if options.previous:
+            if state.execution_count > 1:  # a Pod between these two may be gone
+                return True
+        elif state.status.ended and state.job_uid and there.get(name) != state.execution_id:
+            return True
+    return node is not None and not shown and run.status.nodes[node].execution_count > 0
 
 
 async def _pods(cluster: Cluster, run: ClusterRun, node: str | None) -> list[_Pod]:
@@ -101,7 +148,11 @@ async def _pods(cluster: Cluster, run: ClusterRun, node: str | None) -> list[_Po
         pod = _pod(body)
         if pod.node in run.status.nodes and node in (None, pod.node):
             found.append(pod)
-    return sorted(found, key=lambda pod: (_number(pod.execution), pod.started_at), reverse=True)
+    return _in_order(found)
+
+
+def _in_order(pods: list[_Pod]) -> list[_Pod]:
+    return sorted(pods, key=lambda pod: (_number(pod.execution), pod.started_at), reverse=True)
 
 
 def _pod(body: dict[str, Any]) -> _Pod:
@@ -109,6 +160,7 @@ def _pod(body: dict[str, Any]) -> _Pod:
     marks = {**mapping(metadata.get("labels")), **mapping(metadata.get("annotations"))}
     return _Pod(
         name=text(metadata.get("name")),
+        uid=text(metadata.get("uid")),
         node=text(marks.get(ANNOTATION_NODE)),
         execution=text(marks.get(ANNOTATION_EXECUTION)),
         started_at=when(dig(body, "status", "startTime")) or 0.0,
@@ -166,15 +218,13 @@ def _write(line: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-async def _follow(
-    cluster: Cluster, run: ClusterRun, node: str | None, execution: str | None, options: _Options
-) -> None:
+async def _follow(cluster: Cluster, run: ClusterRun, node: str | None, options: _Options) -> None:
     """Print the logs of the newest executions, and of those that start, until all has ended."""
     streams: list[asyncio.Task[None]] = []
     seen: set[str] = set()
     """Names of Pods: those that are printed, and older executions of their nodes."""
     choose: Callable[[list[_Pod]], list[_Pod]]
-    choose = list if execution is not None else partial(_one_of_each, place=0)
+    choose = list if options.execution is not None else partial(_one_of_each, place=0)
     try:
         while True:
             run = await read_run(cluster, run.name)
@@ -182,7 +232,7 @@ async def _follow(
             has_ended = run.status.phase.ended if state is None else state.status.ended
             pods = await _pods(cluster, run, node)
             for pod in choose(pods):
-                is_wanted = pod.started_at and execution in (None, pod.execution)
+                is_wanted = pod.started_at and options.execution in (None, pod.execution)
                 if is_wanted and pod.name not in seen:
                     stream = _print(cluster, pod, options, follow=True)
                     streams.append(asyncio.create_task(stream))

@@ -136,6 +136,19 @@ class Transport:
 
         `silence`: seconds without any, after which it counts as dead. Raises `ApiError`.
         """
+        rest = b""
+        async for chunk in self.chunks(path, accept, silence):
+            found = (rest + chunk).split(b"\n")
+            rest = found.pop()
+            for line in found:
+                yield line
+        if rest:
+            yield rest
+
+    async def chunks(
+        self, path: str, accept: str, silence: float | None = None
+    ) -> AsyncIterator[bytes]:
+        """Give an answer as it comes. Raises `ApiError`."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence)
         try:
             url, headers = await self._sign("GET", path, JSON, accept)
@@ -143,14 +156,8 @@ class Transport:
                 if response.status >= 400:
                     data = await response.read()
                     raise _error(response.status, response.headers.get("Retry-After"), _json(data))
-                rest = b""
                 async for chunk in response.content.iter_any():
-                    found = (rest + chunk).split(b"\n")
-                    rest = found.pop()
-                    for line in found:
-                        yield line
-                if rest:
-                    yield rest
+                    yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
 

@@ -213,6 +213,8 @@ class RunLoader:
             status.spec_hash = await self._spec_hash(body)
             if plan.keeps_artifacts:
                 status.artifact_store = self._settings.location_of(plan.spec.pinned_store)
+            if self._settings.artifacts.keeps_logs(view.namespace):
+                status.log_store = self._settings.location_of(None)
             if name := requester(view.annotations):
                 verified = self._settings.requesters_are_verified
                 status.requested_by = Requester(name=name, verified=verified)

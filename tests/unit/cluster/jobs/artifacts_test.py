@@ -93,6 +93,15 @@ def test_without_artifacts_a_pod_is_what_it_was(base):
         assert build(*nodes, of=of) == build(*nodes, of=of, settings=Settings())
 
 
+@pytest.mark.parametrize("of", ["a", "make"])
+def test_a_pod_whose_log_is_kept_is_what_it_was(of):
+    logs = {"logs": {"enabled": True}}
+    kept = Settings(artifacts={**STORES["s3"], **logs})
+    assert build(MAKE, node("a"), node("b", "make", artifacts={}), of=of, settings=kept) == build(
+        MAKE, node("a"), node("b", "make", artifacts={}), of=of
+    )
+
+
 @pytest.mark.parametrize(
     ("nodes", "of", "expected"),
     [

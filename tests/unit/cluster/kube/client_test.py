@@ -325,6 +325,7 @@ async def test_every_request_is_in_the_table(gateway):
     assert public - {each[0] for each in REQUESTS} == {
         *(
             "drain",
+            "chunks",
             "lines",
             "list_all",
             "watch",

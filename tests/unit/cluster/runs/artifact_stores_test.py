@@ -223,3 +223,23 @@ def test_no_node_of_the_namespace_may_name_what_a_store_is_made_of(spec):
     assert "the artifact store" in str(finding)
     other = references.ReferenceChecker(Client(), references.Settings())
     assert asyncio.run(other._check("elsewhere", found)) == []
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "is_kept"),
+    [
+        ({"s3": KEYS["s3"], "logs": {"enabled": True}}, True),
+        ({"s3": KEYS["s3"]}, False),
+        ({"pvc": {"claimName": "c"}, "logs": {"enabled": True, "namespaces": ["team"]}}, True),
+        ({"pvc": {"claimName": "c"}, "logs": {"enabled": True, "namespaces": ["other"]}}, False),
+        ({"logs": {"enabled": True}}, False),
+    ],
+)
+async def test_a_run_says_where_the_logs_of_its_nodes_are_kept(artifacts, is_kept):
+    """In the store of the chart, whichever the run's own is."""
+    here = references_test.World(node("a"), artifacts=artifacts)
+    await here.turn()
+    store = {key: artifacts[key] for key in ("s3", "pvc") if key in artifacts}
+    expected = {**store, "image": "podium:dev"} if is_kept else None
+    assert here.status.get("logStore") == expected
+    assert here.status["nodes"]["a"]["status"] == "Running"
