@@ -1,6 +1,7 @@
 """Logs that are kept: by the chart's Deployment, in a bucket and in a volume, read without a Pod."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.e2e.support import (
     kubectl_path,
     output,
     require_cluster,
+    run,
     script,
     until,
     workflow_run,
@@ -53,14 +55,20 @@ def keeper(render, values, namespace, home):
         each for each in render(*options, namespace=home, release=f"podium-{namespace[-8:]}")
         if each["metadata"]["name"].endswith("-logs")
     ]  # fmt: skip
-    k = Kubectl(home)
-    k("apply", "-f", "-", stdin=documents)
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+
+    def kubectl(*arguments, stdin=None):
+        done = run(kubectl_path(), *arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+
     try:
-        name = documents[0]["metadata"]["name"]
-        k("rollout", "status", f"deployment/{name}", "--timeout=180s")
+        kubectl("apply", "-f", "-", stdin=text)
+        (made,) = [each["metadata"] for each in documents if each["kind"] == "Deployment"]
+        name, where = f"deployment/{made['name']}", made["namespace"]
+        kubectl("rollout", "status", name, "-n", where, "--timeout=180s")
         yield
     finally:
-        k("delete", "--wait=false", "-f", "-", stdin=documents)
+        kubectl("delete", "--wait=false", "--ignore-not-found", "-f", "-", stdin=text)
 
 
 @contextlib.contextmanager
@@ -71,7 +79,7 @@ def bucket(render, k):
         for namespace in (k.namespace, home):
             buckets.make_secret(api, namespace)
         settings = buckets.settings_of(server, logs={"enabled": True, "keepBytes": KEPT})
-        values = str(settings).replace("'", '"').replace("True", "true")
+        values = json.dumps(settings)
         with keeper(render, values, k.namespace, home):
             yield settings, server.root / buckets.BUCKET / k.namespace / "logs"
 
@@ -82,7 +90,7 @@ def volume(render, k):
     with claim_of(k) as place:
         logs = {"enabled": True, "keepBytes": KEPT, "namespaces": [k.namespace]}
         settings = {"pvc": {"claimName": "store", "singleNode": True}, "logs": logs}
-        values = str(settings).replace("'", '"').replace("True", "true")
+        values = json.dumps(settings)
         with keeper(render, values, k.namespace, "podium-nowhere"):
             yield settings, place / "logs"
 

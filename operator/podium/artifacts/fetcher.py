@@ -7,17 +7,19 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from podium.api.reasons import NodeReason
 from podium.artifacts.authorities import trust_authorities
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.handover import add_all
 from podium.artifacts.manifest import OUTPUT
+from podium.artifacts.packed_input import unpack_input
 from podium.artifacts.pod import (
     INPUT_NAME,
     INPUT_PATH,
     STORE_PATH,
+    STORE_VARIABLE,
     TASK_PATH,
     InputPart,
     Task,
@@ -31,6 +33,9 @@ from podium.artifacts.settings import StoreSettings
 from podium.artifacts.store import ArtifactStore
 from podium.artifacts.unpack import Unpacking
 
+if TYPE_CHECKING:
+    from podium.artifacts.values import Part
+
 __all__ = ["fetch", "main"]
 
 _LAST_WORDS = Path("/dev/termination-log")
@@ -42,18 +47,29 @@ class Inputs(NamedTuple):
     document: Path = Path(TASK_PATH).with_name(INPUT_NAME)
     """It, without what rests in the store."""
     whole: Path = Path(INPUT_PATH)
+    packed: bytes | None = None
+    """It, where it was too large for that file."""
 
 
 _INPUTS = Inputs()
 
 
 def fetch(
-    task: Task, settings: StoreSettings, reach: Reach = IN_POD, inputs: Inputs = _INPUTS
+    task: Task, settings: StoreSettings | None, reach: Reach = IN_POD, inputs: Inputs = _INPUTS
 ) -> None:
     """Write what a node finds, read-only. Raises `ArtifactError`, `OSError`.
 
-    `reach`: where URLs of sources may lead.
+    `settings`: None: nothing of it is in a store. `reach`: where URLs of sources may lead.
     """
+    if settings is not None:
+        _fetch_from(settings, task, inputs)
+    if inputs.packed is not None and not task.inputs:
+        _write(inputs, [])
+    if task.outside:
+        _fetch_outside(task, reach)
+
+
+def _fetch_from(settings: StoreSettings, task: Task, inputs: Inputs) -> None:
     roots: dict[str, list[Wanted]] = {each.root: [] for each in task.outside}
     for each in task.wanted:
         roots.setdefault(each.root, []).append(each)
@@ -69,12 +85,10 @@ def fetch(
 
         if task.inputs:
             _write_input(store, task, inputs)
-    if task.outside:
-        _fetch_outside(task, reach)
 
 
 def _write_input(store: ArtifactStore, task: Task, inputs: Inputs) -> None:
-    from podium.artifacts.values import Part, write_input  # noqa: PLC0415 - few nodes need it
+    from podium.artifacts.values import Part  # noqa: PLC0415 - few nodes need it
 
     def reader(part: InputPart) -> Callable[[], Iterator[memoryview]]:
         def read() -> Iterator[memoryview]:
@@ -88,8 +102,14 @@ def _write_input(store: ArtifactStore, task: Task, inputs: Inputs) -> None:
 
         return read
 
-    parts = [Part(each.part, each.name, each.path, reader(each)) for each in task.inputs]
-    document = json.loads(inputs.document.read_bytes())
+    _write(inputs, [Part(each.part, each.name, each.path, reader(each)) for each in task.inputs])
+
+
+def _write(inputs: Inputs, parts: "list[Part]") -> None:
+    from podium.artifacts.values import write_input  # noqa: PLC0415
+
+    packed = inputs.packed
+    document = json.loads(inputs.document.read_bytes() if packed is None else packed)
     inputs.whole.unlink(missing_ok=True)  # of an earlier start
     with inputs.whole.open("xb") as file:
         try:
@@ -141,7 +161,9 @@ def main(variables: Mapping[str, str]) -> int:
         task = Task.load(Path(TASK_PATH).read_text())
         if task.outside:
             trust_authorities(variables)
-        fetch(task, load_store(variables, Path(STORE_PATH)), reach_of(variables))
+        settings = load_store(variables, Path(STORE_PATH)) if STORE_VARIABLE in variables else None
+        inputs = _INPUTS._replace(packed=unpack_input(variables))
+        fetch(task, settings, reach_of(variables), inputs)
     except ArtifactError as error:
         words, is_retryable = str(error), error.is_retryable
     except Exception as error:

@@ -5,11 +5,13 @@ import os
 import stat
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from podium.artifacts import collector, fetcher
 from podium.artifacts.collection import sweep
 from podium.artifacts.errors import ArtifactError
+from podium.artifacts.packed_input import INPUT_VARIABLES, pack_input, unpack_input
 from podium.artifacts.pod import InputPart, Task, Wanted
 from podium.artifacts.settings import DirectorySettings
 from podium.artifacts.store import ArtifactStore
@@ -184,3 +186,19 @@ def test_a_sweep_keeps_those_of_living_runs(tmp_path, settings):
 def test_words_that_are_none_are_refused(told):
     with pytest.raises((ValueError, KeyError, TypeError)):
         Told.load(told)
+
+
+@pytest.mark.parametrize("parts", [(), ("x",)])
+def test_a_packed_input_is_laid_out_with_what_is_in_a_store(tmp_path, settings, parts):
+    given = {"globalContext": {"é": "a\u2028"}, "inputs": {"y": 1}}
+    variables = dict(zip(INPUT_VARIABLES, pack_input(orjson.dumps(given)), strict=False))
+    inputs = fetcher.Inputs(tmp_path / "none", tmp_path / "whole", unpack_input(variables))
+    if parts:
+        digest = collect(tmp_path, settings, DOCUMENT)["artifacts"]["digest"]
+        wanted = tuple(InputPart("inputs", each, "n", "n-1", digest) for each in parts)
+        fetcher.fetch(task(None, "b", inputs=wanted), settings, inputs=inputs)
+        given["inputs"]["x"] = DOCUMENT
+    else:
+        fetcher.fetch(task(None, "b"), None, inputs=inputs)
+    assert orjson.loads(inputs.whole.read_bytes()) == given
+    assert inputs.whole.stat().st_mode & 0o777 == 0o444

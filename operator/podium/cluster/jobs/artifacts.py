@@ -16,6 +16,7 @@ from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import ArtifactType, Node
 from podium.artifacts.authorities import AUTHORITIES_VARIABLE
 from podium.artifacts.left import Declared
+from podium.artifacts.packed_input import INPUT_VARIABLES
 from podium.artifacts.pod import (
     INPUT_PATH,
     OUT_PATH,
@@ -93,9 +94,21 @@ class Handover:
     task: Task = field(default_factory=lambda: Task("", "", ""))
     store: ArtifactStoreSpec | None = None
     """Of the run; None: the cluster's."""
+    packed: tuple[str, ...] = ()
+    """Its input, where the annotations of its Pod cannot carry it."""
 
     def __bool__(self) -> bool:
+        return self.needs_store or bool(self.packed)
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether something of it comes from a store, or goes there."""
         return self.collects or self.fetches
+
+    @property
+    def is_input_laid_out(self) -> bool:
+        """Whether the fetcher writes the file with the input."""
+        return bool(self.packed or self.task.inputs)
 
     @property
     def has_artifacts(self) -> bool:
@@ -140,14 +153,19 @@ def needs_store(plan: Plan, node: str) -> bool:
 
 
 def handover_of(
-    run: str, plan: Plan, launch: Launch, found: Found, large: LargeValues = NONE_LARGE
+    run: str,
+    plan: Plan,
+    launch: Launch,
+    found: Found,
+    large: LargeValues = NONE_LARGE,
+    packed: tuple[str, ...] = (),
 ) -> Handover:
     """Return what becomes of the artifacts of an execution. Raises `BuildError`."""
     node = plan.nodes[launch.node].definition
     keeps, lays_out = node.id in plan.keeps_artifacts, _fetches(plan, node)
     fetches = lays_out or bool(large.inputs)
     values = tuple(collected_files(node))
-    if not keeps and not fetches and not values:
+    if not keeps and not fetches and not values and not packed:
         return Handover()
     outputs = node.artifacts.out if keeps and node.artifacts is not None else []
     absolute = {
@@ -167,7 +185,7 @@ def handover_of(
         asked=large.asked.dump() if large.asked is not None else None,
         inputs=large.inputs,
     )
-    return Handover(keeps or bool(values), fetches, keeps, task, plan.spec.pinned_store)
+    return Handover(keeps or bool(values), fetches, keeps, task, plan.spec.pinned_store, packed)
 
 
 def _wanted(node: Node, found: Found) -> list[Wanted]:
@@ -216,7 +234,7 @@ def add_handover(
 ) -> None:
     """Add volumes and containers for artifacts to the `spec` of a Pod. Raises `BuildError`."""
     artifacts = settings.artifacts.of(handover.store)
-    if not artifacts.has_store:
+    if handover.needs_store and not artifacts.has_store:
         message = (
             "it hands over artifacts, and this cluster has no store for them any more: set the"
             " chart's value artifacts.s3 or artifacts.pvc, or name an ArtifactStore in"
@@ -227,10 +245,12 @@ def add_handover(
     container = spec["containers"][0]
     pod = Volumes(spec, container, _scratch(artifacts))
     fetcher, collector = pod.task(), pod.task()
-    is_claim = artifacts.pvc is not None
-    pod.volume(STORE_VOLUME, store_volume(artifacts))
-    fetcher.append(mount(STORE_VOLUME, STORE_PATH))
-    collector.append(mount(STORE_VOLUME, STORE_PATH, read_only=not is_claim))
+    is_claim = artifacts.pvc is not None and handover.needs_store
+    if handover.needs_store:
+        pod.volume(STORE_VOLUME, store_volume(artifacts))
+        fetcher.append(mount(STORE_VOLUME, STORE_PATH))
+        collector.append(mount(STORE_VOLUME, STORE_PATH, read_only=not is_claim))
+    told = store_variables(namespace, artifacts) if handover.needs_store else {}
     helpers = []
     if handover.has_artifacts:
         pod.scratch(IN_VOLUME, IN_PATH, read_only=True)
@@ -245,30 +265,33 @@ def add_handover(
         if handover.task.asked is not None:
             collector.append(pod.shared(OUTPUT_VOLUME, OUTPUT_PATH))
         collector += [*pod.secrets(node, COLLECTOR), *pod.values(node)]
-        helpers.append(_helper(COLLECTOR, collector, namespace, artifacts, settings))
+        helpers.append(_helper(COLLECTOR, collector, told, artifacts, settings))
         if handover.task.values:
             count = str(len(handover.task.values))
             helpers[0]["env"].append({"name": VALUES_VARIABLE, "value": count})
         helpers[0]["restartPolicy"] = "Always"
         helpers[0]["lifecycle"] = {"postStart": {"exec": {"command": COLLECTOR_START}}}
         spec["terminationGracePeriodSeconds"] = artifacts.upload_seconds
-    if handover.fetches:
-        fetcher.append(mount(IN_VOLUME, IN_PATH, read_only=False))
+    if handover.fetches or handover.packed:
+        if handover.fetches:
+            fetcher.append(mount(IN_VOLUME, IN_PATH, read_only=False))
         places = [(each.root, each.path) for each in handover.task.wanted]
         places += [(each.root, each.path) for each in handover.task.outside]
         if any(root == FOUND_PATH for root, _ in places):
             pod.volume(FOUND_VOLUME, _scratch(artifacts))
             fetcher.append(mount(FOUND_VOLUME, FOUND_PATH, read_only=False))
             pod.found(node, {path for _, path in places})
-        if handover.task.inputs:
+        if handover.is_input_laid_out:
             fetcher.append(pod.shared(INPUT_VOLUME, INPUT_PATH, read_only=True))
+        if handover.task.inputs and not handover.packed:
             pod.add_input()
         fetcher += pod.secrets(node, FETCHER)
-        helpers.append(_helper(FETCHER, fetcher, namespace, artifacts, settings))
+        told |= dict(zip(INPUT_VARIABLES, handover.packed, strict=False))
+        helpers.append(_helper(FETCHER, fetcher, told, artifacts, settings))
     spec["initContainers"] = helpers
     if is_claim:  # else each Pod would change the owner of every file in the store
         spec["securityContext"]["fsGroupChangePolicy"] = "OnRootMismatch"
-    if artifacts.role:
+    if artifacts.role and handover.needs_store:
         # Else a webhook gives every container the role that the ServiceAccount is bound to.
         annotations.setdefault("eks.amazonaws.com/skip-containers", container["name"])
 
@@ -281,11 +304,11 @@ def _scratch(artifacts: ArtifactSettings) -> dict[str, Any]:
 def _helper(
     name: str,
     mounts: list[dict[str, Any]],
-    namespace: str,
+    told: Mapping[str, str],
     artifacts: ArtifactSettings,
     settings: Settings,
 ) -> dict[str, Any]:
-    env = store_variables(namespace, artifacts)
+    env = dict(told)
     if name == COLLECTOR:
         env[UPLOAD_VARIABLE] = str(artifacts.upload_seconds)
     if artifacts.ca_bundle:

@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
+
+import orjson
 
 from podium import executors
 from podium.api.names import (
@@ -18,10 +20,11 @@ from podium.api.names import (
     label_value,
 )
 from podium.api.reasons import NodeReason
+from podium.artifacts.packed_input import pack_input
 from podium.cluster.jobs.artifacts import handover_of
 from podium.cluster.jobs.claims import claim_name, mounted_claims
 from podium.cluster.jobs.errors import BuildError
-from podium.cluster.jobs.pod_template import Owner, build_template
+from podium.cluster.jobs.pod_template import Owner, TooLargeError, build_template
 from podium.cluster.kube.views import (
     ANNOTATION_EXECUTION,
     ANNOTATION_NODE,
@@ -114,8 +117,15 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
         claim.name: owner.claims.get(claim.name) or claim_name(owner.name, owner.uid, claim.name)
         for claim in mounted_claims(plan.spec, node.definition)
     }
-    handover = handover_of(owner.uid, plan, launch, owner.found, owner.large)
-    template = build_template(owner, node, launch, workload, settings, labels, claims, handover)
+    facts = (owner, node, launch, workload, settings, labels, claims)
+    hand = partial(handover_of, owner.uid, plan, launch, owner.found, owner.large)
+    try:
+        template = build_template(*facts, hand())
+    except TooLargeError:
+        packed = owner.packed or pack_input(orjson.dumps(launch.input))
+        if packed is None:
+            raise
+        template = build_template(*facts, hand(packed))
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -22,6 +22,7 @@ from podium.api.names import (
     LABEL_RUN_UID,
     LABEL_WORKFLOW,
 )
+from podium.artifacts.packed_input import INPUT_VARIABLES
 from podium.cluster.jobs.artifacts import COLLECTOR_START, HELPER_COMMANDS
 from podium.cluster.jobs.rules import (
     Allowance,
@@ -193,6 +194,9 @@ HELPERS: Final = {
         {
             "name": OneOf((FETCHER,)),
             **_HELPER,
+            "env": Each(
+                "e", Fields({"name": OneOf((*_STORE_ENV, *INPUT_VARIABLES)), "value": ANYTHING})
+            ),
             "command": Words(tuple(HELPER_COMMANDS[FETCHER])),
         },
         required=("securityContext", "image", "command"),

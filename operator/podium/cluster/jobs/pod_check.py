@@ -40,7 +40,7 @@ def allowances(settings: Settings, store: ArtifactStoreSpec | None = None) -> Al
         runtime_classes=(runtime,) if isinstance(runtime, str) else (),
         labels=tuple(defaults.get("labels") or ()),
         annotations=tuple(defaults.get("annotations") or ()),
-        artifact_images=(artifacts.image or settings.runner_image,) if artifacts.has_store else (),
+        artifact_images=(artifacts.image or settings.runner_image,),
     )
 
 
@@ -149,6 +149,8 @@ def _check_store(
             for secret in secrets.intersection(env):
                 yield Problem((*at, "env"), f"names the Secret {secret!r}, which {message}")
     for position, volume in enumerate(items(spec.get("volumes"))):
+        if volume.get("name") == STORE_VOLUME and not settings.artifacts.of(store).has_store:
+            yield Problem(("spec", "volumes", position), "is a store, and the run has none")
         sources = items(dig(volume, "projected", "sources"))
         named = {dig(volume, "secret", "secretName"), *(dig(s, "secret", "name") for s in sources)}
         claimed = dig(volume, "persistentVolumeClaim", "claimName")

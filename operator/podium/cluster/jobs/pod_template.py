@@ -47,12 +47,12 @@ from podium.engine import Launch, PlanNode
 from podium.executors import Runtime, Workload, custom
 from podium.runner import LAST_WORDS
 
-__all__ = ["RECORDED_VOLUME", "Owner", "build_template"]
+__all__ = ["RECORDED_VOLUME", "Owner", "TooLargeError", "build_template"]
 
 ANNOTATION_SCRIPT = f"{GROUP}/script"
 MAX_INPUT_BYTES = 96 * 1024
 """Beyond it the input is not in the environment: Linux bounds a string at 128 KiB."""
-MAX_ANNOTATION_BYTES = 250_000
+_MOST = 250_000
 """All annotations of an object may have 256 KiB."""
 USER_FIELDS = ("runAsUser", "runAsGroup", "fsGroup")
 
@@ -60,6 +60,10 @@ OUTPUT = "/dev/termination-log"
 GIVEN = "/podium/given"
 RECORDED = "/podium/recorded"
 RECORDED_VOLUME = "podium-recorded"
+
+
+class TooLargeError(BuildError):
+    """It is more than the annotations of a Pod carry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class Owner:
     """Of the nodes whose artifacts one finds: execution, and digest of what it left."""
     large: LargeValues = field(default_factory=LargeValues)
     """Of one execution: its values that rest in the store."""
+    packed: tuple[str, ...] | None = None
+    """Of one execution: its input for variables, made beforehand where that takes long."""
 
     def reference(self) -> dict[str, Any]:
         """Return the ownerReference of what belongs to the run."""
@@ -113,7 +119,9 @@ def build_template(
     resources = defaults.pop("resources", None)
     more_labels, more_notes = defaults.pop("labels", {}), defaults.pop("annotations", {})
     given = orjson.dumps(launch.input).decode()
-    annotations = {**more_notes, **pod.annotations, ANNOTATION_INPUT: given}
+    annotations = {**more_notes, **pod.annotations}
+    if not handover.packed:
+        annotations[ANNOTATION_INPUT] = given
     env = _variables(
         owner,
         launch,
@@ -122,7 +130,7 @@ def build_template(
         given,
         variables,
         claims,
-        has_artifacts=handover.has_artifacts,
+        handover,
     )
     secret = any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in env) or any(
         volume.secret is not None or volume.projected is not None for volume in pod.volumes
@@ -147,7 +155,11 @@ def build_template(
     for claim, name in claims.items():
         volumes.append({"name": claim, "persistentVolumeClaim": {"claimName": name}})
     mounts: list[dict[str, Any]] = [_dump(mount) for mount in pod.volume_mounts]
-    _program(owner, node, launch, workload, container, volumes, mounts, annotations)
+    if not handover.is_input_laid_out and _is_input_a_file(node, workload, given):
+        files = [_from_annotation("input.json", ANNOTATION_INPUT)]
+    else:
+        files = []
+    _program(owner, workload, container, volumes, mounts, annotations, files)
     if mounts:
         container["volumeMounts"] = mounts
     spec: dict[str, Any] = {
@@ -170,14 +182,11 @@ def build_template(
     if handover:
         definition, namespace = node.definition, owner.namespace
         add_handover(spec, annotations, definition, namespace, handover, settings)
-    if (
-        sum(len(key) + len(value.encode()) for key, value in annotations.items())
-        > MAX_ANNOTATION_BYTES
-    ):
-        raise BuildError(
+    if sum(len(key) + len(value.encode()) for key, value in annotations.items()) > _MOST:
+        raise TooLargeError(
             NodeReason.INPUT_TOO_LARGE,
-            "input, script and the list of artifacts together have more than"
-            f" {MAX_ANNOTATION_BYTES} bytes, more than a Pod carries: hand over less, or files in"
+            "input, script and the list of artifacts together are more than a Pod carries,"
+            f" {_MOST} bytes and an input that packed has 600,000: hand over less, or files in"
             " artifacts, or set largeOutput: true on the nodes whose outputs it gets",
         )
     for name in (
@@ -220,8 +229,7 @@ def _variables(
     given: str,
     defaults: Sequence[dict[str, Any]],
     claims: Collection[str],
-    *,
-    has_artifacts: bool,
+    handover: Handover,
 ) -> list[dict[str, Any]]:
     """Return the container's environment; a node's own variables do not hide Podium's.
 
@@ -239,18 +247,18 @@ def _variables(
         path = next(each.mount_path for each in pod.volume_mounts if each.name == claim)
         own.append({"name": volume_variable(claim), "value": literal(path)})
     as_file = _is_input_a_file(node, workload, given)
-    if launch.large:
+    if handover.is_input_laid_out:
         own.append({"name": "PODIUM_INPUT", "value": INPUT_PATH})
     elif as_file:
         own.append({"name": "PODIUM_INPUT", "value": f"{GIVEN}/input.json"})
     if (
-        not launch.large
+        not handover.is_input_laid_out
         and _fits(given)
         and (workload.runtime is not Runtime.CONTAINER or not as_file)
     ):
         source = {"fieldRef": {"fieldPath": f"metadata.annotations['{ANNOTATION_INPUT}']"}}
         own.append({"name": "PODIUM_INPUT_JSON", "valueFrom": source})
-    if workload.runtime is not Runtime.CONTAINER or has_artifacts:
+    if workload.runtime is not Runtime.CONTAINER or handover.has_artifacts:
         own.append({"name": "PODIUM_ARTIFACTS_IN", "value": IN_PATH})
         own.append({"name": "PODIUM_ARTIFACTS_OUT", "value": OUT_PATH})
     if workload.runtime is Runtime.RUNNER or launch.template is not None:
@@ -297,18 +305,14 @@ def _is_input_a_file(node: PlanNode, workload: Workload, given: str) -> bool:
 
 def _program(
     owner: Owner,
-    node: PlanNode,
-    launch: Launch,
     workload: Workload,
     container: dict[str, Any],
     volumes: list[dict[str, Any]],
     mounts: list[dict[str, Any]],
     annotations: dict[str, str],
+    files: list[dict[str, Any]],
 ) -> None:
-    """Add what the container runs, and the files that it needs for it."""
-    files = []
-    if not launch.large and _is_input_a_file(node, workload, annotations[ANNOTATION_INPUT]):
-        files.append(_from_annotation("input.json", ANNOTATION_INPUT))
+    """Add what the container runs, and the files that it needs for it, beside `files`."""
     match workload.runtime:
         case Runtime.CONTAINER:
             if workload.command:

@@ -13,8 +13,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
+from podium.artifacts.packed_input import pack_input
 from podium.cluster.jobs.adoption import is_pod_as_built
 from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod, job_name
@@ -40,6 +43,8 @@ __all__ = ["JobLauncher"]
 
 log = logging.getLogger(__name__)
 
+PACKED_BYTES = 200_000
+"""With a script, a smaller input may not fit into a Pod as it is: then it is packed at once."""
 LANES = 32
 """Launches at the same time: a Job's Pod comes before the next one's Job. Namespaces take turns."""
 LIMIT_SECONDS = 1.0
@@ -207,10 +212,11 @@ class JobLauncher:
             if refused is not None:
                 return refused
             shape = SHAPES[launch.shape.value]
+            packed = await _packed(launch)
             plan, states = run.engine.plan, run.engine.status.nodes
             found = left_by(plan, states, launch.node, launch.delivered)
             large = large_values(launch, states, run.engine.asked_of_output(launch.node))
-            owner = replace(run.owner, claims=run.claims, found=found, large=large)
+            owner = replace(run.owner, claims=run.claims, found=found, large=large, packed=packed)
             job_body = shape.build(owner, plan, launch, self._settings)
         except BuildError as error:
             return not_started(launch, error.reason, str(error))
@@ -366,6 +372,12 @@ class JobLauncher:
                 f"pod.serviceAccountName: nodes may not use {name!r}: it would have to carry the"
                 ' label podium.dev/usable: "true"',
             )
+
+
+async def _packed(launch: Launch) -> tuple[str, ...] | None:
+    """Return a large input packed, which would hold up everything else if it were done here."""
+    given = orjson.dumps(launch.input)
+    return await asyncio.to_thread(pack_input, given) if len(given) > PACKED_BYTES else None
 
 
 def _launched(run: ActiveRun, launch: Launch, name: str, uid: str) -> Observation:

@@ -1,8 +1,11 @@
 """The one builder of Jobs, checked on what it builds."""
 
+import copy
 import json
+import random
 import re
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,8 +13,11 @@ from hypothesis import strategies as st
 from podium.api.names import FINALIZER
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import WorkflowSpec
+from podium.artifacts.packed_input import INPUT_VARIABLES, unpack_input
+from podium.cluster.jobs.adoption import is_job_as_built
 from podium.cluster.jobs.builder import BuildError, Owner, build_job, build_pod, job_name
 from podium.cluster.jobs.claims import claim_name
+from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.kube.views import controller_of, job_view, pod_view
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
@@ -523,12 +529,53 @@ def test_an_input_too_large_for_the_environment_is_a_file():
     assert "PODIUM_INPUT" in env(CONTAINER, given={"x": fits["x"] + "a"})
 
 
+NOISE = random.Random(1).randbytes(2 << 20).hex()
+
+
+@pytest.mark.parametrize(
+    ("node", "size"),
+    [
+        (SCRIPT, 250_000),
+        ({**CONTAINER, "inputAs": "File"}, 250_000),
+        (CONTAINER, 700_000),
+        (PERSONA, 400_000),
+        ({"executor": "script", "config": {"script": "#" * 130_000}}, 130_000),
+    ],
+)
+def test_what_the_annotations_do_not_carry_is_laid_out_by_podiums_own_container(node, size):
+    given = {"globalContext": {"x": NOISE[:size], "é": "\u2028$(HOME)"}, "inputs": {}}
+    pod = template(node, given=given)
+    assert check_pod(pod, Settings()) == []
+    (fetcher,) = pod["spec"]["initContainers"]
+    told = {each["name"]: each["value"] for each in fetcher["env"]}
+    assert set(told) <= set(INPUT_VARIABLES)
+    assert max(map(len, told.values())) <= 128 * 1024 - 32, "Linux takes no longer one"
+    assert orjson.loads(unpack_input(told)) == given
+    assert len(orjson.dumps(pod)) < 1_000_000, "etcd takes 1.5 MB"
+    (program,) = pod["spec"]["containers"]
+    found = {each["name"]: each.get("value") for each in program["env"]}
+    assert found["PODIUM_INPUT"] == "/podium/input/input.json"
+    assert "PODIUM_INPUT_JSON" not in found
+    assert not set(INPUT_VARIABLES) & set(found)
+    assert "podium.dev/input" not in pod["metadata"]["annotations"]
+    mounts = {m["mountPath"]: m["readOnly"] for m in program["volumeMounts"]}
+    assert mounts["/podium/input"] is True
+    assert not [v for v in pod["spec"]["volumes"] if v["name"] == "podium-store"]
+
+
+def test_a_job_with_a_packed_input_is_found_again():
+    given = {"inputs": {"x": NOISE[:300_000]}}
+    built = build(SCRIPT, given=given)
+    assert is_job_as_built(built, copy.deepcopy(built))
+    assert not is_job_as_built(built, build(SCRIPT, given={"inputs": {"x": NOISE[1:300_001]}}))
+
+
 @pytest.mark.parametrize(
     ("node", "given"),
     [
-        (SCRIPT, {"x": "a" * 250_000}),
-        ({**CONTAINER, "inputAs": "File"}, {"x": "a" * 250_000}),
-        ({"executor": "script", "config": {"script": "#" * 130_000}}, {"x": "a" * 130_000}),
+        (SCRIPT, {"x": NOISE[:2_000_000]}),
+        (SCRIPT, {"x": "a" * (9 << 20)}),
+        ({"executor": "script", "config": {"script": "#" * 251_000}}, {}),
     ],
 )
 def test_what_no_pod_carries_is_too_large(node, given):
