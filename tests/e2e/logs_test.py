@@ -34,7 +34,7 @@ NODES = [
     script("says", f"echo hello; echo problem >&2; {output(v=1)}", artifacts={}),
     script(
         "fails",
-        'echo "try $PODIUM_EXECUTION_ID"; exit 3',
+        'echo "try $PODIUM_EXECUTION"; exit 3',
         "says",
         retryPolicy={"maxAttempts": 2},
         allowFailure=True,
