@@ -1,8 +1,11 @@
 """Large outputs on a real cluster: 50 MB, and several into one node."""
 
+import os
+import signal
+
 import pytest
 
-from tests.e2e.artifacts_test import place
+from tests.e2e.artifacts_test import place, uploading
 from tests.e2e.support import script, until, workflow_run
 
 __all__ = ["place"]  # a fixture
@@ -73,3 +76,30 @@ def test_a_fan_in_and_a_rerun_after_it(place):
     until(lambda: place.k.nodes("r")["all"].get("executionCount") == 2, 120)
     place.k.wait("r")
     assert place.k.nodes("r")["all"]["output"] == expected
+
+
+def test_an_operator_that_is_killed_while_one_is_stored_and_comes_back_after(place):
+    """Nothing runs twice, and what the collector said meanwhile is what counts."""
+    place.secret()
+    operator = place.operator()
+    place.server.freeze()
+    made = 'made = {"text": "x" * 5_000_000, "count": 7}'
+    make = python("make", made, WRITE, largeOutput=True, outputContract={"produces": ["text"]})
+    look = (READ, 'made = {"size": len(given["dependencyOutputs"]["make"]["text"])}', WRITE)
+    after = python("use", *look, after=["make"], condition="context.make.count == 7")
+    place.k.apply(workflow_run("r", make, after))
+    pod = uploading(place.k)["metadata"]["name"]
+    os.kill(operator.pid, signal.SIGKILL)
+    operator.process.wait()
+    place._stack.pop_all()
+    place.server.kill()
+    place.server.start()
+    until(lambda: place.k.get("pod", pod)["status"]["phase"] == "Succeeded", 180)
+    assert place.k.nodes("r")["make"]["status"] == "Running"
+    place.operator()
+    place.k.wait("r")
+    nodes = place.k.nodes("r")
+    assert nodes["make"]["output"] == {"count": 7}
+    assert nodes["make"]["outputRef"]["size"] > 5_000_000
+    assert nodes["use"]["output"] == {"size": 5_000_000}
+    assert [nodes[name]["executionCount"] for name in ("make", "use")] == [1, 1]
