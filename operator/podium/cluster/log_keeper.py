@@ -43,10 +43,6 @@ log = logging.getLogger(__name__)
 AT_A_TIME = 4
 """Logs that are read at the same time: each is in memory, twice at its end."""
 SILENCE_SECONDS = 60
-SETTLE_SECONDS = 2.0
-"""After a Pod's end: on a busy machine the last lines come late into its log."""
-LINE_BYTES = 2048
-"""Of the last line of a log, by which it is seen whether all of it was read."""
 BACKOFF_SECONDS = (1.0, 60.0)
 TRIES = 10
 """How often a kubelet is asked that does not answer: it may be gone with its machine."""
@@ -92,11 +88,7 @@ class LogKeeper:
         if uid in self._taken or dig(body, "status", "phase") not in ("Succeeded", "Failed"):
             return
         self._taken.add(uid)
-        item = (_ended(body), 0)
-        if dig(body, "metadata", "deletionTimestamp"):
-            self._queue.put_nowait(item)
-        else:
-            asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._queue.put_nowait, item)
+        self._queue.put_nowait((_ended(body), 0))
 
     async def run(self) -> None:
         """Keep what is taken in."""
@@ -111,7 +103,7 @@ class LogKeeper:
                 log.warning("the log of %s/%s is lost: its Pod is gone", pod.namespace, pod.name)
                 continue
             try:
-                await self._keep(pod, is_last=tries >= TRIES)
+                await self._keep(pod)
             except ApiError as error:
                 if error.status == 400:  # its container never started
                     log.debug("%s/%s: %s", pod.namespace, pod.name, error)
@@ -131,7 +123,7 @@ class LogKeeper:
         log.warning("the log of %s/%s, again in %.0f s: %s", pod.namespace, pod.name, wait, error)
         asyncio.get_running_loop().call_later(wait, self._queue.put_nowait, (pod, tries + 1))
 
-    async def _keep(self, pod: _Ended, *, is_last: bool) -> None:
+    async def _keep(self, pod: _Ended) -> None:
         key = log_key(pod.log)
         if self._by_namespace:
             key = f"{pod.namespace}/{key}"
@@ -140,19 +132,12 @@ class LogKeeper:
         backend = self._backend
         if await asyncio.to_thread(backend.state, key) is not None:
             return  # before this process was started again
-        read, last = FirstAndLast(self._most), FirstAndLast(LINE_BYTES)
-        await self._read(pod, read)
-        await self._read(pod, last, tailLines="1")
-        whole, end = read.kept(), last.kept()
-        if not is_last and not whole.endswith(end[-LINE_BYTES // 2 :]):
-            raise ApiError(0, "LogIncomplete", "its log was not written to its end")
-        await asyncio.to_thread(backend.create, key, whole)
-
-    async def _read(self, pod: _Ended, into: FirstAndLast, **more: str) -> None:
-        query = urlencode({"container": CONTAINER, "timestamps": "true", **more})
+        read = FirstAndLast(self._most)
+        query = urlencode({"container": CONTAINER, "timestamps": "true"})
         path = f"{paths.pods(pod.namespace, pod.name, 'log')}?{query}"
         async for chunk in self._client.chunks(path, "*/*", SILENCE_SECONDS):
-            into.add(chunk)
+            read.add(chunk)
+        await asyncio.to_thread(backend.create, key, read.kept())
 
 
 def _ended(body: Any) -> _Ended:
