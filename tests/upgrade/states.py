@@ -15,6 +15,8 @@ from tests.cluster.kwok import LABEL
 STATES = Path(__file__).parent / "states"
 LARGE = STATES / "large"
 """Of runs whose nodes stand in shards."""
+LARGE_OUTPUTS = STATES / "large-outputs"
+"""Of a run with outputs that rest in a store."""
 PODS = 20
 """Of one Job, at most."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")

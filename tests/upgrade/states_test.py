@@ -4,12 +4,17 @@ import importlib.metadata
 
 import pytest
 
+from podium.api.run import NodeState, NodeStatus
 from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
-from podium.cluster.jobs.builder import job_name
+from podium.cluster.jobs.adoption import is_job_as_built
+from podium.cluster.jobs.artifacts import left_by
+from podium.cluster.jobs.builder import Owner, build_job, job_name
+from podium.cluster.jobs.large_values import large_values
 from podium.cluster.kube.views import job_view, pod_view, run_view
 from podium.cluster.runs.revisions import revision_name
-from podium.engine import Plan, dump_status, load_status
+from podium.cluster.settings import Settings
+from podium.engine import Engine, Launch, Plan, RunInfo, dump_status, load_status
 from tests.upgrade import states
 
 SAVED = {version: states.load(version) for version in states.versions()}
@@ -61,3 +66,40 @@ def test_saved_jobs_and_pods_have_the_names_that_they_would_get_today(version):
         )
     for pod in pods:
         assert states.pod_number(jobs[pod_view(pod).job_uid], pod) == 0
+
+
+def test_a_saved_run_with_large_outputs_goes_on():
+    """Its status is as it was, and what was made for it is what would be made today."""
+    state = states.load("unreleased", states.LARGE_OUTPUTS)
+    (run,) = state.of("WorkflowRun")
+    (revision,) = state.of("ControllerRevision")
+    status = load_status(run["status"])
+    assert dump_status(status) == run["status"]
+    spec = WorkflowSpec.model_validate(revision["data"]["spec"])
+    assert revision_name("flow", spec) == revision["metadata"]["name"]
+    plan = Plan.build(spec, workflow_id=revision["data"]["workflowId"])
+    store = status.artifact_store
+    settings = Settings(runner_image=store.image, artifacts={"s3": store.s3}, installation="podium")
+    metadata = run["metadata"]
+    for name, to_run in (("make", ("make", "held", "last")), ("held", ("held", "last"))):
+        before = load_status(run["status"])
+        for node in to_run:
+            before.nodes[node] = NodeState(status=NodeStatus.PENDING)
+        if name == "make":
+            before.context_version = 0
+        engine = Engine(plan, RunInfo(metadata["name"], metadata["uid"]), {}, before)
+        actions = engine.step(state.saved_at)
+        (launch,) = [action for action in actions if isinstance(action, Launch)]
+        assert launch.execution_id == f"{name}-1"
+        owner = Owner(
+            metadata["namespace"],
+            metadata["name"],
+            metadata["uid"],
+            "flow",
+            None,
+            found=left_by(plan, before.nodes, name, launch.delivered),
+            large=large_values(launch, before.nodes, engine.asked_of_output(name)),
+        )
+        made = build_job(owner, plan, launch, settings)
+        (saved,) = [job for job in state.of("Job") if job_view(job).node == name]
+        assert is_job_as_built(made, saved), name
