@@ -31,6 +31,7 @@ from tests.e2e.support import (
 from tests.unit.artifacts.pod_test import stored
 from tests.unit.artifacts.support import make
 from tests.unit.cluster.jobs import artifacts_test as built
+from tests.unit.cluster.jobs import builder_test as builder
 from tests.volumes import volumes_for
 
 # Beside chart_test: one worker has both.
@@ -444,3 +445,13 @@ def test_the_policies_know_its_containers(release):
     release.apply("--set", "artifacts.s3.tokenAudience=other")  # which holds for every store
     refused(release.try_out(job(template), release.user))
     release.apply()
+    given = {"x": builder.NOISE[:700_000]}  # too large for annotations: no store is needed for it
+    template = builder.template(builder.SCRIPT, given=given, runner_image=image)
+    assert release.try_out(job(template), release.user).returncode == 0
+    for change in (
+        lambda spec: spec["initContainers"][0].update(image="busybox"),
+        lambda spec: spec["initContainers"][0]["env"].append({"name": "PODIUM_GIVEN_9"}),
+    ):
+        other = copy.deepcopy(template)
+        change(other["spec"])
+        refused(release.try_out(job(other), release.user))
