@@ -94,7 +94,7 @@ class LaptopShell:
     def _begin(
         self, name: str, workflow_id: str, spec: WorkflowSpec, run: WorkflowRunSpec, plan: Plan
     ) -> None:
-        status = initial_status(plan, 1.0)
+        status = initial_status(plan, 1.0, run)
         uid = str(uuid.uuid4())
         record = RunRecord(name, uid, 1.0, workflow_id, str(self._root), spec, run)
         directory = RunDirectory(self._root / "state", name)

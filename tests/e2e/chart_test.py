@@ -110,6 +110,7 @@ def test_the_configuration_is_what_the_operator_reads(render):
         "allowRecordedAnswers": None,
         "requestersAreVerified": True,
         "approversAreVerified": True,
+        "overridesAreVerified": True,
         "creatorsAreVerified": False,
         "requireUsableServiceAccounts": True,
         "referenceChecks": True,
@@ -836,6 +837,16 @@ def test_upgrade_switches_inline_workflows_off_and_pod_defaults_on(release, kube
         assert release.try_out(pinned, release.user).returncode == 0
         refused(release.try_out(inline()), "spec.workflowSpec", "spec.workflowRef.name")
         assert release.try_out(workflow_run()).returncode == 0
+        for part in ({"only": ["a"]}, {"until": ["a"]}):
+            refused(release.try_out(workflow_run(**part), "dora"), "workflowruns/override")
+        rule = ("--verb=create", "--resource=workflowruns.podium.dev")
+        kubectl("create", "role", "runs", *rule, "-n", release.tenants)
+        rule = ("--verb=override", "--resource=workflowruns.podium.dev/override")
+        kubectl("create", "role", "override", *rule, "-n", release.tenants)
+        for role in ("runs", "override"):
+            kubectl("create", "rolebinding", role, f"--role={role}", "--user=dora",
+                    "-n", release.tenants)  # fmt: skip
+        until(lambda: release.try_out(workflow_run(only=["a"]), "dora").returncode == 0)
         cancel = ("workflowrun", "before", "--type=merge", "-p", '{"spec": {"cancel": true}}')
         kubectl("patch", *cancel, "-n", release.tenants)
     finally:

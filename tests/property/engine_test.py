@@ -257,14 +257,15 @@ class World:
 class Harness:
     """A shell that writes the status at the end of a turn, and may die at any point in it."""
 
-    def __init__(self, case, *, max_parallel=3, fail_fast=False):
+    def __init__(self, case, *, max_parallel=3, fail_fast=False, **part):
         self.case = case
         self.world = World(case)
         self.plan = Plan.build(case.spec, workflow_id="w")
         self.info = RunInfo("r", "u", max_parallel, fail_fast)
-        self.context = initial_context(self.plan, WorkflowRunSpec(workflow_spec=case.spec))
+        run = WorkflowRunSpec(workflow_spec=case.spec, **part)
+        self.context = initial_context(self.plan, run)
         self.now = 1000.0
-        self.written = dump_status(initial_status(self.plan, self.now))
+        self.written = dump_status(initial_status(self.plan, self.now, run))
         self.crash()
 
     def crash(self):
@@ -322,6 +323,7 @@ class Harness:
         for launch in launches:
             node = next(n for n in self.case.nodes if n.id == launch.node)
             sources = [states[e.from_] for e in self.case.spec.edges if e.to == launch.node]
+            sources = [state for state in sources if state.reason != "NotSelected"]
             above = {e.from_ for e in self.case.spec.edges if e.to == launch.node}
             live = {self.world.executions[e]["node"] for e in self.world.live()}
             if node.id in self.plan.finally_nodes:
@@ -410,6 +412,40 @@ def test_every_run_ends_as_the_tables_say_whatever_the_order_of_events(case, dat
         for s, r, _ in [want[node.id]]
     )
     assert harness.engine.status.phase is (RunPhase.FAILED if bad else RunPhase.SUCCEEDED)
+
+
+@SETTINGS
+@given(cases(last=2), st.data())
+def test_a_part_of_a_graph_runs_as_if_it_were_all_of_it(case, data):
+    names = [node.id for node in case.spec.nodes]
+    chosen = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    field = data.draw(st.sampled_from(["only", "until"]))
+    part = set(chosen)
+    if field == "until":
+        for name in reversed(names):  # edges lead from earlier nodes to later ones
+            if name in part:
+                part |= {edge.from_ for edge in case.spec.edges if edge.to == name}
+    harness = Harness(case, max_parallel=data.draw(st.integers(1, 4)), **{field: chosen})
+    hostile(data.draw, harness, data.draw(st.integers(0, 15)))
+    harness.finish()
+    kept = part | harness.plan.finally_nodes
+    alone = case.spec.model_copy(
+        update={
+            "nodes": [node for node in case.spec.nodes if node.id in part],
+            "edges": [e for e in case.spec.edges if e.from_ in kept and e.to in kept],
+        }
+    )
+    want = expected(Case(alone, case.outcomes))
+    want |= dict.fromkeys(set(names) - part, ("Skipped", "NotSelected", None))
+    assert harness.ends() == want
+    # A re-run stays within the part.
+    node = data.draw(st.sampled_from(sorted(part)))
+    harness.turn(requests=[RerunRequest("q1", (node,))])
+    hostile(data.draw, harness, data.draw(st.integers(0, 5)))
+    harness.finish()
+    for name in set(names) - part:
+        assert harness.engine.status.nodes[name].execution_count == 0
+    assert max(harness.world.starts.values(), default=0) <= 1
 
 
 CANCELS = [

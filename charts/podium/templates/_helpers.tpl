@@ -89,6 +89,7 @@ allowExecutors: {{ .Values.allowExecutors }}
 allowRecordedAnswers: {{ .Values.allowRecordedAnswers | toJson }}
 requestersAreVerified: {{ and .Values.admissionPolicies.enabled (dig "requestedBy" "enabled" false .Values.admissionPolicies) }}
 approversAreVerified: {{ and .Values.admissionPolicies.enabled .Values.admissionPolicies.approvals.enabled }}
+overridesAreVerified: {{ .Values.admissionPolicies.enabled }}
 creatorsAreVerified: {{ and .Values.admissionPolicies.enabled .Values.admissionPolicies.executions.enabled }}
 requireUsableServiceAccounts: {{ .Values.requireUsableServiceAccounts }}
 referenceChecks: {{ .Values.referenceChecks }}

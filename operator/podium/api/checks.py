@@ -121,6 +121,9 @@ def check_run_spec(spec: WorkflowRunSpec, base: Path = ("spec",)) -> list[Proble
                 " ttlSecondsAfterFinished in the spec of this run"
             )
             found.append(Problem((*base, "workflowSpec", "retention"), message))
+    if spec.only and spec.until:
+        message = "has both only and until: exactly one, remove the other"
+        found.append(Problem((*base, "until"), message))
     if spec.recorded_answers is not None:
         recorded = spec.recorded_answers
         sources = {"configMapKeyRef": recorded.config_map_key_ref, "file": recorded.file}

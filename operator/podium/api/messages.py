@@ -32,7 +32,7 @@ _LATER: dict[type[BaseModel], frozenset[str]] = {
     Node: frozenset({"compensation", "forEach", "members"}),
     InputContract: frozenset({"schemaRef"}),
     OutputContract: frozenset({"schemaRef"}),
-    WorkflowRunSpec: frozenset({"from", "only"}),
+    WorkflowRunSpec: frozenset({"from", "mocks"}),
 }
 _ELSEWHERE: dict[type[BaseModel], list[tuple[str, type[BaseModel]]]] = {
     WorkflowSpec: [

@@ -13,7 +13,7 @@ from podium.api.node_state import (
     NodeState,
     NodeStatus,
 )
-from podium.api.workflow import KeySelector, WorkflowSpec
+from podium.api.workflow import MAX_NODES, KeySelector, WorkflowSpec
 
 __all__ = [
     "CONTEXT_EDITS",
@@ -115,6 +115,11 @@ class WorkflowRunSpec(ApiModel):
     """Maximum number of nodes that run at the same time; default: the Workflow's, else 10."""
     fail_fast: bool | None = None
     """Whether the first failed node cancels everything else; default: as the Workflow says."""
+    only: list[Id] = Field(default_factory=list, max_length=MAX_NODES)
+    """Nodes to run, and no others but those of finally: a part of the graph. What is left out is
+    Skipped (NotSelected), and its edges count for nothing."""
+    until: list[Id] = Field(default_factory=list, max_length=MAX_NODES)
+    """Nodes to run with all that comes before them; instead of only."""
     suspend: bool = False
     """Whether the run is suspended: running nodes go on, no new ones start."""
     cancel: bool = False

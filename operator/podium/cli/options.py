@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from podium.api.run import WorkflowRunSpec
 from podium.cli.output import CliError
 from podium.local.store import find_state_dir
 
@@ -16,6 +17,8 @@ __all__ = [
     "env_options",
     "executor_files_option",
     "log_options",
+    "part_of",
+    "part_options",
     "place_options",
     "require_one_log",
     "rerun_options",
@@ -110,6 +113,12 @@ rerun_options = _together(
         "--no-cascade", is_flag=True, help="Leave downstream nodes as they are, marked stale."
     ),
 )
+part_options = _together(
+    click.option("--only", multiple=True, metavar="N[,M]", help="Run these nodes and no others."),
+    click.option(
+        "--until", multiple=True, metavar="N[,M]", help="Run these nodes and all before them."
+    ),
+)
 context_options = _together(
     click.option(
         "-c",
@@ -132,11 +141,30 @@ context_options = _together(
 )
 
 
+def part_of(
+    spec: WorkflowRunSpec, only: tuple[str, ...], until: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Return `only` and `until` of a run: those of the command line, else those of the file.
+
+    Raises `CliError`.
+    """
+    if only and until:
+        raise CliError("give --only or --until, not both")
+    if not only and not until:
+        return {"only": spec.only, "until": spec.until}
+    return {"only": _names(only), "until": _names(until)}
+
+
+def _names(values: tuple[str, ...]) -> list[str]:
+    names = (name.strip() for value in values for name in value.split(","))
+    return list(dict.fromkeys(name for name in names if name))
+
+
 def rerun_targets(
     nodes: tuple[str, ...], *, failed: bool, no_cascade: bool, latest: bool
 ) -> list[str]:
     """Return the nodes that `rerun_options` name. Raises `CliError` for a wrong choice."""
-    named = [node.strip() for text in nodes for node in text.split(",") if node.strip()]
+    named = _names(nodes)
     if not named and not latest and not failed:
         raise CliError(
             "name what to run again: --failed, --node N, or --latest for what changed in the"

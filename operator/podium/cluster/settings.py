@@ -103,6 +103,8 @@ class Settings(ApiModel):
     approvers_are_verified: bool = False
     """Whether an admission policy makes sure of the names in podium.dev/approved-by and
     approved-groups."""
+    overrides_are_verified: bool = False
+    """Whether an admission policy says who may run parts of approved Workflows."""
     creators_are_verified: bool = False
     """Whether an admission policy keeps others from making and changing Jobs and Pods of runs."""
     require_usable_service_accounts: bool = True
@@ -142,6 +144,11 @@ class Settings(ApiModel):
         """Whether runs may take recorded answers, which stand in for what personas say."""
         allowed = self.allow_recorded_answers
         return self.allow_inline_workflows if allowed is None else allowed
+
+    @property
+    def allows_parts(self) -> bool:
+        """Whether runs may run a part of the graph: an approved Workflow is approved as a whole."""
+        return self.allow_inline_workflows or self.overrides_are_verified
 
     def location_of(self, store: ArtifactStoreSpec | None) -> ArtifactLocation:
         """Return where the artifacts of a run are, and what it takes to read them."""

@@ -10,6 +10,7 @@ from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import EdgeType
 from podium.engine.model import DEPENDENCY_OUTPUTS, LargeInput, RunInfo
 from podium.engine.plan import Plan, PlanEdge, PlanNode
+from podium.engine.selection import is_unselected
 from podium.errors import PodiumError
 
 __all__ = ["InputError", "NodeInput", "edge_scope", "node_input", "node_scope", "run_scope"]
@@ -47,6 +48,8 @@ class _Context(Mapping[str, Any]):
                 state = self._states[name]
                 if state.status is NodeStatus.COMPLETED and state.output is not None:
                     return state.output
+                if is_unselected(state):  # a run of a part may give what it would have handed over
+                    return self._context[name]
             raise KeyError(name)
         return self._context[name]
 

@@ -15,6 +15,7 @@ from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.plan import PlanEdge, PlanNode
 from podium.engine.questions import DECISION_STEPS
 from podium.engine.ready_queue import HOLD_SECONDS, ReadyQueue
+from podium.engine.selection import is_unselected
 from podium.engine.state import RunState
 from podium.engine.trigger_rules import EdgeCounts, Verdict, verdict
 from podium.engine.verdicts import ConditionQuestion, read_by
@@ -36,6 +37,8 @@ class EdgeState(Enum):
     """Active, although its source failed."""
     ABSENT = 5
     """Inactive, because its own condition is false."""
+    UNSELECTED = 6
+    """Its source is not of the part that the run runs: as if there were no such edge."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -146,6 +149,8 @@ class Joins:
                 definition = run.plan.nodes[edge.source].definition
                 is_allowed = edge.allow_failure or definition.allow_failure
                 return EdgeState.ALLOWED if is_allowed else EdgeState.FAILED
+            case NodeStatus.SKIPPED if is_unselected(source):
+                return EdgeState.UNSELECTED
             case NodeStatus.SKIPPED if source.reason != NodeReason.UPSTREAM_FAILED:
                 return EdgeState.INACTIVE
             case _:
@@ -273,7 +278,9 @@ class Joins:
         if not node.incoming:
             return NodeStatus.READY, "", ""
         join = self._joins[node.id]
-        active, inactive, failed, broken, allowed, absent = join.counts
+        active, inactive, failed, broken, allowed, absent, unselected = join.counts
+        if unselected == len(node.incoming):
+            return NodeStatus.READY, "", ""
         edges = EdgeCounts(
             active + allowed,
             inactive + absent,

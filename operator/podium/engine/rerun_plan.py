@@ -3,7 +3,6 @@
 Pure: nothing here changes the run.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -19,6 +18,8 @@ from podium.engine.history import (
 )
 from podium.engine.model import RerunRequest, ResetRequest, RestoreRequest
 from podium.engine.plan import Plan
+from podium.engine.reach import descendants, with_ancestors
+from podium.engine.selection import is_unselected, unapproved
 from podium.engine.start import check_context
 from podium.errors import PodiumError
 
@@ -28,7 +29,6 @@ __all__ = [
     "RerunPlan",
     "RestorePlan",
     "context_check",
-    "descendants",
     "failed_nodes",
     "plan_request",
 ]
@@ -57,6 +57,8 @@ class RerunPlan(NamedTuple):
     """Nodes that stay as they are, marked stale."""
     removed: tuple[str, ...]
     """Nodes that a newer definition no longer has."""
+    unselected: tuple[str, ...] = ()
+    """Nodes that a newer definition has added beside the part that the run runs."""
 
 
 class RestorePlan(NamedTuple):
@@ -78,11 +80,15 @@ class ContextCheck(NamedTuple):
     given: frozenset[str]
     """Keys that users set."""
     only_declared: bool
+    selected: frozenset[str] | None = None
+    """Nodes that run; None: all."""
 
     def problems(self) -> list[Problem]:
         """Return what is wrong with it, however long that takes."""
-        plan, context, given, only_declared = self
-        return check_context(plan, context, given=given, only_declared=only_declared)
+        plan, context, given, only_declared, selected = self
+        return check_context(
+            plan, context, given=given, only_declared=only_declared, selected=selected
+        )
 
 
 def context_check(
@@ -98,7 +104,8 @@ def context_check(
         if request.context is None:
             return None
         context = {**request.context, **plan.fixed_context}
-        return ContextCheck(plan, context, frozenset(), only_declared=False)
+        selected = _selected(status, ())
+        return ContextCheck(plan, context, frozenset(), only_declared=False, selected=selected)
     given = request.context or {}
     if not given and request.plan is None:
         return None
@@ -107,7 +114,9 @@ def context_check(
     context = edited_context(initial, edits, constants=after.fixed_context)
     earlier = {key for edit in edits if edit.restored is None for key in edit.context}
     keys = frozenset(given) | (earlier - after.spec.constants.keys())
-    return ContextCheck(after, contracts.merged(context, given), keys, request.only_declared)
+    selected = _selected(status, request.nodes)
+    merged = contracts.merged(context, given)
+    return ContextCheck(after, merged, keys, request.only_declared, selected)
 
 
 def _require_valid(check: ContextCheck | None, request: ResetRequest) -> None:
@@ -171,9 +180,15 @@ def _plan_rerun(
         _require_room(status)
     changed = [] if request.plan is None else _changed(plan, after, before, context)
     targets = dict.fromkeys([*asked, *changed])
+    selected = _selected(status, asked)
+    if selected is not None:
+        changed = [node for node in changed if node in selected]
+        targets = dict.fromkeys([*asked, *changed])
+        if problems := unapproved(after, selected):
+            raise RequestRefusedError(problems[0])
     if given or new_base or changed:  # what was approved is not what would run
         targets.update(dict.fromkeys(_approvals_before(after, status, targets)))
-    below = descendants(after, targets)
+    below = descendants(after, targets, selected)
     stale = []
     if request.cascade or request.plan is not None:
         targets.update(dict.fromkeys(below))
@@ -194,6 +209,9 @@ def _plan_rerun(
         changed=tuple(changed),
         stale=tuple(stale),
         removed=tuple(node for node in plan.nodes if node not in after.nodes),
+        unselected=()
+        if selected is None
+        else tuple(node for node in after.nodes if node not in plan.nodes and node not in targets),
     )
 
 
@@ -231,12 +249,13 @@ def _approvals_before(plan: Plan, status: WorkflowRunStatus, nodes: Iterable[str
     if not asked:
         return
     targets = set(nodes)
-    for approval in asked:
-        for node in (approval, *descendants(plan, [approval])):
-            state = status.nodes.get(node)
-            if node in targets or state is None or not state.status.ended:
-                yield approval
-                break
+    new = (
+        node
+        for node, state in status.nodes.items()
+        if node in plan.nodes and (node in targets or not state.status.ended)
+    )
+    above = with_ancestors(plan, new)
+    yield from (approval for approval in asked if approval in above)
 
 
 def _plan_restore(
@@ -251,6 +270,8 @@ def _plan_restore(
     restored, reset = {}, []
     try:
         for node, state in status.nodes.items():
+            if is_unselected(state):
+                continue
             is_last = node in plan.finally_nodes
             record = None if is_last else record_at(status, node, state, version)
             if record is None:
@@ -281,15 +302,11 @@ def _require_room(status: WorkflowRunStatus) -> None:
         )
 
 
-def descendants(plan: Plan, nodes: Iterable[str]) -> list[str]:
-    """Return what comes after nodes, along edges of every type, without the nodes themselves."""
-    seen = dict.fromkeys(nodes)
-    first = len(seen)
-    waiting = deque(seen)
-    while waiting:
-        for index in plan.nodes[waiting.popleft()].outgoing:
-            target = plan.edges[index].target
-            if target not in seen:
-                seen[target] = None
-                waiting.append(target)
-    return list(seen)[first:]
+def _selected(status: WorkflowRunStatus, asked: Iterable[str]) -> frozenset[str] | None:
+    """Return the nodes of a run of a part, those that are asked for now included; None: all.
+
+    A node that a newer definition adds is not of the part.
+    """
+    states = status.nodes
+    selected = frozenset(node for node, state in states.items() if not is_unselected(state))
+    return None if len(selected) == len(states) else selected | frozenset(asked)

@@ -17,15 +17,16 @@ from podium.engine.history import archive
 from podium.engine.joins import Joins
 from podium.engine.lifecycle import reopen
 from podium.engine.model import Control, EventType, RerunRequest, ResetRequest, RestoreRequest
+from podium.engine.reach import descendants
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.rebuild import rebuild
 from podium.engine.rerun_plan import (
     RequestRefusedError,
     RerunPlan,
     RestorePlan,
-    descendants,
     plan_request,
 )
+from podium.engine.selection import unselected_state
 from podium.engine.state import RunState
 
 __all__ = ["Reruns"]
@@ -190,6 +191,7 @@ class Reruns:
             # One that comes back goes on counting: an id of an execution is given once.
             node: states.get(node)
             or removed.pop(node, None)
+            or (unselected_state(run.now) if node in planned.unselected else None)
             or NodeState(
                 status=NodeStatus.PENDING,
                 created_at=run.now,
@@ -198,7 +200,7 @@ class Reruns:
             )
             for node in plan.nodes
         }
-        for node in planned.changed:
+        for node in (*planned.changed, *planned.unselected):
             if node not in states:
                 run.mark_changed(node)
         run.status.workflow_revision = plan.revision or None

@@ -5,6 +5,7 @@ from typing import Any
 from podium import contracts, expressions
 from podium.api.workflow import MAX_RUN_OUTPUT_BYTES
 from podium.engine.context import run_scope
+from podium.engine.selection import is_unselected
 from podium.engine.state import RUN, RunState
 from podium.engine.verdicts import ValueQuestion, read_by, value_of
 
@@ -23,6 +24,8 @@ def evaluate_outputs(run: RunState) -> bool:
         try:
             found = _value(run, name, expression)
         except expressions.ExpressionError as error:
+            if _reads_unselected(run, expression):
+                continue
             run.output_problem = (
                 f"outputs.{name}: {error}; default(x, y) is for what may be absent"
                 if isinstance(error, expressions.MissingValueError)
@@ -42,6 +45,13 @@ def evaluate_outputs(run: RunState) -> bool:
         run.status.outputs = values
     run.output_values = {}
     return True
+
+
+def _reads_unselected(run: RunState, expression: expressions.Expression) -> bool:
+    """Return whether an output is of nodes that the run, of a part, has left out."""
+    names = (reference.path[1] for reference in expression.references if len(reference.path) > 1)
+    states = run.status.nodes
+    return any(str(name) in states and is_unselected(states[str(name)]) for name in names)
 
 
 def _value(run: RunState, name: str, expression: expressions.Expression) -> tuple[Any] | None:

@@ -1,6 +1,6 @@
 """Before anything starts: whether the run's context is complete, and its first status."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from podium import contracts, expressions
@@ -9,6 +9,12 @@ from podium.api.problems import Path, Problem
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.engine.plan import Plan, PlanNode, fixed_context
+from podium.engine.selection import (
+    check_selection,
+    of_selected,
+    selected_nodes,
+    unselected_state,
+)
 
 __all__ = [
     "check_context",
@@ -40,18 +46,25 @@ def context_of(definition: WorkflowSpec, given: Mapping[str, Any]) -> dict[str, 
     return {**context, **fixed_context(definition)}
 
 
-def initial_status(plan: Plan, now: float) -> WorkflowRunStatus:
-    """Return the status of a run that has not begun: every node is in it, Pending."""
+def initial_status(
+    plan: Plan, now: float, spec: WorkflowRunSpec | None = None
+) -> WorkflowRunStatus:
+    """Return the status of a run that has not begun.
+
+    Every node is in it, Pending, or Skipped where the run does not select it.
+    """
     status = _status_without_nodes(plan)
-    for _ in _add_nodes(status, plan, now):
+    for _ in _add_nodes(status, plan, now, spec):
         pass
     return status
 
 
-def initial_status_in_slices(plan: Plan, now: float) -> Generator[None, None, WorkflowRunStatus]:
+def initial_status_in_slices(
+    plan: Plan, now: float, spec: WorkflowRunSpec | None = None
+) -> Generator[None, None, WorkflowRunStatus]:
     """Make that status node by node; the caller can do other work in between."""
     status = _status_without_nodes(plan)
-    yield from _add_nodes(status, plan, now)
+    yield from _add_nodes(status, plan, now, spec)
     return status
 
 
@@ -67,9 +80,16 @@ def _status_without_nodes(plan: Plan) -> WorkflowRunStatus:
     )
 
 
-def _add_nodes(status: WorkflowRunStatus, plan: Plan, now: float) -> Generator[None, None, None]:
+def _add_nodes(
+    status: WorkflowRunStatus, plan: Plan, now: float, spec: WorkflowRunSpec | None
+) -> Generator[None, None, None]:
+    selected = None if spec is None else selected_nodes(plan, spec)
     for node in plan.nodes:
-        status.nodes[node] = NodeState(status=NodeStatus.PENDING, created_at=now, updated_at=now)
+        if selected is None or node in selected:
+            state = NodeState(status=NodeStatus.PENDING, created_at=now, updated_at=now)
+        else:
+            state = unselected_state(now)
+        status.nodes[node] = state
         yield
 
 
@@ -90,10 +110,15 @@ def check_start(
     if context_problems is None:
         context = initial_context(plan, spec)
         context_problems = check_context(
-            plan, context, (*base, "context"), given=spec.context, only_declared=only_declared
+            plan,
+            context,
+            (*base, "context"),
+            given=spec.context,
+            only_declared=only_declared,
+            selected=selected_nodes(plan, spec),
         )
-    problems = list(context_problems)
-    personas = plan.uses_personas()
+    problems = [*check_selection(plan, spec, base), *context_problems]
+    personas = of_selected(plan.uses_personas(), selected_nodes(plan, spec))
     if personas and spec.recorded_answers is None:
         problems.append(
             Problem(
@@ -113,15 +138,19 @@ def check_context(
     *,
     given: Iterable[str] = (),
     only_declared: bool = False,
+    selected: Collection[str] | None = None,
 ) -> list[Problem]:
     """Check a context against `inputs`, or against what nodes name where there are none.
 
     `given` are the keys that the run or a re-run set. `inputs` speaks of these: what globalContext
     has in addition may stand, even where further keys are forbidden, but only as it stands there.
+    `selected` are the nodes that run; None: all.
     """
     given = frozenset(given)
     problems = check_inputs(plan.spec, context, base, given=given, only_declared=only_declared)
-    return problems if plan.spec.inputs is not None else [*problems, *_missing(plan, context, base)]
+    if plan.spec.inputs is not None:
+        return problems
+    return [*problems, *_missing(plan, context, base, selected)]
 
 
 def check_inputs(
@@ -170,8 +199,14 @@ def _undeclared(definition: WorkflowSpec, given: frozenset[str], base: Path) -> 
             )
 
 
-def _missing(plan: Plan, context: Mapping[str, Any], base: Path) -> list[Problem]:
-    missing = {key: users for key, users in required_keys(plan).items() if key not in context}
+def _missing(
+    plan: Plan, context: Mapping[str, Any], base: Path, selected: Collection[str] | None
+) -> list[Problem]:
+    missing = {
+        key: users
+        for key, all_users in required_keys(plan).items()
+        if key not in context and (users := of_selected(all_users, selected))
+    }
     if not missing:
         return []
     uses = "; ".join(f"{key} (named by {_some(users)})" for key, users in missing.items())

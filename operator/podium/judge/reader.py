@@ -18,6 +18,7 @@ from podium.dag import WorkflowDAG
 from podium.engine.identity import digest_of
 from podium.engine.plan import Plan
 from podium.engine.rerun_plan import ContextCheck
+from podium.engine.selection import selected_nodes
 from podium.engine.start import check_context, context_of, find_required_keys
 from podium.judge import objects
 from podium.judge.executors import (
@@ -162,7 +163,11 @@ class Reader:
             if is_pinned:
                 return context, []
             return context, check_context(
-                plan, context, given=spec.context, only_declared=only_declared
+                plan,
+                context,
+                given=spec.context,
+                only_declared=only_declared,
+                selected=selected_nodes(plan, spec),
             )
         data = await self._ask(objects.INPUTS, asked, asker)
         return data["context"], objects.load_problems(data["problems"])

@@ -34,6 +34,7 @@ allowExecutors: false
 allowRecordedAnswers: true
 requestersAreVerified: true
 approversAreVerified: true
+overridesAreVerified: true
 creatorsAreVerified: true
 requireUsableServiceAccounts: false
 referenceChecks: false
@@ -132,3 +133,12 @@ def test_a_file_that_cannot_be_read(tmp_path):
 def test_a_store_is_one_with_one_kind_of_credentials(tmp_path, artifacts):
     with pytest.raises(InvalidError):
         load(tmp_path, f"artifacts: {artifacts}")
+
+
+@pytest.mark.parametrize(
+    ("inline", "verified", "allowed"),
+    [(True, False, True), (False, False, False), (False, True, True)],
+)
+def test_parts_are_allowed_where_a_policy_says_who_may_run_them(inline, verified, allowed):
+    settings = Settings(allow_inline_workflows=inline, overrides_are_verified=verified)
+    assert settings.allows_parts is allowed

@@ -12,7 +12,12 @@ from podium.api.source.files import Document
 from podium.cli.checked_file import CheckedFile, sound_file
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.get import watch_run
-from podium.cli.options import context_options, executor_files_option
+from podium.cli.options import (
+    context_options,
+    executor_files_option,
+    part_of,
+    part_options,
+)
 from podium.cli.output import CliError, ExitCode
 from podium.cli.run_end import run_code
 from podium.cli.selection import select_run
@@ -37,6 +42,7 @@ _KINDS = {Workflow.KIND: "workflows", Executor.KIND: "executors"}
 @click.option("--name", metavar="WORKFLOW", help="The WorkflowRun or Workflow of several.")
 @click.option("--run-name", metavar="NAME", help="Name of the run; default: the workflow's, ended.")
 @click.option("--max-parallel", type=click.IntRange(1, 10_000), help="Nodes at the same time.")
+@part_options
 @click.option("--fail-fast", is_flag=True, help="Cancel everything else after the first failure.")
 @click.option("-w", "--watch", is_flag=True, help="Print changes until the run has ended.")
 @click.option("-o", "--output", type=click.Choice(["json", "yaml", "name"]), help="Print the run.")
@@ -52,6 +58,8 @@ async def submit(
     name: str | None,
     run_name: str | None,
     max_parallel: int | None,
+    only: tuple[str, ...],
+    until: tuple[str, ...],
     fail_fast: bool,
     watch: bool,
     output: str | None,
@@ -76,6 +84,7 @@ async def submit(
     spec.context = context_of(spec.context, context_file, values, strings, below=below)
     spec.max_parallel = max_parallel or spec.max_parallel
     spec.fail_fast = fail_fast or spec.fail_fast
+    spec = spec.model_copy(update=part_of(spec, only, until))
     named = run_name or named
     metadata = {"name": named} if named else {"generateName": prefix}
     body = {

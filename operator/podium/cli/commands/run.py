@@ -19,6 +19,8 @@ from podium.cli.options import (
     context_options,
     env_options,
     executor_files_option,
+    part_of,
+    part_options,
     result_option,
     secrets_option,
     state_dir_option,
@@ -64,6 +66,7 @@ __all__ = ["run"]
     help="Maximum of nodes that run at the same time.",
 )
 @click.option("--dry-run", is_flag=True, help="Only print what would run, in its order.")
+@part_options
 @click.option("--fail-fast", is_flag=True, help="Cancel everything else after the first failure.")
 def run(
     file: str,
@@ -82,6 +85,8 @@ def run(
     state_dir: Path,
     max_parallel: int | None,
     dry_run: bool,
+    only: tuple[str, ...],
+    until: tuple[str, ...],
     fail_fast: bool,
 ) -> int:
     """Run a workflow on this machine, - for standard input."""
@@ -97,6 +102,7 @@ def run(
                 below=selection.workflow.global_context,
             ),
             "max_parallel": max_parallel or selection.spec.max_parallel,
+            **part_of(selection.spec, only, until),
             "fail_fast": fail_fast or selection.spec.fail_fast,
         }
     )
@@ -127,7 +133,7 @@ def run(
         env_files=tuple(str(path.resolve()) for path in env_files),
         more=tuple(str(Path(path).resolve()) for path in more),
     )
-    status = initial_status(plan, record.created_at)
+    status = initial_status(plan, record.created_at, spec)
     opened = OpenRun(directory, record, status, plan)
     require_runnable(opened, plan)
     if dry_run:
@@ -146,8 +152,11 @@ def _preview(run: OpenRun, output: str | None) -> None:
     limit = run.record.spec.max_parallel or run.plan.max_parallel
     stream = stream_for(output)
     total = counted(len(run.plan.nodes), "node")
+    left_out = {name: state for name, state in run.status.nodes.items() if state.status.ended}
+    if left_out:
+        total = f"{len(run.plan.nodes) - len(left_out)} of {total}"
     print(f"{total} would be run, at most {limit} at the same time:", file=stream)
-    for line in graphs.ascii_levels(run.plan.dag, {}, columns()):
+    for line in graphs.ascii_levels(run.plan.dag, left_out, columns()):
         print(line, file=stream)
     if output is not None:
         click.echo(document_text(run, output), nl=False)

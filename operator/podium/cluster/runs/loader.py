@@ -69,6 +69,10 @@ RECORDED_NOT_ALLOWED = (
     "spec.recordedAnswers: recorded answers are disabled on this cluster (allowRecordedAnswers):"
     " leave them out"
 )
+PARTS_NOT_ALLOWED = (
+    "spec.only, spec.until: this cluster runs workflows as they were approved, as a whole"
+    " (allowInlineWorkflows: false): leave them out"
+)
 
 
 class RunLoader:
@@ -203,13 +207,17 @@ class RunLoader:
                 reason = RunReason.RECORDED_ANSWERS_NOT_ALLOWED
                 await self._unstarted.fail(body, reason, RECORDED_NOT_ALLOWED, known)
                 return None
+            if (resource.spec.only or resource.spec.until) and not self._settings.allows_parts:
+                reason = RunReason.PARTS_NOT_ALLOWED
+                await self._unstarted.fail(body, reason, PARTS_NOT_ALLOWED, known)
+                return None
             problems = check_start(plan, resource.spec, context_problems=problems)
             if problems:
                 text = "; ".join(str(problem) for problem in problems)
                 await self._unstarted.fail(body, RunReason.INVALID_CONTEXT, text, known)
                 return None
             now = round(time.time(), 3)
-            status = await in_slices(initial_status_in_slices(plan, now))
+            status = await in_slices(initial_status_in_slices(plan, now, resource.spec))
             status.spec_hash = await self._spec_hash(body)
             if plan.keeps_artifacts:
                 status.artifact_store = self._settings.location_of(plan.spec.pinned_store)

@@ -1,0 +1,92 @@
+"""Parts of a graph: the nodes that a run selects by `only` and `until` (semantics.md 3)."""
+
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+
+from podium import kinds
+from podium.api.problems import Path, Problem
+from podium.api.reasons import NodeReason
+from podium.api.run import NodeState, NodeStatus, WorkflowRunSpec
+from podium.engine.plan import Plan
+from podium.engine.reach import descendants, with_ancestors
+
+__all__ = [
+    "check_selection",
+    "is_unselected",
+    "of_selected",
+    "selected_nodes",
+    "unapproved",
+    "unselected_state",
+]
+
+
+def selected_nodes(plan: Plan, spec: WorkflowRunSpec) -> frozenset[str] | None:
+    """Return the nodes that a run runs, those of `finally` among them; None: all.
+
+    A name that is not a node's is passed over: `check_selection` finds it.
+    """
+    if spec.only:
+        return frozenset(spec.only) | plan.finally_nodes
+    if not spec.until:
+        return None
+    return frozenset(with_ancestors(plan, set(spec.until) & plan.nodes.keys())) | plan.finally_nodes
+
+
+def check_selection(plan: Plan, spec: WorkflowRunSpec, base: Path = ("spec",)) -> Iterator[Problem]:
+    """Find names in `only` and `until` that are not those of nodes, or that select nothing."""
+    for field in ("only", "until"):
+        for position, name in enumerate(getattr(spec, field)):
+            if name in plan.finally_nodes:
+                message = f"{name!r:.80} is a node of finally, which runs in any case: leave it out"
+                yield Problem((*base, field, position), message)
+            elif name not in plan.nodes:
+                known = ", ".join(list(plan.nodes)[:10])
+                message = f"unknown node {name!r:.80}: nodes are {known}"
+                yield Problem((*base, field, position), message)
+    for message in unapproved(plan, selected_nodes(plan, spec)):
+        yield Problem((*base, "only"), message)
+
+
+def unapproved(plan: Plan, selected: Collection[str] | None) -> list[str]:
+    """Return why a part would run without an approval that stands before it; None: all is selected.
+
+    Edges from what is left out count for nothing, so an approval must not be above such an edge.
+    """
+    if selected is None:
+        return []
+    approvals = {node.id for node in plan.nodes.values() if isinstance(node.kind, kinds.Answerable)}
+    below = {*approvals, *descendants(plan, approvals)}
+    edges = (
+        plan.edges[index]
+        for name in plan.nodes
+        if name in selected
+        for index in plan.nodes[name].incoming
+    )
+    without = (edge for edge in edges if edge.source in below and edge.source not in selected)
+    return [
+        f"{edge.target!r:.80} is after {edge.source!r:.80}, which is or comes after an approval: no"
+        " part does without it, so select it too"
+        for edge in islice(without, 10)
+    ]
+
+
+def is_unselected(state: NodeState) -> bool:
+    """Return whether a node is not of the part that its run selected."""
+    return state.status is NodeStatus.SKIPPED and state.reason == NodeReason.NOT_SELECTED
+
+
+def unselected_state(now: float) -> NodeState:
+    """Return the state of a node that is not of the part that its run selects."""
+    return NodeState(
+        status=NodeStatus.SKIPPED,
+        reason=NodeReason.NOT_SELECTED.value,
+        message="the run selects other nodes",
+        created_at=now,
+        updated_at=now,
+        completed_at=now,
+    )
+
+
+def of_selected(names: Iterable[str], selected: Collection[str] | None) -> list[str]:
+    """Return those of nodes that are selected; None: all are."""
+    return [name for name in names if selected is None or name in selected]
