@@ -8,7 +8,12 @@ from kubernetes import client, config
 from tests.conformance.harness import Case
 
 GROUP, VERSION = "podium.dev", "v1alpha1"
-PLURALS = {"Workflow": "workflows", "WorkflowRun": "workflowruns", "Executor": "executors"}
+PLURALS = {
+    "Workflow": "workflows",
+    "WorkflowRun": "workflowruns",
+    "Executor": "executors",
+    "ContractSchema": "contractschemas",
+}
 REFUSED = ("RerunRefused", "RestoreRefused", "ApprovalRefused")
 PERSON, GROUPS = "alice", "release"
 """Who decides about approvals; the operator of the cases takes the names for verified."""

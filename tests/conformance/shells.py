@@ -17,7 +17,7 @@ from podium.api.run import (
 )
 from podium.api.source.files import parse, read_text
 from podium.api.workflow import WorkflowSpec
-from podium.cli.checked_file import check_file
+from podium.cli.checked_file import CheckedFile, check_file
 from podium.engine import (
     ApprovalRequest,
     Emit,
@@ -55,7 +55,7 @@ class LaptopShell:
         self._never: dict[str, Any] | None = None
         self._control = {"suspend": False, "cancel": False}
         self._asked: list[str] = []
-        self._executors: list[dict[str, Any]] = []
+        self._others: list[dict[str, Any]] = []
         """As the file has them now."""
         self._newer: WorkflowSpec | None = None
         self._refused: list[str] = []
@@ -70,8 +70,10 @@ class LaptopShell:
             workflow = parse(found)
             assert isinstance(workflow, Workflow)
             workflow_id, spec = workflow.spec.id or case.name, workflow.spec
-        self._executors = [each for each in case.documents if each["kind"] == "Executor"]
-        spec = self._resolved(spec)
+        kinds = ("Executor", "ContractSchema")
+        self._others = [each for each in case.documents if each["kind"] in kinds]
+        file = self._file()
+        spec = file.resolved(spec)
         answers = case.find("ConfigMap")
         self._root.mkdir(parents=True)
         if answers is not None:
@@ -81,7 +83,7 @@ class LaptopShell:
         try:
             inline = run.spec.workflow_spec is not None
             base = ("spec", "workflowSpec") if inline else ("spec",)
-            plan = Plan.build(spec, workflow_id=workflow_id, base=base)
+            plan = Plan.build(spec, workflow_id=workflow_id, base=base, dag=file.graph_of(spec))
         except InvalidError as problem:
             self._refuse("InvalidWorkflow", str(problem))
             return
@@ -102,10 +104,14 @@ class LaptopShell:
         self._control["suspend"], self._control["cancel"] = run.suspend, run.cancel
         self._go(LocalRun(directory, record, plan, status))
 
+    def _file(self) -> CheckedFile:
+        """Return what a definition may name, as the command line knows it."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": self._others}
+        return check_file(read_text(json.dumps(listed)))
+
     def _resolved(self, spec: WorkflowSpec) -> WorkflowSpec:
-        """Return a definition with the executors that its nodes name, as the command line does."""
-        text = "\n---\n".join(json.dumps(each) for each in self._executors)
-        return check_file(read_text(text)).resolved(spec)
+        """Return a definition with what it names."""
+        return self._file().resolved(spec)
 
     def _refuse(self, reason: str, message: str) -> None:
         """Say what a laptop tells at the terminal in the words of a status."""
@@ -186,7 +192,7 @@ class LaptopShell:
         self._newer = self._resolved(WorkflowSpec.model_validate(spec))
 
     async def delete_executor(self, name: str) -> None:
-        self._executors = [each for each in self._executors if each["metadata"]["name"] != name]
+        self._others = [each for each in self._others if each["metadata"]["name"] != name]
 
     async def pending(self) -> bool:
         if self._never is not None:

@@ -15,10 +15,12 @@ AT_A_TIME = 8
 
 UNUSED = {
     "get_artifact_store": "runs of a Workflow that names an ArtifactStore; it only reads",
+    "get_contract_schema": "runs whose contracts name one, and its judge; it only reads",
     "get_deployment": "uninstall",
     "get_executor": "runs that name an Executor; it only reads",
     "get_metadata": "runs that name a Secret or ConfigMap; it only reads",
     "list_executors": "runs that name an Executor that there is not; it only reads",
+    "patch_contract_schema_status": "ContractSchemas, of which no run needs the status",
     "read_log": "nodes whose outputs are printed; it only reads",
     "run_uids": "sweep",
     "scale_deployment": "uninstall",

@@ -216,6 +216,8 @@ def test_the_operators_rights_are_these_and_no_more(render):
         ("podium.dev", "executors"): {"get", "list", "watch"},
         ("podium.dev", "clusterexecutors"): {"get", "list", "watch"},
         ("podium.dev", "artifactstores"): {"get", "list", "watch"},
+        ("podium.dev", "contractschemas"): {"get", "list", "watch"},
+        ("podium.dev", "contractschemas/status"): {"patch"},
         ("podium.dev", "workflowruns"): {"get", "list", "watch", "patch", "delete"},
         ("podium.dev", "workflows/status"): {"patch"},
         ("podium.dev", "workflowruns/status"): {"patch"},
@@ -520,6 +522,7 @@ def test_what_no_schema_can_say_is_refused_too(option, word):
         ("controllerRevisions", {"controllerrevisions"}),
         ("volumeClaims", {"persistentvolumeclaims"}),
         ("workflowRunNodes", {"workflowrunnodes"}),
+        ("contractSchemas", {"contractschemas"}),
         ("workflowRuns", set()),
         ("approvals", set()),
         ("requestedBy", set()),
@@ -643,6 +646,7 @@ POLICIES = (
     "workflowrunnodes",
     "workflowruns",
     "artifactstores",
+    "contractschemas",
 )
 
 

@@ -121,7 +121,7 @@ logFormat: {{ .Values.logFormat }}
 {{- define "podium.operatorRules" -}}
 # Definitions are read, never changed.
 - apiGroups: [podium.dev]
-  resources: [workflows, executors, clusterexecutors, artifactstores]
+  resources: [workflows, executors, clusterexecutors, artifactstores, contractschemas]
   verbs: [get, list, watch]
 # Requests stand in a run's annotations and are taken off; ended runs go at their TTL. Podium makes
 # no runs of its own.
@@ -129,7 +129,7 @@ logFormat: {{ .Values.logFormat }}
   resources: [workflowruns]
   verbs: [get, list, watch, patch, delete]
 - apiGroups: [podium.dev]
-  resources: [workflows/status, workflowruns/status]
+  resources: [workflows/status, workflowruns/status, contractschemas/status]
   verbs: [patch]
 # The node states of large runs; they never change.
 - apiGroups: [podium.dev]

@@ -11,6 +11,7 @@ import orjson
 
 from podium.api import names
 from podium.api.artifact_stores import check_artifact_store
+from podium.api.contract_schemas import SchemaReference, check_contract_schema
 from podium.api.executor_checks import check_executor
 from podium.api.field_checks import check_annotations, check_labels, no_object_name, one_of
 from podium.api.pod_checks import check_pod, check_resources
@@ -18,6 +19,7 @@ from podium.api.problems import Path, Problem
 from podium.api.resources import (
     ArtifactStore,
     ClusterExecutor,
+    ContractSchema,
     Executor,
     ObjectMeta,
     Workflow,
@@ -29,6 +31,7 @@ from podium.api.workflow import MAX_DEFINITION_BYTES, WorkflowSpec
 
 __all__ = [
     "check_artifact_store_resource",
+    "check_contract_schema_resource",
     "check_executor_resource",
     "check_metadata",
     "check_run",
@@ -63,6 +66,12 @@ def check_artifact_store_resource(store: ArtifactStore) -> list[Problem]:
     """Return the problems of an ArtifactStore."""
     message = "Workflows refer to an ArtifactStore by its name: write name instead"
     return [*_check_named(store.metadata, message), *check_artifact_store(store.spec)]
+
+
+def check_contract_schema_resource(schema: ContractSchema) -> list[Problem]:
+    """Return the problems of a ContractSchema, except those of its schemas."""
+    message = "contracts refer to a ContractSchema by its name: write name instead"
+    return [*_check_named(schema.metadata, message), *check_contract_schema(schema.spec)]
 
 
 def _check_named(metadata: ObjectMeta, message: str) -> list[Problem]:
@@ -141,6 +150,9 @@ def check_spec(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:
     if "pinned_store" in spec.model_fields_set:
         message = "unknown field: write artifacts: {store: NAME}, the name of an ArtifactStore"
         found.append(Problem((*base, "pinnedStore"), message))
+    if "pinned_schemas" in spec.model_fields_set:
+        message = "unknown field: write schemaRef: {name: …, version: …} in a contract"
+        found.append(Problem((*base, "pinnedSchemas"), message))
     store = spec.artifacts.store if spec.artifacts is not None else None
     if store is not None and not names.is_object_name(store):
         found.append(Problem((*base, "artifacts", "store"), no_object_name(store)))
@@ -161,11 +173,27 @@ def check_spec(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:
         found += check_pod((*base, "defaults", "pod"), spec.defaults.pod, claims)
     for place, node in spec.placed_nodes():
         here = (*base, *place)
+        for name, contract in (
+            ("inputContract", node.input_contract),
+            ("outputContract", node.output_contract),
+        ):
+            if contract is not None and contract.schema_ref is not None:
+                has_both = contract.schema_ is not None
+                found += _schema_reference((*here, name), contract.schema_ref, has_both=has_both)
         if node.resources is not None:
             found += check_resources((*here, "resources"), node.resources)
         if node.pod is not None:
             found += check_pod((*here, "pod"), node.pod, claims)
     return found
+
+
+def _schema_reference(
+    here: Path, reference: SchemaReference, *, has_both: bool
+) -> Iterator[Problem]:
+    if has_both:
+        yield Problem(here, "has both schema and schemaRef: exactly one, remove the other")
+    if not names.is_object_name(reference.name):
+        yield Problem((*here, "schemaRef", "name"), no_object_name(reference.name))
 
 
 def check_size(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:

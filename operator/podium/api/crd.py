@@ -20,12 +20,15 @@ from pydantic import BaseModel
 
 from podium.api import names
 from podium.api.artifact_stores import ArtifactStoreSpec
+from podium.api.contract_schemas import ContractSchemaSpec
+from podium.api.contract_status import ContractSchemaStatus
 from podium.api.descriptions import DescribedSchema, docstrings, one_line, resolve
 from podium.api.executors import ExecutorSpec
 from podium.api.generated import write_or_check
 from podium.api.resources import (
     ArtifactStore,
     ClusterExecutor,
+    ContractSchema,
     Executor,
     Workflow,
     WorkflowRun,
@@ -53,6 +56,7 @@ def crds() -> list[dict[str, Any]]:
         _executors(Executor),
         _executors(ClusterExecutor),
         _artifact_stores(),
+        _contract_schemas(),
     ]
 
 
@@ -193,6 +197,26 @@ def _artifact_stores() -> dict[str, Any]:
     )
 
 
+def _contract_schemas() -> dict[str, Any]:
+    spec = structural(ContractSchemaSpec)
+    versions = spec["properties"]["versions"]
+    versions["x-kubernetes-list-type"] = "map"
+    versions["x-kubernetes-list-map-keys"] = ["version"]
+    versions["items"]["x-kubernetes-map-type"] = "atomic"
+    condition = '.status.conditions[?(@.type=="{}")].status'
+    return _crd(
+        ContractSchema,
+        short="pcs",
+        fields=_spec_and_status(ContractSchema, spec, structural(ContractSchemaStatus)),
+        columns=[
+            ("Direction", "string", ".spec.direction", "Which contracts may name it"),
+            ("Compatibility", "string", ".spec.compatibility", "What a version must keep to"),
+            ("Latest", "string", ".status.latest", "The newest version that is compatible"),
+            ("Compatible", "string", condition.format("Compatible"), "Whether all versions are"),
+        ],
+    )
+
+
 def _graph(spec: dict[str, Any]) -> None:
     """Add what holds for a graph: unique ids, their pattern, no edge from a node to itself.
 
@@ -213,7 +237,9 @@ def _graph(spec: dict[str, Any]) -> None:
 
 
 def _spec_and_status(
-    model: type[Workflow | WorkflowRun], spec: dict[str, Any], status: dict[str, Any]
+    model: type[Workflow | WorkflowRun | ContractSchema],
+    spec: dict[str, Any],
+    status: dict[str, Any],
 ) -> dict[str, Any]:
     for part, owner in ((spec, "spec"), (status, "status")):
         part["description"] = one_line(docstrings(model)[owner])
@@ -225,7 +251,13 @@ def _spec_and_status(
 
 def _crd(
     model: type[
-        Workflow | WorkflowRun | WorkflowRunNodes | Executor | ClusterExecutor | ArtifactStore
+        Workflow
+        | WorkflowRun
+        | WorkflowRunNodes
+        | Executor
+        | ClusterExecutor
+        | ArtifactStore
+        | ContractSchema
     ],
     *,
     short: str,

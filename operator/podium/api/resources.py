@@ -6,6 +6,8 @@ from pydantic import ConfigDict, Field
 
 from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.base import ApiModel, Id
+from podium.api.contract_schemas import ContractSchemaSpec
+from podium.api.contract_status import ContractSchemaStatus
 from podium.api.executors import ExecutorSpec
 from podium.api.run import NodeState, WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
 from podium.api.workflow import WorkflowSpec
@@ -13,6 +15,7 @@ from podium.api.workflow import WorkflowSpec
 __all__ = [
     "ArtifactStore",
     "ClusterExecutor",
+    "ContractSchema",
     "Executor",
     "ObjectMeta",
     "Workflow",
@@ -123,3 +126,17 @@ class ArtifactStore(ApiModel):
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
     spec: ArtifactStoreSpec
     """The bucket or the volume."""
+
+
+class ContractSchema(ApiModel):
+    """A schema in versions, which contracts of its namespace name: schemaRef: {name, version}."""
+
+    KIND: ClassVar[str] = "ContractSchema"
+
+    api_version: Literal["podium.dev/v1alpha1"]
+    kind: Literal["ContractSchema"]
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: ContractSchemaSpec
+    """The versions, and what they must keep to."""
+    status: ContractSchemaStatus | None = None
+    """What the operator found of them."""

@@ -11,6 +11,7 @@ from podium.api.artifact_rules import ArtifactType
 from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.artifacts import ArtifactInput, ArtifactOutput, Artifacts, WorkflowArtifacts
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text
+from podium.api.contract_schemas import MAX_SCHEMAS, PinnedSchema, SchemaReference
 from podium.api.executors import MAX_EXECUTORS, ExecutorSpec
 from podium.api.outputs import MAX_OUTPUTS, OutputFormat, OutputValue
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
@@ -137,6 +138,8 @@ class InputContract(ApiModel):
     """Dotted paths that must be in the input: a context key, or NODE.field of an ancestor."""
     schema_: JsonObject | None = Field(default=None, alias="schema")
     """JSON Schema (2020-12, or draft-07 by $schema) that the whole input must meet."""
+    schema_ref: SchemaReference | None = None
+    """A version of a ContractSchema, in place of schema; its required fields are added."""
     include: list[Id] = Field(default_factory=list, max_length=MAX_NODES)
     """Farther ancestors whose outputs are delivered even if they are not among the 200 nearest."""
     context: list[Text] | None = Field(default=None, max_length=MAX_NODES)
@@ -150,6 +153,8 @@ class OutputContract(ApiModel):
     """Keys that must be in the output."""
     schema_: JsonObject | None = Field(default=None, alias="schema")
     """JSON Schema (2020-12, or draft-07 by $schema) that the whole output must meet."""
+    schema_ref: SchemaReference | None = None
+    """A version of a ContractSchema, in place of schema; its required fields are added."""
     quality_threshold: float | None = Field(default=None, ge=0, le=1)
     """The lowest quality score that is accepted; a node that has it must report a score."""
     quality_field: Text = "quality_score"
@@ -320,6 +325,12 @@ class WorkflowSpec(ApiModel, defer_build=False):
     pinned_store: Annotated[ArtifactStoreSpec | None, SkipJsonSchema()] = None
     """The ArtifactStore that artifacts.store names, as it was when a run began. Podium's own: no
     user writes it (`podium.api.checks`)."""
+
+    pinned_schemas: Annotated[
+        dict[str, PinnedSchema], Field(max_length=MAX_SCHEMAS), SkipJsonSchema()
+    ] = Field(default_factory=dict)
+    """What schemaRef of contracts names, by NAME/VERSION, as it was when a run began. Podium's own:
+    no user writes it (`podium.api.checks`)."""
 
     def placed_nodes(self) -> Iterator[tuple[Path, Node]]:
         """Return all nodes with their places in the definition, those of `finally` last."""

@@ -5,16 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from podium import executors
+from podium.api.contract_schemas import ContractSchemaSpec, schema_problems
 from podium.api.executors import ExecutorSpec
 from podium.api.problems import InvalidError, Problem, Severity, UserError, errors
-from podium.api.resources import ClusterExecutor, Executor, Workflow, WorkflowRun
+from podium.api.resources import ClusterExecutor, ContractSchema, Executor, Workflow, WorkflowRun
 from podium.api.shape import closest
 from podium.api.source.files import Document, File, read_file
 from podium.api.workflow import TriggerRule, WorkflowSpec
 from podium.dag import WorkflowDAG
+from podium.dag.contracts import pin_schemas, schema_references
 from podium.executors.custom import definition_problems
 
 __all__ = ["CheckedFile", "check_file", "sound_file"]
+
+
+_SCHEMA_MISSING = "write it in the same file, or name its file too (podium run: with -f)"
 
 
 @dataclass(slots=True)
@@ -25,6 +30,8 @@ class CheckedFile(File):
     """By the identity of their definition, as it is written and with its executors."""
     known_executors: dict[str, ExecutorSpec | None] = field(default_factory=dict)
     """Executors that nodes may name; None: one that is not valid."""
+    known_schemas: dict[str, ContractSchemaSpec | None] = field(default_factory=dict)
+    """ContractSchemas that contracts may name; None: one that is not valid."""
     unused_executors: list[str] = field(default_factory=list)
     """Names of further ones of this installation, where one that is named is not known."""
 
@@ -40,7 +47,12 @@ class CheckedFile(File):
                 if name in named and executor is not None
             }
             whole = spec.model_copy(update={"executors": found}) if found else spec
+            problems: list[Problem] = []
+            if next(schema_references(spec), None) is not None:
+                pinned, problems = pin_schemas(spec, self.known_schemas, _SCHEMA_MISSING)
+                whole = whole.model_copy(update={"pinned_schemas": pinned})
             graph = WorkflowDAG(whole)
+            graph.contract_problems = problems
             graph.other_executors = dict.fromkeys(self.unused_executors, True) | {
                 name: executor is not None for name, executor in self.known_executors.items()
             }
@@ -78,7 +90,8 @@ class CheckedFile(File):
 def sound_file(name: str, more: Iterable[str] = ()) -> CheckedFile:
     """Read a file. Raises `InvalidError` with all its problems, those of its graphs too.
 
-    `more` are files, or directories of such, whose Executors its nodes may name.
+    `more` are files, or directories of such, whose Executors and ContractSchemas its nodes may
+    name.
     """
     others = [read_file(path) for each in more for path in definition_files(each)]
     file = check_file(read_file(name), others=others)
@@ -111,14 +124,17 @@ def check_file(
 
     Of a definition that has other problems too, what is left is looked at: all errors come at once.
     `elsewhere` are names of Workflows in files that are checked together with this one, `others`
-    files whose Executors it may name.
+    files whose Executors and ContractSchemas it may name.
     """
     checked = CheckedFile(file.name, file.documents, list(file.problems))
     for each in (*others, file):
         checked.known_executors |= _executors(each)
+        checked.known_schemas |= _schemas(each)
     for document, executor in file.executors:
         problems = [*_name_of_executor(executor), *definition_problems(executor.spec)]
         checked.problems += [document.located(problem) for problem in problems]
+    for document, schema in file.contract_schemas:
+        checked.problems += [document.located(each) for each in schema_problems(schema.spec)]
     for document in file.documents:
         # A template where none is filled in is found by the checks of its field, too.
         known = {(each.path, each.message, each.line) for each in checked.problems}
@@ -142,6 +158,19 @@ def _executors(file: File) -> dict[str, ExecutorSpec | None]:
     for _, executor in sound:
         is_sound = not errors([*definition_problems(executor.spec)])
         found[executor.metadata.name] = executor.spec if is_sound else None
+    return found
+
+
+def _schemas(file: File) -> dict[str, ContractSchemaSpec | None]:
+    """Return the ContractSchemas of a file by name."""
+    found: dict[str, ContractSchemaSpec | None] = {}
+    for document in file.documents:
+        metadata = document.raw.get("metadata")
+        if document.kind == ContractSchema.KIND and isinstance(metadata, dict):
+            found[str(metadata.get("name"))] = None
+    for _, schema in file.contract_schemas:
+        is_sound = not errors(schema_problems(schema.spec))
+        found[schema.metadata.name] = schema.spec if is_sound else None
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from podium import executors
 from podium.api import names
 from podium.api.descriptions import DescribedSchema, one_line, resolve
-from podium.api.resources import ArtifactStore, Workflow, WorkflowRun
+from podium.api.resources import ArtifactStore, ContractSchema, Workflow, WorkflowRun
 from podium.api.shape import closest
 from podium.cli.output import CliError
 
@@ -20,6 +20,7 @@ KINDS = {
     "workflowrun": "One execution of a Workflow.",
     "executor": "What runs a node: the fields of its config, by executor.",
     "artifactstore": "A place where artifacts are kept, which Workflows name.",
+    "contractschema": "A schema in versions, which contracts name.",
 }
 """What a path may begin with."""
 
@@ -31,11 +32,13 @@ _ALSO = {
     "executors": "executor",
     "artifactstores": "artifactstore",
     "pas": "artifactstore",
+    "contractschemas": "contractschema",
+    "pcs": "contractschema",
 }
 
 
-_MODELS: Mapping[str, type[Workflow | WorkflowRun | ArtifactStore]] = {
-    model.KIND.lower(): model for model in (Workflow, WorkflowRun, ArtifactStore)
+_MODELS: Mapping[str, type[Workflow | WorkflowRun | ArtifactStore | ContractSchema]] = {
+    model.KIND.lower(): model for model in (Workflow, WorkflowRun, ArtifactStore, ContractSchema)
 }
 
 

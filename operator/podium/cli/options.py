@@ -62,7 +62,7 @@ executor_files_option = click.option(
     "more",
     multiple=True,
     metavar="FILE",
-    help="File or directory of Executors that nodes name; may be repeated.",
+    help="File or directory of Executors and ContractSchemas that nodes name; may be repeated.",
 )
 result_option = click.option(
     "-o",

@@ -19,7 +19,14 @@ from podium import executors
 from podium.api import names
 from podium.api.descriptions import DescribedSchema
 from podium.api.generated import write_or_check
-from podium.api.resources import ArtifactStore, ClusterExecutor, Executor, Workflow, WorkflowRun
+from podium.api.resources import (
+    ArtifactStore,
+    ClusterExecutor,
+    ContractSchema,
+    Executor,
+    Workflow,
+    WorkflowRun,
+)
 from podium.api.workflow import NodeType
 from podium.cli.schema_parts import SEED, JsonSchema, cleaned, optional_only, snake_case, used
 
@@ -27,7 +34,10 @@ __all__ = ["NAMES", "files", "main", "schema"]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 MAX_BYTES = 400_000
-NAMES = ("podium", "workflow", "workflowrun", "executor", "clusterexecutor", "artifactstore")
+NAMES = (
+    *("podium", "workflow", "workflowrun", "executor", "clusterexecutor", "artifactstore"),
+    "contractschema",
+)
 """What there is a schema of; `podium` takes every document that may be in a definition file."""
 
 _TITLES = {
@@ -37,10 +47,11 @@ _TITLES = {
     "executor": "A Podium Executor",
     "clusterexecutor": "A Podium ClusterExecutor",
     "artifactstore": "A Podium ArtifactStore",
+    "contractschema": "A Podium ContractSchema",
 }
 _KINDS = {
     kind.KIND.lower(): kind
-    for kind in (Workflow, WorkflowRun, Executor, ClusterExecutor, ArtifactStore)
+    for kind in (Workflow, WorkflowRun, Executor, ClusterExecutor, ArtifactStore, ContractSchema)
 }
 _OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
@@ -99,7 +110,7 @@ def _any_document() -> JsonSchema:
                 "minLength": 1,
                 "description": "Workflow: a graph of nodes. WorkflowRun: one execution of it."
                 " Executor, ClusterExecutor: a way to run nodes. ArtifactStore: where artifacts"
-                " are kept.",
+                " are kept. ContractSchema: a schema that contracts name.",
                 "examples": kinds,
             },
         },

@@ -8,6 +8,7 @@ from typing import Any
 
 from podium.api.names import LABEL_RECORDED, LABEL_RUN
 from podium.cluster import collector, health
+from podium.cluster.contract_controller import ContractController
 from podium.cluster.garbage_collector import GarbageCollector
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import KubernetesClient, connect, own_namespace
@@ -87,6 +88,7 @@ class Operator:
                         self.definitions.executors,
                         self.runs.workflow_appeared,
                     ),
+                    "ContractSchema": ContractController(client, self.recorder, reader),
                 }
             ),
             metrics,
@@ -120,6 +122,10 @@ class Operator:
     def workflow_changed(self, key: RunKey, priority: Priority) -> None:
         """Queue a Workflow."""
         self.queue.add(ObjectKey("Workflow", *key), priority)
+
+    def contract_schema_changed(self, namespace: str, name: str) -> None:
+        """Queue a ContractSchema."""
+        self.queue.add(ObjectKey("ContractSchema", namespace, name), Priority.LOW)
 
     def workflow_appeared(self, namespace: str) -> None:
         """Queue the runs that wait for a Workflow."""
@@ -264,6 +270,11 @@ async def _work(
             ("workflowruns", "", ingest.run_metadata_event),
         )
     ]
+    # Nothing waits for these to be listed: a run reads the ContractSchemas that it names.
+    contracts = [
+        Reflector(client, "contractschemas", namespace, "", ingest.contract_schema_event)
+        for namespace in settings.namespaces or [""]
+    ]
     client.lanes.is_lagging = operator.jobs.is_lagging
     client.refusal = operator.refusal
     garbage_collector = GarbageCollector(
@@ -275,7 +286,7 @@ async def _work(
     )
     start = asyncio.create_task(operator.start(reflectors, leader), name="start")
     tasks = [
-        *(asyncio.create_task(each.run(), name="reflector") for each in reflectors),
+        *(asyncio.create_task(each.run(), name="reflector") for each in (*reflectors, *contracts)),
         *operator.tasks(garbage_collector),
         asyncio.create_task(operator.recorder.run(), name="events"),
         asyncio.create_task(measure_lag(operator.metrics.loop_lag.observe), name="loop lag"),

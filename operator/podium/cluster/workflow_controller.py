@@ -18,7 +18,7 @@ from podium.cluster.runs.executor_resolver import ExecutorResolver
 from podium.cluster.turns import GroupSlots
 from podium.cluster.watch.store import InformerCache, RunKey
 from podium.cluster.worker import ObjectKey, Result
-from podium.judge.executors import names_in, store_in
+from podium.judge.executors import names_others
 from podium.judge.pool import OverBudgetError
 from podium.judge.reader import Reader
 
@@ -75,7 +75,7 @@ class WorkflowController:
                 return False
             raise
         meta = body["metadata"]
-        names_others = bool(names_in(body.get("spec")) or store_in(body.get("spec")))
+        has_others = names_others(body.get("spec"))
         before_it = self._cache.workflows.get(key)
         view = self._cache.put_workflow(body)
         if view is not None and view.id and (before_it is None or before_it.id != view.id):
@@ -86,7 +86,7 @@ class WorkflowController:
             known = WorkflowStatus()
         before = next((c for c in known.conditions if c.type == "Valid"), None)
         is_known = before is not None and before.observed_generation == meta.get("generation")
-        if before is not None and is_known and not names_others:
+        if before is not None and is_known and not has_others:
             # As it was found: what was too expensive is not tried again before it changes.
             nodes, value = known.nodes, before.status
             reason, message = before.reason, before.message
@@ -111,14 +111,14 @@ class WorkflowController:
             active_runs=sum(not run.ended for run in runs),
         )
         if status == known:
-            return names_others
+            return has_others
         document = status.model_dump(mode="json", by_alias=True)
         await self._client.patch_workflow_status(*key, document)
         self._cache.put_workflow({**body, "status": document})
         if value is ConditionStatus.FALSE and (before is None or before.message != message):
             subject = Subject("Workflow", key[0], key[1], str(meta.get("uid")))
             self._recorder.warn(subject, reason, message)
-        return names_others
+        return has_others
 
     async def _refuse_unreadable(self, key: RunKey, message: str) -> None:
         """Write that a Workflow is larger than it can be read, once."""

@@ -11,6 +11,13 @@ from podium.contracts.check import (
     check_output,
     effective_output_schema,
 )
+from podium.contracts.compatibility import (
+    Compatibility,
+    Verdict,
+    Version,
+    judge_versions,
+    with_required,
+)
 from podium.contracts.defaults import is_closed, properties_of, with_defaults
 from podium.contracts.large import (
     LARGE_OUTPUT_BYTES,
@@ -40,6 +47,7 @@ __all__ = [
     "LARGE_OUTPUT_BYTES",
     "AskedOutput",
     "Breach",
+    "Compatibility",
     "InputVerdict",
     "LargeOutput",
     "OutputNotJSONError",
@@ -47,6 +55,8 @@ __all__ = [
     "OutputVerdict",
     "SchemaProblem",
     "ValueNotJSONError",
+    "Verdict",
+    "Version",
     "canonical",
     "check_input",
     "check_output",
@@ -56,6 +66,7 @@ __all__ = [
     "effective_output_schema",
     "get_path",
     "is_closed",
+    "judge_versions",
     "merged",
     "normalise",
     "parse_output",
@@ -64,4 +75,5 @@ __all__ = [
     "read_large_output",
     "schema_problems",
     "with_defaults",
+    "with_required",
 ]

@@ -24,7 +24,7 @@ from podium.contracts.breach import Breach
 from podium.contracts.keywords import DRAFT_7, DRAFT_2020, draft_of
 from podium.errors import PodiumError
 
-__all__ = ["Schema", "compiled_pattern", "short"]
+__all__ = ["Schema", "compiled_pattern", "dotted", "short", "shown"]
 
 PATTERN_SECONDS = 0.2
 MAX_BREACHES = 20
@@ -55,6 +55,12 @@ class Schema:
         steps = "".join("/" + quote(_escaped(str(step)), safe="~") for step in path)
         part = self._validator.evolve(schema={"$ref": f"#{steps}"}) if path else self._validator
         return _breaches(part, instance, 1, references_left)
+
+    def breaches_by(
+        self, part: Mapping[str, Any] | bool, instance: Any, references_left: list[int]
+    ) -> list[Breach]:
+        """Return where a value does not meet a schema that is a part of this one, as an object."""
+        return _breaches(self._validator.evolve(schema=part), instance, 1, references_left)
 
 
 def _breaches(
@@ -109,7 +115,7 @@ def _multiple_of(
     if not isinstance(instance, int | float) or isinstance(instance, bool):
         return
     if (Fraction(str(instance)) / Fraction(str(step))).denominator != 1:
-        yield ValidationError(f"{_shown(instance)} is not a multiple of {_shown(step)}")
+        yield ValidationError(f"{shown(instance)} is not a multiple of {shown(step)}")
 
 
 # Checking
@@ -122,7 +128,7 @@ def _pattern(
         return
     try:
         if not compiled_pattern(pattern).search(instance, timeout=PATTERN_SECONDS):
-            yield ValidationError(f"{_shown(instance)} does not match the pattern {pattern!r:.100}")
+            yield ValidationError(f"{shown(instance)} does not match the pattern {pattern!r:.100}")
     except TimeoutError:
         yield ValidationError(f"the pattern {pattern!r:.100} takes too long")
 
@@ -234,16 +240,17 @@ def _breach(error: Any) -> Breach:
         case "type":
             wanted = error.validator_value
             words = " or ".join(wanted) if isinstance(wanted, list) else str(wanted)
-            message = f"{_shown(error.instance)} is not of type {words}"
+            message = f"{shown(error.instance)} is not of type {words}"
         case "enum":
-            allowed = ", ".join(_shown(value) for value in error.validator_value[:10])
-            message = f"{_shown(error.instance)} is not one of {allowed}"
+            allowed = ", ".join(shown(value) for value in error.validator_value[:10])
+            message = f"{shown(error.instance)} is not one of {allowed}"
         case _:
             message = error.message
     return Breach(path, short(message), tuple(error.absolute_path))
 
 
 def dotted(path: Any) -> str:
+    """Return the steps of a path as one string: `a.b[0]`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -253,7 +260,8 @@ def dotted(path: Any) -> str:
     return text
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as JSON, cut where it is long."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError, RecursionError):

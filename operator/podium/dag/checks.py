@@ -11,6 +11,7 @@ from podium.api.problems import Path, Problem, Severity
 from podium.api.reasons import RETRYABLE, NodeReason
 from podium.api.workflow import EdgeType, Node, RetryPolicy, TriggerRule, WorkflowSpec
 from podium.dag.artifacts import artifact_problems
+from podium.dag.contracts import schema_references
 from podium.dag.graph import DagEdge, Graph
 from podium.dag.large_outputs import LargeOutputChecks
 from podium.dag.outputs import output_problems
@@ -42,6 +43,7 @@ class DefinitionChecks:
         self._volume_claims()
         self._outputs()
         self._executors()
+        self._schema_references()
         for node in self.dag.nodes.values():
             self._node(self.dag.node_paths[node.id], node)
         for dag_edge in self.dag.edges:
@@ -105,6 +107,16 @@ class DefinitionChecks:
                 if problem.severity is Severity.ERROR:
                     self._unsound_executors.add(name)
 
+    def _schema_references(self) -> None:
+        """Find schemas that contracts name and that the definition does not have."""
+        self.found += self.dag.contract_problems
+        said = {problem.path for problem in self.dag.contract_problems}
+        for path, reference, _ in schema_references(self.spec):
+            is_said = (*path, "name") in said or (*path, "version") in said
+            if reference.key not in self.spec.pinned_schemas and not is_said:
+                message = f"there is no ContractSchema {reference.name!r:.80} here"
+                self._error((*path, "name"), message)
+
     def _executor(self, path: Path, node: Node) -> None:
         """Check an executor that is not built in, and the config that is meant for it."""
         name = node.executor
@@ -136,8 +148,10 @@ class DefinitionChecks:
             self.found.append(Problem((*path, "triggerRule"), message, Severity.NOTE))
         if node.condition is not None:
             self._condition((*path, "condition"), node.condition, node=node.id)
-        if node.output_contract is not None and node.output_contract.schema_ is not None:
-            self._schema((*path, "outputContract", "schema"), node.output_contract.schema_)
+        gives = node.output_contract
+        # What schemaRef names was checked when it was pinned.
+        if gives is not None and gives.schema_ is not None and gives.schema_ref is None:
+            self._schema((*path, "outputContract", "schema"), gives.schema_)
         for problem in artifact_problems(self.dag, node, sound=self.sound):
             self.found.append(replace(problem, path=(*path, *problem.path)))
         for problem in (*output_problems(node), *self._large_outputs.problems(node)):
@@ -146,10 +160,14 @@ class DefinitionChecks:
         if contract is None:
             return
         here = (*path, "inputContract")
-        if contract.schema_ is not None:
+        reference, named = contract.schema_ref, frozenset[str]()
+        if reference is None and contract.schema_ is not None:
             self._schema((*here, "schema"), contract.schema_)
+        elif reference is not None and reference.key in self.spec.pinned_schemas:
+            named = frozenset(self.spec.pinned_schemas[reference.key].required_fields)
         for position, name in enumerate(contract.required_fields):
-            self.references.required_field((*here, "requiredFields", position), node, name)
+            where = ("schemaRef",) if name in named else ("requiredFields", position)
+            self.references.required_field((*here, *where), node, name)
         for position, name in enumerate(contract.include):
             self.references.ancestor((*here, "include", position), node.id, name)
         for position, name in enumerate(contract.context or ()):

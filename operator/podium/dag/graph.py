@@ -14,6 +14,7 @@ from typing import Any, Self
 from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem, Severity
 from podium.api.workflow import MAX_EDGES, MAX_NODES, Edge, EdgeType, Node, WorkflowSpec
+from podium.dag.contracts import with_schemas
 
 __all__ = ["NEAREST", "DagEdge", "Graph", "nearest_ancestors"]
 
@@ -67,6 +68,8 @@ class Graph:
         self.other_executors: dict[str, bool] = {}
         """Further Executors that there are, for what is said of an unknown one, and whether they
         are sound."""
+        self.contract_problems: list[Problem] = []
+        """What kept schemas that contracts name from being pinned."""
         self.refused: list[DagEdge] = []
         """Edges that are not part of the graph, because something is wrong with them."""
         self._hints_left = _HINT_COMPARISONS
@@ -84,7 +87,8 @@ class Graph:
 
     def _fill(self, spec: WorkflowSpec) -> Generator[None, None, None]:
         for where, node in spec.placed_nodes():
-            self.add_node(node, path=where)
+            own = with_schemas(node, spec.pinned_schemas) if spec.pinned_schemas else node
+            self.add_node(own, path=where)
             yield
         for position, edge in enumerate(spec.edges):
             self.add_edge(edge, path=("edges", position))

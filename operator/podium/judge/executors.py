@@ -1,32 +1,47 @@
 """Resources that a definition names: as they were found, and made a part of the definition."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from podium import executors
 from podium.api.artifact_stores import ArtifactStoreSpec
+from podium.api.contract_schemas import ContractSchemaSpec, PinnedSchema, schema_problems
 from podium.api.executors import ExecutorSpec
-from podium.api.problems import InvalidError, Path, Problem
-from podium.api.resources import ArtifactStore, ClusterExecutor, Executor, Workflow, WorkflowRun
+from podium.api.problems import InvalidError, Path, Problem, errors
+from podium.api.resources import (
+    ArtifactStore,
+    ClusterExecutor,
+    ContractSchema,
+    Executor,
+    Workflow,
+    WorkflowRun,
+)
 from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
+from podium.dag.contracts import pin_schemas, schema_references
 
 __all__ = [
     "NO_EXECUTORS",
     "Resolved",
     "definition_of",
     "load_executors",
+    "load_schemas",
     "load_store",
     "load_valid_executors",
+    "load_valid_schemas",
     "load_valid_store",
     "names_in",
+    "names_others",
+    "schemas_in",
     "store_in",
     "with_resolved",
 ]
 
 
 class Resolved(NamedTuple):
-    """The resources that one definition names: executors, and the store of its artifacts."""
+    """The resources that one definition names: executors, a store of artifacts, schemas."""
 
     found: Mapping[str, Mapping[str, Any]]
     """Objects by name, as the API server has them."""
@@ -34,11 +49,14 @@ class Resolved(NamedTuple):
     """Names of some that there are, where one that is named is not."""
     store: Mapping[str, Any] | None = None
     """The ArtifactStore, as the API server has it."""
+    schemas: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """ContractSchemas by name, as the API server has them."""
 
     @property
     def bodies(self) -> list[Mapping[str, Any]]:
         """All of them."""
-        return [*self.found.values(), *([] if self.store is None else [self.store])]
+        stores = [] if self.store is None else [self.store]
+        return [*self.found.values(), *stores, *self.schemas.values()]
 
 
 NO_EXECUTORS = Resolved({})
@@ -59,6 +77,24 @@ def store_in(definition: Any) -> str:
     artifacts = definition.get("artifacts") if isinstance(definition, Mapping) else None
     name = artifacts.get("store") if isinstance(artifacts, Mapping) else None
     return name if isinstance(name, str) else ""
+
+
+def schemas_in(definition: Any) -> list[str]:
+    """Return the ContractSchemas that an unchecked definition names."""
+    found: dict[str, None] = {}
+    for node in _nodes_of(definition):
+        for field in ("inputContract", "outputContract"):
+            contract = node.get(field) if isinstance(node, Mapping) else None
+            reference = contract.get("schemaRef") if isinstance(contract, Mapping) else None
+            name = reference.get("name") if isinstance(reference, Mapping) else None
+            if isinstance(name, str):
+                found[name] = None
+    return list(found)
+
+
+def names_others(definition: Any) -> bool:
+    """Return whether an unchecked definition names resources that are pinned with it."""
+    return bool(names_in(definition) or store_in(definition) or schemas_in(definition))
 
 
 def _nodes_of(definition: Any) -> Iterator[Any]:
@@ -132,21 +168,70 @@ def load_valid_store(resolved: Resolved) -> ArtifactStoreSpec | None:
     return None if store is None else ArtifactStoreSpec.model_validate(store["spec"])
 
 
+def load_schemas(
+    resource: Workflow | WorkflowRun, resolved: Resolved
+) -> tuple[dict[str, PinnedSchema], list[Problem]]:
+    """Read the schemas that contracts name, and say at the contract what is wrong with one."""
+    definition = definition_of(resource)
+    if definition is None or not resolved.schemas:
+        return {}, []
+    base: Path = ("spec",) if isinstance(resource, Workflow) else ("spec", "workflowSpec")
+    known: dict[str, ContractSchemaSpec | None] = {}
+    problems = []
+    for name, body in resolved.schemas.items():
+        try:
+            known[name] = _schema_of(body, name)
+        except InvalidError as invalid:
+            known[name] = None
+            words = "; ".join(str(problem) for problem in invalid.problems[:5])
+            message = f"the ContractSchema {name!r:.80} is not valid: {words}"
+            problems.append(Problem((*base, "nodes"), message))
+    pinned, more = pin_schemas(definition, known, "create it in the namespace")
+    problems += [replace(each, path=(*base, *each.path)) for each in more]
+    return pinned, problems
+
+
+def _schema_of(body: Mapping[str, Any], name: str) -> ContractSchemaSpec:
+    """Return a sound ContractSchema. Raises `InvalidError`."""
+    made = parse({**body, "metadata": {"name": name}})
+    if not isinstance(made, ContractSchema):
+        raise InvalidError([Problem(("kind",), "is not ContractSchema")])
+    if found := errors(schema_problems(made.spec)):
+        raise InvalidError(found)
+    return made.spec
+
+
+def load_valid_schemas(definition: WorkflowSpec, resolved: Resolved) -> dict[str, PinnedSchema]:
+    """Read the schemas that contracts name, which a worker found valid and compatible."""
+    wanted = {each.reference.key for each in schema_references(definition)}
+    found = {}
+    for name, body in resolved.schemas.items():
+        for version in body["spec"]["versions"]:
+            key = f"{name}/{version['version']}"
+            if key in wanted:
+                fields = version.get("requiredFields") or []
+                found[key] = PinnedSchema(schema_=version["schema"], required_fields=fields)
+    return found
+
+
 def with_resolved(
     resource: Workflow | WorkflowRun,
     executors: Mapping[str, ExecutorSpec],
     store: ArtifactStoreSpec | None,
+    schemas: Mapping[str, PinnedSchema],
     problems: Sequence[Problem] = (),
 ) -> Workflow | WorkflowRun:
     """Return a resource whose definition has what it names. Raises `InvalidError`: `problems`."""
     if problems:
         raise InvalidError(problems)
-    if not executors and store is None:
+    if not executors and store is None and not schemas:
         return resource
     definition = definition_of(resource)
     assert definition is not None  # noqa: S101 - whoever calls saw to it
-    more = {"executors": dict(executors)} if executors else {}
-    whole = definition.model_copy(update=more | ({} if store is None else {"pinned_store": store}))
+    more: dict[str, Any] = {"executors": dict(executors)} if executors else {}
+    more |= {} if store is None else {"pinned_store": store}
+    more |= {"pinned_schemas": dict(schemas)} if schemas else {}
+    whole = definition.model_copy(update=more)
     if isinstance(resource, Workflow):
         return resource.model_copy(update={"spec": whole})
     spec = resource.spec.model_copy(update={"workflow_spec": whole})

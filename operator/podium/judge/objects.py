@@ -23,6 +23,7 @@ from podium.judge.executors import (
     Resolved,
     definition_of,
     load_executors,
+    load_schemas,
     load_store,
     with_resolved,
 )
@@ -78,8 +79,8 @@ def check(
     """Check a Workflow or a WorkflowRun and its graph. Raises `InvalidError`.
 
     `offered` are chart values that are on, of those that some fields need, `executors` those that
-    its nodes name, and the store of its artifacts. Of one that a run is pinned to only the graph's
-    shape is checked again (`Plan.build`).
+    its nodes name, the store of its artifacts, and the schemas of its contracts. Of one that a run
+    is pinned to only the graph's shape is checked again (`Plan.build`).
     """
     resource = parse(dict(body))
     if not isinstance(resource, Workflow | WorkflowRun):
@@ -89,7 +90,8 @@ def check(
         return resource, None, Checked([], 0, "")
     named, problems = load_executors(resource, executors)
     store, more = load_store(resource, executors)
-    resource = with_resolved(resource, named, store, [*problems, *more])
+    schemas, others = load_schemas(resource, executors)
+    resource = with_resolved(resource, named, store, schemas, [*problems, *more, *others])
     spec = definition_of(resource)
     assert spec is not None  # noqa: S101 - for the type checker
     dag = WorkflowDAG(spec)
@@ -152,7 +154,7 @@ def answer_check(body: bytes) -> bytes:
     try:
         if bounds := worst_bounds(asked["body"]):
             raise InvalidError(bounds)
-        resolved = Resolved(asked["executors"], asked["known"], asked["store"])
+        resolved = Resolved(asked["executors"], asked["known"], asked["store"], asked["schemas"])
         pinned, offered = asked["isPinned"], asked["offered"]
         checked = check(asked["body"], is_pinned=pinned, offered=offered, executors=resolved)[2]
     except InvalidError as invalid:

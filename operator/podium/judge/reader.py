@@ -14,17 +14,20 @@ from podium.api.problems import InvalidError, Path, Problem, errors
 from podium.api.resources import ObjectMeta, Workflow, WorkflowRun
 from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import Edge, Node, WorkflowSpec
+from podium.contracts import Verdict
 from podium.dag import WorkflowDAG
 from podium.engine.identity import digest_of
 from podium.engine.plan import Plan
 from podium.engine.rerun_plan import ContextCheck
 from podium.engine.selection import selected_nodes
 from podium.engine.start import check_context, context_of, find_required_keys
-from podium.judge import objects
+from podium.judge import contract_schemas, objects
 from podium.judge.executors import (
     NO_EXECUTORS,
     Resolved,
+    definition_of,
     load_valid_executors,
+    load_valid_schemas,
     load_valid_store,
     with_resolved,
 )
@@ -101,8 +104,20 @@ class Reader:
         resource = await in_slices(_build(body))
         if executors.bodies:
             named, store = load_valid_executors(executors), load_valid_store(executors)
-            resource = with_resolved(resource, named, store)
+            definition = definition_of(resource)
+            assert definition is not None  # noqa: S101 - it names what is resolved
+            schemas = load_valid_schemas(definition, executors)
+            resource = with_resolved(resource, named, store, schemas)
         return Reading(resource, checked)
+
+    async def judge_contract_schema(self, body: Mapping[str, Any], *, asker: str) -> list[Verdict]:
+        """Return a verdict on each version of a ContractSchema, by a worker.
+
+        Raises `InvalidError`, `OverBudgetError`, `JudgeError`.
+        """
+        task, asked = contract_schemas.CONTRACTS, _encoded(_without_status(body))
+        answer = await self._pool.ask(task, asked, asker=asker, seconds=READ_SECONDS)
+        return contract_schemas.load_verdicts(answer)
 
     async def plan_of(
         self, reading: Reading, *, workflow_id: str, revision: str = "", base: Path = ("spec",)
@@ -221,6 +236,7 @@ class Reader:
             "offered": self._offered,
             "executors": {name: _without_status(each) for name, each in executors.found.items()},
             "known": list(executors.known),
+            "schemas": {name: _without_status(each) for name, each in executors.schemas.items()},
             "store": None if executors.store is None else _without_status(executors.store),
         }
         data = await self._ask(objects.CHECK, asked, asker)
@@ -259,6 +275,8 @@ def _encoded(value: Any) -> Callable[[], bytes]:
 
 def _is_small(body: Mapping[str, Any], executors: Resolved) -> bool:
     """Return whether an object and the executors that it names are checked in a moment."""
+    if executors.schemas:  # to compare schemas takes steps that no size tells of
+        return False
     whole = [_without_status(body), *map(_without_status, executors.bodies)]
     return is_small(whole if len(whole) > 1 else whole[0])
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from podium import expressions
 from podium.contracts import schema
-from podium.judge import objects, questions
+from podium.judge import contract_schemas, objects, questions
 
 __all__ = ["TASKS", "forget", "load"]
 
@@ -19,6 +19,7 @@ TASKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     objects.VALUES: objects.answer_values,
     objects.DIGEST: objects.answer_digest,
     objects.BOUNDS: objects.answer_bounds,
+    contract_schemas.CONTRACTS: contract_schemas.answer_contracts,
 }
 
 
@@ -31,5 +32,9 @@ def forget() -> None:
 
 def load() -> None:
     """Load what the tasks would load with the first question: none of it counts as its time."""
-    for module in ("podium.contracts.json_schema", "podium.contracts.schema_check"):
+    for module in (
+        "podium.contracts.json_schema",
+        "podium.contracts.schema_check",
+        "podium.contracts.subsumption",
+    ):
         importlib.import_module(module)

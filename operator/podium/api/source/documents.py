@@ -5,12 +5,19 @@ from typing import Any
 
 from podium.api import seed
 from podium.api.problems import Path, Problem
-from podium.api.resources import ArtifactStore, ClusterExecutor, Executor, Workflow, WorkflowRun
+from podium.api.resources import (
+    ArtifactStore,
+    ClusterExecutor,
+    ContractSchema,
+    Executor,
+    Workflow,
+    WorkflowRun,
+)
 from podium.api.source.source_map import SourceMap
 
 __all__ = ["Document", "File", "Resource"]
 
-Resource = Workflow | WorkflowRun | Executor | ClusterExecutor | ArtifactStore
+Resource = Workflow | WorkflowRun | Executor | ClusterExecutor | ArtifactStore | ContractSchema
 
 
 @dataclass(slots=True)
@@ -84,3 +91,8 @@ class File:
         """The sound Executors of the file, in its order."""
         kinds = (Executor, ClusterExecutor)
         return [(d, d.resource) for d in self.documents if isinstance(d.resource, kinds)]
+
+    @property
+    def contract_schemas(self) -> list[tuple[Document, ContractSchema]]:
+        """The sound ContractSchemas of the file, in its order."""
+        return [(d, d.resource) for d in self.documents if isinstance(d.resource, ContractSchema)]

@@ -9,7 +9,14 @@ from pydantic import ValidationError
 from podium.api import checks, names, seed
 from podium.api.messages import Wording, given, translate, unwritten
 from podium.api.problems import Path, Problem, errors
-from podium.api.resources import ArtifactStore, ClusterExecutor, Executor, Workflow, WorkflowRun
+from podium.api.resources import (
+    ArtifactStore,
+    ClusterExecutor,
+    ContractSchema,
+    Executor,
+    Workflow,
+    WorkflowRun,
+)
 from podium.api.shape import closest
 from podium.api.source.documents import Document, Resource
 from podium.api.templates import templates_named
@@ -22,6 +29,7 @@ _Model = (
     | type[Executor]
     | type[ClusterExecutor]
     | type[ArtifactStore]
+    | type[ContractSchema]
 )
 _MODELS: dict[str, _Model] = {
     "Workflow": Workflow,
@@ -29,8 +37,9 @@ _MODELS: dict[str, _Model] = {
     "Executor": Executor,
     "ClusterExecutor": ClusterExecutor,
     "ArtifactStore": ArtifactStore,
+    "ContractSchema": ContractSchema,
 }
-_LATER = ("Persona", "ModelConfig", "ContractSchema")
+_LATER = ("Persona", "ModelConfig")
 
 
 def parse_document(document: Document) -> list[Problem]:
@@ -80,6 +89,8 @@ def _checked(resource: Resource) -> list[Problem]:
         return checks.check_workflow(resource)
     if isinstance(resource, WorkflowRun):
         return checks.check_run(resource)
+    if isinstance(resource, ContractSchema):
+        return checks.check_contract_schema_resource(resource)
     if isinstance(resource, ArtifactStore):
         return checks.check_artifact_store_resource(resource)
     return checks.check_executor_resource(resource)

@@ -14,7 +14,7 @@ __all__ = ["schema"]
 def schema(name: str) -> None:
     """Print the JSON Schema of definition files, or of one KIND.
 
-    KIND: workflow, workflowrun, executor, clusterexecutor or artifactstore.
+    KIND: workflow, workflowrun, executor, clusterexecutor, artifactstore or contractschema.
 
     An editor with a YAML language server completes and checks each document of a file that has
     this line at its top:

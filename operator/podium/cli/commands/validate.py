@@ -8,7 +8,13 @@ import click
 
 from podium.api.names import GROUP
 from podium.api.problems import Problem, errors, errors_and_warnings, format_path
-from podium.api.resources import ArtifactStore, ClusterExecutor, Executor, Workflow
+from podium.api.resources import (
+    ArtifactStore,
+    ClusterExecutor,
+    ContractSchema,
+    Executor,
+    Workflow,
+)
 from podium.api.source.files import Resource, read_file, read_text
 from podium.api.source.source_map import MAX_BYTES
 from podium.api.workflow import WorkflowSpec
@@ -142,7 +148,7 @@ def _context_problems(file: CheckedFile) -> list[Problem]:
 def _summary(file: CheckedFile, resource: Resource) -> str:
     if isinstance(resource, Workflow):
         return f"Workflow {resource.metadata.name}: {_size(file, resource.spec)}"
-    if isinstance(resource, Executor | ClusterExecutor | ArtifactStore):
+    if isinstance(resource, Executor | ClusterExecutor | ArtifactStore | ContractSchema):
         return f"{resource.kind} {resource.metadata.name}"
     name = resource.metadata.name or f"{resource.metadata.generate_name}…"
     if resource.spec.workflow_spec is not None:

@@ -36,12 +36,14 @@ from podium.cluster.kube.views import dig, items, text
 __all__ = ["KubernetesClient", "connect", "in_cluster", "namespace_of", "own_namespace"]
 
 EXECUTOR_BYTES = 256 * 1024
-STORES_PAGE = 20
 """Of an Executor with its metadata; its spec may have a quarter of it."""
 EVENT_PAGES = 10
 EVENT_CHARACTERS = 2000
 """Of its message."""
 _EVENT_FIELDS = ("reason", "lastTimestamp", "eventTime", "firstTimestamp")
+STORES_PAGE = 20
+SCHEMA_BYTES = 1024 * 1024
+"""Of a ContractSchema with its metadata and status; its spec may have half of it."""
 KEEP_SECONDS = 300
 """A connection that is not used stays so long."""
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -214,13 +216,7 @@ class KubernetesClient(Transport):
 
         Raises `UnreadableError`: it is larger than any valid one.
         """
-        try:
-            path = paths.executors(namespace, name)
-            body, _ = await self.exchange("GET", path, most=EXECUTOR_BYTES)
-        except TooLongError:
-            problem = f"it has more than {EXECUTOR_BYTES:,} bytes: make its spec smaller"
-            raise UnreadableError("too large", problem=problem) from None
-        return body
+        return await self._get_small(paths.executors(namespace, name), EXECUTOR_BYTES)
 
     async def list_executors(self, namespace: str, limit: int) -> list[dict[str, Any]]:
         """Return the metadata of the first Executors, or (empty namespace) ClusterExecutors."""
@@ -230,11 +226,25 @@ class KubernetesClient(Transport):
 
     async def get_artifact_store(self, namespace: str, name: str) -> dict[str, Any]:
         """Return an ArtifactStore. Raises `UnreadableError`: it is larger than any valid one."""
+        return await self._get_small(paths.own(namespace, "artifactstores", name), EXECUTOR_BYTES)
+
+    async def get_contract_schema(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a ContractSchema. Raises `UnreadableError`: it is larger than any valid one."""
+        return await self._get_small(paths.own(namespace, "contractschemas", name), SCHEMA_BYTES)
+
+    async def patch_contract_schema_status(
+        self, namespace: str, name: str, status: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Change fields of a ContractSchema's status."""
+        path = paths.own(namespace, "contractschemas", name, "status")
+        return await self.call("PATCH", path, {"status": status}, content=MERGE_PATCH)
+
+    async def _get_small(self, path: str, most: int) -> dict[str, Any]:
+        """Return an object of at most so many bytes. Raises `UnreadableError`."""
         try:
-            path = paths.own(namespace, "artifactstores", name)
-            body, _ = await self.exchange("GET", path, most=EXECUTOR_BYTES)
+            body, _ = await self.exchange("GET", path, most=most)
         except TooLongError:
-            problem = f"it has more than {EXECUTOR_BYTES:,} bytes: make its spec smaller"
+            problem = f"it has more than {most:,} bytes: make its spec smaller"
             raise UnreadableError("too large", problem=problem) from None
         return body
 

@@ -61,11 +61,12 @@ def revisions(namespace: str, *rest: str) -> str:
 
 
 def collection(resource: str, namespace: str) -> str:
-    """Return the path of Jobs, Pods or runs, of one namespace or (empty) of all."""
+    """Return the path of what is watched, of one namespace or (empty) of all."""
     base = {
         "jobs": "/apis/batch/v1",
         "pods": "/api/v1",
         "workflowruns": f"/apis/{GROUP}/{VERSION}",
+        "contractschemas": f"/apis/{GROUP}/{VERSION}",
     }[resource]
     return path_of(base, namespace, resource) if namespace else f"{base}/{resource}"
 

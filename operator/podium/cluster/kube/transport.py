@@ -53,7 +53,7 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 """A list without what the objects hold."""
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 """What `kubectl get` shows of an object, made by the server."""
-METADATA_ONLY = frozenset({"workflowruns"})
+METADATA_ONLY = frozenset({"workflowruns", "contractschemas"})
 """Resources that are listed and watched without what the objects hold: that may be a megabyte each,
 and deeper than a reader of JSON goes."""
 JSON_PATCH = "application/json-patch+json"
@@ -93,7 +93,7 @@ class Transport:
     async def list_all(
         self, resource: str, namespace: str, selector: str
     ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
-        """List `jobs`, `pods` or `workflowruns`, of one namespace or (empty) of all.
+        """List one of `paths.collection`, of one namespace or (empty) of all.
 
         Gives pages and their version.
         """
@@ -320,7 +320,8 @@ def _of_user(path: str) -> str:
     """Return the namespace of the one object of a user that a path names; empty: it names none."""
     parts = path.partition("?")[0].split("/")
     names_one = len(parts) > 7 and parts[2] == GROUP and parts[4] == "namespaces"
-    return parts[5] if names_one and parts[6] in ("workflows", "workflowruns") else ""
+    is_large = names_one and parts[6] in ("workflows", "workflowruns", "contractschemas")
+    return parts[5] if is_large else ""
 
 
 def _loaded(data: bytes) -> dict[str, Any]:

@@ -1,32 +1,42 @@
 """Resources that a definition names: found when a run begins, and pinned with its definition.
 
-These are Executors, and the ArtifactStore of the Workflow's artifacts.
+These are Executors, the ArtifactStore of the Workflow's artifacts, and ContractSchemas.
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
 
 from podium import executors
+from podium.api.contract_schemas import MAX_SCHEMAS
 from podium.api.executors import MAX_EXECUTORS
 from podium.api.names import is_object_name
 from podium.api.problems import InvalidError, Path, Problem, UserError
+from podium.api.reasons import RunReason
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.views import dig, text
 from podium.executors import added
-from podium.judge.executors import NO_EXECUTORS, Resolved, names_in, store_in
+from podium.judge.executors import NO_EXECUTORS, Resolved, names_in, schemas_in, store_in
 
-__all__ = ["ExecutorResolver", "StoreNotFoundError"]
+__all__ = ["ExecutorResolver", "NamedObjectNotFoundError"]
 
 log = logging.getLogger(__name__)
 
+MOST_SCHEMA_BYTES = 2_000_000
 MOST_LISTED = 20
 """Names that are said where one is not known."""
 
 
-class StoreNotFoundError(InvalidError):
-    """The definition names an ArtifactStore that does not exist (yet)."""
+class NamedObjectNotFoundError(InvalidError):
+    """The definition names an ArtifactStore or ContractSchema that does not exist (yet)."""
+
+    def __init__(self, problem: Problem, reason: RunReason) -> None:
+        super().__init__([problem])
+        self.reason = reason
+        """With which a run waits for it."""
 
 
 class ExecutorResolver:
@@ -37,16 +47,17 @@ class ExecutorResolver:
         self._allowed = allowed
 
     async def resolve(self, namespace: str, definition: Any, base: Path = ("spec",)) -> Resolved:
-        """Return the executors, and the store, that an unchecked definition names.
+        """Return the executors, the store and the schemas that an unchecked definition names.
 
         An executor that is not there is left out, and names of those that are come with it. Raises
-        `InvalidError` (paths begin with `base`), `StoreNotFoundError`, `ApiError`.
+        `InvalidError` (paths begin with `base`), `NamedObjectNotFoundError`, `ApiError`.
         """
         found = await self._executors(namespace, definition, base)
-        store = store_in(definition)
-        if not store:
-            return found
-        return found._replace(store=await self._store(namespace, store, base))
+        if store := store_in(definition):
+            found = found._replace(store=await self._store(namespace, store, base))
+        if names := schemas_in(definition):
+            found = found._replace(schemas=await self._schemas(namespace, names, base))
+        return found
 
     async def _executors(self, namespace: str, definition: Any, base: Path) -> Resolved:
         names = names_in(definition)
@@ -77,23 +88,32 @@ class ExecutorResolver:
         return Resolved(found, known)
 
     async def _store(self, namespace: str, name: str, base: Path) -> Mapping[str, Any]:
+        hint = "create it, or leave artifacts.store out for the store of the cluster"
         at: Path = (*base, "artifacts", "store")
-        missing = Problem(
-            at,
-            f"there is no ArtifactStore {name!r:.80} in the namespace {namespace}: create it, or"
-            " leave artifacts.store out for the store of the cluster",
-        )
-        if not is_object_name(name):
-            raise InvalidError([missing])
-        try:
-            return await self._client.get_artifact_store(namespace, name)
-        except UnreadableError as error:
-            message = f"the ArtifactStore {name!r:.80} cannot be read: {error.problem}"
-            raise InvalidError([Problem(at, message)]) from None
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            raise StoreNotFoundError([missing]) from None
+        named = _Named("ArtifactStore", name, at, hint, RunReason.ARTIFACT_STORE_NOT_FOUND)
+        return await _read(self._client.get_artifact_store, namespace, named)
+
+    async def _schemas(
+        self, namespace: str, names: Sequence[str], base: Path
+    ) -> dict[str, Mapping[str, Any]]:
+        at: Path = (*base, "nodes")
+        if len(names) > MAX_SCHEMAS:
+            message = f"names {len(names)} ContractSchemas, and {MAX_SCHEMAS} is the limit"
+            raise InvalidError([Problem(at, f"{message}: let several nodes share one")])
+        found: dict[str, Mapping[str, Any]] = {}
+        size = 0
+        for name in names:
+            hint, reason = "apply it, and the run begins", RunReason.CONTRACT_SCHEMA_NOT_FOUND
+            named = _Named("ContractSchema", name, at, hint, reason)
+            found[name] = await _read(self._client.get_contract_schema, namespace, named)
+            size += len(orjson.dumps(found[name].get("spec")))
+            if size > MOST_SCHEMA_BYTES:
+                message = (
+                    f"names ContractSchemas of more than {MOST_SCHEMA_BYTES:,} bytes together, all"
+                    " versions counted: name fewer of them"
+                )
+                raise InvalidError([Problem(at, message)])
+        return found
 
     async def _find(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         if not is_object_name(name):
@@ -118,6 +138,34 @@ class ExecutorResolver:
             else:
                 found += [text(dig(each, "metadata", "name")) for each in objects]
         return list(dict.fromkeys(found))
+
+
+class _Named(NamedTuple):
+    """An object that a definition names, and what is said where it is missing."""
+
+    kind: str
+    name: str
+    path: Path
+    hint: str
+    reason: RunReason
+
+
+async def _read(
+    get: Callable[[str, str], Awaitable[Mapping[str, Any]]], namespace: str, named: _Named
+) -> Mapping[str, Any]:
+    what = f"{named.kind} {named.name!r:.80}"
+    missing = Problem(named.path, f"there is no {what} in the namespace {namespace}: {named.hint}")
+    if not is_object_name(named.name):
+        raise InvalidError([missing])
+    try:
+        return await get(namespace, named.name)
+    except UnreadableError as error:
+        problem = Problem(named.path, f"the {what} cannot be read: {error.problem}")
+        raise InvalidError([problem]) from None
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        raise NamedObjectNotFoundError(missing, named.reason) from None
 
 
 def _of_package(name: str) -> Mapping[str, Any] | None:

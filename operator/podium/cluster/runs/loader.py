@@ -19,7 +19,7 @@ from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, mapping, text
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.executor_resolver import StoreNotFoundError
+from podium.cluster.runs.executor_resolver import NamedObjectNotFoundError
 from podium.cluster.runs.memory import (
     STATE_BYTES,
     Weight,
@@ -53,7 +53,7 @@ from podium.engine import (
     load_in_slices,
     set_condition,
 )
-from podium.judge.executors import NO_EXECUTORS, Resolved, names_in, store_in
+from podium.judge.executors import NO_EXECUTORS, Resolved, names_others
 from podium.judge.pool import OverBudgetError, Pool
 from podium.judge.reader import Reader, Reading
 from podium.judge.slices import in_slices
@@ -64,7 +64,7 @@ __all__ = ["RunLoader"]
 NO_PROGRESS = "0/0"
 """`status.progress` of a run without node states."""
 STORE_SECONDS = 2.0
-"""An ArtifactStore that is missing is looked for so often."""
+"""An ArtifactStore or ContractSchema that is missing is looked for so often."""
 RECORDED_NOT_ALLOWED = (
     "spec.recordedAnswers: recorded answers are disabled on this cluster (allowRecordedAnswers):"
     " leave them out"
@@ -104,7 +104,7 @@ class RunLoader:
         self.waiting: dict[str, set[RunKey]] = {}
         """Runs whose Workflow does not exist, by namespace."""
         self._look_again: set[RunKey] = set()
-        """Runs whose ArtifactStore does not exist."""
+        """Runs whose ArtifactStore or ContractSchema does not exist."""
 
     def forget(self, key: RunKey) -> None:
         """Drop what is kept of a run."""
@@ -164,8 +164,8 @@ class RunLoader:
                 is_pinned=has_node_states(known),
                 executors=await self._executors(body, known),
             )
-        except StoreNotFoundError as missing:
-            await self._wait_for_store(body, missing, known)
+        except NamedObjectNotFoundError as missing:
+            await self._wait_for(body, missing, known)
             return None
         except InvalidError as problem:
             is_graph = all(each.path[:2] == ("spec", "workflowSpec") for each in problem.problems)
@@ -245,7 +245,7 @@ class RunLoader:
         Raises `InvalidError`, `ApiError`.
         """
         inline = dig(body, "spec", "workflowSpec")
-        if has_node_states(known) or not (names_in(inline) or store_in(inline)):
+        if has_node_states(known) or not names_others(inline):
             return NO_EXECUTORS
         namespace = text(dig(body, "metadata", "namespace"))
         return await self._definitions.executors.resolve(
@@ -393,7 +393,8 @@ class RunLoader:
                     )
                     await self._unstarted.fail(body, RunReason.INLINE_NOT_ALLOWED, message, known)
                     return None
-                if spec.workflow_spec.executors or spec.workflow_spec.pinned_store:
+                own = spec.workflow_spec
+                if own.executors or own.pinned_store or own.pinned_schemas:
                     return await self._definitions.pin_inline(namespace, name, reading)
                 return await self._reader.plan_of(
                     reading,
@@ -414,8 +415,8 @@ class RunLoader:
                 f" {namespace}: the run starts when it is applied"
             )
             await self._unstarted.say_pending(body, RunReason.WORKFLOW_NOT_FOUND, message, known)
-        except StoreNotFoundError as missing:
-            await self._wait_for_store(body, missing, known)
+        except NamedObjectNotFoundError as missing:
+            await self._wait_for(body, missing, known)
         except InvalidError as problem:
             await self._unstarted.fail(body, RunReason.INVALID_WORKFLOW, describe(problem), known)
         except OverBudgetError as error:
@@ -425,11 +426,11 @@ class RunLoader:
             await self._unstarted.fail(body, RunReason.TOO_EXPENSIVE, message, known)
         return None
 
-    async def _wait_for_store(
-        self, body: dict[str, Any], missing: StoreNotFoundError, known: dict[str, Any]
+    async def _wait_for(
+        self, body: dict[str, Any], missing: NamedObjectNotFoundError, known: dict[str, Any]
     ) -> None:
-        """Say that a run waits for its ArtifactStore; fail it after as long as for a Secret."""
-        reason, message = RunReason.ARTIFACT_STORE_NOT_FOUND, describe(missing)
+        """Say that a run waits for what it names; fail it after as long as for a Secret."""
+        reason, message = missing.reason, describe(missing)
         if any(dig(body, "spec", asked) is True for asked in ("cancel", "terminate")):
             message = "the run was cancelled"
             await self._unstarted.fail(

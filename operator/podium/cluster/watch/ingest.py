@@ -28,6 +28,10 @@ class Listener(Protocol):
         """Hear of a Workflow that runs may wait for."""
         ...
 
+    def contract_schema_changed(self, namespace: str, name: str) -> None:
+        """Hear of a ContractSchema that came or changed."""
+        ...
+
     def job_changed(self, job: JobView) -> None:
         """Hear of a change of a run's Job, or of a Pod of it."""
         ...
@@ -112,6 +116,14 @@ class Ingest:
             priority = Priority.LOW if kind is None else Priority.NORMAL
             self._listener.workflow_changed(key, priority)
         self._listener.workflow_appeared(key[0])
+
+    def contract_schema_event(self, kind: str, body: Any) -> None:
+        """Take in the metadata of a ContractSchema: whoever judges it reads the rest."""
+        meta = body["metadata"]
+        if kind in ("DELETED", "LOST"):
+            self._listener.forget_events(meta["uid"])
+        else:
+            self._listener.contract_schema_changed(meta["namespace"], meta["name"])
 
     def job_event(self, kind: str, body: Any) -> None:
         """Take in a Job of a run."""

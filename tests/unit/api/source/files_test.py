@@ -148,7 +148,8 @@ def test_every_problem_of_a_file_is_reported_with_path_and_line():
         'f.yaml:27: spec.max_parallell: unknown field "max_parallell"; did you mean "maxParallel"?',
         (
             "f.yaml:30: kind: unknown kind 'Workflw' of podium.dev: must be Workflow or WorkflowRun"
-            " or Executor or ClusterExecutor or ArtifactStore;"
+            " or Executor or ClusterExecutor or ArtifactStore or"
+            " ContractSchema;"
             " did you mean Workflow?"
         ),
     ]

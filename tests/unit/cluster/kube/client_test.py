@@ -233,6 +233,18 @@ REQUESTS = [
         "GET artifactstores",
     ),
     (
+        "get_contract_schema",
+        ("team", "x"),
+        ("GET", f"{OWN}/contractschemas/x", None),
+        "GET contractschemas",
+    ),
+    (
+        "patch_contract_schema_status",
+        ("team", "x", {"latest": "1"}),
+        ("PATCH", f"{OWN}/contractschemas/x/status", {"status": {"latest": "1"}}),
+        "PATCH contractschemas/status",
+    ),
+    (
         "list_artifact_stores",
         ("team",),
         ("GET", f"{OWN}/artifactstores", None),

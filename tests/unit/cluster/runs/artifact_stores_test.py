@@ -8,7 +8,7 @@ import pytest
 from podium.api.problems import InvalidError
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.runs import loader, references
-from podium.cluster.runs.executor_resolver import StoreNotFoundError
+from podium.cluster.runs.executor_resolver import NamedObjectNotFoundError
 from podium.cluster.runs.named_objects import in_pod
 from podium.cluster.runs.revisions import Definitions
 from podium.cluster.watch.store import InformerCache
@@ -101,7 +101,7 @@ async def test_a_definition_that_a_worker_reads_has_its_store_too():
 
 async def test_a_store_that_is_missing_or_not_valid_is_named():
     server = Server()
-    with pytest.raises(StoreNotFoundError, match="there is no ArtifactStore 'team'"):
+    with pytest.raises(NamedObjectNotFoundError, match="there is no ArtifactStore 'team'"):
         await definitions_of(server).latest("team", "release")
     server.stores["team"] = store({"s3": {"bucket": "team-data"}})
     with pytest.raises(InvalidError) as invalid:
