@@ -38,6 +38,11 @@ def _says(**output):
 
 CLAIM = "work"
 MOUNTS = {"volumeMounts": [{"name": CLAIM, "mountPath": "/work"}]}
+GATE = {"id": "gate", "type": "approval", "config": {"approvers": {"users": ["bob"]}}}
+DECISION = {
+    "podium.dev/approve": '{"node": "gate", "executionId": "gate-1", "decision": "Approve"}',
+    "podium.dev/approved-by": "bob",
+}
 MAIN = [
     _node("a", notes=_says(n=1)),
     _node("b", "a", notes=_says(side="left")),
@@ -45,7 +50,8 @@ MAIN = [
     _node("d", "b", "c", notes=_says(n=2), pod=MOUNTS),
     _node("never", "a", condition="context.a.n > 1"),
     _node("hold", notes={HOLD: "true"}, pod={"serviceAccountName": "worker"}),
-    _node("last", "d", "hold"),
+    GATE,
+    _node("last", "d", "hold", "gate"),
 ]
 STOPPED = [
     _node("first"),
@@ -148,11 +154,16 @@ class Scenario:
             d = (await self._nodes("main")).get("d", {})
             return (d.get("status"), d.get("executionCount")) == ("Completed", 2)
 
+        async def approved():
+            return (await self._nodes("main")).get("gate", {}).get("status") == "Completed"
+
         await self._until("d is completed", once)
         await self._api.patch(
             f"{self._runs}/main", {"metadata": {"annotations": {"podium.dev/rerun": "b"}}}
         )
         await self._until("d is completed again", again)
+        await self._api.patch(f"{self._runs}/main", {"metadata": {"annotations": DECISION}})
+        await self._until("gate is approved", approved)
         await self._until("hold is let go", self._let_go)
         await self._until("main ends", self._ended("main"))
 
@@ -265,7 +276,9 @@ class Scenario:
         twice = [f"{pod} had {count} Pods" for pod, count in started.items() if count > 1]
         wanted = {("brief", "only-1")}
         for name in ("main", "stopped"):
-            for state in (await self._nodes(name)).values():
+            for node, state in (await self._nodes(name)).items():
+                if node == GATE["id"]:
+                    continue  # it has no Pod
                 ids = [
                     state.get("executionId"),
                     *(e["executionId"] for e in state.get("history", ())),
@@ -276,6 +289,11 @@ class Scenario:
         claims = (await self._api.call("GET", f"{self._core}/persistentvolumeclaims"))["items"]
         many = [f"{len(claims)} claims: {claims}"] if len(claims) != 1 else []
         return sorted(twice + lost + unknown + many)
+
+
+def _timeless(output):
+    """Return an output without the time of an approval."""
+    return {**output, "at": "time"} if output and "approved" in output else output
 
 
 def _end(run):
@@ -295,7 +313,7 @@ def _end(run):
                 "retries": state.get("retryCount"),
                 "disruptions": state.get("disruptions"),
                 "stale": state.get("stale"),
-                "output": state.get("output"),
+                "output": _timeless(state.get("output")),
                 "error": state.get("error", {}).get("reason"),
                 "history": [
                     (each["executionId"], each["status"], each.get("reason"), each.get("output"))

@@ -48,6 +48,7 @@ def podium(mine, tmp_path):
         assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
+    call.namespace = mine.namespace
     return call
 
 
@@ -126,3 +127,62 @@ def test_who_may_not_is_told_so(podium, mine, tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "KUBECONFIG", str(tmp_path / "kubeconfig"))
     assert "forbidden" in podium("get", code=4)
     assert "forbidden" in podium("submit", "pair.yaml", code=4)
+
+
+GATE = """\
+apiVersion: podium.dev/v1alpha1
+kind: Workflow
+metadata: {name: gated}
+spec:
+  globalContext: {word: hello}
+  nodes:
+  - id: gate
+    type: approval
+    config:
+      message: Say ${{ context.word }}?
+      approvers: {groups: [system:authenticated]}
+      fields: {properties: {loud: {type: boolean}}, required: [loud]}
+  - id: say
+    dependsOn: [gate]
+    executor: script
+    config:
+      env: [{name: LOUD, value: "${{ context.gate.values.loud }}"}]
+      script: 'echo "{\\"loud\\": $LOUD}" > "$PODIUM_OUTPUT"'
+"""
+
+
+def waiting(podium, run, node):
+    """Wait until a node waits for approval; return what is said of it."""
+    while "WaitingForApproval" not in (said := podium("get", run, node)):
+        assert "Failed" not in said
+    return said
+
+
+def test_approve_reject_and_the_context(podium, tmp_path):
+    (tmp_path / "gated.yaml").write_text(GATE)
+    podium("submit", "gated.yaml", "--run-name", "r")
+    said = waiting(podium, "r", "gate")
+    assert "Say hello? (for members of system:authenticated)" in " ".join(said.split())
+    assert f"kubectl podium -n {podium.namespace} approve r gate" in " ".join(said.split())
+    assert "'loud' is missing" in podium("approve", "r", code=2)
+    assert "values.loud" in podium("approve", "r", "gate", "-v", "loud=much", code=2)
+    assert "run r has no node 'nope'" in podium("approve", "r", "nope", code=2)
+    assert podium("approve", "r", "-v", "loud=true") == "gate of run r is approved\n"
+    podium("wait", "r", "--timeout", "5m")
+    assert '"loud": true' in podium("get", "r", "say")
+    assert "does not wait (Completed)" in podium("reject", "r", "gate", code=2)
+
+    podium("rerun", "r", "--node", "say", "-c", "word=moin")
+    assert "Say moin?" in waiting(podium, "r", "gate")
+    assert podium("reject", "r", "--comment", "too short") == "gate of run r is rejected\n"
+    podium("wait", "r", "--timeout", "5m", code=1)
+    assert "too short" in podium("get", "r", "gate")
+
+    assert json.loads(podium("context", "r", "-o", "json"))["context"] == {"word": "moin"}
+    assert json.loads(podium("context", "r", "--version", "0", "-o", "json")) == {
+        "version": 0, "context": {"word": "hello"}, "outputs": {}
+    }  # fmt: skip
+    assert '- context.word: "hello"\n+ context.word: "moin"' in podium(
+        "context", "r", "--diff", "0", "3"
+    )
+    assert "versions are 0 to" in podium("context", "r", "--version", "99", code=2)

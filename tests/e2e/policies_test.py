@@ -685,6 +685,71 @@ def test_who_requested_is_verified(release):
     assert annotate("alice", name, requested_by=None, rerun="a").returncode == 0
 
 
+@pytest.mark.usefixtures("people")
+def test_who_decided_is_verified(release):
+    """A decision is JSON: it is bound to the name and the groups that are written with it."""
+    name = f"r-{uuid.uuid4().hex[:8]}"
+    assert release.create(workflow_run(name=name), "alice").returncode == 0
+    decision = '{"node": "gate", "executionId": "gate-1", "decision": "Approve"}'
+
+    def write(user, group=None, dry_run=False, **notes):
+        change = {f"podium.dev/{key.replace('_', '-')}": value for key, value in notes.items()}
+        body = {"metadata": {"annotations": change}}
+        return release.requests.patch(
+            release.tenants, "WorkflowRun", name, body, user, dry_run=dry_run, group=group
+        )
+
+    def tried(user, **notes):
+        return write(user, dry_run=True, **notes)
+
+    by_bob = {"approve": decision, "approved_by": "bob"}
+    assert tried("bob", **by_bob).returncode == 0
+    # Another's name, none, and a user who may not approve.
+    refused(tried("bob", approve=decision, approved_by="alice"), "your own name")
+    refused(tried("bob", approve=decision), "podium.dev/approved-by to your own name")
+    refused(tried("alice", approve=decision, approved_by="alice"), "workflowruns/approve")
+    refused(tried("alice", **by_bob), "your own name")
+    # Groups: one's own, nothing else, whatever stands around them.
+    assert tried("bob", approved_groups="system:authenticated", **by_bob).returncode == 0
+    both = "release\nsystem:authenticated\n"
+    assert tried("bob", group="release", approved_groups=both, **by_bob).returncode == 0
+    for groups in ("admins", "system:authenticated\nadmins", "release", "system:authenticated,x"):
+        refused(tried("bob", approved_groups=groups, **by_bob), "must be groups of yours")
+    refused(tried("alice", approved_groups="system:authenticated"), "workflowruns/approve")
+    # A name that stands there already is not taken for that of who writes the decision.
+    assert write("bob", approved_by="bob").returncode == 0
+    refused(tried("alice", approve=decision), "workflowruns/approve")
+    refused(tried("alice", approve=decision, approved_by="alice"), "workflowruns/approve")
+    # What is written is not changed, nor taken away, by users: not even by who wrote it.
+    assert write("bob", **by_bob).returncode == 0
+    for change in (
+        {"approve": decision.replace("Approve", "Reject")},
+        {"approve": None},
+        {"approved_by": None},
+        {"approved_groups": "system:authenticated"},
+        {"approve": None, "approved_by": None},
+    ):
+        refused(tried("bob", **change), "has not taken in")
+    refused(tried("alice", approve=None), "has not taken in")
+    assert tried("alice", note="x").returncode == 0
+    # The operator takes it in and off as a whole; it decides nothing and changes nothing of it.
+    nothing = {"approve": None, "approved_by": None, "approved_groups": None}
+    user = release.user
+    refused(tried(user, approved_by=user))
+    refused(tried(user, approve=decision.replace("gate", "other")))
+    refused(tried(user, approve=None, approved_by="alice"))
+    assert write(user, **nothing, accepted="[]").returncode == 0
+    refused(tried(user, approve=decision, approved_by=user), "workflowruns/approve")
+    # What was taken in names who decided: no user writes it.
+    forged = '[{"id": "1", "approve": {"node": "gate", "by": "bob"}}]'
+    refused(tried("bob", accepted=forged), "podium.dev/accepted")
+    # A run is not made with the decision of another.
+    notes = {"podium.dev/approve": decision, "podium.dev/approved-by": "bob"}
+    refused(release.try_out(workflow_run(notes), "alice"), "your own name")
+    assert release.try_out(workflow_run(notes), "bob").returncode == 0
+    release.requests.delete(release.tenants, "WorkflowRun", name)
+
+
 # --- values -------------------------------------------------------------------------------------
 
 ISTIO = {

@@ -37,10 +37,12 @@ class RequestsAs:
     def __init__(self):
         self._api = connect()
 
-    def __call__(self, method, path, body=None, user=None, dry_run=False, content=None):
+    def __call__(self, method, path, body=None, user=None, dry_run=False, content=None, group=None):
         headers = {"Accept": "application/json", "Content-Type": content or "application/json"}
         if user:
             headers["Impersonate-User"] = user
+        if group:
+            headers["Impersonate-Group"] = group
         asked = self._api.param_serialize(
             method,
             path,
@@ -62,10 +64,10 @@ class RequestsAs:
         path = PATHS[thing["kind"]].format(namespace)
         return self("POST", path, thing, user, dry_run)
 
-    def patch(self, namespace, kind, name, change, user=None, dry_run=False):
+    def patch(self, namespace, kind, name, change, user=None, dry_run=False, group=None):
         path = f"{PATHS[kind].format(namespace)}/{name}"
         content = JSON_PATCH if isinstance(change, list) else MERGE
-        return self("PATCH", path, change, user, dry_run, content)
+        return self("PATCH", path, change, user, dry_run, content, group)
 
     def update(self, namespace, kind, name, change, user=None, dry_run=False):
         """Read, change by a function, and write."""

@@ -318,7 +318,10 @@ class Harness:
     def _check_launches(self, launches):
         """No node starts before its join allows it."""
         states = self.engine.status.nodes
-        running = sum(s.status is NodeStatus.RUNNING for s in states.values())
+        running = sum(
+            s.status is NodeStatus.RUNNING and self.plan.nodes[n].kind.holds_slot
+            for n, s in states.items()
+        )
         assert running + len(launches) <= self.info.max_parallel
         for launch in launches:
             node = next(n for n in self.case.nodes if n.id == launch.node)

@@ -100,6 +100,12 @@ _ON_CLUSTER = {
         "podium.cli.cluster.requests:rerun",
         "Run nodes of a run again, by default with all downstream nodes.",
     ),
+    "approve": ("podium.cli.cluster.approve:approve", "Approve what a run waits for."),
+    "reject": ("podium.cli.cluster.approve:reject", "Reject what a run waits for."),
+    "context": (
+        "podium.cli.cluster.context:context",
+        "Print the context of a run, at any version.",
+    ),
     "cancel": ("podium.cli.cluster.requests:cancel", "Cancel a run."),
     "terminate": (
         "podium.cli.cluster.requests:terminate",

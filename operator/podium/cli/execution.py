@@ -1,16 +1,19 @@
 """A run carried on to its end, as the verbs that run something do."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Collection, Iterable
+import sys
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from podium.api.problems import errors
 from podium.api.run import WorkflowRunSpec
+from podium.api.workflow import NodeType
 from podium.cli.describe import counted, shell_quoted
 from podium.cli.live import View, stream_for, view_on
 from podium.cli.log_files import TICK_SECONDS, LogFiles
@@ -135,7 +138,7 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
 
     local.watch = watch
     try:
-        asyncio.run(_until_end(local, list(requests), view, logs))
+        asyncio.run(_until_end(local, list(requests), view, logs, _asker(local, stream, view, say)))
     finally:
         view.close()
         logs.close()
@@ -155,7 +158,35 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
     return run_code(status)
 
 
-async def _until_end(local: LocalRun, requests: list[Request], view: View, logs: LogFiles) -> None:
+def _asker(
+    local: LocalRun, stream: TextIO, view: View, say: Callable[[str], None]
+) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    """Return what asks on the terminal for approvals; None: there are none, or no one is there."""
+    is_asked = any(node.definition.type is NodeType.APPROVAL for node in local.plan.nodes.values())
+    if not is_asked or not _has_person(stream):
+        return None
+    from podium.cli.ask import ask_on_terminal  # noqa: PLC0415 - few runs have approvals
+
+    return lambda: ask_on_terminal(local, view, say)
+
+
+def _has_person(stream: TextIO) -> bool:
+    """Return whether a person sees what is asked there, and can answer: not in the background."""
+    if sys.stdin is None or not (sys.stdin.isatty() and stream.isatty()):
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+async def _until_end(
+    local: LocalRun,
+    requests: list[Request],
+    view: View,
+    logs: LogFiles,
+    ask: Callable[[], Coroutine[Any, Any, None]] | None,
+) -> None:
     loop = asyncio.get_running_loop()
     # Under nohup a hang-up is ignored, and stays so.
     signals = [each for each in _STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
@@ -166,6 +197,8 @@ async def _until_end(local: LocalRun, requests: list[Request], view: View, logs:
     elif local.directory.is_cancel_requested:
         local.control(cancel=True, terminate=local.directory.is_terminate_requested)
     attending = [loop.create_task(view.tick()), loop.create_task(_attend(local, logs))]
+    if ask is not None:
+        attending.append(loop.create_task(ask()))
     try:
         await local.run(requests)
     finally:

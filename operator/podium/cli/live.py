@@ -39,6 +39,14 @@ class View(Protocol):
         """Show time passing, until cancelled."""
         ...
 
+    def pause(self) -> None:
+        """Leave the terminal to a question, until `go_on`."""
+        ...
+
+    def go_on(self) -> None:
+        """Show the run again."""
+        ...
+
     def close(self) -> None:
         """Show the end."""
         ...
@@ -91,6 +99,12 @@ class _Lines:
             self._told[node] = key
 
     async def tick(self) -> None:
+        return
+
+    def pause(self) -> None:
+        return
+
+    def go_on(self) -> None:
         return
 
     def close(self) -> None:

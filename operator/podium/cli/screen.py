@@ -40,6 +40,7 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._is_paused = False
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
 
     def begin(self, status: WorkflowRunStatus) -> None:
@@ -63,12 +64,28 @@ class Screen:
             self._draw()
             await asyncio.sleep(TICK_SECONDS)
 
+    def pause(self) -> None:
+        """Leave what is drawn where it is, and the terminal to a question."""
+        self._draw()
+        self._is_paused = True
+        self._live.stop()
+
+    def go_on(self) -> None:
+        """Draw again, below."""
+        self._is_paused = False
+        self._live.start()
+        self._draw()
+
     def close(self) -> None:
         """Draw the end, and leave it there."""
+        if self._is_paused:
+            self.go_on()
         self._draw()
         self._live.stop()
 
     def _draw(self) -> None:
+        if self._is_paused:
+            return
         with suppress(OSError):  # the terminal is gone; the run goes on
             self._live.update(self._render(time.time()), refresh=True)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -21,7 +22,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.transport import MERGE_PATCH
 from podium.cluster.kube.views import dig, mapping, text, when
 
-__all__ = ["cancel", "delete", "rerun", "resume", "suspend", "terminate"]
+__all__ = ["annotate", "cancel", "delete", "refusals", "rerun", "resume", "suspend", "terminate"]
 
 RERUN = f"{GROUP}/rerun"
 TAKEN_UP_SECONDS = 15.0
@@ -62,7 +63,7 @@ async def rerun(
     name = await name_of(cluster, name)
     run = await read_run(cluster, name)
     begin = time.time()
-    await _annotate(cluster, run, RERUN, orjson.dumps(asked).decode())
+    await annotate(cluster, run, {RERUN: orjson.dumps(asked).decode()})
     await _taken_up(cluster, run, RERUN, EventReason.RERUN_REFUSED, begin)
     click.echo(f"run {name} accepted the re-run")
     if watch:
@@ -70,17 +71,22 @@ async def rerun(
     return ExitCode.OK
 
 
-async def _annotate(cluster: Cluster, run: ClusterRun, key: str, value: str) -> None:
-    """Put a request where the operator finds it, unless another one waits there."""
+async def annotate(cluster: Cluster, run: ClusterRun, notes: Mapping[str, str]) -> None:
+    """Put a request where the operator finds it, unless another one waits there.
+
+    Its first annotation is the request. Raises `CliError`, `ApiError`.
+    """
     known = mapping(dig(run.document, "metadata", "annotations"))
-    if key in known:
+    if next(iter(notes)) in known:
         raise CliError(f"run {run.name} has a request that waits for the operator: try again")
     version = text(dig(run.document, "metadata", "resourceVersion"))
-    pointer = f"/metadata/annotations/{key.replace('~', '~0').replace('/', '~1')}"
     operations: list[dict[str, Any]] = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": version},
         *([] if known else [{"op": "add", "path": "/metadata/annotations", "value": {}}]),
-        {"op": "add", "path": pointer, "value": value},
+        *(
+            {"op": "add", "path": f"/metadata/annotations/{_escaped(key)}", "value": value}
+            for key, value in notes.items()
+        ),
     ]
     try:
         await cluster.client.patch_run(cluster.namespace, run.name, operations)
@@ -88,6 +94,10 @@ async def _annotate(cluster: Cluster, run: ClusterRun, key: str, value: str) -> 
         if error.status in (409, 422) and "test" in error.message:
             raise CliError(f"run {run.name} changed meanwhile: try again") from None
         raise
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 async def _taken_up(
@@ -105,11 +115,21 @@ async def _taken_up(
             return
         await asyncio.sleep(POLL_SECONDS)
     await asyncio.sleep(POLL_SECONDS)  # its Event comes after it
+    for message in await refusals(cluster, run, refused, begin):
+        raise CliError(message)
+
+
+async def refusals(
+    cluster: Cluster, run: ClusterRun, refused: EventReason, begin: float
+) -> list[str]:
+    """Return what Events say since a moment, of requests that were refused."""
+    found = []
     for event in await cluster.client.list_events(cluster.namespace, run.uid):
         times = (event.get(name) for name in ("lastTimestamp", "eventTime", "firstTimestamp"))
         latest = max((when(each) or 0.0 for each in times), default=0.0)
         if event.get("reason") == refused and latest >= int(begin):
-            raise CliError(text(event.get("message")) or "the request was refused")
+            found.append(text(event.get("message")) or "the request was refused")
+    return found
 
 
 async def _merge(cluster: Cluster, name: str, spec: dict[str, Any]) -> None:
