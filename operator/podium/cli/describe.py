@@ -2,13 +2,14 @@
 
 import os
 import shlex
+from collections.abc import Iterator
 
 from podium.api.base import format_duration
-from podium.api.reasons import EventReason
-from podium.api.run import NodeState, NodeStatus
+from podium.api.reasons import EventReason, NodeReason
+from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.output import escape_control
 
-__all__ = ["RUN_EVENTS", "counted", "elapsed", "reason_text", "shell_quoted"]
+__all__ = ["RUN_EVENTS", "asked_text", "counted", "elapsed", "reason_text", "shell_quoted"]
 
 RUN_EVENTS = (
     EventReason.RERUN,
@@ -36,6 +37,13 @@ def reason_text(state: NodeState) -> str:
     """Return a node's reason and message, in a line."""
     words = f"{state.reason}: {state.message}" if state.message else state.reason
     return escape_control(" ".join(words.split()))
+
+
+def asked_text(status: WorkflowRunStatus) -> Iterator[str]:
+    """Return what waits for a person, for whom, and the command that decides, a line each."""
+    for node, state in status.nodes.items():
+        if state.status is NodeStatus.RUNNING and state.reason == NodeReason.WAITING_FOR_APPROVAL:
+            yield escape_control(f"{node} waits for approval: {' '.join(state.message.split())}")
 
 
 def counted(number: int, what: str) -> str:

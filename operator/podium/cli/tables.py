@@ -11,7 +11,7 @@ import click
 
 from podium.api.base import format_duration
 from podium.api.run import NodeState, WorkflowRunStatus
-from podium.cli.describe import elapsed
+from podium.cli.describe import asked_text, elapsed
 from podium.cli.output import escape_control
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "columns",
     "node_row",
     "node_rows",
+    "print_asked",
     "run_row",
     "wrapped",
 ]
@@ -83,6 +84,14 @@ def node_row(node: str, state: NodeState, now: float) -> tuple[str, ...]:
     """Return the cells of a node, below `NODE_HEADER`."""
     word = f"{state.status.value} (stale)" if state.stale else state.status.value
     return node, word, state.reason, str(state.execution_count), elapsed(state, now)
+
+
+def print_asked(status: WorkflowRunStatus) -> None:
+    """Print what waits for a person, below the nodes."""
+    for number, line in enumerate(asked_text(status)):
+        if number == 0:
+            click.echo()
+        click.echo(line)
 
 
 class Table:

@@ -21,6 +21,7 @@ from podium.judge import small
 from podium.judge.pool import JudgeError, OverBudgetError, Pool
 from podium.judge.reader import Reader
 from podium.judge.small import SMALL_CHARACTERS, SMALL_VALUES, is_small
+from podium.kinds import checked_values
 from tests.unit.judge.pool_test import running
 from tests.unit.judge.verdicts_test import HIDDEN, LONG, doubling
 
@@ -169,6 +170,17 @@ async def test_a_context_of_a_rerun_is_checked_as_it_is_here(given, only_declare
         problems = await Reader(pool).check_context(check, asker="team")
         assert pool.answered == 1
     assert list(problems) == check.problems()
+
+
+@pytest.mark.parametrize("values", [{}, {"n": "x"}, {"n": "ab", "more": [1]}])
+async def test_values_of_an_approver_are_checked_as_they_are_here(values):
+    fields = {"properties": {"n": {"pattern": "^a"}, "m": {"default": 3}}, "required": ["n"]}
+    assert not is_small({"fields": fields, "values": values})
+    async with running(command=COMMAND, seconds=20) as pool:
+        checked = await Reader(pool).check_values(fields, values, asker="team")
+        assert pool.answered == 1
+    assert checked == checked_values(fields, values)
+    assert checked.values["m"] == 3
 
 
 # What is small

@@ -14,7 +14,7 @@ from podium.cli.node_details import show_node
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cli.run_end import run_code
 from podium.cli.session import text_of
-from podium.cli.tables import RUN_HEADER, Table, node_row, node_rows, run_row
+from podium.cli.tables import RUN_HEADER, Table, node_row, node_rows, print_asked, run_row
 
 __all__ = ["get", "wait", "watch", "watch_run"]
 
@@ -73,6 +73,7 @@ async def get(
         Table([RUN_HEADER, run_row(run)]).print()
         click.echo()
         Table(node_rows(run.status)).print()
+        print_asked(run.status)
     return ExitCode.OK
 
 

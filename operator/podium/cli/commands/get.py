@@ -12,7 +12,7 @@ from podium.cli.node_details import show_node
 from podium.cli.options import document_option, state_dir_option
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cli.session import OpenRun, document_text, open_run, text_of
-from podium.cli.tables import RUN_HEADER, Table, node_row, node_rows, run_row
+from podium.cli.tables import RUN_HEADER, Table, node_row, node_rows, print_asked, run_row
 from podium.local.store import StoreError, list_runs
 
 __all__ = ["get"]
@@ -101,6 +101,7 @@ def _show_run(state_dir: Path, run: OpenRun, output: str | None, *, watch: bool)
     click.echo()
     table = Table(node_rows(run.status))
     table.print()
+    print_asked(run.status)
     _print_outputs(run)
     shown = dict(run.status.nodes)
     while watch:

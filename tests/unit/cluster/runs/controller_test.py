@@ -101,12 +101,12 @@ def run_controller(world, **settings):
 
 
 class World:
-    """A run of one node that ended well, and is taken up for a re-run."""
+    """A run, taken up: of two nodes that ended well, or one that was made on paper."""
 
-    def __init__(self):
-        paper = Run(node("a"), node("b"))
-        paper.step().ok("a-1").ok("b-1")
-        paper.engine.take_changes()
+    def __init__(self, paper=None):
+        if paper is None:
+            paper = Run(node("a"), node("b")).step().ok("a-1").ok("b-1")
+            paper.engine.take_changes()
         self.engine = paper.engine
         spec = {"workflowSpec": paper.spec.model_dump(mode="json", by_alias=True)}
         self.server = Server(dump_status(paper.engine.status), **spec)
