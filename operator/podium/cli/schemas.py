@@ -17,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from podium import executors
 from podium.api import names
+from podium.api.approvals import ApprovalConfig, Approvers
 from podium.api.descriptions import DescribedSchema
 from podium.api.generated import write_or_check
 from podium.api.resources import (
@@ -139,7 +140,10 @@ def _any_document() -> JsonSchema:
 def _definitions() -> dict[str, JsonSchema]:
     """Return the definitions of all models, by name."""
     configs = _configs()
-    models: list[type[BaseModel]] = [*_KINDS.values(), *dict.fromkeys(configs.values())]
+    models: list[type[BaseModel]] = [
+        *(*_KINDS.values(), *dict.fromkeys(configs.values())),
+        ApprovalConfig,
+    ]
     _, made = models_json_schema(
         [(model, "validation") for model in models],
         schema_generator=DescribedSchema,
@@ -151,7 +155,7 @@ def _definitions() -> dict[str, JsonSchema]:
     for name, definition in raw.items():
         if "enum" in definition:
             continue
-        own = name in {model.__name__ for model in configs.values()}
+        own = name in {model.__name__ for model in models[len(_KINDS) :]} | {Approvers.__name__}
         found[name] = cleaned(definition, raw, nulls=not own)
         if name in nullable:
             found[name]["type"] = ["object", "null"]
@@ -218,6 +222,13 @@ def _finish_node(node: JsonSchema, configs: Mapping[str, type[BaseModel]]) -> No
         }
         for executor, model in configs.items()
     ]
+    approval = {"const": NodeType.APPROVAL.value}
+    node["allOf"].append(
+        {
+            "if": {"required": ["type"], "properties": {"type": approval}},
+            "then": {"properties": {"config": {"$ref": "#/definitions/ApprovalConfig"}}},
+        }
+    )
     node["allOf"].append(
         {"if": {"properties": {"type": {"enum": runs}}}, "then": {"required": ["executor"]}}
     )
@@ -237,6 +248,8 @@ def _seed(found: Mapping[str, JsonSchema]) -> dict[str, JsonSchema]:
         # Their fields are named as in the other format, or as here.
         env = made[SEED + model.__name__]["properties"].get("env", {})
         env["items"] = {"type": "object", "required": ["name"]}
+    for model in (ApprovalConfig, Approvers):  # their fields are named as here
+        made[SEED + model.__name__] = found[model.__name__]
     made[SEED] = {
         "type": "object",
         "description": "A Workflow in the format with workflow: at the top and snake_case fields.",

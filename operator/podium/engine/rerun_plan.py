@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 from podium import contracts, kinds
 from podium.api.problems import Problem
 from podium.api.reasons import NodeReason
-from podium.api.run import CONTEXT_EDITS, ExecutionRecord, NodeStatus, WorkflowRunStatus
+from podium.api.run import (
+    CONTEXT_EDITS,
+    ExecutionRecord,
+    NodeState,
+    NodeStatus,
+    WorkflowRunStatus,
+)
 from podium.engine.history import (
     VersionGoneError,
     edited_context,
@@ -186,9 +192,11 @@ def _plan_rerun(
         targets = dict.fromkeys([*asked, *changed])
         if problems := unapproved(after, selected):
             raise RequestRefusedError(problems[0])
-    if given or new_base or changed:  # what was approved is not what would run
-        targets.update(dict.fromkeys(_approvals_before(after, status, targets)))
+    is_edited = bool(given or new_base or changed)
+    renewed = list(_approvals_before(after, status, targets, is_edited=is_edited))
+    targets.update(dict.fromkeys(renewed))
     below = descendants(after, targets, selected)
+    behind = set(descendants(after, renewed, selected)) if renewed else ()
     stale = []
     if request.cascade or request.plan is not None:
         targets.update(dict.fromkeys(below))
@@ -197,6 +205,8 @@ def _plan_rerun(
             state = status.nodes[node].status
             if state is NodeStatus.READY:  # it has not started: it waits again
                 targets[node] = None
+            elif state is NodeStatus.RUNNING and (node in behind or _is_asked(after, node)):
+                targets[node] = None  # another try of it would not be what was approved
             elif state not in _NOT_STALE:
                 stale.append(node)
     if status.phase.ended:  # the run is reopened
@@ -234,28 +244,51 @@ def _changed(
     ]
 
 
-def _approvals_before(plan: Plan, status: WorkflowRunStatus, nodes: Iterable[str]) -> Iterator[str]:
-    """Return the approvals whose answers, if any, were about another context or definition.
+def _approvals_before(
+    plan: Plan, status: WorkflowRunStatus, nodes: Iterable[str], *, is_edited: bool
+) -> Iterator[str]:
+    """Return the approvals that must ask again: what they asked about is not what would run.
 
-    Those upstream of nodes that run again, or that have not ended and so read what is new.
+    Where the request edits the context or the definition: those upstream of nodes that run again,
+    or that have not ended and so read what is new. Else those upstream of nodes that run again, if
+    something was edited, or run again upstream of them, since they were answered.
     """
     asked = [
-        node.id
-        for node in plan.nodes.values()
-        if isinstance(node.kind, kinds.Answerable)
-        and (state := status.nodes.get(node.id)) is not None
+        node
+        for node in plan.nodes
+        if _is_asked(plan, node)
+        and (state := status.nodes.get(node)) is not None
         and state.execution_id is not None
     ]
     if not asked:
         return
     targets = set(nodes)
-    new = (
+    again = with_ancestors(plan, targets)
+    unended = (
         node
         for node, state in status.nodes.items()
         if node in plan.nodes and (node in targets or not state.status.ended)
     )
-    above = with_ancestors(plan, new)
-    yield from (approval for approval in asked if approval in above)
+    edited = with_ancestors(plan, unended) if is_edited else frozenset()
+    for approval in asked:
+        outdated = approval in again and _is_outdated(status, status.nodes[approval])
+        if outdated or approval in edited:
+            yield approval
+
+
+def _is_asked(plan: Plan, node: str) -> bool:
+    return isinstance(plan.nodes[node].kind, kinds.Answerable)
+
+
+def _is_outdated(status: WorkflowRunStatus, state: NodeState) -> bool:
+    """Return whether something was edited, or ran again upstream, since an approval was given."""
+    answered = state.context_version
+    if state.stale or answered is None:
+        return state.stale
+    return any(former.before_version > answered for former in status.workflow_revisions) or any(
+        edit.version > answered and (edit.restored is None or edit.restored < answered)
+        for edit in status.context_edits
+    )
 
 
 def _plan_restore(

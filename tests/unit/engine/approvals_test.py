@@ -199,6 +199,44 @@ def test_an_edited_context_leaves_approvals_of_what_has_ended():
     assert run.stands("gate") == "Completed"
 
 
+def test_what_was_edited_before_counts_for_a_rerun_without_an_edit():
+    run = approved().ok("b-1").ok("c-1")
+    run.rerun("x", id="1", context={"v": "evil"})
+    assert run.stands("gate") == "Completed", "nothing that was approved runs"
+    run.ok("x-2") if run.stands("x") == "Running" else None
+    run.rerun("b", id="2")
+    assert run.stands("gate") == "Running WaitingForApproval"
+    assert run.stands("b") == "WaitingForDependencies"
+
+
+def test_no_other_try_of_what_runs_reads_an_edited_context():
+    retried = node("b", "gate", retryPolicy={"maxAttempts": 3})
+    run = Run(gate(), retried, node("x"), context={"v": 1}).step()
+    decide(run)
+    run.ok("x-1")
+    run.rerun("x", cascade=False, context={"v": "evil"})
+    assert run.stopped == ["b-1"]
+    run.step(run.see("b-1", AttemptPhase.GONE))
+    assert run.stands("gate") == "Running WaitingForApproval"
+    assert run.stands("b") == "WaitingForDependencies"
+
+
+def test_what_ran_again_before_an_approval_without_cascade_is_asked_about_again():
+    run = Run(node("a"), gate("gate", "a"), node("b", "gate")).step().ok("a-1")
+    run.rerun("a", id="1", cascade=False)
+    assert run.stands("gate") == "WaitingForDependencies", "what was asked about is not there"
+    run.ok("a-2")
+    assert run.state("gate").execution_id == "gate-2"
+    decide(run, execution="gate-2")
+    run.ok("b-1")
+    run.rerun("a", id="2", cascade=False)
+    run.ok("a-3")
+    assert run.stands("gate") == "Completed"
+    assert run.state("gate").stale
+    run.rerun("b", id="3")
+    assert run.stands("gate") == "Running WaitingForApproval"
+
+
 def test_a_newer_definition_of_what_was_approved_asks_again():
     run = approved().ok("x-1").ok("b-1").ok("c-1")
     other = Run(gate(), node("x"), node("b", "gate"), node("c", "b", config={"script": "evil"}))
