@@ -87,7 +87,7 @@ async def logs(
     options = _Options(
         node is None and execution is None, timestamps, tail, execution, previous=previous
     )
-    if follow:
+    if follow and not _has_ended(run, node):
         await _follow(cluster, run, node, options)
         return ExitCode.OK
     pods = await _pods(cluster, run, node)
@@ -106,7 +106,7 @@ async def logs(
             ]
             pods = _in_order(pods)
             shown = _chosen(pods, options)
-        if not shown and (node is not None or execution is not None):
+        if not shown and not follow and (node is not None or execution is not None):
             raise CliError(_nothing(run, node, pods, execution))
         for pod in shown:
             if kept is not None and pod.kept is not None:
@@ -116,6 +116,11 @@ async def logs(
             else:
                 await _print(cluster, pod, options, follow=False)
     return ExitCode.OK
+
+
+def _has_ended(run: ClusterRun, node: str | None) -> bool:
+    state = None if node is None else run.status.nodes.get(node)
+    return run.status.phase.ended if state is None else state.status.ended
 
 
 def _chosen(pods: list[_Pod], options: _Options) -> list[_Pod]:
@@ -228,8 +233,7 @@ async def _follow(cluster: Cluster, run: ClusterRun, node: str | None, options: 
     try:
         while True:
             run = await read_run(cluster, run.name)
-            state = None if node is None else run.status.nodes.get(node)
-            has_ended = run.status.phase.ended if state is None else state.status.ended
+            has_ended = _has_ended(run, node)
             pods = await _pods(cluster, run, node)
             for pod in choose(pods):
                 is_wanted = pod.started_at and options.execution in (None, pod.execution)

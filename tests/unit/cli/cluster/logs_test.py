@@ -122,6 +122,7 @@ def test_the_log_of_a_pod_that_is_gone_comes_from_the_store(place, there):
     assert place("gone") == KEPT.format(start="", uid="c")
     assert place("gone", "--tail", "1") == "podium: 7 bytes are left out here\n"
     assert place("gone", "--timestamps").startswith("2026-01-01T00:00:01.123456789Z one of c\n")
+    assert place("gone", "-f") == KEPT.format(start="", uid="c")
     assert place("--execution", "gone-1") == KEPT.format(start="", uid="a")
     assert place() == KEPT.format(start="[gone] ", uid="c") + "[here] from the pod p\n"
     assert calls(there)[-1][2] == "delete", "the Pod that read goes"
