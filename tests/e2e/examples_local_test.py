@@ -263,6 +263,13 @@ def test_artifacts_go_from_node_to_node(here):
 # release
 
 
+def test_contracts_of_another_file_hold(here):
+    files = ("examples/contracts/workflow.yaml", "-f", "examples/contracts/contracts.yaml")
+    document = json.loads(here.podium("run", *files, "-o", "json").stdout)
+    assert outputs(document)["count"] == {"stories": 2}
+    assert document["status"]["nodes"]["write"]["contractFulfilled"] is True
+
+
 def test_an_executor_of_another_file_runs_the_nodes(here):
     files = ("examples/executor/workflow.yaml", "-f", "examples/executor/executor.yaml")
     nodes = ran(here, *files)["status"]["nodes"]

@@ -938,6 +938,49 @@ def test_no_node_has_what_an_artifact_store_is_made_of(release, kubectl, stores)
         assert release.try_out(pod(own), release.user).returncode == 0
 
 
+# --- contracts ----------------------------------------------------------------------------------
+
+
+def test_a_version_of_a_contract_schema_that_is_published_stays(release):
+    def version(name, kind="integer"):
+        schema = {"type": "object", "properties": {"size": {"type": kind}}}
+        return {"version": name, "schema": schema, "requiredFields": ["size"]}
+
+    thing = {
+        "apiVersion": "podium.dev/v1alpha1",
+        "kind": "ContractSchema",
+        "metadata": {"name": f"sizes-{uuid.uuid4().hex[:8]}"},
+        "spec": {"versions": [version("1"), version("2")]},
+    }
+    made = release.create(thing)
+    assert made.returncode == 0, made.stderr
+    name = thing["metadata"]["name"]
+
+    def changed(**spec):
+        def change(body):
+            body["spec"] |= spec
+
+        kind = "ContractSchema"
+        return release.requests.update(release.tenants, kind, name, change, dry_run=True)
+
+    one, two, three = version("1"), version("2"), version("3")
+    for wrong, words in (
+        ({"versions": [one]}, "does not go"),
+        ({"versions": [one, three]}, "does not go"),
+        ({"versions": [version("1", "number"), two]}, "does not change"),
+        ({"versions": [one, {**two, "requiredFields": []}, three]}, "does not change"),
+        ({"versions": [two, one]}, "keep their order"),
+        ({"versions": [one, two], "direction": "Input"}, "direction is fixed"),
+    ):
+        refused(changed(**wrong), words)
+    for right in (
+        {"versions": [one, two, three]},
+        {"versions": [one, two], "compatibility": "None", "description": "x"},
+    ):
+        done = changed(**right)
+        assert done.returncode == 0, done.stderr
+
+
 # --- the API server's own list of fields --------------------------------------------------------
 
 

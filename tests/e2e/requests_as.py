@@ -16,6 +16,7 @@ PATHS = {
     "ControllerRevision": "/apis/apps/v1/namespaces/{}/controllerrevisions",
     "WorkflowRun": "/apis/podium.dev/v1alpha1/namespaces/{}/workflowruns",
     "WorkflowRunNodes": "/apis/podium.dev/v1alpha1/namespaces/{}/workflowrunnodes",
+    "ContractSchema": "/apis/podium.dev/v1alpha1/namespaces/{}/contractschemas",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
 }
 MERGE = "application/merge-patch+json"

@@ -52,6 +52,10 @@ _COMMANDS = {
     "delete": ("podium.cli.commands.delete:delete", "Delete runs."),
     "prune": ("podium.cli.commands.prune:prune", "Delete old runs by age, number or phase."),
     "validate": ("podium.cli.commands.validate:validate", "Check definition files."),
+    "contract": (
+        "podium.cli.commands.contract:contract",
+        "Check versions of ContractSchemas, or test contracts along edges.",
+    ),
     "convert": (
         "podium.cli.commands.definitions:convert",
         "Print a definition as a Workflow resource.",
@@ -113,6 +117,10 @@ _ON_CLUSTER = {
     ),
     "suspend": ("podium.cli.cluster.requests:suspend", "Start nothing new of a run."),
     "resume": ("podium.cli.cluster.requests:resume", "Resume a suspended run."),
+    "contract": (
+        "podium.cli.cluster.contract:contract",
+        "Check versions of ContractSchemas beside those of the cluster.",
+    ),
     "artifacts": (
         "podium.cli.commands.artifacts:on_cluster",
         "List, copy or remove the artifacts of a run.",

@@ -50,10 +50,14 @@ class Finding:
     is_open: bool = False
     """Whether it may hold all the same: the promise does not say, or it cannot be compared."""
 
+    @property
+    def where(self) -> str:
+        """The place as one string; empty: the value itself."""
+        return dotted(self.path).replace(".[]", "[]")
+
     def __str__(self) -> str:
         """Return `path: message`."""
-        where = dotted(self.path).replace(".[]", "[]")
-        return f"{where}: {self.message}" if where else self.message
+        return f"{self.where}: {self.message}" if self.path else self.message
 
 
 def compare(promised: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Finding]:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from podium.api.names import API_VERSION, GROUP, VERSION
-from podium.api.resources import ClusterExecutor, Executor, Workflow
+from podium.api.resources import ClusterExecutor, ContractSchema, Executor, Workflow
 from podium.api.run import WorkflowReference, WorkflowRunSpec
 from podium.api.source.files import Document
 from podium.cli.checked_file import CheckedFile, sound_file
@@ -31,7 +31,11 @@ __all__ = ["submit"]
 
 APPLY_PATCH = "application/apply-patch+yaml"
 MANAGER = "podium"
-_KINDS = {Workflow.KIND: "workflows", Executor.KIND: "executors"}
+_KINDS = {
+    Workflow.KIND: "workflows",
+    Executor.KIND: "executors",
+    ContractSchema.KIND: "contractschemas",
+}
 
 
 @click.command()
@@ -118,8 +122,8 @@ async def _require_workflow(cluster: Cluster, name: str) -> None:
 
 
 async def _apply(cluster: Cluster, file: CheckedFile, *, quiet: bool) -> None:
-    """Apply the Workflows and Executors of a file, as kubectl does on the server's side."""
-    for document, resource in (*file.executors, *file.workflows):
+    """Apply what a file has for its runs, as kubectl does on the server's side."""
+    for document, resource in (*file.contract_schemas, *file.executors, *file.workflows):
         if isinstance(resource, ClusterExecutor):
             path = f"/apis/{GROUP}/{VERSION}/clusterexecutors/{resource.metadata.name}"
         else:
@@ -133,7 +137,9 @@ async def _apply(cluster: Cluster, file: CheckedFile, *, quiet: bool) -> None:
             click.echo(f"{resource.KIND.lower()} {resource.metadata.name} applied")
 
 
-def _body(document: Document, resource: Workflow | Executor | ClusterExecutor) -> dict[str, Any]:
+def _body(
+    document: Document, resource: Workflow | Executor | ClusterExecutor | ContractSchema
+) -> dict[str, Any]:
     """Return a resource as the server takes it, whatever format its file has."""
     if isinstance(resource, Workflow):
         spec = resource.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
