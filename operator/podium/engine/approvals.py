@@ -47,7 +47,7 @@ def _answer(
         decision = kind.answer(view_of(run, node), given)
     except kinds.AnswerRefusedError as refusal:
         message = f"{node.id}: {refusal}"
-        run.emit(EventType.WARNING, EventReason.APPROVAL_REFUSED, message, node.id)
+        run.emit(EventType.WARNING, EventReason.APPROVAL_REFUSED, message)
         return
     if isinstance(decision, kinds.Complete):
         comment = f": {given.comment}" if given.comment else ""

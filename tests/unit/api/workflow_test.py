@@ -108,7 +108,7 @@ def test_each_limit_has_its_message(spec, line):
         ),
         (
             {"type": "parallel_group"},
-            "type: 'parallel_group' comes in a later version; this one knows phase, custom, conditional",
+            "type: 'parallel_group' comes in a later version; this one knows phase, custom, conditional, approval",
         ),
         (
             {"triggerRule": "one_success"},
