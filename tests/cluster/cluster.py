@@ -15,6 +15,7 @@ from tests.cluster import (
     components,
     images,
     kind,
+    leftovers,
     network,
     packages,
     processes,
@@ -77,6 +78,7 @@ def up() -> None:
     if kind.MARK.exists() or (not BOOT.exists() and kind.possible()):
         kind.up()
         binaries.ensure(tools())
+        leftovers.remove(_ask)
         READY.write_text(f"{KUBECONFIG}\n")
         return
     if os.geteuid() != 0:
@@ -98,6 +100,7 @@ def up() -> None:
     _start(components.controller_manager(), components.scheduler(), components.kubelet())
     _start(components.proxy(), components.coredns())
     _until_ready()
+    leftovers.remove(_ask)
     READY.write_text(f"{KUBECONFIG}\n")
 
 

@@ -9,12 +9,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.cluster import binaries, cluster, processes
+from tests.cluster import binaries, cluster, leftovers, processes
 
+AGES = {"now": 0, "hour": 3600, "day": 24 * 3600}
 MEDIA = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -49,6 +51,43 @@ def get(url, method="GET"):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, method=method), timeout=5) as answer:
         return answer.read(), answer.headers
+
+
+def test_namespaces_of_killed_suites_are_removed_and_no_others(capsys):
+    """As kubectl tells of them: one is stuck, one was never deleted, and others are in use."""
+    ago = {
+        name: f"{datetime.fromtimestamp(time.time() - s, UTC):%FT%TZ}" for name, s in AGES.items()
+    }
+    stuck, unused, used = ("conformance-0000000a", "crash-0000000b", "e2e-0000000c")
+    spaces = [
+        {"name": stuck, "creationTimestamp": ago["hour"], "deletionTimestamp": ago["hour"]},
+        {"name": unused, "creationTimestamp": ago["day"]},
+        {"name": used, "creationTimestamp": ago["hour"]},
+        {"name": "e2e-0000000d", "creationTimestamp": ago["hour"], "deletionTimestamp": ago["now"]},
+        {"name": "crash-team", "creationTimestamp": ago["day"]},
+        {"name": "podium-system", "creationTimestamp": ago["day"]},
+    ]
+    pods = [{"name": "held", "finalizers": ["podium.dev/result"]}, {"name": "free"}]
+    found = {("namespaces",): spaces, ("pods", "-n", stuck): pods}
+    changes = []
+
+    def kubectl(verb, *arguments):
+        if verb != "get":
+            changes.append((verb, *arguments))
+            return subprocess.CompletedProcess(arguments, 0, "", "")
+        items = [{"metadata": each} for each in found.get(arguments[:-2], ())]
+        return subprocess.CompletedProcess(arguments, 0, json.dumps({"items": items}), "")
+
+    leftovers.remove(kubectl)
+    deleted = [each[2] for each in changes if each[:2] == ("delete", "namespace")]
+    assert deleted == [stuck, unused]
+    patched = [each[1:5] for each in changes if each[0] == "patch"]
+    assert patched == [("pods", "held", "-n", stuck)]
+    policies = {each[1:3] for each in changes if each[1].startswith("validatingadmission")}
+    assert len(policies) == 4
+    said = capsys.readouterr().err
+    assert f"{stuck}, which a test suite left behind; took the finalizers off pods/held" in said
+    assert unused in said
 
 
 def test_the_registry_serves_an_image_by_tag_and_by_digest(registry):
