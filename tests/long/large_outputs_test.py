@@ -113,9 +113,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 def test_a_pod_fetches_1000_outputs_of_1_mb(tmp_path):
     """From a store that was filled by itself: 1,000 Pods are more than this machine has room for."""
-    server = S3Server(tmp_path / "s3")
-    server.start()
-    try:
+    with S3Server(tmp_path / "s3") as server:
         settings = server.bucket("artifacts")
         parts = []
         with ArtifactStore(settings) as store:
@@ -133,8 +131,6 @@ def test_a_pod_fetches_1000_outputs_of_1_mb(tmp_path):
         arguments = [json.dumps(place), str(task), str(tmp_path)]
         command = [sys.executable, "-c", FETCH, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    finally:
-        server.kill()
     assert int(done.stdout) < 300
     outputs = json.loads((tmp_path / "whole.json").read_bytes())["dependencyOutputs"]
     assert [outputs[f"n{number}"]["text"][:4] for number in (0, 7, 999)] == ["0000", "0007", "0999"]

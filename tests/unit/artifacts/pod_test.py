@@ -124,9 +124,7 @@ def test_what_the_program_did_wrong_is_said(tmp_path, settings):
 
 
 def test_a_store_that_refuses_fails_at_once(tmp_path):
-    server = S3Server(tmp_path / "s3")
-    server.start()
-    try:
+    with S3Server(tmp_path / "s3") as server:
         said = stored(task(), server.settings("missing"), left(tmp_path))["podiumError"]
         assert (said["reason"], said["retryable"]) == ("Upload", False)
         assert "there is no such bucket" in said["message"]
@@ -137,8 +135,6 @@ def test_a_store_that_refuses_fails_at_once(tmp_path):
         assert (said["reason"], said["retryable"]) == ("Upload", False)
         assert "check the credentials" in said["message"]
         assert "canary" not in said["message"]
-    finally:
-        server.kill()
 
 
 def test_a_store_that_is_away_is_tried_until_it_is_back(tmp_path, monkeypatch):

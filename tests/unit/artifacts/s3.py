@@ -49,6 +49,13 @@ class S3Server:
             self.port = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
 
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
     @property
     def endpoint(self):
         return f"http{'s' if self.certificate else ''}://{self._address}:{self.port}"

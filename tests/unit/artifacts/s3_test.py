@@ -25,10 +25,8 @@ from tests.unit.artifacts.support import make, store_directory, there_and_back, 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    made = S3Server(tmp_path_factory.mktemp("s3") / "buckets")
-    made.start()
-    yield made
-    made.kill()
+    with S3Server(tmp_path_factory.mktemp("s3") / "buckets") as made:
+        yield made
 
 
 @pytest.fixture
@@ -148,9 +146,7 @@ def test_web_identity_without_its_variables_says_so(bucket, monkeypatch):
 
 
 def test_an_authority_of_its_own_is_trusted_when_it_is_named(tmp_path):
-    own = S3Server(tmp_path / "buckets", tls=True)
-    own.start()
-    try:
+    with S3Server(tmp_path / "buckets", tls=True) as own:
         bucket = own.bucket("artifacts")
         with ArtifactStore(replace(bucket, retry_seconds=1)) as store:
             with pytest.raises(ArtifactError, match="at https://127") as caught:
@@ -163,8 +159,6 @@ def test_an_authority_of_its_own_is_trusted_when_it_is_named(tmp_path):
         with ArtifactStore(trusting) as store:
             _, back = there_and_back(store, source, tmp_path / "target")
         assert tree(back) == tree(source)
-    finally:
-        own.kill()
 
 
 def test_a_bucket_in_the_name_of_the_host(bucket):

@@ -255,13 +255,11 @@ def test_a_token_that_no_header_can_hold_is_not_quoted(root, server, token):
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory):
     """A real server with one bucket."""
-    server = S3Server(tmp_path_factory.mktemp("bucket") / "s3")
-    server.bucket("data")
-    (server.root / "data" / "a b").mkdir()
-    (server.root / "data" / "a b" / "é.bin").write_bytes(CONTENT * 12)
-    server.start()
-    yield server
-    server.kill()
+    with S3Server(tmp_path_factory.mktemp("bucket") / "s3") as server:
+        server.bucket("data")
+        (server.root / "data" / "a b").mkdir()
+        (server.root / "data" / "a b" / "é.bin").write_bytes(CONTENT * 12)
+        yield server
 
 
 KEYS_OF = {"accessKeyId": KEYS.access_key_id, "secretAccessKey": f"{KEYS.secret_access_key}\n"}

@@ -18,11 +18,9 @@ TOKEN = "eyJ.canary-token." + "x" * 3000
 
 @pytest.fixture
 def server(tmp_path):
-    made = S3Server(tmp_path / "s3", accounts=True)
-    made.bucket("bucket")
-    made.start()
-    yield made
-    made.kill()
+    with S3Server(tmp_path / "s3", accounts=True) as made:
+        made.bucket("bucket")
+        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from podium.artifacts import targets
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.reach import LAPTOP
 from podium.artifacts.targets import Contents
-from tests.unit.artifacts.s3 import KEYS, S3Server
+from tests.unit.artifacts.s3 import KEYS
 from tests.unit.artifacts.servers import CONTENT, http_server
 
 
@@ -64,22 +64,16 @@ def test_a_server_that_is_away_is_tried_again_and_a_stop_ends_it():
         send(HttpTarget(url="http://169.254.169.254/x"))
 
 
-def test_an_object_is_written_into_any_bucket(tmp_path):
-    server = S3Server(tmp_path / "s3")
-    server.bucket("out")
-    server.start()
-    try:
-        head = {"endpoint": server.endpoint, "secretRef": {"name": "s"}, "key": "a/b.bin"}
-        secret = {"accessKeyId": KEYS.access_key_id, "secretAccessKey": KEYS.secret_access_key}
-        to = S3Object.model_validate({"bucket": "out", **head})
-        for data in (CONTENT * 40, b""):  # in parts, and in one
-            send(to, data, secret)
-            assert (server.root / "out/a/b.bin").read_bytes() == data
-        with pytest.raises(InterruptedError):
-            send(to, b"x", secret, is_stopped=lambda: True)
-        with pytest.raises(ArtifactError, match=r"the artifact x: .* there is no such bucket"):
-            send(S3Object.model_validate({"bucket": "none", **head}), secret=secret)
-        with pytest.raises(ArtifactError, match="the secret key is wrong"):
-            send(to, secret={**secret, "secretAccessKey": "hush-hush"})
-    finally:
-        server.kill()
+def test_an_object_is_written_into_any_bucket(s3_server):
+    head = {"endpoint": s3_server.endpoint, "secretRef": {"name": "s"}, "key": "a/b.bin"}
+    secret = {"accessKeyId": KEYS.access_key_id, "secretAccessKey": KEYS.secret_access_key}
+    to = S3Object.model_validate({"bucket": "artifacts", **head})
+    for data in (CONTENT * 40, b""):  # in parts, and in one
+        send(to, data, secret)
+        assert (s3_server.root / "artifacts/a/b.bin").read_bytes() == data
+    with pytest.raises(InterruptedError):
+        send(to, b"x", secret, is_stopped=lambda: True)
+    with pytest.raises(ArtifactError, match=r"the artifact x: .* there is no such bucket"):
+        send(S3Object.model_validate({"bucket": "none", **head}), secret=secret)
+    with pytest.raises(ArtifactError, match="the secret key is wrong"):
+        send(to, secret={**secret, "secretAccessKey": "hush-hush"})

@@ -13,7 +13,7 @@ from podium.cluster.jobs.artifact_store import store_told
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.settings import Settings
 from tests.unit.artifacts.pod_test import stored
-from tests.unit.artifacts.s3 import KEYS, S3Server
+from tests.unit.artifacts.s3 import KEYS
 from tests.unit.artifacts.support import make
 
 OLD = 3 * 24 * 3600
@@ -38,29 +38,20 @@ class Cluster:
 
 
 @pytest.fixture
-def server(tmp_path):
-    server = S3Server(tmp_path / "s3")
-    server.bucket("artifacts")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def keys(tmp_path):
     files = {"accessKeyId": KEYS.access_key_id, "secretAccessKey": KEYS.secret_access_key}
     return make(tmp_path / "keys", {name: text.encode() for name, text in files.items()})
 
 
 @pytest.mark.parametrize("prefix", ["", "one/cluster"])
-def test_each_namespace_is_swept_by_its_own_runs(tmp_path, server, keys, prefix):
-    bucket = {"bucket": "artifacts", "endpoint": server.endpoint, "credentialsSecret": "keys"}
+def test_each_namespace_is_swept_by_its_own_runs(tmp_path, s3_server, keys, prefix):
+    bucket = {"bucket": "artifacts", "endpoint": s3_server.endpoint, "credentialsSecret": "keys"}
     settings = Settings(artifacts={"s3": {**bucket, "prefix": prefix}})
     out = make(tmp_path / "out", {"f": b"same"})
     for namespace, uid in (("a", "1"), ("a", "2"), ("b", "1"), ("gone", "3")):
         place = load_store({"PODIUM_STORE": store_told(namespace, settings.artifacts)}, keys)
         stored(Task(uid, "n", "n-1"), place, out)
-    root = server.root / "artifacts" / prefix
+    root = s3_server.root / "artifacts" / prefix
     for path in root.rglob("*"):
         if path.is_file():
             os.utime(path, (path.stat().st_mtime - OLD,) * 2)
@@ -83,14 +74,14 @@ def test_each_namespace_is_swept_by_its_own_runs(tmp_path, server, keys, prefix)
     assert done["gone"].objects == 1
 
 
-def test_nothing_is_removed_where_the_runs_are_not_known(tmp_path, server, keys, monkeypatch):
+def test_nothing_is_removed_where_the_runs_are_not_known(tmp_path, s3_server, keys, monkeypatch):
     class Refuses(Cluster):
         async def run_uids(self, _namespace, **_):
             raise PermissionError("no")
             yield
 
     monkeypatch.setattr(artifact_sweep, "sweep", lambda *_: pytest.fail("it swept"))
-    bucket = {"bucket": "artifacts", "endpoint": server.endpoint, "credentialsSecret": "keys"}
+    bucket = {"bucket": "artifacts", "endpoint": s3_server.endpoint, "credentialsSecret": "keys"}
     settings = Settings(artifacts={"s3": bucket})
     place = load_store({"PODIUM_STORE": store_told("a", settings.artifacts)}, keys)
     stored(Task("1", "n", "n-1"), place, make(tmp_path / "out", {"f": b"x"}))
@@ -125,8 +116,8 @@ def test_a_volume_is_swept_from_inside_its_namespace(tmp_path):
         asyncio.run(sweep_namespace(runs, Settings(), volume, "a", ""))
 
 
-def test_an_artifact_store_is_swept_with_its_own_keys_and_retention(tmp_path, server, keys):
-    bucket = {"bucket": "artifacts", "endpoint": server.endpoint, "credentialsSecret": "team"}
+def test_an_artifact_store_is_swept_with_its_own_keys_and_retention(tmp_path, s3_server, keys):
+    bucket = {"bucket": "artifacts", "endpoint": s3_server.endpoint, "credentialsSecret": "team"}
     body = {
         "apiVersion": "podium.dev/v1alpha1",
         "kind": "ArtifactStore",
@@ -138,7 +129,7 @@ def test_an_artifact_store_is_swept_with_its_own_keys_and_retention(tmp_path, se
     for uid, retention in (("ended", 60), ("runs", 60), ("kept", None), ("gone", 90 * 24 * 3600)):
         out = make(tmp_path / uid, {"f": uid.encode()})
         stored(Task(uid, "n", "n-1", retention=retention), place, out)
-    root = server.root / "artifacts" / "a"
+    root = s3_server.root / "artifacts" / "a"
     grown_old(root)
     cluster = Cluster(*(("a", uid) for uid in ("ended", "runs", "kept")))
     cluster.active = [("a", "runs")]

@@ -12,7 +12,7 @@ from podium.cli.cluster.artifact_store import build_reader
 from podium.cluster.jobs.artifact_store import store_told
 from podium.cluster.settings import Settings
 from tests.unit.artifacts.pod_test import stored
-from tests.unit.artifacts.s3 import KEYS, S3Server
+from tests.unit.artifacts.s3 import KEYS
 from tests.unit.artifacts.support import make
 from tests.unit.cli.support import Directory
 
@@ -50,22 +50,13 @@ elif verb == "exec":
 
 
 @pytest.fixture
-def server(tmp_path):
-    server = S3Server(tmp_path / "s3")
-    server.bucket("artifacts")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def there(tmp_path, server):
+def there(tmp_path, s3_server):
     """A run on a cluster whose node `build` left two files, and `plain` none."""
     cluster = tmp_path / "cluster"
     cluster.mkdir()
     keys = {"accessKeyId": KEYS.access_key_id, "secretAccessKey": KEYS.secret_access_key}
     make(cluster / "keys", {name: text.encode() for name, text in keys.items()})
-    bucket = {"bucket": "artifacts", "endpoint": server.endpoint, "credentialsSecret": "keys"}
+    bucket = {"bucket": "artifacts", "endpoint": s3_server.endpoint, "credentialsSecret": "keys"}
     settings = Settings(artifacts={"s3": bucket, "image": "podium:1"})
     told = {"PODIUM_STORE": store_told("team", settings.artifacts)}
     place = load_store(told, cluster / "keys")
@@ -114,7 +105,7 @@ def calls(there):
 CLUSTER = ("--cluster", "-n", "team", "--kube-context", "prod")
 
 
-def test_ls_get_and_rm(tmp_path, there, server):
+def test_ls_get_and_rm(tmp_path, there, s3_server):
     here = Here(tmp_path / "here")
     lines = here.podium("ls", "r", *CLUSTER).stdout.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [
@@ -130,13 +121,13 @@ def test_ls_get_and_rm(tmp_path, there, server):
     refused = here.podium("get", "r", "plain", *CLUSTER, code=2)
     assert "plain-1 left no artifacts" in refused.stderr
     assert here.podium("rm", "r", *CLUSTER).stdout == ("artifacts of 1 execution removed\n")
-    assert not list(server.root.rglob("manifest.json"))
+    assert not list(s3_server.root.rglob("manifest.json"))
     assert here.podium("ls", "r", *CLUSTER).stdout == "no artifacts\n"
 
 
-def test_what_was_changed_in_the_store_is_not_copied(tmp_path, there, server):
+def test_what_was_changed_in_the_store_is_not_copied(tmp_path, there, s3_server):
     here = Here(tmp_path / "here")
-    for blob in (server.root / "artifacts").rglob("blobs/sha256/*/*"):
+    for blob in (s3_server.root / "artifacts").rglob("blobs/sha256/*/*"):
         blob.write_bytes(bytes(len(blob.read_bytes())))
     refused = here.podium("get", "r", "build.report", *CLUSTER, code=2)
     assert "is not what was stored" in refused.stderr
