@@ -49,9 +49,7 @@ def schema_problems(schema: Mapping[str, Any], *, has_defaults: bool) -> list[Sc
     except SchemaError as error:
         best = best_match([*error.context]) or error if error.context else error
         misplaced = _misplaced(Part((), schema, is_filled=False), draft)
-        return [each for each in misplaced if not each.is_warning] or [
-            SchemaProblem(tuple(best.absolute_path), short(best.message))
-        ]
+        return [each for each in misplaced if not each.is_warning] or [_invalid(best)]
     except RecursionError:
         return [SchemaProblem((), "is nested too deep")]
     every = list(parts(schema, MAX_DEPTH))
@@ -67,6 +65,14 @@ def schema_problems(schema: Mapping[str, Any], *, has_defaults: bool) -> list[Sc
     if not any(not problem.is_warning for problem in found):
         found += _defaults(schema, every, has_defaults=has_defaults)
     return found
+
+
+def _invalid(error: SchemaError) -> SchemaProblem:
+    place, value = tuple(error.absolute_path), error.instance
+    wants_string = error.validator == "type" and error.validator_value == "string"
+    if wants_string and isinstance(value, bool | int | float):  # YAML reads some words so
+        return SchemaProblem(place, f"{_json(value)} is not of type string", lacks_quotes=True)
+    return SchemaProblem(place, short(error.message))
 
 
 def _draft(schema: Mapping[str, Any]) -> Iterator[SchemaProblem]:

@@ -578,3 +578,18 @@ def test_choices_that_no_value_can_be(schema, found):
     """`yes` and `1.5` without quotes are no strings."""
     problems = c.schema_problems({"properties": {"a": schema}}, has_defaults=True)
     assert [(each.path[2:], each.lacks_quotes) for each in problems] == found
+
+
+@pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        ({"required": ["a", False]}, ("required", 1)),
+        ({"properties": {"a": {"pattern": 12}}}, ("properties", "a", "pattern")),
+        ({"properties": {"a": {"description": 1.5}}}, ("properties", "a", "description")),
+        ({"dependentRequired": {"a": [True]}}, ("dependentRequired", "a", 0)),
+    ],
+)
+def test_words_of_a_schema_that_need_quotes(schema, place):
+    """`n` and `1.5` without quotes are no strings."""
+    (problem,) = c.schema_problems(schema, has_defaults=True)
+    assert (problem.path, problem.lacks_quotes) == (place, True)

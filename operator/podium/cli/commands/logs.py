@@ -132,7 +132,10 @@ def _chosen(run: OpenRun, found: dict[str, list[str]], node: str | None, executi
 def _nothing_to_show(run: OpenRun, node: str, found: dict[str, list[str]]) -> str:
     if found[node]:
         return f"node {node} has no execution before {found[node][0]}"
-    return f"node {node} has not started: it is {run.status.nodes[node].status.value}"
+    state = run.status.nodes[node]
+    if state.execution_id is not None:
+        return f"the log of node {node} ({state.execution_id}) was removed from this machine"
+    return f"node {node} has not started: it is {state.status.value}"
 
 
 def _mask_for(run: OpenRun) -> Callable[[str], Mask]:

@@ -50,6 +50,14 @@ def test_the_newest_execution_of_each_node_in_the_order_of_their_starts(here):
         assert said in here.podium("logs", "one", *arguments, code=2).stderr
 
 
+def test_a_log_that_its_program_removed_is_said_to_be_gone(here):
+    here.podium(
+        "run", here.workflow(script("a", 'rm -r "${PODIUM_OUTPUT%/*}"')), "--run-name", "one"
+    )
+    refused = here.podium("logs", "one", "a", code=2).stderr
+    assert refused == "podium: the log of node a (a-1) was removed from this machine\n"
+
+
 def test_lines_carry_the_time_at_which_they_came(here):
     text = "echo one; sleep 1.2; echo two"
     here.podium("run", here.workflow(script("a", text)), "--run-name", "one")
