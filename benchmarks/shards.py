@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
-from podium.cluster.runs.shards import INLINE_NODES, Shard, Shards
+from podium.cluster.runs.shard_objects import Shard
+from podium.cluster.runs.shards import INLINE_NODES, Shards
 from podium.engine import dump_node
 
 SIZES = (INLINE_NODES + 100, 1000, 2000, 5000)

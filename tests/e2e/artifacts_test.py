@@ -22,7 +22,6 @@ from tests.e2e.release import crds, job, kubectl, refused, release, render
 from tests.e2e.support import (
     ROOT,
     Kubectl,
-    kubectl_path,
     require_cluster,
     script,
     until,
@@ -344,13 +343,11 @@ def test_a_store_that_the_workflow_names(place):
     k.apply(artifact_store(place.server, k.namespace))
     k.wait("r")
     same(k)
-    path = {"PATH": f"{Path(kubectl_path()).parent}:{os.environ['PATH']}"}
-    there = ("r", "--cluster", "--namespace", k.namespace)
+    there = ("@latest", "--cluster", "--namespace", k.namespace)
     for arguments in (("ls", *there), ("get", *there, "make.f"), ("rm", *there)):
         done = subprocess.run(
             [Path(sys.executable).parent / "podium", "artifacts", *arguments],
             cwd=place._directory,
-            env=os.environ | path,
             capture_output=True,
             text=True,
             check=False,

@@ -122,7 +122,7 @@ _ON_CLUSTER = {
         "Check versions of ContractSchemas beside those of the cluster.",
     ),
     "artifacts": (
-        "podium.cli.commands.artifacts:on_cluster",
+        "podium.cli.cluster.artifacts:artifacts",
         "List, copy or remove the artifacts of a run.",
     ),
     "delete": ("podium.cli.cluster.requests:delete", "Delete runs."),

@@ -11,7 +11,6 @@ from podium.cli.output import CliError
 from podium.local.store import find_state_dir
 
 __all__ = [
-    "cluster_options",
     "context_options",
     "document_option",
     "env_options",
@@ -26,12 +25,15 @@ __all__ = [
     "result_option",
     "secrets_option",
     "state_dir_option",
+    "together",
 ]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def _together(*decorators: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+def together(*decorators: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+    """Make one decorator of several; the first is shown first."""
+
     def decorate(command: Any) -> Any:
         for decorator in reversed(decorators):
             command = decorator(command)
@@ -46,15 +48,11 @@ state_dir_option = click.option(
     callback=lambda _context, _parameter, value: value or find_state_dir(),
     help="Where runs are kept; default: $PODIUM_STATE_DIR, else .podium here or above.",
 )
-place_options = _together(
+place_options = together(
     click.option(
         "-n", "--namespace", metavar="NAME", help="Namespace; default: that of the context."
     ),
     click.option("--kube-context", metavar="NAME", help="Context of the kubeconfig."),
-)
-cluster_options = _together(
-    click.option("--cluster", is_flag=True, help="Of a run on the cluster, by way of kubectl."),
-    place_options,
 )
 executor_files_option = click.option(
     "-f",
@@ -78,7 +76,7 @@ secrets_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="File of secrets: SECRET: {KEY: value}. Default: the environment, by key.",
 )
-env_options = _together(
+env_options = together(
     click.option(
         "--env",
         multiple=True,
@@ -93,7 +91,7 @@ env_options = _together(
         help="File of variables to pass, one a line, as docker reads it; --env comes after.",
     ),
 )
-log_options = _together(
+log_options = together(
     click.option(
         "-f", "--follow", is_flag=True, help="Follow the log until the run, or the node, has ended."
     ),
@@ -104,7 +102,7 @@ log_options = _together(
     click.option("--execution", metavar="ID", help="Logs of this execution, such as build-2."),
     click.option("-p", "--previous", is_flag=True, help="Logs of the execution before the newest."),
 )
-rerun_options = _together(
+rerun_options = together(
     click.option("--node", "nodes", multiple=True, metavar="N[,M]", help="Nodes to run again."),
     click.option(
         "--failed", is_flag=True, help="All nodes that failed, or did not run because of it."
@@ -113,13 +111,13 @@ rerun_options = _together(
         "--no-cascade", is_flag=True, help="Leave downstream nodes as they are, marked stale."
     ),
 )
-part_options = _together(
+part_options = together(
     click.option("--only", multiple=True, metavar="N[,M]", help="Run these nodes and no others."),
     click.option(
         "--until", multiple=True, metavar="N[,M]", help="Run these nodes and all before them."
     ),
 )
-context_options = _together(
+context_options = together(
     click.option(
         "-c",
         "--context",

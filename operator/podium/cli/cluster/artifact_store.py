@@ -1,13 +1,14 @@
 """The artifact store of a run on a cluster, by way of a Pod that mounts it while a verb runs.
 
 The Pod is made with the rights of the user, in the namespace of the run, of Podium's own image and
-the store's volume; objects come through kubectl exec.
+the store's volume; objects come as what programs in it print.
 """
 
+import asyncio
 import json
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,21 @@ from podium.api.artifact_stores import ArtifactLocation
 from podium.artifacts.backend import Backend, ObjectState
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.pod import STORE_PATH
-from podium.artifacts.remote import COMMAND, MISSING
+from podium.artifacts.remote import COMMAND, MISSING, MOST_BYTES
 from podium.artifacts.settings import DirectorySettings, S3Settings, StoreSettings, WebIdentity
 from podium.artifacts.store import ArtifactStore
-from podium.cli.cluster.kubectl import Kubectl
+from podium.cli.cluster.connection import Cluster
+from podium.cli.cluster.runs import ClusterRun
 from podium.cli.output import CliError
 from podium.cluster.artifact_settings import ArtifactSettings
 from podium.cluster.jobs.artifact_store import STORE_VOLUME, store_variables, store_volume
 from podium.cluster.jobs.pod_template import USER_FIELDS
 from podium.cluster.jobs.rules import USER
+from podium.cluster.kube.errors import ApiError
+from podium.cluster.kube.exec import ProgramEnd, run_program
+from podium.cluster.kube.views import dig, items, text
 
-__all__ = ["build_reader", "node_states", "opened", "opened_at"]
+__all__ = ["build_reader", "opened", "opened_at"]
 
 POD_SECONDS = 3600
 """After so long the Pod ends by itself, should the verb have been killed."""
@@ -35,10 +40,13 @@ AT_A_TIME = 200
 
 
 class RemoteBackend(Backend):
-    """Objects of the store that a Pod mounts. Methods raise `ArtifactError`."""
+    """Objects of the store that a Pod mounts, for other threads than that of the requests.
 
-    def __init__(self, kubectl: Kubectl, pod: str) -> None:
-        self._kubectl, self._pod = kubectl, pod
+    Methods raise `ArtifactError`.
+    """
+
+    def __init__(self, cluster: Cluster, pod: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._cluster, self._pod, self._loop = cluster, pod, loop
 
     def read(self, key: str, limit: int) -> memoryview:
         """Read an object, which may not have more than `limit` bytes."""
@@ -58,60 +66,83 @@ class RemoteBackend(Backend):
             self._ask("delete", *keys[start : start + AT_A_TIME])
 
     def _ask(self, action: str, *keys: str) -> bytes:
-        done = self._kubectl.call("exec", self._pod, "--", *COMMAND, action, *keys)
-        if done.returncode == 0:
+        asked = self._run(action, *keys)
+        try:
+            done = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
+        except ApiError as error:
+            raise ArtifactError(f"cannot {action} {keys[0]}: {_words_of(error)}") from None
+        if done.exit_code == 0:
             return done.stdout
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        said = [line for line in lines if not line.startswith("command terminated with exit code")]
-        words = " ".join(said)[-500:] or f"cannot {action} {keys[0]}"
-        raise ArtifactError(words, is_missing=done.returncode == MISSING)
+        words = " ".join(done.stderr.decode(errors="replace").split())
+        raise ArtifactError(
+            words[-500:] or f"cannot {action} {keys[0]}", is_missing=done.exit_code == MISSING
+        )
+
+    async def _run(self, *arguments: str) -> ProgramEnd:
+        command = (*COMMAND, *arguments)
+        where = (self._cluster.namespace, self._pod)
+        return await run_program(self._cluster.client, *where, command, MOST_BYTES)
+
+
+def _words_of(error: ApiError) -> str:
+    if error.status in (401, 403):
+        return f"you may not run programs in Pods here (create pods/exec): {error.message}"
+    return error.message
 
 
 def _states(printed: bytes) -> list[ObjectState]:
     return [ObjectState(*json.loads(line)) for line in printed.splitlines()]
 
 
-@contextmanager
-def opened(kubectl: Kubectl, run: dict[str, Any]) -> Iterator[ArtifactStore | None]:
-    """Open the store of a run; None: none of its nodes hands artifacts over.
-
-    Raises `CliError`.
-    """
-    found = run.get("status", {}).get("artifactStore")
+@asynccontextmanager
+async def opened(cluster: Cluster, run: ClusterRun) -> AsyncIterator[ArtifactStore | None]:
+    """Open the store of a run as `opened_at` does; None: none of its nodes hands artifacts over."""
+    found = dig(run.document, "status", "artifactStore")
     if found is None:
         yield None
         return
-    namespace = run["metadata"]["namespace"]
-    with opened_at(kubectl, namespace, ArtifactLocation.model_validate(found)) as store:
+    async with opened_at(cluster, ArtifactLocation.model_validate(found)) as store:
         yield store
 
 
-@contextmanager
-def opened_at(kubectl: Kubectl, namespace: str, place: ArtifactLocation) -> Iterator[ArtifactStore]:
-    """Open a store, as a namespace has it. Raises `CliError`."""
+@asynccontextmanager
+async def opened_at(cluster: Cluster, place: ArtifactLocation) -> AsyncIterator[ArtifactStore]:
+    """Open a store, as a namespace has it; use it in other threads than that of the requests.
+
+    Raises `CliError`, `ApiError`.
+    """
     name = f"podium-artifacts-{secrets.token_hex(4)}"
-    body = build_reader(name, namespace, place)
-    kubectl("create", "-f", "-", stdin=json.dumps(body).encode())
+    pod = await cluster.client.create_pod(build_reader(name, cluster.namespace, place))
+    uid = text(dig(pod, "metadata", "uid"))
     try:
-        wait = f"--timeout={START_SECONDS}s"
-        try:
-            kubectl("wait", f"pod/{name}", "--for=condition=Ready", wait)
-        except CliError as error:
-            raise CliError(f"{error}{_why_not_ready(kubectl, name)}") from None
-        with ArtifactStore(_settings(place), backend=RemoteBackend(kubectl, name)) as store:
+        await _ready(cluster, name, pod)
+        backend = RemoteBackend(cluster, name, asyncio.get_running_loop())
+        with ArtifactStore(_settings(place), backend=backend) as store:
             yield store
     finally:
-        kubectl.call("delete", f"pod/{name}", "--grace-period=1", "--wait=false")
+        await cluster.client.delete_pod(cluster.namespace, name, uid, seconds=1)
 
 
-def node_states(kubectl: Kubectl, run: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the states of a run's nodes, as its status and its WorkflowRunNodes have them."""
-    status = run.get("status", {})
-    found: dict[str, dict[str, Any]] = {}
-    for shard in status.get("shards", ()):
-        found.update(kubectl.get("workflowrunnodes.podium.dev", shard["name"])["nodes"])
-    found.update(status.get("nodes", {}))
-    return found
+async def _ready(cluster: Cluster, name: str, pod: Mapping[str, Any]) -> None:
+    """Wait until programs can be run in a Pod. Raises `CliError`, `ApiError`."""
+    version = text(dig(pod, "metadata", "resourceVersion"))
+    where = ("pods", cluster.namespace, "", version, f"metadata.name={name}")
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            async for event in cluster.client.watch(*where):
+                status = dig(event, "object", "status")
+                for condition in items(dig(status, "conditions")):
+                    if (condition.get("type"), condition.get("status")) == ("Ready", "True"):
+                        return
+                if event["type"] == "DELETED" or dig(status, "phase") in ("Failed", "Succeeded"):
+                    break
+        why = "ended before it was ready"
+    except TimeoutError:
+        why = f"is not ready after {START_SECONDS} s"
+    said = await cluster.client.list_events(cluster.namespace, text(dig(pod, "metadata", "uid")))
+    warnings = [text(each.get("message")) for each in said if each.get("type") == "Warning"]
+    last = f": {warnings[-1]:.300}" if warnings else ""
+    raise CliError(f"Pod {name}, which mounts the artifact store, {why}{last}")
 
 
 def _settings(place: ArtifactLocation) -> StoreSettings:
@@ -119,15 +150,6 @@ def _settings(place: ArtifactLocation) -> StoreSettings:
     if place.s3 is None:
         return DirectorySettings(Path(STORE_PATH))
     return S3Settings(place.s3.bucket, WebIdentity(), endpoint=place.s3.endpoint)
-
-
-def _why_not_ready(kubectl: Kubectl, pod: str) -> str:
-    """Return what the cluster says of a Pod that has not started; empty: nothing."""
-    shown = kubectl.call("events", "--for", f"pod/{pod}", "--types", "Warning", "-o", "json")
-    if shown.returncode != 0:
-        return ""
-    messages = [str(each.get("message", "")) for each in json.loads(shown.stdout).get("items", ())]
-    return f": {messages[-1][:300]}" if messages else ""
 
 
 def build_reader(name: str, namespace: str, place: ArtifactLocation) -> dict[str, Any]:

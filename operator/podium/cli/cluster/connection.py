@@ -25,8 +25,6 @@ class Cluster:
     client: KubernetesClient
     namespace: str
     """Empty: all of them."""
-    context: str | None = None
-    """Of the kubeconfig; None: the current one."""
 
 
 def on_cluster(*, all_namespaces: bool = False) -> Callable[[Callable[..., Awaitable[int]]], _Verb]:
@@ -43,7 +41,7 @@ def on_cluster(*, all_namespaces: bool = False) -> Callable[[Callable[..., Await
             async def run() -> int:
                 where = "" if everywhere else (namespace or namespace_of(kube_context))
                 async with connect(context=kube_context) as client:
-                    return await work(Cluster(client, where, kube_context), **given)
+                    return await work(Cluster(client, where), **given)
 
             try:
                 return asyncio.run(run())

@@ -1,8 +1,8 @@
 """Logs of a run whose Pods are gone: from the store, by way of a Pod that mounts it."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from podium.api.artifact_stores import ArtifactLocation
 from podium.artifacts.errors import ArtifactError
@@ -10,14 +10,13 @@ from podium.artifacts.kept_logs import LOGS, KeptLog, log_key, log_of
 from podium.artifacts.store import ArtifactStore
 from podium.cli.cluster.artifact_store import opened_at
 from podium.cli.cluster.connection import Cluster
-from podium.cli.cluster.kubectl import Kubectl
 from podium.cli.output import CliError
 
 __all__ = ["KeptLogs", "opened_logs"]
 
 MOST_BYTES = 65 << 20
 """Of one: the chart bounds them."""
-_TIME = re.compile(rb"\d{4}-\d\d-\d\dT[0-9:.]{8,18}(Z|[+-]\d\d:\d\d) ")
+_TIME = re.compile(rb"\A\d{4}-\d\d-\d\dT[0-9:.]{8,18}(Z|[+-]\d\d:\d\d) ")
 
 
 class KeptLogs:
@@ -37,21 +36,21 @@ class KeptLogs:
             raise CliError(str(error)) from None
         return [log for log in found if log is not None]
 
-    def lines(self, log: KeptLog, tail: int | None, *, timestamps: bool) -> Iterator[bytes]:
+    def lines(self, log: KeptLog, tail: int | None, *, timestamps: bool) -> list[bytes]:
         """Return the lines of one, all or the last."""
         try:
             data = bytes(self._backend.read(log_key(log), MOST_BYTES))
         except ArtifactError as error:
             raise CliError(str(error)) from None
         lines = data.removesuffix(b"\n").split(b"\n") if data else []
-        for line in lines if tail is None else lines[max(0, len(lines) - tail) :]:
-            time = None if timestamps else _TIME.match(line)
-            yield line if time is None else line[time.end() :]
+        shown = lines if tail is None else lines[max(0, len(lines) - tail) :]
+        return shown if timestamps else [_TIME.sub(b"", line, count=1) for line in shown]
 
 
-@contextmanager
-def opened_logs(cluster: Cluster, run: str, place: ArtifactLocation) -> Iterator[KeptLogs]:
-    """Open the logs of a run, by its UID. Raises `CliError`."""
-    kubectl = Kubectl(cluster.context, cluster.namespace)
-    with opened_at(kubectl, cluster.namespace, place) as store:
+@asynccontextmanager
+async def opened_logs(
+    cluster: Cluster, run: str, place: ArtifactLocation
+) -> AsyncIterator[KeptLogs]:
+    """Open the logs of a run, by its UID, as `opened_at` opens their store."""
+    async with opened_at(cluster, place) as store:
         yield KeptLogs(store, run)

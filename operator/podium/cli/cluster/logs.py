@@ -92,16 +92,17 @@ async def logs(
         return ExitCode.OK
     pods = await _pods(cluster, run, node)
     shown = _chosen(pods, options)
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         kept = None
         if run.status.log_store is not None and _misses(run, node, shown, options):
             from podium.cli.cluster.kept_logs import opened_logs  # noqa: PLC0415 - loads long
 
-            kept = stack.enter_context(opened_logs(cluster, run.uid, run.status.log_store))
+            logs_of = opened_logs(cluster, run.uid, run.status.log_store)
+            kept = await stack.enter_async_context(logs_of)
             there = {pod.uid for pod in pods}
             pods += [
                 _Pod("", log.pod, log.node, log.execution, log.started_at, log)
-                for log in kept.logs(node)
+                for log in await asyncio.to_thread(kept.logs, node)
                 if log.pod not in there and log.node in run.status.nodes
             ]
             pods = _in_order(pods)
@@ -111,7 +112,8 @@ async def logs(
         for pod in shown:
             if kept is not None and pod.kept is not None:
                 start = f"[{pod.node}] ".encode() if options.named else b""
-                for line in kept.lines(pod.kept, tail, timestamps=timestamps):
+                read = partial(kept.lines, pod.kept, tail, timestamps=timestamps)
+                for line in await asyncio.to_thread(read):
                     _write(start + line)
             else:
                 await _print(cluster, pod, options, follow=False)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from podium.api.names import API_VERSION, GROUP, LABEL_RUN_UID, VERSION, is_object_name
+from podium.api.names import GROUP, LABEL_RUN_UID, VERSION, is_object_name
 from podium.api.run import WorkflowRunStatus
 from podium.cli.cluster.connection import Cluster
 from podium.cli.output import CliError
 from podium.cluster.kube import paths
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import controller_of, dig, items, mapping, text, when
-from podium.cluster.runs.shards import shard_of
+from podium.cluster.kube.views import dig, items, mapping, text, when
+from podium.cluster.runs.shard_objects import MissingShardsError, join_nodes
 from podium.engine import load_status
 
 __all__ = ["ClusterRun", "RunRow", "changes", "list_rows", "name_of", "read_run"]
@@ -119,6 +119,7 @@ async def list_rows(cluster: Cluster, selector: str = "") -> AsyncIterator[RunRo
 
 async def read_run(cluster: Cluster, name: str) -> ClusterRun:
     """Read a run and the states of its nodes. Raises `CliError`, `ApiError`."""
+    missing = ""
     for _ in range(TRIES):
         try:
             document = await cluster.client.get_run(cluster.namespace, name)
@@ -126,11 +127,19 @@ async def read_run(cluster: Cluster, name: str) -> ClusterRun:
             if error.status != 404:
                 raise
             raise CliError(f"there is no run {name} in namespace {cluster.namespace}") from None
-        nodes = await _nodes(cluster, document)
-        if nodes is None:
+        status = mapping(document.get("status"))
+        uid = text(dig(document, "metadata", "uid"))
+        shards = []
+        if status.get("shards"):
+            selector = f"{LABEL_RUN_UID}={uid}"
+            shards = await cluster.client.list_run_nodes(cluster.namespace, selector)
+        try:
+            nodes, _ = join_nodes(status, shards, uid)
+        except MissingShardsError as error:
+            missing = str(error)
             continue
         # The operator may not have seen it so far.
-        stored = {"phase": "Pending", **mapping(document.get("status")), "nodes": nodes}
+        stored = {"phase": "Pending", **status, "nodes": nodes}
         document = {**document, "status": stored}
         stored.pop("shards", None)
         try:
@@ -138,30 +147,10 @@ async def read_run(cluster: Cluster, name: str) -> ClusterRun:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             what = " ".join(str(error).split())
             raise CliError(f"the status of run {name} cannot be read: {what:.200}") from None
-    raise CliError(f"the states of the nodes of run {name} are being replaced: try again")
-
-
-async def _nodes(cluster: Cluster, document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the states of a run's nodes; None: its shards were replaced meanwhile."""
-    status = mapping(document.get("status"))
-    recent = dict(mapping(status.get("nodes")))
-    names = [text(each.get("name")) for each in items(status.get("shards"))]
-    if not names:
-        return recent
-    uid = text(dig(document, "metadata", "uid"))
-    path = paths.own(cluster.namespace, "workflowrunnodes")
-    selector = f"{LABEL_RUN_UID}={uid}"
-    found: dict[str, dict[str, Any]] = {}
-    for body in await cluster.client.list_objects(path, page_size=2, labelSelector=selector):
-        if controller_of(body, "WorkflowRun", API_VERSION) == uid:
-            found[text(dig(body, "metadata", "name"))] = body
-    if any(name not in found for name in names):
-        return None
-    states: dict[str, Any] = {}
-    for name in names:
-        held = mapping(found[name].get("nodes"))
-        states.update({node: held[node] for node in shard_of(found[name]).nodes if node in held})
-    return {**states, **recent}
+    raise CliError(
+        f"the states of the nodes of run {name} are being replaced, or were changed: try again"
+        f" (WorkflowRunNodes {missing:.200})"
+    )
 
 
 async def changes(cluster: Cluster, name: str) -> AsyncIterator[ClusterRun]:

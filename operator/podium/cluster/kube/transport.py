@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -158,6 +159,23 @@ class Transport:
                     raise _error(response.status, response.headers.get("Retry-After"), _json(data))
                 async for chunk in response.content.iter_any():
                     yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
+
+    @asynccontextmanager
+    async def websocket(
+        self, path: str, protocol: str
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Open a path that speaks a protocol of frames. Raises `ApiError`."""
+        try:
+            url, headers = await self._sign("GET", path, JSON, "*/*")
+            async with self._session.ws_connect(
+                url, protocols=(protocol,), headers=headers, max_msg_size=0
+            ) as socket:
+                yield socket
+        except aiohttp.WSServerHandshakeError as error:
+            what = f"the server answers {error.status} {error.message}"
+            raise ApiError(error.status, "Refused", what, request=_verb("GET", path)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}") from None
 

@@ -9,7 +9,8 @@ from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.views import GRACE_SECONDS, JobView, PodView, RunView, dig
 from podium.cluster.runs.active_run import ActiveRun, AfterWrite
-from podium.cluster.runs.shards import MissingShardsError, read_nodes
+from podium.cluster.runs.shard_objects import MissingShardsError
+from podium.cluster.runs.shards import read_nodes
 from podium.cluster.watch.store import InformerCache
 from podium.engine import load_status, recorded_outcome
 

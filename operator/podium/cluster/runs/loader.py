@@ -36,7 +36,8 @@ from podium.cluster.runs.revisions import (
     describe,
     unchanging,
 )
-from podium.cluster.runs.shards import MissingShardsError, has_node_states, read_nodes
+from podium.cluster.runs.shard_objects import MissingShardsError, has_node_states
+from podium.cluster.runs.shards import read_nodes
 from podium.cluster.runs.status_writer import StatusWriter
 from podium.cluster.runs.turnstile import Closed, Turnstile
 from podium.cluster.runs.unstarted import UnstartedRuns, subject_of, without_contents

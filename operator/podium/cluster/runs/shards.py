@@ -14,31 +14,14 @@ from typing import Any
 
 import orjson
 
-from podium.api.names import (
-    API_VERSION,
-    LABEL_RUN,
-    LABEL_RUN_UID,
-    LABEL_WORKFLOW,
-    label_value,
-    object_name,
-)
+from podium.api.names import LABEL_RUN, label_value, object_name
 from podium.api.run import NodeStatus, WorkflowRunStatus
-from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import KubernetesClient
-from podium.cluster.kube.views import controller_of, dig, items, mapping, text, when
-from podium.engine import digest_of, dump_node
-from podium.errors import PodiumError
+from podium.cluster.kube.views import dig, items, mapping, text, when
+from podium.cluster.runs.shard_objects import Shard, belongs_to, join_nodes
+from podium.engine import dump_node
 
-__all__ = [
-    "MissingShardsError",
-    "Shard",
-    "ShardPlan",
-    "Shards",
-    "build_shard",
-    "has_node_states",
-    "read_nodes",
-    "shard_of",
-]
+__all__ = ["ShardPlan", "Shards", "read_nodes"]
 
 INLINE_NODES = 500
 """A run of more nodes has shards."""
@@ -53,21 +36,6 @@ FAILED_NODES = 50
 """Failed nodes that the status names, at most."""
 STRAY_SECONDS = 300.0
 """What no status names is deleted when it is so old: no write that would name it is under way."""
-
-
-class MissingShardsError(PodiumError):
-    """Shards that the status names do not exist, or hold something else; the message names them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A shard, and the nodes whose states it holds."""
-
-    name: str
-    uid: str
-    nodes: tuple[str, ...]
-    hash: str
-    """Of what it holds, as the server has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,37 +218,6 @@ class Shards:
         self._home.update(dict.fromkeys(shard.nodes, shard.name))
 
 
-def has_node_states(known: Mapping[str, Any]) -> bool:
-    """Return whether the nodes of a run are stored in its status, or in shards that it names."""
-    return bool(known.get("nodes") or known.get("shards"))
-
-
-def build_shard(owner: Owner, name: str, nodes: Mapping[str, Any]) -> dict[str, Any]:
-    """Build a WorkflowRunNodes."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "WorkflowRunNodes",
-        "metadata": {
-            "name": name,
-            "namespace": owner.namespace,
-            "labels": {
-                "app.kubernetes.io/managed-by": "podium",
-                LABEL_WORKFLOW: label_value(owner.workflow),
-                LABEL_RUN: label_value(owner.name),
-                LABEL_RUN_UID: owner.uid,
-            },
-            "ownerReferences": [owner.reference()],
-        },
-        "nodes": nodes,
-    }
-
-
-def shard_of(body: Mapping[str, Any]) -> Shard:
-    """Return the shard that a WorkflowRunNodes is."""
-    meta, nodes = mapping(body.get("metadata")), mapping(body.get("nodes"))
-    return Shard(text(meta.get("name")), text(meta.get("uid")), tuple(nodes), digest_of(nodes))
-
-
 async def read_nodes(
     client: KubernetesClient, namespace: str, run: str, uid: str, known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Shards]:
@@ -289,29 +226,17 @@ async def read_nodes(
     Shards that no status names, which a crash left behind, are deleted. One that holds something
     else than the status says counts as missing. Raises `MissingShardsError`, `ApiError`.
     """
-    recent = dict(mapping(known.get("nodes")))
-    names = {text(each.get("name")): each.get("hash") for each in items(known.get("shards"))}
-    if not names:
-        return recent, Shards.of((), recent)
-    states: dict[str, Any] = {}
-    found: dict[str, Shard] = {}
-    for body in await client.list_run_nodes(namespace, f"{LABEL_RUN}={label_value(run)}"):
-        if controller_of(body, "WorkflowRun", API_VERSION) != uid:
-            continue
+    names = {text(each.get("name")) for each in items(known.get("shards"))}
+    bodies: list[dict[str, Any]] = []
+    if names:
+        bodies = await client.list_run_nodes(namespace, f"{LABEL_RUN}={label_value(run)}")
+    for body in bodies:
         name = text(dig(body, "metadata", "name"))
-        if name in names:
-            shard = shard_of(body)
-            if names[name] in (None, shard.hash):  # None: of version 0.1.0
-                found[name] = shard
-                states.update(mapping(body.get("nodes")))
-        elif (when(dig(body, "metadata", "creationTimestamp")) or 0) < time.time() - STRAY_SECONDS:
+        age = time.time() - (when(dig(body, "metadata", "creationTimestamp")) or 0)
+        if name not in names and age > STRAY_SECONDS and belongs_to(body, uid):
             await client.delete_run_nodes(namespace, name, text(dig(body, "metadata", "uid")))
-    if missing := [name for name in names if name not in found]:
-        raise MissingShardsError(", ".join(missing))
-    shards = [found[name] for name in names]
-    # In the order of the graph, whatever the order of the list was.
-    ordered = {node: states[node] for shard in shards for node in shard.nodes}
-    return {**ordered, **recent}, Shards.of(shards, recent)
+    states, shards = join_nodes(known, bodies, uid)
+    return states, Shards.of(shards, mapping(known.get("nodes")))
 
 
 def _cut(

@@ -13,7 +13,8 @@ from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, ConflictError
 from podium.cluster.kube.views import dig
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.shards import Shard, ShardPlan, build_shard, shard_of
+from podium.cluster.runs.shard_objects import Shard, build_shard, shard_of
+from podium.cluster.runs.shards import ShardPlan
 from podium.cluster.watch.store import InformerCache
 from podium.engine import Changes, dump_node, dump_status, load_status, set_end
 from podium.errors import PodiumError

@@ -10,7 +10,7 @@ from podium.cluster.kube.errors import ConflictError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import dig, run_view, text
 from podium.cluster.runs.request_handler import RequestHandler
-from podium.cluster.runs.shards import MissingShardsError
+from podium.cluster.runs.shard_objects import MissingShardsError
 from podium.cluster.runs.status_writer import StatusWriter, bare_status
 from podium.engine import set_condition, set_end
 

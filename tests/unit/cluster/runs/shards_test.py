@@ -16,7 +16,8 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Subject
 from podium.cluster.runs import shards as shards_module
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.shards import MissingShardsError, Shards, has_node_states, read_nodes
+from podium.cluster.runs.shard_objects import MissingShardsError, has_node_states
+from podium.cluster.runs.shards import Shards, read_nodes
 from podium.cluster.runs.status_writer import (
     ConflictError,
     StatusWriter,

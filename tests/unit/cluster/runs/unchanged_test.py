@@ -11,7 +11,7 @@ import pytest
 from podium.api.problems import InvalidError
 from podium.cluster.runs.requests import RERUN
 from podium.cluster.runs.revisions import Definitions, spec_hash
-from podium.cluster.runs.shards import MissingShardsError
+from podium.cluster.runs.shard_objects import MissingShardsError
 from podium.cluster.watch.store import InformerCache
 from podium.judge.pool import Pool
 from podium.judge.reader import Reader

@@ -1,52 +1,19 @@
-"""podium artifacts on a cluster: through a kubectl that runs the Pod's programs here."""
-
-import json
-import os
-import sys
+"""podium --cluster artifacts: through an API server that runs the Pod's programs here."""
 
 import pytest
 
 from podium.api.artifact_stores import ArtifactLocation
+from podium.api.names import API_VERSION
 from podium.artifacts.pod import Task, load_store
 from podium.cli.cluster.artifact_store import build_reader
 from podium.cluster.jobs.artifact_store import store_told
 from podium.cluster.settings import Settings
+from podium.engine import digest_of
 from tests.unit.artifacts.pod_test import stored
 from tests.unit.artifacts.s3 import KEYS
 from tests.unit.artifacts.support import make
+from tests.unit.cli.cluster.api_server import POD, ApiServer
 from tests.unit.cli.support import Directory
-
-KUBECTL = """#!{python}
-import json, os, subprocess, sys
-from pathlib import Path
-here = Path({here!r})
-args = sys.argv[1:]
-with (here / "calls").open("a") as calls:
-    calls.write(json.dumps(args) + "\\n")
-while args[0] in ("--context", "--namespace"):
-    args = args[2:]
-verb = args[0]
-if verb == "get":
-    file = here / (args[1].replace("/", "_") + ".json")
-    if not file.exists():
-        print(f'Error from server (NotFound): "{{args[1]}}" not found', file=sys.stderr)
-        sys.exit(1)
-    print(file.read_text())
-elif verb == "create":
-    (here / "pod.json").write_text(sys.stdin.read())
-elif verb == "exec":
-    pod = json.loads((here / "pod.json").read_text())
-    env = {{each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]}}
-    code = (
-        "import sys, os\\nfrom podium.artifacts import remote\\n"
-        f"remote.STORE_PATH = {{str(here / 'keys')!r}}\\n"
-        "sys.exit(remote.main(sys.argv[1:], os.environ))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *args[7:]], env={{**os.environ, **env}})
-    if done.returncode:
-        print(f"command terminated with exit code {{done.returncode}}", file=sys.stderr)
-    sys.exit(done.returncode)
-"""
 
 
 @pytest.fixture
@@ -65,41 +32,40 @@ def there(tmp_path, s3_server):
     location = settings.location_of(None).model_dump(
         mode="json", by_alias=True, exclude_defaults=True
     )
-    run = {
+    shard = {
+        "metadata": {
+            "name": "r-0",
+            "ownerReferences": [
+                {"apiVersion": API_VERSION, "kind": "WorkflowRun", "uid": "uid", "controller": True}
+            ],
+        },
+        "nodes": {"build": {"status": "Completed", "executionId": "build-1", "artifacts": digest}},
+    }
+    api = ApiServer(cluster / "keys")
+    api.shards = [shard]
+    api.runs["r"] = {
         "metadata": {"name": "r", "namespace": "team", "uid": "uid"},
         "status": {
+            "phase": "Running",
             "artifactStore": location,
-            "nodes": {"plain": {"executionId": "plain-1"}},
-            "shards": [{"name": "r-0", "nodes": 1}],
+            "nodes": {"plain": {"status": "Completed", "executionId": "plain-1"}},
+            "shards": [{"name": "r-0", "nodes": 1, "hash": digest_of(shard["nodes"])}],
         },
     }
-    shard = {"nodes": {"build": {"executionId": "build-1", "artifacts": digest}}}
-    for name, body in (
-        ("workflowruns.podium.dev_r", run),
-        ("workflowrunnodes.podium.dev_r-0", shard),
-    ):
-        (cluster / f"{name}.json").write_text(json.dumps(body))
-    kubectl = tmp_path / "bin" / "kubectl"
-    kubectl.parent.mkdir()
-    kubectl.write_text(KUBECTL.format(python=sys.executable, here=str(cluster)))
-    kubectl.chmod(0o755)
-    return cluster
+    with api.running(tmp_path / "kubeconfig"):
+        yield api
 
 
 class Here(Directory):
-    """A directory of a user whose kubectl that is."""
+    """A directory of a user of that server."""
 
     def __init__(self, path):
         path.mkdir()
         super().__init__(path)
 
     def podium(self, *arguments, code=0):
-        path = f"{self.path.parent}/bin:{os.environ['PATH']}"
-        return super().podium("artifacts", *arguments, code=code, PATH=path)
-
-
-def calls(there):
-    return [json.loads(line) for line in (there / "calls").read_text().splitlines()]
+        kubeconfig = str(self.path.parent / "kubeconfig")
+        return super().podium("artifacts", *arguments, code=code, KUBECONFIG=kubeconfig)
 
 
 CLUSTER = ("--cluster", "-n", "team", "--kube-context", "prod")
@@ -107,13 +73,12 @@ CLUSTER = ("--cluster", "-n", "team", "--kube-context", "prod")
 
 def test_ls_get_and_rm(tmp_path, there, s3_server):
     here = Here(tmp_path / "here")
-    lines = here.podium("ls", "r", *CLUSTER).stdout.splitlines()
+    lines = here.podium("ls", "@latest", *CLUSTER).stdout.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [
         ["build", "build-1", "more", "Directory"],
         ["build", "build-1", "report", "File"],
     ]
-    assert all(each[:4] == ["--context", "prod", "--namespace", "team"] for each in calls(there))
-    assert [each[4] for each in calls(there)][-1] == "delete", "the Pod goes"
+    assert there.calls[-1][0] == "DELETE", "the Pod goes"
     here.podium("get", "r", "build.report", *CLUSTER)
     assert (here.path / "report").read_bytes() == b"42"
     here.podium("get", "r", "build", "--execution", "build-1", "-o", "all", *CLUSTER)
@@ -131,14 +96,31 @@ def test_what_was_changed_in_the_store_is_not_copied(tmp_path, there, s3_server)
         blob.write_bytes(bytes(len(blob.read_bytes())))
     refused = here.podium("get", "r", "build.report", *CLUSTER, code=2)
     assert "is not what was stored" in refused.stderr
-    assert calls(there)[-1][4] == "delete"
+    assert there.calls[-1][0] == "DELETE"
 
 
-def test_a_run_that_is_not_there_and_options_without_a_cluster(tmp_path, there):
+def test_a_shard_that_was_changed_is_not_read(tmp_path, there):
+    there.shards[0]["nodes"]["build"]["executionId"] = "build-2"
+    refused = Here(tmp_path / "here").podium("ls", "r", *CLUSTER, code=2)
+    assert "are being replaced, or were changed: try again (WorkflowRunNodes r-0)" in refused.stderr
+
+
+def test_refusals(tmp_path, there):
     here = Here(tmp_path / "here")
-    refused = here.podium("ls", "other", *CLUSTER, code=2)
-    assert "NotFound" in refused.stderr
-    assert "add --cluster" in here.podium("ls", "r", "-n", "team", code=2).stderr
+    for arguments, said in (
+        (("ls", "other"), "there is no run other in namespace team"),
+        (("ls", "r", "nope"), "run r has no node 'nope': nodes are build, plain"),
+        (("ls", "r", "build.report"), "without .NAME"),
+        (("ls", "r", "-o", "dir"), "ls prints a table, json or yaml"),
+        (("get", "r"), "podium artifacts ls r lists them"),
+        (("rm", "r", "build"), "name only the run"),
+    ):
+        assert said in here.podium(*arguments, *CLUSTER, code=2).stderr
+    assert ("POST", POD) not in there.calls
+    there.refuse_exec = True
+    refused = here.podium("ls", "r", *CLUSTER, code=2).stderr
+    assert "you may not run programs in Pods here (create pods/exec)" in refused
+    assert there.calls[-1][0] == "DELETE"
 
 
 @pytest.mark.parametrize("any_user", [False, True])
