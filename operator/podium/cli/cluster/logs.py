@@ -14,7 +14,7 @@ import click
 from podium.api.names import LABEL_RUN_UID
 from podium.artifacts.kept_logs import KeptLog
 from podium.cli.cluster.connection import Cluster, on_cluster
-from podium.cli.cluster.runs import ClusterRun, name_of, read_run
+from podium.cli.cluster.runs import ClusterRun, changes, name_of, read_run
 from podium.cli.options import log_options, require_one_log
 from podium.cli.output import CliError, ExitCode, escape_control, warn
 from podium.cluster.kube import paths
@@ -24,6 +24,7 @@ from podium.cluster.kube.views import (
     ANNOTATION_NODE,
     CONTAINER,
     dig,
+    items,
     mapping,
     text,
     when,
@@ -31,7 +32,8 @@ from podium.cluster.kube.views import (
 
 __all__ = ["logs"]
 
-POLL_SECONDS = 1.0
+TOGETHER_SECONDS = 1.0
+"""What changes within a second is looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class _Pod:
     execution: str
     started_at: float
     """0: it has not started."""
+    has_log: bool
+    """Whether its program has begun."""
     kept: KeptLog | None = None
     """Its log in the store, if it is gone."""
 
@@ -101,7 +105,7 @@ async def logs(
             kept = await stack.enter_async_context(logs_of)
             there = {pod.uid for pod in pods}
             pods += [
-                _Pod("", log.pod, log.node, log.execution, log.started_at, log)
+                _Pod("", log.pod, log.node, log.execution, log.started_at, has_log=True, kept=log)
                 for log in await asyncio.to_thread(kept.logs, node)
                 if log.pod not in there and log.node in run.status.nodes
             ]
@@ -171,6 +175,10 @@ def _pod(body: dict[str, Any]) -> _Pod:
         node=text(marks.get(ANNOTATION_NODE)),
         execution=text(marks.get(ANNOTATION_EXECUTION)),
         started_at=when(dig(body, "status", "startTime")) or 0.0,
+        has_log=any(
+            each.get("name") == CONTAINER and mapping(each.get("state")).keys() - {"waiting"}
+            for each in items(dig(body, "status", "containerStatuses"))
+        ),
     )
 
 
@@ -233,21 +241,20 @@ async def _follow(cluster: Cluster, run: ClusterRun, node: str | None, options: 
     choose: Callable[[list[_Pod]], list[_Pod]]
     choose = list if options.execution is not None else partial(_one_of_each, place=0)
     try:
-        while True:
-            run = await read_run(cluster, run.name)
+        async for now in changes(cluster, run.name, TOGETHER_SECONDS):
+            run = now
             has_ended = _has_ended(run, node)
             pods = await _pods(cluster, run, node)
             for pod in choose(pods):
-                is_wanted = pod.started_at and options.execution in (None, pod.execution)
+                is_wanted = pod.has_log and options.execution in (None, pod.execution)
                 if is_wanted and pod.name not in seen:
                     stream = _print(cluster, pod, options, follow=True)
                     streams.append(asyncio.create_task(stream))
-            seen |= {pod.name for pod in pods if pod.started_at}
+            seen |= {pod.name for pod in pods if pod.has_log}
             choose = list  # what has started since, be it several of a node
             if has_ended:
                 await asyncio.gather(*streams)
                 return
-            await asyncio.sleep(POLL_SECONDS)
     finally:
         for task in streams:
             task.cancel()

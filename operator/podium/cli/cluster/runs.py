@@ -1,6 +1,8 @@
 """Runs of a cluster, as verbs have them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -153,24 +155,24 @@ async def read_run(cluster: Cluster, name: str) -> ClusterRun:
     )
 
 
-async def changes(cluster: Cluster, name: str) -> AsyncIterator[ClusterRun]:
+async def changes(cluster: Cluster, name: str, pause: float = 0.0) -> AsyncIterator[ClusterRun]:
     """Give a run now and after each change, until the caller has seen enough.
 
-    Raises `CliError` once it is deleted.
+    Changes within `pause` seconds come as one. Raises `CliError` once it is deleted.
     """
     while True:
         run = await read_run(cluster, name)
         yield run
+        await asyncio.sleep(pause)
         version = text(dig(run.document, "metadata", "resourceVersion"))
+        where = ("workflowruns", cluster.namespace, "", version, f"metadata.name={name}")
         try:
-            events = cluster.client.watch(
-                "workflowruns", cluster.namespace, "", version, f"metadata.name={name}"
-            )
-            async for event in events:
-                if event.get("type") in ("MODIFIED", "ADDED"):
-                    yield await read_run(cluster, name)
-                elif event.get("type") == "DELETED":
-                    raise CliError(f"run {name} was deleted")
+            async with aclosing(cluster.client.watch(*where)) as events:
+                async for event in events:
+                    if event.get("type") == "DELETED":
+                        raise CliError(f"run {name} was deleted")
+                    if event.get("type") in ("MODIFIED", "ADDED"):
+                        break
         except ApiError as error:
             if error.status not in (0, 410):
                 raise

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -106,7 +106,7 @@ class Transport:
 
     async def watch(
         self, resource: str, namespace: str, selector: str, version: str, fields: str = ""
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """Give the events after a version, bookmarks too, until the server ends the watch.
 
         Raises `ApiError`, 410 when the version is too old.
