@@ -158,6 +158,7 @@ class _Group(click.Group):
                 from podium.cli.completion import respond  # noqa: PLC0415 - only for a shell
 
                 sys.exit(respond(asked, {name: text for name, (_, text) in _COMMANDS.items()}))
+            _require_unicode(given)
             code = super().main(given, **extra)
             sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
@@ -215,6 +216,20 @@ class _Group(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._verbs.items()])
+
+
+def _require_unicode(arguments: Sequence[str]) -> None:
+    """Raise `CliError` for what could be neither stored nor shown: bytes that are not UTF-8."""
+    foreign = [each for each in arguments if not each.isascii()]
+    if not foreign:
+        return
+    from podium.local.files import is_unicode  # noqa: PLC0415 - nearly always nothing to check
+
+    for each in foreign:
+        if not is_unicode(each):
+            raise CliError(
+                f"the argument {os.fsencode(each)!r:.80} is not UTF-8: write it as UTF-8"
+            )
 
 
 class _Podium(_Group):

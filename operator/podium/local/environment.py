@@ -35,6 +35,7 @@ _INHERITED = frozenset(
     ]
 )
 """Of podium's own environment, and all LC_ variables; proxies in lower case, too."""
+_ENV_FILE_BYTES = 1_000_000
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -72,11 +73,16 @@ def passed(names: Iterable[str], files: Iterable[Path] = ()) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in files:
         try:
-            text = path.read_text()
+            with path.open("rb") as file:
+                data = file.read(_ENV_FILE_BYTES + 1)
+            text = data.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8"
             raise ConfigError(f"--env-file {path}: {reason}") from None
-        for number, line in enumerate(text.splitlines(), 1):
+        if len(data) > _ENV_FILE_BYTES:
+            raise ConfigError(f"--env-file {path}: has more than {_ENV_FILE_BYTES:,} bytes")
+        for number, ended in enumerate(text.split("\n"), 1):
+            line = ended.removesuffix("\r")
             if line.strip() and not line.lstrip().startswith("#"):
                 found |= _passed(line.lstrip(), f"--env-file {path}, line {number}")
     for name in names:

@@ -11,6 +11,7 @@ from podium.errors import PodiumError
 
 __all__ = [
     "IrregularFileError",
+    "is_unicode",
     "open_private",
     "open_regular",
     "read_end",
@@ -36,6 +37,15 @@ _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
 )
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a string can be stored: no half of a character, no byte of a foreign path."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_regular(path: Path, limit: int) -> tuple[bytes, int]:

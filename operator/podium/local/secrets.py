@@ -18,7 +18,7 @@ import yaml
 from podium import executors
 from podium.api.problems import UserError
 from podium.api.workflow import EnvVar, WorkflowSpec
-from podium.local.files import read_regular
+from podium.local.files import is_unicode, read_regular
 
 __all__ = [
     "Mask",
@@ -75,6 +75,8 @@ def _pairs(option: str, node: yaml.Node) -> Iterable[tuple[str, yaml.Node]]:
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise SecretsError(f"{option}:{_line(key)}: {_SHAPE}")
+        if not is_unicode(key.value):
+            raise SecretsError(f"{option}:{_line(key)}: a key contains an unpaired surrogate")
         if key.value in seen:
             raise SecretsError(
                 f"{option}:{_line(key)}: {key.value!r:.80} is there twice: remove one of them"
@@ -89,7 +91,11 @@ def _string(option: str, path: str, node: yaml.Node) -> str:
         raise SecretsError(
             f"{option}:{_line(node)}: {path:.80} is a {kind}: write its value as one string"
         )
-    return str(node.value)
+    value = str(node.value)
+    if not is_unicode(value):
+        where = f"{option}:{_line(node)}: {path:.80}"
+        raise SecretsError(f"{where} contains an unpaired surrogate (a lone \\u escape)")
+    return value
 
 
 def _line(node: yaml.Node) -> int:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from podium.api.problems import InvalidError, Problem
 from podium.cli import _COMMANDS, main, output
 from podium.local.store import StoreError
+from tests.unit.cli.support import Directory, script
 
 PODIUM = Path(sys.executable).with_name("podium")
 
@@ -228,3 +229,24 @@ def test_a_terminal_without_unicode_gets_escapes(tmp_path):
 )
 def test_plain_text_moves_no_cursor(text, shown):
     assert output.escape_control(text) == shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "w.yaml", "--env", b"A=\xff"), ("run", "w.yaml", "-c", b"\xff=1"), ("get", b"\xff")],
+)
+def test_an_argument_that_is_not_unicode_is_refused(tmp_path, arguments):
+    done = installed(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("podium: the argument b'")
+    assert done.stderr.endswith("' is not UTF-8: write it as UTF-8\n")
+
+
+def test_a_directory_whose_name_is_not_unicode_is_refused(tmp_path):
+    here = tmp_path / os.fsdecode(b"d\xff")
+    here.mkdir()
+    Directory(here).workflow(script("a", "true"))
+    done = installed("run", "w.yaml", cwd=here)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not UTF-8, which the record of a run is: rename it" in done.stderr
+    assert "Traceback" not in done.stderr

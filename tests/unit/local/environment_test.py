@@ -45,6 +45,14 @@ def test_what_env_passes(tmp_path, monkeypatch):
     assert passed([], [file])["B"] == ' "x" # y'
 
 
+def test_a_file_of_variables_is_split_at_the_ends_of_lines_only(tmp_path):
+    file = tmp_path / "f"
+    file.write_bytes("\ufeffA=1\x0b2\u2028B=3\r\nC=4".encode())
+    assert passed([], [file]) == {"A": "1\x0b2\u2028B=3", "C": "4"}
+    with pytest.raises(ConfigError, match=r"--env-file /dev/zero: has more than 1,000,000 bytes"):
+        passed([], [Path("/dev/zero")])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

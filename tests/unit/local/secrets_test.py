@@ -52,6 +52,8 @@ def test_blocks_and_json_are_read(tmp_path):
         ("- a\n", 1, "must hold SECRET"),
         ("? [a]\n: {x: 1}\n", 1, "must hold SECRET"),
         ("a: {x: hush\n", 2, "is not YAML"),
+        ('a:\n  x: "hush\\ud800"\n', 2, "a.x contains an unpaired surrogate"),
+        ('a: {"\\ud800": hush}\n', 1, "a key contains an unpaired surrogate"),
         ("a: {x: 1}\n--- \nb: {x: 1}\n", 2, "is not YAML"),
     ],
 )

@@ -1,5 +1,6 @@
 """podium run."""
 
+import os
 import random
 import string
 import time
@@ -31,6 +32,7 @@ from podium.cli.session import OpenRun, document_text, run_directory
 from podium.cli.tables import columns
 from podium.cli.values import context_of
 from podium.engine import Plan, initial_status
+from podium.local.files import is_unicode
 from podium.local.store import RunDirectory, RunRecord
 
 __all__ = ["run"]
@@ -123,15 +125,15 @@ def run(
         uid=str(uuid.uuid4()),
         created_at=round(time.time(), 3),
         workflow_id=selection.workflow_id,
-        workdir=str((workdir or directory_of(file)).resolve()),
+        workdir=_recorded(workdir or directory_of(file)),
         workflow=selection.workflow,
         spec=spec,
-        secrets=None if secrets is None else str(secrets.resolve()),
-        source=None if file == "-" else str(Path(file).resolve()),
+        secrets=None if secrets is None else _recorded(secrets),
+        source=None if file == "-" else _recorded(Path(file)),
         choice=name,
         env=env,
-        env_files=tuple(str(path.resolve()) for path in env_files),
-        more=tuple(str(Path(path).resolve()) for path in more),
+        env_files=tuple(_recorded(path) for path in env_files),
+        more=tuple(_recorded(Path(path)) for path in more),
     )
     status = initial_status(plan, record.created_at, spec)
     opened = OpenRun(directory, record, status, plan)
@@ -145,6 +147,16 @@ def run(
         (directory.path / "recorded.yaml").write_text(selection.answers)
     with directory.locked():
         return carry_on(opened, output)
+
+
+def _recorded(path: Path) -> str:
+    """Return a path as the run's record holds it. Raises `CliError`."""
+    found = str(path.resolve())
+    if not is_unicode(found):
+        raise CliError(
+            f"the path {os.fsencode(found)!r} is not UTF-8, which the record of a run is: rename it"
+        )
+    return found
 
 
 def _preview(run: OpenRun, output: str | None) -> None:
