@@ -1,6 +1,6 @@
 """In a Pod that mounts the store: `python -P -m podium.artifacts.remote list|read|delete KEY...`.
 
-`podium artifacts --cluster` makes the Pod and runs these in it: keys are those of the store, and
+`podium --cluster artifacts` makes the Pod and runs these in it: keys are those of the store, and
 what is read is checked by its digest where it arrives.
 """
 
