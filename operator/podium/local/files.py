@@ -40,7 +40,7 @@ _KINDS = (
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether a string can be stored: no half of a character, no byte of a foreign path."""
+    """Return whether a string can be stored: it has no unpaired surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
