@@ -107,7 +107,7 @@ class RunController:
 
     def workflow_appeared(self, namespace: str) -> None:
         """Look again at runs whose Workflow was not there."""
-        for key in self._loader.waiting.pop(namespace, ()):
+        for key in self._loader.finder.waiting.pop(namespace, ()):
             self._queue.add(ObjectKey("WorkflowRun", *key))
 
     def active(self) -> int:
@@ -136,7 +136,7 @@ class RunController:
         self._turnstile.forget(key)
         if run is not None:
             self._let_next(key[0])
-        self._loader.forget(key)
+        self._loader.finder.forget(key)
         self._requests.forget(key)
 
     def _wake(self, key: RunKey) -> None:
@@ -216,7 +216,7 @@ class RunController:
                 if run is None:
                     if self._turnstile.waits(key):
                         return TURN_SECONDS
-                    return self._loader.look_again(key)
+                    return self._loader.finder.look_again(key)
                 run.wake = partial(self._wake, key)
                 self._runs[key] = run
                 self._observer.resume_tracking(run)

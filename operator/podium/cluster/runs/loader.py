@@ -6,19 +6,18 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from podium.api.base import parse_time
 from podium.api.formats import current_definition
-from podium.api.problems import InvalidError, Problem
+from podium.api.problems import InvalidError
 from podium.api.reasons import RunReason
 from podium.api.resources import WorkflowRun
 from podium.api.run import ConditionStatus, Requester, RunPhase, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
-from podium.cluster.jobs.interpret import HOPELESS_SECONDS
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, mapping, text
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.definition_finder import DefinitionFinder
 from podium.cluster.runs.executor_resolver import NamedObjectNotFoundError
 from podium.cluster.runs.memory import (
     STATE_BYTES,
@@ -32,7 +31,6 @@ from podium.cluster.runs.requests import requester
 from podium.cluster.runs.revisions import (
     SPEC_CHANGED,
     Definitions,
-    WorkflowNotFoundError,
     describe,
     unchanging,
 )
@@ -56,7 +54,7 @@ from podium.engine import (
 )
 from podium.judge.executors import NO_EXECUTORS, Resolved, names_others
 from podium.judge.pool import OverBudgetError, Pool
-from podium.judge.reader import Reader, Reading
+from podium.judge.reader import Reader
 from podium.judge.slices import in_slices
 from podium.judge.verdicts import PooledVerdicts
 
@@ -64,8 +62,6 @@ __all__ = ["RunLoader"]
 
 NO_PROGRESS = "0/0"
 """`status.progress` of a run without node states."""
-STORE_SECONDS = 2.0
-"""An ArtifactStore or ContractSchema that is missing is looked for so often."""
 RECORDED_NOT_ALLOWED = (
     "spec.recordedAnswers: recorded answers are disabled on this cluster (allowRecordedAnswers):"
     " leave them out"
@@ -102,20 +98,7 @@ class RunLoader:
         self._settings = settings
         self._judge = judge
         self._reader = Reader(judge, settings.offered)
-        self.waiting: dict[str, set[RunKey]] = {}
-        """Runs whose Workflow does not exist, by namespace."""
-        self._look_again: set[RunKey] = set()
-        """Runs whose ArtifactStore or ContractSchema does not exist."""
-
-    def forget(self, key: RunKey) -> None:
-        """Drop what is kept of a run."""
-        for names in self.waiting.values():
-            names.discard(key)
-        self._look_again.discard(key)
-
-    def look_again(self, key: RunKey) -> float | None:
-        """Return the seconds after which a run that could not go on is to be loaded again."""
-        return STORE_SECONDS if key in self._look_again else None
+        self.finder = DefinitionFinder(definitions, self._reader, self._unstarted, settings)
 
     async def load(self, view: RunView, read: dict[str, Any] | None) -> ActiveRun | None:
         """Build a run's engine from what the server has; None: it cannot go on for now.
@@ -136,7 +119,7 @@ class RunLoader:
             raise
         if dig(body, "metadata", "uid") != view.uid:
             return None
-        self._look_again.discard((view.namespace, view.name))
+        self.finder.begin((view.namespace, view.name))
         known = dig(body, "status")
         known = known if isinstance(known, dict) else {}
         if view.ended and not has_node_states(known):
@@ -166,7 +149,7 @@ class RunLoader:
                 executors=await self._executors(body, known),
             )
         except NamedObjectNotFoundError as missing:
-            await self._wait_for(body, missing, known)
+            await self.finder.wait_for(body, missing, known)
             return None
         except InvalidError as problem:
             is_graph = all(each.path[:2] == ("spec", "workflowSpec") for each in problem.problems)
@@ -185,7 +168,7 @@ class RunLoader:
         status = None
         if has_node_states(known):
             status = await in_slices(load_in_slices({**known, "nodes": nodes}))
-        plan = await self._plan(body, reading, status, known)
+        plan = await self.finder.plan(body, reading, status, known)
         if plan is None:
             return None
         outputs = await in_slices(weigh_outputs_in_slices(nodes))
@@ -368,105 +351,9 @@ class RunLoader:
         )
         return run
 
-    async def _plan(
-        self,
-        body: dict[str, Any],
-        reading: Reading,
-        status: WorkflowRunStatus | None,
-        known: dict[str, Any],
-    ) -> Plan | None:
-        """Return the definition of a run; None: it has no valid one, which its status says now."""
-        resource = reading.resource
-        assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
-        namespace, name = resource.metadata.namespace, resource.metadata.name
-        spec = resource.spec
-        try:
-            if status is not None and status.workflow_revision:
-                return await self._pinned(
-                    namespace, status.workflow_revision, status.format_version
-                )
-            if spec.workflow_spec is not None:
-                if not self._settings.allow_inline_workflows and status is None:
-                    message = (
-                        "spec.workflowSpec: inline workflows are disabled on this cluster"
-                        " (allowInlineWorkflows):"
-                        " name a Workflow in spec.workflowRef"
-                    )
-                    await self._unstarted.fail(body, RunReason.INLINE_NOT_ALLOWED, message, known)
-                    return None
-                own = spec.workflow_spec
-                if own.executors or own.pinned_store or own.pinned_schemas:
-                    return await self._definitions.pin_inline(namespace, name, reading)
-                return await self._reader.plan_of(
-                    reading,
-                    workflow_id=spec.workflow_spec.id or name,
-                    base=("spec", "workflowSpec"),
-                )
-            assert spec.workflow_ref is not None  # noqa: S101 - parse() saw to it
-            return await self._definitions.latest(namespace, spec.workflow_ref.name)
-        except WorkflowNotFoundError as missing:
-            if spec.cancel or spec.terminate:
-                await self._unstarted.fail(
-                    body, RunReason.CANCELLED, "the run was cancelled", known, RunPhase.CANCELLED
-                )
-                return None
-            self.waiting.setdefault(namespace, set()).add((namespace, name))
-            message = (
-                f"spec.workflowRef.name: there is no Workflow {str(missing)!r} in the namespace"
-                f" {namespace}: the run starts when it is applied"
-            )
-            await self._unstarted.say_pending(body, RunReason.WORKFLOW_NOT_FOUND, message, known)
-        except NamedObjectNotFoundError as missing:
-            await self._wait_for(body, missing, known)
-        except InvalidError as problem:
-            await self._unstarted.fail(body, RunReason.INVALID_WORKFLOW, describe(problem), known)
-        except OverBudgetError as error:
-            message = f"to check the definition {error}: make it smaller, or its schemas simpler"
-            if status is not None:
-                raise TerminalError(message) from None
-            await self._unstarted.fail(body, RunReason.TOO_EXPENSIVE, message, known)
-        return None
-
-    async def _wait_for(
-        self, body: dict[str, Any], missing: NamedObjectNotFoundError, known: dict[str, Any]
-    ) -> None:
-        """Say that a run waits for what it names; fail it after as long as for a Secret."""
-        reason, message = missing.reason, describe(missing)
-        if any(dig(body, "spec", asked) is True for asked in ("cancel", "terminate")):
-            message = "the run was cancelled"
-            await self._unstarted.fail(
-                body, RunReason.CANCELLED, message, known, RunPhase.CANCELLED
-            )
-            return
-        since = _waits_since(known, reason)
-        if since is not None and time.time() - since > HOPELESS_SECONDS:
-            await self._unstarted.fail(body, reason, message, known)
-            return
-        await self._unstarted.say_pending(body, reason, message, known)
-        meta = body["metadata"]
-        self._look_again.add((meta["namespace"], meta["name"]))
-
-    async def _pinned(self, namespace: str, revision: str, format_version: int | None) -> Plan:
-        try:
-            return await self._definitions.pinned(namespace, revision, format_version)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            message = f"the ControllerRevision {revision}, which the run is pinned to, is gone"
-            raise InvalidError([Problem(("status", "workflowRevision"), message)]) from None
-
 
 def _key_of(view: RunView) -> RunKey:
     return view.namespace, view.name
-
-
-def _waits_since(known: Mapping[str, Any], reason: str) -> float | None:
-    """Return since when a run that has not begun says that it waits for this reason."""
-    conditions = known.get("conditions")
-    for condition in conditions if isinstance(conditions, list) else ():
-        if dig(condition, "type") == "Valid" and dig(condition, "reason") == reason:
-            return parse_time(dig(condition, "lastTransitionTime"))
-    return None
 
 
 def _in_current_format(body: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:

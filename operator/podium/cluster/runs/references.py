@@ -1,16 +1,13 @@
 """Secrets and ConfigMaps that nodes name, and what the artifact store is made of.
 
-They are looked at before a run starts, and before each launch. Only their metadata is asked for, so
-nothing of what they hold reaches the operator. One that is missing is waited for as long as a
-kubelet's refusal is; one that nodes may not use is never handed to a Pod.
+They are looked at before a run starts, and before each launch. One that is missing is waited for as
+long as a kubelet's refusal is; one that nodes may not use is never handed to a Pod.
 """
 
 import asyncio
-import logging
 import time
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from podium.api.artifact_stores import ArtifactStoreSpec
@@ -20,10 +17,10 @@ from podium.api.run import RecordedAnswers
 from podium.cluster.jobs.artifacts import needs_store
 from podium.cluster.jobs.interpret import HOPELESS_SECONDS
 from podium.cluster.kube.client import KubernetesClient
-from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import dig
 from podium.cluster.runs.active_run import ActiveRun, Waited
 from podium.cluster.runs.named_objects import CLAIM, Reference, in_node, in_pod
+from podium.cluster.runs.object_lookup import STORES, ObjectLookup, Seen, Unknown
 from podium.cluster.settings import Settings
 from podium.cluster.workqueue import backoff
 from podium.engine import Hold, Plan
@@ -35,25 +32,16 @@ __all__ = [
     "wait_for_missing",
 ]
 
-log = logging.getLogger(__name__)
-
 LABEL_USABLE = f"{GROUP}/usable"
 LABEL_ANSWERS = f"{GROUP}/recorded-answers"
 TOKEN_OF = "kubernetes.io/service-account.name"  # noqa: S105 - the name of an annotation
 """Annotation without which a Secret cannot be of the type service-account-token."""
 
-KEEP_SECONDS = 1.0
-"""How long what was seen of an object counts: nodes that start together share one request."""
-MOST_KEPT = 5000
 MOST_OF_A_RUN = 1000
 """References that are looked at before a run starts; the rest are when their nodes start."""
-AT_A_TIME = 16
 RETRY_SECONDS = (1.0, 5.0)
 MAX_LISTED = 5
-LONGEST_NAME = 253
 
-STORES = "ArtifactStore"
-_PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
 _START = ""
 """In the place of an execution or request: the start of the run waits."""
 
@@ -75,16 +63,6 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
-
-
-class _Unknown(Enum):
-    MISSING = 1
-    UNCHECKED = 2
-    """The operator may not look at it."""
-
-
-_Seen = Mapping[str, Any] | _Unknown
-"""Metadata of an object, or why there is none."""
 
 
 def _in_nodes(
@@ -111,11 +89,8 @@ class ReferenceChecker:
     """Looks at what nodes name."""
 
     def __init__(self, client: KubernetesClient, settings: Settings) -> None:
-        self._client = client
+        self._objects = ObjectLookup(client, settings)
         self._settings = settings
-        self._kept: dict[tuple[str, str, str], tuple[float, asyncio.Task[_Seen]]] = {}
-        self._at_a_time = asyncio.Semaphore(AT_A_TIME)
-        self._told: set[str] = set()
 
     # Before a run, or what is run again of it
 
@@ -227,12 +202,12 @@ class ReferenceChecker:
                 if each.kind != CLAIM or each.is_store
             )
         )
-        looks = await asyncio.gather(*(self._look(namespace, *each) for each in objects))
+        looks = await asyncio.gather(*(self._objects.look(namespace, *each) for each in objects))
         seen = dict(zip(objects, looks, strict=True))
         stores = await self._stores(namespace, references, store)
         findings = []
         for node, reference in references:
-            look = seen.get((reference.kind, reference.name), _Unknown.UNCHECKED)
+            look = seen.get((reference.kind, reference.name), Unknown.UNCHECKED)
             finding = self._judge(namespace, node, reference, look, stores, store)
             if finding is not None:
                 findings.append(finding)
@@ -252,7 +227,7 @@ class ReferenceChecker:
         found = {("Secret", each.secret) for each in known} | {
             (CLAIM, each.claim) for each in known
         }
-        seen = await self._look(namespace, STORES, "*")
+        seen = await self._objects.look(namespace, STORES, "*")
         if isinstance(seen, Mapping):
             found.update(seen["parts"])
         return found
@@ -262,14 +237,14 @@ class ReferenceChecker:
         namespace: str,
         node: str,
         reference: Reference,
-        seen: _Seen,
+        seen: Seen,
         stores: Collection[tuple[str, str]],
         store: ArtifactStoreSpec | None,
     ) -> Finding | None:
         kind, name = reference.kind, reference.name
         if reference.is_store and isinstance(seen, Mapping):
             return self._judge_store(store, node, reference, seen)
-        if seen is _Unknown.MISSING:
+        if seen is Unknown.MISSING:
             if reference.optional:
                 return None
             message = f"there is no {kind} {name!r} in the namespace {namespace}: create it"
@@ -295,7 +270,7 @@ class ReferenceChecker:
             words = f'it would have to carry the label {LABEL_USABLE}: "true"'
         if not words:
             return None
-        if seen is _Unknown.UNCHECKED and kind != CLAIM:
+        if seen is Unknown.UNCHECKED and kind != CLAIM:
             words += ", which the operator may not look at (chart value referenceChecks)"
         message = f"nodes may not use the {kind} {name!r}: {words}"
         return Finding(node, reference.field, message, NodeReason.FORBIDDEN)
@@ -322,59 +297,6 @@ class ReferenceChecker:
         )
         return Finding(node, reference.field, message, NodeReason.CONFIG)
 
-    async def _look(self, namespace: str, kind: str, name: str) -> _Seen:
-        if not self._settings.reference_checks and kind in _PLURALS:
-            return _Unknown.UNCHECKED
-        if not name or len(name) > LONGEST_NAME:
-            return _Unknown.MISSING
-        key, now = (namespace, kind, name), time.monotonic()
-        known = self._kept.get(key)
-        if known is None or known[0] <= now:
-            if len(self._kept) >= MOST_KEPT:
-                self._kept = {each: kept for each, kept in self._kept.items() if kept[0] > now}
-            task = asyncio.get_running_loop().create_task(self._ask(*key))
-            task.add_done_callback(lambda done: self._answered(key, done))
-            known = self._kept[key] = (now + KEEP_SECONDS, task)
-        return await asyncio.shield(known[1])  # who waits may be cancelled, others wait as well
-
-    def _answered(self, key: tuple[str, str, str], task: asyncio.Task[_Seen]) -> None:
-        if (task.cancelled() or task.exception() is not None) and (
-            self._kept.get(key, (0, None))[1] is task
-        ):
-            del self._kept[key]
-
-    async def _ask(self, namespace: str, kind: str, name: str) -> _Seen:
-        try:
-            async with self._at_a_time:
-                return await self._read(namespace, kind, name)
-        except ApiError as error:
-            if error.status == 403:
-                if kind not in self._told:
-                    self._told.add(kind)
-                    log.warning("%ss that nodes name are not checked: %s", kind, error)
-                return _Unknown.UNCHECKED
-            if error.transient or error.status == 401:
-                raise
-            return _Unknown.MISSING
-
-    async def _read(self, namespace: str, kind: str, name: str) -> Mapping[str, Any]:
-        """Return metadata of an object, of a claim its modes too. Raises `ApiError`."""
-        if kind == STORES:
-            bodies = await self._client.list_artifact_stores(namespace)
-            return {"parts": [part for body in bodies for part in _parts_of(body)]}
-        if kind == CLAIM:
-            claim = await self._client.get_claim(namespace, name)
-            return {"accessModes": dig(claim, "spec", "accessModes")}
-        body = await self._client.get_metadata(namespace, _PLURALS[kind], name)
-        metadata = body.get("metadata")
-        return metadata if isinstance(metadata, Mapping) else {}
-
-
-def _parts_of(store: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give kind and name of what an ArtifactStore is made of."""
-    yield "Secret", dig(store, "spec", "s3", "credentialsSecret")
-    yield CLAIM, dig(store, "spec", "pvc", "claimName")
-
 
 def wait_for_missing(run: ActiveRun, key: str) -> float | None:
     """Return the seconds after which what is missing is looked for again; None: no longer.
@@ -393,7 +315,7 @@ def wait_for_missing(run: ActiveRun, key: str) -> float | None:
     return waited.until - now
 
 
-def _label(seen: _Seen, label: str) -> Any:
+def _label(seen: Seen, label: str) -> Any:
     return dig(seen, "labels", label)
 
 

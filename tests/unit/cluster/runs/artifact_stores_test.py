@@ -7,7 +7,7 @@ import pytest
 
 from podium.api.problems import InvalidError
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.runs import loader, references
+from podium.cluster.runs import definition_finder, references
 from podium.cluster.runs.executor_resolver import NamedObjectNotFoundError
 from podium.cluster.runs.named_objects import in_pod
 from podium.cluster.runs.revisions import Definitions
@@ -134,8 +134,9 @@ class World(references_test.World):
         for name in ("get_artifact_store", "create_revision", "get_revision"):
             setattr(self.server, name, getattr(self.stores, name))
         definitions = Definitions(self.server, self.cache, Reader(Pool()))
-        self.runs._loader._definitions = definitions
-        self.runs._loader._unstarted._recorder.warn = lambda _subject, *words: self.warned(*words)
+        loader = self.runs._loader
+        loader._definitions = loader.finder._definitions = definitions
+        loader._unstarted._recorder.warn = lambda _subject, *words: self.warned(*words)
         self.warnings = []
 
     def warned(self, *words):
@@ -152,7 +153,7 @@ OUT = {"artifacts": {"out": [{"name": "x", "path": "x"}]}}
 async def test_a_run_waits_for_its_store_says_so_once_and_starts_when_it_is_there():
     here = World(node("a", **OUT))
     for _ in range(3):
-        assert await here.turn() == loader.STORE_SECONDS
+        assert await here.turn() == definition_finder.STORE_SECONDS
     assert here.status["phase"] == "Pending"
     assert here.condition["reason"] == "ArtifactStoreNotFound"
     assert "there is no ArtifactStore 'team' in the namespace" in here.condition["message"]
@@ -167,8 +168,8 @@ async def test_a_run_waits_for_its_store_says_so_once_and_starts_when_it_is_ther
 async def test_a_store_that_stays_missing_fails_the_run(monkeypatch):
     here = World(node("a", **OUT))
     await here.turn()
-    later = loader.time.time() + references.HOPELESS_SECONDS + 1
-    monkeypatch.setattr(loader.time, "time", lambda: later)
+    later = definition_finder.time.time() + references.HOPELESS_SECONDS + 1
+    monkeypatch.setattr(definition_finder.time, "time", lambda: later)
     await here.turn()
     assert here.status["phase"] == "Failed"
     assert here.status["reason"] == "ArtifactStoreNotFound"

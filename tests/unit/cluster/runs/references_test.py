@@ -10,7 +10,7 @@ from podium.api.run import RecordedAnswers
 from podium.api.workflow import WorkflowSpec
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder
-from podium.cluster.runs import references
+from podium.cluster.runs import object_lookup, references
 from podium.cluster.runs.named_objects import in_node, in_pod
 from podium.cluster.watch.store import InformerCache
 from podium.cluster.workqueue import KeyQueue
@@ -113,7 +113,8 @@ class World:
 @pytest.fixture
 def clock(monkeypatch):
     clock = world.Clock()
-    monkeypatch.setattr(references, "time", clock)
+    for module in (references, object_lookup):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
