@@ -98,11 +98,13 @@ class Reruns:
         self._reset(planned.reset, NodeReason.RERUN)
         names = ", ".join(planned.reset[:5])
         more = len(planned.reset) - 5
-        text = names + (f" +{more}" if more > 0 else "")
+        text = f"running again: {names}" + (f" +{more}" if more > 0 else "")
+        if not planned.reset:
+            text = "no node does anything else than before: none runs again"
         if request.is_outdated:
             text += _OUTDATED
         text += _asked(request)
-        run.emit(EventType.NORMAL, EventReason.RERUN, f"running again: {text}")
+        run.emit(EventType.NORMAL, EventReason.RERUN, text)
 
     def _keep_definition(self) -> None:
         """Make a context version of what a newer definition changes; earlier ones stay."""

@@ -48,6 +48,13 @@ def test_how_a_node_is_run_or_shown_runs_nothing_again(after):
     assert changed({}, after) == []
 
 
+def test_that_nothing_runs_again_is_said():
+    run = Run(node("a"))
+    run.step().ok("a-1")
+    move(run, Run(node("a", title="A")).plan)
+    assert "no node does anything else than before: none runs again" in " ".join(run.events)
+
+
 @pytest.mark.parametrize(
     "after",
     [
