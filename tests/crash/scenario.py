@@ -36,6 +36,13 @@ def _says(**output):
     return {SAY: json.dumps(output)}
 
 
+GROUP = "g"
+
+
+def _group(*after, **fields):
+    return {"id": GROUP, "type": "parallel_group", "dependsOn": list(after), **fields}
+
+
 CLAIM = "work"
 MOUNTS = {"volumeMounts": [{"name": CLAIM, "mountPath": "/work"}]}
 GATE = {"id": "gate", "type": "approval"}
@@ -43,9 +50,9 @@ DECISION = '{"node": "gate", "executionId": "gate-1", "decision": "Approve"}'
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 MAIN = [
     _node("a", notes=_says(n=1)),
-    _node("b", "a", notes=_says(side="left")),
+    _group("a", nodes=[_node("b", notes=_says(side="left")), _node("e", "b")], maxParallel=1),
     _node("c", "a", notes={**_says(side="right"), FAIL: "c-1"}, retryPolicy={"maxAttempts": 2}),
-    _node("d", "b", "c", notes=_says(n=2), pod=MOUNTS),
+    _node("d", GROUP, "c", notes=_says(n=2), pod=MOUNTS),
     _node("never", "a", condition="context.a.n > 1"),
     _node("hold", notes={HOLD: "true"}, pod={"serviceAccountName": "worker"}),
     GATE,
@@ -157,7 +164,7 @@ class Scenario:
 
         await self._until("d is completed", once)
         await self._api.patch(
-            f"{self._runs}/main", {"metadata": {"annotations": {"podium.dev/rerun": "b"}}}
+            f"{self._runs}/main", {"metadata": {"annotations": {"podium.dev/rerun": "g.b"}}}
         )
         await self._until("d is completed again", again)
         await self._approve()
@@ -283,8 +290,8 @@ class Scenario:
         wanted = {("brief", "only-1")}
         for name in ("main", "stopped"):
             for node, state in (await self._nodes(name)).items():
-                if node == GATE["id"]:
-                    continue  # it has no Pod
+                if node in (GATE["id"], GROUP):
+                    continue  # they have no Pods
                 ids = [
                     state.get("executionId"),
                     *(e["executionId"] for e in state.get("history", ())),

@@ -51,6 +51,19 @@ pytestmark = pytest.mark.cluster
             {"fetch": {}, "count": {}, "longest": {}, "sum_up": {"words": 12, "longest": "under"}},
         ),
         (
+            "groups/workflow.yaml",
+            {
+                "build": {"lines": 3},
+                "checks": {},
+                "checks.lint": {"warnings": 0},
+                "checks.tests": {},
+                "checks.tests.old": {"passed": 12},
+                "checks.tests.new": {"passed": 12},
+                "checks.sum_up": {"lines": 3, "passed": 12},
+                "publish": {"published": True},
+            },
+        ),
+        (
             "finally/workflow.yaml",
             {
                 "create": {"name": "db-7"},

@@ -72,6 +72,7 @@ def contents(directory):
         "hello/workflow.yaml",
         "hello/container.yaml",
         "artifacts/workflow.yaml",
+        "groups/workflow.yaml",
         "outputs/workflow.yaml",
         "release/workflow.yaml",
         "sdlc/sdlc_complete_workflow.yaml",
@@ -244,6 +245,18 @@ def test_finally_removes_what_was_made_whatever_the_end(here):
     assert outputs(document)["remove"] == {"removed": "db-7"}
     assert nodes(document)["tell"] == "Completed"
     assert "outputs" not in document["status"]
+
+
+# groups
+
+
+def test_a_group_is_content_with_enough_members(here):
+    document = ran(here, "examples/groups/workflow.yaml")
+    assert document["status"]["outputs"] == {"passed": 12, "old": "Completed"}
+    document = ran(here, "examples/groups/workflow.yaml", "-c", "broken=true")
+    assert document["status"]["outputs"] == {"passed": 12, "old": "Failed"}
+    assert nodes(document)["checks.tests.old"] == "Failed Error"
+    assert outputs(document)["checks.sum_up"] == {"lines": 3, "passed": 12}
 
 
 # artifacts

@@ -21,6 +21,7 @@ __all__ = [
     "JsonObject",
     "LongText",
     "Name",
+    "NodePath",
     "Quantity",
     "Text",
     "Timestamp",
@@ -104,6 +105,9 @@ JsonObject = Annotated[
 
 Id = Annotated[str, Field(max_length=63, min_length=1)]
 """A node id; its pattern is checked by the graph's validation, which names the place."""
+
+NodePath = Annotated[str, Field(max_length=200, min_length=1)]
+"""A node as a status names it: its id, or the path of a member (`group.member`)."""
 
 Name = Annotated[str, Field(max_length=253, min_length=1)]
 Text = Annotated[str, Field(max_length=1024)]

@@ -39,7 +39,7 @@ from podium.api.workflow import WorkflowSpec
 
 __all__ = ["MAX_CRD_BYTES", "crds", "files", "main", "structural"]
 
-MAX_CRD_BYTES = 200_000
+MAX_CRD_BYTES = 230_000
 """Server-side apply has no limit near this; kubectl's own annotation ends at 256 KiB."""
 
 _NOTE = "# Generated from operator/podium/api by `make crds`; edit the models there.\n"
@@ -228,6 +228,8 @@ def _graph(spec: dict[str, Any]) -> None:
         nodes["x-kubernetes-list-map-keys"] = ["id"]
         nodes["items"]["x-kubernetes-map-type"] = "atomic"
         nodes["items"]["properties"]["id"]["pattern"] = names.ID_PATTERN
+    # Few groups are in `finally`, and a schema of their members would be as large again.
+    spec["properties"]["finally"]["items"]["properties"]["nodes"]["items"] = dict(_AS_IT_IS)
     spec["properties"]["edges"]["items"]["x-kubernetes-validations"] = [
         {
             "rule": "self.from != self.to",
@@ -352,7 +354,19 @@ _KEPT = (
 )
 
 
-def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+_AS_IT_IS = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_MEMBER = "#/$defs/Node"
+"""Members of groups are nodes: a structural schema cannot recurse, so it holds one level of them,
+and keeps what is below as it is; the operator and `podium` check all of it."""
+
+
+def _structural(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int = 0
+) -> dict[str, Any]:
+    if schema.get("$ref") == _MEMBER:
+        depth += 1
+        if depth > 2:
+            return dict(_AS_IT_IS)
     schema = resolve(schema, definitions)
     made: dict[str, Any] = {key: schema[key] for key in _KEPT if key in schema}
     for exclusive, inclusive in (
@@ -362,16 +376,19 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
         if exclusive in schema:
             made[inclusive] = schema[exclusive]
             made[exclusive] = True
-    if "description" in made:
+    if depth > 1:  # its fields are described above, and the whole must stay small
+        made.pop("description", None)
+    elif "description" in made:
         made["description"] = one_line(made["description"])
     if "properties" in schema:
         made["properties"] = {
-            name: _structural(part, definitions) for name, part in schema["properties"].items()
+            name: _structural(part, definitions, depth)
+            for name, part in schema["properties"].items()
         }
     elif isinstance(values := schema.get("additionalProperties"), Mapping):
-        made["additionalProperties"] = _structural(values, definitions)
+        made["additionalProperties"] = _structural(values, definitions, depth)
     if "items" in schema:
-        made["items"] = _structural(schema["items"], definitions)
+        made["items"] = _structural(schema["items"], definitions, depth)
     if made.get("x-kubernetes-preserve-unknown-fields") and made.get("type") == "object":
         made["x-kubernetes-map-type"] = "atomic"
     if made.get("type") in ("integer", "number") and "format" not in made:
@@ -388,7 +405,8 @@ def _defaults_as_words(
         target = made["properties"][name]
         default = resolve(part, definitions).get("default")
         described = target.get("description", "")
-        if default not in (None, "", [], {}, 0, False) and "efault" not in described:
+        is_told = not described or "efault" in described
+        if default not in (None, "", [], {}, 0, False) and not is_told:
             target["description"] = f"{described} Default: {default}."
         resolved = resolve(part, definitions)
         if "properties" in resolved:

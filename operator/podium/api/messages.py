@@ -19,7 +19,6 @@ from podium.api.workflow import (
     Defaults,
     InputContract,
     Node,
-    NodeType,
     OutputContract,
     PodOverrides,
     TriggerRule,
@@ -29,7 +28,7 @@ from podium.api.workflow import (
 __all__ = ["given", "not_a_string", "translate", "unknown_field", "unwritten"]
 
 _LATER: dict[type[BaseModel], frozenset[str]] = {
-    Node: frozenset({"compensation", "forEach", "members"}),
+    Node: frozenset({"compensation", "forEach"}),
     InputContract: frozenset({"schemaRef"}),
     OutputContract: frozenset({"schemaRef"}),
     WorkflowRunSpec: frozenset({"from", "mocks"}),
@@ -51,7 +50,6 @@ _RENAMED: dict[type[Enum], dict[str, str]] = {
     TriggerRule: {"AllCompleted": "AllSuccess", "AnyCompleted": "OneSuccess"},
 }
 """Names in version 0.1.0, with the present ones."""
-_LATER_TYPES = frozenset({"parallel_group"})
 
 Wording = Callable[[Path], str | None]
 """How the plain scalar at a path was written, `yes` for true."""
@@ -265,8 +263,6 @@ def _enum(detail: ErrorDetails, model: type[BaseModel], path: Path, written: str
     else:
         expected = str(detail.get("ctx", {}).get("expected", ""))  # 'a', 'b' or 'c'
         known = re.findall("'([^']*)'", expected) or [expected]
-    if field is not None and field.enum is NodeType and value in _LATER_TYPES:
-        return f"{value!r} comes in a later version; this one knows {', '.join(known)}"
     renamed = _RENAMED.get(field.enum, {}) if field is not None and field.enum is not None else {}
     if isinstance(value, str) and value in renamed:
         return f"{value!r} of version 0.1.0 is now {renamed[value]}: write {renamed[value]}"

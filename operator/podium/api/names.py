@@ -20,11 +20,13 @@ __all__ = [
     "LABEL_RUN",
     "LABEL_RUN_UID",
     "LABEL_WORKFLOW",
+    "MAX_PATH",
     "VERSION",
     "child_name",
     "execution_id",
     "is_id",
     "is_object_name",
+    "is_path",
     "label_value",
     "object_name",
 ]
@@ -50,6 +52,8 @@ FINALIZER = f"{GROUP}/result"
 """On a Pod whose outcome is not stored there yet: it must not vanish."""
 
 ID_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$"
+MAX_PATH = 200
+"""Characters of a member's path (`group.member`): names of files are made of it."""
 _ID = re.compile(ID_PATTERN[1:-1])
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -59,6 +63,11 @@ _HASH_CHARACTERS = 26  # 130 bits in base 32
 def is_id(text: str) -> bool:
     """Return whether this is a node id."""
     return _ID.fullmatch(text) is not None
+
+
+def is_path(text: str) -> bool:
+    """Return whether this is a node as a run names it: an id, or the path of a member."""
+    return len(text) <= MAX_PATH and all(map(is_id, text.split(".")))
 
 
 def is_object_name(text: str) -> bool:

@@ -138,7 +138,14 @@ class NodeReason(StrEnum):
     NO_FAILED_EDGE = "NoFailedEdge"
     """No node before it failed, and one must have."""
 
+    GROUP_SKIPPED = "GroupSkipped"
+    """The group that the node is a member of was skipped, or failed before it began."""
+    MEMBER_FAILED = "MemberFailed"
+    """Members of the group failed."""
+
     # It was stopped.
+    GROUP_ENDED = "GroupEnded"
+    """The group that the node is a member of was stopped, as after its timeoutSeconds."""
     RUN_CANCELLED = "RunCancelled"
     """The run was cancelled."""
     RUN_NOT_STARTED = "RunNotStarted"
@@ -165,6 +172,7 @@ RETRYABLE: Final = (
     NodeReason.OOM_KILLED,
     NodeReason.TIMEOUT,
     NodeReason.START_TIMEOUT,
+    NodeReason.MEMBER_FAILED,
     NodeReason.OUTPUT_NOT_JSON,
     NodeReason.OUTPUT_CONTRACT,
     NodeReason.OUTPUT_MISSING,

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from podium.api.artifact_stores import ArtifactStoreSpec
-from podium.api.base import ApiModel, Id
+from podium.api.base import ApiModel, NodePath
 from podium.api.contract_schemas import ContractSchemaSpec
 from podium.api.contract_status import ContractSchemaStatus
 from podium.api.executors import ExecutorSpec
@@ -82,7 +82,7 @@ class WorkflowRunNodes(ApiModel):
     api_version: Literal["podium.dev/v1alpha1"]
     kind: Literal["WorkflowRunNodes"]
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
-    nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=250)
+    nodes: dict[NodePath, NodeState] = Field(default_factory=dict, max_length=250)
     """State of each node when this object was created."""
 
 

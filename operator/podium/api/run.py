@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from podium.api.artifact_stores import ArtifactLocation
-from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text, Timestamp
+from podium.api.base import ApiModel, JsonObject, LongText, Name, NodePath, Text, Timestamp
 from podium.api.node_state import (
     ChangedInPlace,
     ExecutionRecord,
@@ -115,10 +115,10 @@ class WorkflowRunSpec(ApiModel):
     """Maximum number of nodes that run at the same time; default: the Workflow's, else 10."""
     fail_fast: bool | None = None
     """Whether the first failed node cancels everything else; default: as the Workflow says."""
-    only: list[Id] = Field(default_factory=list, max_length=MAX_NODES)
+    only: list[NodePath] = Field(default_factory=list, max_length=MAX_NODES)
     """Nodes to run, and no others but those of finally: a part of the graph. What is left out is
     Skipped (NotSelected), and its edges count for nothing."""
-    until: list[Id] = Field(default_factory=list, max_length=MAX_NODES)
+    until: list[NodePath] = Field(default_factory=list, max_length=MAX_NODES)
     """Nodes to run with all that comes before them; instead of only."""
     suspend: bool = False
     """Whether the run is suspended: running nodes go on, no new ones start."""
@@ -239,15 +239,15 @@ class WorkflowRunStatus(ChangedInPlace):
     """Changes of the context by re-runs, in order."""
     handled_requests: list[Text] = Field(default_factory=list, max_length=HANDLED_REQUESTS)
     """Ids of the most recent requests that were carried out."""
-    nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=5000)
+    nodes: dict[NodePath, NodeState] = Field(default_factory=dict, max_length=5000)
     """State of each node; of a run with shards, of the nodes that changed since."""
     shards: list[ShardReference] = Field(default_factory=list, max_length=5000)
     """Objects with the states of the other nodes; large runs only (500 nodes or 400 KB)."""
     node_counts: dict[NodeStatus, int] = Field(default_factory=dict)
     """Number of nodes by state; large runs only."""
-    failed_nodes: list[Id] = Field(default_factory=list, max_length=50)
+    failed_nodes: list[NodePath] = Field(default_factory=list, max_length=50)
     """The first nodes that failed; large runs only."""
-    removed_nodes: dict[Id, NodeState] = Field(default_factory=dict, max_length=500)
+    removed_nodes: dict[NodePath, NodeState] = Field(default_factory=dict, max_length=500)
     """Last state of nodes that a newer definition no longer has."""
     forgotten_executions: int = 0
     """The highest execution number of removed nodes that are no longer kept; new nodes count from

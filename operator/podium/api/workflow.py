@@ -23,6 +23,7 @@ __all__ = [
     "MAX_DEFINITION_BYTES",
     "MAX_EDGES",
     "MAX_FINALLY",
+    "MAX_GROUP_DEPTH",
     "MAX_NODES",
     "MAX_RUN_OUTPUTS",
     "MAX_RUN_OUTPUT_BYTES",
@@ -58,6 +59,8 @@ MAX_NODES = 5000
 MAX_EDGES = 20_000
 MAX_FINALLY = 100
 """Nodes that run once everything else has ended."""
+MAX_GROUP_DEPTH = 3
+"""How deep groups may be nested."""
 MAX_DEFINITION_BYTES = 900_000
 """Size of a definition as JSON: what etcd takes, less what else an object holds."""
 MAX_RUN_OUTPUTS = 50
@@ -66,12 +69,13 @@ MAX_RUN_OUTPUT_BYTES = 16_384
 
 
 class NodeType(StrEnum):
-    """What a node is. Groups come in a later version."""
+    """What a node is."""
 
     PHASE = "phase"
     CUSTOM = "custom"
     CONDITIONAL = "conditional"
     APPROVAL = "approval"
+    PARALLEL_GROUP = "parallel_group"
 
     @classmethod
     def _missing_(cls, value: object) -> "NodeType | None":
@@ -185,6 +189,27 @@ class Case(ApiModel):
     """The route that is taken if it is true."""
 
 
+class Edge(ApiModel):
+    """An edge of the graph."""
+
+    from_: Id = Field(alias="from")
+    """Id of the upstream node."""
+    to: Id
+    """Id of the downstream node."""
+    type: EdgeType = EdgeType.DEPENDS_ON
+    """depends_on brings the source's output, produces_for the mapped fields, triggers nothing."""
+    condition: Text | None = None
+    """Expression over the source's output; if it is false, the edge is inactive."""
+    route: Text | None = None
+    """Route of the source, a conditional; for any other route the edge is inactive."""
+    allow_failure: bool = False
+    """Whether this target may start although the source failed; the run still fails."""
+    data_mapping: dict[str, Text] = Field(default_factory=dict, max_length=200)
+    """Map from output path of the source to the name of the target's input."""
+    metadata: JsonObject = Field(default_factory=dict)
+    """Free-form metadata of the edge."""
+
+
 class Node(ApiModel, defer_build=False):
     """One node of the graph."""
 
@@ -219,6 +244,16 @@ class Node(ApiModel, defer_build=False):
     """Of a conditional: its cases; the first whose expression is true determines the route."""
     default: Text | None = None
     """Of a conditional: the route if no case is true; default: the node fails."""
+    nodes: list["Node"] = Field(default_factory=list, max_length=MAX_NODES)
+    """Of a parallel_group: its members, a graph of their own; a group may be a member, 3 deep."""
+    edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)
+    """Of a parallel_group: edges between its members, in addition to those of dependsOn."""
+    max_parallel: int | None = Field(default=None, ge=1, le=10_000)
+    """Of a parallel_group: maximum number of its members that run at the same time; default: as
+    many as the run allows."""
+    min_success: int | None = Field(default=None, ge=1, le=MAX_NODES)
+    """Of a parallel_group: number of members that must complete for the group to complete although
+    others failed; default: none may fail without allowFailure."""
     trigger_rule: TriggerRule = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
     """Rule that decides when the node starts, given its incoming edges."""
     allow_failure: bool = False
@@ -243,27 +278,6 @@ class Node(ApiModel, defer_build=False):
     force_restart_after_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
     """Seconds after which a node on an unreachable machine is started again although its
     first program may still run: the work may then be done twice. Off by default."""
-
-
-class Edge(ApiModel):
-    """An edge of the graph."""
-
-    from_: Id = Field(alias="from")
-    """Id of the upstream node."""
-    to: Id
-    """Id of the downstream node."""
-    type: EdgeType = EdgeType.DEPENDS_ON
-    """depends_on brings the source's output, produces_for the mapped fields, triggers nothing."""
-    condition: Text | None = None
-    """Expression over the source's output; if it is false, the edge is inactive."""
-    route: Text | None = None
-    """Route of the source, a conditional; for any other route the edge is inactive."""
-    allow_failure: bool = False
-    """Whether this target may start although the source failed; the run still fails."""
-    data_mapping: dict[str, Text] = Field(default_factory=dict, max_length=200)
-    """Map from output path of the source to the name of the target's input."""
-    metadata: JsonObject = Field(default_factory=dict)
-    """Free-form metadata of the edge."""
 
 
 class WorkflowSpec(ApiModel, defer_build=False):
@@ -333,7 +347,17 @@ class WorkflowSpec(ApiModel, defer_build=False):
     no user writes it (`podium.api.checks`)."""
 
     def placed_nodes(self) -> Iterator[tuple[Path, Node]]:
-        """Return all nodes with their places in the definition, those of `finally` last."""
+        """Return all nodes with their places in the definition, those of `finally` last.
+
+        A group comes before its members, as far as these are nested no deeper than allowed.
+        """
         for name, nodes in (("nodes", self.nodes), ("finally", self.finally_)):
-            for position, node in enumerate(nodes):
-                yield (name, position), node
+            yield from _placed((name,), nodes, MAX_GROUP_DEPTH)
+
+
+def _placed(path: Path, nodes: list[Node], depth: int) -> Iterator[tuple[Path, Node]]:
+    for position, node in enumerate(nodes):
+        here = (*path, position)
+        yield here, node
+        if node.nodes and depth:
+            yield from _placed((*here, "nodes"), node.nodes, depth - 1)

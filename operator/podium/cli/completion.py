@@ -6,7 +6,7 @@ What verbs there are is known to `podium.cli`; their options stand in `completio
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from podium.api.names import is_id, is_object_name
+from podium.api.names import is_object_name, is_path
 from podium.local.state_dir import find_state_dir
 
 __all__ = ["SHELLS", "VARIABLE", "complete_from", "respond", "script"]
@@ -173,6 +173,13 @@ def _ids(text: bytes) -> list[str]:
     """Return the ids of the nodes of a definition; whatever is not one is left out."""
     with suppress(ValueError, KeyError, TypeError, RecursionError):
         workflow = json.loads(text)["workflow"]
-        ids = [node["id"] for node in [*workflow["nodes"], *workflow.get("finally", ())]]
-        return [each for each in ids if isinstance(each, str) and is_id(each)]
+        return list(_paths([*workflow["nodes"], *workflow.get("finally", ())]))
     return []
+
+
+def _paths(nodes: list[dict[str, Any]], group: str = "") -> Iterator[str]:
+    for node in nodes:
+        identity = node["id"]
+        if isinstance(identity, str) and is_path(path := group + identity):
+            yield path
+            yield from _paths(node.get("nodes", []), f"{path}.")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -75,7 +75,9 @@ def find(path: str) -> tuple[str, Field]:
             raise CliError(_no_fields(done, here))
         if part not in here.fields:
             raise CliError(_unknown(part, done, here))
-        here = here.fields[part]
+        around, here = here, here.fields[part]
+        if here.type == around.type and not here.fields:  # members of a group are nodes
+            here = replace(here, fields=around.fields)
         done = f"{done}.{part}"
     return kind, here
 
@@ -153,12 +155,21 @@ def tree(kind: str) -> Field:
 
 def _field(name: str, schema: Mapping[str, Any], *, required: bool = False) -> Field:
     definitions = schema.get("$defs", {})
+    open_: list[Mapping[str, Any]] = []
+    """What is around, as far as something may be in itself: a node in a group."""
 
     def made(name: str, part: Mapping[str, Any], *, required: bool) -> Field:
         type_ = _type(part, definitions)
         part = _resolve(part, definitions)
         inner = _innermost(part, definitions)
-        needed = inner.get("required", ())
+        within = inner.get("properties", {})
+        is_repeated = any(within is each for each in open_)
+        open_.append(within)
+        inside = {
+            each: made(each, below, required=each in inner.get("required", ()))
+            for each, below in ({} if is_repeated else within).items()
+        }
+        open_.pop()
         return Field(
             name,
             type_,
@@ -167,10 +178,7 @@ def _field(name: str, schema: Mapping[str, Any], *, required: bool = False) -> F
             _default(part),
             tuple(map(str, inner.get("enum", ()))),
             _limits(part),
-            {
-                each: made(each, below, required=each in needed)
-                for each, below in inner.get("properties", {}).items()
-            },
+            inside,
         )
 
     return made(name, schema, required=required)

@@ -97,9 +97,17 @@ def mermaid(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
         arrow = "-->" if edge.edge.type is EdgeType.DEPENDS_ON else "-.->"
         label = f'|"{_entities(_label(edge))}"|' if _label(edge) else ""
         yield f"  {names[edge.source]} {arrow}{label} {names[edge.target]}"
+    for group, member in _first_members(dag):
+        yield f"  {names[group]} -.- {names[member]}"
     for node, state in states.items():
         if node in names and state.status in _COLORS:
             yield f"  style {names[node]} fill:{_COLORS[state.status]}"
+
+
+def _first_members(dag: WorkflowDAG) -> Iterator[tuple[str, str]]:
+    """Return groups with the members that begin with them."""
+    later = {edge.target for edge in dag.edges}
+    return ((group, node) for node, group in dag.groups.items() if node not in later)
 
 
 # Mermaid reads labels as HTML and as Markdown: `1. x` would be a list, `_x_` slanted.
@@ -135,6 +143,8 @@ def dot(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
             about.append("style=dashed")
         attributes = f" [{', '.join(about)}]" if about else ""
         yield f"  {_quoted(edge.source)} -> {_quoted(edge.target)}{attributes};"
+    for group, member in _first_members(dag):
+        yield f"  {_quoted(group)} -> {_quoted(member)} [style=dotted, arrowhead=none];"
     yield "}"
 
 

@@ -1,8 +1,8 @@
 """What the nodes of a run left: listed and copied, whichever shell the run is of."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,13 +61,21 @@ class ArtifactsRequest:
         wanted, _, artifact = (node or "").partition(".")
         if action == "rm" and (node, execution, output) != (None, None, None):
             raise CliError("rm removes all artifacts of a run: name only the run")
-        if action == "ls" and artifact:
-            raise CliError("ls lists what a node left: name a node, without .NAME")
         if action == "ls" and output not in (None, "json", "yaml"):
             raise CliError(f"-o {output:.40}: ls prints a table, json or yaml")
         if action == "get" and not wanted:
             raise CliError(f"name what to copy, NODE.NAME: podium artifacts ls {name} lists them")
         return cls(action, wanted, artifact, execution, output)
+
+    def of_run(self, nodes: Container[str]) -> "ArtifactsRequest":
+        """Return what is asked of a run with these nodes: that of a member is GROUP.MEMBER."""
+        node, artifact = self.node, self.artifact
+        while artifact:
+            first, _, rest = artifact.partition(".")
+            if f"{node}.{first}" not in nodes:
+                break
+            node, artifact = f"{node}.{first}", rest
+        return replace(self, node=node, artifact=artifact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +88,13 @@ class RunArtifacts:
     """For each node, in their order: its newest execution, and the digest of what that left."""
 
     def check(self, request: ArtifactsRequest) -> None:
-        """Raise `CliError` if it has no such node."""
+        """Raise `CliError` if it has no such node, or if more is named than is listed."""
+        request = request.of_run(self.nodes)
         if request.node and request.node not in self.nodes:
             known = ", ".join(list(self.nodes)[:10])
             raise CliError(f"run {self.name} has no node {request.node!r:.80}: nodes are {known}")
+        if request.action == "ls" and request.artifact:
+            raise CliError("ls lists what a node left: name a node, without .NAME")
 
 
 def answer(run: RunArtifacts, store: "ArtifactStore | None", request: ArtifactsRequest) -> None:
@@ -91,6 +102,7 @@ def answer(run: RunArtifacts, store: "ArtifactStore | None", request: ArtifactsR
 
     Raises `CliError`, `ArtifactError`.
     """
+    request = request.of_run(run.nodes)
     if request.action == "ls":
         _list(run, store, request)
     else:

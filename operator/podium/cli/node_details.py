@@ -9,10 +9,12 @@ from podium.api.base import format_duration, format_time
 from podium.api.run import NodeState, WorkflowRunStatus
 from podium.cli.describe import elapsed
 from podium.cli.documents import to_json
+from podium.cli.members import members_of
 from podium.cli.output import CliError, escape_control
 from podium.cli.session import text_of
-from podium.cli.tables import Table, node_row, wrapped
+from podium.cli.tables import NODE_HEADER, Table, node_row, wrapped
 from podium.engine.codec import dump_node
+from podium.engine.history import context_at
 
 __all__ = ["show_node"]
 
@@ -28,7 +30,7 @@ def show_node(run: str, status: WorkflowRunStatus, node: str, output: str | None
     if output is not None:
         click.echo(text_of({"id": node, **dump_node(state)}, output), nl=False)
         return
-    for label, value in _node_lines(node, state):
+    for label, value in _node_lines(node, _with_output(status, node)):
         start = f"{label + ':':<{_LABEL_WIDTH}}"
         for line in value.rstrip("\n").split("\n"):
             shown = escape_control(line)
@@ -36,9 +38,22 @@ def show_node(run: str, status: WorkflowRunStatus, node: str, output: str | None
             for part in [shown] if label == "output" else wrapped(shown, _LABEL_WIDTH):
                 click.echo(f"{start}{part}".rstrip())
                 start = " " * _LABEL_WIDTH
+    if members := members_of(node, status.nodes):
+        click.echo()
+        now = time.time()
+        rows = [node_row(member, status.nodes[member], now) for member in members]
+        Table([NODE_HEADER, *rows]).print()
     if state.history:
         click.echo()
         Table(_execution_rows(state)).print()
+
+
+def _with_output(status: WorkflowRunStatus, node: str) -> NodeState:
+    """Return a node's state; the output of a group, which is stored nowhere, is its members'."""
+    state = status.nodes[node]
+    if state.output is None or not members_of(node, status.nodes):
+        return state
+    return state.model_copy(update={"output": context_at(status, {})["outputs"].get(node)})
 
 
 def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:

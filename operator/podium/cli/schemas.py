@@ -229,6 +229,8 @@ def _finish_node(node: JsonSchema, configs: Mapping[str, type[BaseModel]]) -> No
             "then": {"properties": {"config": {"$ref": "#/definitions/ApprovalConfig"}}},
         }
     )
+    group = {"required": ["type"], "properties": {"type": {"const": NodeType.PARALLEL_GROUP.value}}}
+    node["allOf"].append({"if": group, "then": {"required": ["nodes"]}})
     node["allOf"].append(
         {"if": {"properties": {"type": {"enum": runs}}}, "then": {"required": ["executor"]}}
     )

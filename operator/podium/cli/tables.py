@@ -11,7 +11,8 @@ import click
 
 from podium.api.base import format_duration
 from podium.api.run import NodeState, WorkflowRunStatus
-from podium.cli.describe import asked_text, elapsed
+from podium.cli.describe import asked_text, counted, elapsed
+from podium.cli.members import folded, groups_of
 from podium.cli.output import escape_control
 
 __all__ = [
@@ -73,11 +74,20 @@ def run_row(run: ShownRun) -> tuple[str, ...]:
 
 
 def node_rows(status: WorkflowRunStatus) -> Iterable[tuple[str, ...]]:
-    """Return a header and the cells of a run's nodes, in the definition's order."""
+    """Return a header and the cells of a run's nodes, in the definition's order.
+
+    A group that has ended well is one line, which counts its members.
+    """
     yield NODE_HEADER
     now = time.time()
+    closed = folded(status.nodes)
     for node, state in status.nodes.items():
-        yield node_row(node, state, now)
+        if any(group in closed for group in groups_of(node)):
+            continue
+        name, word, reason, tries, took = node_row(node, state, now)
+        if node in closed and not reason:
+            reason = f"({counted(closed[node], 'member')})"
+        yield name, word, reason, tries, took
 
 
 def node_row(node: str, state: NodeState, now: float) -> tuple[str, ...]:

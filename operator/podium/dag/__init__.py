@@ -36,7 +36,7 @@ class WorkflowDAG(Graph):
         if self.spec is not None:
             sound = not any(problem.severity is Severity.ERROR for problem in found)
             found += DefinitionChecks(self, self.spec, sound=sound).run()
-            templates = list(literal_templates(self.spec, self.nodes))
+            templates = list(literal_templates(self.spec, set(self.node_paths.values())))
             literal = {problem.path for problem in errors(templates)}
             # What other checks say of such a string names no remedy.
             found = [problem for problem in found if problem.path not in literal] + templates

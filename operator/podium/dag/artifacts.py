@@ -160,7 +160,7 @@ def _origin(
 
 def _source(dag: Graph, node: Node, artifact: ArtifactInput, *, sound: bool) -> str:
     """Return what is wrong with where an artifact comes from; empty: nothing."""
-    source, dot, name = artifact.from_.partition(".")
+    source, dot, name = artifact.from_.rpartition(".")
     if not dot or not name:
         return f"{artifact.from_!r:.80} is not NODE.NAME: name a node and an artifact of it"
     if source not in dag.nodes:
@@ -168,7 +168,7 @@ def _source(dag: Graph, node: Node, artifact: ArtifactInput, *, sound: bool) -> 
         return f"{artifact.from_!r:.80}: unknown node {source!r:.80}{hint}"
     if source == node.id:
         return f"{artifact.from_!r:.80} is the node's own: name an upstream node"
-    if sound and not dag.can_read(node.id, source):
+    if sound and not dag.can_read(node.id, dag.seen_from(node.id, source)):
         return (
             f"{source!r} is not upstream of {node.id!r} along edges of type depends_on: add it to"
             " dependsOn"

@@ -136,8 +136,25 @@ class DefinitionChecks:
                 (*path, "executor"), f"unknown executor {name!r:.80}: known are {listed}{hint}"
             )
 
+    def _hides(self, path: Path, node: Node) -> None:
+        """Find a member whose id would hide what expressions in its group know by that name."""
+        group = self.dag.groups.get(node.id)
+        if group is None:
+            return
+        own = node.id.rpartition(".")[2]
+        hidden = self.dag.resolve(group, own)
+        if own in self.references.declared_context:
+            what = f"of a key of {self.references.declared_context[own]}"
+        elif self.sound and hidden in self.dag.nodes and self.dag.comes_after(group, hidden):
+            what = f"of a node before the group {group!r}"
+        else:
+            return
+        message = f"{own!r} is the name {what}, which its group could not read: rename one of them"
+        self._error((*path, "id"), message)
+
     def _node(self, path: Path, node: Node) -> None:
         self._kind(path, node)
+        self._hides(path, node)
         self._executor(path, node)
         self._retry_on(path, node.retry_policy)
         if node.trigger_rule is TriggerRule.NONE_FAILED:
@@ -171,7 +188,7 @@ class DefinitionChecks:
         for position, name in enumerate(contract.include):
             self.references.ancestor((*here, "include", position), node.id, name)
         for position, name in enumerate(contract.context or ()):
-            self.references.delivered_key((*here, "context", position), name)
+            self.references.delivered_key((*here, "context", position), node.id, name)
 
     def _retry_on(self, path: Path, policy: RetryPolicy | None) -> None:
         """Find reasons that are misspelt, and those that no retry could change.

@@ -15,6 +15,7 @@ from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem, Severity
 from podium.api.workflow import MAX_EDGES, MAX_NODES, Edge, EdgeType, Node, WorkflowSpec
 from podium.dag.contracts import with_schemas
+from podium.dag.members import Members, dotted_edge, placed_edges, placed_nodes
 
 __all__ = ["NEAREST", "DagEdge", "Graph", "nearest_ancestors"]
 
@@ -46,19 +47,18 @@ class DagEdge:
         return self.edge.to
 
 
-class Graph:
+class Graph(Members):
     """A directed graph of workflow nodes.
 
     `nodes` maps ids to nodes in the order of the definition, `edges` holds the edges of `edges`
-    and of `dependsOn`, in this order.
+    and of `dependsOn`, in this order. Members of groups are nodes too, by their path
+    (`group.member`), each after its group.
     """
 
     def __init__(self, spec: WorkflowSpec | None = None) -> None:
+        super().__init__()
         self.spec = spec
-        self.nodes: dict[str, Node] = {}
         self.edges: list[DagEdge] = []
-        self.node_paths: dict[str, Path] = {}
-        """Position of each node in the definition."""
         self.finally_nodes: dict[str, None] = {}
         """Nodes that run once all others have ended: no edge leads from one to another kind."""
         self._structure: list[Problem] = []
@@ -86,52 +86,65 @@ class Graph:
         return graph
 
     def _fill(self, spec: WorkflowSpec) -> Generator[None, None, None]:
-        for where, node in spec.placed_nodes():
+        for where, node, group in placed_nodes(spec):
             own = with_schemas(node, spec.pinned_schemas) if spec.pinned_schemas else node
-            self.add_node(own, path=where)
+            self.add_node(own, path=where, group=group)
             yield
-        for position, edge in enumerate(spec.edges):
-            self.add_edge(edge, path=("edges", position))
+        self.resolve_artifacts()
+        for where, edge, group in placed_edges(spec):
+            self.add_edge(edge, path=where, group=group)
             yield
-        for where, node in spec.placed_nodes():
+        for where, node, group in placed_nodes(spec):
             yield
             for place, source in enumerate(node.depends_on):
                 path = (*where, "dependsOn", place)
-                edge = Edge(from_=source, to=node.id)
+                edge = Edge.model_construct(from_=source, to=node.id.rpartition(".")[2])
                 if self.node_paths[node.id] == where:
-                    self.add_edge(edge, path=path)
+                    self.add_edge(edge, path=path, group=group)
                 else:  # A second node of one id: as edges of the first they would tell of cycles.
-                    self._are_known(edge, path)
+                    self._are_known(edge, path, group)
 
     # Building
 
-    def add_node(self, node: Node, *, path: Path | None = None) -> None:
-        """Add a node. A second one of the same id is a problem, and the first one stays."""
+    def add_node(self, node: Node, *, path: Path | None = None, group: str = "") -> None:
+        """Add a node. A second one of the same id is a problem, and the first one stays.
+
+        A member of a group has its path as its id.
+        """
         path = ("nodes", self._nodes_given) if path is None else path
         self._nodes_given += 1
         self._forget()
-        if not is_id(node.id):
-            self._structure.append(Problem((*path, "id"), _bad_id(node.id)))
+        own_id = node.id[len(group) + 1 :] if group else node.id
+        if not is_id(own_id):
+            self._structure.append(Problem((*path, "id"), _bad_id(own_id)))
         if node.id in self.nodes:
             first = self.node_paths[node.id]
             self._structure.append(
                 Problem(
                     (*path, "id"),
-                    f"duplicate node id {node.id!r}: the node at position {first[-1]} has it too;"
+                    f"duplicate node id {own_id!r}: the node at position {first[-1]} has it too;"
                     " give each node an id of its own",
                 )
             )
             return
         self.nodes[node.id] = node
         self.node_paths[node.id] = path
+        if group:
+            self.groups[node.id] = group
+            self.members.setdefault(group, []).append(node.id)
         if path[0] == "finally":
             self.finally_nodes[node.id] = None
 
-    def add_edge(self, edge: Edge, *, path: Path | None = None) -> None:
-        """Add an edge between nodes that are there. What is wrong with it is a problem."""
+    def add_edge(self, edge: Edge, *, path: Path | None = None, group: str = "") -> None:
+        """Add an edge between nodes that are there. What is wrong with it is a problem.
+
+        One of a group names members of it.
+        """
         path = ("edges", len(self.edges) + len(self.refused)) if path is None else path
         self._forget()
-        sound = self._are_known(edge, path)
+        sound = self._are_known(edge, path, group)
+        if group:
+            edge = dotted_edge(edge, group)
         if edge.from_ == edge.to and sound:
             self._structure.append(
                 Problem(path, f"node {edge.to!r} depends on itself: remove this edge")
@@ -157,22 +170,41 @@ class Graph:
         else:
             self.refused.append(DagEdge(-1, edge, path))
 
-    def _are_known(self, edge: Edge, path: Path) -> bool:
-        """Return whether both ends are nodes; those that are none are problems."""
+    def _are_known(self, edge: Edge, path: Path, group: str = "") -> bool:
+        """Return whether both ends are nodes of the edge's graph; others are problems."""
         unknown = [
-            (n, end) for n, end in (("from", edge.from_), ("to", edge.to)) if end not in self.nodes
+            (n, end)
+            for n, end in (("from", edge.from_), ("to", edge.to))
+            if "." in end or (f"{group}.{end}" if group else end) not in self.nodes
         ]
         for name, end in unknown:
-            place = path if "dependsOn" in path else (*path, name)
-            message = f"unknown node {end!r}" + self.did_you_mean(end, self.nodes)
-            self._structure.append(Problem(place, message))
+            place = path if path[-2:-1] == ("dependsOn",) else (*path, name)
+            self._structure.append(Problem(place, self._unknown_end(end, group)))
         return not unknown
+
+    def _unknown_end(self, end: str, group: str) -> str:
+        if group and end in self.nodes:
+            return (
+                f"{end!r:.80} is not a member of the group {group!r}: no edge crosses its border;"
+                f" let {group!r} follow, or be followed by, what is outside"
+            )
+        if end in self.nodes:
+            return (
+                f"{end!r:.80} is a member of a group: no edge crosses its border; name the group,"
+                f" {end.partition('.')[0]!r:.80}"
+            )
+        known: Iterable[str] = self.nodes
+        if group:
+            known = (each.rpartition(".")[2] for each in self.members.get(group, ()))
+        hint = self.did_you_mean(end, known)
+        of_group = f" in the group {group!r}" if group else ""
+        return f"unknown node {end!r}{of_group}{hint}"
 
     def did_you_mean(self, name: str, known: Iterable[str]) -> str:
         """Report which name was probably meant, as long as the comparisons for that are few."""
         import difflib  # noqa: PLC0415 - only on the way to an error
 
-        names = {each.casefold(): each for each in known}
+        names = {} if self._hints_left < 0 else {each.casefold(): each for each in known}
         self._hints_left -= len(names)
         if self._hints_left < 0 or len(name) > _HINT_CHARACTERS:
             return ""
@@ -192,18 +224,24 @@ class Graph:
         graph = _networkx().DiGraph()
         graph.add_nodes_from(self.nodes)
         graph.add_edges_from((edge.source, edge.target) for edge in self.edges)
+        graph.add_edges_from((group, member) for member, group in self.groups.items())
         return graph
 
     def _order(self) -> list[str]:
-        """Return the nodes, each after those before it. Raises `CycleError`."""
-        sources: dict[str, list[str]] = {node: [] for node in self.nodes}
+        """Return the nodes, each after those before it and its group. Raises `CycleError`."""
+        groups = self.groups
+        sources: dict[str, list[str]] = {
+            node: [groups[node]] if node in groups else [] for node in self.nodes
+        }
         for edge in self.edges:
             sources[edge.target].append(edge.source)
         return list(TopologicalSorter(sources).static_order())
 
     def entry_points(self) -> list[str]:
         """Return the ids of the nodes without incoming edges."""
-        known = {edge.target for edge in self.edges} | self.finally_nodes.keys()
+        known = (
+            {edge.target for edge in self.edges} | self.finally_nodes.keys() | self.groups.keys()
+        )
         return [node for node in self.nodes if node not in known]
 
     def levels(self) -> list[list[str]]:
@@ -213,6 +251,8 @@ class Graph:
         of `finally` come last.
         Raises `networkx.NetworkXUnfeasible` on a graph with a cycle.
         """
+        if self.groups:
+            return self.nested_levels(self._order(), self.edges, self.finally_nodes)
         order = {node: position for position, node in enumerate(self.nodes)}
         levels: list[list[str]] = []
         last: list[list[str]] = []
@@ -271,7 +311,12 @@ class Graph:
         return self._visible[node].bit_count()
 
     def comes_after(self, node: str, other: str) -> bool:
-        """Return whether `other` is an ancestor of `node` along edges of any type."""
+        """Return whether `other` is an ancestor of `node` along edges of any type.
+
+        A member of a group comes before what its group does.
+        """
+        if other in self.groups:
+            other = self.seen_from(node, other)
         return bool(self._before[node] >> self._position[other] & 1)
 
     @cached_property
@@ -295,8 +340,13 @@ class Graph:
         ancestors: dict[str, int] = {}
         count = len(self.nodes) - len(self.finally_nodes)
         all_others = (1 << count) - 1  # those of finally are the last ones
+        for member in self.groups:
+            if member not in self.finally_nodes:
+                all_others ^= 1 << self._position[member]  # seen through its group
         for node in self._order():
             bits = all_others if node in self.finally_nodes else 0
+            if node in self.groups:
+                bits |= ancestors[self.groups[node]]
             for source in sources[node]:
                 bits |= ancestors[source] | 1 << self._position[source]
             ancestors[node] = bits
@@ -323,16 +373,22 @@ class Graph:
                 self.node_paths[cycle[0]],
                 f"cycle: {way}; a workflow has none: remove one of these edges",
             )
-        if self.finally_nodes and len(self.nodes) > MAX_NODES:
+        if (self.finally_nodes or self.groups) and len(self.nodes) > MAX_NODES:
+            what = "with these" if self.finally_nodes else "with the members of groups"
             yield Problem(
-                ("finally",),
-                f"the graph has {len(self.nodes):,} nodes with these, and {MAX_NODES:,} is the"
+                ("finally",) if self.finally_nodes else ("nodes",),
+                f"the graph has {len(self.nodes):,} nodes {what}, and {MAX_NODES:,} is the"
                 " limit: leave some out",
             )
+        yield from self.nesting_problems()
         joined = {end for edge in self.edges for end in (edge.source, edge.target)}
-        if not joined <= self.finally_nodes.keys():
+        if not joined <= self.finally_nodes.keys() | self.groups.keys():
             for node in self.nodes:
-                if node not in joined and node not in self.finally_nodes:
+                if (
+                    node not in joined
+                    and node not in self.finally_nodes
+                    and node not in self.groups
+                ):
                     yield Problem(
                         self.node_paths[node],
                         f"node {node!r} is isolated: no edge leads to it or from it",

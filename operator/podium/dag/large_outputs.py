@@ -37,8 +37,9 @@ class LargeOutputChecks:
             return
         mapped = self._mapped.get(node.id, {})
         for name in contracts.properties_of(contract.schema_):
-            is_output = name in self._large and self._sound and self._dag.can_read(node.id, name)
-            source = mapped.get(name, name if is_output else None)
+            found = self._dag.resolve(node.id, name)
+            is_output = found in self._large and self._sound and self._dag.can_read(node.id, found)
+            source = mapped.get(name, found if is_output else None)
             if source is not None:
                 message = (
                     f"judges {name!r:.80}, which comes from the output of {source!r}: that has"

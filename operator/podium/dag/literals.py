@@ -1,13 +1,13 @@
 """`${{ }}` where it would stay as it is written: refused, for its writer expects a value."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from pydantic import BaseModel
 
 from podium import kinds
 from podium.api.problems import Path, Problem, Severity
 from podium.api.templates import TEMPLATE, not_filled_in
-from podium.api.workflow import Node, WorkflowSpec
+from podium.api.workflow import WorkflowSpec
 
 __all__ = ["literal_templates"]
 
@@ -20,19 +20,21 @@ _EXPRESSIONS = frozenset({"condition", "when"})
 """Fields that are expressions: their own check refuses braces."""
 
 
-def literal_templates(spec: WorkflowSpec, expandable: Mapping[str, Node]) -> Iterator[Problem]:
-    """Find `${{` outside the configs of nodes; `expandable` are the nodes that are checked."""
+def literal_templates(spec: WorkflowSpec, expandable: Container[Path]) -> Iterator[Problem]:
+    """Find `${{` outside the configs of nodes; `expandable` are those that are checked."""
     for field in ("global_context", "constants", "inputs"):
         yield from _found(getattr(spec, field), (_alias(spec, field),))
     yield from _model(spec, (), {*_CHECKED_APART, "global_context", "constants", "inputs"})
     for place, node in spec.placed_nodes():
-        found = _model(node, place, {"config"})
-        if expandable.get(node.id) is node:
+        found = _model(node, place, {"config", "nodes", "edges"})
+        if place in expandable:
             if node.pod is not None or node.resources is not None:
                 filled = {(*place, *source.path) for source in kinds.of(node).expressions(node)}
                 found = (problem for problem in found if problem.path not in filled)
             yield from _keys(node.config, (*place, "config"))
         yield from found
+        for position, edge in enumerate(node.edges):
+            yield from _model(edge, (*place, "edges", position), ())
     for position, edge in enumerate(spec.edges):
         yield from _model(edge, ("edges", position), ())
 

@@ -109,7 +109,7 @@ class ReferenceChecks:
         if not names:
             self._error(path, "nodes is not a value: name a node and a field, as in nodes.a.status")
             return
-        name = names[0]
+        name = self._meant(names[0], node=node, edge=edge)
         if name not in self.dag.nodes:
             hint = self.dag.did_you_mean(name, self.dag.nodes)
             self._error(path, f"nodes.{name:.80}: unknown node {name!r:.80}{hint}")
@@ -140,21 +140,25 @@ class ReferenceChecks:
         elif len(names) > 2 or reference.computed:
             self._error(path, f"nodes.{name:.80}.{names[1]} is a plain value: leave out the rest")
 
+    def _meant(self, name: str, *, node: str | None = None, edge: DagEdge | None = None) -> str:
+        """Return the node that a name means: in a group, a member of it comes first."""
+        return self.dag.resolve(edge.source if edge is not None else node, name)
+
     def _node_name(self, path: Path, node: str, name: str, rest: tuple[str, ...]) -> None:
         """Check `context.NAME` on a node: a node id, then a context key."""
-        if name in self.dag.nodes:
+        if "." not in name and (found := self._meant(name, node=node)) in self.dag.nodes:
             if name in self.declared_context:
                 self._two_meanings(
                     path, name, "a node id", f"a key of {self.declared_context[name]}"
                 )
             elif self.ancestor(path, node, name):
-                self.output_field(path, name, rest)
+                self.output_field(path, found, rest)
         else:
             self._context_key(path, name)
 
     def _run_name(self, path: Path, name: str, rest: tuple[str, ...]) -> None:
         """Check `context.NAME` of the run: any node's id, then a context key."""
-        if name not in self.dag.nodes:
+        if "." in name or name not in self.dag.nodes:
             self._context_key(path, name)
         elif name in self.declared_context:
             self._two_meanings(path, name, "a node id", f"a key of {self.declared_context[name]}")
@@ -164,24 +168,26 @@ class ReferenceChecks:
     def _edge_name(self, path: Path, edge: DagEdge, name: str, rest: tuple[str, ...]) -> None:
         """Check `context.NAME` on an edge: an output field, then a node id, then a context key."""
         declared = self._declared(edge.source)
+        found = self._meant(name, edge=edge)
+        is_node = "." not in name and found in self.dag.nodes
         meanings = []
         if name in declared.fields:
             meanings.append(f"an output field of {edge.source!r}")
-        if name in self.dag.nodes:
+        if is_node:
             meanings.append("a node id")
         if name in self.declared_context:
             meanings.append(f"a key of {self.declared_context[name]}")
         if len(meanings) > 1:
             self._two_meanings(path, name, *meanings[:2])
-        elif name in self.dag.nodes:
-            if name != edge.source and self.sound and not self.dag.can_read(edge.source, name):
+        elif is_node:
+            if found != edge.source and self.sound and not self.dag.can_read(edge.source, found):
                 self._error(
                     path,
                     f"names node {name!r}, which is not an ancestor of {edge.source!r} along"
                     " depends_on edges: an edge's condition sees its source and what is before it",
                 )
             else:
-                self.output_field(path, name, rest)
+                self.output_field(path, found, rest)
         elif name not in declared.fields and declared.is_closed:
             self._context_key(path, name)
 
@@ -197,7 +203,11 @@ class ReferenceChecks:
         )
 
     def ancestor(self, path: Path, node: str, name: str) -> bool:
-        """Return whether a node can read the output of another; add a problem if it cannot."""
+        """Return whether a node can read the output of another; add a problem if it cannot.
+
+        `name` is the other's id, as the node knows it.
+        """
+        name = self._meant(name, node=node)
         if name not in self.dag.nodes:
             hint = self.dag.did_you_mean(name, self.dag.nodes)
             self._error(path, f"unknown node {name!r}{hint}")
@@ -207,7 +217,9 @@ class ReferenceChecks:
             return False
         if self.sound and not self.dag.can_read(node, name):
             remedy = f"add {name!r} to dependsOn of {node!r} or of a node before it"
-            if name in self.dag.finally_nodes:
+            if name in self.dag.groups:
+                remedy = "a member is seen through its group, as context.GROUP.MEMBER"
+            elif name in self.dag.finally_nodes:
                 remedy = "it runs once all others have ended"
             elif self.dag.can_read(name, node):
                 remedy = "it comes after, and a node sees what is before it"
@@ -224,15 +236,15 @@ class ReferenceChecks:
         first, *rest = field_path.split(".")
         if first in self.mapped.get(node.id, ()):
             return
-        if first in self.dag.nodes:
+        if (found := self._meant(first, node=node.id)) in self.dag.nodes:
             if self.ancestor(path, node.id, first):
-                self.output_field(path, first, tuple(rest))
+                self.output_field(path, found, tuple(rest))
         else:
             self._context_key(path, first)
 
-    def delivered_key(self, path: Path, name: str) -> None:
+    def delivered_key(self, path: Path, node: str, name: str) -> None:
         """Check an entry of `inputContract.context`: a key of the context, no path below it."""
-        if name in self.dag.nodes and name not in self.declared_context:
+        if self._meant(name, node=node) in self.dag.nodes and name not in self.declared_context:
             self._error(path, f"{name!r:.80} is a node: its output is delivered, name context keys")
         elif "." in name and name not in self.declared_context:
             key = name.split(".", maxsplit=1)[0]
@@ -245,14 +257,20 @@ class ReferenceChecks:
         if not rest:
             return
         declared = self._declared(node)
+        if (member := f"{node}.{rest[0]}") in self.dag.groups:
+            self.output_field(path, member, rest[1:])
+            return
         if rest[0] in declared.fields or not (declared.fields or declared.is_closed):
             return
         own = self.dag.nodes[node]
         where = "outputs" if own.outputs and own.output_contract is None else "outputContract"
+        if node in self.dag.members:
+            where = "nodes"
         message = f"names field {rest[0]!r}, which {node!r} does not declare in its {where}"
         hint = self.dag.did_you_mean(rest[0], declared.fields)
         if declared.is_closed:
-            why = " (values from files alone)" if where == "outputs" else " (closed schema)"
+            whys = {"outputs": " (values from files alone)", "nodes": " (its members)"}
+            why = whys.get(where, " (closed schema)")
             self._error(path, message + why + hint)
         else:
             self._warning(path, message + hint)

@@ -13,13 +13,33 @@ from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.engine.selection import is_unselected
 from podium.errors import PodiumError
 
-__all__ = ["InputError", "NodeInput", "edge_scope", "node_input", "node_scope", "run_scope"]
+__all__ = [
+    "InputError",
+    "NodeInput",
+    "edge_scope",
+    "node_input",
+    "node_scope",
+    "output_of",
+    "run_scope",
+]
 
 _UNDONE = (NodeStatus.SKIPPED, NodeStatus.FAILED, NodeStatus.CANCELLED)
 
 
 class InputError(PodiumError, ValueError):
     """The input of a node cannot be resolved."""
+
+
+def output_of(plan: Plan, node: str, states: Mapping[str, NodeState]) -> dict[str, Any] | None:
+    """Return a node's output; that of a group is made of its members', and stored nowhere else."""
+    members = plan.members.get(node)
+    if members is None:
+        return states[node].output
+    return {
+        member.rpartition(".")[2]: output_of(plan, member, states)
+        for member in members
+        if states[member].status is NodeStatus.COMPLETED
+    }
 
 
 class _Context(Mapping[str, Any]):
@@ -42,19 +62,21 @@ class _Context(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name in self._first:
             return self._first[name]
-        if name in self._plan.nodes:
-            viewer = self._viewer  # None: it sees all; it itself: of an edge, the source
-            if viewer is None or name == viewer or self._plan.dag.can_read(viewer, name):
-                state = self._states[name]
+        viewer = self._viewer  # None: it sees all; it itself: of an edge, the source
+        node = self._plan.dag.resolve(viewer, name)
+        if node in self._plan.nodes and "." not in name:
+            if viewer is None or node == viewer or self._plan.dag.can_read(viewer, node):
+                state = self._states[node]
                 if state.status is NodeStatus.COMPLETED and state.output is not None:
-                    return state.output
+                    return output_of(self._plan, node, self._states)
                 if is_unselected(state):  # a run of a part may give what it would have handed over
                     return self._context[name]
             raise KeyError(name)
         return self._context[name]
 
     def __iter__(self) -> Iterator[str]:
-        names = dict.fromkeys([*self._first, *self._plan.nodes, *self._context])
+        nodes = (self._plan.dag.name_of(node, self._viewer) for node in self._plan.nodes)
+        names = dict.fromkeys([*self._first, *nodes, *self._context])
         return (name for name in names if name in self)
 
     def __len__(self) -> int:
@@ -75,14 +97,18 @@ class _Nodes(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self:
             raise KeyError(name)
-        return _standing(self._plan, name, self._states[name])
+        node = self._plan.dag.resolve(self._viewer, name)
+        return _standing(self._plan, node, self._states[node])
 
     def __contains__(self, name: object) -> bool:
-        if not isinstance(name, str) or name not in self._plan.nodes:
+        if not isinstance(name, str):
             return False
-        if name == self._viewer:
+        node = self._plan.dag.resolve(self._viewer, name)
+        if node not in self._plan.nodes:
+            return False
+        if node == self._viewer:
             return self._of_edge
-        return self._viewer is None or self._plan.dag.comes_after(self._viewer, name)
+        return self._viewer is None or self._plan.dag.comes_after(self._viewer, node)
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in self._plan.nodes if name in self)
@@ -163,7 +189,8 @@ def edge_scope(
 ) -> Mapping[str, Any]:
     """Return the names that an edge's condition knows: its source's output comes first."""
     source = states[edge.source]
-    seen = _Context(plan, states, context, edge.source, source.output)
+    output = source.output if source.output is None else output_of(plan, edge.source, states)
+    seen = _Context(plan, states, context, edge.source, output)
     execution = source.execution_id or ""
     nodes = _Nodes(plan, states, edge.source, of_edge=True)
     scope = _scope(plan, info, seen, nodes, started_at, ending)
@@ -195,6 +222,8 @@ class NodeInput:
     """Ancestors whose output nothing can provide: the contract does not demand it."""
     large: tuple[LargeInput, ...]
     """What belongs to the document and rests elsewhere."""
+    paths: Mapping[str, str]
+    """Nodes that it knows by another name, by that name."""
     omitted: int
     """How many farther ancestors' outputs are not handed over."""
 
@@ -222,6 +251,12 @@ def node_input(
     if plan.large_outputs and not plan.large_outputs.isdisjoint(outputs):
         handed, whole = _without_large(plan, node, states, outputs)
         large = (*whole, *large)
+    paths: dict[str, str] = {}
+    if node.group:  # its own names of them
+        paths = {plan.dag.name_of(name, node.id): name for name in visible}
+        outputs = {plan.dag.name_of(name, node.id): output for name, output in outputs.items()}
+        handed = {plan.dag.name_of(name, node.id): output for name, output in handed.items()}
+        visible = [plan.dag.name_of(name, node.id) for name in visible]
     elsewhere = {each.name for each in large if each.part == "inputs"}
     resolved, undone = None, frozenset[str]()
     if node.definition.input_contract is not None:
@@ -246,7 +281,7 @@ def node_input(
         left = {name: value for name, value in mapped.items() if name not in elsewhere}
         document["inputs"] = left
     omitted = plan.dag.visible_count(node.id) - len(visible)
-    return NodeInput(document, resolved, undone, large, omitted)
+    return NodeInput(document, resolved, undone, large, paths, omitted)
 
 
 def _without_large(
@@ -265,7 +300,8 @@ def _without_large(
             handed[name] = output
         elif name in near:
             execution = state.execution_id or ""
-            large.append(LargeInput(DEPENDENCY_OUTPUTS, name, name, execution))
+            known = plan.dag.name_of(name, node.id)
+            large.append(LargeInput(DEPENDENCY_OUTPUTS, known, name, execution))
     return handed, large
 
 
@@ -292,7 +328,7 @@ def _mapped(
             continue
         for path, name in edge.mapping.items():
             try:
-                mapped[name] = contracts.get_path(state.output, path)
+                mapped[name] = contracts.get_path(output_of(plan, edge.source, states), path)
             except KeyError:
                 raise InputError(
                     f"dataMapping of the edge {edge.source} → {edge.target}: the output of"

@@ -3,6 +3,7 @@
 from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.decisions import finish
+from podium.engine.groups import end_members
 from podium.engine.joins import Joins
 from podium.engine.model import EventType
 from podium.engine.outcomes import cancel_pending, fail
@@ -71,4 +72,6 @@ def _time_out(run: RunState, queue: ReadyQueue, node: PlanNode, state: NodeState
         reason = NodeReason.TIMEOUT
         message = f"took longer than {node.timeout:g} s (timeoutSeconds)"
     run.stop_current(node.id, reason)
+    if node.id in run.plan.members:
+        end_members(run, node.id)
     fail(run, queue, node.id, run.now, reason, message)

@@ -7,6 +7,7 @@ from podium.api.base import shorten
 from podium.api.node_state import OutputRef
 from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeStatus
+from podium.engine.groups import member_ends
 from podium.engine.model import EventType, StoredOutput
 from podium.engine.outcomes import complete, fail, skip
 from podium.engine.plan import PlanNode
@@ -26,6 +27,7 @@ def view_of(run: RunState, node: PlanNode) -> kinds.NodeView:
         now=run.now,
         is_recorded=run.info.recorded,
         executor=node.executor,
+        members=lambda: member_ends(run, node.id),
     )
 
 
@@ -87,6 +89,8 @@ def carry_out(
             queue.set_timers(node.id, state)
         case kinds.Skip(reason, message):
             skip(run, node.id, reason, message)
+        case kinds.Spawn():
+            run.spawned.append(node.id)
         case kinds.Launch():
             raise AssertionError(f"{node.id}: a node that runs is not launched again")
 
@@ -104,6 +108,9 @@ def _judge(
 ) -> None:
     """Have the output checked against its contract, at once or by an answer that comes later."""
     contract = node.definition.output_contract
+    if contract is None and node.id in run.plan.members:  # its members' were checked
+        complete(run, node.id, output, at)
+        return
     threshold = _threshold(run, node)
     question = OutputQuestion(
         node=node.id,

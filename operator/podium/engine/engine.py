@@ -199,6 +199,8 @@ class Engine:
             joins.decide_edges()
             if run.status.started_at is not None:
                 joins.decide(list(run.plan.nodes))
+                for group in run.plan.members:
+                    joins.finish_group(group)
         for request in asked:
             if isinstance(request, ApprovalRequest):
                 self._answer(request, control)

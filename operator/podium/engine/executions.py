@@ -30,6 +30,11 @@ class Executions:
         """Return whether a Launch or a Stop of the node is unanswered: it must not start."""
         return node in self.launching or node in self.restarting or node in self._stopping
 
+    @property
+    def is_any_stopping(self) -> bool:
+        """Whether any execution was stopped and may still run."""
+        return bool(self._stopping)
+
     def is_stopping(self, node: str, execution: str | None = None) -> bool:
         """Return whether an execution (default: any of the node) was stopped and may still run."""
         stopping = self._stopping.get(node)

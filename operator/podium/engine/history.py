@@ -97,11 +97,22 @@ def context_at(
         record = record_at(status, node, state, version)
         if record is not None:
             outputs[node] = record.output
+    _gather(outputs)
     return {
         "version": version,
         "context": edited_context(initial, status.context_edits, version, constants=constants),
         "outputs": outputs,
     }
+
+
+def _gather(outputs: dict[str, Any]) -> None:
+    """Move the outputs of members into those of their groups, which are stored empty."""
+    for node in sorted(outputs, key=lambda node: node.count("."), reverse=True):
+        group, _, member = node.rpartition(".")
+        if group in outputs:
+            outputs[group] = {**outputs[group], member: outputs[node]}
+    for node in [node for node in outputs if node.rpartition(".")[0] in outputs]:
+        del outputs[node]
 
 
 def record_at(

@@ -19,6 +19,9 @@ __all__ = ["NodeIdentity", "digest_of", "node_identity"]
 _HOW_IT_IS_RUN: Any = {
     "title": True,
     "depends_on": True,  # its edges are compared
+    "nodes": True,  # members are compared, each for itself
+    "edges": True,
+    "max_parallel": True,
     "allow_failure": True,  # concerns what follows: an identity has the sources' own
     "retry_policy": True,
     "timeout_seconds": True,

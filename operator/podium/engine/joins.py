@@ -10,6 +10,8 @@ from typing import Any
 from podium import expressions
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
+from podium.engine.decisions import finish
+from podium.engine.groups import end_members, is_waiting, open_members
 from podium.engine.history import was_stopped
 from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.plan import PlanEdge, PlanNode
@@ -108,7 +110,22 @@ class Joins:
             if node not in run.executions.held_until:
                 self._queue.hold(node, run.now + HOLD_SECONDS)
             return True
+        if node in run.plan.members and run.executions.is_any_stopping:
+            within = run.plan.dag.within(node)
+            held = next((each for each in within if run.executions.holds_followers(each)), None)
+            if held is not None:
+                self._hold_members(node, held)
+                return True
         return not run.knows_what_runs and was_stopped(state)
+
+    def _hold_members(self, group: str, first: str) -> None:
+        """Wait for all members that were stopped; `first` is one of them, in their order."""
+        executions = self._run.executions
+        if first in executions.held_until:
+            return  # as all of them are: each that is gone asks again
+        for each in (first, *self._run.plan.dag.within(group)):
+            if executions.holds_followers(each) and each not in executions.held_until:
+                self._queue.hold(each, self._run.now + HOLD_SECONDS)
 
     def decide_edges(self) -> None:
         """Decide all edges that can be decided."""
@@ -192,8 +209,11 @@ class Joins:
         What a step has no time for stays where it is: the next one must not look at all of it.
         """
         questions = self._run.questions
-        ended, changed = self._run.ended, questions.changed
-        while ended or changed:
+        ended, changed, spawned = self._run.ended, questions.changed, self._run.spawned
+        while ended or changed or spawned:
+            if spawned:
+                self._open(spawned.popleft())
+                continue
             if ended:
                 self.decide(self._propagate_end(ended.popleft()))
                 continue
@@ -205,14 +225,36 @@ class Joins:
                     self.decide_edge(self._run.plan.edges[index])
                 self.decide([node.id])
 
+    def _open(self, group: str) -> None:
+        """Have the members of a group decided that has begun."""
+        run = self._run
+        if run.status.nodes[group].status is NodeStatus.RUNNING:
+            self.decide(open_members(run, self, group))
+            self.finish_group(group)
+
+    def finish_group(self, group: str) -> None:
+        """Let a group that runs end once all of its members have."""
+        run = self._run
+        is_running = run.status.nodes[group].status is NodeStatus.RUNNING
+        if is_running and not run.open_members[group] and group not in run.judging:
+            finish(run, self._queue, run.plan.nodes[group], None, run.now)
+
     def _propagate_end(self, node: str) -> list[str]:
         """Decide the outgoing edges of a node that has ended; return the targets to decide."""
         run = self._run
         planned = run.plan.nodes[node]
+        if run.open_members.get(node):
+            end_members(run, node)
+        if planned.group:
+            if run.status.nodes[planned.group].status.ended:
+                run.ended.append(planned.group)  # what waited for the end of its members is decided
+                return []
+            self.finish_group(planned.group)
         if (
             run.fail_fast
             and run.status.nodes[node].status is NodeStatus.FAILED
             and not planned.definition.allow_failure
+            and not planned.group
             and node not in run.plan.finally_nodes
         ):
             cancel_pending(run, NodeReason.FAIL_FAST, f"{node} failed and failFast is set")
@@ -232,10 +274,12 @@ class Joins:
                 continue
             if name in run.plan.finally_nodes and not run.is_finishing:
                 continue  # `begin_finally` has it decided
+            node = run.plan.nodes[name]
+            if node.group and is_waiting(run, node):
+                continue  # `_open` has it decided
             if not run.questions.may_go_on(DECISION_STEPS):
                 run.questions.leave((name, *waiting))
                 return
-            node = run.plan.nodes[name]
             status, reason, message = self._join(node)
             if status is NodeStatus.READY and node.condition is not None:
                 status, reason, message = self._own_condition(node)

@@ -29,7 +29,7 @@ def launch_ready(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
     """Start nodes while there is room. The order is the definition's."""
     while run.questions.may_go_on(LAUNCH_STEPS) and (name := queue.take()) is not None:
         _start(run, queue, run.plan.nodes[name])
-        if run.ended:
+        if run.ended or run.spawned:
             joins.propagate()
 
 
@@ -81,6 +81,7 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
                 decision.template,
                 given.large,
                 decision.fields,
+                given.paths,
             )
         )
         return
@@ -117,9 +118,11 @@ def _check_input(
     if not verdict.ok:
         raise InputError("; ".join(str(breach) for breach in verdict.breaches))
     states = run.status.nodes
+    waived = ((field, field.split(".")[0]) for field in verdict.waived)
+    known = ((field, name, given.paths.get(name, name)) for field, name in waived)
     return [
-        f"{field}: not demanded, because {source} is {states[source].status.value}"
-        for field, source in ((waived, waived.split(".")[0]) for waived in verdict.waived)
+        f"{field}: not demanded, because {name} is {states[source].status.value}"
+        for field, name, source in known
         if source in states
     ]
 

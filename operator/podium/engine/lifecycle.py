@@ -105,6 +105,7 @@ def begin_finally(run: RunState, queue: ReadyQueue, joins: Joins) -> bool:
     message = f"everything else has ended ({run.ending['phase']}): {count} of finally"
     run.emit(EventType.NORMAL, EventReason.RUN_FINISHING, message)
     joins.decide(nodes)
+    joins.propagate()
     return True
 
 

@@ -259,12 +259,15 @@ class Launch:
     """What the input holds beside `input`."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Fields of its Pod whose templates are filled in (`podium.kinds.pod_fields`)."""
+    paths: Mapping[str, str] = field(default_factory=dict)
+    """Nodes that a member of a group knows by another name, by that name."""
 
     @property
     def delivered(self) -> list[str]:
         """Nodes whose outputs it is handed."""
         large = (each.name for each in self.large if each.part == DEPENDENCY_OUTPUTS)
-        return [*self.input.get(DEPENDENCY_OUTPUTS, ()), *large]
+        known = [*self.input.get(DEPENDENCY_OUTPUTS, ()), *large]
+        return [self.paths.get(name, name) for name in known] if self.paths else known
 
 
 @dataclass(slots=True)

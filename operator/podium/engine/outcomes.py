@@ -24,7 +24,8 @@ __all__ = [
 
 def complete(run: RunState, node: str, output: dict[str, Any], at: float) -> None:
     """End a node's execution as successful; its output makes a new context version."""
-    run.status.nodes[node].output = output
+    # That of a group is not stored twice: it is made of its members' (`context.output_of`).
+    run.status.nodes[node].output = {} if node in run.plan.members else output
     state = run.transition(node, NodeStatus.COMPLETED)
     _end_execution(state, at)
     run.status.context_version = state.context_version = run.status.context_version + 1

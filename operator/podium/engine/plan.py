@@ -14,6 +14,7 @@ from podium.api.problems import InvalidError, Path, Problem, errors
 from podium.api.workflow import (
     EdgeType,
     Node,
+    NodeType,
     PodOverrides,
     Resources,
     RetryPolicy,
@@ -71,6 +72,10 @@ class PlanNode:
     """Ancestors that are delivered however far they are."""
     executor: ExecutorSpec | None = None
     """Its executor, where that is a resource."""
+    group: str = ""
+    """The group that it is a member of; empty: none."""
+    limited_by: tuple[str, ...] = ()
+    """Groups that it is in and that bound how many run at a time (`maxParallel`)."""
 
 
 class Plan:
@@ -90,6 +95,8 @@ class Plan:
         self.finally_nodes = frozenset(dag.finally_nodes)
         """Nodes that run once all others have ended."""
         self.max_parallel = spec.max_parallel or DEFAULT_MAX_PARALLEL
+        self.members: Mapping[str, list[str]] = dag.members
+        """The direct members of each group."""
         self.required: Mapping[str, list[str]] | None = None
         """Context keys that a run must provide, once they were asked for."""
         self._nearest: tuple[tuple[bool, tuple[str, ...]], list[str]] = ((False, ()), [])
@@ -124,11 +131,14 @@ class Plan:
         for position, node in enumerate(self.dag.nodes.values()):
             edges = incoming[node.id]
             self.nodes[node.id] = self._node(position, node, edges, outgoing[node.id])
-            self.data_sources[node.id] = tuple(
+            sources = tuple(
                 self.edges[index].source
                 for index in edges
                 if self.edges[index].type is EdgeType.DEPENDS_ON
             )
+            if not sources and node.id in self.dag.groups:  # it begins its group
+                sources = self.data_sources[self.dag.groups[node.id]]
+            self.data_sources[node.id] = sources
             yield
 
     @classmethod
@@ -277,8 +287,14 @@ class Plan:
             start_timeout=node.start_timeout_seconds or DEFAULT_START_TIMEOUT,
             start_timeout_own=node.start_timeout_seconds is not None,
             required_fields=tuple(contract.required_fields) if contract else (),
-            wanted=tuple(dict.fromkeys(wanted)),
+            wanted=tuple(dict.fromkeys(self.dag.resolve(node.id, name) for name in wanted)),
             executor=self.spec.executors.get(node.executor or ""),
+            group=self.dag.groups.get(node.id, ""),
+            limited_by=tuple(
+                group
+                for group in self.dag.around(node.id)
+                if self.dag.nodes[group].max_parallel is not None
+            ),
         )
 
     def nearest(self, node: str) -> list[str]:
@@ -299,7 +315,13 @@ class Plan:
         """Nodes whose outputs go to no other one: for `finally`, all is before them."""
         sources = {source for each in self.data_sources.values() for source in each}
         known = sources | self.finally_nodes
-        return tuple(node for node in self.nodes if node not in known)
+        return tuple(
+            node for node in self.nodes if node not in known and node not in self.dag.groups
+        )
+
+    def follows(self, node: str) -> bool:
+        """Return whether something comes before a node, or before a group that it is in."""
+        return any(self.nodes[each].incoming for each in (node, *self.dag.around(node)))
 
     def certain_nodes(self) -> set[str]:
         """Return the nodes that no condition or route, of theirs or before them, keeps away."""
@@ -311,7 +333,8 @@ class Plan:
         ]
         seen = set(doubtful)
         for name in doubtful:
-            targets = {self.edges[index].target for index in self.nodes[name].outgoing} - seen
+            targets = {self.edges[index].target for index in self.nodes[name].outgoing}
+            targets = targets.union(self.members.get(name, ())) - seen
             seen.update(targets)
             doubtful += targets
         return set(self.nodes) - seen
@@ -343,6 +366,8 @@ def definition_digest(spec: WorkflowSpec | Mapping[str, Any]) -> str:
 
 
 def _with_defaults(node: Node, spec: WorkflowSpec) -> Node:
+    if node.type is NodeType.PARALLEL_GROUP:  # defaults are those of programs
+        return node
     defaults = spec.defaults
     changes: dict[str, RetryPolicy | float | Resources | PodOverrides] = {}
     for name in ("retry_policy", "timeout_seconds", "start_timeout_seconds", "resources", "pod"):

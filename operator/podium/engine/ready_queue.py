@@ -24,6 +24,8 @@ class ReadyQueue:
         self._queue: list[tuple[int, str]] = []
         self._unbounded: list[tuple[int, str]] = []
         """Nodes that take no slot: they start whatever runs."""
+        self._limited: dict[str, list[tuple[int, str]]] = {}
+        """Nodes whose group has no slot left for them, by that group."""
         self._timers: list[tuple[float, str]] = []
         self._held: set[str] = set()
         """Nodes before something that was stopped and is reset: they start when that is gone."""
@@ -36,6 +38,7 @@ class ReadyQueue:
         """Forget everything; `podium.engine.rebuild` fills it again."""
         self._queue.clear()
         self._unbounded.clear()
+        self._limited.clear()
         self._timers.clear()
         self._passed_over.clear()
         self._held_at = -1
@@ -60,16 +63,50 @@ class ReadyQueue:
             name = heapq.heappop(self._unbounded)[1]
             if self._may_start(name):
                 return name
-        while self._queue:
+        while self._queue or self._readmit():
             name = self._queue[0][1]
-            is_restart = run.status.nodes[name].status is NodeStatus.RUNNING
+            state = run.status.nodes.get(name)
+            is_restart = state is not None and state.status is NodeStatus.RUNNING
             busy = len(run.slots) + len(run.executions.launching)
             if not is_restart and busy >= run.max_parallel:
                 return None
-            heapq.heappop(self._queue)
-            if self._may_start(name):
-                return name
+            entry = heapq.heappop(self._queue)
+            if not self._may_start(name):
+                continue
+            if not is_restart and (full := self._full_group(name)) is not None:
+                heapq.heappush(self._limited.setdefault(full, []), entry)
+                continue
+            return name
         return None
+
+    def _full_group(self, node: str) -> str | None:
+        """Return a group of a node that bounds how many of it run, and has as many."""
+        plan = self._run.plan
+        for group in plan.nodes[node].limited_by:
+            if self._busy_in(group) >= (plan.nodes[group].definition.max_parallel or 0):
+                return group
+        return None
+
+    def _busy_in(self, group: str) -> int:
+        """Return how many slots are taken in a group."""
+        run = self._run
+        launching = run.executions.launching
+        starting = sum(group in run.plan.nodes[node].limited_by for node in launching)
+        return run.slots_in.get(group, 0) + starting
+
+    def _readmit(self) -> bool:
+        """Queue one node again of each group that has a slot now; False: there is none."""
+        plan = self._run.plan
+        found = False
+        for group, waiting in list(self._limited.items()):
+            node = plan.nodes.get(group)
+            limit = None if node is None else node.definition.max_parallel
+            if limit is None or self._busy_in(group) < limit:
+                heapq.heappush(self._queue, heapq.heappop(waiting))
+                found = True
+                if not waiting:
+                    del self._limited[group]
+        return found
 
     def _may_start(self, node: str) -> bool:
         state = self._run.status.nodes[node]
@@ -118,8 +155,9 @@ class ReadyQueue:
                 self.hold(name, run.now + HOLD_SECONDS)
         edges = run.plan.edges
         while waiting:
-            for index in run.plan.nodes[waiting.popleft()].incoming:
-                source = edges[index].source
+            node = run.plan.nodes[waiting.popleft()]
+            before = [edges[index].source for index in node.incoming]
+            for source in [*before, node.group] if node.group else before:
                 if source not in found:
                     found.add(source)
                     waiting.append(source)

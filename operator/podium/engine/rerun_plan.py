@@ -24,8 +24,8 @@ from podium.engine.history import (
 )
 from podium.engine.model import RerunRequest, ResetRequest, RestoreRequest
 from podium.engine.plan import Plan
-from podium.engine.reach import descendants, with_ancestors
-from podium.engine.selection import is_unselected, unapproved
+from podium.engine.reach import descendants, with_ancestors, with_groups
+from podium.engine.selection import is_unselected, of_selected, unapproved
 from podium.engine.start import check_context
 from podium.errors import PodiumError
 
@@ -110,7 +110,7 @@ def context_check(
         if request.context is None:
             return None
         context = {**request.context, **plan.fixed_context}
-        selected = _selected(status, ())
+        selected = _selected(plan, status, ())
         return ContextCheck(plan, context, frozenset(), only_declared=False, selected=selected)
     given = request.context or {}
     if not given and request.plan is None:
@@ -120,7 +120,7 @@ def context_check(
     context = edited_context(initial, edits, constants=after.fixed_context)
     earlier = {key for edit in edits if edit.restored is None for key in edit.context}
     keys = frozenset(given) | (earlier - after.spec.constants.keys())
-    selected = _selected(status, request.nodes)
+    selected = _selected(after, status, request.nodes)
     merged = contracts.merged(context, given)
     return ContextCheck(after, merged, keys, request.only_declared, selected)
 
@@ -160,7 +160,9 @@ def failed_nodes(plan: Plan, status: WorkflowRunStatus) -> list[str]:
         was_kept_back = is_skipped and state.reason == NodeReason.UPSTREAM_FAILED
         if state.status in (NodeStatus.FAILED, NodeStatus.CANCELLED) or was_kept_back:
             found.append(node)
-    return found
+    # A group runs again with its members: only those that failed, if any did.
+    through_members = {group for node in found for group in plan.dag.around(node)}
+    return [node for node in found if node not in through_members]
 
 
 def _plan_rerun(
@@ -185,16 +187,19 @@ def _plan_rerun(
     if given or new_base:
         _require_room(status)
     changed = [] if request.plan is None else _changed(plan, after, before, context)
+    removed = tuple(node for node in plan.nodes if node not in after.nodes)
     targets = dict.fromkeys([*asked, *changed])
-    selected = _selected(status, asked)
+    selected = _selected(after, status, asked)
     if selected is not None:
         changed = [node for node in changed if node in selected]
         targets = dict.fromkeys([*asked, *changed])
         if problems := unapproved(after, selected):
             raise RequestRefusedError(problems[0])
+    targets.update(_with_groups(plan, after, targets, removed))
     is_edited = bool(given or new_base or changed)
     renewed = list(_approvals_before(after, status, targets, is_edited=is_edited))
-    targets.update(dict.fromkeys(renewed))
+    targets.update(_with_groups(plan, after, renewed, ()))
+    targets = dict.fromkeys(of_selected(targets, selected))
     below = descendants(after, targets, selected)
     behind = set(descendants(after, renewed, selected)) if renewed else ()
     stale = []
@@ -205,6 +210,7 @@ def _plan_rerun(
             state = status.nodes[node].status
             if state is NodeStatus.READY:  # it has not started: it waits again
                 targets[node] = None
+                targets.update(dict.fromkeys(after.dag.within(node)))
             elif state is NodeStatus.RUNNING and (node in behind or _is_asked(after, node)):
                 targets[node] = None  # another try of it would not be what was approved
             elif state not in _NOT_STALE:
@@ -218,11 +224,25 @@ def _plan_rerun(
         reset=tuple(targets),
         changed=tuple(changed),
         stale=tuple(stale),
-        removed=tuple(node for node in plan.nodes if node not in after.nodes),
+        removed=removed,
         unselected=()
         if selected is None
         else tuple(node for node in after.nodes if node not in plan.nodes and node not in targets),
     )
+
+
+def _with_groups(
+    plan: Plan, after: Plan, nodes: Iterable[str], removed: Iterable[str]
+) -> dict[str, None]:
+    """Return nodes with the members of groups among them, and the groups of members.
+
+    A group from which a newer definition removed members has another output, too.
+    """
+    found = with_groups(after, nodes)
+    for node in removed:
+        around = (group for group in plan.dag.around(node) if group in after.members)
+        found.update(dict.fromkeys(around))
+    return found
 
 
 def _changed(
@@ -335,11 +355,13 @@ def _require_room(status: WorkflowRunStatus) -> None:
         )
 
 
-def _selected(status: WorkflowRunStatus, asked: Iterable[str]) -> frozenset[str] | None:
+def _selected(plan: Plan, status: WorkflowRunStatus, asked: Iterable[str]) -> frozenset[str] | None:
     """Return the nodes of a run of a part, those that are asked for now included; None: all.
 
     A node that a newer definition adds is not of the part.
     """
     states = status.nodes
     selected = frozenset(node for node, state in states.items() if not is_unselected(state))
-    return None if len(selected) == len(states) else selected | frozenset(asked)
+    if len(selected) == len(states):
+        return None
+    return selected | frozenset(with_groups(plan, [node for node in asked if node in plan.nodes]))

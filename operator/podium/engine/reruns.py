@@ -13,11 +13,11 @@ from podium.api.run import (
     NodeState,
     NodeStatus,
 )
+from podium.engine.groups import clear, reset
 from podium.engine.history import archive
 from podium.engine.joins import Joins
 from podium.engine.lifecycle import reopen
 from podium.engine.model import Control, EventType, RerunRequest, ResetRequest, RestoreRequest
-from podium.engine.reach import descendants
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.rebuild import rebuild
 from podium.engine.rerun_plan import (
@@ -37,11 +37,6 @@ REMOVED_NODES = 100
 _OUTDATED = (
     "; the Workflow has changed since, and nodes run as the run has them: revision latest (--latest"
     " on a laptop) moves the run to what it is now"
-)
-
-_RAN = (
-    *(NodeStatus.RUNNING, NodeStatus.COMPLETED, NodeStatus.FAILED, NodeStatus.CANCELLED),
-    NodeStatus.SKIPPED,  # an approval whose time was over
 )
 
 
@@ -136,25 +131,7 @@ class Reruns:
     def _reset(self, nodes: Sequence[str], reason: str) -> None:
         """Take nodes back to Pending, stop what runs of them, and decide them again."""
         run, joins = self._run, self._joins
-        for node in nodes:
-            state = run.status.nodes[node]
-            former = state.status
-            self._abandon(node, reason)
-            if state.execution_id is not None and former in _RAN:
-                ended = former if former.ended else NodeStatus.CANCELLED
-                why = state.reason if former.ended else reason
-                archive(state, ended, why, state.message, run.now)
-            if former is not NodeStatus.PENDING:
-                run.transition(node, NodeStatus.PENDING)
-            _clear(run.touch(node))
-        edges = run.plan.edges
-        for node in nodes:
-            planned = run.plan.nodes[node]
-            for index in (*planned.incoming, *planned.outgoing):
-                joins.undecide_edge(edges[index])
-        for node in nodes:
-            for index in run.plan.nodes[node].incoming:
-                joins.decide_edge(edges[index])
+        reset(run, joins, nodes, reason, lambda node: self._abandon(node, reason))
         reopen(run, self._queue)
         joins.decide(sorted(set(nodes), key=lambda node: run.plan.nodes[node].index))
 
@@ -207,8 +184,7 @@ class Reruns:
                 run.mark_changed(node)
         run.status.workflow_revision = plan.revision or None
         run.status.format_version = FORMAT_VERSION
-        leave = {*planned.changed, *descendants(plan, planned.changed)}
-        rebuild(run, self._queue, self._joins, plan, leave)
+        rebuild(run, self._queue, self._joins, plan, set(planned.reset))
 
     def _restore(self, request: RestoreRequest, planned: RestorePlan) -> None:
         """Go back to a context version: what came after it runs again."""
@@ -231,7 +207,7 @@ class Reruns:
             archive(state, ended, state.reason, "", run.now)
         if former is not NodeStatus.PENDING:
             run.transition(node, NodeStatus.PENDING)
-        _clear(state)
+        clear(state)
         for index in run.plan.nodes[node].outgoing:
             self._joins.undecide_edge(run.plan.edges[index])
         state.output, state.output_ref = record.output, record.output_ref
@@ -240,21 +216,6 @@ class Reruns:
         state.execution_id = record.execution_id
         state.context_version = record.context_version
         state.started_at, state.completed_at = record.started_at, record.completed_at
-
-
-def _clear(state: NodeState) -> None:
-    """Take a node's state back to its beginning; counts and history stay."""
-    state.execution_id = None
-    state.started_at = state.completed_at = state.duration_seconds = None
-    state.next_attempt_at = state.launched_at = state.deadline = None
-    state.output = state.output_ref = None
-    state.error = None
-    state.warnings = []
-    state.retry_count = state.disruptions = 0
-    state.quality_score = None
-    state.contract_fulfilled = None
-    state.context_version = None
-    state.stale = False
 
 
 def _asked(request: ResetRequest) -> str:

@@ -49,9 +49,11 @@ def evaluate_outputs(run: RunState) -> bool:
 
 def _reads_unselected(run: RunState, expression: expressions.Expression) -> bool:
     """Return whether an output is of nodes that the run, of a part, has left out."""
-    names = (reference.path[1] for reference in expression.references if len(reference.path) > 1)
+    paths = ([str(part) for part in each.path[1:]] for each in expression.references)
     states = run.status.nodes
-    return any(str(name) in states and is_unselected(states[str(name)]) for name in names)
+    # A member is a field of its group, and what it hands over fields below.
+    names = (".".join(path[:size]) for path in paths for size in range(1, min(len(path), 4) + 1))
+    return any(name in states and is_unselected(states[name]) for name in names)
 
 
 def _value(run: RunState, name: str, expression: expressions.Expression) -> tuple[Any] | None:

@@ -8,7 +8,7 @@ from podium.api.problems import Path, Problem
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunSpec
 from podium.engine.plan import Plan
-from podium.engine.reach import descendants, with_ancestors
+from podium.engine.reach import descendants, with_ancestors, with_groups
 
 __all__ = [
     "check_selection",
@@ -26,7 +26,8 @@ def selected_nodes(plan: Plan, spec: WorkflowRunSpec) -> frozenset[str] | None:
     A name that is not a node's is passed over: `check_selection` finds it.
     """
     if spec.only:
-        return frozenset(spec.only) | plan.finally_nodes
+        known = [name for name in spec.only if name in plan.nodes]
+        return frozenset([*spec.only, *with_groups(plan, known)]) | plan.finally_nodes
     if not spec.until:
         return None
     return frozenset(with_ancestors(plan, set(spec.until) & plan.nodes.keys())) | plan.finally_nodes

@@ -232,7 +232,7 @@ def find_required_keys(plan: Plan) -> Generator[None, None, None]:
     found: dict[str, list[str]] = {}
     for node in plan.nodes.values():
         for key in dict.fromkeys(_keys_of(plan, node)):
-            if key not in plan.nodes:
+            if plan.dag.resolve(node.id, key) not in plan.nodes:
                 found.setdefault(key, []).append(node.id)
         yield
     for expression in plan.outputs.values():

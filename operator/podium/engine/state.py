@@ -10,7 +10,7 @@ from podium.api.base import shorten
 from podium.api.names import execution_id
 from podium.api.reasons import NodeReason, RunReason
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
-from podium.engine.context import edge_scope, node_scope
+from podium.engine.context import edge_scope, node_scope, output_of
 from podium.engine.executions import Executions, execution_number
 from podium.engine.history import edited_context
 from podium.engine.model import Action, Emit, EventType, Hold, Launch, RunInfo, Stop
@@ -74,6 +74,8 @@ class RunState:
         ends its node in the same step withdraws them."""
         self.ended: deque[str] = deque()
         """Nodes that have ended and whose outgoing edges are not decided yet."""
+        self.spawned: deque[str] = deque()
+        """Groups that have begun and whose members are not decided yet."""
         self.executions = Executions()
         self.questions = Questions()
         self.judging: dict[str, Judging] = {}
@@ -128,6 +130,10 @@ class RunState:
         """Of the nodes that are Completed."""
         self.has_omitted_outputs = False
         """Whether some node was not handed the outputs of all its ancestors."""
+        self.open_members: dict[str, int] = dict.fromkeys(plan.members, 0)
+        """Number of direct members of each group that have not ended."""
+        self.slots_in: dict[str, int] = {}
+        """Number of slots that are taken in each group that bounds them."""
         for node in plan.nodes:
             state = self.status.nodes.get(node)
             if state is None:
@@ -237,31 +243,41 @@ class RunState:
         last = self.plan.finally_nodes
         if last and node in last and not state.status.ended:
             self.open_finally += by
+        planned = self.plan.nodes[node]
+        if planned.group and not state.status.ended:
+            self.open_members[planned.group] += by
         match state.status:
             case NodeStatus.RUNNING:
                 self.open += by
                 _add(self.running, node, by)
-                if self.plan.nodes[node].kind.holds_slot:
+                if planned.kind.holds_slot:
                     _add(self.slots, node, by)
+                    for group in planned.limited_by:
+                        self.slots_in[group] = self.slots_in.get(group, 0) + by
             case NodeStatus.PENDING | NodeStatus.WAITING | NodeStatus.READY:
                 self.open += by
             case NodeStatus.COMPLETED:
                 if by > 0:
-                    self.outputs[node] = state.output
+                    self.outputs[node] = (
+                        output_of(self.plan, node, self.status.nodes)
+                        if node in self.plan.members
+                        else state.output
+                    )
                 else:
                     del self.outputs[node]
             case NodeStatus.FAILED:
-                if not self.plan.nodes[node].definition.allow_failure:
+                if not planned.group and not planned.definition.allow_failure:
                     _add(self.bad, node, by)
             case NodeStatus.SKIPPED:
                 self.undone += by
-                if state.reason == NodeReason.UPSTREAM_FAILED:
-                    _add(self.bad, node, by)
-                else:
+                if state.reason != NodeReason.UPSTREAM_FAILED:
                     self.left_out += by
+                elif not planned.group:  # a member counts through its group
+                    _add(self.bad, node, by)
             case NodeStatus.CANCELLED:
                 self.undone += by
-                _add(self.cancelled, node, by)
+                if not planned.group:
+                    _add(self.cancelled, node, by)
 
     # Actions
 

@@ -17,13 +17,16 @@ from podium.kinds.base import (
     Fail,
     JobShape,
     Launch,
+    MemberEnd,
     NodeKind,
     NodeView,
     Skip,
     Source,
+    Spawn,
     Wait,
 )
 from podium.kinds.conditional import Conditional
+from podium.kinds.parallel_group import ParallelGroup
 from podium.kinds.task import Task
 
 __all__ = [
@@ -37,10 +40,12 @@ __all__ = [
     "Fail",
     "JobShape",
     "Launch",
+    "MemberEnd",
     "NodeKind",
     "NodeView",
     "Skip",
     "Source",
+    "Spawn",
     "Wait",
     "checked_values",
     "of",
@@ -52,6 +57,7 @@ _KINDS: dict[NodeType, NodeKind] = {
     NodeType.CUSTOM: Task(),
     NodeType.CONDITIONAL: Conditional(),
     NodeType.APPROVAL: Approval(),
+    NodeType.PARALLEL_GROUP: ParallelGroup(),
 }
 
 

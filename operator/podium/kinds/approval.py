@@ -14,6 +14,7 @@ from podium.api.problems import Problem, Severity
 from podium.api.reasons import NodeReason
 from podium.api.workflow import Node
 from podium.kinds.base import (
+    GROUP_FIELDS,
     PROGRAM_FIELDS,
     Answer,
     AnswerRefusedError,
@@ -46,6 +47,7 @@ class Approval:
         """Check the config, and that nothing needs a program."""
         why = "a node of type approval runs no program and has no use of it"
         yield from unused_fields(node, PROGRAM_FIELDS, why)
+        yield from unused_fields(node, GROUP_FIELDS, "only a node of type parallel_group has it")
         yield from unused_fields(
             node, ("cases", "default"), "only a node of type conditional has it"
         )

@@ -4,19 +4,21 @@ Views and decisions are made for each start and each end of a node. Nothing chan
 not frozen because that takes several times as long to make.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from podium import contracts, expressions
 from podium.api.executors import ExecutorSpec
+from podium.api.node_state import NodeStatus
 from podium.api.outputs import file_outputs
 from podium.api.problems import Path, Problem
 from podium.api.workflow import Node
 from podium.errors import PodiumError
 
 __all__ = [
+    "GROUP_FIELDS",
     "PROGRAM_FIELDS",
     "Answer",
     "AnswerRefusedError",
@@ -28,10 +30,12 @@ __all__ = [
     "Fail",
     "JobShape",
     "Launch",
+    "MemberEnd",
     "NodeKind",
     "NodeView",
     "Skip",
     "Source",
+    "Spawn",
     "Wait",
     "by_contract",
     "unused_fields",
@@ -44,6 +48,8 @@ PROGRAM_FIELDS = (
     *("outputs", "large_output", "artifacts"),
 )
 """Fields of a node that are about a program, its Job and what it hands over."""
+GROUP_FIELDS = ("nodes", "edges", "max_parallel", "min_success")
+"""Fields that only a parallel_group has."""
 
 
 class JobShape(StrEnum):
@@ -78,6 +84,19 @@ class DeclaredOutput(NamedTuple):
     """Values that an edge from it may name as its `route`; None: it has no routes."""
 
 
+class MemberEnd(NamedTuple):
+    """How a member of a group ended."""
+
+    id: str
+    """Its id in the group."""
+    status: NodeStatus
+    reason: str
+    is_bad: bool
+    """Whether it keeps its group from completing."""
+    output: dict[str, Any] | None
+    """Of one that completed."""
+
+
 @dataclass(slots=True)
 class NodeView:
     """What a kind knows of a node when it decides."""
@@ -94,6 +113,8 @@ class NodeView:
     """Whether personas take recorded answers."""
     executor: ExecutorSpec | None = None
     """Its executor, where that is a resource."""
+    members: Callable[[], Sequence[MemberEnd]] = tuple
+    """Of a group whose members have all ended: makes what it knows of them."""
 
     @property
     def scope(self) -> Mapping[str, Any]:
@@ -150,7 +171,12 @@ class Skip:
     message: str
 
 
-Decision = Launch | Complete | Fail | Wait | Skip
+@dataclass(slots=True)
+class Spawn:
+    """Have its members run; `finish` follows once they have all ended."""
+
+
+Decision = Launch | Complete | Fail | Wait | Skip | Spawn
 
 
 class NodeKind(Protocol):
@@ -180,7 +206,7 @@ class NodeKind(Protocol):
     def finish(self, view: NodeView, output: dict[str, Any] | None) -> Decision:
         """Decide what becomes of a node whose program handed over `output`, or whose wait is over.
 
-        `output` is None after a wait.
+        `output` is None after a wait, and of a group.
         """
         ...
 

@@ -8,6 +8,7 @@ from podium.api.problems import Problem
 from podium.api.reasons import NodeReason
 from podium.api.workflow import Node
 from podium.kinds.base import (
+    GROUP_FIELDS,
     PROGRAM_FIELDS,
     Complete,
     Decision,
@@ -31,6 +32,7 @@ class Conditional:
         """Check that there is something to choose from, and nothing that needs a program."""
         why = "a node of type conditional runs no program and has no use of it"
         yield from unused_fields(node, ("config", *PROGRAM_FIELDS), why)
+        yield from unused_fields(node, GROUP_FIELDS, "only a node of type parallel_group has it")
         if not node.cases:
             message = "is missing: write a list of cases, as [{when: EXPRESSION, value: NAME}]"
             yield Problem(("cases",), message)

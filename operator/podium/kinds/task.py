@@ -10,6 +10,7 @@ from podium.api.reasons import NodeReason
 from podium.api.templates import strings
 from podium.api.workflow import Node
 from podium.kinds.base import (
+    GROUP_FIELDS,
     Complete,
     Decision,
     DeclaredOutput,
@@ -36,6 +37,7 @@ class Task:
         yield from unused_fields(
             node, ("cases", "default"), "only a node of type conditional has it"
         )
+        yield from unused_fields(node, GROUP_FIELDS, "only a node of type parallel_group has it")
         if node.executor is None:
             known = ", ".join(executors.names())
             yield Problem(("executor",), f"is missing: name one of {known}")

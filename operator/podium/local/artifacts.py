@@ -92,7 +92,7 @@ class Artifacts(NamedTuple):
             inside.chmod(0o755)
         declared = node.artifacts.in_ if node.artifacts is not None else None
         asked = (
-            [(source, None, IN, source) for source in sources]
+            [(source, None, IN, source.rpartition(".")[2]) for source in sources]
             if declared is None
             else [_asked(artifact) for artifact in declared if artifact.outside is None]
         )
@@ -158,7 +158,7 @@ class Artifacts(NamedTuple):
 
 
 def _asked(artifact: ArtifactInput) -> tuple[str, str | None, str, str]:
-    source, _, name = artifact.from_.partition(".")
+    source, _, name = artifact.from_.rpartition(".")
     return source, name, *_place_of(artifact)
 
 

@@ -32,7 +32,6 @@ def check(
     containers.check(plan)
     path = {**inherited(), **passed}["PATH"]
     certain = plan.certain_nodes()
-    followers = {edge.target for edge in plan.dag.edges}
 
     @cache  # most nodes need the same ones
     def is_there(program: str, path: str) -> bool:
@@ -43,7 +42,7 @@ def check(
         for node in plan.nodes
         if node in certain and (nodes is None or node in nodes)
         for problem in _problems(
-            plan.nodes[node], node in followers, workdir, secrets, path, is_there
+            plan.nodes[node], plan.follows(node), workdir, secrets, path, is_there
         )
     ]
     if problems:

@@ -107,8 +107,11 @@ def test_each_limit_has_its_message(spec, line):
             "outputContract.qualityThreshold: must be at most 1, not 80",
         ),
         (
-            {"type": "parallel_group"},
-            "type: 'parallel_group' comes in a later version; this one knows phase, custom, conditional, approval",
+            {"type": "parallel_gruop"},
+            (
+                "type: must be one of phase, custom, conditional, approval, parallel_group, not the"
+                " string 'parallel_gruop'; did you mean parallel_group?"
+            ),
         ),
         (
             {"triggerRule": "one_success"},

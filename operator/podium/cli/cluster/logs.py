@@ -15,6 +15,7 @@ from podium.api.names import LABEL_RUN_UID
 from podium.artifacts.kept_logs import KeptLog
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.runs import ClusterRun, changes, name_of, read_run
+from podium.cli.members import is_of, members_of
 from podium.cli.options import log_options, require_one_log
 from podium.cli.output import CliError, ExitCode, escape_control, warn
 from podium.cluster.kube import paths
@@ -88,9 +89,9 @@ async def logs(
     if node is not None and node not in run.status.nodes:
         known = ", ".join(list(run.status.nodes)[:10])
         raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")
-    options = _Options(
-        node is None and execution is None, timestamps, tail, execution, previous=previous
-    )
+    is_group = node is not None and bool(members_of(node, run.status.nodes))
+    is_named = execution is None and (node is None or is_group)
+    options = _Options(is_named, timestamps, tail, execution, previous=previous)
     if follow and not _has_ended(run, node):
         await _follow(cluster, run, node, options)
         return ExitCode.OK
@@ -106,8 +107,8 @@ async def logs(
             there = {pod.uid for pod in pods}
             pods += [
                 _Pod("", log.pod, log.node, log.execution, log.started_at, has_log=True, kept=log)
-                for log in await asyncio.to_thread(kept.logs, node)
-                if log.pod not in there and log.node in run.status.nodes
+                for log in await asyncio.to_thread(kept.logs, None if is_group else node)
+                if log.pod not in there and log.node in run.status.nodes and is_of(log.node, node)
             ]
             pods = _in_order(pods)
             shown = _chosen(pods, options)
@@ -157,7 +158,7 @@ async def _pods(cluster: Cluster, run: ClusterRun, node: str | None) -> list[_Po
     found = []
     for body in await cluster.client.list_objects(path, page_size=50, labelSelector=selector):
         pod = _pod(body)
-        if pod.node in run.status.nodes and node in (None, pod.node):
+        if pod.node in run.status.nodes and is_of(pod.node, node):
             found.append(pod)
     return _in_order(found)
 

@@ -8,6 +8,7 @@ import click
 
 from podium.api.run import WorkflowRunStatus
 from podium.cli.log_output import LogOptions, print_logs
+from podium.cli.members import is_of
 from podium.cli.options import log_options, require_one_log, state_dir_option
 from podium.cli.output import CliError, ExitCode
 from podium.cli.session import OpenRun, open_run
@@ -58,7 +59,7 @@ def logs(
         if node is not None and not shown and not follow:
             raise CliError(_nothing_to_show(run, node, found))
     options = LogOptions(
-        named=node is None and execution is None,
+        named=execution is None and (node is None or len(found) > 1),
         timestamps=timestamps,
         tail=tail,
         mask=_mask_for(run),
@@ -86,7 +87,7 @@ def logs(
 
 def _executions(run: OpenRun, node: str | None) -> dict[str, list[str]]:
     """Return the executions of each node, or of one, the newest first."""
-    found: dict[str, list[str]] = {name: [] for name in run.status.nodes if node in (None, name)}
+    found: dict[str, list[str]] = {name: [] for name in run.status.nodes if is_of(name, node)}
     for execution in run.directory.executions():
         name = execution.rpartition("-")[0]
         if name in found:
@@ -132,6 +133,8 @@ def _chosen(run: OpenRun, found: dict[str, list[str]], node: str | None, executi
 def _nothing_to_show(run: OpenRun, node: str, found: dict[str, list[str]]) -> str:
     if found[node]:
         return f"node {node} has no execution before {found[node][0]}"
+    if any(found.values()):
+        return f"no member of {node} has an execution before its newest one"
     state = run.status.nodes[node]
     if state.execution_id is not None:
         return f"the log of node {node} ({state.execution_id}) was removed from this machine"
@@ -158,7 +161,7 @@ def _mask_for(run: OpenRun) -> Callable[[str], Mask]:
 def _newer(directory: RunDirectory, before: set[str], node: str | None) -> list[str]:
     """Return the executions that were started since."""
     new = [each for each in directory.executions() if each not in before]
-    return [each for each in new if node in (None, each.rpartition("-")[0])]
+    return [each for each in new if is_of(each.rpartition("-")[0], node)]
 
 
 class _Going:

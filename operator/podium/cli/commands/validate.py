@@ -162,5 +162,6 @@ def _names(workflow: Workflow) -> list[str]:
 
 
 def _size(file: CheckedFile, spec: WorkflowSpec) -> str:
-    nodes, edges = len(spec.nodes) + len(spec.finally_), len(file.graph_of(spec).edges)
+    graph = file.graph_of(spec)
+    nodes, edges = len(graph.nodes), len(graph.edges)
     return f"{counted(nodes, 'node')}, {counted(edges, 'edge')}"

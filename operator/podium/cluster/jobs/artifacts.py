@@ -129,7 +129,7 @@ def left_by(plan: Plan, states: Mapping[str, NodeState], node: str, delivered: A
     names = (
         delivered
         if declared is None
-        else {each.from_.partition(".")[0] for each in declared if each.outside is None}
+        else {each.from_.rpartition(".")[0] for each in declared if each.outside is None}
     )
     return {
         name: (state.execution_id or "", state.artifacts or "")
@@ -192,12 +192,12 @@ def _wanted(node: Node, found: Found) -> list[Wanted]:
     declared = node.artifacts.in_ if node.artifacts is not None else None
     if declared is None:
         return [
-            Wanted(name, execution, digest, None, IN_PATH, name)
+            Wanted(name, execution, digest, None, IN_PATH, name.rpartition(".")[2])
             for name, (execution, digest) in found.items()
         ]
     wanted = []
     for artifact in declared:
-        source, _, name = artifact.from_.partition(".")
+        source, _, name = artifact.from_.rpartition(".")
         if artifact.outside is not None:
             continue
         if source not in found:  # skipped, or its failure was let pass

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from podium.api.approvals import MAX_ANSWER_BYTES, MAX_COMMENT
-from podium.api.names import GROUP, is_id
+from podium.api.names import GROUP, is_path
 from podium.contracts import normalise
 
 __all__ = [
@@ -92,7 +92,7 @@ def parse_decision(text: str, annotations: Mapping[str, str]) -> Decision:
 def load_decision(data: Mapping[str, Any]) -> Decision:
     """Read a decision from JSON. Raises `ValueError` saying what would be right."""
     node, execution = data.get("node"), data.get("executionId")
-    if not isinstance(node, str) or not is_id(node):
+    if not isinstance(node, str) or not is_path(node):
         raise ValueError(f"node: {node!r:.80} is not a node id: {_HOW}")
     if not isinstance(execution, str) or not 0 < len(execution) <= NAME_CHARACTERS:
         raise ValueError(

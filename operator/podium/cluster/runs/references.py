@@ -77,7 +77,8 @@ def _in_nodes(
     """
     found, of_store = [], []
     for name in nodes:
-        if not plan.nodes[name].definition.allow_failure:
+        around = (name, *plan.dag.around(name))
+        if not any(plan.nodes[each].definition.allow_failure for each in around):
             found += [(name, reference) for reference in in_node(plan.nodes[name], recorded)]
             if store is not None and needs_store(plan, name):
                 of_store.append((name, store))

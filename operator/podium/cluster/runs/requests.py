@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from podium.api.names import GROUP, is_id
+from podium.api.names import GROUP, is_path
 from podium.api.reasons import EventReason
 from podium.api.run import HANDLED_REQUESTS
 from podium.cluster.runs.decisions import (
@@ -205,7 +205,7 @@ def _from_json(identity: str, data: Mapping[str, Any], cascade: bool) -> Accepte
 def _ids(nodes: Iterable[str], *, none: bool = False) -> tuple[str, ...]:
     """Check what names nodes; whether the run has them is the engine's question."""
     found = tuple(dict.fromkeys(nodes))
-    wrong = next((node for node in found if not is_id(node)), None)
+    wrong = next((node for node in found if not is_path(node)), None)
     if wrong is not None:
         raise ValueError(f"{wrong!r:.80} is not a node id: {_HOW}")
     if not found and not none:

@@ -57,6 +57,9 @@ def test_kinds_and_every_field_fit_80_columns(kind):
 def test_every_field_of_the_models_is_there_with_a_description(model):
     def compare(model, found, path):
         known = shape.fields(model)
+        if path[-2:] in (("nodes", "nodes"), ("finally", "nodes")):
+            assert not found.fields  # members of a group are nodes, whose fields are shown once
+            return
         assert set(found.fields) == set(known), path
         for name, inner in found.fields.items():
             assert inner.description or name == "metadata", (path, name)
