@@ -39,10 +39,10 @@ def test_versions_are_judged_and_only_compatible_ones_are_pinned(mine):
         return "ContractSchemaNotFound" in str(mine.get("workflowrun", "waiting").get("status"))
 
     until(waits)
-    (event, *_) = mine.events("waiting", "ContractSchemaNotFound")
-    assert "no ContractSchema 'sizes'" in event["message"]
     mine.apply(contract(INTEGER, STRING, NUMBER))
     mine.wait("waiting")
+    (message,) = mine.events("waiting", "ContractSchemaNotFound")
+    assert "no ContractSchema 'sizes'" in message
 
     def judged():
         """The ContractSchema has its verdicts"""

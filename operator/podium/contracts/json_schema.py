@@ -38,7 +38,8 @@ class Schema:
     """A schema that is ready to check values."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._validator = _VALIDATORS[draft_of(schema)](schema, registry=_registry())
+        of_draft = _VALIDATORS[draft_of(schema)]
+        self._validator = of_draft(_without_draft(schema), registry=_registry())
 
     def breaches(self, instance: Any, *, limit: int = MAX_BREACHES) -> list[Breach]:
         """Return where a value does not meet the schema, `limit` breaches at most."""
@@ -200,7 +201,23 @@ def _validator_of(base: Any) -> Any:
         for keyword in ("$ref", "$dynamicRef")
         if keyword in base.VALIDATORS
     }
-    return extend(base, {**_OURS, **references})  # type: ignore[no-untyped-call]
+    made: Any = extend(base, {**_OURS, **references})  # type: ignore[no-untyped-call]
+    evolve = made.evolve
+
+    def stay(self: Any, **changes: Any) -> Any:
+        """Go on in a part of the schema, as what this is: `$schema` would choose the library's."""
+        if "schema" in changes:
+            changes["schema"] = _without_draft(changes["schema"])
+        return evolve(self, **changes)
+
+    made.evolve = stay
+    return made
+
+
+def _without_draft(schema: Any) -> Any:
+    if isinstance(schema, Mapping) and "$schema" in schema:
+        return {key: value for key, value in schema.items() if key != "$schema"}
+    return schema
 
 
 _VALIDATORS: dict[str, Any] = {

@@ -593,3 +593,21 @@ def test_words_of_a_schema_that_need_quotes(schema, place):
     """`n` and `1.5` without quotes are no strings."""
     (problem,) = c.schema_problems(schema, has_defaults=True)
     assert (problem.path, problem.lacks_quotes) == (place, True)
+
+
+DRAFT_2020 = "https://json-schema.org/draft/2020-12/schema"
+BOTH = {"price": {"multipleOf": 0.01}, "text": {"pattern": "^(a+)+$"}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$schema": DRAFT_2020, "properties": {"b": {"$ref": "#"}, **BOTH}},
+        {"$schema": DRAFT_7, "properties": {"b": {"$ref": "#"}, **BOTH}},
+        {"properties": {"b": {"$schema": DRAFT_2020, "properties": BOTH}}},
+    ],
+)
+def test_schemas_that_name_their_draft_are_checked_as_all_others(schema):
+    """The library's own checks know no time-out of patterns and no exact decimals."""
+    found = c.compile_schema(schema).breaches({"b": {"price": 0.07, "text": "a" * 40 + "!"}})
+    assert [each.path for each in found] == ["b.text"]
