@@ -54,6 +54,8 @@ MORE = [
         ("patch_job_status", 4),
         ("patch_pod", 4),
         ("patch_run", 2),
+        ("patch_run", 3),  # the decision about an approval is taken in, and off again
+        ("patch_run", 4),
         ("patch_run_status", 4),
         ("patch_run_status", 8),
     )
