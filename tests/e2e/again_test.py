@@ -7,7 +7,7 @@ import pytest
 
 from podium.cluster import garbage_collector
 from podium.cluster.garbage_collector import GarbageCollector
-from podium.cluster.kube.client import connect
+from podium.cluster.kube.connection import connect
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache
 from tests.e2e.support import HELD, let_go, output, script, until, workflow, workflow_run

@@ -16,7 +16,7 @@ from podium.cli.output import CliError, ExitCode, warn
 from podium.cluster import operator as cluster_operator
 from podium.cluster.artifact_sweep import sweep_artifacts, sweep_namespace
 from podium.cluster.feature_gates import GATES, parse_gates
-from podium.cluster.kube.client import connect
+from podium.cluster.kube.connection import connect
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.log_keeper import keep_logs as keep_logs_in_store
 from podium.cluster.settings import Settings, load_settings

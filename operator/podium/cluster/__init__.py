@@ -4,5 +4,5 @@ Watches (kopf for what users write, reflectors for Jobs and Pods) fill the infor
 the keys of runs. The controller in `runs` takes one key at a time: the observer reports to the
 engine what Jobs and Pods say, the launcher makes them, the status writer writes what changed. Once
 that is written, the closer and the controller in `jobs` finish Jobs and release Pods. Only
-`kube.client` imports the Kubernetes client, only `watch.kopf_source` imports kopf.
+`kube.connection` imports the Kubernetes client, only `watch.kopf_source` imports kopf.
 """

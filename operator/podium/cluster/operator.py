@@ -11,7 +11,8 @@ from podium.cluster import collector, health
 from podium.cluster.contract_controller import ContractController
 from podium.cluster.garbage_collector import GarbageCollector
 from podium.cluster.jobs.controller import ManagedJobController
-from podium.cluster.kube.client import KubernetesClient, connect, own_namespace
+from podium.cluster.kube.client import KubernetesClient
+from podium.cluster.kube.connection import connect, own_namespace
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.events import Recorder
 from podium.cluster.kube.leader_election import Leader, Timing

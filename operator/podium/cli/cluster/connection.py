@@ -10,7 +10,8 @@ import click
 
 from podium.cli.options import place_options
 from podium.cli.output import CliError, ExitCode
-from podium.cluster.kube.client import KubernetesClient, connect, namespace_of
+from podium.cluster.kube.client import KubernetesClient
+from podium.cluster.kube.connection import connect, namespace_of
 from podium.cluster.kube.errors import ApiError
 
 __all__ = ["Cluster", "on_cluster"]

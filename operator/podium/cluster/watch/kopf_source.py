@@ -15,7 +15,7 @@ import kopf
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from podium.api.names import GROUP, VERSION
-from podium.cluster.kube.client import in_cluster
+from podium.cluster.kube.connection import in_cluster
 from podium.cluster.kube.transport import (
     METADATA,
     METADATA_LIST,

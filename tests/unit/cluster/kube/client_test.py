@@ -10,7 +10,7 @@ from aiohttp import web
 from kubernetes.aio.config import kube_config
 
 from podium.cluster.kube import transport as transport_module
-from podium.cluster.kube.client import connect
+from podium.cluster.kube.connection import connect
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import CATCHING_UP, CONNECTIONS, LOW_PRIORITY_SLOTS
 from podium.cluster.kube.transport import PAGE_BYTES, TooLongError
@@ -337,6 +337,7 @@ async def test_every_request_is_in_the_table(gateway):
     assert public - {each[0] for each in REQUESTS} == {
         *(
             "drain",
+            "websocket",
             "chunks",
             "lines",
             "list_all",
