@@ -89,8 +89,8 @@ class _Test:
             producer = CONTEXT
             if edge is not None:
                 producer = edge.source
-            elif first in self._dag.nodes:
-                producer = first
+            elif (found := self._dag.resolve(node.id, first)) in self._dag.nodes:
+                producer = found
             here = (*self._dag.node_paths[node.id], "inputContract")
             yield Unsatisfied(producer, node.id, self._place(contract, first, here), finding)
 
@@ -114,8 +114,10 @@ class _Test:
                 path = next(p for p, to in edge.edge.data_mapping.items() if to == name)
                 properties[name] = self._at(self._output(edge.source), path)
                 required.append(name)
-            elif name in self._dag.nodes and self._dag.can_read(node.id, name):
-                properties[name] = self._output(name)
+            elif (found := self._dag.resolve(node.id, name)) in self._dag.nodes and (
+                self._dag.can_read(node.id, found)
+            ):
+                properties[name] = self._output(found)
                 required.append(name)
         return whole({"type": "object", "properties": properties, "required": required})
 
@@ -152,8 +154,35 @@ class _Test:
     def _output(self, name: str) -> Part:
         """Return what a node promises of its output."""
         if name not in self._outputs:
-            self._outputs[name] = _promise(self._dag.nodes[name])
+            node = self._dag.nodes[name]
+            is_group = name in self._dag.members
+            self._outputs[name] = self._of_members(node) if is_group else _promise(node)
         return self._outputs[name]
+
+    def _of_members(self, group: Node) -> Part:
+        """Return what a group promises: what its members do, as far as they complete if it does."""
+        members = self._dag.members[group.id]
+        doubtful = {each for each in members if not _is_certain(self._dag.nodes[each])}
+        inner = [edge for edge in self._dag.edges if self._dag.groups.get(edge.target) == group.id]
+        doubtful |= {edge.target for edge in inner if edge.edge.condition or edge.edge.route}
+        waiting = list(doubtful)
+        for name in waiting:
+            targets = {edge.target for edge in inner if edge.source == name} - doubtful
+            doubtful |= targets
+            waiting += targets
+        certain = [each for each in members if each not in doubtful and group.min_success is None]
+        properties = {each.rpartition(".")[2]: self._output(each) for each in members}
+        required = [each.rpartition(".")[2] for each in certain]
+        made = whole({"type": "object", "properties": properties, "required": required})
+        contract = group.output_contract
+        if contract is None:
+            return made
+        own = whole(contracts.with_required(contract.schema_ or {}, list(contract.produces)))
+        return whole({"allOf": [made, own]})
+
+
+def _is_certain(node: Node) -> bool:
+    return node.condition is None and not node.allow_failure
 
 
 def _cases(part: Part) -> list[Case]:

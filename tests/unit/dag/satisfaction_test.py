@@ -136,3 +136,21 @@ def test_nodes_of_finally_see_all_others():
     assert found(make, **{"finally": [last]}) == [
         "make → last: make.id: may be integer, and string is needed"
     ]
+
+
+def test_a_group_promises_what_its_members_do():
+    def group(*members, **more):
+        return {"id": "g", "type": "parallel_group", "nodes": list(members), **more}
+
+    make = script("make", **promises(id=INTEGER))
+    inside = script("use", "make", **needs(make=having(id=INTEGER)))
+    after = script("after", "g", **needs("g.make.id", g=having(make=having(id=INTEGER))))
+    assert found(group(make, inside), after) == []
+    wrong = script("use", "make", **needs(make=having(id=STRING)))
+    assert found(group(make, wrong)) == [
+        "g.make → g.use: make.id: may be integer, and string is needed"
+    ]
+    doubtful = {**make, "condition": "1 > 2"}
+    first = script("first", condition="1 > 2")
+    for members in ((doubtful,), (first, {**make, "dependsOn": ["first"]})):
+        assert found(group(*members), after)[0].startswith("g → after: g.make")
