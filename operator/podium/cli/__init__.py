@@ -241,7 +241,8 @@ class _Podium(_Group):
         end = given.index("--") if "--" in given else len(given)
         own = [each for each in given[:end] if each != "--cluster"]
         verb = next((each for each in own if not each.startswith("-")), "")
-        by_default = os.environ.get("PODIUM_TARGET") == "cluster" and verb in _ON_CLUSTER
+        of_runs = verb in _ON_CLUSTER and verb != "contract"  # it reads files, unless asked
+        by_default = os.environ.get("PODIUM_TARGET") == "cluster" and of_runs
         if len(own) < end or by_default:
             _on_cluster.main([*own, *given[end:]], **extra)
         super().main(given, **extra)
