@@ -19,7 +19,7 @@ from podium.api.resources import (
     WorkflowRun,
 )
 from podium.api.source.files import parse
-from podium.api.workflow import WorkflowSpec
+from podium.api.workflow import MAX_GROUP_DEPTH, WorkflowSpec
 from podium.dag.contracts import pin_schemas, schema_references
 
 __all__ = [
@@ -97,10 +97,14 @@ def names_others(definition: Any) -> bool:
     return bool(names_in(definition) or store_in(definition) or schemas_in(definition))
 
 
-def _nodes_of(definition: Any) -> Iterator[Any]:
+def _nodes_of(definition: Any, depth: int = MAX_GROUP_DEPTH) -> Iterator[Any]:
+    """Return the nodes of an unchecked definition, members of groups too."""
     for field in ("nodes", "finally") if isinstance(definition, Mapping) else ():
         nodes = definition.get(field)
-        yield from nodes if isinstance(nodes, list) else ()
+        for node in nodes if isinstance(nodes, list) else ():
+            yield node
+            if depth and isinstance(node, Mapping) and "nodes" in node:
+                yield from _nodes_of({"nodes": node["nodes"]}, depth - 1)
 
 
 def definition_of(resource: Workflow | WorkflowRun) -> WorkflowSpec | None:

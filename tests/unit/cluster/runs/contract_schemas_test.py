@@ -6,10 +6,11 @@ import pytest
 
 from podium.api.problems import InvalidError
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.runs import executor_resolver, loader, references
+from podium.cluster.runs import definition_finder, executor_resolver, references
 from podium.cluster.runs.executor_resolver import NamedObjectNotFoundError
 from podium.cluster.runs.revisions import Definitions
 from podium.cluster.watch.store import InformerCache
+from podium.judge.executors import names_in, schemas_in
 from podium.judge.reader import Reader
 from tests.unit.cluster.runs import references_test
 from tests.unit.engine.support import node
@@ -132,6 +133,17 @@ async def test_a_definition_that_names_none_asks_for_none_and_for_no_worker():
         assert (server.asked, pool.answered) == (0, 0)
 
 
+def test_members_of_groups_name_resources_as_other_nodes_do():
+    member = {"id": "m", "executor": "models", **promises("1")}
+    inner = {"id": "inner", "type": "parallel_group", "nodes": [member, None]}
+    definition = {"nodes": [{"id": "g", "type": "parallel_group", "nodes": [inner]}]}
+    assert (schemas_in(definition), names_in(definition)) == (["sizes"], ["models"])
+    deep = {"nodes": [member]}
+    for _ in range(90):
+        deep = {"nodes": [deep]}
+    assert schemas_in(deep) == []
+
+
 class World(references_test.World):
     """A run whose own graph names a ContractSchema."""
 
@@ -142,9 +154,10 @@ class World(references_test.World):
         self.contracts = Server()
         for name in ("get_contract_schema", "create_revision", "get_revision"):
             setattr(self.server, name, getattr(self.contracts, name))
-        self.runs._loader._reader = Reader(pool)
+        loader = self.runs._loader
         definitions = Definitions(self.server, self.cache, Reader(pool))
-        self.runs._loader._definitions = definitions
+        loader._reader = loader.finder._reader = Reader(pool)
+        loader._definitions = loader.finder._definitions = definitions
         self.warnings = []
         self.runs._loader._unstarted._recorder.warn = lambda _, *words: self.warnings.append(words)
 
@@ -157,7 +170,7 @@ async def test_a_run_waits_for_its_schema_says_so_once_and_starts_when_it_is_the
     async with running(seconds=20) as pool:
         here = World(pool)
         for _ in range(3):
-            assert await here.turn() == loader.STORE_SECONDS
+            assert await here.turn() == definition_finder.STORE_SECONDS
         assert here.status["phase"] == "Pending"
         assert here.condition["reason"] == "ContractSchemaNotFound"
         assert "no ContractSchema 'sizes' in the namespace" in here.condition["message"]
@@ -167,8 +180,8 @@ async def test_a_run_waits_for_its_schema_says_so_once_and_starts_when_it_is_the
         assert here.status["nodes"]["a"]["status"] == "Running"
         other = World(pool)
         await other.turn()
-        later = loader.time.time() + references.HOPELESS_SECONDS + 1
-        monkeypatch.setattr(loader.time, "time", lambda: later)
+        later = definition_finder.time.time() + references.HOPELESS_SECONDS + 1
+        monkeypatch.setattr(definition_finder.time, "time", lambda: later)
         await other.turn()
         ended = (other.status["phase"], other.status["reason"])
         assert ended == ("Failed", "ContractSchemaNotFound")
