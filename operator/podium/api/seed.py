@@ -62,7 +62,9 @@ def to_resource(data: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         if not rest:
             del body["metadata"]
     made["spec"] = _camel(body, WorkflowSpec, (_TOP,), problems)
-    for node in _mappings(made["spec"].get("nodes")):
+    nodes = _mappings(made["spec"].get("nodes"))
+    for node in nodes:
+        nodes += _mappings(node.get("nodes"))  # members of a group
         if isinstance(config := node.get("config"), dict) and "env" in config:
             node["config"] = {**config, "env": _env(config["env"])}
     return made, problems

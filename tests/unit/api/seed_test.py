@@ -181,3 +181,15 @@ def test_an_id_that_is_none_is_reported_by_its_place():
 )
 def test_resources_are_not_taken_for_the_seeds_format(data):
     assert not seed.is_seed(data)
+
+
+def test_members_of_groups_are_in_snake_case_too():
+    secret = "{name: T, value_from: {secret_key_ref: {name: s, key: k}}}"
+    member = f"{{id: b, depends_on: [a], executor: script, config: {{env: [{secret}]}}}}"
+    group = f"{{id: g, type: parallel_group, max_parallel: 1, nodes: [{{id: a}}, {member}]}}"
+    workflow = loaded(f"workflow: {{id: w, nodes: [{group}]}}\n")
+    (made,) = workflow.spec.nodes
+    assert (made.max_parallel, made.nodes[1].depends_on) == (1, ["a"])
+    assert made.nodes[1].config["env"] == [
+        {"name": "T", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    ]
