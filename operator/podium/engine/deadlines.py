@@ -40,10 +40,10 @@ def expire(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
 def _end_run(run: RunState) -> None:
     spec = run.plan.spec
     if run.is_finishing:
-        message = f"finally took longer than {spec.finally_timeout_seconds:g} s"
+        message = f"finally took longer than {spec.finally_timeout_seconds:.15g} s"
         cancel_pending(run, NodeReason.FINALLY_TIMEOUT, message, with_finally=True)
     else:
-        message = f"the run took longer than {spec.timeout_seconds} s"
+        message = f"the run took longer than {spec.timeout_seconds:.15g} s"
         cancel_pending(run, NodeReason.RUN_TIMEOUT, message)
 
 
@@ -65,12 +65,12 @@ def _time_out(run: RunState, queue: ReadyQueue, node: PlanNode, state: NodeState
     if state.started_at is None:
         reason = NodeReason.START_TIMEOUT
         message = (
-            f"the program did not start within {node.start_timeout:g} s"
+            f"the program did not start within {node.start_timeout:.15g} s"
             f" (startTimeoutSeconds): {state.reason} {state.message}".rstrip(": ")
         )
     else:
         reason = NodeReason.TIMEOUT
-        message = f"took longer than {node.timeout:g} s (timeoutSeconds)"
+        message = f"took longer than {node.timeout:.15g} s (timeoutSeconds)"
     run.stop_current(node.id, reason)
     if node.id in run.plan.members:
         end_members(run, node.id)

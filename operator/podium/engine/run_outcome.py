@@ -53,7 +53,7 @@ def _held_back(reason: NodeReason) -> Callable[[_Ends], str | None]:
 def _timed_out(ends: _Ends) -> str | None:
     if not ends.has_cancelled(NodeReason.RUN_TIMEOUT):
         return None
-    return f"the run took longer than {ends.run.plan.spec.timeout_seconds:g} s"
+    return f"the run took longer than {ends.run.plan.spec.timeout_seconds:.15g} s"
 
 
 def _node_failed(ends: _Ends) -> str | None:
@@ -78,7 +78,7 @@ def _finally_timed_out(ends: _Ends) -> str | None:
     if not ends.has_cancelled(NodeReason.FINALLY_TIMEOUT):
         return None
     seconds = ends.run.plan.spec.finally_timeout_seconds
-    return f"finally took longer than {seconds:g} s (finallyTimeoutSeconds)"
+    return f"finally took longer than {seconds:.15g} s (finallyTimeoutSeconds)"
 
 
 def _nodes_cancelled(ends: _Ends) -> str | None:
