@@ -1,5 +1,6 @@
 """The cluster, as the cases drive it: objects and annotations, as a user of kubectl makes them."""
 
+import asyncio
 import json
 from contextlib import suppress
 from typing import Any
@@ -85,14 +86,17 @@ class ClusterShell:
             f"{GROUP}/approved-by": PERSON,
             f"{GROUP}/approved-groups": GROUPS,
         }
-        client.CustomObjectsApi(api).patch_namespaced_custom_object(
-            GROUP,
-            VERSION,
-            self._namespace,
-            "workflowruns",
-            self._name,
-            {"metadata": {"annotations": asked}},
-        )
+        custom, place = client.CustomObjectsApi(api), (GROUP, VERSION, self._namespace)
+        change = {"metadata": {"annotations": asked}}
+        for is_last in (*[False] * 60, True):
+            try:
+                custom.patch_namespaced_custom_object(*place, "workflowruns", self._name, change)
+            except client.ApiException as error:
+                if is_last or "cannot patch resource" not in (error.body or ""):
+                    raise
+                await asyncio.sleep(0.5)  # the API server does not know the Role yet
+            else:
+                return
 
     def _let_them_approve(self) -> None:
         rules = [
@@ -103,11 +107,12 @@ class ClusterShell:
         group = {"kind": "Group", "name": GROUPS, "apiGroup": "rbac.authorization.k8s.io"}
         role = {"kind": "Role", "name": "approvers", "apiGroup": "rbac.authorization.k8s.io"}
         binding = {"metadata": metadata, "subjects": [group], "roleRef": role}
-        with suppress(client.ApiException):  # another case did it
-            self._rbac.create_namespaced_role(
-                self._namespace, {"metadata": metadata, "rules": rules}
-            )
-            self._rbac.create_namespaced_role_binding(self._namespace, binding)
+        for make, body in (
+            (self._rbac.create_namespaced_role, {"metadata": metadata, "rules": rules}),
+            (self._rbac.create_namespaced_role_binding, binding),
+        ):
+            with suppress(client.ApiException):  # another case did it
+                make(self._namespace, body)
 
     def _patch(self, change: dict[str, Any]) -> None:
         self._custom.patch_namespaced_custom_object(

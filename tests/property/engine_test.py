@@ -372,9 +372,14 @@ class Harness:
         }
 
 
-def hostile(draw, harness, steps):
-    """Let the world go on in any order, and tell the engine about it badly."""
+def hostile(draw, harness, steps, asked=()):
+    """Let the world go on in any order, and tell the engine about it badly.
+
+    What was asked of the run stays there until it is carried out, as its annotation does.
+    """
     for _ in range(steps):
+        handled = harness.written.get("handledRequests", ())
+        waiting = [request for request in asked if request.id not in handled]
         if draw(st.booleans()):
             harness.world.settle()
         live = harness.world.live()
@@ -389,7 +394,7 @@ def hostile(draw, harness, steps):
         if draw(st.integers(0, 3)) == 0:
             harness.now += draw(st.sampled_from([0.5, 3, 20]))
         die_at = draw(st.sampled_from([None, None, None, 0, 1, 2]))
-        harness.turn(seen, die_at=die_at)
+        harness.turn(seen, die_at=die_at, requests=waiting)
         if draw(st.integers(0, 5)) == 0:
             harness.crash()
 
@@ -652,4 +657,4 @@ def test_an_execution_id_is_given_out_for_one_launch_only(case, data):
         control = Control(cancel=cancel)
         harness.turn(seen, die_at=die_at, requests=waiting, control=control)
         if not cancel:
-            hostile(data.draw, harness, data.draw(st.integers(0, 4)))
+            hostile(data.draw, harness, data.draw(st.integers(0, 4)), asked)

@@ -16,6 +16,8 @@ _MODULES: Final = (
     "podium.contracts.json_schema",
     "podium.contracts.references",
     "podium.contracts.schema_check",
+    "podium.contracts.subsumption",
+    "podium.engine.approvals",
     "podium.engine.reruns",
 )
 

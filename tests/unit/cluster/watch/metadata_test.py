@@ -114,7 +114,8 @@ async def test_what_happens_while_a_status_is_written_waits_for_the_answer():
         reading = asyncio.create_task(here.runs._read(KEY, run))
         await asyncio.sleep(0)
         here.cache.put_run(ended(metadata={"resourceVersion": "101"}))
-    assert (await reading).version == "101"
+    view, body = await reading
+    assert (view.version, body) == ("101", None)
     assert server.reads == 0
 
 
