@@ -194,6 +194,8 @@ class World:
     stopping: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
     overlaps: list[str] = field(default_factory=list)
+    unknown: list[Stop] = field(default_factory=list)
+    """Asked to end, and never started: shells say that nothing of it runs."""
 
     def start(self, launch: Launch) -> None:
         if launch.execution_id in self.executions:
@@ -211,6 +213,8 @@ class World:
     def stop(self, stop: Stop) -> None:
         """Ask an execution to end; it takes a moment (`settle`)."""
         self.stopping.add(stop.execution_id)
+        if stop.execution_id not in self.executions:
+            self.unknown.append(stop)
 
     def settle(self) -> None:
         self.stopped |= self.stopping
@@ -279,6 +283,9 @@ class Harness:
         stops = []
         control = control or Control()
         queue = list(observations)
+        unknown, self.world.unknown = self.world.unknown, []
+        for stop in unknown:
+            queue.append(Observation(stop.node, stop.execution_id, AttemptPhase.GONE))
         if self.rebuilt:  # what a new shell does first: it lists everything that there is
             queue += [self.world.see(e) for e in self.world.executions]
             self.rebuilt = False

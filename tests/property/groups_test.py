@@ -183,7 +183,8 @@ class GroupHarness(Harness):
                 assert sum(each.startswith(f"{name}.") for each in here) <= limit
         for launch in launches:
             for group in plan.dag.around(launch.node):
-                assert states[group].status is NodeStatus.RUNNING
+                # Ready: it is to run again, beside what goes on of it.
+                assert states[group].status in (NodeStatus.RUNNING, NodeStatus.READY)
             node = plan.nodes[launch.node]
             sources = [states[plan.edges[index].source] for index in node.incoming]
             if node.rule.value not in ("OneSuccess", "OneFailed"):

@@ -142,6 +142,8 @@ class Reruns:
         this very request, and crashed before it wrote so. The same launch finds it.
         """
         run = self._run
+        if not run.plan.nodes[node].kind.has_execution:
+            return  # nothing of it runs anywhere
         status = run.status.nodes[node].status
         following = run.next_execution(node)
         if run.is_first_step and status.ended:
