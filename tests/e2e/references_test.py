@@ -1,9 +1,11 @@
 """Secrets and ConfigMaps that nodes name, on a real cluster (docs/security.md, "Secrets")."""
 
 import json
+import time
 
 import pytest
 
+from podium.cluster.runs.object_lookup import KEEP_SECONDS
 from tests.e2e.support import output, script, until, workflow_run
 
 pytestmark = pytest.mark.cluster
@@ -91,5 +93,6 @@ def test_recorded_answers_come_from_labelled_config_maps_only(k):
     k.apply(workflow_run("no", persona, recordedAnswers=recorded))
     assert k.wait("no", "Failed")["reason"] == "Forbidden"
     k("label", "configmap", "answers", "podium.dev/recorded-answers=true")
+    time.sleep(2 * KEEP_SECONDS)  # what the operator saw a moment ago still counts
     k.apply(workflow_run("yes", persona, recordedAnswers=recorded))
     assert k.wait("yes")["nodes"]["p"]["output"] == {"said": True}

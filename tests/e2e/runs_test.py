@@ -272,7 +272,7 @@ def test_runs_go_that_their_workflow_does_not_keep(k):
     def names():
         return {run["metadata"]["name"] for run in k.items("workflowruns")}
 
-    until(lambda: names() == {"two", "none"})
+    until(lambda: names() == {"two", "none"}, 240)
     until(lambda: {job["metadata"]["labels"]["podium.dev/run"] for job in k.items("jobs")}
           <= {"two", "none"})  # fmt: skip
 

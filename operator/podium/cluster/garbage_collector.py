@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from podium.api.names import API_VERSION, GROUP, LABEL_WORKFLOW, label_value
@@ -61,6 +61,20 @@ def _revision(body: Mapping[str, Any]) -> _Revision:
     namespace, name, uid = (text(meta.get(key)) for key in ("namespace", "name", "uid"))
     workflow = text(dig(meta, "labels", LABEL_WORKFLOW))
     return _Revision(namespace, workflow, name, uid, when(meta.get("creationTimestamp")) or 0.0)
+
+
+async def _unless_refused(request: Awaitable[None]) -> None:
+    """Delete one object; one that stays must not keep the others. Raises `ApiError`.
+
+    It is gone, has changed (the next round looks again), or a policy of somebody's keeps it.
+    """
+    try:
+        await request
+    except ApiError as error:
+        if error.status in (403, 422):
+            log.warning("housekeeping: %s", error)
+        elif error.status not in (404, 409):
+            raise
 
 
 class GarbageCollector:
@@ -121,13 +135,13 @@ class GarbageCollector:
                     continue
                 over = (job.ended_at or now) + self._settings.jobs.ttl(succeeded=job.complete)
                 if job.managed_by and not job.has_ttl and over <= now:
-                    await self._client.delete_job(job.namespace, job.name, job.uid)
+                    await _unless_refused(self._client.delete_job(job.namespace, job.name, job.uid))
                 else:
                     ended[job.namespace].append(job)
         for jobs in ended.values():
             jobs.sort(key=lambda job: job.created_at, reverse=True)
             for job in jobs[self._settings.jobs.max_ended :]:
-                await self._client.delete_job(job.namespace, job.name, job.uid)
+                await _unless_refused(self._client.delete_job(job.namespace, job.name, job.uid))
 
     async def remove_runs(self) -> None:
         """Delete the ended runs that their Workflow does not keep any longer."""
@@ -158,11 +172,9 @@ class GarbageCollector:
             for each in no_longer_kept(retention, runs, now)
         ]
         for run in over[:RUNS_AT_A_TIME]:
-            try:
-                await self._client.delete_run(run.namespace, run.name, run.uid, run.version)
-            except ApiError as error:
-                if error.status not in (404, 409):  # gone, or changed: the next round looks again
-                    raise
+            await _unless_refused(
+                self._client.delete_run(run.namespace, run.name, run.uid, run.version)
+            )
 
     async def _remove_freed(self) -> None:
         """Look at the definitions of namespaces in which a run or a Workflow was deleted."""
@@ -204,7 +216,9 @@ class GarbageCollector:
                 if is_young or is_unclear or self._is_needed(each.namespace, each.name):
                     waits = True
                     continue
-                await self._client.delete_revision(each.namespace, each.name, each.uid)
+                await _unless_refused(
+                    self._client.delete_revision(each.namespace, each.name, each.uid)
+                )
         return waits
 
     async def remove_shards(self, namespace: str) -> None:
@@ -232,7 +246,7 @@ class GarbageCollector:
                 continue
             for name, uid in shards:
                 if name not in named:
-                    await self._client.delete_run_nodes(where, name, uid)
+                    await _unless_refused(self._client.delete_run_nodes(where, name, uid))
         self._checked = {u: v for u, v in self._checked.items() if u in self._cache.keys}
 
     async def _named_shards(self, run: RunView) -> set[str] | None:

@@ -178,6 +178,22 @@ async def test_a_refusal_is_the_callers_to_log(clock):
         await world.removed()
 
 
+@pytest.mark.parametrize("status", [403, 404, 409, 422])
+async def test_a_job_that_may_not_be_deleted_keeps_no_other(clock, status):
+    world = World(maxEnded=0)
+    world.job("a", COMPLETE)
+    world.job("b", COMPLETE)
+    asked = []
+
+    async def delete_job(namespace, name, uid):
+        asked.append(name)
+        raise ApiError(status, "Refused", "no")
+
+    world.server.delete_job = delete_job
+    assert await world.removed() == []
+    assert sorted(asked) == ["a", "b"]
+
+
 # Definitions and node states
 
 
