@@ -75,6 +75,7 @@ def ends(kubectl, requests):
     return until(ended, PATIENCE)
 
 
+@pytest.mark.long  # the crash scenario has shards, too
 def test_a_large_run_from_its_first_write_to_its_deletion(kubectl):
     apply(kubectl, "Workflow", "large", {"nodes": graph()})
     apply(kubectl, "WorkflowRun", "large", {"workflowRef": {"name": "large"}, "maxParallel": 100})

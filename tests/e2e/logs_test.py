@@ -95,7 +95,7 @@ def volume(render, k):
             yield settings, place / "logs"
 
 
-@pytest.mark.parametrize("store", [bucket, volume])
+@pytest.mark.parametrize("store", [bucket, pytest.param(volume, marks=pytest.mark.long)])
 def test_logs_are_found_when_their_pods_are_gone(render, tmp_path, store):
     require_cluster()
     api = connect()
