@@ -153,7 +153,8 @@ class GarbageCollector:
         if not workflows:
             return
         # A run names its Workflow by its name or its id; a name comes first.
-        named = {(view.namespace, view.id): view for view in workflows.values()} | workflows
+        by_id = {(view.namespace, view.id): view for view in workflows.values() if view.id}
+        named = by_id | workflows
         ended: dict[RunKey, list[EndedRun[RunView]]] = defaultdict(list)
         for run in self._cache.runs.values():
             workflow = named.get((run.namespace, run.workflow))

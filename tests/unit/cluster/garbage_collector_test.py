@@ -359,6 +359,10 @@ async def test_runs_go_that_their_workflow_does_not_keep(clock):
     assert await deleted_runs(world) == ["bad-0", "bad-1", "bad-2"]
     world.cache.put_workflow(workflow(id="rel", retention={"successfulRuns": -1}))
     assert await deleted_runs(world) == [], "what is not valid deletes none"
+    # A run with a graph of its own is of no Workflow, also not of one without an id.
+    world.cache.put_run(ended("inline", 99, spec={"workflowRef": None}))
+    world.cache.put_workflow(workflow(retention={"successfulRuns": 1}))
+    assert await deleted_runs(world) == ["good-0", "good-1"]
 
 
 async def test_runs_stay_that_may_go_on(clock):
