@@ -58,16 +58,12 @@ def _answer(
 
 def why_not_asked(plan: Plan, status: WorkflowRunStatus, name: str, execution: str) -> str:
     """Return why a decision about a node is not asked for; empty: it is."""
-    waiting = [
-        node.id
-        for node in plan.nodes.values()
-        if isinstance(node.kind, kinds.Answerable) and _waits(status, node.id)
-    ]
+    waiting = [node for node in plan.nodes if node in plan.approvals and _waits(status, node)]
     waits = f"what waits is {', '.join(waiting[:10])}" if waiting else "nothing waits for approval"
     node = plan.nodes.get(name)
     if node is None:
         return f"unknown node {name!r:.80}: {waits}"
-    if not isinstance(node.kind, kinds.Answerable):
+    if name not in plan.approvals:
         return f"{name} is of type {node.definition.type.value}, not approval: {waits}"
     if name not in waiting:
         return f"{name} is {status.nodes[name].status.value} and does not wait: {waits}"

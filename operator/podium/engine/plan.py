@@ -319,6 +319,14 @@ class Plan:
             node for node in self.nodes if node not in known and node not in self.dag.groups
         )
 
+    @cached_property
+    def approvals(self) -> frozenset[str]:
+        """Nodes that wait for a person."""
+        # Of each kind once: to ask of a protocol takes microseconds, and there are 5,000 nodes.
+        known = {node.kind for node in self.nodes.values()}
+        asking = {kind for kind in known if isinstance(kind, kinds.Answerable)}
+        return frozenset(node.id for node in self.nodes.values() if node.kind in asking)
+
     def follows(self, node: str) -> bool:
         """Return whether something comes before a node, or before a group that it is in."""
         return any(self.nodes[each].incoming for each in (node, *self.dag.around(node)))

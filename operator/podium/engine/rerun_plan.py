@@ -6,7 +6,7 @@ Pure: nothing here changes the run.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from podium import contracts, kinds
+from podium import contracts
 from podium.api.problems import Problem
 from podium.api.reasons import NodeReason
 from podium.api.run import (
@@ -211,7 +211,7 @@ def _plan_rerun(
             if state is NodeStatus.READY:  # it has not started: it waits again
                 targets[node] = None
                 targets.update(dict.fromkeys(after.dag.within(node)))
-            elif state is NodeStatus.RUNNING and (node in behind or _is_asked(after, node)):
+            elif state is NodeStatus.RUNNING and (node in behind or node in after.approvals):
                 targets[node] = None  # another try of it would not be what was approved
             elif state not in _NOT_STALE:
                 stale.append(node)
@@ -276,7 +276,7 @@ def _approvals_before(
     asked = [
         node
         for node in plan.nodes
-        if _is_asked(plan, node)
+        if node in plan.approvals
         and (state := status.nodes.get(node)) is not None
         and state.execution_id is not None
     ]
@@ -294,10 +294,6 @@ def _approvals_before(
         outdated = approval in again and _is_outdated(status, status.nodes[approval])
         if outdated or approval in edited:
             yield approval
-
-
-def _is_asked(plan: Plan, node: str) -> bool:
-    return isinstance(plan.nodes[node].kind, kinds.Answerable)
 
 
 def _is_outdated(status: WorkflowRunStatus, state: NodeState) -> bool:

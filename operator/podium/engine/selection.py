@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
-from podium import kinds
 from podium.api.problems import Path, Problem
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunSpec
@@ -33,8 +32,13 @@ def selected_nodes(plan: Plan, spec: WorkflowRunSpec) -> frozenset[str] | None:
     return frozenset(with_ancestors(plan, set(spec.until) & plan.nodes.keys())) | plan.finally_nodes
 
 
-def check_selection(plan: Plan, spec: WorkflowRunSpec, base: Path = ("spec",)) -> Iterator[Problem]:
-    """Find names in `only` and `until` that are not those of nodes, or that select nothing."""
+def check_selection(
+    plan: Plan, spec: WorkflowRunSpec, selected: Collection[str] | None, base: Path = ("spec",)
+) -> Iterator[Problem]:
+    """Find names in `only` and `until` that are not those of nodes, or that select nothing.
+
+    `selected` is what the run selects (`selected_nodes`).
+    """
     for field in ("only", "until"):
         for position, name in enumerate(getattr(spec, field)):
             if name in plan.finally_nodes:
@@ -44,7 +48,7 @@ def check_selection(plan: Plan, spec: WorkflowRunSpec, base: Path = ("spec",)) -
                 known = ", ".join(list(plan.nodes)[:10])
                 message = f"unknown node {name!r:.80}: nodes are {known}"
                 yield Problem((*base, field, position), message)
-    for message in unapproved(plan, selected_nodes(plan, spec)):
+    for message in unapproved(plan, selected):
         yield Problem((*base, "only"), message)
 
 
@@ -55,8 +59,7 @@ def unapproved(plan: Plan, selected: Collection[str] | None) -> list[str]:
     """
     if selected is None:
         return []
-    approvals = {node.id for node in plan.nodes.values() if isinstance(node.kind, kinds.Answerable)}
-    below = {*approvals, *descendants(plan, approvals)}
+    below = {*plan.approvals, *descendants(plan, plan.approvals)}
     edges = (
         plan.edges[index]
         for name in plan.nodes

@@ -107,6 +107,7 @@ def check_start(
     the keys that the definition gives a value, a run may set only those that `inputs` declares.
     `context_problems` are what is wrong with the context, where that was checked elsewhere.
     """
+    selected = selected_nodes(plan, spec)
     if context_problems is None:
         context = initial_context(plan, spec)
         context_problems = check_context(
@@ -115,10 +116,10 @@ def check_start(
             (*base, "context"),
             given=spec.context,
             only_declared=only_declared,
-            selected=selected_nodes(plan, spec),
+            selected=selected,
         )
-    problems = [*check_selection(plan, spec, base), *context_problems]
-    personas = of_selected(plan.uses_personas(), selected_nodes(plan, spec))
+    problems = [*check_selection(plan, spec, selected, base), *context_problems]
+    personas = of_selected(plan.uses_personas(), selected)
     if personas and spec.recorded_answers is None:
         problems.append(
             Problem(
