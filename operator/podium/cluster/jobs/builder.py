@@ -122,7 +122,7 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
     try:
         template = build_template(*facts, hand())
     except TooLargeError:
-        packed = owner.packed or pack_input(orjson.dumps(launch.input))
+        packed = owner.packed or pack_input(owner.given or orjson.dumps(launch.input))
         if packed is None:
             raise
         template = build_template(*facts, hand(packed))

@@ -81,6 +81,8 @@ class Owner:
     """Of the nodes whose artifacts one finds: execution, and digest of what it left."""
     large: LargeValues = field(default_factory=LargeValues)
     """Of one execution: its values that rest in the store."""
+    given: bytes = b""
+    """Of one execution: its input as JSON, where that was written already."""
     packed: tuple[str, ...] | None = None
     """Of one execution: its input for variables, made beforehand where that takes long."""
 
@@ -118,7 +120,7 @@ def build_template(
         workload = workload._replace(runtime=Runtime.CONTAINER, env=())
     resources = defaults.pop("resources", None)
     more_labels, more_notes = defaults.pop("labels", {}), defaults.pop("annotations", {})
-    given = orjson.dumps(launch.input).decode()
+    given = (owner.given or orjson.dumps(launch.input)).decode()
     annotations = {**more_notes, **pod.annotations}
     if not handover.packed:
         annotations[ANNOTATION_INPUT] = given

@@ -212,11 +212,14 @@ class JobLauncher:
             if refused is not None:
                 return refused
             shape = SHAPES[launch.shape.value]
-            packed = await _packed(launch)
+            given = orjson.dumps(launch.input)
+            packed = await _packed(given)
             plan, states = run.engine.plan, run.engine.status.nodes
             found = left_by(plan, states, launch.node, launch.delivered)
             large = large_values(launch, states, run.engine.asked_of_output(launch.node))
-            owner = replace(run.owner, claims=run.claims, found=found, large=large, packed=packed)
+            owner = replace(
+                run.owner, claims=run.claims, found=found, large=large, given=given, packed=packed
+            )
             job_body = shape.build(owner, plan, launch, self._settings)
         except BuildError as error:
             return not_started(launch, error.reason, str(error))
@@ -374,9 +377,8 @@ class JobLauncher:
             )
 
 
-async def _packed(launch: Launch) -> tuple[str, ...] | None:
+async def _packed(given: bytes) -> tuple[str, ...] | None:
     """Return a large input packed, which would hold up everything else if it were done here."""
-    given = orjson.dumps(launch.input)
     return await asyncio.to_thread(pack_input, given) if len(given) > PACKED_BYTES else None
 
 
