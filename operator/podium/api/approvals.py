@@ -21,7 +21,7 @@ MAX_ANSWER_BYTES = 4096
 
 
 class OnTimeout(StrEnum):
-    """What becomes of an approval that nobody decided in time."""
+    """What becomes of an approval that no one decided in time."""
 
     FAIL = "Fail"
     APPROVE = "Approve"

@@ -101,8 +101,8 @@ def _fields(local: LocalRun, node: str) -> Iterator[tuple[str, str]]:
         words = [str(about[key]) for key in ("description", "type", "enum") if key in about]
         if "default" in about:
             words.append(f"default {about['default']}")
-        told = escape_control(shorten(", ".join(words), 200))
-        yield escape_control(str(name)), f" ({told})" if told else ""
+        shown = escape_control(shorten(", ".join(words), 200))
+        yield escape_control(str(name)), f" ({shown})" if shown else ""
 
 
 class _Lines:

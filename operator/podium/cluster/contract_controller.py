@@ -48,7 +48,7 @@ class ContractController:
         try:
             body = await self._client.get_contract_schema(namespace, name)
         except UnreadableError:
-            return  # who names it is told; to write it down would need what cannot be read
+            return  # runs that name it say so; to write its status would need what cannot be read
         except ApiError as error:
             if error.status == 404:
                 return

@@ -66,7 +66,7 @@ def _revision(body: Mapping[str, Any]) -> _Revision:
 async def _unless_refused(request: Awaitable[None]) -> None:
     """Delete one object; one that stays must not keep the others. Raises `ApiError`.
 
-    It is gone, has changed (the next round looks again), or a policy of somebody's keeps it.
+    It is gone, has changed (the next round looks again), or a policy keeps it.
     """
     try:
         await request

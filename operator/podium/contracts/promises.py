@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 EVERY_TYPE = frozenset({"null", "boolean", "integer", "decimal", "string", "array", "object"})
-"""`decimal` is a number that is no integer: `number` is both."""
+"""`decimal` is a number that is not an integer: `number` is both."""
 MAX_CASES = 32
 MAX_NESTED = 32
 MAX_VALUES = 1000

@@ -62,12 +62,10 @@ class Task:
     def start(self, view: NodeView) -> Decision:
         """Launch the program, the templates of its config filled in."""
         node = view.node
-        fields: Fields = {}
-        if node.pod is not None or node.resources is not None:
-            try:
-                fields = fill(node, view.names)
-            except PodFieldError as error:
-                return Fail(NodeReason.CONFIG, str(error))
+        try:
+            fields = fill(node, view.names)
+        except PodFieldError as error:
+            return Fail(NodeReason.CONFIG, str(error))
         if view.executor is not None:
             return _start_custom(view, view.executor, fields)
         executor = executors.get(node.executor or "")

@@ -9,7 +9,6 @@ import click
 import orjson
 
 from podium import kinds
-from podium.api.names import GROUP
 from podium.api.reasons import EventReason
 from podium.cli.approvals import (
     Asked,
@@ -26,12 +25,11 @@ from podium.cli.cluster.runs import ClusterRun, name_of, read_run
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import dig, mapping, text
+from podium.cluster.runs.decisions import APPROVE, APPROVED_BY, APPROVED_GROUPS, MAX_GROUPS
 
 __all__ = ["approve", "reject"]
 
-APPROVE = f"{GROUP}/approve"
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-MAX_GROUPS = 100
 
 
 @click.command()
@@ -77,9 +75,9 @@ async def _decide(
         "decision": decision,
         **{key: value for key, value in said.items() if value},
     }
-    notes = {APPROVE: orjson.dumps(body).decode(), f"{GROUP}/approved-by": by}
+    notes = {APPROVE: orjson.dumps(body).decode(), APPROVED_BY: by}
     if groups:
-        notes[f"{GROUP}/approved-groups"] = "\n".join(groups)
+        notes[APPROVED_GROUPS] = "\n".join(groups)
     await annotate(cluster, run, notes)
     outcome = await _outcome(cluster, run, asked, begin)
     if outcome:

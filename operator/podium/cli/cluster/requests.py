@@ -8,7 +8,6 @@ from typing import Any
 import click
 import orjson
 
-from podium.api.names import GROUP
 from podium.api.reasons import EventReason
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.get import watch_run
@@ -21,10 +20,10 @@ from podium.cluster.kube import paths
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.transport import MERGE_PATCH
 from podium.cluster.kube.views import dig, mapping, text, when
+from podium.cluster.runs.requests import RERUN
 
 __all__ = ["annotate", "cancel", "delete", "refusals", "rerun", "resume", "suspend", "terminate"]
 
-RERUN = f"{GROUP}/rerun"
 TAKEN_UP_SECONDS = 15.0
 """How long the operator has to take a request up before the verb says that it waits."""
 POLL_SECONDS = 0.3

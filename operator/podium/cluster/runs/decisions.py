@@ -17,6 +17,7 @@ __all__ = [
     "APPROVE",
     "APPROVED_BY",
     "APPROVED_GROUPS",
+    "MAX_GROUPS",
     "Decision",
     "load_decision",
     "parse_decision",

@@ -11,10 +11,10 @@ from podium.cluster.runs import definition_finder, references
 from podium.cluster.runs.executor_resolver import NamedObjectNotFoundError
 from podium.cluster.runs.named_objects import in_pod
 from podium.cluster.runs.revisions import Definitions
-from podium.cluster.watch.store import InformerCache
 from podium.judge.pool import Pool
 from podium.judge.reader import Reader
 from tests.unit.cluster.runs import references_test
+from tests.unit.cluster.runs.pinning import PinningServer, definitions_of
 from tests.unit.engine.support import node
 from tests.unit.judge.pool_test import running
 
@@ -31,45 +31,18 @@ def store(spec=KEYS, name="team", generation=1):
     }
 
 
-class Server:
-    """Has ArtifactStores, one Workflow that names one, and takes revisions in."""
+class Server(PinningServer):
+    """Has ArtifactStores, and its Workflow names one."""
 
     def __init__(self):
-        self.stores, self.revisions = {}, {}
-        self.workflow = {
-            "apiVersion": "podium.dev/v1alpha1",
-            "kind": "Workflow",
-            "metadata": {"name": "release", "namespace": "team", "uid": "w", "generation": 1},
-            "spec": {
-                "artifacts": {"store": "team"},
-                "nodes": [
-                    {
-                        "id": "build",
-                        "executor": "script",
-                        "config": {"script": "true"},
-                        "artifacts": {},
-                    }
-                ],
-            },
-        }
+        build = {"id": "build", "executor": "script", "config": {"script": "true"}, "artifacts": {}}
+        super().__init__({"artifacts": {"store": "team"}, "nodes": [build]})
+        self.stores = {}
 
     async def get_artifact_store(self, namespace, name):
         if name not in self.stores:
             raise ApiError(404, "NotFound", "none")
         return copy.deepcopy(self.stores[name])
-
-    async def get_workflow(self, namespace, name):
-        return copy.deepcopy(self.workflow)
-
-    async def create_revision(self, namespace, revision):
-        self.revisions[revision["metadata"]["name"]] = copy.deepcopy(revision)
-
-    async def get_revision(self, namespace, name):
-        return copy.deepcopy(self.revisions[name])
-
-
-def definitions_of(server, pool=None):
-    return Definitions(server, InformerCache(), Reader(pool or Pool()))
 
 
 def bucket_of(plan):

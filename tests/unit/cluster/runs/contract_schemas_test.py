@@ -9,10 +9,10 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.runs import definition_finder, executor_resolver, references
 from podium.cluster.runs.executor_resolver import NamedObjectNotFoundError
 from podium.cluster.runs.revisions import Definitions
-from podium.cluster.watch.store import InformerCache
 from podium.judge.executors import names_in, schemas_in
 from podium.judge.reader import Reader
 from tests.unit.cluster.runs import references_test
+from tests.unit.cluster.runs.pinning import PinningServer, definitions_of
 from tests.unit.engine.support import node
 from tests.unit.judge.pool_test import running
 
@@ -40,37 +40,19 @@ def promises(version):
     return {"outputContract": {"schemaRef": {"name": "sizes", "version": version}}}
 
 
-class Server:
-    """Has ContractSchemas and one Workflow that names one, and takes revisions in."""
+class Server(PinningServer):
+    """Has ContractSchemas, and its Workflow names one."""
 
     def __init__(self, version="1"):
-        self.contracts, self.revisions, self.asked = {}, {}, 0
         build = {"id": "build", "executor": "script", "config": {"script": "true"}}
-        self.workflow = {
-            "apiVersion": "podium.dev/v1alpha1",
-            "kind": "Workflow",
-            "metadata": {"name": "release", "namespace": "team", "uid": "w", "generation": 1},
-            "spec": {"nodes": [{**build, **promises(version)}]},
-        }
+        super().__init__({"nodes": [{**build, **promises(version)}]})
+        self.contracts, self.asked = {}, 0
 
     async def get_contract_schema(self, namespace, name):
         self.asked += 1
         if name not in self.contracts:
             raise ApiError(404, "NotFound", "none")
         return copy.deepcopy(self.contracts[name])
-
-    async def get_workflow(self, namespace, name):
-        return copy.deepcopy(self.workflow)
-
-    async def create_revision(self, namespace, revision):
-        self.revisions[revision["metadata"]["name"]] = copy.deepcopy(revision)
-
-    async def get_revision(self, namespace, name):
-        return copy.deepcopy(self.revisions[name])
-
-
-def definitions_of(server, pool):
-    return Definitions(server, InformerCache(), Reader(pool))
 
 
 def size_of(plan):

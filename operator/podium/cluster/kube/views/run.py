@@ -98,7 +98,7 @@ class WorkflowView:
     is_known: bool = True
     """Whether more than its metadata was read."""
     retention: Retention | None = None
-    """How long its ended runs are kept; None: as long as nobody deletes them."""
+    """How long its ended runs are kept; None: until they are deleted."""
 
 
 def workflow_view(body: Any) -> WorkflowView | None:
