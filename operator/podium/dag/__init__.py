@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import cached_property
 
 from podium.api.problems import Path, Problem, Severity, errors
+from podium.dag.ancestors import NEAREST, nearest_ancestors
 from podium.dag.checks import DefinitionChecks
-from podium.dag.graph import NEAREST, DagEdge, Graph, nearest_ancestors
+from podium.dag.graph import DagEdge, Graph
 from podium.dag.literals import literal_templates
 
 __all__ = ["NEAREST", "DagEdge", "WorkflowDAG", "nearest_ancestors"]

@@ -164,7 +164,7 @@ def _source(dag: Graph, node: Node, artifact: ArtifactInput, *, sound: bool) -> 
     if not dot or not name:
         return f"{artifact.from_!r:.80} is not NODE.NAME: name a node and an artifact of it"
     if source not in dag.nodes:
-        hint = dag.did_you_mean(source, dag.nodes)
+        hint = dag.hints.did_you_mean(source, dag.nodes)
         return f"{artifact.from_!r:.80}: unknown node {source!r:.80}{hint}"
     if source == node.id:
         return f"{artifact.from_!r:.80} is the node's own: name an upstream node"
@@ -176,7 +176,7 @@ def _source(dag: Graph, node: Node, artifact: ArtifactInput, *, sound: bool) -> 
     found = dag.nodes[source].artifacts
     known = [each.name for each in found.out] if found is not None else []
     if name not in known:
-        hint = dag.did_you_mean(name, known)
+        hint = dag.hints.did_you_mean(name, known)
         shown = ", ".join(known[:10]) or "none"
         return (
             f"{source!r} has no artifact {name!r:.80} in artifacts.out, which has {shown}{hint}"

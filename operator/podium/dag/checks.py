@@ -130,7 +130,7 @@ class DefinitionChecks:
         elif self.dag.other_executors.get(name, True):
             known = [*executors.names(), *self.spec.executors, *self.dag.other_executors]
             known = list(dict.fromkeys(each for each in known if each != name))
-            hint = self.dag.did_you_mean(name, known)
+            hint = self.dag.hints.did_you_mean(name, known)
             listed = ", ".join(known[:30])
             self._error(
                 (*path, "executor"), f"unknown executor {name!r:.80}: known are {listed}{hint}"
@@ -204,7 +204,7 @@ class DefinitionChecks:
                 continue
             if reason in _REASONS:
                 self._warning(where, f"{reason!r} is never tried again")
-            elif hint := self.dag.did_you_mean(reason, RETRYABLE):
+            elif hint := self.dag.hints.did_you_mean(reason, RETRYABLE):
                 self._error(where, f"unknown reason {reason!r}{hint}")
             else:
                 self._warning(
@@ -276,7 +276,7 @@ class DefinitionChecks:
                 f"{source!r} is not of type conditional, so its edges have no route: use condition",
             )
         elif route not in routes:
-            hint = self.dag.did_you_mean(route, routes)
+            hint = self.dag.hints.did_you_mean(route, routes)
             known = ", ".join(sorted(routes)[:20]) or "none"
             self._error(path, f"{route!r} is not a value of {source!r}: values are {known}{hint}")
 

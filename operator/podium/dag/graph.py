@@ -4,28 +4,22 @@ networkx is loaded when one of its algorithms is asked for: that takes longer th
 most definitions, which need only an order of the nodes.
 """
 
-from collections import deque
-from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Self
 
 from podium.api.names import ID_PATTERN, is_id
-from podium.api.problems import Path, Problem, Severity
-from podium.api.workflow import MAX_EDGES, MAX_NODES, Edge, EdgeType, Node, WorkflowSpec
+from podium.api.problems import Path, Problem
+from podium.api.workflow import Edge, EdgeType, Node, WorkflowSpec
+from podium.dag.ancestors import cycles
 from podium.dag.contracts import with_schemas
+from podium.dag.hints import Hints
 from podium.dag.members import Members, dotted_edge, placed_edges, placed_nodes
+from podium.dag.shape import problems_of_shape
 
-__all__ = ["NEAREST", "DagEdge", "Graph", "nearest_ancestors"]
-
-NEAREST = 200
-"""How many ancestors' outputs are delivered without being named: a chain of thousands of nodes
-would otherwise hand the whole run to each node (semantics.md 2)."""
-_HINT_COMPARISONS = 50_000
-"""Comparisons that all hints together may take: half a second. A graph of thousands of nodes whose
-edges all name unknown ones would take minutes, and the operator with it."""
-_HINT_CHARACTERS = 100
+__all__ = ["DagEdge", "Graph"]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +66,7 @@ class Graph(Members):
         """What kept schemas that contracts name from being pinned."""
         self.refused: list[DagEdge] = []
         """Edges that are not part of the graph, because something is wrong with them."""
-        self._hints_left = _HINT_COMPARISONS
+        self.hints = Hints()
         if spec is not None:
             for _ in self._fill(spec):
                 pass
@@ -196,20 +190,9 @@ class Graph(Members):
         known: Iterable[str] = self.nodes
         if group:
             known = (each.rpartition(".")[2] for each in self.members.get(group, ()))
-        hint = self.did_you_mean(end, known)
+        hint = self.hints.did_you_mean(end, known)
         of_group = f" in the group {group!r}" if group else ""
         return f"unknown node {end!r}{of_group}{hint}"
-
-    def did_you_mean(self, name: str, known: Iterable[str]) -> str:
-        """Report which name was probably meant, as long as the comparisons for that are few."""
-        import difflib  # noqa: PLC0415 - only on the way to an error
-
-        names = {} if self._hints_left < 0 else {each.casefold(): each for each in known}
-        self._hints_left -= len(names)
-        if self._hints_left < 0 or len(name) > _HINT_CHARACTERS:
-            return ""
-        close = difflib.get_close_matches(name.casefold(), names, n=1)
-        return f"; did you mean {str(names[close[0]])!r}?" if close else ""
 
     # Questions about the graph
 
@@ -283,21 +266,8 @@ class Graph(Members):
         try:
             self._order()
         except CycleError:
-            return self._cycle_components()
+            return cycles(self._graph, self._position)
         return []
-
-    def _cycle_components(self) -> list[list[str]]:
-        nx = _networkx()
-        order = {node: position for position, node in enumerate(self.nodes)}
-        found = []
-        for component in nx.strongly_connected_components(self._graph):
-            if len(component) > 1:
-                start = min(component, key=order.__getitem__)
-                edges = nx.find_cycle(self._graph.subgraph(component), start)
-                cycle = [source for source, _ in edges]
-                turn = cycle.index(min(cycle, key=order.__getitem__))
-                found.append(cycle[turn:] + cycle[:turn])
-        return sorted(found, key=lambda cycle: order[cycle[0]])
 
     def can_read(self, node: str, other: str) -> bool:
         """Return whether `node` may read the output of `other`: an ancestor by depends_on edges.
@@ -337,14 +307,13 @@ class Graph(Members):
         for dag_edge in self.edges:
             if dag_edge.edge.type in types:
                 sources[dag_edge.target].append(dag_edge.source)
+        everything = 0
+        for node, position in self._position.items():
+            if node not in self.finally_nodes and node not in self.groups:
+                everything |= 1 << position  # a member is seen through its group
         ancestors: dict[str, int] = {}
-        count = len(self.nodes) - len(self.finally_nodes)
-        all_others = (1 << count) - 1  # those of finally are the last ones
-        for member in self.groups:
-            if member not in self.finally_nodes:
-                all_others ^= 1 << self._position[member]  # seen through its group
         for node in self._order():
-            bits = all_others if node in self.finally_nodes else 0
+            bits = everything if node in self.finally_nodes else 0
             if node in self.groups:
                 bits |= ancestors[self.groups[node]]
             for source in sources[node]:
@@ -357,78 +326,13 @@ class Graph(Members):
     @cached_property
     def shape_problems(self) -> list[Problem]:
         """What is wrong with the graph itself: unknown ends, duplicates, cycles, isolated nodes."""
-        return [*self._structure, *self._found()]
-
-    def _found(self) -> Iterator[Problem]:
-        if len(self.edges) > MAX_EDGES:
-            yield Problem(
-                ("edges",),
-                f"the graph has {len(self.edges):,} edges, those of dependsOn included, and"
-                f" {MAX_EDGES:,} is the limit: let one node gather what many others depend on",
-            )
-        for cycle in self.cycles():
-            shown = cycle if len(cycle) <= 20 else [*cycle[:10], "…", *cycle[-9:]]
-            way = " → ".join([*shown, cycle[0]])
-            yield Problem(
-                self.node_paths[cycle[0]],
-                f"cycle: {way}; a workflow has none: remove one of these edges",
-            )
-        if (self.finally_nodes or self.groups) and len(self.nodes) > MAX_NODES:
-            what = "with these" if self.finally_nodes else "with the members of groups"
-            yield Problem(
-                ("finally",) if self.finally_nodes else ("nodes",),
-                f"the graph has {len(self.nodes):,} nodes {what}, and {MAX_NODES:,} is the"
-                " limit: leave some out",
-            )
-        yield from self.nesting_problems()
-        joined = {end for edge in self.edges for end in (edge.source, edge.target)}
-        if not joined <= self.finally_nodes.keys() | self.groups.keys():
-            for node in self.nodes:
-                if (
-                    node not in joined
-                    and node not in self.finally_nodes
-                    and node not in self.groups
-                ):
-                    yield Problem(
-                        self.node_paths[node],
-                        f"node {node!r} is isolated: no edge leads to it or from it",
-                        Severity.WARNING,
-                    )
+        return [*self._structure, *problems_of_shape(self)]
 
 
 def _networkx() -> Any:
     import networkx as nx  # noqa: PLC0415 - see the module's docstring
 
     return nx
-
-
-def nearest_ancestors(
-    sources: Mapping[str, tuple[str, ...]],
-    node: str,
-    limit: int = NEAREST,
-    beyond: Sequence[str] = (),
-) -> list[str]:
-    """Return all direct ancestors along `sources` (by node) and up to `limit` farther ones.
-
-    The nearest come first. `beyond` are farther than these, and what is before them farther still.
-    """
-    found = dict.fromkeys(sources[node])
-    limit += len(found)
-    _search(sources, found, limit)
-    if beyond:
-        found.update(dict.fromkeys(beyond))
-        _search(sources, found, limit)
-    return list(found)[:limit]
-
-
-def _search(sources: Mapping[str, tuple[str, ...]], found: dict[str, None], limit: int) -> None:
-    """Add what is before the nodes found, until there are so many."""
-    waiting = deque(found)
-    while waiting and len(found) < limit:
-        for source in sources[waiting.popleft()]:
-            if source not in found:
-                found[source] = None
-                waiting.append(source)
 
 
 def _duplicate(edge: Edge, *, is_same: bool) -> str:

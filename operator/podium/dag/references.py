@@ -88,7 +88,7 @@ class ReferenceChecks:
             )
             self._error(path, f"{root} {what}: name one of {known}")
         elif names[0] not in fields:
-            hint = self.dag.did_you_mean(names[0], fields)
+            hint = self.dag.hints.did_you_mean(names[0], fields)
             self._error(path, f"{root} has no field {names[0]!r:.80}: known are {known}{hint}")
         elif names[0] != "metadata" and (len(names) > 1 or reference.computed):
             self._error(
@@ -111,7 +111,7 @@ class ReferenceChecks:
             return
         name = self._meant(names[0], node=node, edge=edge)
         if name not in self.dag.nodes:
-            hint = self.dag.did_you_mean(name, self.dag.nodes)
+            hint = self.dag.hints.did_you_mean(name, self.dag.nodes)
             self._error(path, f"nodes.{name:.80}: unknown node {name!r:.80}{hint}")
         elif edge is not None:
             if name != edge.source and self.sound and not self.dag.comes_after(edge.source, name):
@@ -133,7 +133,7 @@ class ReferenceChecks:
             what = " has no computed fields" if reference.computed else " is not a value"
             self._error(path, f"nodes.{name:.80}{what}: name one of its fields, {known}")
         elif names[1] not in expressions.NODE_FIELDS:
-            hint = self.dag.did_you_mean(names[1], expressions.NODE_FIELDS)
+            hint = self.dag.hints.did_you_mean(names[1], expressions.NODE_FIELDS)
             self._error(
                 path, f"nodes.{name:.80} has no field {names[1]!r:.80}: known are {known}{hint}"
             )
@@ -197,7 +197,7 @@ class ReferenceChecks:
     def _context_key(self, path: Path, name: str) -> None:
         if name in self.declared_context or not self.context_closed:
             return
-        hint = self.dag.did_you_mean(name, [*self.declared_context, *self.dag.nodes])
+        hint = self.dag.hints.did_you_mean(name, [*self.declared_context, *self.dag.nodes])
         self._error(
             path, f"names {name!r}, which is neither a node nor a key of inputs (closed){hint}"
         )
@@ -209,7 +209,7 @@ class ReferenceChecks:
         """
         name = self._meant(name, node=node)
         if name not in self.dag.nodes:
-            hint = self.dag.did_you_mean(name, self.dag.nodes)
+            hint = self.dag.hints.did_you_mean(name, self.dag.nodes)
             self._error(path, f"unknown node {name!r}{hint}")
             return False
         if name == node:
@@ -267,7 +267,7 @@ class ReferenceChecks:
         if node in self.dag.members:
             where = "nodes"
         message = f"names field {rest[0]!r}, which {node!r} does not declare in its {where}"
-        hint = self.dag.did_you_mean(rest[0], declared.fields)
+        hint = self.dag.hints.did_you_mean(rest[0], declared.fields)
         if declared.is_closed:
             whys = {"outputs": " (values from files alone)", "nodes": " (its members)"}
             why = whys.get(where, " (closed schema)")

@@ -1,0 +1,46 @@
+"""What is wrong with the shape of a graph, once all of it is known."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from podium.api.problems import Problem, Severity
+from podium.api.workflow import MAX_EDGES, MAX_NODES
+
+if TYPE_CHECKING:
+    from podium.dag.graph import Graph
+
+__all__ = ["problems_of_shape"]
+
+
+def problems_of_shape(graph: "Graph") -> Iterator[Problem]:
+    """Find too many edges or nodes, cycles, groups nested too deep, and isolated nodes."""
+    if len(graph.edges) > MAX_EDGES:
+        yield Problem(
+            ("edges",),
+            f"the graph has {len(graph.edges):,} edges, those of dependsOn included, and"
+            f" {MAX_EDGES:,} is the limit: let one node gather what many others depend on",
+        )
+    for cycle in graph.cycles():
+        shown = cycle if len(cycle) <= 20 else [*cycle[:10], "…", *cycle[-9:]]
+        way = " → ".join([*shown, cycle[0]])
+        yield Problem(
+            graph.node_paths[cycle[0]],
+            f"cycle: {way}; a workflow has none: remove one of these edges",
+        )
+    if (graph.finally_nodes or graph.groups) and len(graph.nodes) > MAX_NODES:
+        what = "with these" if graph.finally_nodes else "with the members of groups"
+        yield Problem(
+            ("finally",) if graph.finally_nodes else ("nodes",),
+            f"the graph has {len(graph.nodes):,} nodes {what}, and {MAX_NODES:,} is the"
+            " limit: leave some out",
+        )
+    yield from graph.nesting_problems()
+    joined = {end for edge in graph.edges for end in (edge.source, edge.target)}
+    if not joined <= graph.finally_nodes.keys() | graph.groups.keys():
+        for node in graph.nodes:
+            if node not in joined and node not in graph.finally_nodes and node not in graph.groups:
+                yield Problem(
+                    graph.node_paths[node],
+                    f"node {node!r} is isolated: no edge leads to it or from it",
+                    Severity.WARNING,
+                )
