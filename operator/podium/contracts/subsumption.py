@@ -6,13 +6,14 @@ does not say, or the two cannot be compared. Both schemas may be hostile: the st
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 import orjson
 
-from podium.contracts.json_schema import dotted, short, shown
+from podium.contracts.findings import Finding, type_words, wanted_words
+from podium.contracts.json_schema import short, shown
+from podium.contracts.limits import LIMITS
 from podium.contracts.promises import (
     EVERY_TYPE,
     Budget,
@@ -20,13 +21,12 @@ from podium.contracts.promises import (
     Part,
     TooLargeError,
     cases_of,
-    limits_of,
     parts_in,
     types_of,
     whole,
 )
 
-_Check = Callable[[Any, Case, Part, str], Iterable["Finding"]]
+_Check = Callable[[Any, Case, Part, str], Iterable[Finding]]
 
 __all__ = ["Finding", "compare", "compare_parts"]
 
@@ -38,26 +38,6 @@ MAX_DISJOINT = 4
 _MEMBERS = ("properties", "patternProperties", "additionalProperties")
 _ELEMENTS = ("items", "prefixItems", "additionalItems")
 _OBJECT: Final = whole({"type": "object"})
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Where a promise does not meet what is needed."""
-
-    path: tuple[str | int, ...]
-    """Place in the value; `[]` stands for any element, `*` for any key."""
-    message: str
-    is_open: bool = False
-    """Whether it may hold all the same: the promise does not say, or it cannot be compared."""
-
-    @property
-    def where(self) -> str:
-        """The place as one string; empty: the value itself."""
-        return dotted(self.path).replace(".[]", "[]")
-
-    def __str__(self) -> str:
-        """Return `path: message`."""
-        return f"{self.where}: {self.message}" if self.path else self.message
 
 
 def compare(promised: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Finding]:
@@ -133,19 +113,20 @@ class _Comparison:
                 if not needed.fits(value, self._budget):
                     # References and choices are a part of what it is checked by.
                     why = f"may be {shown(value)}, which what is needed does not allow"
-                    yield Finding((), f"{why}{_wanted(needed)}")
+                    yield Finding((), f"{why}{wanted_words(needed)}")
                     return
             return
         if case.says_nothing:
-            message = f"is left open: the promise says nothing of it{_wanted(needed)}"
+            message = f"is left open: the promise says nothing of it{wanted_words(needed)}"
             yield Finding((), message, is_open=True)
             return
         yield from self._type(case, needed)
         allowed = case.types & types_of(needed)
         for keyword in needed.schema:
-            work, types = self.CHECKS.get(keyword, (None, EVERY_TYPE))
-            if work is not None and not allowed.isdisjoint(types):
-                yield from work(self, case, needed, keyword)
+            if keyword in LIMITS and not allowed.isdisjoint(LIMITS[keyword].types):
+                yield from LIMITS[keyword].check(case, needed, keyword)
+            elif keyword in self.CHECKS and not allowed.isdisjoint(self.CHECKS[keyword][1]):
+                yield from self.CHECKS[keyword][0](self, case, needed, keyword)
         if "object" in allowed and any(word in needed.schema for word in _MEMBERS):
             yield from self._members(case, needed)
         if "array" in allowed and any(word in needed.schema for word in _ELEMENTS):
@@ -175,25 +156,13 @@ class _Comparison:
         more = case.types - wanted
         if not more:
             return
-        words = _words(wanted)
+        words = type_words(wanted)
         if case.is_typed:
-            yield Finding((), f"may be {_words(more)}, and {words} is needed")
+            yield Finding((), f"may be {type_words(more)}, and {words} is needed")
         else:
             yield Finding((), f"has no type in the promise, and {words} is needed", is_open=True)
 
     # Choices
-
-    def _enum(self, case: Case, needed: Part, keyword: str) -> Iterator[Finding]:
-        value = needed.schema[keyword]
-        several = value if keyword == "enum" and isinstance(value, list) else [value]
-        known = {_type_of(each) for each in several}
-        may = ", ".join(map(shown, several[:10]))
-        yield Finding(
-            (),
-            f"may be any {_words(case.types)}, and one of {may} is needed: write enum or const in"
-            " the promise",
-            is_open=bool(known & case.types),
-        )
 
     def _all_of(self, case: Case, needed: Part, keyword: str) -> Iterator[Finding]:
         for each in parts_in(needed, keyword):
@@ -273,52 +242,6 @@ class _Comparison:
         message = f"cannot be compared with what is needed here ({keyword})"
         yield Finding((), message, is_open=True)
 
-    # Numbers, strings, sizes
-
-    def _limit(self, case: Case, needed: Part, keyword: str) -> Iterator[Finding]:
-        upper = keyword.lower().endswith("maximum")
-        have = case.limit(upper=upper)
-        want = Case((*case.facts, whole({keyword: needed.schema[keyword]})), is_exact=True)
-        both = want.limit(upper=upper)
-        if have == both:
-            return
-        value, _ = next(limits_of(whole({keyword: needed.schema[keyword]}), upper=upper))
-        side = "more" if upper else "less"
-        if have is None:
-            message = f"has no {keyword} in the promise, and {_number(value)} is needed"
-            yield Finding((), message, is_open=True)
-        else:
-            promised = f"{'up to' if upper else 'from'} {_number(have[0])}"
-            message = f"may be {side}: {promised} is promised, and {keyword} {_number(value)}"
-            yield Finding((), f"{message} is needed")
-
-    def _multiple(self, case: Case, needed: Part, keyword: str) -> Iterator[Finding]:
-        wanted = Fraction(str(needed.schema[keyword]))
-        steps = case.steps()
-        if any((step / wanted).denominator == 1 for step in steps):
-            return
-        message = f"is not always a multiple of {shown(needed.schema[keyword])}, which is needed"
-        said = any(fact.get("multipleOf") is not None for fact in case.facts)
-        yield Finding((), message, is_open=not said)
-
-    def _size(self, case: Case, needed: Part, keyword: str) -> Iterator[Finding]:
-        wanted, upper = needed.schema[keyword], keyword.startswith("max")
-        have = case.most(keyword) if upper else case.least(keyword)
-        if not upper and wanted <= 0:
-            return
-        if have is None:
-            message = f"has no {keyword} in the promise, and {wanted} is needed"
-            yield Finding((), message, is_open=True)
-        elif (have > wanted) if upper else (have < wanted):
-            yield Finding((), f"has {keyword} {have} in the promise, and {wanted} is needed")
-
-    def _pattern(self, case: Case, needed: Part, keyword: str) -> Iterator[Finding]:
-        pattern = needed.schema[keyword]
-        if any(fact.get("pattern") == pattern for fact in case.facts):
-            return
-        message = f"must match the pattern {pattern!r:.100}, and the promise does not say so"
-        yield Finding((), message, is_open=True)
-
     # Objects
 
     def _required(self, case: Case, needed: Part, keyword: str) -> Iterator[Finding]:
@@ -387,34 +310,15 @@ class _Comparison:
         if rest is not None and (most is None or most > positions):
             yield from _below("[]", self.compare(case.element(positions), needed.inside(rest)))
 
-    def _unique(self, case: Case, needed: Part, keyword: str) -> Iterator[Finding]:
-        most = case.most("maxItems")
-        if not needed.schema[keyword] or (most is not None and most < 2):
-            return
-        if not any(fact.get(keyword) for fact in case.facts):
-            message = "may have equal items, and unique ones are needed: write uniqueItems"
-            yield Finding((), message, is_open=True)
-
     _EVERY_VALUE = (
-        (_enum, "enum", "const"),
         (_all_of, "allOf"),
         (_any_of, "anyOf", "oneOf"),
         (_not, "not"),
         (_if, "if"),
         (_unknown, "$dynamicRef"),
     )
-    _NUMBERS = (
-        (_limit, "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-        (_multiple, "multipleOf"),
-    )
-    _STRINGS = ((_size, "minLength", "maxLength"), (_pattern, "pattern"))
-    _ARRAYS = (
-        (_size, "minItems", "maxItems"),
-        (_unique, "uniqueItems"),
-        (_unknown, "contains", "minContains", "maxContains", "unevaluatedItems"),
-    )
+    _ARRAYS = ((_unknown, "contains", "minContains", "maxContains", "unevaluatedItems"),)
     _OBJECTS = (
-        (_size, "minProperties", "maxProperties"),
         (_required, "required"),
         (_names, "propertyNames"),
         (_dependent, "dependentRequired", "dependentSchemas", "dependencies"),
@@ -424,55 +328,15 @@ class _Comparison:
         keyword: (work, frozenset(types))
         for types, group in (
             (EVERY_TYPE, _EVERY_VALUE),
-            (("integer", "decimal"), _NUMBERS),
-            (("string",), _STRINGS),
             (("array",), _ARRAYS),
             (("object",), _OBJECTS),
         )
         for work, *keywords in group
         for keyword in keywords
     }
-    """How a keyword of what is needed is checked, and for values of which types."""
+    """How a keyword whose value holds schemas is checked, and for values of which types."""
 
 
 def _below(step: str | int, findings: Iterable[Finding]) -> Iterator[Finding]:
     for each in findings:
         yield replace(each, path=(step, *each.path))
-
-
-def _wanted(needed: Part) -> str:
-    """Return what is needed, in a few words."""
-    several = needed.get("enum")
-    if isinstance(several, list):
-        return f": one of {', '.join(map(shown, several[:10]))} is needed"
-    if isinstance(needed.schema, Mapping) and "const" in needed.schema:
-        return f": {shown(needed.schema['const'])} is needed"
-    types = types_of(needed)
-    return f": {_words(types)} is needed" if types != EVERY_TYPE else ""
-
-
-def _words(types: Iterable[str]) -> str:
-    names = {"number" if name == "decimal" else name for name in types}
-    if "number" in names:
-        names.discard("integer")
-    return " or ".join(sorted(names)) or "nothing"
-
-
-def _type_of(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "integer" if value == int(value) else "decimal"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
-
-
-def _number(value: Fraction) -> str:
-    return str(value.numerator) if value.denominator == 1 else str(float(value))
