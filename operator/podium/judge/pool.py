@@ -9,19 +9,19 @@ its turn comes.
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from podium.errors import PodiumError
 from podium.judge import frames
 from podium.judge.frames import Outcome, QuestionHeader
+from podium.judge.workers import GoneError, Workers, read_frames
 
 __all__ = ["JudgeError", "OverBudgetError", "Pool", "StarvedError"]
 
@@ -38,11 +38,6 @@ LONG_SECONDS = 0.25
 SLOW_SECONDS = 1.0
 """Whose answer took longer counts as slow for some time."""
 SLOW_FOR_SECONDS = 60.0
-START_SECONDS = 60.0
-RESTART_SECONDS = (0.5, 30.0)
-"""Between starts that fail: at first, and at most."""
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
-"""What workers get of the environment: no tokens, no proxies, no settings."""
 
 
 class OverBudgetError(PodiumError):
@@ -59,14 +54,6 @@ class JudgeError(PodiumError):
 
 class StarvedError(JudgeError):
     """The machine is too busy for a worker: that says nothing of the question."""
-
-
-class _GoneError(PodiumError):
-    """The worker ended; the number is how, as of `Process.returncode`."""
-
-    def __init__(self, code: int | None) -> None:
-        self.code = code
-        super().__init__(f"a worker ended ({code})")
 
 
 @dataclass(slots=True)
@@ -98,7 +85,7 @@ class Pool:
         self._count = workers
         self._seconds = seconds
         self._memory = memory_bytes
-        self._command = (*command, str(memory_bytes))
+        self._workers = Workers((*command, str(memory_bytes)))
         self._while_waiting = waiting
         self._waiting: OrderedDict[str, deque[_Asked]] = OrderedDict()
         """By asker; the one whose turn it is comes first."""
@@ -109,8 +96,6 @@ class Pool:
         """Until when (monotonic) askers count as slow, for what they asked took long."""
         self._moved = time.monotonic()
         """When a question was last answered, or the first one came."""
-        self._spare: asyncio.Task[Process] | None = None
-        self._living: set[Process] = set()
         self._runs = False
         self._has_ended = False
         self._own_task: asyncio.Task[None] | None = None
@@ -232,7 +217,7 @@ class Pool:
             return
         self._runs = True
         try:
-            self._stand_by()
+            self._workers.stand_by()
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._count):
                     group.create_task(self._serve(), name="judge")
@@ -241,13 +226,7 @@ class Pool:
             for asked in (each for of_it in self._waiting.values() for each in of_it):
                 _fail(asked, JudgeError("the operator ends"))
             self._waiting.clear()
-            if self._spare is not None:
-                self._spare.cancel()
-            for process in self._living:
-                _end(process)
-            with suppress(TimeoutError, asyncio.CancelledError):
-                async with asyncio.timeout(1.0):  # they are killed: only to collect them
-                    await asyncio.gather(*(each.wait() for each in self._living))
+            await self._workers.close()
 
     async def _serve(self) -> None:
         process: Process | None = None
@@ -261,35 +240,35 @@ class Pool:
         is_fresh = process is None
         try:
             if process is None:
-                process = await self._take_spare()
+                process = await self._workers.take()
             try:
                 answer = await self._exchange(process, asked)
             except _MemoryFullError:
                 if is_fresh:
                     raise
                 # Perhaps by what earlier questions left behind.
-                self._end(process)
-                process = await self._take_spare()
+                self._workers.end(process)
+                process = await self._workers.take()
                 answer = await self._exchange(process, asked)
-        except _GoneError as gone:
-            self._end(process)
+        except GoneError as gone:
+            self._workers.end(process)
             process = None
             await self._gone(asked, gone)
         except OverBudgetError as error:
-            self._end(process)
+            self._workers.end(process)
             process = None
             self.over_budget += 1
             _fail(asked, error)
         except JudgeError as error:
             log.warning("judge: %s: %s", asked.task, error)
             if isinstance(error, StarvedError):
-                self._end(process)
+                self._workers.end(process)
                 process = None
             _fail(asked, error)
         except Exception as error:
             # A fault of ours: the operator must not end by it, for it would meet it again.
             log.exception("judge: %s", asked.task)
-            self._end(process)  # perhaps in the middle of an answer
+            self._workers.end(process)  # perhaps in the middle of an answer
             process = None
             _fail(asked, JudgeError(type(error).__name__))
         except BaseException as error:
@@ -301,7 +280,7 @@ class Pool:
                 asked.answer.set_result(answer)
         return process
 
-    async def _gone(self, asked: _Asked, gone: _GoneError) -> None:
+    async def _gone(self, asked: _Asked, gone: GoneError) -> None:
         if gone.code == -signal.SIGPROF:
             self.over_budget += 1
             _fail(asked, OverBudgetError(f"takes more than {asked.seconds:g} s"))
@@ -332,15 +311,15 @@ class Pool:
                 process.stdin.write(frames.LENGTH.pack(len(body)))
                 process.stdin.write(body)
                 await process.stdin.drain()
-                first, answer = await _read(process)
+                first, answer = await read_frames(process)
             said = frames.read_answer_header(first)
         except TimeoutError:  # at the end of its budget the kernel would have ended it
             message = f"a worker got less than {asked.seconds:g} s of the processor in {wait:g} s"
             raise StarvedError(message) from None
         except (ValueError, TypeError, KeyError):  # it is out of step
-            raise _GoneError(None) from None
+            raise GoneError(None) from None
         except (OSError, EOFError):
-            raise _GoneError(await process.wait()) from None
+            raise GoneError(await process.wait()) from None
         if said.version != frames.VERSION:
             raise JudgeError(f"a worker of version {said.version}")
         match said.outcome:
@@ -353,71 +332,7 @@ class Pool:
                 raise JudgeError(said.message)
         return answer
 
-    # Processes
-
-    def _stand_by(self) -> None:
-        self._spare = asyncio.create_task(self._start(), name="judge-spare")
-
-    async def _take_spare(self) -> Process:
-        """Return a worker that is ready; the next one begins to start."""
-        assert self._spare is not None  # noqa: S101 - `run` made one
-        spare = self._spare
-        self._stand_by()  # before waiting: another one that waits too must not get the same
-        return await spare
-
-    async def _start(self) -> Process:
-        """Start a worker, again and again until one is ready."""
-        wait, most = RESTART_SECONDS
-        while True:
-            try:
-                return await self._start_once()
-            except (OSError, EOFError, ValueError) as error:
-                log.warning("judge: no worker could be started: %r", error)
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, most)
-
-    async def _start_once(self) -> Process:
-        begin = time.monotonic()
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=PIPE,
-            stdout=PIPE,
-            env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
-        )
-        self._living.add(process)
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await _read(process)
-        except BaseException:
-            self._end(process)
-            raise
-        log.debug("judge: a worker started in %.2f s", time.monotonic() - begin)
-        return process
-
-    def _end(self, process: Process | None) -> None:
-        if process is not None:
-            self._living.discard(process)
-            _end(process)
-
 
 def _fail(asked: _Asked, error: PodiumError) -> None:
     if not asked.answer.done():
         asked.answer.set_exception(error)
-
-
-def _end(process: Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - it closes the pipes
-
-
-async def _read(process: Process) -> tuple[bytes, bytes]:
-    """Read an answer: its header and itself."""
-    assert process.stdout is not None  # noqa: S101 - for the type checker
-    found = []
-    for _ in range(2):
-        (length,) = frames.LENGTH.unpack(await process.stdout.readexactly(frames.LENGTH.size))
-        if length > 2 * frames.MAX_ANSWER_BYTES:
-            raise ValueError(f"a frame of {length} bytes")
-        found.append(await process.stdout.readexactly(length) if length else b"")
-    return found[0], found[1]
