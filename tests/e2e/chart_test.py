@@ -218,6 +218,8 @@ def test_the_operators_rights_are_these_and_no_more(render):
         ("podium.dev", "artifactstores"): {"get", "list", "watch"},
         ("podium.dev", "contractschemas"): {"get", "list", "watch"},
         ("podium.dev", "contractschemas/status"): {"patch"},
+        ("podium.dev", "personas"): {"get"},
+        ("podium.dev", "modelconfigs"): {"get"},
         ("podium.dev", "workflowruns"): {"get", "list", "watch", "patch", "delete"},
         ("podium.dev", "workflows/status"): {"patch"},
         ("podium.dev", "workflowruns/status"): {"patch"},

@@ -123,6 +123,9 @@ logFormat: {{ .Values.logFormat }}
 - apiGroups: [podium.dev]
   resources: [workflows, executors, clusterexecutors, artifactstores, contractschemas]
   verbs: [get, list, watch]
+- apiGroups: [podium.dev]
+  resources: [personas, modelconfigs]
+  verbs: [get]
 # Requests stand in a run's annotations and are taken off; ended runs go at their TTL. Podium makes
 # no runs of its own.
 - apiGroups: [podium.dev]

@@ -14,6 +14,7 @@ from podium.api.artifact_stores import check_artifact_store
 from podium.api.contract_schemas import SchemaReference, check_contract_schema
 from podium.api.executor_checks import check_executor
 from podium.api.field_checks import check_annotations, check_labels, no_object_name, one_of
+from podium.api.personas import check_model_config, check_persona
 from podium.api.pod_checks import check_pod, check_resources
 from podium.api.problems import Path, Problem
 from podium.api.resources import (
@@ -21,7 +22,9 @@ from podium.api.resources import (
     ClusterExecutor,
     ContractSchema,
     Executor,
+    ModelConfig,
     ObjectMeta,
+    Persona,
     Workflow,
     WorkflowRun,
 )
@@ -34,6 +37,8 @@ __all__ = [
     "check_contract_schema_resource",
     "check_executor_resource",
     "check_metadata",
+    "check_model_config_resource",
+    "check_persona_resource",
     "check_run",
     "check_run_spec",
     "check_size",
@@ -72,6 +77,18 @@ def check_contract_schema_resource(schema: ContractSchema) -> list[Problem]:
     """Return the problems of a ContractSchema, except those of its schemas."""
     message = "contracts refer to a ContractSchema by its name: write name instead"
     return [*_check_named(schema.metadata, message), *check_contract_schema(schema.spec)]
+
+
+def check_persona_resource(persona: Persona) -> list[Problem]:
+    """Return the problems of a Persona, except those of its schema."""
+    message = "nodes refer to a Persona by its name: write name instead"
+    return [*_check_named(persona.metadata, message), *check_persona(persona.spec)]
+
+
+def check_model_config_resource(model: ModelConfig) -> list[Problem]:
+    """Return the problems of a ModelConfig."""
+    message = "Personas refer to a ModelConfig by its name: write name instead"
+    return [*_check_named(model.metadata, message), *check_model_config(model.spec)]
 
 
 def _check_named(metadata: ObjectMeta, message: str) -> list[Problem]:

@@ -24,11 +24,14 @@ from podium.api.contract_status import ContractSchemaStatus
 from podium.api.descriptions import docstrings, one_line
 from podium.api.executors import ExecutorSpec
 from podium.api.generated import write_or_check
+from podium.api.personas import ModelConfigSpec, PersonaSpec
 from podium.api.resources import (
     ArtifactStore,
     ClusterExecutor,
     ContractSchema,
     Executor,
+    ModelConfig,
+    Persona,
     Workflow,
     WorkflowRun,
     WorkflowRunNodes,
@@ -57,6 +60,8 @@ def crds() -> list[dict[str, Any]]:
         _executors(ClusterExecutor),
         _artifact_stores(),
         _contract_schemas(),
+        _personas(),
+        _model_configs(),
     ]
 
 
@@ -217,6 +222,31 @@ def _contract_schemas() -> dict[str, Any]:
     )
 
 
+def _personas() -> dict[str, Any]:
+    spec = structural(PersonaSpec)
+    spec["description"] = one_line(docstrings(Persona)["spec"])
+    return _crd(
+        Persona,
+        short="ppe",
+        fields={"spec": spec},
+        columns=[("Model", "string", ".spec.modelConfig", "ModelConfig that answers for it")],
+    )
+
+
+def _model_configs() -> dict[str, Any]:
+    spec = structural(ModelConfigSpec)
+    spec["description"] = one_line(docstrings(ModelConfig)["spec"])
+    return _crd(
+        ModelConfig,
+        short="pmc",
+        fields={"spec": spec},
+        columns=[
+            ("Provider", "string", ".spec.provider", "How its endpoint is talked to"),
+            ("Model", "string", ".spec.model", "Name of the model"),
+        ],
+    )
+
+
 def _graph(spec: dict[str, Any]) -> None:
     """Add what holds for a graph: unique ids, their pattern, no edge from a node to itself.
 
@@ -260,6 +290,8 @@ def _crd(
         | ClusterExecutor
         | ArtifactStore
         | ContractSchema
+        | Persona
+        | ModelConfig
     ],
     *,
     short: str,

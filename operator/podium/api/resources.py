@@ -9,6 +9,7 @@ from podium.api.base import ApiModel, NodePath
 from podium.api.contract_schemas import ContractSchemaSpec
 from podium.api.contract_status import ContractSchemaStatus
 from podium.api.executors import ExecutorSpec
+from podium.api.personas import ModelConfigSpec, PersonaSpec
 from podium.api.run import NodeState, WorkflowRunSpec, WorkflowRunStatus, WorkflowStatus
 from podium.api.workflow import WorkflowSpec
 
@@ -17,7 +18,9 @@ __all__ = [
     "ClusterExecutor",
     "ContractSchema",
     "Executor",
+    "ModelConfig",
     "ObjectMeta",
+    "Persona",
     "Workflow",
     "WorkflowRun",
     "WorkflowRunNodes",
@@ -140,3 +143,27 @@ class ContractSchema(ApiModel):
     """The versions, and what they must keep to."""
     status: ContractSchemaStatus | None = None
     """What the operator found of them."""
+
+
+class Persona(ApiModel):
+    """An LLM role, which nodes of its namespace name: config.personas: [NAME]."""
+
+    KIND: ClassVar[str] = "Persona"
+
+    api_version: Literal["podium.dev/v1alpha1"]
+    kind: Literal["Persona"]
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: PersonaSpec
+    """Who it is, and the model that answers for it."""
+
+
+class ModelConfig(ApiModel):
+    """An endpoint and a model, which Personas of its namespace name: modelConfig: NAME."""
+
+    KIND: ClassVar[str] = "ModelConfig"
+
+    api_version: Literal["podium.dev/v1alpha1"]
+    kind: Literal["ModelConfig"]
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: ModelConfigSpec
+    """The endpoint, the model, its key and its prices."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from podium import executors
 from podium.api.contract_schemas import ContractSchemaSpec, schema_problems
 from podium.api.executors import ExecutorSpec
+from podium.api.personas import output_schema_problems
 from podium.api.problems import InvalidError, Problem, Severity, UserError, errors
 from podium.api.resources import ClusterExecutor, ContractSchema, Executor, Workflow, WorkflowRun
 from podium.api.shape import closest
@@ -135,6 +136,10 @@ def check_file(
         checked.problems += [document.located(problem) for problem in problems]
     for document, schema in file.contract_schemas:
         checked.problems += [document.located(each) for each in schema_problems(schema.spec)]
+    for document, persona in file.personas:
+        checked.problems += [
+            document.located(each) for each in output_schema_problems(persona.spec)
+        ]
     for document in file.documents:
         # A template where none is filled in is found by the checks of its field, too.
         known = {(each.path, each.message, each.line) for each in checked.problems}

@@ -9,7 +9,14 @@ from typing import Any
 from podium import executors
 from podium.api import names
 from podium.api.descriptions import DescribedSchema, one_line, resolve
-from podium.api.resources import ArtifactStore, ContractSchema, Workflow, WorkflowRun
+from podium.api.resources import (
+    ArtifactStore,
+    ContractSchema,
+    ModelConfig,
+    Persona,
+    Workflow,
+    WorkflowRun,
+)
 from podium.api.shape import closest
 from podium.cli.output import CliError
 
@@ -34,12 +41,16 @@ _ALSO = {
     "pas": "artifactstore",
     "contractschemas": "contractschema",
     "pcs": "contractschema",
+    "personas": "persona",
+    "ppe": "persona",
+    "modelconfigs": "modelconfig",
+    "pmc": "modelconfig",
 }
 
 
-_MODELS: Mapping[str, type[Workflow | WorkflowRun | ArtifactStore | ContractSchema]] = {
-    model.KIND.lower(): model for model in (Workflow, WorkflowRun, ArtifactStore, ContractSchema)
-}
+_Kind = Workflow | WorkflowRun | ArtifactStore | ContractSchema | Persona | ModelConfig
+_KINDS = (Workflow, WorkflowRun, ArtifactStore, ContractSchema, Persona, ModelConfig)
+_MODELS: Mapping[str, type[_Kind]] = {model.KIND.lower(): model for model in _KINDS}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from podium.api.resources import (
     ClusterExecutor,
     ContractSchema,
     Executor,
+    ModelConfig,
+    Persona,
     Workflow,
     WorkflowRun,
 )
@@ -37,7 +39,7 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 MAX_BYTES = 400_000
 NAMES = (
     *("podium", "workflow", "workflowrun", "executor", "clusterexecutor", "artifactstore"),
-    "contractschema",
+    *("contractschema", "persona", "modelconfig"),
 )
 """What there is a schema of; `podium` takes every document that may be in a definition file."""
 
@@ -49,10 +51,15 @@ _TITLES = {
     "clusterexecutor": "A Podium ClusterExecutor",
     "artifactstore": "A Podium ArtifactStore",
     "contractschema": "A Podium ContractSchema",
+    "persona": "A Podium Persona",
+    "modelconfig": "A Podium ModelConfig",
 }
 _KINDS = {
     kind.KIND.lower(): kind
-    for kind in (Workflow, WorkflowRun, Executor, ClusterExecutor, ArtifactStore, ContractSchema)
+    for kind in (
+        *(Workflow, WorkflowRun, Executor, ClusterExecutor, ArtifactStore, ContractSchema),
+        *(Persona, ModelConfig),
+    )
 }
 _OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
@@ -111,7 +118,8 @@ def _any_document() -> JsonSchema:
                 "minLength": 1,
                 "description": "Workflow: a graph of nodes. WorkflowRun: one execution of it."
                 " Executor, ClusterExecutor: a way to run nodes. ArtifactStore: where artifacts"
-                " are kept. ContractSchema: a schema that contracts name.",
+                " are kept. ContractSchema: a schema that contracts name. Persona: an LLM role."
+                " ModelConfig: the endpoint and model that answers.",
                 "examples": kinds,
             },
         },

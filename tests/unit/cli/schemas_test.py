@@ -197,7 +197,7 @@ NODE = ("spec", "nodes", 0)
         (("apiVersion",), "podium.dev/v1"),
         (("apiVersion",), GONE),
         (("kind",), "Workflw"),
-        (("kind",), "Persona"),
+        (("kind",), "Personality"),
         (("kind",), GONE),
         (("metadata",), GONE),
         (("metadata", "name"), "Not_A_Name"),

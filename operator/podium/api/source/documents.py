@@ -10,6 +10,8 @@ from podium.api.resources import (
     ClusterExecutor,
     ContractSchema,
     Executor,
+    ModelConfig,
+    Persona,
     Workflow,
     WorkflowRun,
 )
@@ -17,7 +19,16 @@ from podium.api.source.source_map import SourceMap
 
 __all__ = ["Document", "File", "Resource"]
 
-Resource = Workflow | WorkflowRun | Executor | ClusterExecutor | ArtifactStore | ContractSchema
+Resource = (
+    Workflow
+    | WorkflowRun
+    | Executor
+    | ClusterExecutor
+    | ArtifactStore
+    | ContractSchema
+    | Persona
+    | ModelConfig
+)
 
 
 @dataclass(slots=True)
@@ -96,3 +107,13 @@ class File:
     def contract_schemas(self) -> list[tuple[Document, ContractSchema]]:
         """The sound ContractSchemas of the file, in its order."""
         return [(d, d.resource) for d in self.documents if isinstance(d.resource, ContractSchema)]
+
+    @property
+    def personas(self) -> list[tuple[Document, Persona]]:
+        """The sound Personas of the file, in its order."""
+        return [(d, d.resource) for d in self.documents if isinstance(d.resource, Persona)]
+
+    @property
+    def model_configs(self) -> list[tuple[Document, ModelConfig]]:
+        """The sound ModelConfigs of the file, in its order."""
+        return [(d, d.resource) for d in self.documents if isinstance(d.resource, ModelConfig)]

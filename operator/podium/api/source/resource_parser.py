@@ -14,6 +14,8 @@ from podium.api.resources import (
     ClusterExecutor,
     ContractSchema,
     Executor,
+    ModelConfig,
+    Persona,
     Workflow,
     WorkflowRun,
 )
@@ -30,6 +32,8 @@ _Model = (
     | type[ClusterExecutor]
     | type[ArtifactStore]
     | type[ContractSchema]
+    | type[Persona]
+    | type[ModelConfig]
 )
 _MODELS: dict[str, _Model] = {
     "Workflow": Workflow,
@@ -38,8 +42,9 @@ _MODELS: dict[str, _Model] = {
     "ClusterExecutor": ClusterExecutor,
     "ArtifactStore": ArtifactStore,
     "ContractSchema": ContractSchema,
+    "Persona": Persona,
+    "ModelConfig": ModelConfig,
 }
-_LATER = ("Persona", "ModelConfig")
 
 
 def parse_document(document: Document) -> list[Problem]:
@@ -93,6 +98,10 @@ def _checked(resource: Resource) -> list[Problem]:
         return checks.check_contract_schema_resource(resource)
     if isinstance(resource, ArtifactStore):
         return checks.check_artifact_store_resource(resource)
+    if isinstance(resource, Persona):
+        return checks.check_persona_resource(resource)
+    if isinstance(resource, ModelConfig):
+        return checks.check_model_config_resource(resource)
     return checks.check_executor_resource(resource)
 
 
@@ -202,12 +211,9 @@ def _kind(data: dict[str, Any]) -> tuple[_Model | None, list[Problem]]:
         return None, [_version(version)]
     if kind in _MODELS:
         return _MODELS[kind], []
-    if kind in _LATER:
-        message = f"{kind} comes in a later version; this one knows {', '.join(_MODELS)}"
-    else:
-        close = closest(kind, _MODELS)
-        hint = f"; did you mean {close}?" if close else ""
-        message = f"unknown kind {kind!r:.60} of {names.GROUP}: must be {known}{hint}"
+    close = closest(kind, _MODELS)
+    hint = f"; did you mean {close}?" if close else ""
+    message = f"unknown kind {kind!r:.60} of {names.GROUP}: must be {known}{hint}"
     return None, [Problem(("kind",), message)]
 
 

@@ -6,7 +6,14 @@ from typing import Any
 import click
 
 from podium.api.names import API_VERSION, GROUP, VERSION
-from podium.api.resources import ClusterExecutor, ContractSchema, Executor, Workflow
+from podium.api.resources import (
+    ClusterExecutor,
+    ContractSchema,
+    Executor,
+    ModelConfig,
+    Persona,
+    Workflow,
+)
 from podium.api.run import WorkflowReference, WorkflowRunSpec
 from podium.api.source.files import Document
 from podium.cli.checked_file import CheckedFile, sound_file
@@ -35,6 +42,8 @@ _KINDS = {
     Workflow.KIND: "workflows",
     Executor.KIND: "executors",
     ContractSchema.KIND: "contractschemas",
+    Persona.KIND: "personas",
+    ModelConfig.KIND: "modelconfigs",
 }
 
 
@@ -123,7 +132,10 @@ async def _require_workflow(cluster: Cluster, name: str) -> None:
 
 async def _apply(cluster: Cluster, file: CheckedFile, *, quiet: bool) -> None:
     """Apply what a file has for its runs, as kubectl does on the server's side."""
-    for document, resource in (*file.contract_schemas, *file.executors, *file.workflows):
+    for document, resource in (
+        *(*file.contract_schemas, *file.executors, *file.model_configs, *file.personas),
+        *file.workflows,
+    ):
         if isinstance(resource, ClusterExecutor):
             path = f"/apis/{GROUP}/{VERSION}/clusterexecutors/{resource.metadata.name}"
         else:
@@ -138,7 +150,8 @@ async def _apply(cluster: Cluster, file: CheckedFile, *, quiet: bool) -> None:
 
 
 def _body(
-    document: Document, resource: Workflow | Executor | ClusterExecutor | ContractSchema
+    document: Document,
+    resource: Workflow | Executor | ClusterExecutor | ContractSchema | Persona | ModelConfig,
 ) -> dict[str, Any]:
     """Return a resource as the server takes it, whatever format its file has."""
     if isinstance(resource, Workflow):

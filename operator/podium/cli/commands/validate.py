@@ -13,6 +13,8 @@ from podium.api.resources import (
     ClusterExecutor,
     ContractSchema,
     Executor,
+    ModelConfig,
+    Persona,
     Workflow,
 )
 from podium.api.source.files import Resource, read_file, read_text
@@ -148,7 +150,8 @@ def _context_problems(file: CheckedFile) -> list[Problem]:
 def _summary(file: CheckedFile, resource: Resource) -> str:
     if isinstance(resource, Workflow):
         return f"Workflow {resource.metadata.name}: {_size(file, resource.spec)}"
-    if isinstance(resource, Executor | ClusterExecutor | ArtifactStore | ContractSchema):
+    named = Executor | ClusterExecutor | ArtifactStore | ContractSchema | Persona | ModelConfig
+    if isinstance(resource, named):
         return f"{resource.kind} {resource.metadata.name}"
     name = resource.metadata.name or f"{resource.metadata.generate_name}…"
     if resource.spec.workflow_spec is not None:

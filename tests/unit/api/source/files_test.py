@@ -149,7 +149,7 @@ def test_every_problem_of_a_file_is_reported_with_path_and_line():
         (
             "f.yaml:30: kind: unknown kind 'Workflw' of podium.dev: must be Workflow or WorkflowRun"
             " or Executor or ClusterExecutor or ArtifactStore or"
-            " ContractSchema;"
+            " ContractSchema or Persona or ModelConfig;"
             " did you mean Workflow?"
         ),
     ]
@@ -242,7 +242,7 @@ def test_the_status_is_not_what_the_user_asks_for():
         ("kind: Workflow", "f.yaml:1: has no apiVersion: write apiVersion: podium.dev/v1alpha1"),
         (HEAD, "f.yaml:1: has no kind: write kind: Workflow or WorkflowRun"),
         (HEAD + "kind: [x]", "f.yaml:2: kind: must be a string, not a list"),
-        (HEAD + "kind: Persona", "f.yaml:2: kind: Persona comes in a later version"),
+        (HEAD + "kind: Person", "f.yaml:2: kind: unknown kind 'Person'"),
         (HEAD + f"kind: {'x' * 5000}", "f.yaml:2: kind: unknown kind 'xxx"),
         (
             "apiVersion: podium.dev/v1\nkind: Workflow",
