@@ -41,6 +41,16 @@ class NodeReason(StrEnum):
     """The quality score of the output is below the threshold."""
     NO_RECORDED_ANSWER = "NoRecordedAnswer"
     """A persona has no recorded answer."""
+    MODEL = "Model"
+    """A model could not be asked: its server did not answer, or not as such a server does."""
+    MODEL_QUOTA = "ModelQuota"
+    """The account of a model's key has no quota left."""
+    MODEL_REFUSED = "ModelRefused"
+    """A model refused to answer, or a filter stopped its answer."""
+    MODEL_ANSWER = "ModelAnswer"
+    """The answers of a model did not keep the contract, or were too long."""
+    BUDGET = "Budget"
+    """The next call to a model would pass the limits of tokens or cost."""
 
     # Its execution was lost or taken away.
     JOB_DELETED = "JobDeleted"
@@ -183,6 +193,8 @@ RETRYABLE: Final = (
     NodeReason.DOWNLOAD,
     NodeReason.IMAGE_PULL,
     NodeReason.CONFIG,
+    NodeReason.MODEL,
+    NodeReason.MODEL_ANSWER,
     NodeReason.JOB_DELETED,
     NodeReason.POD_DELETED,
     NodeReason.POD_FAILED,

@@ -15,7 +15,14 @@ LAST_SIGNAL = 64
 FailedProgram = tuple[str, str, dict[str, Any]]
 """Reason in one word, message, details."""
 
-_FINAL = (NodeReason.CONFIG, NodeReason.NO_RECORDED_ANSWER)
+_FINAL = (
+    NodeReason.CONFIG,
+    NodeReason.NO_RECORDED_ANSWER,
+    NodeReason.MODEL_QUOTA,
+    NodeReason.MODEL_REFUSED,
+    NodeReason.BUDGET,
+    NodeReason.INPUT_TOO_LARGE,
+)
 """Reasons of the runner that another try would meet again."""
 
 

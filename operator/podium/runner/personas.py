@@ -1,133 +1,82 @@
-"""Personas: a team drafts side by side and its lead merges; answers come from a provider.
+"""A persona node's work: answers recorded or of models, the output and what it cost, the files.
 
-The one provider of this version is `RecordedAnswers`, a file. It is never mistaken for a model:
-the run names it, and every node that used it carries a warning.
+$PODIUM_RECORDED is a file of recorded answers; without it, $PODIUM_PERSONAS is the file that says
+whom to ask. What a live node was answered is written to $PODIUM_RECORD, where that is set.
 """
 
+import asyncio
+import json
+import os
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from podium.api.reasons import NodeReason
-from podium.errors import PodiumError
+from podium.personas.asking import Provider
+from podium.personas.errors import PersonaError
+from podium.personas.files import directory_of, write_files
+from podium.personas.team import Team, answer
+from podium.runner import LAST_WORDS
+from podium.runner.program import write
 
-__all__ = ["Answer", "PersonaError", "RecordedAnswers", "answer"]
+__all__ = ["persona"]
 
-MAX_BYTES = 5_000_000
-
-
-class PersonaError(PodiumError):
-    """A persona could not answer; `reason` is one word for the node's state."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        super().__init__(message)
+USAGE = "podiumUsage"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One recorded answer; None matches anything."""
+def persona() -> int:
+    """Answer as the personas of the node; return the exit code."""
+    usage: dict[str, Any] = {}
+    try:
+        given = json.loads(Path(os.environ["PODIUM_INPUT"]).read_bytes())
+        config = json.loads(os.environ["PODIUM_CONFIG"])
+        made = asyncio.run(_answered(config, given, usage))
+    except PersonaError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)  # noqa: T201
+        failure = {"reason": error.reason, "message": str(error)}
+        write({"podiumError": {**failure, **({"usage": usage} if usage else {})}}, 1)
+        return 1
+    if usage and LAST_WORDS in os.environ:
+        Path(os.environ[LAST_WORDS]).write_text(json.dumps({USAGE: usage}, separators=(",", ":")))
+    elif usage:
+        # First: what is cut at the bound of a small output still tells it.
+        made = {USAGE: usage, **made}
+    write(made, 0)
+    return 0
 
-    output: Mapping[str, Any]
-    node: str | None = None
-    persona: str | None = None
-    role: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True)
-class RecordedAnswers:
-    """Answers from a file; the first that matches is taken."""
-
-    answers: tuple[Answer, ...]
-    source: str
-
-    @classmethod
-    def load(cls, path: Path) -> "RecordedAnswers":
-        """Read a file of recorded answers. Raises `PersonaError` naming what is wrong."""
-        try:
-            text = path.read_bytes()
-            if len(text) > MAX_BYTES:
-                raise PersonaError(NodeReason.CONFIG, f"{path}: larger than {MAX_BYTES} bytes")
-            data = yaml.safe_load(text)
-        except OSError as error:
-            raise PersonaError(NodeReason.CONFIG, f"{path}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-            raise PersonaError(NodeReason.CONFIG, f"{path}{_where(error)}: is not YAML") from None
-        rows = data.get("answers") if isinstance(data, Mapping) else None
-        if not isinstance(rows, list):
-            raise PersonaError(NodeReason.CONFIG, f"{path}: answers: must be a list of answers")
-        answers = tuple(_answer(row, f"{path}: answers[{i}]") for i, row in enumerate(rows))
-        return cls(answers, str(path))
-
-    def find(self, node: str, persona: str, role: str) -> Answer:
-        """Return the answer of a persona. Raises `PersonaError` if none is recorded."""
-        for recorded in self.answers:
-            wanted = ((recorded.node, node), (recorded.persona, persona), (recorded.role, role))
-            if all(value is None or value == given for value, given in wanted):
-                return recorded
-        raise PersonaError(
-            NodeReason.NO_RECORDED_ANSWER,
-            f"no answer is recorded for node {node}, persona {persona}, role {role}",
+async def _answered(
+    config: Mapping[str, Any], given: Mapping[str, Any], usage: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the node's output; `usage` is filled in, however it ends. Raises `PersonaError`."""
+    artifacts = Path(os.environ["PODIUM_ARTIFACTS_OUT"])
+    if recorded := os.environ.get("PODIUM_RECORDED"):
+        from podium.personas.recorded import (  # noqa: PLC0415 - each provider loads its own
+            RecordedAnswers,
         )
 
+        return await _asked(config, given, RecordedAnswers.load(Path(recorded)), artifacts)
+    if not (place := os.environ.get("PODIUM_PERSONAS")):
+        message = "neither recorded answers nor a model: name a file with --recorded"
+        raise PersonaError(NodeReason.CONFIG, message)
+    from podium.personas.document import Document  # noqa: PLC0415 - as above
+    from podium.personas.live import Live  # noqa: PLC0415 - as above
+    from podium.personas.transcript import NAME, Transcript  # noqa: PLC0415 - as above
 
-def answer(
-    config: Mapping[str, Any],
-    given: Mapping[str, Any],
-    recorded: RecordedAnswers,
-    artifacts: Path | None,
+    document = Document.load(Path(place))
+    transcript = Transcript(artifacts / NAME, document.secrets())
+    live = Live(document, config, given, transcript)
+    try:
+        return await _asked(config, given, live, artifacts)
+    finally:
+        usage.update(live.usage.dump())
+        await live.close()
+
+
+async def _asked(
+    config: Mapping[str, Any], given: Mapping[str, Any], provider: Provider, artifacts: Path
 ) -> dict[str, Any]:
-    """Return the node's output: the one persona's answer, or the lead's merge of all drafts.
-
-    `given` is the node context (PODIUM_INPUT). Files of the answers are written below
-    `config.output_dir` in `artifacts`. Raises `PersonaError`.
-    """
-    node = str(given["nodeId"])
-    personas = list(config["personas"])
-    answers = [recorded.find(node, persona, "draft") for persona in personas]
-    if len(personas) > 1:
-        answers.append(recorded.find(node, str(config.get("lead") or personas[0]), "merge"))
-    if artifacts is not None:
-        directory = str(config.get("output_dir") or config.get("outputDir") or ".")
-        for each in answers:
-            for name, text in each.files.items():
-                _write(artifacts, f"{directory}/{name}", text)
-    return dict(answers[-1].output)
-
-
-def _where(error: Exception) -> str:
-    """Return where the file is wrong; what stands there may be secret, and is not quoted."""
-    mark = getattr(error, "problem_mark", None)
-    return "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
-
-
-def _answer(row: Any, place: str) -> Answer:
-    if not isinstance(row, Mapping) or not isinstance(row.get("output"), Mapping):
-        raise PersonaError(NodeReason.CONFIG, f"{place}.output: must be the JSON object answered")
-    unknown = set(row) - {"node", "persona", "role", "output", "files", "usage"}
-    if unknown:
-        known = "node, persona, role, output, files, usage"
-        raise PersonaError(NodeReason.CONFIG, f"{place}: has an unknown field: known are {known}")
-    if row.get("role") not in (None, "draft", "merge"):
-        raise PersonaError(NodeReason.CONFIG, f"{place}.role: must be draft or merge")
-    files = row.get("files") or {}
-    if not isinstance(files, Mapping):
-        raise PersonaError(NodeReason.CONFIG, f"{place}.files: must hold NAME: text")
-    return Answer(
-        row["output"], row.get("node"), row.get("persona"), row.get("role"),
-        {str(name): str(text) for name, text in files.items()},
-    )  # fmt: skip
-
-
-def _write(root: Path, name: str, text: str) -> None:
-    """Write a file under `root` and nowhere else."""
-    root = root.resolve()
-    path = (root / name).resolve()
-    if not path.is_relative_to(root) or path == root:
-        raise PersonaError(NodeReason.CONFIG, "a name in files leads out of the node's artifacts")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    replies = await answer(Team.of(config), str(given["nodeId"]), provider)
+    write_files(artifacts, directory_of(config), replies)
+    return dict(replies[-1].output)

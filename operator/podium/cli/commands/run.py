@@ -197,9 +197,10 @@ def _recorded_file(spec: WorkflowRunSpec, option: Path | None, file: str) -> Pat
 
 
 def _check_answers(path: Path) -> None:
-    from podium.runner import personas  # noqa: PLC0415 - few runs have recorded answers
+    from podium.personas.errors import PersonaError  # noqa: PLC0415 - few runs have recorded answers
+    from podium.personas.recorded import RecordedAnswers as Answers  # noqa: PLC0415 - as above
 
     try:
-        personas.RecordedAnswers.load(path)
-    except personas.PersonaError as error:
+        Answers.load(path)
+    except PersonaError as error:
         raise CliError(f"--recorded: {error}") from None

@@ -1,5 +1,6 @@
 """Personas with recorded answers, as the runner's process answers them."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -7,7 +8,12 @@ import sys
 
 import pytest
 
-from podium.runner.personas import PersonaError, RecordedAnswers, answer
+from podium.personas.asking import Ask, Role
+from podium.personas.errors import PersonaError
+from podium.personas.files import directory_of, write_files
+from podium.personas.recorded import RecordedAnswers
+from podium.personas.team import Team
+from podium.personas.team import answer as team_answer
 
 TEAM = """
 answers:
@@ -17,6 +23,13 @@ answers:
 - {role: merge, output: {from: merged}, files: {notes/a.md: text}}
 - {node: other, output: {from: other}}
 """
+
+
+def answer(config, given, recorded, artifacts):
+    replies = asyncio.run(team_answer(Team.of(config), given["nodeId"], recorded))
+    if artifacts is not None:
+        write_files(artifacts, directory_of(config), replies)
+    return replies[-1].output
 
 
 @pytest.fixture
@@ -51,7 +64,7 @@ def test_what_is_not_recorded_is_named(recorded):
         ("answers: [1]", r"answers\[0\].output: must be the JSON object"),
         ("answers: [{output: [1]}]", r"answers\[0\].output"),
         ("answers: [{output: {}, nod: x}]", r"answers\[0\]: has an unknown field"),
-        ("answers: [{output: {}, role: lead}]", "role: must be draft or merge"),
+        ("answers: [{output: {}, role: lead}]", "role: must be draft, critique, revise or merge"),
         ("answers: [{output: {}, files: [a]}]", "files: must hold NAME: text"),
         ("a: [", "line 1, column 5: is not YAML"),
         ("db:\n\tpassword: secret", "line 2, column 1: is not YAML"),
@@ -123,3 +136,22 @@ def test_the_process_writes_an_output_or_why_there_is_none(tmp_path, answers, co
     assert done.returncode == code
     expected = json.loads(json.dumps(output).replace("{file}", str(file)))
     assert json.loads((tmp_path / "output.json").read_text()) == expected
+
+
+def test_rounds_are_recorded_by_their_number(tmp_path):
+    (tmp_path / "answers.yaml").write_text(
+        """
+answers:
+- {persona: p, role: draft, output: {v: 1}}
+- {persona: q, role: draft, output: {v: 2}}
+- {role: critique, round: 1, output: {accepted: false, critiques: {q: longer}}}
+- {role: critique, round: 2, output: {accepted: true, critiques: {}}}
+- {persona: q, role: revise, output: {v: 3}}
+- {role: merge, output: {done: true}}
+"""
+    )
+    recorded = RecordedAnswers.load(tmp_path / "answers.yaml")
+    config = {"personas": ["p", "q"], "rounds": 3}
+    assert answer(config, {"nodeId": "n"}, recorded, None) == {"done": True}
+    with pytest.raises(PersonaError, match="role critique, round 3"):
+        asyncio.run(recorded.ask(Ask("n", "p", Role.CRITIQUE, 3)))

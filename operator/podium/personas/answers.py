@@ -1,0 +1,114 @@
+"""What a chat endpoint answered, read with suspicion: any of it may be missing or lie."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from podium.api.reasons import NodeReason
+from podium.personas.errors import PersonaError
+
+__all__ = ["Completion", "RetryableError", "ToolCall", "error_of", "read_completion"]
+
+MAX_TOOL_CALLS = 64
+"""In one answer."""
+SHOWN = 300
+
+
+class RetryableError(PersonaError):
+    """The attempt failed, and another one may not."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(NodeReason.MODEL, message)
+        self.wait = wait
+        """Seconds that the server asks to wait; None: it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What the model asks a tool."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer."""
+
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    usage: Any
+    """As the server told it; not checked."""
+
+
+def read_completion(body: bytes, content_type: str) -> Completion:
+    """Read the body of an answer with status 200.
+
+    Raises `RetryableError` (cut, empty or incomplete), `PersonaError` (refused, filtered, too
+    long, not a chat endpoint at all).
+    """
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        start = body[:200].lstrip().lower()
+        if "html" in content_type or start.startswith((b"<!doctype", b"<html")):
+            words = "answered a web page: is openAI.baseUrl that of an API, such as …/v1?"
+            raise PersonaError(NodeReason.CONFIG, words) from None
+        raise RetryableError("answered what is not JSON, or was cut") from None
+    choices = data.get("choices") if isinstance(data, Mapping) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        said = error_of(data)
+        raise RetryableError(f"answered no choices{f': {said}' if said else ''}")
+    choice = choices[0]
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        raise RetryableError("answered a choice without a message")
+    _require_whole(choice.get("finish_reason"), message)
+    content = message.get("content")
+    calls = _tool_calls(message.get("tool_calls"))
+    if isinstance(content, list):  # parts, as some servers have them
+        parts = [each.get("text") for each in content if isinstance(each, Mapping)]
+        content = "".join(part for part in parts if isinstance(part, str))
+    text = content if isinstance(content, str) else ""
+    if not text.strip() and not calls:
+        raise RetryableError("answered nothing")
+    return Completion(text, calls, data.get("usage"))
+
+
+def _require_whole(finish: Any, message: Mapping[str, Any]) -> None:
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        raise PersonaError(NodeReason.MODEL_REFUSED, f"refused to answer: {refusal:.{SHOWN}}")
+    if finish == "content_filter":
+        raise PersonaError(NodeReason.MODEL_REFUSED, "the answer was stopped by a content filter")
+    if finish == "length":
+        words = "the answer is longer than it may be: raise openAI.maxTokens, or the limits"
+        raise PersonaError(NodeReason.MODEL_ANSWER, words)
+    if finish not in ("stop", "tool_calls", "function_call", "eos", "end_turn", "stop_sequence"):
+        raise RetryableError("answered without a finish_reason: the answer may not be whole")
+
+
+def _tool_calls(given: Any) -> tuple[ToolCall, ...]:
+    if not isinstance(given, list):
+        return ()
+    found = []
+    for each in given[:MAX_TOOL_CALLS]:
+        function = each.get("function") if isinstance(each, Mapping) else None
+        if not isinstance(function, Mapping):
+            continue
+        name, arguments = function.get("name"), function.get("arguments")
+        written = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        found.append(ToolCall(str(each.get("id") or "")[:200], str(name)[:200], written))
+    return tuple(found)
+
+
+def error_of(data: Any) -> str:
+    """Return the words of an error, as the several servers write it; empty: none."""
+    found: Any = data.get("error", data.get("detail")) if isinstance(data, Mapping) else None
+    if isinstance(found, Mapping):
+        code = found.get("code") or found.get("type")
+        found = " ".join(str(word) for word in (code, found.get("message")) if word)
+    return f"{found:.{SHOWN}}" if isinstance(found, str) else ""

@@ -1,0 +1,28 @@
+"""Files that personas write: below the node's artifacts, and nowhere else."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from podium.api.reasons import NodeReason
+from podium.personas.asking import Reply
+from podium.personas.errors import PersonaError
+
+__all__ = ["directory_of", "write_files"]
+
+
+def directory_of(config: Mapping[str, object]) -> str:
+    """Return the directory below the artifacts that a node's config names."""
+    return str(config.get("output_dir") or config.get("outputDir") or ".")
+
+
+def write_files(root: Path, directory: str, replies: Iterable[Reply]) -> None:
+    """Write the files of all replies. Raises `PersonaError`: a name leads out of `root`."""
+    root = root.resolve()
+    for reply in replies:
+        for name, text in reply.files.items():
+            path = (root / directory / name).resolve()
+            if not path.is_relative_to(root) or path == root:
+                message = "a name in files leads out of the node's artifacts"
+                raise PersonaError(NodeReason.CONFIG, message)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
