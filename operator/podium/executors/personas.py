@@ -22,6 +22,15 @@ class PersonasConfig(ApiModel):
     """Who works on it."""
     lead: Id | None = None
     """Who merges the drafts; default: the first persona."""
+    rounds: int = Field(default=0, ge=0, le=5)
+    """Rounds in which the lead criticises the drafts and the members revise them, at most."""
+    min_members: int | None = Field(
+        default=None,
+        ge=1,
+        le=20,
+        validation_alias=AliasChoices("minMembers", "min_members"),
+    )
+    """How many members must have drafted, where some fail; default: all."""
     output_dir: Text | None = Field(
         default=None, validation_alias=AliasChoices("output_dir", "outputDir")
     )
@@ -37,10 +46,16 @@ class Personas:
     def validate(self, node: Node) -> list[Problem]:
         """Check the config of a team."""
         problems = config_problems(PersonasConfig, node.config)
-        lead, personas = node.config.get("lead"), node.config.get("personas")
-        if not problems and lead is not None and lead not in (personas or []):
-            message = f"{lead!r} is not one of the personas {', '.join(personas or [])}"
+        if problems:
+            return problems
+        lead, personas = node.config.get("lead"), node.config.get("personas") or []
+        if lead is not None and lead not in personas:
+            message = f"{lead!r} is not one of the personas {', '.join(personas)}"
             problems.append(Problem(("config", "lead"), message))
+        needed = node.config.get("minMembers", node.config.get("min_members"))
+        if isinstance(needed, int) and needed > len(personas):
+            message = f"{needed} is more than the personas, of which there are {len(personas)}"
+            problems.append(Problem(("config", "minMembers"), message))
         return problems
 
     def expandable(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
