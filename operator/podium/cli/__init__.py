@@ -40,6 +40,9 @@ _COMMANDS = {
     "approve": ("podium.cli.commands.approve:approve", "Approve what a run waits for."),
     "reject": ("podium.cli.commands.approve:reject", "Reject what a run waits for."),
     "get": ("podium.cli.commands.get:get", "List runs, or show a run or one of its nodes."),
+    "list": ("podium.cli.commands.get:get", "List runs; the same as get."),
+    "watch": ("podium.cli.commands.get:watch", "Show a run and what changes, until it ends."),
+    "wait": ("podium.cli.commands.get:wait", "Wait until a run has ended."),
     "logs": ("podium.cli.commands.logs:logs", "Print what the programs of a run wrote."),
     "artifacts": (
         "podium.cli.commands.artifacts:artifacts",

@@ -8,25 +8,32 @@ import click
 
 from podium.api.run import WorkflowRunSpec
 from podium.cli.output import CliError
-from podium.local.store import find_state_dir
+from podium.local.store import find_state_dir, list_runs
 
 __all__ = [
+    "LATEST",
     "context_options",
-    "document_option",
     "env_options",
     "executor_files_option",
     "log_options",
+    "optional_run_argument",
     "part_of",
     "part_options",
     "place_options",
     "require_one_log",
     "rerun_options",
     "rerun_targets",
+    "resolve_latest",
     "result_option",
+    "run_argument",
+    "runs_argument",
     "secrets_option",
     "state_dir_option",
     "together",
 ]
+
+LATEST = "@latest"
+"""The newest run, wherever a run is named."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -42,9 +49,33 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[_Command], _Command
     return decorate
 
 
+def resolve_latest(name: str, state_dir: Path) -> str:
+    """Return the name of a run: `@latest` is that of the newest. Raises `CliError`."""
+    if name != LATEST:
+        return name
+    if not (names := list_runs(state_dir)):
+        raise CliError(f"there are no runs in {state_dir}")
+    return names[-1]
+
+
+def _resolved(
+    context: click.Context, _parameter: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    state_dir: Path = context.params["state_dir"]
+    if isinstance(value, tuple):
+        return tuple(resolve_latest(each, state_dir) for each in value)
+    return value if value is None else resolve_latest(value, state_dir)
+
+
+run_argument = click.argument("name", metavar="RUN", callback=_resolved)
+runs_argument = click.argument(
+    "names", metavar="RUN...", nargs=-1, required=True, callback=_resolved
+)
+optional_run_argument = click.argument("name", metavar="[RUN]", required=False, callback=_resolved)
 state_dir_option = click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
+    is_eager=True,  # `@latest` is found there
     callback=lambda _context, _parameter, value: value or find_state_dir(),
     help="Where runs are kept; default: $PODIUM_STATE_DIR, else .podium here or above.",
 )
@@ -67,9 +98,6 @@ result_option = click.option(
     "--output",
     type=click.Choice(["json"]),
     help="Print the WorkflowRun at the end; progress goes to standard error.",
-)
-document_option = click.option(
-    "-o", "--output", type=click.Choice(["json", "yaml"]), help="Print the whole resource."
 )
 secrets_option = click.option(
     "--secrets",

@@ -15,7 +15,18 @@ from podium.cli.output import CliError
 from podium.engine import Plan, dump_status, former_definition
 from podium.local.store import RunDirectory, RunRecord
 
-__all__ = ["OpenRun", "document_text", "hold_run", "open_run", "run_directory", "text_of"]
+__all__ = [
+    "INTERRUPTED",
+    "OpenRun",
+    "document_text",
+    "hold_run",
+    "open_run",
+    "run_directory",
+    "text_of",
+]
+
+INTERRUPTED = "Interrupted"
+"""Phase of a run that has not ended and that no podium works on."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class OpenRun:
     def phase(self) -> str:
         """The run's phase, or `Interrupted` if it has not ended and no podium works on it."""
         if not self.status.phase.ended and not self.directory.is_held:
-            return "Interrupted"
+            return INTERRUPTED
         return self.status.phase.value
 
     @property

@@ -12,23 +12,28 @@ import click
 from podium.api.base import format_duration
 from podium.api.run import NodeState, WorkflowRunStatus
 from podium.cli.describe import asked_text, counted, elapsed
+from podium.cli.documents import to_json
 from podium.cli.members import folded, groups_of
 from podium.cli.output import escape_control
 
 __all__ = [
     "NODE_HEADER",
     "RUN_HEADER",
+    "WIDE",
     "ShownRun",
     "Table",
     "columns",
+    "header_of",
     "node_row",
     "node_rows",
     "print_asked",
+    "print_outputs",
     "run_row",
     "wrapped",
 ]
 
 RUN_HEADER = ("NAME", "WORKFLOW", "PHASE", "PROGRESS", "CURRENT", "DURATION", "AGE")
+WIDE = ("REASON",)
 NODE_HEADER = ("NODE", "STATUS", "REASON", "TRIES", "DURATION")
 _ELASTIC = frozenset({"NAME", "WORKFLOW", "CURRENT", "NODE", "REASON"})
 """Columns that give way where the terminal is narrow."""
@@ -59,8 +64,13 @@ class ShownRun(Protocol):
         """When it was created, in seconds since 1970."""
 
 
-def run_row(run: ShownRun) -> tuple[str, ...]:
-    """Return the cells of a run, below `RUN_HEADER`."""
+def header_of(*, wide: bool) -> tuple[str, ...]:
+    """Return the columns of runs, or more of them."""
+    return (*RUN_HEADER, *WIDE) if wide else RUN_HEADER
+
+
+def run_row(run: ShownRun, *, wide: bool = False) -> tuple[str, ...]:
+    """Return the cells of a run, below `header_of`."""
     status = run.status
     return (
         run.name,
@@ -70,6 +80,7 @@ def run_row(run: ShownRun) -> tuple[str, ...]:
         status.current,
         status.duration or "",
         format_duration(max(0.0, time.time() - run.created_at)),
+        *((status.reason,) if wide else ()),
     )
 
 
@@ -102,6 +113,14 @@ def print_asked(status: WorkflowRunStatus) -> None:
         if number == 0:
             click.echo()
         click.echo(line)
+
+
+def print_outputs(status: WorkflowRunStatus) -> None:
+    """Print what a run hands over, unbroken, so that a value can be copied."""
+    if status.outputs:
+        click.echo()
+        for name, value in status.outputs.items():
+            click.echo(f"{name} = {to_json(value)}")
 
 
 class Table:

@@ -14,13 +14,22 @@ from podium.cli.node_details import show_node
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cli.run_end import run_code
 from podium.cli.session import text_of
-from podium.cli.tables import RUN_HEADER, Table, node_row, node_rows, print_asked, run_row
+from podium.cli.tables import (
+    RUN_HEADER,
+    WIDE,
+    Table,
+    header_of,
+    node_row,
+    node_rows,
+    print_asked,
+    print_outputs,
+    run_row,
+)
 
 __all__ = ["get", "wait", "watch", "watch_run"]
 
 LIST_SECONDS = 2.0
 """Between looks at a list that is watched."""
-_WIDE = ("REASON",)
 
 
 @click.command()
@@ -70,10 +79,12 @@ async def get(
     elif output == "name":
         click.echo(f"workflowrun.podium.dev/{run.name}")
     else:
-        Table([RUN_HEADER, run_row(run)]).print()
+        wide = output == "wide"
+        Table([header_of(wide=wide), run_row(run, wide=wide)]).print()
         click.echo()
         Table(node_rows(run.status)).print()
         print_asked(run.status)
+        print_outputs(run.status)
     return ExitCode.OK
 
 
@@ -95,6 +106,7 @@ async def watch_run(cluster: Cluster, name: str) -> ClusterRun:
         if run.status.phase.ended:
             click.echo()
             Table([RUN_HEADER, run_row(run)]).print()
+            print_outputs(run.status)
             return run
     raise AssertionError("changes are given without an end")
 
@@ -118,7 +130,7 @@ async def _show_all(cluster: Cluster, selector: str, output: str | None, *, watc
         where = f"namespace {cluster.namespace}" if cluster.namespace else "any namespace"
         warn(f"no runs in {where}")
         return
-    more = _WIDE if output == "wide" else ()
+    more = WIDE if output == "wide" else ()
     header = (*(() if cluster.namespace else ("NAMESPACE",)), *RUN_HEADER, *more)
     table = Table([header, *(_cells(cluster, row, more) for row in rows)])
     table.print()

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from podium.api.names import GROUP, LABEL_RUN_UID, VERSION, is_object_name
 from podium.api.run import WorkflowRunStatus
 from podium.cli.cluster.connection import Cluster
+from podium.cli.options import LATEST
 from podium.cli.output import CliError
 from podium.cluster.kube import paths
 from podium.cluster.kube.errors import ApiError
@@ -19,7 +20,6 @@ from podium.engine import load_status
 
 __all__ = ["ClusterRun", "RunRow", "changes", "list_rows", "name_of", "read_run"]
 
-LATEST = "@latest"
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 PAGE = 500
 TRIES = 3

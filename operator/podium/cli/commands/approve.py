@@ -19,7 +19,7 @@ from podium.cli.approvals import (
     values_of,
 )
 from podium.cli.execution import carry_on, require_runnable
-from podium.cli.options import state_dir_option
+from podium.cli.options import run_argument, state_dir_option
 from podium.cli.output import CliError, ExitCode
 from podium.cli.session import OpenRun, open_run, run_directory
 from podium.engine import ApprovalRequest
@@ -32,7 +32,7 @@ POLL_SECONDS = 0.1
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@run_argument
 @click.argument("node", metavar="[NODE]", required=False)
 @answer_options
 @state_dir_option
@@ -53,7 +53,7 @@ def approve(
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@run_argument
 @click.argument("node", metavar="[NODE]", required=False)
 @comment_option
 @state_dir_option

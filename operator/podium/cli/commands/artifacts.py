@@ -16,7 +16,7 @@ from podium.cli.left_artifacts import (
     artifact_arguments,
     remove_manifests,
 )
-from podium.cli.options import state_dir_option
+from podium.cli.options import resolve_latest, state_dir_option
 from podium.cli.output import CliError, ExitCode
 from podium.cli.session import OpenRun, hold_run, open_run
 from podium.local import artifact_store
@@ -47,6 +47,7 @@ def artifacts(
     $PODIUM_ARTIFACTS_OUT; NODE alone is all of them, into a directory NODE. rm removes those of all
     nodes of a run, which itself stays.
     """
+    name = resolve_latest(name, state_dir)
     request = ArtifactsRequest.of(action, name, node, execution, output)
     try:
         if action == "rm":

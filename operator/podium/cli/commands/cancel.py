@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from podium.cli.execution import carry_on
-from podium.cli.options import state_dir_option
+from podium.cli.options import run_argument, state_dir_option
 from podium.cli.output import ExitCode
 from podium.cli.session import OpenRun, run_directory
 from podium.local.store import BusyError, RunDirectory
@@ -17,7 +17,7 @@ POLL_SECONDS = 0.1
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@run_argument
 @state_dir_option
 def cancel(name: str, state_dir: Path) -> int:
     """Cancel a run, also one that another podium works on; returns when nothing of it runs.
@@ -29,7 +29,7 @@ def cancel(name: str, state_dir: Path) -> int:
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@run_argument
 @state_dir_option
 def terminate(name: str, state_dir: Path) -> int:
     """Cancel a run with its nodes of `finally`; returns when nothing of it runs.

@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from podium.cli.contexts import context_options, record_of, show_contexts, wanted_versions
-from podium.cli.options import state_dir_option
+from podium.cli.options import run_argument, state_dir_option
 from podium.cli.session import open_run
 
 __all__ = ["context"]
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@run_argument
 @context_options
 @state_dir_option
 def context(

@@ -11,7 +11,7 @@ from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs
 from podium.cli.checked_file import sound_file
 from podium.cli.documents import to_json, to_yaml
-from podium.cli.options import state_dir_option
+from podium.cli.options import resolve_latest, state_dir_option
 from podium.cli.output import CliError
 from podium.cli.tables import columns
 from podium.dag import WorkflowDAG
@@ -84,6 +84,7 @@ def graph(file_or_run: str, output: str, name: str | None, state_dir: Path) -> N
     run in parallel.
     """
     states: dict[str, NodeState] = {}
+    file_or_run = resolve_latest(file_or_run, state_dir)
     directory = RunDirectory(state_dir, file_or_run)
     path = Path(file_or_run)
     if file_or_run != "-" and directory.exists and (path.is_dir() or not path.exists()):

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from podium.artifacts.errors import ArtifactError
-from podium.cli.options import state_dir_option
+from podium.cli.options import runs_argument, state_dir_option
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cli.session import run_directory
 from podium.local.artifact_store import sweep
@@ -17,7 +17,7 @@ __all__ = ["delete", "delete_runs", "free_artifacts"]
 
 
 @click.command()
-@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@runs_argument
 @state_dir_option
 def delete(names: tuple[str, ...], state_dir: Path) -> int:
     """Delete runs with their state, logs and artifacts; not one that runs."""

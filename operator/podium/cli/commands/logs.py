@@ -9,7 +9,7 @@ import click
 from podium.api.run import WorkflowRunStatus
 from podium.cli.log_output import LogOptions, print_logs
 from podium.cli.members import is_of
-from podium.cli.options import log_options, require_one_log, state_dir_option
+from podium.cli.options import log_options, require_one_log, run_argument, state_dir_option
 from podium.cli.output import CliError, ExitCode
 from podium.cli.session import OpenRun, open_run
 from podium.local.processes import alive
@@ -27,7 +27,7 @@ __all__ = ["logs"]
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@run_argument
 @click.argument("node", required=False)
 @log_options
 @state_dir_option

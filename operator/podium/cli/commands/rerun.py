@@ -22,6 +22,7 @@ from podium.cli.options import (
     rerun_options,
     rerun_targets,
     result_option,
+    run_argument,
     secrets_option,
     state_dir_option,
 )
@@ -45,7 +46,7 @@ __all__ = ["rerun"]
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@run_argument
 @rerun_options
 @click.option("--latest", is_flag=True, help="Move to the definition as its file has it now.")
 @click.option("--dry-run", is_flag=True, help="Only print what would run again.")

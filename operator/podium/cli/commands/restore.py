@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from podium.cli.execution import carry_on, require_accepted, require_runnable
-from podium.cli.options import result_option, state_dir_option
+from podium.cli.options import result_option, run_argument, state_dir_option
 from podium.cli.output import CliError
 from podium.cli.session import OpenRun, hold_run
 from podium.engine import (
@@ -22,7 +22,7 @@ __all__ = ["restore"]
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@run_argument
 @click.option("--version", type=click.IntRange(0), required=True, help="The context version.")
 @result_option
 @state_dir_option

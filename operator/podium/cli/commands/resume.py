@@ -6,7 +6,7 @@ import click
 
 from podium.cli.execution import carry_on, require_runnable
 from podium.cli.live import stream_for
-from podium.cli.options import result_option, state_dir_option
+from podium.cli.options import result_option, run_argument, state_dir_option
 from podium.cli.run_end import run_code
 from podium.cli.session import document_text, hold_run
 
@@ -14,7 +14,7 @@ __all__ = ["resume"]
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@run_argument
 @result_option
 @state_dir_option
 def resume(name: str, output: str | None, state_dir: Path) -> int:

@@ -159,3 +159,46 @@ def test_what_a_run_hands_over_is_printed(here):
     assert 'image = "app:1"\n' in shown
     status = json.loads(here.podium("get", "one", "-o", "json").stdout)["status"]
     assert status["outputs"] == {"image": "app:1", "all": {"image": "app:1", "n": 2}}
+
+
+def test_the_newest_run_is_named_latest(here):
+    file = here.workflow(script("a", "echo said; echo '{}' >$PODIUM_OUTPUT"))
+    assert "there are no runs in .podium" in here.podium("get", "@latest", code=2).stderr
+    for name in ("one", "two"):
+        here.podium("run", file, "--run-name", name)
+    assert here.podium("get", "@latest", "-o", "name").stdout == "workflowrun.podium.dev/two\n"
+    assert "said" in here.podium("logs", "@latest").stdout
+    assert "a" in here.podium("graph", "@latest").stdout
+    assert "no artifacts" in here.podium("artifacts", "ls", "@latest").stdout
+    assert "run two of w" in here.podium("rerun", "@latest", "--node", "a").stdout
+    assert here.podium("delete", "@latest", "@latest").stdout == "run two deleted\n"
+    assert here.podium("list", "-o", "name").stdout == "workflowrun.podium.dev/one\n"
+
+
+def test_wide_says_why_a_run_ended_so(here):
+    here.podium("run", here.workflow(script("a", "exit 1")), "--run-name", "one", code=1)
+    header, row = here.podium("list", "-o", "wide").stdout.splitlines()
+    assert (header.split()[-1], row.split()[-1]) == ("REASON", "NodeFailed")
+    assert "REASON" in here.podium("get", "one", "-o", "wide").stdout.splitlines()[0]
+
+
+def test_wait_ends_with_the_run_and_with_its_code(here):
+    loop = "echo >>begun; while ! test -e go; do sleep 0.05; done; exit 1"
+    running = here.start("run", here.workflow(script("a", loop)), "--run-name", "one")
+    here.until("begun")
+    said = here.podium("wait", "one", "--timeout", "0s", code=3).stderr
+    assert "run one has not ended within 0" in said
+    (here.path / "go").touch()
+    assert here.podium("wait", "one", code=1).stdout == "run one has ended: Failed\n"
+    running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "Failed" in here.podium("watch", "one").stdout
+
+
+def test_wait_does_not_wait_for_what_nobody_works_on(here):
+    file = here.workflow(script("a", "echo >>begun; sleep 60"))
+    running = here.start("run", file, "--run-name", "one")
+    here.until("begun")
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert "podium resume one" in here.podium("wait", "one", code=1).stderr
