@@ -170,6 +170,9 @@ def check_spec(spec: WorkflowSpec, base: Path = ("spec",)) -> list[Problem]:
     if "pinned_schemas" in spec.model_fields_set:
         message = "unknown field: write schemaRef: {name: …, version: …} in a contract"
         found.append(Problem((*base, "pinnedSchemas"), message))
+    if spec.model_fields_set & {"pinned_personas", "pinned_models"}:
+        message = "unknown field: write config: {personas: [NAME]} on a node, of kind Persona"
+        found.append(Problem((*base, "pinnedPersonas"), message))
     store = spec.artifacts.store if spec.artifacts is not None else None
     if store is not None and not names.is_object_name(store):
         found.append(Problem((*base, "artifacts", "store"), no_object_name(store)))

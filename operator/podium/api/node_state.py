@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from podium.api.base import ApiModel, JsonObject, LongText, Text, Timestamp
+from podium.api.usage import TokenUsage
 
 __all__ = [
     "ChangedInPlace",
@@ -98,6 +99,10 @@ class ExecutionRecord(ApiModel):
     """Digest by which the store knows what it left. Cluster only."""
     context_version: int | None = None
     """The context version that its output made."""
+    token_usage: TokenUsage | None = None
+    """Of personas that asked models: the tokens that it took."""
+    cost: float | None = None
+    """What these cost, by the prices of the ModelConfigs."""
 
 
 class NodeState(ChangedInPlace, defer_build=False):
@@ -163,6 +168,10 @@ class NodeState(ChangedInPlace, defer_build=False):
     """Whether the output met its contract."""
     context_version: int | None = None
     """The context version that this output made."""
+    token_usage: TokenUsage | None = None
+    """Of personas that asked models: the tokens that the latest execution took."""
+    cost: float | None = None
+    """What these cost, by the prices of the ModelConfigs."""
     stale: bool = False
     """Whether an upstream node was re-run since, without cascade."""
     history: list[ExecutionRecord] = Field(default_factory=list, max_length=10)

@@ -257,6 +257,8 @@ class RunReason(StrEnum):
     """The ContractSchema is not valid."""
     CONTRACT_SCHEMA_NOT_FOUND = "ContractSchemaNotFound"
     """A ContractSchema that a contract names is not there yet."""
+    MODEL_CONFIG_NOT_FOUND = "ModelConfigNotFound"
+    """The ModelConfig of a Persona that a node names is not there yet."""
     WORKFLOW_NOT_FOUND = "WorkflowNotFound"
     """The Workflow is not there yet."""
     TOO_MANY_ACTIVE_RUNS = "TooManyActiveRuns"

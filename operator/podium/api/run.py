@@ -13,6 +13,7 @@ from podium.api.node_state import (
     NodeState,
     NodeStatus,
 )
+from podium.api.usage import TokenUsage
 from podium.api.workflow import MAX_NODES, KeySelector, WorkflowSpec
 
 __all__ = [
@@ -233,6 +234,10 @@ class WorkflowRunStatus(ChangedInPlace):
     """Earlier definitions that context versions need, the oldest first."""
     outputs: JsonObject | None = None
     """What the run hands over, as spec.outputs of the workflow says; only of one that succeeded."""
+    token_usage: TokenUsage | None = None
+    """Tokens that personas of all its executions took, every attempt counted."""
+    cost: float | None = None
+    """What these cost, by the prices of the ModelConfigs."""
     context_version: int = 0
     """The latest context version; 0 is the initial context."""
     context_edits: list[ContextEdit] = Field(default_factory=list, max_length=CONTEXT_EDITS)

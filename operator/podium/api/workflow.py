@@ -11,9 +11,11 @@ from podium.api.artifact_rules import ArtifactType
 from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.artifacts import ArtifactInput, ArtifactOutput, Artifacts, WorkflowArtifacts
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text
-from podium.api.contract_schemas import MAX_SCHEMAS, PinnedSchema, SchemaReference
+from podium.api.contract_schemas import MAX_SCHEMAS, PinnedSchema
 from podium.api.executors import MAX_EXECUTORS, ExecutorSpec
+from podium.api.node_contracts import InputContract, OutputContract
 from podium.api.outputs import MAX_OUTPUTS, OutputFormat, OutputValue
+from podium.api.personas import MAX_MODELS, MAX_PERSONAS, ModelConfigSpec, PersonaSpec
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
 from podium.api.problems import Path
 from podium.api.retention import Retention
@@ -133,36 +135,6 @@ class RetryPolicy(ApiModel):
     """The longest wait, in seconds."""
     retry_on: list[Text] | None = Field(default=None, max_length=50)
     """Reasons that are retried, such as Timeout or OOMKilled; default: all that can be."""
-
-
-class InputContract(ApiModel):
-    """Requirements on a node's input, checked before it starts."""
-
-    required_fields: list[Text] = Field(default_factory=list, max_length=MAX_NODES)
-    """Dotted paths that must be in the input: a context key, or NODE.field of an ancestor."""
-    schema_: JsonObject | None = Field(default=None, alias="schema")
-    """JSON Schema (2020-12, or draft-07 by $schema) that the whole input must meet."""
-    schema_ref: SchemaReference | None = None
-    """A version of a ContractSchema, in place of schema; its required fields are added."""
-    include: list[Id] = Field(default_factory=list, max_length=MAX_NODES)
-    """Farther ancestors whose outputs are delivered even if they are not among the 200 nearest."""
-    context: list[Text] | None = Field(default=None, max_length=MAX_NODES)
-    """Context keys that are delivered; default: all."""
-
-
-class OutputContract(ApiModel):
-    """Requirements on a node's output."""
-
-    produces: list[Text] = Field(default_factory=list, max_length=200)
-    """Keys that must be in the output."""
-    schema_: JsonObject | None = Field(default=None, alias="schema")
-    """JSON Schema (2020-12, or draft-07 by $schema) that the whole output must meet."""
-    schema_ref: SchemaReference | None = None
-    """A version of a ContractSchema, in place of schema; its required fields are added."""
-    quality_threshold: float | None = Field(default=None, ge=0, le=1)
-    """The lowest quality score that is accepted; a node that has it must report a score."""
-    quality_field: Text = "quality_score"
-    """Dotted path of the output's quality score, a number from 0 to 1."""
 
 
 class Defaults(ApiModel):
@@ -345,6 +317,24 @@ class WorkflowSpec(ApiModel, defer_build=False):
     ] = Field(default_factory=dict)
     """What schemaRef of contracts names, by NAME/VERSION, as it was when a run began. Podium's own:
     no user writes it (`podium.api.checks`)."""
+
+    pinned_personas: Annotated[
+        dict[Name, PersonaSpec], Field(max_length=MAX_PERSONAS), SkipJsonSchema()
+    ] = Field(default_factory=dict)
+    """Personas that nodes name, and (below) the ModelConfigs that answer for them, as they were
+    when a run began. Podium's own: no user writes them (`podium.api.checks`)."""
+    pinned_models: Annotated[
+        dict[Name, ModelConfigSpec], Field(max_length=MAX_MODELS), SkipJsonSchema()
+    ] = Field(default_factory=dict)
+
+    @property
+    def has_pinned(self) -> bool:
+        """Whether it has resources that its nodes name, as they were when a run began."""
+        store = self.pinned_store is not None
+        return bool(
+            self.executors or store or self.pinned_schemas
+            or self.pinned_personas or self.pinned_models
+        )  # fmt: skip
 
     def placed_nodes(self) -> Iterator[tuple[Path, Node]]:
         """Return all nodes with their places in the definition, those of `finally` last.

@@ -13,6 +13,7 @@ from podium.api.resources import ClusterExecutor, ContractSchema, Executor, Work
 from podium.api.shape import closest
 from podium.api.source.files import Document, File, read_file
 from podium.api.workflow import TriggerRule, WorkflowSpec
+from podium.cli.file_personas import FilePersonas
 from podium.dag import WorkflowDAG
 from podium.dag.contracts import pin_schemas, schema_references
 from podium.executors.custom import definition_problems
@@ -33,6 +34,8 @@ class CheckedFile(File):
     """Executors that nodes may name; None: one that is not valid."""
     known_schemas: dict[str, ContractSchemaSpec | None] = field(default_factory=dict)
     """ContractSchemas that contracts may name; None: one that is not valid."""
+    known_personas: FilePersonas = field(default_factory=FilePersonas)
+    """Personas that nodes may name, and their models."""
     unused_executors: list[str] = field(default_factory=list)
     """Names of further ones of this installation, where one that is named is not known."""
 
@@ -52,6 +55,8 @@ class CheckedFile(File):
             if next(schema_references(spec), None) is not None:
                 pinned, problems = pin_schemas(spec, self.known_schemas, _SCHEMA_MISSING)
                 whole = whole.model_copy(update={"pinned_schemas": pinned})
+            if named & executors.PERSONA_EXECUTORS and (more := self.known_personas.pinned(spec)):
+                whole = whole.model_copy(update=more)
             graph = WorkflowDAG(whole)
             graph.contract_problems = problems
             graph.other_executors = dict.fromkeys(self.unused_executors, True) | {
@@ -91,8 +96,8 @@ class CheckedFile(File):
 def sound_file(name: str, more: Iterable[str] = ()) -> CheckedFile:
     """Read a file. Raises `InvalidError` with all its problems, those of its graphs too.
 
-    `more` are files, or directories of such, whose Executors and ContractSchemas its nodes may
-    name.
+    `more` are files, or directories of such, whose Executors, ContractSchemas and Personas its
+    nodes may name.
     """
     others = [read_file(path) for each in more for path in definition_files(each)]
     file = check_file(read_file(name), others=others)
@@ -131,6 +136,7 @@ def check_file(
     for each in (*others, file):
         checked.known_executors |= _executors(each)
         checked.known_schemas |= _schemas(each)
+        checked.known_personas.add(each)
     for document, executor in file.executors:
         problems = [*_name_of_executor(executor), *definition_problems(executor.spec)]
         checked.problems += [document.located(problem) for problem in problems]

@@ -77,7 +77,14 @@ def require_runnable(run: OpenRun, plan: Plan, again: Collection[str] = ()) -> N
         for node in plan.nodes
         if node in again or node not in states or not states[node].status.ended
     }
-    preflight.check(plan, Path(record.workdir), secrets_of(record), _passed(record), nodes)
+    preflight.check(
+        plan,
+        Path(record.workdir),
+        secrets_of(record),
+        _passed(record),
+        nodes,
+        is_recorded=record.spec.recorded_answers is not None,
+    )
 
 
 def require_startable(plan: Plan, spec: WorkflowRunSpec) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "optional_run_argument",
     "part_of",
     "part_options",
+    "personas_option",
     "place_options",
     "require_one_log",
     "rerun_options",
@@ -91,7 +92,14 @@ executor_files_option = click.option(
     "more",
     multiple=True,
     metavar="FILE",
-    help="File or directory of Executors and ContractSchemas that nodes name; may be repeated.",
+    help="File or directory of Executors, ContractSchemas, Personas and ModelConfigs that nodes"
+    " name; may be repeated.",
+)
+personas_option = click.option(
+    "--personas",
+    multiple=True,
+    metavar="FILE",
+    help="File or directory of Personas and ModelConfigs; the same as -f, may be repeated.",
 )
 result_option = click.option(
     "-o",

@@ -177,6 +177,8 @@ def archive(state: NodeState, status: NodeStatus, reason: str, message: str, now
         output_ref=state.output_ref,
         artifacts=state.artifacts if status is NodeStatus.COMPLETED else None,
         context_version=state.context_version,
+        token_usage=state.token_usage,
+        cost=state.cost,
     )
     state.history = [record, *state.history][:HISTORY]
     room = RECORD_OUTPUT_BYTES
@@ -186,7 +188,7 @@ def archive(state: NodeState, status: NodeStatus, reason: str, message: str, now
             if room < 0:
                 old.output = None
     state.output = state.output_ref = None
-    state.context_version = None
+    state.context_version = state.token_usage = state.cost = None
     state.quality_score = state.contract_fulfilled = None
 
 

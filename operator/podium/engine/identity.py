@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from podium import expressions, kinds
+from podium import executors, expressions, kinds
 from podium.api.workflow import Edge, Node, WorkflowSpec
+from podium.executors import persona_document
 
 __all__ = ["NodeIdentity", "digest_of", "node_identity"]
 
@@ -92,9 +93,12 @@ def _what_it_does(
     }
     workflow = {"version": spec.version, "metadata": spec.metadata}
     executor = spec.executors.get(node.executor or "")
+    asks = node.executor in executors.PERSONA_EXECUTORS
+    personas = persona_document.what_answers(node, spec) if asks else []
     return [
         own,
         *([] if executor is None else [executor.model_dump(mode="json", exclude=_HOW_IT_IS_SHOWN)]),
+        *([personas] if personas else []),
         sorted(edges, key=lambda each: (each[0]["from"], each[0].get("type", ""))),
         {name: workflow[name] for name in sorted(named & workflow.keys())},
     ]

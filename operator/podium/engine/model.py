@@ -166,6 +166,8 @@ class Observation:
     """UID of the Pod that the shell made for it."""
     artifacts: str = ""
     """Digest by which the store knows what the program left."""
+    usage: Mapping[str, Any] | None = None
+    """Of personas that asked models: what they spent, as the program tells it."""
     own: bool = False
     """Whether a disruption was the shell's own doing: it neither counts nor waits."""
 

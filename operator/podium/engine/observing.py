@@ -15,6 +15,7 @@ from podium.engine.outcomes import disrupt, fail
 from podium.engine.output_values import OutputValueError, with_values
 from podium.engine.ready_queue import ReadyQueue
 from podium.engine.state import USUAL_WAITS, RunState
+from podium.engine.usage import USAGE_KEY, asks_models, note_usage
 from podium.engine.verdicts import Answer
 
 __all__ = ["ON_PHASE", "observe", "stop_former", "stop_unknown"]
@@ -27,6 +28,8 @@ _OF_AN_EXECUTION = (
     "error",
     "artifacts",
     "output_ref",
+    "token_usage",
+    "cost",
 )
 REPORT_SECONDS = 3.0
 """How long after a deadline by whole seconds an earlier end may still be reported: the start was
@@ -237,6 +240,8 @@ def _failed(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeStat
     _launched(run, queue, seen, state)
     if seen.started_at is not None:
         _started(run, queue, seen, state)
+    if seen.usage is not None and asks_models(run.plan.nodes[seen.node]):
+        note_usage(run, run.plan.nodes[seen.node], seen.usage)
     details = dict(seen.details)
     if seen.exit_code is not None:
         details["exitCode"] = seen.exit_code
@@ -257,6 +262,9 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
     at = _seen_at(run, seen)
     if seen.artifacts:
         state.artifacts = seen.artifacts
+    node = run.plan.nodes[seen.node]
+    if seen.usage is not None and asks_models(node):
+        note_usage(run, node, seen.usage)
     raw = seen.output or b""
     if seen.output_limit is not None and len(raw) >= seen.output_limit:
         limit, size = seen.output_limit, seen.output_size
@@ -272,7 +280,8 @@ def _succeeded(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeS
     except contracts.OutputNotJSONError as error:
         fail(run, queue, seen.node, at, NodeReason.OUTPUT_NOT_JSON, f"$PODIUM_OUTPUT: {error}")
         return
-    node = run.plan.nodes[seen.node]
+    if asks_models(node):
+        output.pop(USAGE_KEY, None)
     if node.definition.outputs:
         try:
             output = with_values(node.definition.outputs, output, seen.values, seen.output_limit)

@@ -15,6 +15,7 @@ from podium.engine.selection import (
     selected_nodes,
     unselected_state,
 )
+from podium.executors.persona_document import BOTH_WAYS, missing_models
 
 __all__ = [
     "check_context",
@@ -120,15 +121,16 @@ def check_start(
         )
     problems = [*check_selection(plan, spec, selected, base), *context_problems]
     personas = of_selected(plan.uses_personas(), selected)
-    if personas and spec.recorded_answers is None:
-        problems.append(
-            Problem(
-                (*base, "recordedAnswers"),
-                f"nodes {_some(personas)} ask personas, and this version has no model endpoints:"
-                " give recorded answers (on a laptop --recorded FILE, on a cluster"
-                " spec.recordedAnswers.configMapKeyRef)",
-            )
-        )
+    if spec.recorded_answers is None:
+        missing = {
+            node: missing_models(plan.nodes[node].definition, plan.spec) for node in personas
+        }
+        models = {node: [model for _, model in found] for node, found in missing.items()}
+        asking = [node for node in personas if models[node]]
+        if asking:
+            ways = BOTH_WAYS.format(model=models[asking[0]][0])
+            message = f"nodes {_some(asking)} ask personas: {ways}"
+            problems.append(Problem((*base, "recordedAnswers"), message))
     return problems
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from podium.api.reasons import NodeReason
 
-__all__ = ["FailedProgram", "failed_program", "is_retryable"]
+__all__ = ["FailedProgram", "failed_program", "is_retryable", "told_usage"]
 
 LAST_LINES = 3
 LAST_CHARACTERS = 500
@@ -15,6 +15,8 @@ LAST_SIGNAL = 64
 FailedProgram = tuple[str, str, dict[str, Any]]
 """Reason in one word, message, details."""
 
+_TELLING = ('{"podiumUsage":', '{"podiumError":')
+"""How a message begins that may tell what personas spent."""
 _FINAL = (
     NodeReason.CONFIG,
     NodeReason.NO_RECORDED_ANSWER,
@@ -47,6 +49,23 @@ def failed_program(code: int, written: str, log: str) -> FailedProgram:
 def is_retryable(reason: str) -> bool:
     """Return whether the retry policy may try again."""
     return reason not in _FINAL
+
+
+def told_usage(written: str) -> dict[str, Any] | None:
+    """Return what Podium's runner says that personas spent; None: it says nothing.
+
+    It says so first, so that it is read of an output that was cut off, too.
+    """
+    if not written.startswith(_TELLING):
+        return None
+    try:
+        if written.startswith(_TELLING[1]):
+            found = json.loads(written)["podiumError"]["usage"]
+        else:
+            found, _ = json.JSONDecoder().raw_decode(written, len(_TELLING[0]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _own_words(written: str) -> tuple[str, str] | None:

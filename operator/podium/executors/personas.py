@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import AliasChoices, ConfigDict, Field
 
 from podium.api.base import ApiModel, Id, Text
+from podium.api.personas import Limits
 from podium.api.problems import Problem
 from podium.api.workflow import Node
 from podium.executors.base import Runtime, Workload, config_problems
@@ -35,6 +36,8 @@ class PersonasConfig(ApiModel):
         default=None, validation_alias=AliasChoices("output_dir", "outputDir")
     )
     """Directory under $PODIUM_ARTIFACTS_OUT for the files they write."""
+    limits: Limits | None = None
+    """What one execution may spend, all its personas together."""
 
 
 class Personas:

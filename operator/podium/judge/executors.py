@@ -21,12 +21,15 @@ from podium.api.resources import (
 from podium.api.source.files import parse
 from podium.api.workflow import MAX_GROUP_DEPTH, WorkflowSpec
 from podium.dag.contracts import pin_schemas, schema_references
+from podium.judge import personas
+from podium.judge.personas import NO_PERSONAS, PinnedPersonas, ResolvedPersonas
 
 __all__ = [
     "NO_EXECUTORS",
     "Resolved",
     "definition_of",
     "load_executors",
+    "load_personas",
     "load_schemas",
     "load_store",
     "load_valid_executors",
@@ -34,6 +37,7 @@ __all__ = [
     "load_valid_store",
     "names_in",
     "names_others",
+    "personas_in",
     "schemas_in",
     "store_in",
     "with_resolved",
@@ -41,7 +45,7 @@ __all__ = [
 
 
 class Resolved(NamedTuple):
-    """The resources that one definition names: executors, a store of artifacts, schemas."""
+    """The resources that one definition names: executors, a store, schemas, personas."""
 
     found: Mapping[str, Mapping[str, Any]]
     """Objects by name, as the API server has them."""
@@ -51,12 +55,14 @@ class Resolved(NamedTuple):
     """The ArtifactStore, as the API server has it."""
     schemas: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     """ContractSchemas by name, as the API server has them."""
+    personas: ResolvedPersonas = NO_PERSONAS
+    """Its personas, and the models that answer for them."""
 
     @property
     def bodies(self) -> list[Mapping[str, Any]]:
         """All of them."""
         stores = [] if self.store is None else [self.store]
-        return [*self.found.values(), *stores, *self.schemas.values()]
+        return [*self.found.values(), *stores, *self.schemas.values(), *self.personas.bodies]
 
 
 NO_EXECUTORS = Resolved({})
@@ -92,9 +98,15 @@ def schemas_in(definition: Any) -> list[str]:
     return list(found)
 
 
+def personas_in(definition: Any) -> list[str]:
+    """Return the Personas that an unchecked definition names, whether they exist or not."""
+    return personas.names_in(_nodes_of(definition))
+
+
 def names_others(definition: Any) -> bool:
     """Return whether an unchecked definition names resources that are pinned with it."""
-    return bool(names_in(definition) or store_in(definition) or schemas_in(definition))
+    finders = (names_in, store_in, schemas_in, personas_in)
+    return any(find(definition) for find in finders)
 
 
 def _nodes_of(definition: Any, depth: int = MAX_GROUP_DEPTH) -> Iterator[Any]:
@@ -218,23 +230,34 @@ def load_valid_schemas(definition: WorkflowSpec, resolved: Resolved) -> dict[str
     return found
 
 
+def load_personas(
+    resource: Workflow | WorkflowRun, resolved: Resolved
+) -> tuple[PinnedPersonas, list[Problem]]:
+    """Read the personas that a definition names, and say at the node what is wrong with one."""
+    base: Path = ("spec",) if isinstance(resource, Workflow) else ("spec", "workflowSpec")
+    return personas.load(definition_of(resource), resolved.personas, base)
+
+
 def with_resolved(
     resource: Workflow | WorkflowRun,
     executors: Mapping[str, ExecutorSpec],
     store: ArtifactStoreSpec | None,
     schemas: Mapping[str, PinnedSchema],
+    asked: PinnedPersonas,
     problems: Sequence[Problem] = (),
 ) -> Workflow | WorkflowRun:
     """Return a resource whose definition has what it names. Raises `InvalidError`: `problems`."""
     if problems:
         raise InvalidError(problems)
-    if not executors and store is None and not schemas:
+    if not executors and store is None and not schemas and not any(asked):
         return resource
     definition = definition_of(resource)
     assert definition is not None  # noqa: S101 - whoever calls saw to it
     more: dict[str, Any] = {"executors": dict(executors)} if executors else {}
     more |= {} if store is None else {"pinned_store": store}
     more |= {"pinned_schemas": dict(schemas)} if schemas else {}
+    more |= {"pinned_personas": asked.personas} if asked.personas else {}
+    more |= {"pinned_models": asked.models} if asked.models else {}
     whole = definition.model_copy(update=more)
     if isinstance(resource, Workflow):
         return resource.model_copy(update={"spec": whole})

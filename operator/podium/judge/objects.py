@@ -23,10 +23,12 @@ from podium.judge.executors import (
     Resolved,
     definition_of,
     load_executors,
+    load_personas,
     load_schemas,
     load_store,
     with_resolved,
 )
+from podium.judge.personas import ResolvedPersonas
 from podium.kinds import checked_values
 
 __all__ = [
@@ -91,7 +93,9 @@ def check(
     named, problems = load_executors(resource, executors)
     store, more = load_store(resource, executors)
     schemas, others = load_schemas(resource, executors)
-    resource = with_resolved(resource, named, store, schemas, [*problems, *more, *others])
+    asked, wrong = load_personas(resource, executors)
+    problems = [*problems, *more, *others, *wrong]
+    resource = with_resolved(resource, named, store, schemas, asked, problems)
     spec = definition_of(resource)
     assert spec is not None  # noqa: S101 - for the type checker
     dag = WorkflowDAG(spec)
@@ -154,7 +158,10 @@ def answer_check(body: bytes) -> bytes:
     try:
         if bounds := worst_bounds(asked["body"]):
             raise InvalidError(bounds)
-        resolved = Resolved(asked["executors"], asked["known"], asked["store"], asked["schemas"])
+        resolved = Resolved(
+            *(asked["executors"], asked["known"], asked["store"], asked["schemas"]),
+            ResolvedPersonas(asked["personas"], asked["models"]),
+        )
         pinned, offered = asked["isPinned"], asked["offered"]
         checked = check(asked["body"], is_pinned=pinned, offered=offered, executors=resolved)[2]
     except InvalidError as invalid:

@@ -21,7 +21,7 @@ from podium.engine.plan import Plan
 from podium.engine.rerun_plan import ContextCheck
 from podium.engine.selection import selected_nodes
 from podium.engine.start import check_context, context_of, find_required_keys
-from podium.judge import contract_schemas, objects
+from podium.judge import contract_schemas, objects, personas
 from podium.judge.executors import (
     NO_EXECUTORS,
     Resolved,
@@ -107,7 +107,8 @@ class Reader:
             definition = definition_of(resource)
             assert definition is not None  # noqa: S101 - it names what is resolved
             schemas = load_valid_schemas(definition, executors)
-            resource = with_resolved(resource, named, store, schemas)
+            asked = personas.load_valid(executors.personas)
+            resource = with_resolved(resource, named, store, schemas, asked)
         return Reading(resource, checked)
 
     async def judge_contract_schema(self, body: Mapping[str, Any], *, asker: str) -> list[Verdict]:
@@ -234,9 +235,11 @@ class Reader:
             "body": _without_status(body),
             "isPinned": is_pinned,
             "offered": self._offered,
-            "executors": {name: _without_status(each) for name, each in executors.found.items()},
+            "executors": _without_statuses(executors.found),
             "known": list(executors.known),
-            "schemas": {name: _without_status(each) for name, each in executors.schemas.items()},
+            "schemas": _without_statuses(executors.schemas),
+            "personas": _without_statuses(executors.personas.personas),
+            "models": _without_statuses(executors.personas.models),
             "store": None if executors.store is None else _without_status(executors.store),
         }
         data = await self._ask(objects.CHECK, asked, asker)
@@ -288,6 +291,10 @@ def _without_status(body: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(meta, Mapping):  # what the server notes of its writers is as large as what it is
         kept["metadata"] = {key: meta[key] for key in meta if key != "managedFields"}
     return kept
+
+
+def _without_statuses(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: _without_status(each) for name, each in bodies.items()}
 
 
 def _build(body: Mapping[str, Any]) -> Generator[None, None, Workflow | WorkflowRun]:

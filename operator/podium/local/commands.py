@@ -13,19 +13,22 @@ from podium import executors
 from podium.api.names import child_name
 from podium.api.outputs import file_outputs
 from podium.api.run import WorkflowRunStatus
-from podium.api.volume_claims import VolumeClaim, volume_variable
-from podium.api.workflow import InputAs, Node
+from podium.api.volume_claims import volume_variable
+from podium.api.workflow import InputAs, Node, WorkflowSpec
 from podium.engine import Launch
 from podium.executors import Runtime, Workload
+from podium.executors.persona_document import PERSONAS_VARIABLE, LivePersonas, live_personas
 from podium.local.artifact_store import Laptop
 from podium.local.artifacts import Artifacts, Mount, mounts, out_of
 from podium.local.containers import IN_CONTAINER, container_tool, on_laptop
 from podium.local.environment import ConfigError, inherited, prepare
 from podium.local.files import write_private
 from podium.local.large_outputs import LargeInputs
+from podium.local.outcomes import LAST_WORDS_FILE
 from podium.local.output_values import files_for_values
 from podium.local.store import RunDirectory, RunRecord
 from podium.local.volumes import Mounted, mount
+from podium.runner import LAST_WORDS
 
 __all__ = ["Command", "Commands", "find_program"]
 
@@ -58,8 +61,8 @@ class Commands:
         self._directory = directory
         self._record = record
         self.secrets = secrets
-        self.claims: Sequence[VolumeClaim] = record.workflow.volume_claims
-        """Those of the definition that the run has now."""
+        self.definition: WorkflowSpec = record.workflow
+        """The one that the run has now."""
         self.laptop = Laptop(directory.state_dir, record.uid)
         """The run's artifacts."""
         self._inherited = {**inherited(), **passed}
@@ -75,7 +78,9 @@ class Commands:
         workload = executors.workload(node, launch.config, launch.template)
         if workload.runtime is Runtime.EXECUTOR:
             workload = on_laptop(workload)
-        variables = (*workload.env, *(node.pod.env if node.pod is not None else ()))
+        live = self._live(launch, node, workload)
+        variables = [*workload.env, *(node.pod.env if node.pod is not None else ())]
+        variables += [each.variable for each in live.variables] if live is not None else []
         env = prepare(
             directory,
             self._record.name,
@@ -99,15 +104,29 @@ class Commands:
         env["PODIUM_ARTIFACTS_IN"] = str(artifacts.path)
         if launch.template is not None:
             env["PODIUM_CONFIG"] = orjson.dumps(launch.config).decode()
-        volumes = mount(self._directory, self._record, self.claims, node)
+        volumes = mount(self._directory, self._record, self.definition.volume_claims, node)
         for each in volumes:
             where = each.target if in_container else str(each.source)
             env.setdefault(volume_variable(each.claim), where)
         values = files_for_values(directory, node, in_container=in_container)
         if file_outputs(node.outputs):
             del env["PODIUM_OUTPUT"]
+        if live is not None:
+            env[PERSONAS_VARIABLE] = str(directory / "personas.json")
+            write_private(directory / "personas.json", orjson.dumps(live.document))
+            if node.large_output:
+                env[LAST_WORDS] = str(directory / LAST_WORDS_FILE)
         argv = self._argv(launch, node, workload, artifacts, env, volumes, values)
         return Command(argv, env, Path(self._record.workdir), artifacts, large)
+
+    def _live(self, launch: Launch, node: Node, workload: Workload) -> LivePersonas | None:
+        """Return what personas are told that ask models; None: there are none."""
+        if not workload.uses_recorded or self._record.spec.recorded_answers is not None:
+            return None
+        try:
+            return live_personas(node, launch.config, self.definition)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
 
     def container(self, execution: str) -> str:
         """Name the container of an execution."""
@@ -138,10 +157,9 @@ class Commands:
                 return [self._program(node, program, env["PATH"]), *arguments]
             case Runtime.RUNNER:
                 recorded = self._record.spec.recorded_answers
-                if recorded is None or recorded.file is None:
-                    raise ConfigError("no recorded answers: name a file with --recorded")
                 env["PODIUM_CONFIG"] = orjson.dumps(launch.config).decode()
-                env["PODIUM_RECORDED"] = recorded.file
+                if recorded is not None and recorded.file is not None:
+                    env["PODIUM_RECORDED"] = recorded.file
                 # -P: nothing in the working directory is taken for a module of ours.
                 return [sys.executable, "-P", "-m", "podium.runner", *workload.command]
             case Runtime.CONTAINER:

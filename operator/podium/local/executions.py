@@ -122,7 +122,7 @@ class Executions:
                 _clear(directory)
             if process is not None and not process.was_alive:
                 remove(directory / "process")  # it ended with its podium, which did not write so
-            self._commands.claims = self._engine.plan.spec.volume_claims
+            self._commands.definition = self._engine.plan.spec
             command = SHAPES[launch.shape].build(self._commands, launch, node, self._engine.status)
             store_shape(directory, launch.shape)
         except (ConfigError, OSError, ValueError) as problem:

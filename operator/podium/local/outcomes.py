@@ -6,13 +6,15 @@ from pathlib import Path
 
 from podium.api.reasons import NodeReason
 from podium.engine import AttemptPhase, Observation, OutputValueError
-from podium.executors.outcome import failed_program, is_retryable
+from podium.executors.outcome import failed_program, is_retryable, told_usage
 from podium.local import processes
 from podium.local.files import IrregularFileError, read_end, read_regular
 from podium.local.secrets import Mask
 
-__all__ = ["OUTPUT_LIMIT", "changed_at", "ended", "failed_value", "output_path"]
+__all__ = ["LAST_WORDS_FILE", "OUTPUT_LIMIT", "changed_at", "ended", "failed_value", "output_path"]
 
+LAST_WORDS_FILE = "last-words.json"
+"""File of an execution in which the runner tells of itself, where its output may be large."""
 OUTPUT_LIMIT = 4096
 """Bytes of an output: as on the cluster, so that what runs here runs there."""
 _LOG_END = 4000
@@ -47,7 +49,8 @@ def ended(
                 own=was_stopped,
             )
         code = _KILLED
-    output, size, problem = _written(directory)
+    output, size, problem = _written(output_path(directory))
+    words, _, _ = _written(directory / LAST_WORDS_FILE)
     seen = Observation(
         node,
         execution,
@@ -57,10 +60,11 @@ def ended(
         output=output,
         output_limit=OUTPUT_LIMIT,
         output_size=size,
+        usage=told_usage((words or output or b"").decode(errors="replace")),
     )
     if code != 0:
         code = 128 - code if code < 0 else code
-        written = (output or b"").decode(errors="replace")
+        written = (words or output or b"").decode(errors="replace")
         reason, message, details = failed_program(code, written, _last_words(directory, mask))
         return replace(
             seen,
@@ -103,10 +107,10 @@ def output_path(directory: Path) -> Path:
     return directory / ("container/output.json" if in_container else "output.json")
 
 
-def _written(directory: Path) -> tuple[bytes | None, int, str]:
-    """Return the beginning of a program's output (None: it wrote none), its size, what is wrong."""
+def _written(path: Path) -> tuple[bytes | None, int, str]:
+    """Return the beginning of what a program wrote (None: nothing), its size, what is wrong."""
     try:
-        return *read_regular(output_path(directory), OUTPUT_LIMIT), ""
+        return *read_regular(path, OUTPUT_LIMIT), ""
     except FileNotFoundError:
         return None, 0, ""
     except IrregularFileError as error:

@@ -1,6 +1,6 @@
 """What nodes need of this machine, looked for before anything starts."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from podium.api.executors import ExecutorSpec
 from podium.api.problems import InvalidError, Problem
 from podium.engine import Plan, PlanNode
 from podium.executors import Runtime, Workload
+from podium.executors.persona_document import PersonaVariable, live_personas, missing_models
 from podium.local import containers
 from podium.local.artifacts import no_secret
 from podium.local.commands import find_program, missing_program
@@ -23,11 +24,14 @@ def check(
     secrets: Mapping[str, Mapping[str, str]],
     passed: Mapping[str, str],
     nodes: Collection[str] | None = None,
+    *,
+    is_recorded: bool = False,
 ) -> None:
     """Raise `InvalidError` naming all that is missing, `UserError` if containers cannot run.
 
     Nodes that a condition or route may keep from starting are passed over, as is what a node
-    before may install. `nodes`: only these are to run.
+    before may install. `nodes`: only these are to run. `is_recorded`: whether answers of
+    personas are.
     """
     containers.check(plan)
     path = {**inherited(), **passed}["PATH"]
@@ -37,16 +41,54 @@ def check(
     def is_there(program: str, path: str) -> bool:
         return find_program(program, path, workdir) is not None
 
+    running = [n for n in plan.nodes if n in certain and (nodes is None or n in nodes)]
     problems = [
         problem
-        for node in plan.nodes
-        if node in certain and (nodes is None or node in nodes)
+        for node in running
         for problem in _problems(
             plan.nodes[node], plan.follows(node), workdir, secrets, path, is_there
         )
     ]
+    if not is_recorded:
+        problems += _of_personas(plan, running, secrets)
     if problems:
         raise InvalidError(problems)
+
+
+def _of_personas(
+    plan: Plan, nodes: Iterable[str], secrets: Mapping[str, Mapping[str, str]]
+) -> Iterator[Problem]:
+    """Find keys and messages that are not here, each at the first node that needs it."""
+    asking = [node for node in nodes if node in plan.uses_personas()]
+    said: set[str] = set()
+    for name in asking:
+        node = plan.nodes[name].definition
+        if next(missing_models(node, plan.spec), None) is not None:
+            continue  # `check_start` tells of it
+        for wanted in live_personas(node, node.config, plan.spec).variables:
+            try:
+                value_of(wanted.variable, secrets)
+            except ConfigError:
+                words = _missing_value(wanted)
+                if words not in said:
+                    yield Problem(("nodes", name), words)
+                said.add(words)
+
+
+def _missing_value(wanted: PersonaVariable) -> str:
+    source = wanted.variable.value_from
+    if source is not None and source.secret_key_ref is not None:
+        selector = source.secret_key_ref
+        return (
+            f"{wanted.field}: no value for key {selector.key} of the secret {selector.name}: set"
+            f" {selector.key} in podium's environment, or name a file with --secrets"
+        )
+    config_map = source.config_map_key_ref if source is not None else None
+    named = "" if config_map is None else f" {config_map.name} with the key {config_map.key}"
+    return (
+        f"{wanted.field}: there is no ConfigMap{named}: write it in the same file, or name its file"
+        " with --personas"
+    )
 
 
 def _problems(

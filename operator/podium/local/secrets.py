@@ -17,7 +17,7 @@ import yaml
 
 from podium import executors
 from podium.api.problems import UserError
-from podium.api.workflow import EnvVar, WorkflowSpec
+from podium.api.workflow import EnvVar, Node, WorkflowSpec
 from podium.local.files import is_unicode, read_regular
 
 __all__ = [
@@ -115,7 +115,20 @@ def secret_variables(spec: WorkflowSpec) -> list[EnvVar]:
             found += executors.custom.variables(custom.template)
         if node.pod is not None:
             found += node.pod.env
+        if node.executor in executors.PERSONA_EXECUTORS:
+            found += _of_personas(node, spec)
     return [each for each in found if each.value_from and each.value_from.secret_key_ref]
+
+
+def _of_personas(node: Node, spec: WorkflowSpec) -> list[EnvVar]:
+    """Return the variables of personas that ask models; those that lack one ask none."""
+    from podium.executors.persona_document import (  # noqa: PLC0415 - few workflows have personas
+        live_personas,
+    )
+
+    with suppress(ValueError):
+        return [each.variable for each in live_personas(node, node.config, spec).variables]
+    return []
 
 
 def running_values(directory: Path, names: Iterable[str]) -> list[str]:

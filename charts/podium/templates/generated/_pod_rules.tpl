@@ -271,10 +271,10 @@
   message: >-
     {{ $meta }}.labels may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/run, podium.dev/node, podium.dev/execution, podium.dev/run-uid, podium.dev/workflow, podium.dev/executor, batch.kubernetes.io/controller-uid, batch.kubernetes.io/job-name, app.kubernetes.io/, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
 - expression: >-
-    !variables.creates || (variables.annotations.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/input', 'podium.dev/script', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/restart', 'podium.dev/artifacts', 'kubectl.kubernetes.io/default-container', 'kubectl.kubernetes.io/default-logs-container'] || {{ $allow.annotations }}))
+    !variables.creates || (variables.annotations.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/input', 'podium.dev/script', 'podium.dev/personas', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/restart', 'podium.dev/artifacts', 'kubectl.kubernetes.io/default-container', 'kubectl.kubernetes.io/default-logs-container'] || {{ $allow.annotations }}))
   reason: Forbidden
   message: >-
-    {{ $meta }}.annotations may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/input, podium.dev/script, podium.dev/node, podium.dev/execution, podium.dev/restart, podium.dev/artifacts, kubectl.kubernetes.io/default-container, kubectl.kubernetes.io/default-logs-container, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
+    {{ $meta }}.annotations may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/input, podium.dev/script, podium.dev/personas, podium.dev/node, podium.dev/execution, podium.dev/restart, podium.dev/artifacts, kubectl.kubernetes.io/default-container, kubectl.kubernetes.io/default-logs-container, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
 {{- end -}}
 
 {{/* of containers that webhooks add */}}

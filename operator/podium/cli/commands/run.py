@@ -22,6 +22,7 @@ from podium.cli.options import (
     executor_files_option,
     part_of,
     part_options,
+    personas_option,
     result_option,
     secrets_option,
     state_dir_option,
@@ -41,6 +42,7 @@ __all__ = ["run"]
 @click.command()
 @click.argument("file")
 @executor_files_option
+@personas_option
 @context_options
 @result_option
 @click.option(
@@ -73,6 +75,7 @@ __all__ = ["run"]
 def run(
     file: str,
     more: tuple[str, ...],
+    personas: tuple[str, ...],
     values: tuple[str, ...],
     strings: tuple[str, ...],
     context_file: str | None,
@@ -92,6 +95,7 @@ def run(
     fail_fast: bool,
 ) -> int:
     """Run a workflow on this machine, - for standard input."""
+    more += personas
     checked = sound_file(file, more)
     selection = select_run(checked, name)
     spec = selection.spec.model_copy(

@@ -20,6 +20,7 @@ from podium.api.names import (
     label_value,
 )
 from podium.api.reasons import NodeReason
+from podium.api.workflow import Node
 from podium.artifacts.packed_input import pack_input
 from podium.cluster.jobs.artifacts import handover_of
 from podium.cluster.jobs.claims import claim_name, mounted_claims
@@ -32,6 +33,7 @@ from podium.cluster.kube.views import (
 )
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
+from podium.executors.persona_document import LivePersonas, live_personas
 from podium.kinds.pod_fields import with_fields
 
 __all__ = [
@@ -113,11 +115,12 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
         LABEL_NODE: label_value(launch.node),
         LABEL_EXECUTION: label_value(launch.execution_id),
     }
+    live = _live(owner, plan, launch, node.definition) if workload.uses_recorded else None
     claims = {
         claim.name: owner.claims.get(claim.name) or claim_name(owner.name, owner.uid, claim.name)
         for claim in mounted_claims(plan.spec, node.definition)
     }
-    facts = (owner, node, launch, workload, settings, labels, claims)
+    facts = (owner, node, launch, workload, settings, labels, claims, live)
     hand = partial(handover_of, owner.uid, plan, launch, owner.found, owner.large)
     try:
         template = build_template(*facts, hand())
@@ -159,6 +162,16 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
             "template": template,
         },
     }
+
+
+def _live(owner: Owner, plan: Plan, launch: Launch, node: Node) -> LivePersonas | None:
+    """Return what a node's personas are told to ask models; None: their answers are recorded."""
+    if owner.recorded is not None:
+        return None
+    try:
+        return live_personas(node, launch.config, plan.spec)
+    except ValueError as error:
+        raise BuildError(NodeReason.NO_RECORDED_ANSWER, str(error)) from None
 
 
 def build_pod(job: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -361,7 +361,7 @@ LABELS: Final = (
 LABEL_PREFIXES: Final = ("app.kubernetes.io/",)
 ANNOTATIONS: Final = (
     f"{GROUP}/input",
-    f"{GROUP}/script",
+    *(f"{GROUP}/script", f"{GROUP}/personas"),
     f"{GROUP}/node",
     f"{GROUP}/execution",
     f"{GROUP}/restart",

@@ -17,7 +17,7 @@ from podium.cluster.jobs.helpers import (
 )
 from podium.cluster.kube.views import HelperEnd, JobView, PodView
 from podium.engine import LONG_WAIT_SECONDS, AttemptPhase, Observation, StoredOutput
-from podium.executors.outcome import failed_program, is_retryable
+from podium.executors.outcome import failed_program, is_retryable, told_usage
 
 __all__ = ["HOPELESS_SECONDS", "MESSAGE_LIMIT", "ExecutionReport", "live", "observe"]
 
@@ -196,14 +196,16 @@ def _alive(
                 return ExecutionReport((replace(failed, retryable=not final),), remove=True)
             waiting = replace(base, reason=pod.waiting, message=pod.waiting_message)
             return ExecutionReport((waiting,), look_again=bound - stuck_for)
-    if pod.unschedulable is not None:
-        reason, message = NodeReason.UNSCHEDULABLE, pod.unschedulable
-    elif pod.scheduled_at is None:
-        reason, message = NodeReason.SCHEDULING, ""
-    else:
-        reason, message = (NodeReason.PULLING_IMAGE if pod.sandbox else NodeReason.STARTING), ""
-    waiting = replace(base, reason=reason, message=message)
+    waiting = replace(base, reason=_starting(pod), message=pod.unschedulable or "")
     return ExecutionReport((waiting,), look_again=_until_long_wait(age))
+
+
+def _starting(pod: PodView) -> NodeReason:
+    if pod.unschedulable is not None:
+        return NodeReason.UNSCHEDULABLE
+    if pod.scheduled_at is None:
+        return NodeReason.SCHEDULING
+    return NodeReason.PULLING_IMAGE if pod.sandbox else NodeReason.STARTING
 
 
 def _until_long_wait(age: float) -> float | None:
@@ -253,6 +255,7 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
         _failed(node, execution, reason, message, pod=pod),
         retryable=is_retryable(reason),
         details=details,
+        usage=told_usage(written),
     )
 
 
@@ -282,6 +285,7 @@ def _succeeded(node: str, execution: str, pod: PodView) -> Observation:
         output_limit=limit,
         artifacts=collected.digest,
         values=dict(collected.values),
+        usage=told_usage(pod.written or ""),
     )
     return seen if collected.output is None else _with_output(seen, collected.output)
 
@@ -328,12 +332,7 @@ def _disruption(node: str, execution: str, job: JobView | None, pod: PodView) ->
 
 
 def _failed(
-    node: str,
-    execution: str,
-    reason: str,
-    message: str,
-    *,
-    pod: PodView | None = None,
+    node: str, execution: str, reason: str, message: str, *, pod: PodView | None = None
 ) -> Observation:
     return Observation(
         node,

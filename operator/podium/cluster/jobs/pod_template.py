@@ -14,7 +14,6 @@ import orjson
 
 from podium.api.names import (
     API_VERSION,
-    GROUP,
     LABEL_EXECUTOR,
 )
 from podium.api.outputs import file_outputs
@@ -26,9 +25,7 @@ from podium.artifacts.pod import INPUT_PATH, OUTPUT_PATH
 from podium.cluster.jobs.artifacts import (
     ANNOTATION_INPUT,
     IN_PATH,
-    IN_VOLUME,
     OUT_PATH,
-    OUT_VOLUME,
     Handover,
     add_handover,
 )
@@ -37,6 +34,14 @@ from podium.cluster.jobs.executor_pod import literal, literal_variables, merged
 from podium.cluster.jobs.large_values import LargeValues
 from podium.cluster.jobs.output_values import output_file
 from podium.cluster.jobs.pod_check import check_pod
+from podium.cluster.jobs.pod_program import (
+    GIVEN,
+    PERSONAS_FILE,
+    RECORDED,
+    RECORDED_VOLUME,
+    add_program,
+    from_annotation,
+)
 from podium.cluster.jobs.rules import USER
 from podium.cluster.kube.views import (
     CONTAINER,
@@ -45,11 +50,11 @@ from podium.cluster.kube.views import (
 from podium.cluster.settings import Settings
 from podium.engine import Launch, PlanNode
 from podium.executors import Runtime, Workload, custom
+from podium.executors.persona_document import PERSONAS_VARIABLE, LivePersonas
 from podium.runner import LAST_WORDS
 
 __all__ = ["RECORDED_VOLUME", "Owner", "TooLargeError", "build_template"]
 
-ANNOTATION_SCRIPT = f"{GROUP}/script"
 MAX_INPUT_BYTES = 96 * 1024
 """Beyond it the input is not in the environment: Linux bounds a string at 128 KiB."""
 _MOST = 250_000
@@ -57,9 +62,6 @@ _MOST = 250_000
 USER_FIELDS = ("runAsUser", "runAsGroup", "fsGroup")
 
 OUTPUT = "/dev/termination-log"
-GIVEN = "/podium/given"
-RECORDED = "/podium/recorded"
-RECORDED_VOLUME = "podium-recorded"
 
 
 class TooLargeError(BuildError):
@@ -106,11 +108,13 @@ def build_template(
     settings: Settings,
     labels: Mapping[str, str],
     claims: Mapping[str, str],
+    live: LivePersonas | None,
     handover: Handover,
 ) -> dict[str, Any]:
     """Build the template of a Job's Pods. Raises `BuildError`.
 
-    `claims` are those of the run that the node mounts: the names of the objects, by name.
+    `claims` are those of the run that the node mounts: the names of the objects, by name. `live` is
+    what personas are told that ask models.
     """
     template, pod = workload.template, node.definition.pod or PodOverrides()
     defaults = copy.deepcopy(settings.pod_defaults)
@@ -133,6 +137,7 @@ def build_template(
         variables,
         claims,
         handover,
+        live,
     )
     secret = any("secretKeyRef" in (variable.get("valueFrom") or {}) for variable in env) or any(
         volume.secret is not None or volume.projected is not None for volume in pod.volumes
@@ -158,10 +163,10 @@ def build_template(
         volumes.append({"name": claim, "persistentVolumeClaim": {"claimName": name}})
     mounts: list[dict[str, Any]] = [_dump(mount) for mount in pod.volume_mounts]
     if not handover.is_input_laid_out and _is_input_a_file(node, workload, given):
-        files = [_from_annotation("input.json", ANNOTATION_INPUT)]
+        files = [from_annotation("input.json", ANNOTATION_INPUT)]
     else:
         files = []
-    _program(owner, workload, container, volumes, mounts, annotations, files)
+    add_program(owner.recorded, workload, container, volumes, mounts, annotations, files, live)
     if mounts:
         container["volumeMounts"] = mounts
     spec: dict[str, Any] = {
@@ -232,6 +237,7 @@ def _variables(
     defaults: Sequence[dict[str, Any]],
     claims: Collection[str],
     handover: Handover,
+    live: LivePersonas | None,
 ) -> list[dict[str, Any]]:
     """Return the container's environment; a node's own variables do not hide Podium's.
 
@@ -272,7 +278,10 @@ def _variables(
                 " for the environment: hand large strings over as outputs of nodes before this one",
             )
         own.append({"name": "PODIUM_CONFIG", "value": literal(config)})
-    if workload.runtime is Runtime.RUNNER:
+    if live is not None:
+        own.append({"name": PERSONAS_VARIABLE, "value": f"{GIVEN}/{PERSONAS_FILE}"})
+        own += [_variable(each.variable) for each in live.variables]
+    elif workload.runtime is Runtime.RUNNER:
         own.append({"name": "PODIUM_RECORDED", "value": f"{RECORDED}/answers"})
     taken = {variable["name"] for variable in own}
     theirs: dict[str, dict[str, Any]] = {}
@@ -303,73 +312,6 @@ def _is_input_a_file(node: PlanNode, workload: Workload, given: str) -> bool:
         or node.definition.input_as is InputAs.FILE
         or not _fits(given)
     )
-
-
-def _program(
-    owner: Owner,
-    workload: Workload,
-    container: dict[str, Any],
-    volumes: list[dict[str, Any]],
-    mounts: list[dict[str, Any]],
-    annotations: dict[str, str],
-    files: list[dict[str, Any]],
-) -> None:
-    """Add what the container runs, and the files that it needs for it, beside `files`."""
-    match workload.runtime:
-        case Runtime.CONTAINER:
-            if workload.command:
-                container["command"] = [literal(word) for word in workload.command]
-            if workload.args:
-                container["args"] = [literal(word) for word in workload.args]
-        case Runtime.SCRIPT:
-            annotations[ANNOTATION_SCRIPT] = workload.script or ""
-            files.append(_from_annotation("script", ANNOTATION_SCRIPT))
-            container["command"] = [*map(literal, workload.interpreter), f"{GIVEN}/script"]
-            if workload.image is None:
-                container["workingDir"] = "/tmp"  # noqa: S108 - of the container
-        case Runtime.RUNNER:
-            container["command"] = ["python3", "-m", "podium.runner", *workload.command]
-            _add_volume(volumes, mounts, RECORDED_VOLUME, RECORDED, _recorded(owner))
-    if files:
-        source = {"downwardAPI": {"items": files}}
-        _add_volume(volumes, mounts, "podium-given", GIVEN, source)
-    if workload.runtime is not Runtime.CONTAINER:
-        _add_volume(volumes, mounts, IN_VOLUME, IN_PATH, {"emptyDir": {}})
-        _add_volume(volumes, mounts, OUT_VOLUME, OUT_PATH, {"emptyDir": {}})
-
-
-def _recorded(owner: Owner) -> dict[str, Any]:
-    selector = owner.recorded.config_map_key_ref if owner.recorded is not None else None
-    if selector is None:
-        raise BuildError(
-            NodeReason.NO_RECORDED_ANSWER,
-            "the run names no recorded answers: set spec.recordedAnswers.configMapKeyRef",
-        )
-    return {
-        "configMap": {
-            "name": selector.name,
-            "items": [{"key": selector.key, "path": "answers"}],
-        }
-    }
-
-
-def _from_annotation(path: str, annotation: str) -> dict[str, Any]:
-    return {"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}
-
-
-def _add_volume(
-    volumes: list[dict[str, Any]],
-    mounts: list[dict[str, Any]],
-    name: str,
-    path: str,
-    source: Mapping[str, Any],
-) -> None:
-    if any(volume["name"] == name for volume in volumes):
-        raise BuildError(
-            NodeReason.CONFIG, f"pod.volumes: {name} is reserved for Podium: choose another name"
-        )
-    volumes.append({"name": name, **source})
-    mounts.append({"name": name, "mountPath": path, "readOnly": path in (GIVEN, RECORDED)})
 
 
 def _variable(variable: EnvVar) -> dict[str, Any]:

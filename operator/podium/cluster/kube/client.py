@@ -120,6 +120,14 @@ class KubernetesClient(Transport):
         """Return a ContractSchema. Raises `UnreadableError`: it is larger than any valid one."""
         return await self._get_small(paths.own(namespace, "contractschemas", name), SCHEMA_BYTES)
 
+    async def get_persona(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a Persona. Raises `UnreadableError`: it is larger than any valid one."""
+        return await self._get_small(paths.own(namespace, "personas", name), EXECUTOR_BYTES)
+
+    async def get_model_config(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a ModelConfig. Raises `UnreadableError`: it is larger than any valid one."""
+        return await self._get_small(paths.own(namespace, "modelconfigs", name), EXECUTOR_BYTES)
+
     async def patch_contract_schema_status(
         self, namespace: str, name: str, status: Mapping[str, Any]
     ) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from podium.api.base import parse_time
-from podium.api.problems import InvalidError, Problem
+from podium.api.personas import persona_object_name
+from podium.api.problems import InvalidError, Path, Problem
 from podium.api.reasons import RunReason
 from podium.api.resources import WorkflowRun
-from podium.api.run import RunPhase, WorkflowRunStatus
+from podium.api.run import RunPhase, WorkflowRunSpec, WorkflowRunStatus
 from podium.cluster.jobs.interpret import HOPELESS_SECONDS
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import dig
@@ -19,13 +20,15 @@ from podium.cluster.settings import Settings
 from podium.cluster.watch.store import RunKey
 from podium.cluster.worker import TerminalError
 from podium.engine import Plan
+from podium.engine.selection import of_selected, selected_nodes
+from podium.executors.persona_document import missing_models
 from podium.judge.pool import OverBudgetError
 from podium.judge.reader import Reader, Reading
 
 __all__ = ["DefinitionFinder"]
 
 STORE_SECONDS = 2.0
-"""An ArtifactStore or ContractSchema that is missing is looked for so often."""
+"""An ArtifactStore, ContractSchema or ModelConfig that is missing is looked for so often."""
 
 
 class DefinitionFinder:
@@ -45,7 +48,7 @@ class DefinitionFinder:
         self.waiting: dict[str, set[RunKey]] = {}
         """Runs whose Workflow does not exist, by namespace."""
         self._look_again: set[RunKey] = set()
-        """Runs whose ArtifactStore or ContractSchema does not exist."""
+        """Runs whose ArtifactStore, ContractSchema or ModelConfig does not exist."""
 
     def forget(self, key: RunKey) -> None:
         """Drop what is kept of a run."""
@@ -74,29 +77,9 @@ class DefinitionFinder:
         namespace, name = resource.metadata.namespace, resource.metadata.name
         spec = resource.spec
         try:
-            if status is not None and status.workflow_revision:
-                return await self._pinned(
-                    namespace, status.workflow_revision, status.format_version
-                )
-            if spec.workflow_spec is not None:
-                if not self._settings.allow_inline_workflows and status is None:
-                    message = (
-                        "spec.workflowSpec: inline workflows are disabled on this cluster"
-                        " (allowInlineWorkflows):"
-                        " name a Workflow in spec.workflowRef"
-                    )
-                    await self._unstarted.fail(body, RunReason.INLINE_NOT_ALLOWED, message, known)
-                    return None
-                own = spec.workflow_spec
-                if own.executors or own.pinned_store or own.pinned_schemas:
-                    return await self._definitions.pin_inline(namespace, name, reading)
-                return await self._reader.plan_of(
-                    reading,
-                    workflow_id=spec.workflow_spec.id or name,
-                    base=("spec", "workflowSpec"),
-                )
-            assert spec.workflow_ref is not None  # noqa: S101 - parse() saw to it
-            return await self._definitions.latest(namespace, spec.workflow_ref.name)
+            plan = await self._plan(body, reading, status, known)
+            if plan is not None and status is None:
+                _require_models(plan, spec)
         except WorkflowNotFoundError as missing:
             if spec.cancel or spec.terminate:
                 await self._unstarted.fail(
@@ -118,7 +101,43 @@ class DefinitionFinder:
             if status is not None:
                 raise TerminalError(message) from None
             await self._unstarted.fail(body, RunReason.TOO_EXPENSIVE, message, known)
+        else:
+            return plan
         return None
+
+    async def _plan(
+        self,
+        body: dict[str, Any],
+        reading: Reading,
+        status: WorkflowRunStatus | None,
+        known: dict[str, Any],
+    ) -> Plan | None:
+        """Return the definition of a run; None: it may not have its own."""
+        resource = reading.resource
+        assert isinstance(resource, WorkflowRun)  # noqa: S101 - for the type checker
+        namespace, name = resource.metadata.namespace, resource.metadata.name
+        spec = resource.spec
+        if status is not None and status.workflow_revision:
+            return await self._pinned(namespace, status.workflow_revision, status.format_version)
+        if spec.workflow_spec is not None:
+            if not self._settings.allow_inline_workflows and status is None:
+                message = (
+                    "spec.workflowSpec: inline workflows are disabled on this cluster"
+                    " (allowInlineWorkflows):"
+                    " name a Workflow in spec.workflowRef"
+                )
+                await self._unstarted.fail(body, RunReason.INLINE_NOT_ALLOWED, message, known)
+                return None
+            own = spec.workflow_spec
+            if own.has_pinned:
+                return await self._definitions.pin_inline(namespace, name, reading)
+            return await self._reader.plan_of(
+                reading,
+                workflow_id=spec.workflow_spec.id or name,
+                base=("spec", "workflowSpec"),
+            )
+        assert spec.workflow_ref is not None  # noqa: S101 - parse() saw to it
+        return await self._definitions.latest(namespace, spec.workflow_ref.name)
 
     async def wait_for(
         self, body: dict[str, Any], missing: NamedObjectNotFoundError, known: dict[str, Any]
@@ -147,6 +166,26 @@ class DefinitionFinder:
                 raise
             message = f"the ControllerRevision {revision}, which the run is pinned to, is gone"
             raise InvalidError([Problem(("status", "workflowRevision"), message)]) from None
+
+
+def _require_models(plan: Plan, spec: WorkflowRunSpec) -> None:
+    """Raise `NamedObjectNotFoundError` where a Persona's ModelConfig is not there.
+
+    Personas that are no resources, and have no ModelConfig either, `check_start` tells of.
+    """
+    if spec.recorded_answers is not None:
+        return
+    for node in of_selected(plan.uses_personas(), selected_nodes(plan, spec)):
+        for persona, model in missing_models(plan.nodes[node].definition, plan.spec):
+            name = persona_object_name(persona)
+            if name in plan.spec.pinned_personas:
+                message = (
+                    f"the Persona {name} is answered by the ModelConfig {model!r:.80}, and there is"
+                    " none in the namespace: create it, or name another in its spec.modelConfig"
+                )
+                at: Path = ("spec", "nodes", node, "config", "personas")
+                problem = Problem(at, message)
+                raise NamedObjectNotFoundError(problem, RunReason.MODEL_CONFIG_NOT_FOUND)
 
 
 def _waits_since(known: Mapping[str, Any], reason: str) -> float | None:

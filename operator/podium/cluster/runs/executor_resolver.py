@@ -1,6 +1,7 @@
 """Resources that a definition names: found when a run begins, and pinned with its definition.
 
-These are Executors, the ArtifactStore of the Workflow's artifacts, and ContractSchemas.
+These are Executors, the ArtifactStore of the Workflow's artifacts, ContractSchemas, Personas and
+ModelConfigs.
 """
 
 import logging
@@ -18,6 +19,7 @@ from podium.api.reasons import RunReason
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.views import dig, text
+from podium.cluster.runs.persona_resolver import resolve_personas
 from podium.executors import added
 from podium.judge.executors import NO_EXECUTORS, Resolved, names_in, schemas_in, store_in
 
@@ -31,7 +33,7 @@ MOST_LISTED = 20
 
 
 class NamedObjectNotFoundError(InvalidError):
-    """The definition names an ArtifactStore or ContractSchema that does not exist (yet)."""
+    """The definition needs an object, such as an ArtifactStore, that does not exist (yet)."""
 
     def __init__(self, problem: Problem, reason: RunReason) -> None:
         super().__init__([problem])
@@ -57,7 +59,9 @@ class ExecutorResolver:
             found = found._replace(store=await self._store(namespace, store, base))
         if names := schemas_in(definition):
             found = found._replace(schemas=await self._schemas(namespace, names, base))
-        return found
+        at: Path = (*base, "nodes")
+        personas = await resolve_personas(self._client, namespace, definition, at)
+        return found._replace(personas=personas)
 
     async def _executors(self, namespace: str, definition: Any, base: Path) -> Resolved:
         names = names_in(definition)

@@ -1,17 +1,18 @@
 """Which Secrets, ConfigMaps and claims nodes and their Pods name."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from podium import executors
 from podium.api.run import RecordedAnswers
-from podium.api.workflow import PodOverrides
+from podium.api.workflow import PodOverrides, WorkflowSpec
 from podium.cluster.jobs.artifact_store import STORE_VOLUME
 from podium.cluster.jobs.outside import source_secrets, target_secrets
 from podium.cluster.jobs.pod_template import RECORDED_VOLUME
 from podium.cluster.kube.views import dig
 from podium.engine import PlanNode
+from podium.executors.persona_document import live_personas, missing_models
 
 __all__ = ["CLAIM", "Reference", "in_node", "in_pod"]
 
@@ -37,7 +38,9 @@ class Reference:
     """Whether it is what the artifact store's own volume is made of."""
 
 
-def in_node(node: PlanNode, recorded: RecordedAnswers | None) -> Iterator[Reference]:
+def in_node(
+    node: PlanNode, recorded: RecordedAnswers | None, spec: WorkflowSpec
+) -> Iterator[Reference]:
     """Find the references of a node's definition; templates are filled in later."""
     if not node.kind.has_execution:
         return
@@ -56,6 +59,10 @@ def in_node(node: PlanNode, recorded: RecordedAnswers | None) -> Iterator[Refere
     if is_persona and recorded is not None and recorded.config_map_key_ref is not None:
         name = recorded.config_map_key_ref.name
         yield Reference("ConfigMap", name, "spec.recordedAnswers", is_recorded=True)
+    elif is_persona and recorded is None and next(missing_models(definition, spec), None) is None:
+        for variable, field in live_personas(definition, definition.config, spec).variables:
+            source = {"valueFrom": _dump(variable.value_from)}
+            yield from (replace(each, field=field) for each in _in_env("", [source]))
 
 
 def in_pod(spec: Mapping[str, Any]) -> Iterator[Reference]:

@@ -79,7 +79,9 @@ def _in_nodes(
     for name in nodes:
         around = (name, *plan.dag.around(name))
         if not any(plan.nodes[each].definition.allow_failure for each in around):
-            found += [(name, reference) for reference in in_node(plan.nodes[name], recorded)]
+            found += [
+                (name, reference) for reference in in_node(plan.nodes[name], recorded, plan.spec)
+            ]
             if store is not None and needs_store(plan, name):
                 of_store.append((name, store))
         yield
@@ -170,7 +172,8 @@ class ReferenceChecker:
         if not found:
             return []
         node = run.engine.plan.nodes.get(name)
-        own = () if node is None else in_node(node, run.owner.recorded)
+        plan = run.engine.plan
+        own = () if node is None else in_node(node, run.owner.recorded, plan.spec)
         fields = {(each.kind, each.name): each.field for each in own}
         named = [
             Reference(

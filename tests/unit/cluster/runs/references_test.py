@@ -175,16 +175,16 @@ def clock(monkeypatch):
 def test_what_a_definition_names(fields, found):
     spec = WorkflowSpec.model_validate({"nodes": [node("a", **fields)]})
     planned = Plan.build(spec, workflow_id="w").nodes["a"]
-    assert [(r.kind, r.name, r.field, r.optional) for r in in_node(planned, None)] == found
+    assert [(r.kind, r.name, r.field, r.optional) for r in in_node(planned, None, plan.spec)] == found
 
 
 def test_recorded_answers_are_named_by_personas_only():
     spec = WorkflowSpec.model_validate({"nodes": [node("a", **PERSONA), node("b")]})
     plan = Plan.build(spec, workflow_id="w")
     recorded = RecordedAnswers.model_validate(RECORDED)
-    (only,) = in_node(plan.nodes["a"], recorded)
+    (only,) = in_node(plan.nodes["a"], recorded, plan.spec)
     assert (only.name, only.field, only.is_recorded) == ("answers", "spec.recordedAnswers", True)
-    assert not list(in_node(plan.nodes["b"], recorded))
+    assert not list(in_node(plan.nodes["b"], recorded, plan.spec))
 
 
 def test_what_a_pod_names_wherever_it_does():
