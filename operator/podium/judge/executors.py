@@ -103,9 +103,12 @@ def personas_in(definition: Any) -> list[str]:
     return personas.names_in(_nodes_of(definition))
 
 
-def names_others(definition: Any) -> bool:
-    """Return whether an unchecked definition names resources that are pinned with it."""
-    finders = (names_in, store_in, schemas_in, personas_in)
+def names_others(definition: Any, *, personas: bool = True) -> bool:
+    """Return whether an unchecked definition names resources that are pinned with it.
+
+    `personas`: whether those are, which are not where their answers are recorded.
+    """
+    finders = (names_in, store_in, schemas_in, *([personas_in] if personas else []))
     return any(find(definition) for find in finders)
 
 

@@ -55,7 +55,8 @@ def names_in(nodes: Iterator[Any]) -> list[str]:
     """Return the Personas that unchecked nodes name, whether they exist or not."""
     found: dict[str, None] = {}
     for node in nodes:
-        if isinstance(node, Mapping) and node.get("executor") in executors.PERSONA_EXECUTORS:
+        executor = node.get("executor") if isinstance(node, Mapping) else None
+        if isinstance(executor, str) and executor in executors.PERSONA_EXECUTORS:
             config = node.get("config")
             for name in personas_of(config) if isinstance(config, Mapping) else ():
                 found[persona_object_name(name)] = None

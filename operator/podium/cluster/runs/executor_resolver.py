@@ -48,20 +48,25 @@ class ExecutorResolver:
         self._client = client
         self._allowed = allowed
 
-    async def resolve(self, namespace: str, definition: Any, base: Path = ("spec",)) -> Resolved:
+    async def resolve(
+        self, namespace: str, definition: Any, base: Path = ("spec",), *, personas: bool = True
+    ) -> Resolved:
         """Return the executors, the store and the schemas that an unchecked definition names.
 
-        An executor that is not there is left out, and names of those that are come with it. Raises
-        `InvalidError` (paths begin with `base`), `NamedObjectNotFoundError`, `ApiError`.
+        An executor that is not there is left out, and names of those that are come with it; so are
+        personas and their models, if they are asked for. Raises `InvalidError` (paths begin with
+        `base`), `NamedObjectNotFoundError`, `ApiError`.
         """
         found = await self._executors(namespace, definition, base)
         if store := store_in(definition):
             found = found._replace(store=await self._store(namespace, store, base))
         if names := schemas_in(definition):
             found = found._replace(schemas=await self._schemas(namespace, names, base))
+        if not personas:
+            return found
         at: Path = (*base, "nodes")
-        personas = await resolve_personas(self._client, namespace, definition, at)
-        return found._replace(personas=personas)
+        asked = await resolve_personas(self._client, namespace, definition, at)
+        return found._replace(personas=asked)
 
     async def _executors(self, namespace: str, definition: Any, base: Path) -> Resolved:
         names = names_in(definition)

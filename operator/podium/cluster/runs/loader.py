@@ -229,11 +229,12 @@ class RunLoader:
         Raises `InvalidError`, `ApiError`.
         """
         inline = dig(body, "spec", "workflowSpec")
-        if has_node_states(known) or not names_others(inline):
+        asks = dig(body, "spec", "recordedAnswers") is None
+        if has_node_states(known) or not names_others(inline, personas=asks):
             return NO_EXECUTORS
         namespace = text(dig(body, "metadata", "namespace"))
         return await self._definitions.executors.resolve(
-            namespace, inline, ("spec", "workflowSpec")
+            namespace, inline, ("spec", "workflowSpec"), personas=asks
         )
 
     def _weigh(self, body: dict[str, Any], plan: Plan) -> Weight:

@@ -175,7 +175,8 @@ def clock(monkeypatch):
 def test_what_a_definition_names(fields, found):
     spec = WorkflowSpec.model_validate({"nodes": [node("a", **fields)]})
     planned = Plan.build(spec, workflow_id="w").nodes["a"]
-    assert [(r.kind, r.name, r.field, r.optional) for r in in_node(planned, None, plan.spec)] == found
+    named = in_node(planned, None, spec)
+    assert [(r.kind, r.name, r.field, r.optional) for r in named] == found
 
 
 def test_recorded_answers_are_named_by_personas_only():
