@@ -21,6 +21,7 @@ from podium.api.source.files import read_file
 from tests.e2e.example_commands import EXAMPLES, pages
 from tests.e2e.support import ROOT, load
 from tests.unit.cli.support import ENV, Directory
+from tests.unit.personas.model_server import model, says
 
 SEED_SHA256 = "67189abd507c3068bb6b19c3d45c96acdbd113490a198247dcdae4da78584ef0"
 """Of the workflow that Podium was begun with: examples/sdlc has it byte for byte."""
@@ -446,6 +447,49 @@ def answers():
 def test_sdlc_is_the_seed_byte_for_byte():
     seed = (ROOT / "examples/sdlc/sdlc_complete_workflow.yaml").read_bytes()
     assert hashlib.sha256(seed).hexdigest() == SEED_SHA256
+
+
+def test_sdlc_runs_live_with_the_model_config_and_the_key_stays_where_it_is(here, monkeypatch):
+    """With a server in the place of the model, which answers what is recorded for each node."""
+    key = "sk-canary-" + "k" * 20
+    monkeypatch.setitem(ENV, "OPENAI_API_KEY", key)
+
+    def answer(asked):
+        names = asked["response_format"]["json_schema"]["schema"].get("properties", {})
+        found = (output for output in answers().values() if set(names) & set(output))
+        return says(next(found, {}))
+
+    live = here.path / "examples/sdlc/live.yaml"
+    with model(answer) as server:
+        text = live.read_text().replace("https://api.openai.com/v1", server.url)
+        live.write_text(text)
+        arguments = [*RUN_SDLC[:3], "--personas", "examples/sdlc/live.yaml"]
+        done = here.podium("run", *arguments, "-o", "json")
+    document = json.loads(done.stdout)
+    assert set(nodes(document).values()) == {"Completed"}
+    assert {each["authorization"] for each in server.headers} == {f"Bearer {key}"}
+    assert len(server.asked) == 12, "nine personas, and a merge for each team"
+    lead = "You lead the tests of a software team."
+    assert sum(lead in json.dumps(each["messages"]) for each in server.asked) == 2
+    spent = document["status"]["tokenUsage"]
+    assert (spent["calls"], spent["totalTokens"]) == (12, 12 * 110)
+    assert document["status"]["cost"] == pytest.approx(12 * (100 * 0.25 + 10 * 2) / 1e6)
+    assert document["status"]["nodes"]["design_phase"]["tokenUsage"]["calls"] == 3
+    assert "12 requests, 1,320 tokens" in done.stderr
+    assert "warnings" not in document["status"]["nodes"]["design_phase"], "no answer was recorded"
+    assert key not in done.stdout + done.stderr
+    written = contents(here.path / ".podium")
+    assert any(path.name == "transcript.json" for path in written)
+    assert not [path for path, data in written.items() if key.encode() in data]
+
+
+def test_sdlc_live_without_its_key_says_where_it_would_be_before_anything_starts(here):
+    arguments = [*RUN_SDLC[:3], "--personas", "examples/sdlc/live.yaml"]
+    done = here.podium("run", *arguments, code=2)
+    (line,) = done.stderr.splitlines()
+    assert "the ModelConfig default: spec.apiKeySecret: no value for key OPENAI_API_KEY" in line
+    assert "--secrets" in line
+    assert not (here.path / ".podium").exists()
 
 
 def test_sdlc_ends_with_every_output(here):
