@@ -9,6 +9,7 @@ import re
 
 __all__ = [
     "API_VERSION",
+    "COMPENSATION",
     "FINALIZER",
     "GROUP",
     "ID_PATTERN",
@@ -23,6 +24,8 @@ __all__ = [
     "MAX_PATH",
     "VERSION",
     "child_name",
+    "compensated_path",
+    "compensation_path",
     "execution_id",
     "is_id",
     "is_object_name",
@@ -54,6 +57,8 @@ FINALIZER = f"{GROUP}/result"
 ID_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$"
 MAX_PATH = 200
 """Characters of a member's path (`group.member`): names of files are made of it."""
+COMPENSATION = "compensation"
+"""Last part of the path of a node's compensation, and so no id of a member."""
 _ID = re.compile(ID_PATTERN[1:-1])
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -68,6 +73,17 @@ def is_id(text: str) -> bool:
 def is_path(text: str) -> bool:
     """Return whether this is a node as a run names it: an id, or the path of a member."""
     return len(text) <= MAX_PATH and all(map(is_id, text.split(".")))
+
+
+def compensation_path(node: str) -> str:
+    """Return the path of a node's compensation: `book_hotel.compensation`."""
+    return f"{node}.{COMPENSATION}"
+
+
+def compensated_path(path: str) -> str | None:
+    """Return the node that a path is the compensation of; None: it is that of a node."""
+    node = path.removesuffix(f".{COMPENSATION}")
+    return None if node == path else node
 
 
 def is_object_name(text: str) -> bool:

@@ -148,10 +148,18 @@ class NodeReason(StrEnum):
     NO_FAILED_EDGE = "NoFailedEdge"
     """No node before it failed, and one must have."""
 
+    NOT_NEEDED = "NotNeeded"
+    """The node is a compensation, and nothing needs to be undone by it."""
     GROUP_SKIPPED = "GroupSkipped"
     """The group that the node is a member of was skipped, or failed before it began."""
     MEMBER_FAILED = "MemberFailed"
     """Members of the group failed."""
+
+    # It was undone.
+    COMPENSATED = "Compensated"
+    """The node completed, and what it did was undone by its compensation."""
+    COMPENSATION_FAILED = "CompensationFailed"
+    """The node completed, and its compensation began and did not complete."""
 
     # It was stopped.
     GROUP_ENDED = "GroupEnded"
@@ -211,6 +219,8 @@ class RunReason(StrEnum):
 
     RUNNING = "Running"
     """Nodes have not ended."""
+    ROLLING_BACK = "RollingBack"
+    """All has ended, and what completed nodes did is being undone."""
     FINISHING = "Finishing"
     """All has ended but the nodes of finally."""
     SUSPENDED = "Suspended"
@@ -282,6 +292,10 @@ class EventReason(StrEnum):
     """The run was suspended."""
     RUN_RESUMED = "RunResumed"
     """The run is no longer suspended."""
+    RUN_ROLLING_BACK = "RunRollingBack"
+    """All has ended, and compensations begin to undo what completed nodes did."""
+    RUN_ROLLED_BACK = "RunRolledBack"
+    """All compensations have ended."""
     RUN_FINISHING = "RunFinishing"
     """All has ended but the nodes of finally, which begin."""
     RUN_SUCCEEDED = "RunSucceeded"

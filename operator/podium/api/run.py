@@ -49,6 +49,7 @@ class RunPhase(StrEnum):
     PENDING = "Pending"
     RUNNING = "Running"
     PAUSED = "Paused"
+    ROLLING_BACK = "RollingBack"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     CANCELLED = "Cancelled"
@@ -124,10 +125,11 @@ class WorkflowRunSpec(ApiModel):
     suspend: bool = False
     """Whether the run is suspended: running nodes go on, no new ones start."""
     cancel: bool = False
-    """Whether to cancel the run: running nodes are stopped, all others are cancelled, and then the
-    nodes of finally run."""
+    """Whether to cancel the run: running nodes are stopped, all others are cancelled; then it is
+    rolled back, if the workflow says so, and the nodes of finally run."""
     terminate: bool = False
-    """Whether to end the run at once: as cancel does, with the nodes of finally."""
+    """Whether to end the run at once: as cancel does, with the nodes of finally, and without a
+    rollback."""
     recorded_answers: RecordedAnswers | None = None
     """Recorded answers for personas, for tests and for trying examples."""
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=315_360_000)
@@ -186,9 +188,9 @@ class WorkflowRunStatus(ChangedInPlace):
     """Observed state of a run."""
 
     phase: RunPhase
-    """Pending, Running, Paused, Succeeded, Failed or Cancelled."""
+    """Pending, Running, Paused, RollingBack, Succeeded, Failed or Cancelled."""
     conditions: list[Condition] = Field(default_factory=list, max_length=20)
-    """Conditions: Valid and Succeeded."""
+    """Conditions: Valid and Succeeded; RolledBack of a run that was, or is being, rolled back."""
     observed_generation: int | None = None
     """The metadata.generation that was last reconciled."""
     format_version: int | None = None

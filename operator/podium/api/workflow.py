@@ -11,6 +11,7 @@ from podium.api.artifact_rules import ArtifactType
 from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.artifacts import ArtifactInput, ArtifactOutput, Artifacts, WorkflowArtifacts
 from podium.api.base import ApiModel, Id, JsonObject, LongText, Name, Text
+from podium.api.compensation import Compensation, RollbackPolicy, bare_node
 from podium.api.contract_schemas import MAX_SCHEMAS, PinnedSchema
 from podium.api.executors import MAX_EXECUTORS, ExecutorSpec
 from podium.api.node_contracts import InputContract, OutputContract
@@ -19,6 +20,7 @@ from podium.api.personas import MAX_MODELS, MAX_PERSONAS, ModelConfigSpec, Perso
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
 from podium.api.problems import Path
 from podium.api.retention import Retention
+from podium.api.retry import RetryPolicy
 from podium.api.volume_claims import MAX_CLAIMS, AccessMode, VolumeClaim
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "ArtifactType",
     "Artifacts",
     "Case",
+    "Compensation",
     "Defaults",
     "Edge",
     "EdgeType",
@@ -51,6 +54,7 @@ __all__ = [
     "Resources",
     "Retention",
     "RetryPolicy",
+    "RollbackPolicy",
     "TriggerRule",
     "VolumeClaim",
     "WorkflowArtifacts",
@@ -120,21 +124,6 @@ class InputAs(StrEnum):
 
     ENVIRONMENT = "Environment"
     FILE = "File"
-
-
-class RetryPolicy(ApiModel):
-    """How often and when a failed node is retried."""
-
-    max_attempts: int = Field(default=1, ge=1, le=100)
-    """Maximum number of attempts of one run or re-run of the node, including the first."""
-    backoff_seconds: float = Field(default=0, ge=0, le=86400)
-    """Seconds before the second attempt."""
-    backoff_factor: float = Field(default=2, ge=1, le=100)
-    """Factor by which each further wait is longer."""
-    max_backoff_seconds: float = Field(default=300, ge=0, le=86400)
-    """The longest wait, in seconds."""
-    retry_on: list[Text] | None = Field(default=None, max_length=50)
-    """Reasons that are retried, such as Timeout or OOMKilled; default: all that can be."""
 
 
 class Defaults(ApiModel):
@@ -245,6 +234,8 @@ class Node(ApiModel, defer_build=False):
     """Compute resources of its container."""
     pod: PodOverrides | None = None
     """Further fields of its Pod."""
+    compensation: Compensation | None = None
+    """Program that undoes what the node did, if it completed and its run is rolled back."""
     max_disruptions: int = Field(default=10, ge=0, le=1000)
     """Maximum restarts after evictions, preemptions and the like, which are not retries."""
     force_restart_after_seconds: float | None = Field(default=None, gt=0, le=31_536_000)
@@ -303,6 +294,8 @@ class WorkflowSpec(ApiModel, defer_build=False):
     They see the outputs of all nodes; edges lead only from one of them to another."""
     finally_timeout_seconds: float = Field(default=600, gt=0, le=31_536_000)
     """Maximum seconds of the nodes of finally, together."""
+    rollback: RollbackPolicy = RollbackPolicy.ON_FAILURE
+    """After which end of a run the compensations of its completed nodes run, before finally."""
     executors: Annotated[
         dict[Name, ExecutorSpec], Field(max_length=MAX_EXECUTORS), SkipJsonSchema()
     ] = Field(default_factory=dict)
@@ -339,7 +332,8 @@ class WorkflowSpec(ApiModel, defer_build=False):
     def placed_nodes(self) -> Iterator[tuple[Path, Node]]:
         """Return all nodes with their places in the definition, those of `finally` last.
 
-        A group comes before its members, as far as these are nested no deeper than allowed.
+        A group comes before its members, as far as these are nested no deeper than allowed, a node
+        before its compensation, which is a node here with what it says itself.
         """
         for name, nodes in (("nodes", self.nodes), ("finally", self.finally_)):
             yield from _placed((name,), nodes, MAX_GROUP_DEPTH)
@@ -349,5 +343,7 @@ def _placed(path: Path, nodes: list[Node], depth: int) -> Iterator[tuple[Path, N
     for position, node in enumerate(nodes):
         here = (*path, position)
         yield here, node
+        if node.compensation is not None:
+            yield (*here, "compensation"), bare_node(node)
         if node.nodes and depth:
             yield from _placed((*here, "nodes"), node.nodes, depth - 1)

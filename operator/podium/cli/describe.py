@@ -17,6 +17,8 @@ RUN_EVENTS = (
     EventReason.RESTORED,
     EventReason.RESTORE_REFUSED,
     EventReason.RUN_PAUSED,
+    EventReason.RUN_ROLLING_BACK,
+    EventReason.RUN_ROLLED_BACK,
     EventReason.RUN_FINISHING,
     EventReason.OUTPUTS_OMITTED,
     EventReason.NODE_NOT_GONE,

@@ -134,7 +134,7 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
         with suppress(OSError):  # the run goes on, and the command's exit code tells
             print(escape_control(text), file=stream, flush=True)
 
-    say(f"run {record.name} of {record.workflow_id}: {counted(len(status.nodes), 'node')}")
+    say(f"run {record.name} of {record.workflow_id}: {counted(len(local.plan.dag.nodes), 'node')}")
     view.begin(status)
     values = known_values(secret_variables(record.workflow), local.secrets)
     logs = LogFiles(run.directory, status, Mask(values))

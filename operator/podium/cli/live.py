@@ -9,6 +9,7 @@ from typing import Protocol, TextIO
 from podium.api.reasons import EventReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
+from podium.cli.members import is_unneeded
 from podium.cli.output import escape_control
 from podium.engine import Changes, Emit
 
@@ -93,7 +94,8 @@ class _Lines:
             again = state.status is NodeStatus.RUNNING and state.next_attempt_at is not None
             if again:  # disrupted, and not started again yet
                 continue
-            if self._told.get(node) != key and state.status in _ANNOUNCED:
+            is_news = state.status in _ANNOUNCED and not is_unneeded(state)
+            if self._told.get(node) != key and is_news:
                 ended = elapsed(state, 0.0) if state.status.ended else ""
                 self._say(node, state.status.value, ended, reason_text(state))
             self._told[node] = key

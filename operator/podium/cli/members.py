@@ -1,10 +1,12 @@
 """Groups and their members, by the paths of these (`group.member`), as commands show them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
+from podium.api.names import compensated_path
+from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 
-__all__ = ["folded", "groups_of", "is_of", "members_of"]
+__all__ = ["folded", "groups_of", "is_of", "is_unneeded", "members_of", "needed"]
 
 _FOLDED = (NodeStatus.COMPLETED, NodeStatus.SKIPPED)
 
@@ -16,13 +18,24 @@ def is_of(node: str, wanted: str | None) -> bool:
 
 def groups_of(node: str) -> Iterator[str]:
     """Return the groups that a node is in, the nearest first."""
+    node = compensated_path(node) or node
     while node := node.rpartition(".")[0]:
         yield node
 
 
-def members_of(group: str, nodes: Iterable[str]) -> list[str]:
-    """Return all that is in a group."""
-    return [node for node in nodes if node.startswith(f"{group}.")]
+def members_of(group: str, nodes: Mapping[str, NodeState]) -> list[str]:
+    """Return all that is in a group, and the compensation of a node."""
+    return [node for node in needed(nodes) if node.startswith(f"{group}.")]
+
+
+def needed(nodes: Mapping[str, NodeState]) -> dict[str, NodeState]:
+    """Return the nodes without compensations that nothing needs: they are worth no line."""
+    return {node: state for node, state in nodes.items() if not is_unneeded(state)}
+
+
+def is_unneeded(state: NodeState) -> bool:
+    """Return whether a node is a compensation that nothing needs."""
+    return state.status is NodeStatus.SKIPPED and state.reason == NodeReason.NOT_NEEDED
 
 
 def folded(nodes: Mapping[str, NodeState]) -> dict[str, int]:
@@ -32,7 +45,7 @@ def folded(nodes: Mapping[str, NodeState]) -> dict[str, int]:
     """
     counts: dict[str, int] = {}
     shown: set[str] = set()
-    for node, state in nodes.items():
+    for node, state in needed(nodes).items():
         for group in groups_of(node):
             counts[group] = counts.get(group, 0) + 1
             if state.status not in _FOLDED or state.stale:

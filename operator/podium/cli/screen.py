@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TextIO
 
@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from podium.api.base import format_duration
-from podium.api.run import NodeStatus, WorkflowRunStatus
+from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
+from podium.cli.members import needed
 from podium.cli.output import escape_control
 from podium.engine import Changes, Emit, EventType
 
@@ -90,10 +91,10 @@ class Screen:
             self._live.update(self._render(time.time()), refresh=True)
 
     def _render(self, now: float) -> Group:
-        nodes = self._status.nodes
-        shown = _interesting(self._status, max(5, self._console.height - 4))
+        nodes = needed(self._status.nodes)
+        chosen = _interesting(nodes, max(5, self._console.height - 4))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=False)
-        rows = [(node, nodes[node].status, elapsed(nodes[node], now)) for node in shown]
+        rows = [(node, nodes[node].status, elapsed(nodes[node], now)) for node in chosen]
         # Only the last column gives way where the terminal is narrow.
         wide = [
             min(40, max((len(row[0]) for row in rows), default=1)),
@@ -114,9 +115,9 @@ class Screen:
 
     def _sum(self, now: float) -> str:
         status = self._status
-        counts = Counter(state.status for state in status.nodes.values())
+        counts = Counter(state.status for state in needed(status.nodes).values())
         ended = sum(number for state, number in counts.items() if state.ended)
-        parts = [f"{ended}/{len(status.nodes)}"]
+        parts = [f"{ended}/{counts.total()}"]
         parts += [f"{counts[state]} {state.value}" for state in NodeStatus if counts[state]]
         if self._ended_at is None and status.phase.ended:
             self._ended_at = now
@@ -125,9 +126,8 @@ class Screen:
         return "  ".join(parts)
 
 
-def _interesting(status: WorkflowRunStatus, room: int) -> list[str]:
+def _interesting(nodes: Mapping[str, NodeState], room: int) -> list[str]:
     """Return the nodes to show, in the definition's order: all, or where something happens."""
-    nodes = status.nodes
     if len(nodes) <= room:
         return list(nodes)
     urgency = {NodeStatus.FAILED: 0, NodeStatus.RUNNING: 1, NodeStatus.READY: 2}

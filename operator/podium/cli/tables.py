@@ -13,7 +13,7 @@ from podium.api.base import format_duration
 from podium.api.run import NodeState, WorkflowRunStatus
 from podium.cli.describe import asked_text, counted, elapsed
 from podium.cli.documents import to_json
-from podium.cli.members import folded, groups_of
+from podium.cli.members import folded, groups_of, needed
 from podium.cli.output import escape_control
 
 __all__ = [
@@ -92,7 +92,7 @@ def node_rows(status: WorkflowRunStatus) -> Iterable[tuple[str, ...]]:
     yield NODE_HEADER
     now = time.time()
     closed = folded(status.nodes)
-    for node, state in status.nodes.items():
+    for node, state in needed(status.nodes).items():
         if any(group in closed for group in groups_of(node)):
             continue
         name, word, reason, tries, took = node_row(node, state, now)

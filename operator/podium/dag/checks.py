@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from podium import contracts, executors, expressions, kinds
+from podium.api.compensation import bare_node
 from podium.api.names import ID_PATTERN, is_id
 from podium.api.problems import Path, Problem, Severity
 from podium.api.reasons import RETRYABLE, NodeReason
@@ -46,6 +47,8 @@ class DefinitionChecks:
         self._schema_references()
         for node in self.dag.nodes.values():
             self._node(self.dag.node_paths[node.id], node)
+        for name in self.dag.compensations:
+            self._compensation(self.dag.node_paths[name], self.dag.undone_by(name))
         for dag_edge in self.dag.edges:
             self._edge(dag_edge)
         for dag_edge in self.dag.refused:
@@ -99,7 +102,8 @@ class DefinitionChecks:
     def _executors(self) -> None:
         """Check each executor that is a resource once, where it is named first."""
         for name, executor in self.spec.executors.items():
-            users = (node.id for node in self.dag.nodes.values() if node.executor == name)
+            nodes = (*self.dag.nodes.values(), *self.dag.compensations.values())
+            users = (node.id for node in nodes if node.executor == name)
             path = (*self.dag.node_paths[next(users)], "executor")
             for problem in executors.custom.definition_problems(executor):
                 message = f"the Executor {name!r:.80} is not valid: {problem}"
@@ -189,6 +193,13 @@ class DefinitionChecks:
             self.references.ancestor((*here, "include", position), node.id, name)
         for position, name in enumerate(contract.context or ()):
             self.references.delivered_key((*here, "context", position), node.id, name)
+
+    def _compensation(self, path: Path, node: str) -> None:
+        """Check what a compensation says itself: the rest is its node's."""
+        own = bare_node(self.dag.nodes[node])
+        self._kind(path, own)
+        self._executor(path, own)
+        self._retry_on(path, own.retry_policy)
 
     def _retry_on(self, path: Path, policy: RetryPolicy | None) -> None:
         """Find reasons that are misspelt, and those that no retry could change.

@@ -10,14 +10,15 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Self
 
-from podium.api.names import ID_PATTERN, is_id
+from podium.api.compensation import compensation_node
+from podium.api.names import compensation_path, is_id
 from podium.api.problems import Path, Problem
 from podium.api.workflow import Edge, EdgeType, Node, WorkflowSpec
 from podium.dag.ancestors import cycles
 from podium.dag.contracts import with_schemas
 from podium.dag.hints import Hints
 from podium.dag.members import Members, dotted_edge, placed_edges, placed_nodes
-from podium.dag.shape import problems_of_shape
+from podium.dag.shape import bad_id, duplicate_edge, problems_of_shape
 
 __all__ = ["DagEdge", "Graph"]
 
@@ -110,7 +111,7 @@ class Graph(Members):
         self._forget()
         own_id = node.id[len(group) + 1 :] if group else node.id
         if not is_id(own_id):
-            self._structure.append(Problem((*path, "id"), _bad_id(own_id)))
+            self._structure.append(Problem((*path, "id"), bad_id(own_id)))
         if node.id in self.nodes:
             first = self.node_paths[node.id]
             self._structure.append(
@@ -128,6 +129,17 @@ class Graph(Members):
             self.members.setdefault(group, []).append(node.id)
         if path[0] == "finally":
             self.finally_nodes[node.id] = None
+        if node.compensation is not None:
+            self._add_compensation(node, (*path, "compensation"))
+
+    def _add_compensation(self, node: Node, path: Path) -> None:
+        if node.id in self.finally_nodes:
+            message = "a node of finally runs after the rollback: leave its compensation out"
+            self._structure.append(Problem(path, message))
+        elif node.executor is not None:  # else its kind says what is wrong
+            made = compensation_path(node.id)
+            self.compensations[made] = compensation_node(node)
+            self.node_paths[made] = path
 
     def add_edge(self, edge: Edge, *, path: Path | None = None, group: str = "") -> None:
         """Add an edge between nodes that are there. What is wrong with it is a problem.
@@ -156,7 +168,9 @@ class Graph(Members):
             sound = False
         routes = self._routes.setdefault((edge.from_, edge.to, edge.type.value), set())
         if sound and routes and (edge.route in routes or None in {edge.route, *routes}):
-            self._structure.append(Problem(path, _duplicate(edge, is_same=edge.route in routes)))
+            self._structure.append(
+                Problem(path, duplicate_edge(edge, is_same=edge.route in routes))
+            )
             sound = False
         if sound:
             routes.add(edge.route)
@@ -272,19 +286,32 @@ class Graph(Members):
     def can_read(self, node: str, other: str) -> bool:
         """Return whether `node` may read the output of `other`: an ancestor by depends_on edges.
 
-        For a node of `finally` all others are ancestors.
+        For a node of `finally` all others are ancestors. A compensation reads what its node does,
+        and that one.
         """
+        if other in self.compensations:
+            return False
+        if node in self.compensations:
+            node = self.undone_by(node)
+            return node == other or self.can_read(node, other)
         return bool(self._visible[node] >> self._position[other] & 1)
 
     def visible_count(self, node: str) -> int:
         """Return how many ancestors `node` has along depends_on edges."""
-        return self._visible[node].bit_count()
+        is_compensation = node in self.compensations
+        return self._visible[self.undone_by(node)].bit_count() + is_compensation
 
     def comes_after(self, node: str, other: str) -> bool:
         """Return whether `other` is an ancestor of `node` along edges of any type.
 
-        A member of a group comes before what its group does.
+        A member of a group comes before what its group does, a compensation before nodes of
+        `finally`.
         """
+        if other in self.compensations:
+            return node in self.finally_nodes
+        if node in self.compensations:
+            node = self.undone_by(node)
+            return node == other or self.comes_after(node, other)
         if other in self.groups:
             other = self.seen_from(node, other)
         return bool(self._before[node] >> self._position[other] & 1)
@@ -333,23 +360,3 @@ def _networkx() -> Any:
     import networkx as nx  # noqa: PLC0415 - see the module's docstring
 
     return nx
-
-
-def _duplicate(edge: Edge, *, is_same: bool) -> str:
-    if is_same:
-        route = "" if edge.route is None else f", route {edge.route!r:.80}"
-        return (
-            f"duplicate edge {edge.from_} → {edge.to} ({edge.type.value}{route}): it is already in"
-            " edges or dependsOn; remove one"
-        )
-    return (
-        f"{edge.from_} → {edge.to} ({edge.type.value}) is there with a route and, in edges or"
-        " dependsOn, without one, which is active for every route: remove one"
-    )
-
-
-def _bad_id(identifier: str) -> str:
-    return (
-        f"{identifier!r:.80} is not a node id: use {ID_PATTERN}, that is a letter or _ first, then"
-        " letters, digits, _ and -, 63 characters at most"
-    )

@@ -26,7 +26,7 @@ def literal_templates(spec: WorkflowSpec, expandable: Container[Path]) -> Iterat
         yield from _found(getattr(spec, field), (_alias(spec, field),))
     yield from _model(spec, (), {*_CHECKED_APART, "global_context", "constants", "inputs"})
     for place, node in spec.placed_nodes():
-        found = _model(node, place, {"config", "nodes", "edges"})
+        found = _model(node, place, {"config", "nodes", "edges", "compensation"})
         if place in expandable:
             if node.pod is not None or node.resources is not None:
                 filled = {(*place, *source.path) for source in kinds.of(node).expressions(node)}

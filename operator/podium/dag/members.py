@@ -6,7 +6,7 @@ A definition nests them; a graph holds them all in one map, and knows the group 
 from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from podium.api.names import MAX_PATH
+from podium.api.names import COMPENSATION, MAX_PATH, compensated_path
 from podium.api.problems import Path, Problem
 from podium.api.workflow import (
     MAX_GROUP_DEPTH,
@@ -71,6 +71,8 @@ class Members:
         """The group of each member."""
         self.members: dict[str, list[str]] = {}
         """The direct members of each group that has some."""
+        self.compensations: dict[str, Node] = {}
+        """Compensations of nodes as nodes, by their paths: no edge leads to or from one."""
 
     def around(self, node: str) -> Iterator[str]:
         """Return the groups that a node is in, the nearest first."""
@@ -86,11 +88,16 @@ class Members:
 
     def resolve(self, viewer: str | None, name: str) -> str:
         """Return the node that a name means where `viewer` is: a sibling, or one farther out."""
+        viewer = None if viewer is None else self.undone_by(viewer)
         if viewer is not None and viewer in self.groups:
             for group in self.around(viewer):
                 if (found := f"{group}.{name}") in self.nodes:
                     return found
         return name
+
+    def undone_by(self, node: str) -> str:
+        """Return the node that a compensation is of, any other node itself."""
+        return (compensated_path(node) or node) if node in self.compensations else node
 
     def resolve_artifacts(self) -> None:
         """Have the artifacts that members need name their nodes by paths."""
@@ -162,3 +169,13 @@ class Members:
                     f" {MAX_PATH} is the limit: shorten them"
                 )
                 yield Problem((*self.node_paths[node], "id"), message)
+            elif node in self.groups and node.endswith(f".{COMPENSATION}"):
+                message = f"a member cannot have the id {COMPENSATION!r}: rename it"
+                yield Problem((*self.node_paths[node], "id"), message)
+        for node in self.compensations:
+            if len(node) > MAX_PATH:
+                message = (
+                    f"its path has {len(node)} characters, and {MAX_PATH} is the limit: shorten the"
+                    " ids of its node and of the groups around it"
+                )
+                yield Problem(self.node_paths[node], message)

@@ -61,7 +61,8 @@ class ReferenceChecks:
                 self._error(path, "'node' is known only in fields of a node")
             elif root in expressions.ROOT_FIELDS:
                 viewer = edge.target if edge is not None else node
-                self._root_field(path, reference, is_last=viewer in self.dag.finally_nodes)
+                is_last = viewer in self.dag.finally_nodes or viewer in self.dag.compensations
+                self._root_field(path, reference, is_last=is_last)
             elif names and edge is not None:
                 self._edge_name(path, edge, names[0], tuple(names[1:]))
             elif names and node is not None:
@@ -76,7 +77,7 @@ class ReferenceChecks:
         if root == "run" and names and names[0] in expressions.ENDING_FIELDS:
             if is_last:
                 return
-            what = "nodes of finally, which run once all others have ended"
+            what = "nodes of finally and compensations, which run once all others have ended"
             self._error(path, f"run.{names[0]} is known only in {what}")
             return
         known = ", ".join(f"{root}.{field}" for field in fields)
@@ -110,7 +111,7 @@ class ReferenceChecks:
             self._error(path, "nodes is not a value: name a node and a field, as in nodes.a.status")
             return
         name = self._meant(names[0], node=node, edge=edge)
-        if name not in self.dag.nodes:
+        if name not in self.dag.nodes and name not in self.dag.compensations:
             hint = self.dag.hints.did_you_mean(name, self.dag.nodes)
             self._error(path, f"nodes.{name:.80}: unknown node {name!r:.80}{hint}")
         elif edge is not None:
@@ -124,9 +125,9 @@ class ReferenceChecks:
             self._error(path, f"nodes.{name} is the node itself: a node sees what is before it")
         elif node is not None and self.sound and not self.dag.comes_after(node, name):
             remedy = f"add an edge from {name!r} to {node!r} or to a node before it"
-            if name in self.dag.finally_nodes:
+            if name in self.dag.finally_nodes or name in self.dag.compensations:
                 remedy = "it runs once all others have ended"
-            elif self.dag.comes_after(name, node):
+            elif self.dag.comes_after(name, self.dag.undone_by(node)):
                 remedy = "it comes after, and a node sees what is before it"
             self._error(path, f"nodes.{name} is not an ancestor of {node!r}: {remedy}")
         if len(names) == 1:
@@ -216,6 +217,7 @@ class ReferenceChecks:
             self._error(path, f"names node {name!r} itself: a node sees what is before it")
             return False
         if self.sound and not self.dag.can_read(node, name):
+            node = self.dag.undone_by(node)
             remedy = f"add {name!r} to dependsOn of {node!r} or of a node before it"
             if name in self.dag.groups:
                 remedy = "a member is seen through its group, as context.GROUP.MEMBER"

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from podium.api.names import ID_PATTERN
 from podium.api.problems import Problem, Severity
-from podium.api.workflow import MAX_EDGES, MAX_NODES
+from podium.api.workflow import MAX_EDGES, MAX_NODES, Edge
 
 if TYPE_CHECKING:
     from podium.dag.graph import Graph
 
-__all__ = ["problems_of_shape"]
+__all__ = ["bad_id", "duplicate_edge", "problems_of_shape"]
 
 
 def problems_of_shape(graph: "Graph") -> Iterator[Problem]:
@@ -27,12 +28,13 @@ def problems_of_shape(graph: "Graph") -> Iterator[Problem]:
             graph.node_paths[cycle[0]],
             f"cycle: {way}; a workflow has none: remove one of these edges",
         )
-    if (graph.finally_nodes or graph.groups) and len(graph.nodes) > MAX_NODES:
+    total = len(graph.nodes) + len(graph.compensations)
+    if (graph.finally_nodes or graph.groups or graph.compensations) and total > MAX_NODES:
         what = "with these" if graph.finally_nodes else "with the members of groups"
+        what = "with their compensations" if graph.compensations else what
         yield Problem(
             ("finally",) if graph.finally_nodes else ("nodes",),
-            f"the graph has {len(graph.nodes):,} nodes {what}, and {MAX_NODES:,} is the"
-            " limit: leave some out",
+            f"the graph has {total:,} nodes {what}, and {MAX_NODES:,} is the limit: leave some out",
         )
     yield from graph.nesting_problems()
     joined = {end for edge in graph.edges for end in (edge.source, edge.target)}
@@ -44,3 +46,25 @@ def problems_of_shape(graph: "Graph") -> Iterator[Problem]:
                     f"node {node!r} is isolated: no edge leads to it or from it",
                     Severity.WARNING,
                 )
+
+
+def duplicate_edge(edge: Edge, *, is_same: bool) -> str:
+    """Describe an edge that is there already."""
+    if is_same:
+        route = "" if edge.route is None else f", route {edge.route!r:.80}"
+        return (
+            f"duplicate edge {edge.from_} → {edge.to} ({edge.type.value}{route}): it is already in"
+            " edges or dependsOn; remove one"
+        )
+    return (
+        f"{edge.from_} → {edge.to} ({edge.type.value}) is there with a route and, in edges or"
+        " dependsOn, without one, which is active for every route: remove one"
+    )
+
+
+def bad_id(identifier: str) -> str:
+    """Describe an id that is none."""
+    return (
+        f"{identifier!r:.80} is not a node id: use {ID_PATTERN}, that is a letter or _ first, then"
+        " letters, digits, _ and -, 63 characters at most"
+    )

@@ -2,7 +2,7 @@
 
 from podium.api.run import Condition, ConditionStatus, RunPhase, WorkflowRunStatus
 
-__all__ = ["clear_end", "set_condition", "set_end"]
+__all__ = ["clear_condition", "clear_end", "set_condition", "set_end"]
 
 
 def set_condition(
@@ -45,6 +45,15 @@ def set_end(
     set_condition(status, now, "Succeeded", value, reason, message)
     for kind in ("Complete" if is_good else "Failed", "Finished"):
         set_condition(status, now, kind, ConditionStatus.TRUE, reason)
+
+
+def clear_condition(status: WorkflowRunStatus, kind: str) -> bool:
+    """Remove a condition; return whether it was there."""
+    kept = [each for each in status.conditions if each.type != kind]
+    was_there = len(kept) < len(status.conditions)
+    if was_there:
+        status.conditions = kept
+    return was_there
 
 
 def clear_end(status: WorkflowRunStatus) -> None:

@@ -242,17 +242,19 @@ def node_input(
 
     `completed` holds the outputs of the Completed nodes of `states`: hundreds of them may be handed
     over, and to look each state up would cost more than all the rest. `ending`: how all others
-    ended, of a node of `finally`. Raises `InputError` if what an edge maps is not there.
+    ended, of a node of `finally` or a compensation. Raises `InputError` if what an edge maps is not
+    there.
     """
     visible = plan.delivered(node.id)
     outputs = {name: completed[name] for name in visible if name in completed}
-    mapped, large = _mapped(plan, node, states)
+    own = plan.nodes[plan.dag.undone_by(node.id)]  # a compensation sees what its node saw
+    mapped, large = _mapped(plan, own, states)
     handed = outputs
     if plan.large_outputs and not plan.large_outputs.isdisjoint(outputs):
         handed, whole = _without_large(plan, node, states, outputs)
         large = (*whole, *large)
     paths: dict[str, str] = {}
-    if node.group:  # its own names of them
+    if own.group:  # its own names of them
         paths = {plan.dag.name_of(name, node.id): name for name in visible}
         outputs = {plan.dag.name_of(name, node.id): output for name, output in outputs.items()}
         handed = {plan.dag.name_of(name, node.id): output for name, output in handed.items()}

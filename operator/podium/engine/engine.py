@@ -187,7 +187,7 @@ class Engine:
         run.now = round(now, 3)
         unexpected: list[Observation] = []
         asked = list(requests)
-        was_finishing = run.is_finishing
+        was_finishing = run.is_finishing or run.is_rolling_back
         self._take_up(run.questions.begin_step())
         if run.is_first_step:
             # First of all, what a predecessor left. Then: a node may be decidable although the
@@ -226,6 +226,8 @@ class Engine:
             launch_ready(run, queue, joins)
         for seen in unknown:
             stop_unknown(run, seen)
+        if run.plan.compensations:
+            self._roll_back(control)
         if run.open_finally and not control.suspend and begin_finally(run, queue, joins):
             launch_ready(run, queue, joins)
         finish(run, queue, control)
@@ -239,6 +241,21 @@ class Engine:
         from podium.engine.reruns import Reruns  # noqa: PLC0415 - few runs on a laptop have requests
 
         return Reruns(self._run, self._queue, self._joins)
+
+    def _roll_back(self, control: Control) -> None:
+        from podium.engine.rollback import (  # noqa: PLC0415 - few runs have compensations
+            begin_rollback,
+            conclude_rollback,
+            is_due,
+        )
+
+        run = self._run
+        conclude_rollback(run)
+        run.awaits_rollback = is_due(run, control)
+        if run.awaits_rollback and not control.suspend:
+            run.awaits_rollback = not begin_rollback(run, self._queue, self._joins)
+            launch_ready(run, self._queue, self._joins)
+            conclude_rollback(run)
 
     def _answer(self, request: ApprovalRequest, control: Control) -> None:
         from podium.engine.approvals import answer_approval  # noqa: PLC0415 - few runs have some

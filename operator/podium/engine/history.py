@@ -8,6 +8,7 @@ from typing import Any
 
 from podium import contracts
 from podium.api.base import shorten
+from podium.api.names import compensated_path
 from podium.api.reasons import NodeReason
 from podium.api.run import (
     ContextEdit,
@@ -94,6 +95,8 @@ def context_at(
         )
     outputs = {}
     for node, state in status.nodes.items():
+        if compensated_path(node) is not None:  # its output goes to no node
+            continue
         record = record_at(status, node, state, version)
         if record is not None:
             outputs[node] = record.output

@@ -29,6 +29,7 @@ _HOW_IT_IS_RUN: Any = {
     "start_timeout_seconds": True,
     "resources": True,
     "max_disruptions": True,
+    "compensation": True,
     "force_restart_after_seconds": True,
     "pod": {
         "labels",

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import islice
 from typing import Any
 
@@ -11,6 +10,7 @@ from podium import expressions
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.decisions import finish
+from podium.engine.edge_states import EdgeState
 from podium.engine.groups import end_members, is_waiting, open_members
 from podium.engine.history import was_stopped
 from podium.engine.outcomes import cancel_pending, finish_without_execution
@@ -23,24 +23,7 @@ from podium.engine.trigger_rules import EdgeCounts, Verdict, verdict
 from podium.engine.verdicts import ConditionQuestion, read_by
 from podium.expressions import evaluate_condition
 
-__all__ = ["EdgeState", "Joins"]
-
-
-class EdgeState(Enum):
-    """What an edge says once its source has ended. The values are positions in a `_Join`."""
-
-    ACTIVE = 0
-    INACTIVE = 1
-    """Its source was Skipped."""
-    FAILED = 2
-    BROKEN = 3
-    """Its condition could not be evaluated."""
-    ALLOWED = 4
-    """Active, although its source failed."""
-    ABSENT = 5
-    """Inactive, because its own condition is false."""
-    UNSELECTED = 6
-    """Its source is not of the part that the run runs: as if there were no such edge."""
+__all__ = ["Joins"]
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -242,6 +225,8 @@ class Joins:
     def _propagate_end(self, node: str) -> list[str]:
         """Decide the outgoing edges of a node that has ended; return the targets to decide."""
         run = self._run
+        if node in run.plan.compensations:
+            return run.rollback.ended(node) if run.rollback is not None else []
         planned = run.plan.nodes[node]
         if run.open_members.get(node):
             end_members(run, node)
@@ -274,6 +259,8 @@ class Joins:
                 continue
             if name in run.plan.finally_nodes and not run.is_finishing:
                 continue  # `begin_finally` has it decided
+            if name in run.plan.compensations and not run.may_undo(name):
+                continue  # the end of another one has it decided
             node = run.plan.nodes[name]
             if node.group and is_waiting(run, node):
                 continue  # `_open` has it decided

@@ -54,7 +54,7 @@ def hold_back(run: RunState, hold: Hold) -> None:
 
 
 def _number_of(run: RunState) -> str:
-    count = len(run.plan.nodes)
+    count = len(run.plan.dag.nodes)
     return "1 node" if count == 1 else f"{count} nodes"
 
 
@@ -86,6 +86,8 @@ def begin_finally(run: RunState, queue: ReadyQueue, joins: Joins) -> bool:
     """
     status = run.status
     if not run.open_finally or run.open > run.open_finally or run.is_finishing:
+        return False
+    if run.awaits_rollback:
         return False
     awaited = run.executions.awaited()
     for node in awaited:
@@ -141,19 +143,21 @@ def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
     status = run.status
     if status.phase.ended:
         return
-    if run.open:
+    if run.open or run.awaits_rollback:
         if control.hold is not None and status.started_at is None and not control.suspend:
             return
         if control.suspend:
             _stop_clock(run)
         elif status.started_at is not None:
             _start_clock(run, queue)
-        phase = RunPhase.PAUSED if control.suspend else RunPhase.RUNNING
+        phase = RunPhase.ROLLING_BACK if run.is_rolling_back else RunPhase.RUNNING
+        phase = RunPhase.PAUSED if control.suspend else phase
         if status.phase is not phase:
             run.run_changed = True
             status.phase = phase
             is_paused = phase is RunPhase.PAUSED
             reason = RunReason.FINISHING if run.is_finishing else RunReason.RUNNING
+            reason = RunReason.ROLLING_BACK if run.is_rolling_back else reason
             reason = RunReason.SUSPENDED if is_paused else reason
             set_condition(status, run.now, "Succeeded", ConditionStatus.UNKNOWN, reason)
             if is_paused:

@@ -146,12 +146,14 @@ def skip(run: RunState, node: str, reason: str, message: str) -> None:
 
 
 def cancel_pending(run: RunState, reason: str, message: str, *, with_finally: bool = False) -> None:
-    """Cancel everything that has not ended, but for the nodes of `finally`."""
+    """Cancel everything that has not ended, but for the nodes of `finally` and compensations."""
     kept = frozenset[str]() if with_finally else run.plan.finally_nodes
-    if run.status.phase.ended or run.open == (run.open_finally if kept else 0):
+    undoing = () if with_finally else run.plan.compensations
+    open_kept = 0 if with_finally else run.open_finally + run.open_compensations
+    if run.status.phase.ended or run.open == open_kept:
         return
     for node, state in run.status.nodes.items():
-        if not state.status.ended and node not in kept:
+        if not state.status.ended and node not in kept and node not in undoing:
             run.stop_current(node, reason)
             if state.status is NodeStatus.RUNNING:
                 state.completed_at = run.now

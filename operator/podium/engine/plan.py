@@ -4,78 +4,33 @@ Nothing in it changes after it is built, so runs of one revision share it.
 """
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from podium import executors, expressions, kinds
-from podium.api.executors import ExecutorSpec
+from podium.api.names import compensation_path
 from podium.api.problems import InvalidError, Path, Problem, errors
 from podium.api.workflow import (
     EdgeType,
+    InputContract,
     Node,
     NodeType,
     PodOverrides,
     Resources,
     RetryPolicy,
-    TriggerRule,
     WorkflowSpec,
 )
 from podium.dag import WorkflowDAG, nearest_ancestors
 from podium.engine.identity import NodeIdentity, digest_of, node_identity
 from podium.engine.large_outputs import LargeReads, large_reads
+from podium.engine.plan_parts import PlanEdge, PlanNode
 
 __all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode", "definition_digest"]
 
 DEFAULT_MAX_PARALLEL = 10
 DEFAULT_START_TIMEOUT = 600.0
 """Seconds from a Pod's creation to its running program, where the node does not say."""
-
-
-@dataclass(slots=True, eq=False)
-class PlanEdge:
-    """An edge with its compiled condition."""
-
-    index: int
-    source: str
-    target: str
-    type: EdgeType
-    condition: expressions.Expression | None
-    route: str | None
-    allow_failure: bool
-    """Whether its target goes on when its source fails."""
-    mapping: Mapping[str, str]
-
-
-@dataclass(slots=True, eq=False)
-class PlanNode:
-    """A node with its edges and everything that `defaults` adds."""
-
-    id: str
-    index: int
-    definition: Node
-    kind: kinds.NodeKind
-    incoming: tuple[int, ...]
-    outgoing: tuple[int, ...]
-    conditional: int
-    """How many incoming edges have a condition."""
-    rule: TriggerRule
-    condition: expressions.Expression | None
-    retry: RetryPolicy
-    timeout: float | None
-    start_timeout: float
-    start_timeout_own: bool
-    """Whether the node sets it: then it counts from the Pod's creation, else from its being
-    scheduled."""
-    required_fields: tuple[str, ...]
-    wanted: tuple[str, ...]
-    """Ancestors that are delivered however far they are."""
-    executor: ExecutorSpec | None = None
-    """Its executor, where that is a resource."""
-    group: str = ""
-    """The group that it is a member of; empty: none."""
-    limited_by: tuple[str, ...] = ()
-    """Groups that it is in and that bound how many run at a time (`maxParallel`)."""
 
 
 class Plan:
@@ -97,6 +52,8 @@ class Plan:
         self.max_parallel = spec.max_parallel or DEFAULT_MAX_PARALLEL
         self.members: Mapping[str, list[str]] = dag.members
         """The direct members of each group."""
+        self.compensations: dict[str, str] = {}
+        """Compensations, with the nodes that they undo: they run when a run is rolled back."""
         self.required: Mapping[str, list[str]] | None = None
         """Context keys that a run must provide, once they were asked for."""
         self._nearest: tuple[tuple[bool, tuple[str, ...]], list[str]] = ((False, ()), [])
@@ -128,9 +85,9 @@ class Plan:
             name: expressions.parse(source)
             for name, source in sorted(self.spec.outputs.items())
         }
-        for position, node in enumerate(self.dag.nodes.values()):
+        for node in self.dag.nodes.values():
             edges = incoming[node.id]
-            self.nodes[node.id] = self._node(position, node, edges, outgoing[node.id])
+            self.nodes[node.id] = self._node(len(self.nodes), node, edges, outgoing[node.id])
             sources = tuple(
                 self.edges[index].source
                 for index in edges
@@ -139,7 +96,25 @@ class Plan:
             if not sources and node.id in self.dag.groups:  # it begins its group
                 sources = self.data_sources[self.dag.groups[node.id]]
             self.data_sources[node.id] = sources
+            if node.compensation is not None:
+                self._add_compensation(self.nodes[node.id])
             yield
+
+    def _add_compensation(self, of: PlanNode) -> None:
+        """Add what undoes a node: it sees what that saw, and the node's own output."""
+        name = compensation_path(of.id)
+        definition = self.dag.compensations.get(name)
+        if definition is None:  # its node's kind has none
+            return
+        contract = of.definition.input_contract
+        if contract is not None:
+            limited = InputContract.model_construct(context=contract.context)
+            definition = definition.model_copy(update={"input_contract": limited})
+        self.nodes[name] = replace(
+            self._node(len(self.nodes), definition, [], []), wanted=of.wanted
+        )
+        self.data_sources[name] = (of.id,)
+        self.compensations[name] = of.id
 
     @classmethod
     def build(
@@ -230,7 +205,8 @@ class Plan:
         for edge in self.edges:
             if edge.source in large and (edge.mapping or edge.type is EdgeType.DEPENDS_ON):
                 found.add(edge.target)
-        return frozenset(found)
+        undoing = (name for name, node in self.compensations.items() if node in large | found)
+        return frozenset(found.union(undoing))
 
     @cached_property
     def read_of_outputs(self) -> Mapping[str, LargeReads]:
@@ -252,6 +228,8 @@ class Plan:
         """What each node does and reads; only a re-run compares it with another definition's."""
         made = {}
         for node in self.nodes.values():
+            if node.id in self.compensations:
+                continue  # what a node does is the same, however it is undone
             edges = [self.dag.edges[index] for index in node.incoming]
             incoming = [(edge.edge, self.dag.nodes[edge.source]) for edge in edges]
             identity = node_identity(node.definition, incoming, node.wanted, self.spec)
@@ -313,8 +291,13 @@ class Plan:
     @cached_property
     def _ends(self) -> tuple[str, ...]:
         """Nodes whose outputs go to no other one: for `finally`, all is before them."""
-        sources = {source for each in self.data_sources.values() for source in each}
-        known = sources | self.finally_nodes
+        sources = {
+            source
+            for node, each in self.data_sources.items()
+            if node not in self.compensations
+            for source in each
+        }
+        known = sources | self.finally_nodes | self.compensations.keys()
         return tuple(
             node for node in self.nodes if node not in known and node not in self.dag.groups
         )
@@ -345,7 +328,7 @@ class Plan:
             targets = targets.union(self.members.get(name, ())) - seen
             seen.update(targets)
             doubtful += targets
-        return set(self.nodes) - seen
+        return set(self.nodes) - self.compensations.keys() - seen
 
     def uses_personas(self) -> list[str]:
         """Return the ids of the nodes that ask personas."""

@@ -54,7 +54,9 @@ class ReadyQueue:
             first = state.status is NodeStatus.RUNNING
             planned = run.plan.nodes[node]
             queue = self._queue if planned.kind.holds_slot else self._unbounded
-            heapq.heappush(queue, (-1 if first else planned.index, node))
+            # What completed last is undone first.
+            place = planned.index if run.rollback is None else run.rollback.place_of(node)
+            heapq.heappush(queue, (-1 if first else place, node))
 
     def take(self) -> str | None:
         """Return the next node to launch; None if there is none, or no room for it."""

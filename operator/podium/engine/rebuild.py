@@ -26,6 +26,10 @@ def rebuild_in_slices(
     """Rebuild in pieces, between which the caller can do other work."""
     yield from run.load(plan)
     yield from joins.load()
+    if plan.compensations:
+        from podium.engine.rollback import restore_rollback  # noqa: PLC0415 - few runs have some
+
+        restore_rollback(run)
     queue.clear()
     for name, state in run.status.nodes.items():
         yield

@@ -3,7 +3,7 @@
 Pure: nothing here changes the run.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from podium import contracts
@@ -12,7 +12,6 @@ from podium.api.reasons import NodeReason
 from podium.api.run import (
     CONTEXT_EDITS,
     ExecutionRecord,
-    NodeState,
     NodeStatus,
     WorkflowRunStatus,
 )
@@ -23,10 +22,12 @@ from podium.engine.history import (
     record_at,
 )
 from podium.engine.model import RerunRequest, ResetRequest, RestoreRequest
+from podium.engine.outdated import approvals_before
 from podium.engine.plan import Plan
-from podium.engine.reach import descendants, with_ancestors, with_groups
+from podium.engine.reach import descendants, with_groups
 from podium.engine.selection import is_unselected, of_selected, unapproved
 from podium.engine.start import check_context
+from podium.engine.undone import undone_between, undone_nodes
 from podium.errors import PodiumError
 
 __all__ = [
@@ -156,10 +157,14 @@ def failed_nodes(plan: Plan, status: WorkflowRunStatus) -> list[str]:
         state = status.nodes.get(node)
         if state is None:
             continue
+        if node in plan.compensations:
+            continue
         is_skipped = state.status is NodeStatus.SKIPPED
         was_kept_back = is_skipped and state.reason == NodeReason.UPSTREAM_FAILED
         if state.status in (NodeStatus.FAILED, NodeStatus.CANCELLED) or was_kept_back:
             found.append(node)
+    undone = undone_nodes(plan, status)
+    found += [node for node in undone if node not in found]
     # A group runs again with its members: only those that failed, if any did.
     through_members = {group for node in found for group in plan.dag.around(node)}
     return [node for node in found if node not in through_members]
@@ -170,9 +175,12 @@ def _plan_rerun(
 ) -> RerunPlan:
     after = request.plan or plan
     asked = [*request.nodes, *(failed_nodes(after, status) if request.failed else ())]
+    undoing = next((node for node in request.nodes if node in after.compensations), None)
+    if undoing is not None:
+        raise RequestRefusedError(f"{undoing} is a compensation: name its node, which runs again")
     unknown = [node for node in request.nodes if node not in after.nodes]
     if unknown:
-        known = ", ".join(list(after.nodes)[:10])
+        known = ", ".join(list(after.dag.nodes)[:10])
         raise RequestRefusedError(f"unknown node {', '.join(unknown)}: nodes are {known}")
     if request.plan is None and not asked:
         raise RequestRefusedError("no node failed" if request.failed else "no node is named")
@@ -186,18 +194,19 @@ def _plan_rerun(
     merged = context if check is None else check.context
     if given or new_base:
         _require_room(status)
+    undone = undone_nodes(after, status)
     changed = [] if request.plan is None else _changed(plan, after, before, context)
     removed = tuple(node for node in plan.nodes if node not in after.nodes)
-    targets = dict.fromkeys([*asked, *changed])
+    targets = dict.fromkeys([*asked, *changed, *undone])
     selected = _selected(after, status, asked)
     if selected is not None:
         changed = [node for node in changed if node in selected]
-        targets = dict.fromkeys([*asked, *changed])
+        targets = dict.fromkeys([*asked, *changed, *undone])
         if problems := unapproved(after, selected):
             raise RequestRefusedError(problems[0])
     targets.update(_with_groups(plan, after, targets, removed))
     is_edited = bool(given or new_base or changed)
-    renewed = list(_approvals_before(after, status, targets, is_edited=is_edited))
+    renewed = list(approvals_before(after, status, targets, is_edited=is_edited))
     targets.update(_with_groups(plan, after, renewed, ()))
     targets = dict.fromkeys(of_selected(targets, selected))
     below = descendants(after, targets, selected)
@@ -206,7 +215,10 @@ def _plan_rerun(
     if request.cascade or request.plan is not None:
         targets.update(dict.fromkeys(below))
     else:
+        targets.update(undone_between(after, undone, asked))
         for node in below:
+            if node in targets:
+                continue
             state = status.nodes[node].status
             if state is NodeStatus.READY:  # it has not started: it waits again
                 targets[node] = None
@@ -264,49 +276,6 @@ def _changed(
     ]
 
 
-def _approvals_before(
-    plan: Plan, status: WorkflowRunStatus, nodes: Iterable[str], *, is_edited: bool
-) -> Iterator[str]:
-    """Return the approvals that must ask again: what they asked about is not what would run.
-
-    Where the request edits the context or the definition: those upstream of nodes that run again,
-    or that have not ended and so read what is new. Else those upstream of nodes that run again, if
-    something was edited, or run again upstream of them, since they were answered.
-    """
-    asked = [
-        node
-        for node in plan.nodes
-        if node in plan.approvals
-        and (state := status.nodes.get(node)) is not None
-        and state.execution_id is not None
-    ]
-    if not asked:
-        return
-    targets = set(nodes)
-    again = with_ancestors(plan, targets)
-    unended = (
-        node
-        for node, state in status.nodes.items()
-        if node in plan.nodes and (node in targets or not state.status.ended)
-    )
-    edited = with_ancestors(plan, unended) if is_edited else frozenset()
-    for approval in asked:
-        outdated = approval in again and _is_outdated(status, status.nodes[approval])
-        if outdated or approval in edited:
-            yield approval
-
-
-def _is_outdated(status: WorkflowRunStatus, state: NodeState) -> bool:
-    """Return whether something was edited, or ran again upstream, since an approval was given."""
-    answered = state.context_version
-    if state.stale or answered is None:
-        return state.stale
-    return any(former.before_version > answered for former in status.workflow_revisions) or any(
-        edit.version > answered and (edit.restored is None or edit.restored < answered)
-        for edit in status.context_edits
-    )
-
-
 def _plan_restore(
     plan: Plan, status: WorkflowRunStatus, initial: Mapping[str, Any], request: RestoreRequest
 ) -> RestorePlan:
@@ -319,7 +288,7 @@ def _plan_restore(
     restored, reset = {}, []
     try:
         for node, state in status.nodes.items():
-            if is_unselected(state):
+            if is_unselected(state) or node in plan.compensations:
                 continue
             is_last = node in plan.finally_nodes
             record = None if is_last else record_at(status, node, state, version)
@@ -329,6 +298,9 @@ def _plan_restore(
                 restored[node] = record
     except VersionGoneError as error:
         raise RequestRefusedError(str(error)) from None
+    again = undone_nodes(plan, status)
+    again += of_selected(descendants(plan, again), _selected(plan, status, ()))
+    reset += [node for node in again if restored.pop(node, None) or node not in reset]
     context = request.context
     if context is None:
         if former_definition(status, version) is not None:

@@ -26,7 +26,7 @@ from podium.engine.rerun_plan import (
     RestorePlan,
     plan_request,
 )
-from podium.engine.selection import unselected_state
+from podium.engine.selection import unneeded_state, unselected_state
 from podium.engine.state import RunState
 
 __all__ = ["Reruns"]
@@ -56,7 +56,7 @@ class Reruns:
         run = self._run
         if request.id in run.status.handled_requests:
             return
-        if run.is_finishing:  # it is carried out once the run has ended
+        if run.is_finishing or run.is_rolling_back:  # it is carried out once the run has ended
             return
         if (control.suspend or control.hold is not None) and not control.cancel:
             return
@@ -131,6 +131,10 @@ class Reruns:
     def _reset(self, nodes: Sequence[str], reason: str) -> None:
         """Take nodes back to Pending, stop what runs of them, and decide them again."""
         run, joins = self._run, self._joins
+        if run.begun_compensations:
+            from podium.engine.rollback import forget_rollback  # noqa: PLC0415 - few runs have some
+
+            forget_rollback(run, joins, reason, lambda node: self._abandon(node, reason))
         reset(run, joins, nodes, reason, lambda node: self._abandon(node, reason))
         reopen(run, self._queue)
         joins.decide(sorted(set(nodes), key=lambda node: run.plan.nodes[node].index))
@@ -172,6 +176,7 @@ class Reruns:
             # One that comes back goes on counting: an id of an execution is given once.
             node: states.get(node)
             or removed.pop(node, None)
+            or (unneeded_state(run.now) if node in plan.compensations else None)
             or (unselected_state(run.now) if node in planned.unselected else None)
             or NodeState(
                 status=NodeStatus.PENDING,
@@ -181,7 +186,7 @@ class Reruns:
             )
             for node in plan.nodes
         }
-        for node in (*planned.changed, *planned.unselected):
+        for node in (*planned.changed, *planned.unselected, *plan.compensations):
             if node not in states:
                 run.mark_changed(node)
         run.status.workflow_revision = plan.revision or None

@@ -109,11 +109,13 @@ def outcome(run: RunState) -> Outcome:
 
 
 def ending_of(run: RunState) -> dict[str, Any]:
-    """Return what nodes of `finally` are told of the run: `run.phase` and `run.failures`.
+    """Return what compensations and nodes of `finally` are told of the run.
 
-    By all other nodes, which have ended, so it stays the same as long as those of `finally` run.
+    These are `run.phase` and `run.failures`.
+
+    By all other nodes, which have ended, so it stays the same as long as these run.
     """
-    last = run.plan.finally_nodes
+    last = run.plan.finally_nodes | run.plan.compensations.keys()
     bad, cancelled = run.bad - last, run.cancelled - last
     states = run.status.nodes
     failed = [node for node in run.plan.nodes if node in bad]

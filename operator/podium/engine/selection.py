@@ -15,6 +15,7 @@ __all__ = [
     "of_selected",
     "selected_nodes",
     "unapproved",
+    "unneeded_state",
     "unselected_state",
 ]
 
@@ -26,10 +27,13 @@ def selected_nodes(plan: Plan, spec: WorkflowRunSpec) -> frozenset[str] | None:
     """
     if spec.only:
         known = [name for name in spec.only if name in plan.nodes]
-        return frozenset([*spec.only, *with_groups(plan, known)]) | plan.finally_nodes
-    if not spec.until:
+        found = frozenset([*spec.only, *with_groups(plan, known)])
+    elif spec.until:
+        found = frozenset(with_ancestors(plan, set(spec.until) & plan.nodes.keys()))
+    else:
         return None
-    return frozenset(with_ancestors(plan, set(spec.until) & plan.nodes.keys())) | plan.finally_nodes
+    undoing = (name for name, node in plan.compensations.items() if node in found)
+    return found.union(plan.finally_nodes, undoing)
 
 
 def check_selection(
@@ -44,8 +48,11 @@ def check_selection(
             if name in plan.finally_nodes:
                 message = f"{name!r:.80} is a node of finally, which runs in any case: leave it out"
                 yield Problem((*base, field, position), message)
+            elif name in plan.compensations:
+                message = f"{name!r:.80} is a compensation: name its node"
+                yield Problem((*base, field, position), message)
             elif name not in plan.nodes:
-                known = ", ".join(list(plan.nodes)[:10])
+                known = ", ".join(list(plan.dag.nodes)[:10])
                 message = f"unknown node {name!r:.80}: nodes are {known}"
                 yield Problem((*base, field, position), message)
     for message in unapproved(plan, selected):
@@ -88,6 +95,16 @@ def unselected_state(now: float) -> NodeState:
         created_at=now,
         updated_at=now,
         completed_at=now,
+    )
+
+
+def unneeded_state(now: float) -> NodeState:
+    """Return the state of a compensation that nothing needs."""
+    return NodeState(
+        status=NodeStatus.SKIPPED,
+        reason=NodeReason.NOT_NEEDED.value,
+        created_at=now or None,
+        updated_at=now or None,
     )
 
 

@@ -13,6 +13,7 @@ from podium.engine.selection import (
     check_selection,
     of_selected,
     selected_nodes,
+    unneeded_state,
     unselected_state,
 )
 from podium.executors.persona_document import BOTH_WAYS, missing_models
@@ -74,7 +75,7 @@ def _status_without_nodes(plan: Plan) -> WorkflowRunStatus:
     return WorkflowRunStatus.model_construct(
         phase=RunPhase.PENDING,
         format_version=FORMAT_VERSION,
-        progress=f"0/{len(plan.nodes)}",
+        progress=f"0/{len(plan.dag.nodes)}",
         workflow=plan.workflow_id,
         workflow_revision=plan.revision or None,
         nodes={},
@@ -86,7 +87,9 @@ def _add_nodes(
 ) -> Generator[None, None, None]:
     selected = None if spec is None else selected_nodes(plan, spec)
     for node in plan.nodes:
-        if selected is None or node in selected:
+        if node in plan.compensations:
+            state = unneeded_state(now)
+        elif selected is None or node in selected:
             state = NodeState(status=NodeStatus.PENDING, created_at=now, updated_at=now)
         else:
             state = unselected_state(now)

@@ -1,22 +1,26 @@
 """State of a run while the engine steps: its status, and the counters derived from it."""
 
-import heapq
 from collections import deque
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from podium.api.base import shorten
 from podium.api.names import execution_id
-from podium.api.reasons import NodeReason, RunReason
-from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
+from podium.api.reasons import NodeReason
+from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
+from podium.engine.changes import Changes, Judging
 from podium.engine.context import edge_scope, node_scope, output_of
 from podium.engine.executions import Executions, execution_number
 from podium.engine.history import edited_context
 from podium.engine.model import Action, Emit, EventType, Hold, Launch, RunInfo, Stop
 from podium.engine.plan import Plan, PlanEdge
 from podium.engine.questions import Questions
+from podium.engine.selection import unneeded_state
+from podium.engine.summary import current_of, reason_of
 from podium.engine.transitions import TRANSITIONS
+
+if TYPE_CHECKING:
+    from podium.engine.rollback import Rollback
 
 __all__ = ["RUN", "Changes", "Judging", "RunState"]
 
@@ -28,26 +32,6 @@ USUAL_WAITS = frozenset({NodeReason.SCHEDULING, NodeReason.STARTING, NodeReason.
 MAX_AHEAD = 100
 """Executions that a predecessor may have launched of a node without having written it: a number
 beyond is not Podium's."""
-
-
-class Judging(NamedTuple):
-    """An output that is being checked."""
-
-    execution: str
-    output: dict[str, Any]
-    at: float
-    """When the execution ended."""
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a shell has to write: nodes whose state changed, and whether run fields did."""
-
-    nodes: frozenset[str]
-    run: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.nodes) or self.run
 
 
 class RunState:
@@ -89,7 +73,11 @@ class RunState:
         self.held_back: Hold | None = None
         """Why the run fails without having begun, in this step."""
         self.ending: Mapping[str, Any] | None = None
-        """What nodes of `finally` are told of the run, while they may run."""
+        """What nodes of `finally` and compensations are told of the run, while they may run."""
+        self.rollback: Rollback | None = None
+        """Which compensations may start, while the run is rolled back."""
+        self.awaits_rollback = False
+        """Whether a rollback is to begin that cannot do so in this step."""
         self.output_values: dict[str, Any] = {}
         """What the run hands over, as far as it is evaluated. Lost in a crash: it is evaluated
         again, from the same states."""
@@ -114,11 +102,15 @@ class RunState:
         """Number of nodes that have not ended."""
         self.open_finally = 0
         """How many of these are of `finally`."""
+        self.open_compensations = 0
+        """How many of these are compensations."""
+        self.begun_compensations = 0
+        """Number of compensations that are, or were, needed."""
         self.undone = 0
         """Number of nodes that ended without having been carried out: Skipped or Cancelled."""
         self.left_out = 0
         """Number of nodes that were Skipped, and not because of a failure."""
-        self._held_up: dict[str, str] = {}
+        self.held_up: dict[str, str] = {}
         """Why nodes wait, of those that wait for more than their usual start."""
         self.running: set[str] = set()
         self.slots: set[str] = set()
@@ -136,7 +128,9 @@ class RunState:
         """Number of slots that are taken in each group that bounds them."""
         for node in plan.nodes:
             state = self.status.nodes.get(node)
-            if state is None:
+            if state is None and node in plan.compensations:
+                state = self.status.nodes[node] = unneeded_state(self.now)
+            elif state is None:
                 state = NodeState(status=NodeStatus.PENDING, created_at=self.now or None)
                 self.status.nodes[node] = state
             self.has_omitted_outputs |= state.omitted_outputs > 0
@@ -148,6 +142,15 @@ class RunState:
     def is_finishing(self) -> bool:
         """Whether all has ended but the nodes of `finally`, and they may run."""
         return self.status.finishing_since is not None and not self.status.phase.ended
+
+    @property
+    def is_rolling_back(self) -> bool:
+        """Whether compensations run, or wait."""
+        return self.open_compensations > 0
+
+    def may_undo(self, compensation: str) -> bool:
+        """Return whether a compensation may start."""
+        return self.rollback is not None and compensation in self.rollback.free
 
     # Nodes
 
@@ -235,14 +238,19 @@ class RunState:
         )
 
     def ending_for(self, node: str) -> Mapping[str, Any] | None:
-        """Return what a node is told of the end of the run: only one of `finally` is."""
-        return self.ending if node in self.plan.finally_nodes else None
+        """Return what a node is told of the end of the run: one of `finally`, a compensation."""
+        plan = self.plan
+        return self.ending if node in plan.finally_nodes or node in plan.compensations else None
 
     def _count(self, node: str, state: NodeState, by: int) -> None:
         """Add or take away one node in the counters."""
         last = self.plan.finally_nodes
         if last and node in last and not state.status.ended:
             self.open_finally += by
+        is_compensation = node in self.plan.compensations
+        if is_compensation:
+            self.open_compensations += 0 if state.status.ended else by
+            self.begun_compensations += by if has_begun(state) else 0
         planned = self.plan.nodes[node]
         if planned.group and not state.status.ended:
             self.open_members[planned.group] += by
@@ -266,7 +274,8 @@ class RunState:
                 else:
                     del self.outputs[node]
             case NodeStatus.FAILED:
-                if not planned.group and not planned.definition.allow_failure:
+                is_counted = not planned.group and not is_compensation
+                if is_counted and not planned.definition.allow_failure:
                     _add(self.bad, node, by)
             case NodeStatus.SKIPPED:
                 self.undone += by
@@ -355,11 +364,11 @@ class RunState:
             states = self.status.nodes
             done = len(states) - self.open - self.undone
             self.status.progress = f"{done}/{len(self.plan.nodes) - self.left_out}"
-            self.status.current = self._current()
+            self.status.current = current_of(self)
             for node in self._changed:
                 self._note_wait(node, states.get(node))
         if changes.run:
-            self.status.reason = self._reason()
+            self.status.reason = reason_of(self)
         self._changed = set()
         self.run_changed = False
         return changes
@@ -371,26 +380,14 @@ class RunState:
             and reason not in USUAL_WAITS
             and state.status in (NodeStatus.READY, NodeStatus.RUNNING)
         ):
-            self._held_up[node] = reason
-        elif self._held_up:
-            self._held_up.pop(node, None)
+            self.held_up[node] = reason
+        elif self.held_up:
+            self.held_up.pop(node, None)
 
-    def _reason(self) -> str:
-        """Return in one word why the run is in its phase, or what its nodes wait for."""
-        if self.status.phase is RunPhase.RUNNING:
-            if self.is_finishing:
-                return RunReason.FINISHING.value
-            if not self._held_up:
-                return ""
-            first = min(self._held_up, key=lambda node: self.plan.nodes[node].index)
-            return self._held_up[first]
-        known = (each for each in self.status.conditions if each.type == "Succeeded")
-        return next((each.reason for each in known), "")
 
-    def _current(self) -> str:
-        first = heapq.nsmallest(3, self.running, key=lambda node: self.plan.nodes[node].index)
-        more = len(self.running) - len(first)
-        return ", ".join(first) + (f" +{more}" if more else "")
+def has_begun(compensation: NodeState) -> bool:
+    """Return whether a compensation is, or was, needed."""
+    return compensation.status is not NodeStatus.SKIPPED
 
 
 def _add(nodes: set[str], node: str, by: int) -> None:

@@ -45,7 +45,7 @@ __all__ = [
 PROGRAM_FIELDS = (
     *("executor", "retry_policy", "timeout_seconds", "start_timeout_seconds", "input_as"),
     *("resources", "pod", "max_disruptions", "force_restart_after_seconds", "output_contract"),
-    *("outputs", "large_output", "artifacts"),
+    *("outputs", "large_output", "artifacts", "compensation"),
 )
 """Fields of a node that are about a program, its Job and what it hands over."""
 GROUP_FIELDS = ("nodes", "edges", "max_parallel", "min_success")

@@ -23,7 +23,7 @@ __all__ = ["ParallelGroup"]
 _PROGRAM_FIELDS = (
     *("executor", "config", "start_timeout_seconds", "input_as", "resources", "pod"),
     *("max_disruptions", "force_restart_after_seconds", "outputs", "large_output", "artifacts"),
-    *("cases", "default"),
+    *("cases", "default", "compensation"),
 )
 _SHOWN = 5
 

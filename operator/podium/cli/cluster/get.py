@@ -10,6 +10,7 @@ from podium.api.run import NodeState
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.runs import ClusterRun, RunRow, changes, list_rows, name_of, read_run
 from podium.cli.durations import DURATION
+from podium.cli.members import is_unneeded
 from podium.cli.node_details import show_node
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cli.run_end import run_code
@@ -100,6 +101,8 @@ async def watch_run(cluster: Cluster, name: str) -> ClusterRun:
             table.print()
         else:
             for node, state in run.status.nodes.items():
+                if is_unneeded(state):
+                    continue
                 if node not in shown or _key(shown[node]) != _key(state):
                     table.add(node_row(node, state, time.time()))
         shown = dict(run.status.nodes)

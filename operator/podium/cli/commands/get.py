@@ -9,6 +9,7 @@ import click
 from podium.api.base import format_duration
 from podium.api.run import NodeState
 from podium.cli.durations import DURATION
+from podium.cli.members import is_unneeded
 from podium.cli.node_details import show_node
 from podium.cli.options import optional_run_argument, run_argument, state_dir_option
 from podium.cli.output import CliError, ExitCode, warn
@@ -136,6 +137,8 @@ def _show_run(state_dir: Path, run: OpenRun, output: str | None, *, watch: bool)
         is_held = run.directory.is_held  # looked at before reading: the end is read after it
         run = open_run(state_dir, run.record.name)
         for node, state in run.status.nodes.items():
+            if is_unneeded(state):
+                continue
             if node not in shown or _key(shown[node]) != _key(state):
                 table.add(node_row(node, state, time.time()))
         shown = dict(run.status.nodes)

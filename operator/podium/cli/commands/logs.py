@@ -8,7 +8,7 @@ import click
 
 from podium.api.run import WorkflowRunStatus
 from podium.cli.log_output import LogOptions, print_logs
-from podium.cli.members import is_of
+from podium.cli.members import is_of, needed
 from podium.cli.options import log_options, require_one_log, run_argument, state_dir_option
 from podium.cli.output import CliError, ExitCode
 from podium.cli.session import OpenRun, open_run
@@ -87,7 +87,9 @@ def logs(
 
 def _executions(run: OpenRun, node: str | None) -> dict[str, list[str]]:
     """Return the executions of each node, or of one, the newest first."""
-    found: dict[str, list[str]] = {name: [] for name in run.status.nodes if is_of(name, node)}
+    found: dict[str, list[str]] = {
+        name: [] for name in needed(run.status.nodes) if is_of(name, node)
+    }
     for execution in run.directory.executions():
         name = execution.rpartition("-")[0]
         if name in found:

@@ -162,7 +162,7 @@ def _preview(run: OpenRun, planned: RerunPlan) -> Iterable[str]:
     reset = set(planned.reset)
     nodes = [node for node in planned.plan.nodes if node in reset]
     width = max((len(node) for node in nodes), default=0)
-    total = counted(len(planned.plan.nodes), "node")
+    total = counted(len(planned.plan.dag.nodes), "node")
     yield f"{len(nodes)} of {total} would be run again:"
     for node in nodes:
         state = run.status.nodes.get(node)

@@ -16,6 +16,7 @@ from podium.cli.checked_file import sound_file
 from podium.cli.describe import counted
 from podium.cli.execution import carry_on, require_runnable, require_startable
 from podium.cli.live import stream_for
+from podium.cli.members import needed
 from podium.cli.options import (
     context_options,
     env_options,
@@ -167,10 +168,11 @@ def _preview(run: OpenRun, output: str | None) -> None:
     """Print what would run, by levels: nodes of one number can run side by side."""
     limit = run.record.spec.max_parallel or run.plan.max_parallel
     stream = stream_for(output)
-    total = counted(len(run.plan.nodes), "node")
-    left_out = {name: state for name, state in run.status.nodes.items() if state.status.ended}
+    total = counted(len(run.plan.dag.nodes), "node")
+    nodes = needed(run.status.nodes)
+    left_out = {name: state for name, state in nodes.items() if state.status.ended}
     if left_out:
-        total = f"{len(run.plan.nodes) - len(left_out)} of {total}"
+        total = f"{len(nodes) - len(left_out)} of {total}"
     print(f"{total} would be run, at most {limit} at the same time:", file=stream)
     for line in graphs.ascii_levels(run.plan.dag, left_out, columns()):
         print(line, file=stream)
