@@ -64,6 +64,16 @@ pytestmark = pytest.mark.cluster
             },
         ),
         (
+            "rollback/workflow.yaml",
+            {
+                "flight": {"reference": "F-12"},
+                "flight.compensation": {},
+                "hotel": {"reference": "H-7"},
+                "hotel.compensation": {},
+                "pay": {},
+            },
+        ),
+        (
             "finally/workflow.yaml",
             {
                 "create": {"name": "db-7"},

@@ -248,6 +248,22 @@ def test_finally_removes_what_was_made_whatever_the_end(here):
     assert "outputs" not in document["status"]
 
 
+# rollback
+
+
+def test_a_trip_that_is_not_paid_is_undone(here):
+    document = ran(here, "examples/rollback/workflow.yaml")
+    assert document["status"]["outputs"] == {"booked": "F-12 H-7"}
+    assert nodes(document)["flight.compensation"] == "Skipped NotNeeded"
+    document = ran(here, "examples/rollback/workflow.yaml", "-c", "card=declined", code=1)
+    assert nodes(document)["flight"] == nodes(document)["hotel"] == "Completed Compensated"
+    assert outputs(document)["flight.compensation"] == {"cancelled": "F-12"}
+    run = document["metadata"]["name"]
+    assert "because of pay" in here.podium("logs", run, "hotel.compensation").stdout
+    shown = here.podium("get", run).stdout
+    assert shown.index("hotel.compensation") > shown.index("flight.compensation")
+
+
 # groups
 
 

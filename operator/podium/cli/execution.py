@@ -77,6 +77,7 @@ def require_runnable(run: OpenRun, plan: Plan, again: Collection[str] = ()) -> N
         for node in plan.nodes
         if node in again or node not in states or not states[node].status.ended
     }
+    nodes.update(name for name, node in plan.compensations.items() if node in nodes)
     preflight.check(
         plan,
         Path(record.workdir),

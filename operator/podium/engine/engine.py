@@ -201,6 +201,8 @@ class Engine:
                 joins.decide(list(run.plan.nodes))
                 for group in run.plan.members:
                     joins.finish_group(group)
+                if run.rollback is not None:
+                    run.ended.extend(run.rollback.stopped)
         for request in asked:
             if isinstance(request, ApprovalRequest):
                 self._answer(request, control)

@@ -226,7 +226,8 @@ class Joins:
         """Decide the outgoing edges of a node that has ended; return the targets to decide."""
         run = self._run
         if node in run.plan.compensations:
-            return run.rollback.ended(node) if run.rollback is not None else []
+            may_run = run.rollback is None or self._may_still_run(node, run.status.nodes[node])
+            return [] if run.rollback is None or may_run else run.rollback.ended(node)
         planned = run.plan.nodes[node]
         if run.open_members.get(node):
             end_members(run, node)

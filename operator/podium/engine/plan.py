@@ -315,7 +315,10 @@ class Plan:
         return any(self.nodes[each].incoming for each in (node, *self.dag.around(node)))
 
     def certain_nodes(self) -> set[str]:
-        """Return the nodes that no condition or route, of theirs or before them, keeps away."""
+        """Return the nodes that no condition or route, of theirs or before them, keeps away.
+
+        A compensation is of them as its node is: what it lacks must not be found when it is needed.
+        """
         doubtful = [node.id for node in self.nodes.values() if node.condition is not None]
         doubtful += [
             edge.target
@@ -328,7 +331,8 @@ class Plan:
             targets = targets.union(self.members.get(name, ())) - seen
             seen.update(targets)
             doubtful += targets
-        return set(self.nodes) - self.compensations.keys() - seen
+        seen.update(name for name, node in self.compensations.items() if node in seen)
+        return set(self.nodes) - seen
 
     def uses_personas(self) -> list[str]:
         """Return the ids of the nodes that ask personas."""

@@ -149,6 +149,9 @@ class ReadyQueue:
             state = run.known(name)
             if state is None:  # a newer definition removed it: what came before it is not known
                 found.update(run.plan.nodes)
+            elif name in run.plan.compensations:  # its node, to run again, does not run beside it
+                found.add(run.plan.compensations[name])
+                waiting.append(run.plan.compensations[name])
             elif not state.status.ended:
                 waiting.append(name)
             else:

@@ -13,6 +13,7 @@ from podium.api.reasons import EventReason, NodeReason, RunReason
 from podium.api.run import ConditionStatus, NodeStatus, RunPhase
 from podium.engine.conditions import clear_condition, set_condition
 from podium.engine.groups import reset
+from podium.engine.history import was_stopped
 from podium.engine.joins import Joins
 from podium.engine.model import Control, EventType
 from podium.engine.plan import Plan
@@ -51,9 +52,12 @@ class Rollback:
         plan, states = run.plan, run.status.nodes
         self.free: set[str] = set()
         """Compensations that may start."""
+        self.stopped = [name for name in plan.compensations if was_stopped(states[name])]
+        """Compensations that ended before this was made, and whose programs may still run."""
         self._needed = {
             node for name, node in plan.compensations.items() if not states[name].status.ended
         }
+        self._needed.update(plan.compensations[name] for name in self.stopped)
         self._left: dict[_Place, int] = {}
         """How much after each place is not passed yet."""
         self._before: dict[_Place, list[_Place]] = {}

@@ -6,12 +6,12 @@ long as a kubelet's refusal is; one that nodes may not use is never handed to a 
 
 import asyncio
 import time
-from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from podium.api.artifact_stores import ArtifactStoreSpec
-from podium.api.names import GROUP
+from podium.api.names import GROUP, compensation_path
 from podium.api.reasons import NodeReason, RunReason
 from podium.api.run import RecordedAnswers
 from podium.cluster.jobs.artifacts import needs_store
@@ -23,7 +23,7 @@ from podium.cluster.runs.named_objects import CLAIM, Reference, in_node, in_pod
 from podium.cluster.runs.object_lookup import STORES, ObjectLookup, Seen, Unknown
 from podium.cluster.settings import Settings
 from podium.cluster.workqueue import backoff
-from podium.engine import Hold, Plan
+from podium.engine import Hold, Plan, PlanNode
 from podium.judge.slices import in_slices
 
 __all__ = [
@@ -82,10 +82,23 @@ def _in_nodes(
             found += [
                 (name, reference) for reference in in_node(plan.nodes[name], recorded, plan.spec)
             ]
+            undoing = plan.nodes.get(compensation_path(name))
+            if undoing is not None:  # what it lacks must not be found when it is needed
+                found += [(name, each) for each in _of_compensation(undoing, recorded, plan.spec)]
             if store is not None and needs_store(plan, name):
                 of_store.append((name, store))
         yield
     return of_store + found
+
+
+def _of_compensation(
+    node: PlanNode, recorded: RecordedAnswers | None, spec: WorkflowSpec
+) -> Iterator[Reference]:
+    """Find what a compensation names: fields of its Pod are its node's."""
+    for reference in in_node(node, recorded, spec):
+        if not reference.field.startswith("pod."):
+            field = f"compensation.{reference.field}"
+            yield replace(reference, field=reference.field if reference.is_recorded else field)
 
 
 class ReferenceChecker:
