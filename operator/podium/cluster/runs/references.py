@@ -14,6 +14,7 @@ from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.names import GROUP, compensation_path
 from podium.api.reasons import NodeReason, RunReason
 from podium.api.run import RecordedAnswers
+from podium.api.workflow import WorkflowSpec
 from podium.cluster.jobs.artifacts import needs_store
 from podium.cluster.jobs.interpret import HOPELESS_SECONDS
 from podium.cluster.kube.client import KubernetesClient
