@@ -15,6 +15,8 @@ PLURALS = {
     "WorkflowRun": "workflowruns",
     "Executor": "executors",
     "ContractSchema": "contractschemas",
+    "Persona": "personas",
+    "ModelConfig": "modelconfigs",
 }
 REFUSED = ("RerunRefused", "RestoreRefused", "ApprovalRefused")
 PERSON, GROUPS = "alice", "release"

@@ -44,7 +44,7 @@ _ONLY = re.compile(r"^only: (\w+)$", re.MULTILINE)
 ACTIONS = (
     *("suspend", "cancel", "terminate", "rerun", "restore", "apply", "deleteExecutor", "approve"),
 )
-OF_ANY_NAME = ("ConfigMap", "Executor", "ContractSchema")
+OF_ANY_NAME = ("ConfigMap", "Executor", "ContractSchema", "Persona", "ModelConfig")
 EXPECTED = {
     "phase", "reason", "message", "contextVersion", "progress", "nodes", "removedNodes", "refused",
     "outputs",

@@ -70,7 +70,7 @@ class LaptopShell:
             workflow = parse(found)
             assert isinstance(workflow, Workflow)
             workflow_id, spec = workflow.spec.id or case.name, workflow.spec
-        kinds = ("Executor", "ContractSchema")
+        kinds = ("Executor", "ContractSchema", "Persona", "ModelConfig")
         self._others = [each for each in case.documents if each["kind"] in kinds]
         file = self._file()
         spec = file.resolved(spec)

@@ -1,8 +1,9 @@
 """The operator's metrics, in Prometheus form; no label is the name of a run or a Pod."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
@@ -41,6 +42,22 @@ class Metrics:
             "podium_jobs_total",
             "Created Jobs by what creates their Pods: podium or the built-in controller.",
             ["pods_by"],
+            registry=self.registry,
+        )
+        self.tokens = Counter(
+            "podium_persona_tokens_total",
+            "Tokens that personas took, by kind: prompt or completion.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.calls = Counter(
+            "podium_persona_calls_total",
+            "Requests of personas that models answered.",
+            registry=self.registry,
+        )
+        self.cost = Counter(
+            "podium_persona_cost_total",
+            "What these cost, by the prices of the ModelConfigs, whatever their currencies.",
             registry=self.registry,
         )
         self.reconciliations = Histogram(
@@ -94,6 +111,22 @@ class Metrics:
             "Whether this operator is the leader (1) or not (0).",
             registry=self.registry,
         )
+
+    def count_spent(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Count what personas spent between two statuses of a run, of which the later is written.
+
+        Of one that is taken up again only what is new is counted: its status says what was.
+        """
+        if "tokenUsage" not in after or before is after:
+            return
+        old, new = before.get("tokenUsage") or {}, after["tokenUsage"]
+        for counter, name in (
+            (self.tokens.labels("prompt"), "promptTokens"),
+            (self.tokens.labels("completion"), "completionTokens"),
+            (self.calls, "calls"),
+        ):
+            counter.inc(max(0, new.get(name, 0) - old.get(name, 0)))
+        self.cost.inc(max(0.0, after.get("cost", 0.0) - before.get("cost", 0.0)))
 
     def request(self, request: str, code: int, seconds: float) -> None:
         """Count a request to the API server."""

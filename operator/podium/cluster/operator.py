@@ -20,7 +20,8 @@ from podium.cluster.kube.views import JobView
 from podium.cluster.loop_lag import measure_lag
 from podium.cluster.metrics import Metrics
 from podium.cluster.preload import preload
-from podium.cluster.runs.controller import RunController, StatusFlusher
+from podium.cluster.runs.controller import RunController
+from podium.cluster.runs.flusher import StatusFlusher
 from podium.cluster.runs.revisions import Definitions
 from podium.cluster.settings import Settings
 from podium.cluster.watch import kopf_source

@@ -76,8 +76,8 @@ class Server:
 
 
 @contextmanager
-def model(*turns):
-    """Serve; a turn may be a function of the request."""
+def model(*turns, address="127.0.0.1"):
+    """Serve; a turn may be a function of the request. Pods reach `tests.buckets.address_for`."""
     script = Server(turns)
 
     class Handler(BaseHTTPRequestHandler):
@@ -114,10 +114,10 @@ def model(*turns):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((address, 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    script.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    script.url = f"http://{address}:{server.server_address[1]}/v1"
     try:
         yield script
     finally:

@@ -35,7 +35,7 @@ from podium.engine import Action, Control, Emit, Launch, Stop, WakeAt
 from podium.judge.pool import Pool
 from podium.judge.reader import Reader
 
-__all__ = ["RunController", "StatusFlusher"]
+__all__ = ["RunController"]
 
 TURN_SECONDS = 30.0
 """How often a run that waits for another one's end looks by itself."""
@@ -342,8 +342,10 @@ class RunController:
         work = run.take_after_write()
         changes = run.engine.take_changes()
         if changes or view.generation != run.generation:
+            before = run.persisted_status
             async with run.writing:
                 await self._writer.write(run, view.generation, changes)
+            self._metrics.count_spent(before, run.persisted_status)
             # As it is now: a request may have been accepted meanwhile, which must stay.
             view = self._cache.runs.get(run.key, view)
         for event in work.events:
@@ -387,20 +389,3 @@ def has_gone(view: RunView | None, run: ActiveRun) -> bool:
     if view is None or view.deleting:
         return True
     return view.ended and run.engine.status.phase.ended
-
-
-class StatusFlusher:
-    """Reconciles statuses of runs: writes what is due."""
-
-    def __init__(self, runs: RunController) -> None:
-        self._runs = runs
-
-    async def reconcile(self, key: ObjectKey) -> Result:
-        """Write the status of a run. Raises `ApiError`, `ConflictError`."""
-        run_key = (key.namespace, key.name)
-        await self._runs.flush(run_key)
-        return Result(recovered=self._runs.has_pending_writes(run_key) is not None)
-
-    def failed(self, key: ObjectKey, error: Exception, wait: float | None) -> None:
-        """Record on the run that its status cannot be written."""
-        self._runs.failed(key, error, wait)
