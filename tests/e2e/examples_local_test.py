@@ -73,6 +73,7 @@ def contents(directory):
         "hello/workflow.yaml",
         "hello/container.yaml",
         "artifacts/workflow.yaml",
+        "child/workflow.yaml",
         "groups/workflow.yaml",
         "outputs/workflow.yaml",
         "release/workflow.yaml",
