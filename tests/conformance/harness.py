@@ -141,9 +141,10 @@ def load(name: str) -> Case:
     case = Case(name, rule, _documents(given, name), expect, steps, only)
     assert all(
         each["metadata"]["name"] == name
+        or (each["kind"] == "Workflow" and each["metadata"]["name"].startswith(f"{name}-"))
         for each in case.documents
         if each["kind"] not in OF_ANY_NAME
-    ), f"{name}: Workflow and WorkflowRun have the name of the file"
+    ), f"{name}: Workflow and WorkflowRun have the name of the file, others begin with it"
     return case
 
 
@@ -306,7 +307,7 @@ def _text(value: Any) -> str:
 _OF_A_TRY = {"startedAt", "completedAt", "artifacts"}
 _OF_A_NODE = {
     *_OF_A_TRY, "createdAt", "updatedAt", "durationSeconds", "nextAttemptAt", "launchedAt",
-    "deadline", "cancelledLaunches", "jobUid", "jobName", "podUid",
+    "deadline", "cancelledLaunches", "jobUid", "jobName", "podUid", "childRun",
 }  # fmt: skip
 _OF_A_RUN = {
     *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "workflowRevisions",

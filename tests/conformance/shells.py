@@ -18,6 +18,7 @@ from podium.api.run import (
 from podium.api.source.files import parse, read_text
 from podium.api.workflow import WorkflowSpec
 from podium.cli.checked_file import CheckedFile, check_file
+from podium.cli.child_workflows import child_workflows
 from podium.engine import (
     ApprovalRequest,
     Emit,
@@ -70,7 +71,7 @@ class LaptopShell:
             workflow = parse(found)
             assert isinstance(workflow, Workflow)
             workflow_id, spec = workflow.spec.id or case.name, workflow.spec
-        kinds = ("Executor", "ContractSchema", "Persona", "ModelConfig")
+        kinds = ("Executor", "ContractSchema", "Persona", "ModelConfig", "Workflow")
         self._others = [each for each in case.documents if each["kind"] in kinds]
         file = self._file()
         spec = file.resolved(spec)
@@ -98,11 +99,14 @@ class LaptopShell:
     ) -> None:
         status = initial_status(plan, 1.0, run)
         uid = str(uuid.uuid4())
-        record = RunRecord(name, uid, 1.0, workflow_id, str(self._root), spec, run)
+        children = child_workflows(self._file(), spec)
+        record = RunRecord(
+            name, uid, 1.0, workflow_id, str(self._root), spec, run, workflows=children
+        )
         directory = RunDirectory(self._root / "state", name)
         directory.create(record, status)
         self._control["suspend"], self._control["cancel"] = run.suspend, run.cancel
-        self._go(LocalRun(directory, record, plan, status))
+        self._go(LocalRun(directory, record, plan, status, workflows=record.workflows))
 
     def _file(self) -> CheckedFile:
         """Return what a definition may name, as the command line knows it."""
@@ -173,7 +177,8 @@ class LaptopShell:
         self._task.result()
         record, status = self._run.directory.load()
         plan = Plan.build(record.workflow, workflow_id=record.workflow_id)
-        self._go(LocalRun(self._run.directory, record, plan, status), request)
+        run = LocalRun(self._run.directory, record, plan, status, workflows=record.workflows)
+        self._go(run, request)
 
     async def approve(self, decision: dict[str, Any]) -> None:
         """Decide as on a cluster, where the names are verified."""

@@ -46,6 +46,15 @@ def _group(*after, **fields):
 CLAIM = "work"
 MOUNTS = {"volumeMounts": [{"name": CLAIM, "mountPath": "/work"}]}
 GATE = {"id": "gate", "type": "approval"}
+
+
+def _child(workflow, *after, **context):
+    config = {"workflowRef": {"name": workflow}, "context": context}
+    return {"id": "sub", "executor": "workflow", "dependsOn": list(after), "config": config}
+
+
+OF_PARENT = ("podium.dev/parent-", "podium.dev/depth")
+"""What a child run says of its parent for good."""
 DECISION = '{"node": "gate", "executionId": "gate-1", "decision": "Approve"}'
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 MAIN = [
@@ -56,9 +65,14 @@ MAIN = [
     _node("never", "a", condition="context.a.n > 1"),
     _node("hold", notes={HOLD: "true"}, pod={"serviceAccountName": "worker"}),
     GATE,
-    _node("last", "d", "hold", "gate"),
+    _child("inner", "a", n="${{ context.a.n }}"),
+    _node("last", "d", "hold", "gate", "sub"),
 ]
+INNER = [_node("deep", notes=_says(n=3))]
+INNER_HELD = [_node("held", notes={HOLD: "true"})]
+"""Of child runs: one that ends, and one that is cancelled with its parent."""
 STOPPED = [
+    _child("inner-held"),
     _node("first"),
     _node("hold", "first", notes={HOLD: "true"}),
     _node("after", "hold"),
@@ -88,6 +102,9 @@ class Scenario:
         """Make what the runs need, and the runs."""
         account = {"metadata": {"name": "worker", "labels": {"podium.dev/usable": "true"}}}
         await self._api.call("POST", f"{self._core}/serviceaccounts", account)
+        inner = {"nodes": INNER, "outputs": {"n": "context.deep.n"}}
+        await self._make(self._workflows, "Workflow", "inner", inner)
+        await self._make(self._workflows, "Workflow", "inner-held", {"nodes": INNER_HELD})
         claims = [{"name": CLAIM, "size": "1Mi"}]
         for name, nodes in (("main", MAIN), ("stopped", STOPPED)):
             spec = {"nodes": nodes, "finally": LAST}
@@ -182,7 +199,11 @@ class Scenario:
 
     async def _use_stopped(self):
         async def held():
-            return (await self._nodes("stopped")).get("hold", {}).get("startedAt")
+            nodes = await self._nodes("stopped")
+            child = nodes.get("sub", {}).get("childRun")
+            if not child or not nodes.get("hold", {}).get("startedAt"):
+                return False
+            return (await self._nodes(child)).get("held", {}).get("startedAt")
 
         await self._until("hold runs", held)
         await self._api.patch(f"{self._runs}/stopped", {"spec": {"cancel": True}})
@@ -258,7 +279,8 @@ class Scenario:
         found = []
         for run in (await self._api.call("GET", self._runs))["items"]:
             notes = run["metadata"].get("annotations") or {}
-            found += [f"{run['metadata']['name']}: {note}" for note in notes if "podium" in note]
+            found += [f"{run['metadata']['name']}: {note}" for note in notes
+                      if "podium" in note and not note.startswith(OF_PARENT)]  # fmt: skip
         for pod in (await self._api.call("GET", f"{self._core}/pods"))["items"]:
             meta = pod["metadata"]
             if FINALIZER in meta.get("finalizers", ()) or "deletionTimestamp" in meta:
@@ -288,8 +310,12 @@ class Scenario:
         started = Counter(self.pods.values())
         twice = [f"{pod} had {count} Pods" for pod, count in started.items() if count > 1]
         wanted = {("brief", "only-1")}
-        for name in ("main", "stopped"):
+        names = ["main", "stopped"]
+        for name in names:
             for node, state in (await self._nodes(name)).items():
+                if state.get("childRun"):
+                    names.append(state["childRun"])
+                    continue
                 if node in (GATE["id"], GROUP):
                     continue  # they have no Pods
                 ids = [

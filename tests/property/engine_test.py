@@ -82,11 +82,13 @@ def cases(draw, most=7, last=0):
                         "allowFailure": draw(st.integers(0, 5)) == 0,
                     }
                 )
+        # A child run is an execution as any other, and takes no slot.
+        is_child = draw(st.integers(0, 4)) == 0
         nodes.append(
             {
                 "id": name,
-                "executor": "script",
-                "config": {"script": "true"},
+                "executor": "workflow" if is_child else "script",
+                "config": {"workflowRef": {"name": "w"}} if is_child else {"script": "true"},
                 "triggerRule": draw(st.sampled_from(RULES)),
                 "condition": draw(st.sampled_from(NODE_CONDITIONS)),
                 "allowFailure": draw(st.integers(0, 4)) == 0,
@@ -329,7 +331,8 @@ class Harness:
             s.status is NodeStatus.RUNNING and self.plan.nodes[n].kind.holds_slot
             for n, s in states.items()
         )
-        assert running + len(launches) <= self.info.max_parallel
+        taking = sum(self.plan.nodes[each.node].kind.holds_slot for each in launches)
+        assert not taking or running + taking <= self.info.max_parallel
         for launch in launches:
             node = next(n for n in self.case.nodes if n.id == launch.node)
             sources = [states[e.from_] for e in self.case.spec.edges if e.to == launch.node]
@@ -625,6 +628,7 @@ def test_an_execution_id_is_given_out_for_one_launch_only(case, data):
     value would adopt a program that was started before the re-run.
     """
     for node in case.spec.nodes:
+        node.executor = "script"
         node.config = {"script": "true", "env": [{"name": "V", "value": "${{ context.v }}"}]}
     case.spec.global_context = {"v": 0}
     harness = Harness(case, fail_fast=data.draw(st.booleans()))

@@ -126,11 +126,11 @@ logFormat: {{ .Values.logFormat }}
 - apiGroups: [podium.dev]
   resources: [personas, modelconfigs]
   verbs: [get]
-# Requests stand in a run's annotations and are taken off; ended runs go at their TTL. Podium makes
-# no runs of its own.
+# Requests stand in a run's annotations and are taken off; ended runs go at their TTL. A node with the
+# executor workflow has a run of its own made, in the namespace of its run.
 - apiGroups: [podium.dev]
   resources: [workflowruns]
-  verbs: [get, list, watch, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [podium.dev]
   resources: [workflows/status, workflowruns/status, contractschemas/status]
   verbs: [patch]

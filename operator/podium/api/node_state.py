@@ -131,11 +131,15 @@ class NodeState(ChangedInPlace, defer_build=False):
     waits_until: Timestamp | None = None
     """When a node that waits without a program continues."""
     job_uid: Text | None = None
-    """UID of the latest execution's Job: no other object says how that went. Cluster only."""
+    """UID of the latest execution's Job, or of its child run: no other object says how that went.
+    Cluster only."""
     job_name: Text | None = None
     """Name of that Job, where another object had the name that follows from the execution."""
     pod_uid: Text | None = None
     """While it runs: UID of the Pod that Podium made for that Job. Cluster only."""
+    child_run: Text | None = None
+    """Of a node with the executor workflow: name of the latest execution's run, whose UID is jobUid
+    on a cluster."""
     artifacts: Text | None = None
     """Digest by which the store knows what the latest execution left. Cluster only."""
     launched_at: Timestamp | None = None

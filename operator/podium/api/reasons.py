@@ -55,6 +55,14 @@ class NodeReason(StrEnum):
     # Its execution was lost or taken away.
     JOB_DELETED = "JobDeleted"
     """A user or another controller deleted the Job."""
+    CHILD_RUN_FAILED = "ChildRunFailed"
+    """The child run of a node with the executor workflow failed."""
+    CHILD_RUN_CANCELLED = "ChildRunCancelled"
+    """The child run was cancelled, and not because its parent was."""
+    CHILD_RUN_DELETED = "ChildRunDeleted"
+    """The child run was deleted before it had ended."""
+    TOO_DEEP = "TooDeep"
+    """The node would start a child run deeper than child runs are nested at most."""
     POD_DELETED = "PodDeleted"
     """A user or another controller deleted the Pod."""
     POD_FAILED = "PodFailed"
@@ -204,6 +212,8 @@ RETRYABLE: Final = (
     NodeReason.MODEL,
     NodeReason.MODEL_ANSWER,
     NodeReason.JOB_DELETED,
+    NodeReason.CHILD_RUN_FAILED,
+    NodeReason.CHILD_RUN_DELETED,
     NodeReason.POD_DELETED,
     NodeReason.POD_FAILED,
     NodeReason.EVICTED,

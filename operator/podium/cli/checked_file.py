@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from podium import executors
+from podium.api.child_runs import CHILD_EXECUTOR
 from podium.api.contract_schemas import ContractSchemaSpec, schema_problems
 from podium.api.executors import ExecutorSpec
 from podium.api.personas import output_schema_problems
@@ -36,6 +37,8 @@ class CheckedFile(File):
     """ContractSchemas that contracts may name; None: one that is not valid."""
     known_personas: FilePersonas = field(default_factory=FilePersonas)
     """Personas that nodes may name, and their models."""
+    known_workflows: dict[str, WorkflowSpec] = field(default_factory=dict)
+    """Workflows that nodes may run as child runs, by name."""
     unused_executors: list[str] = field(default_factory=list)
     """Names of further ones of this installation, where one that is named is not known."""
 
@@ -130,13 +133,14 @@ def check_file(
 
     Of a definition that has other problems too, what is left is looked at: all errors come at once.
     `elsewhere` are names of Workflows in files that are checked together with this one, `others`
-    files whose Executors and ContractSchemas it may name.
+    files whose Executors, ContractSchemas and (for child runs) Workflows it may name.
     """
     checked = CheckedFile(file.name, file.documents, list(file.problems))
     for each in (*others, file):
         checked.known_executors |= _executors(each)
         checked.known_schemas |= _schemas(each)
         checked.known_personas.add(each)
+        checked.known_workflows |= {one.metadata.name: one.spec for _, one in each.workflows}
     for document, executor in file.executors:
         problems = [*_name_of_executor(executor), *definition_problems(executor.spec)]
         checked.problems += [document.located(problem) for problem in problems]
@@ -152,6 +156,17 @@ def check_file(
         for problem in _graph_problems(checked, document):
             if (problem.path, problem.message, problem.line) not in known:
                 checked.problems.append(problem)
+    if any(
+        node.executor == CHILD_EXECUTOR
+        for _, workflow in file.workflows
+        for _, node in workflow.spec.placed_nodes()
+    ):
+        from podium.cli.child_workflows import child_problems  # noqa: PLC0415 - few name one
+
+        documents = [document for document, _ in file.workflows]
+        checked.problems += [
+            documents[number].located(problem) for number, problem in child_problems(checked)
+        ]
     for document, run in file.runs:
         problems = [*_reference(checked, run, elsewhere), *_error_handlers(checked, run)]
         checked.problems += [document.located(problem) for problem in problems]

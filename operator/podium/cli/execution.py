@@ -37,6 +37,7 @@ from podium.engine import (
     initial_context,
 )
 from podium.local import preflight
+from podium.local.attending import attend
 from podium.local.environment import passed
 from podium.local.secrets import Mask, known_values, load_secrets, secret_variables
 from podium.local.shell import LocalRun
@@ -127,6 +128,7 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
         status,
         secrets=secrets_of(record),
         passed=_passed(record),
+        workflows=record.workflows,
     )
     stream = stream_for(output)
     view = view_on(stream)
@@ -204,7 +206,10 @@ async def _until_end(
         local.directory.clear_cancel()  # what is asked for now is meant to run
     elif local.directory.is_cancel_requested:
         local.control(cancel=True, terminate=local.directory.is_terminate_requested)
-    attending = [loop.create_task(view.tick()), loop.create_task(_attend(local, logs))]
+    attending = [
+        loop.create_task(view.tick()),
+        loop.create_task(attend(local, logs.note_sizes, TICK_SECONDS)),
+    ]
     if ask is not None:
         attending.append(loop.create_task(ask()))
     try:
@@ -214,31 +219,3 @@ async def _until_end(
             task.cancel()
         for number in signals:
             loop.remove_signal_handler(number)
-
-
-async def _attend(local: LocalRun, logs: LogFiles) -> None:
-    """Look after what no event tells of, until cancelled: logs, and what other commands ask."""
-    asked = (False, False)
-    decided: set[str] = set()
-    while True:
-        directory = local.directory
-        now = (directory.is_cancel_requested, directory.is_terminate_requested)
-        if any(now) and now != asked:
-            asked = now
-            local.control(cancel=True, terminate=now[1])
-        if (directory.path / "approvals").exists():
-            _take_decisions(local, decided)
-        await asyncio.sleep(TICK_SECONDS)
-        logs.note_sizes()
-
-
-def _take_decisions(local: LocalRun, decided: set[str]) -> None:
-    """Hand on what `podium approve | reject` left; remove what the run's state says was done."""
-    from podium.local import approvals  # noqa: PLC0415 - few runs have approvals
-
-    for request in approvals.pending(local.directory):
-        if request.id in local.saved_requests or local.status.phase.ended:
-            approvals.clear(local.directory, request.id)
-        elif request.id not in decided:
-            decided.add(request.id)
-            local.request(request)

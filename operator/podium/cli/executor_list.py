@@ -19,6 +19,7 @@ BUILT_IN, INSTALLED = "built-in", "installed"
 _TITLES = {
     "script": "A program in the workflow, and the interpreter that runs it",
     "container": "An image, run as it is",
+    "workflow": "Another Workflow, as a child run",
     "persona": "An LLM role, or a team of such (recorded answers)",
 }
 _DEPTH = 20

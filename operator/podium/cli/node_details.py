@@ -64,6 +64,7 @@ def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:
         "reason": reason,
         "message": state.message or (state.error.message if state.error is not None else ""),
         "execution": state.execution_id or "",
+        "child run": state.child_run or "",
         "started": _moment(state.started_at),
         "completed": _moment(state.completed_at),
         "duration": elapsed(state, time.time()),

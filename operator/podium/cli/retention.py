@@ -36,6 +36,8 @@ def _ended(run: OpenRun) -> Iterator[EndedRun[str]]:
         with suppress(StoreError, CliError):
             other = run if name == run.name else open_run(run.directory.state_dir, name)
             status = other.status
+            if other.record.parent is not None:  # it goes with its parent
+                continue
             if other.workflow_id != run.workflow_id or status.completed_at is None:
                 continue
             if status.phase.ended:

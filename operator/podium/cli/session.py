@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.api.base import format_time
+from podium.api.child_runs import refused_rerun
 from podium.api.names import API_VERSION, is_object_name
 from podium.api.run import WorkflowRunStatus
 from podium.cli.documents import to_json, to_yaml
@@ -21,6 +22,7 @@ __all__ = [
     "document_text",
     "hold_run",
     "open_run",
+    "require_no_child",
     "run_directory",
     "text_of",
 ]
@@ -87,6 +89,7 @@ class OpenRun:
                 "name": record.name,
                 "uid": record.uid,
                 "creationTimestamp": format_time(int(record.created_at)),
+                **_owner(record),
             },
             "spec": record.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True),
             "status": dump_status(self.status),
@@ -106,6 +109,15 @@ class OpenRun:
         return replace(self, record=replace(self.record, env=env, env_files=paths))
 
 
+def _owner(record: RunRecord) -> dict[str, Any]:
+    """Return whose child a run is, as objects of a cluster say it."""
+    parent = record.parent
+    if parent is None:
+        return {}
+    owner = {"apiVersion": API_VERSION, "kind": "WorkflowRun"}
+    return {"ownerReferences": [{**owner, "name": parent.run, "uid": parent.uid}]}
+
+
 def run_directory(state_dir: Path, name: str) -> RunDirectory:
     """Return the directory of a run, which may not exist. Raises `CliError` for a bad name."""
     if not is_object_name(name):
@@ -120,6 +132,13 @@ def open_run(state_dir: Path, name: str) -> OpenRun:
     """Read a run to look at it. Raises `CliError`, `StoreError`."""
     directory = run_directory(state_dir, name)
     return OpenRun(directory, *directory.load())
+
+
+def require_no_child(run: OpenRun) -> None:
+    """Refuse to work on a child run by itself. Raises `CliError`."""
+    parent = run.record.parent
+    if parent is not None:
+        raise CliError(refused_rerun(run.name, parent))
 
 
 @contextmanager

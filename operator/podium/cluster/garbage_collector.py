@@ -21,6 +21,7 @@ from podium.cluster.kube.views import (
     text,
     when,
 )
+from podium.cluster.runs.child_objects import has_parent
 from podium.cluster.runs.requests import ACCEPTED
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache, RunKey
@@ -161,7 +162,7 @@ class GarbageCollector:
             # One of which only the metadata is as it is now may have been reopened.
             if workflow is None or not run.ended or run.completed_at is None or not run.is_whole:
                 continue
-            if run.deleting or ACCEPTED in run.annotations:
+            if run.deleting or ACCEPTED in run.annotations or has_parent(self._cache, run):
                 continue
             each = EndedRun(run, run.phase == "Succeeded", run.completed_at, run.ttl is not None)
             ended[workflow.namespace, workflow.name].append(each)

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from podium.engine.child_runs import ChildState, child_state, observe_child
     from podium.engine.codec import dump_node, dump_status, load_in_slices, load_status
     from podium.engine.conditions import set_condition, set_end
     from podium.engine.engine import Engine
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from podium.engine.state import Changes
 
 _HOMES = {
+    "child_runs": ("ChildState", "child_state", "observe_child"),
     "codec": ("dump_node", "dump_status", "load_in_slices", "load_status"),
     "conditions": ("set_condition", "set_end"),
     "engine": ("Engine",),
@@ -98,6 +100,7 @@ __all__ = [
     "ApprovalRequest",
     "AttemptPhase",
     "Changes",
+    "ChildState",
     "ContextCheck",
     "Control",
     "Emit",
@@ -125,6 +128,7 @@ __all__ = [
     "WakeAt",
     "check_context",
     "check_start",
+    "child_state",
     "context_at",
     "context_check",
     "definition_digest",
@@ -140,6 +144,7 @@ __all__ = [
     "load_in_slices",
     "load_status",
     "not_started",
+    "observe_child",
     "plan_request",
     "recorded_outcome",
     "require_small",

@@ -11,6 +11,8 @@ class Executions:
     def __init__(self) -> None:
         self.launching: dict[str, str] = {}
         """Execution by node: its Launch was given out and not answered yet."""
+        self.without_slot: set[str] = set()
+        """Those of `launching` that take no slot."""
         self.unrecorded: dict[str, str] = {}
         """Execution by node: it was given out, by this engine or by one that crashed, and is not
         recorded in the status. Something of it may exist."""
@@ -73,9 +75,16 @@ class Executions:
         self.held_until.pop(node, None)
         return True
 
-    def add_launch(self, node: str, execution: str) -> None:
+    @property
+    def launching_with_slot(self) -> int:
+        """How many launches that are given out take a slot."""
+        return len(self.launching) - len(self.without_slot)
+
+    def add_launch(self, node: str, execution: str, *, holds_slot: bool = True) -> None:
         """Note that a Launch is given out."""
         self.launching[node] = execution
+        if not holds_slot:
+            self.without_slot.add(node)
         self.add_unrecorded(node, execution)
 
     def add_unrecorded(self, node: str, execution: str) -> None:
@@ -86,6 +95,7 @@ class Executions:
 
     def set_recorded(self, node: str) -> None:
         """Note that the launch of a node was answered, and that the status records it."""
+        self.without_slot.discard(node)
         if self.unrecorded.get(node) == self.launching.pop(node):
             del self.unrecorded[node]
 
@@ -93,6 +103,7 @@ class Executions:
         """Expect no answer to a Launch any more; what it gave out may exist all the same."""
         self.restarting.discard(node)
         self.launching.pop(node, None)
+        self.without_slot.discard(node)
 
     def is_current(self, node: str, state: NodeState | None, execution: str) -> bool:
         """Return whether an execution is due or runs, as far as is known: it may be started."""

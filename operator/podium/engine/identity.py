@@ -113,7 +113,7 @@ def _context_reads(node: Node, incoming: Iterable[Edge], wanted: Iterable[str]) 
     """
     contract = node.input_contract
     delivered = contract.context if contract is not None else None
-    if kinds.of(node).has_execution and delivered is None:
+    if kinds.runs_program(node) and delivered is None:
         return None
     keys = {*(delivered or ()), *wanted}
     for reference in _references(node, incoming):

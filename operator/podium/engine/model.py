@@ -162,6 +162,8 @@ class Observation:
     """UID of the Job that the shell made for it."""
     job_name: str = ""
     """Name of that Job, where it is not the one that follows from the execution."""
+    child_run: str = ""
+    """Name of the run that the shell made for it."""
     pod_uid: str = ""
     """UID of the Pod that the shell made for it."""
     artifacts: str = ""

@@ -152,6 +152,8 @@ def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState)
     if state.status is NodeStatus.RUNNING:
         if seen.job_uid and seen.job_uid != state.job_uid:
             _note_job(run.touch(seen.node), seen)
+        if seen.child_run and seen.child_run != state.child_run:
+            run.touch(seen.node).child_run = seen.child_run
         if seen.pod_uid and seen.pod_uid != state.pod_uid:
             run.touch(seen.node).pod_uid = seen.pod_uid
         is_restarted = seen.node in run.executions.restarting or seen.attempt != ""
@@ -179,6 +181,8 @@ def _note_job(state: NodeState, seen: Observation) -> None:
     """Record which Job, and which Pod of it, carries out an execution."""
     if state.job_uid or seen.job_uid:
         state.job_uid, state.job_name = seen.job_uid or None, seen.job_name or None
+    if state.child_run or seen.child_run:
+        state.child_run = seen.child_run or None
     if state.pod_uid or seen.pod_uid:
         state.pod_uid = seen.pod_uid or None
 

@@ -369,6 +369,8 @@ def _with_defaults(node: Node, spec: WorkflowSpec) -> Node:
         value = getattr(defaults, name)
         if name == "timeout_seconds" and not kinds.of(node).has_execution:
             continue  # it is about programs
+        if name not in ("retry_policy", "timeout_seconds") and not kinds.runs_program(node):
+            continue
         if value is not None and getattr(node, name) is None:
             changes[name] = value
     return node.model_copy(update=changes) if changes else node

@@ -69,7 +69,7 @@ class ReadyQueue:
             name = self._queue[0][1]
             state = run.status.nodes.get(name)
             is_restart = state is not None and state.status is NodeStatus.RUNNING
-            busy = len(run.slots) + len(run.executions.launching)
+            busy = len(run.slots) + run.executions.launching_with_slot
             if not is_restart and busy >= run.max_parallel:
                 return None
             entry = heapq.heappop(self._queue)
@@ -92,7 +92,7 @@ class ReadyQueue:
     def _busy_in(self, group: str) -> int:
         """Return how many slots are taken in a group."""
         run = self._run
-        launching = run.executions.launching
+        launching = run.executions.launching.keys() - run.executions.without_slot
         starting = sum(group in run.plan.nodes[node].limited_by for node in launching)
         return run.slots_in.get(group, 0) + starting
 

@@ -6,9 +6,11 @@ Both shells start from the same `Workload`; neither knows one executor from anot
 from collections.abc import Mapping
 from typing import Any
 
+from podium.api.child_runs import CHILD_EXECUTOR
 from podium.api.workflow import Node
 from podium.executors import custom
 from podium.executors.base import Executor, Runtime, Workload
+from podium.executors.child_workflow import ChildWorkflow
 from podium.executors.container import Container
 from podium.executors.personas import Personas
 from podium.executors.script import Script
@@ -31,6 +33,7 @@ _EXECUTORS: dict[str, Executor] = {
     "script": Script(),
     "container": Container(),
     **{name: Personas() for name in sorted(PERSONA_EXECUTORS)},
+    CHILD_EXECUTOR: ChildWorkflow(),
 }
 
 

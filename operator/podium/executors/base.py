@@ -53,6 +53,8 @@ class Runtime(StrEnum):
     """Podium's own runner: on a laptop a process of this installation."""
     EXECUTOR = "executor"
     """The template of an Executor: on a laptop docker or podman, or its local command."""
+    WORKFLOW = "workflow"
+    """Another Workflow: a run of its own, and nothing to start here."""
 
 
 class Workload(NamedTuple):

@@ -4,6 +4,7 @@ A kind decides, the engine moves the node, and the shells carry out. Kinds are p
 values out. A new one is a file here and a line in the registry below.
 """
 
+from podium.api.child_runs import CHILD_EXECUTOR
 from podium.api.workflow import Node, NodeType
 from podium.kinds.approval import Approval, checked_values
 from podium.kinds.base import (
@@ -25,6 +26,7 @@ from podium.kinds.base import (
     Spawn,
     Wait,
 )
+from podium.kinds.child_run import ChildRun
 from podium.kinds.conditional import Conditional
 from podium.kinds.parallel_group import ParallelGroup
 from podium.kinds.task import Task
@@ -34,6 +36,7 @@ __all__ = [
     "AnswerRefusedError",
     "Answerable",
     "CheckedValues",
+    "ChildRun",
     "Complete",
     "Decision",
     "DeclaredOutput",
@@ -50,6 +53,7 @@ __all__ = [
     "checked_values",
     "of",
     "register",
+    "runs_program",
 ]
 
 _KINDS: dict[NodeType, NodeKind] = {
@@ -61,9 +65,20 @@ _KINDS: dict[NodeType, NodeKind] = {
 }
 
 
+_CHILD = ChildRun()
+
+
 def of(node: Node) -> NodeKind:
     """Return the kind of a node."""
-    return _KINDS[node.type]
+    kind = _KINDS[node.type]
+    # An executor's name makes it another kind: its type is that of any node with an executor.
+    return _CHILD if node.executor == CHILD_EXECUTOR and isinstance(kind, Task) else kind
+
+
+def runs_program(node: Node) -> bool:
+    """Return whether a node has a program of its own, with a Job or a process."""
+    kind = of(node)
+    return kind.has_execution and not isinstance(kind, ChildRun)
 
 
 def register(name: str, kind: NodeKind) -> NodeType:

@@ -57,6 +57,8 @@ class JobShape(StrEnum):
 
     SINGLE = "single"
     """One Job with one Pod at a time; on a laptop one process."""
+    CHILD = "child"
+    """A run of its own: a WorkflowRun, on either shell."""
 
 
 class Source(NamedTuple):

@@ -145,6 +145,8 @@ class Commands:
         """Return the command, and add to its environment what belongs to it."""
         directory = artifacts.directory
         match workload.runtime:
+            case Runtime.WORKFLOW:
+                raise ConfigError("a child run has no program")
             case Runtime.SCRIPT:
                 script = directory / "script"
                 write_private(script, (workload.script or "").encode())

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from podium.api.child_runs import CHILD_EXECUTOR
 from podium.api.reasons import NodeReason
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.left import has_entries
@@ -20,12 +21,14 @@ from podium.engine import (
     Stop,
     not_started,
 )
+from podium.kinds import JobShape
 from podium.kinds.pod_fields import with_fields
 from podium.local import processes
 from podium.local.artifacts import Artifacts, left_by
 from podium.local.commands import Command, Commands
 from podium.local.containers import container_tool
 from podium.local.environment import ConfigError
+from podium.local.execution_files import clear, make
 from podium.local.files import remove
 from podium.local.large_outputs import take_output
 from podium.local.orphans import end_orphans
@@ -36,12 +39,13 @@ from podium.local.secrets import Mask, known_values, secret_variables
 from podium.local.shapes import SHAPES, interpret, store_shape
 from podium.local.store import RunDirectory
 
+if TYPE_CHECKING:
+    from podium.local.child_runs import ChildRuns
+
 __all__ = ["Executions"]
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """No fault of a node: the run stops and can be resumed."""
-_KEPT = frozenset({"log", "log.times", "process", processes.INTERRUPTED, "stop", "kill"})
-"""Files of an execution that its next start finds, or that its supervisor removes."""
 
 
 class Executions:
@@ -66,14 +70,22 @@ class Executions:
         self._engine = engine
         self._report = report
         self._processes: dict[str, processes.Process] = {}
+        self.make_children: Callable[[], ChildRuns]
+        """Makes what carries out child runs; set by who made this."""
+        self.children: ChildRuns | None = None
+        """None: there are none yet."""
 
     def kill(self) -> None:
         """End at once what is being ended."""
+        if self.children is not None:
+            self.children.interrupt()
         for process in self._processes.values():
             process.kill()
 
     async def close(self) -> None:
         """End what runs, to go on with the run, and let the starter go."""
+        if self.children is not None:
+            self.children.interrupt()
         await asyncio.gather(*(self._halt(*each) for each in self._processes.items()))
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await end_orphans()
@@ -81,6 +93,8 @@ class Executions:
 
     def stop(self, stop: Stop) -> None:
         """Have an execution ended; that it is gone is reported."""
+        if self.children is not None and self.children.stop(stop):
+            return
         self._go(self._stop(stop))
 
     async def adopt(self) -> list[Observation]:
@@ -90,6 +104,16 @@ class Executions:
         """
         seen = []
         current = {execution: node for node, execution in self._engine.running_executions()}
+        nodes = self._engine.plan.nodes.values()
+        of_children = {
+            planned.id
+            for planned in nodes
+            if planned.definition.executor == CHILD_EXECUTOR and planned.kind.has_execution
+        }
+        if of_children:
+            children = {each: node for each, node in current.items() if node in of_children}
+            current = {each: node for each, node in current.items() if each not in children}
+            seen += [self._begin_child(*each) for each in self._child_runs().adopt(children)]
         for execution in dict.fromkeys([*current, *self._directory.executions()]):
             directory = self._directory.execution(execution)
             process = await processes.find(directory) or processes.Process(directory)
@@ -106,9 +130,11 @@ class Executions:
 
     async def launch(self, launch: Launch) -> Observation | None:
         """Have an execution started; say what is known of it already."""
+        if launch.shape is JobShape.CHILD:
+            return self._begin_child(*self._child_runs().launch(launch))
         node = with_fields(self._engine.plan.nodes[launch.node].definition, launch.fields)
         directory = self._directory.execution(launch.execution_id)
-        is_new = _made(directory)
+        is_new = make(directory)
         process = None if is_new else await processes.find(directory)
         if process is not None and process.restart == launch.restart:
             # A podium that was killed before it wrote so has started it.
@@ -119,7 +145,7 @@ class Executions:
                 return _running(launch.node, launch.execution_id, process)
         try:
             if not is_new:
-                _clear(directory)
+                clear(directory)
             if process is not None and not process.was_alive:
                 remove(directory / "process")  # it ended with its podium, which did not write so
             self._commands.definition = self._engine.plan.spec
@@ -132,6 +158,18 @@ class Executions:
         self._processes[launch.execution_id] = process
         self._go(self._follow(launch, process, command))
         return None
+
+    def _child_runs(self) -> "ChildRuns":
+        if self.children is None:
+            self.children = self.make_children()
+        return self.children
+
+    def _begin_child(
+        self, seen: Observation, work: Coroutine[Any, Any, None] | None
+    ) -> Observation:
+        if work is not None:
+            self._go(work)
+        return seen
 
     async def _follow(self, launch: Launch, process: processes.Process, command: Command) -> None:
         """Start a program and tell of its start and of its end."""
@@ -290,18 +328,6 @@ class Executions:
             self._report(problem)
 
 
-def _clear(directory: Path) -> None:
-    """Leave of an earlier start of the execution only its log, and who ran it.
-
-    As on a cluster, where each start has a Pod of its own: what a program left half written, or put
-    in the place of podium's files, is not part of the next start.
-    """
-    directory.chmod(0o700)
-    for entry in directory.iterdir():
-        if entry.name not in _KEPT:
-            remove(entry)
-
-
 def _running(node: str, execution: str, process: processes.Process) -> Observation:
     return Observation(
         node,
@@ -310,16 +336,3 @@ def _running(node: str, execution: str, process: processes.Process) -> Observati
         attempt=process.attempt,
         started_at=process.started_at or changed_at(process.directory / "process") or time.time(),
     )
-
-
-def _made(directory: Path) -> bool:
-    """Make the private directory of an execution; False: it is there."""
-    try:
-        directory.mkdir(mode=0o700, parents=True)
-    except FileExistsError:
-        if directory.is_symlink() or not directory.is_dir():  # a program put it there
-            remove(directory)
-            directory.mkdir(mode=0o700)
-            return True
-        return False
-    return True

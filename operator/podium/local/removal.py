@@ -2,6 +2,7 @@
 
 import os
 
+from podium.local.child_names import children_there
 from podium.local.files import remove_tree
 from podium.local.processes import alive
 from podium.local.store import BusyError, RunDirectory, StoreError
@@ -10,7 +11,7 @@ __all__ = ["remove_run"]
 
 
 def remove_run(directory: RunDirectory) -> None:
-    """Remove a run, also one that cannot be read.
+    """Remove a run with its child runs, also one that cannot be read.
 
     Raises `BusyError` if a podium or a program of the run works in it, else `StoreError`.
     """
@@ -22,6 +23,8 @@ def remove_run(directory: RunDirectory) -> None:
                 f" podium resume {directory.name} tracks them again, podium cancel"
                 f" {directory.name} ends them"
             )
+        for child in children_there(directory):
+            remove_run(child)
         gone = directory.path.with_name(f".deleted-{directory.name[:200]}-{os.getpid()}")
         try:
             directory.path.rename(gone)  # a run is there whole, or not at all

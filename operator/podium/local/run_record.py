@@ -1,8 +1,10 @@
 """What a run on this machine began with, as its `run.json` keeps it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from podium.api.child_runs import Parent
 from podium.api.formats import current_definition
 from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import WorkflowSpec
@@ -33,6 +35,10 @@ class RunRecord:
     """Paths of the files that --env-file named."""
     more: tuple[str, ...] = ()
     """Paths of the files and directories that -f named."""
+    workflows: Mapping[str, WorkflowSpec] = field(default_factory=dict)
+    """Workflows that its child runs run, by name; those of a child are with its first ancestor."""
+    parent: Parent | None = None
+    """Whose child it is."""
 
     def dump(self) -> dict[str, Any]:
         """Return the record as `run.json` has it."""
@@ -50,7 +56,12 @@ class RunRecord:
             "more": self.more,
             "workflow": dump_definition(self.workflow),
             "spec": _dump(self.spec),
+            **({"parent": self.parent._asdict()} if self.parent is not None else {}),
+            **({"workflows": self._dump_workflows()} if self.workflows else {}),
         }
+
+    def _dump_workflows(self) -> dict[str, Any]:
+        return {name: dump_definition(spec) for name, spec in self.workflows.items()}
 
     @classmethod
     def load(
@@ -76,6 +87,11 @@ class RunRecord:
                 current_definition(newer or document["workflow"], version)
             ),
             spec=WorkflowRunSpec.model_validate(_run_spec(document["spec"], version)),
+            workflows={
+                name: WorkflowSpec.model_validate(spec)
+                for name, spec in (document.get("workflows") or {}).items()
+            },
+            parent=Parent(**document["parent"]) if document.get("parent") else None,
         )
 
 

@@ -4,8 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from podium.api.run import WorkflowRunStatus
+from podium.api.workflow import WorkflowSpec
 from podium.engine import (
     Changes,
     Control,
@@ -25,6 +27,9 @@ from podium.local.executions import Executions
 from podium.local.outcomes import OUTPUT_LIMIT
 from podium.local.store import RunDirectory, RunRecord
 
+if TYPE_CHECKING:
+    from podium.local.child_runs import ChildRuns
+
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
 
 _BEAT_SECONDS = 2.0
@@ -35,7 +40,8 @@ class LocalRun:
     """One run on this machine.
 
     `watch` is called after each step that changed something, with the events and the changes.
-    `passed` are variables that programs get in addition to what they inherit.
+    `passed` are variables that programs get in addition to what they inherit, `workflows` the
+    Workflows that nodes may run as child runs, by name.
     """
 
     def __init__(
@@ -47,12 +53,15 @@ class LocalRun:
         *,
         secrets: Mapping[str, Mapping[str, str]] | None = None,
         passed: Mapping[str, str] | None = None,
+        workflows: Mapping[str, WorkflowSpec] | None = None,
         watch: Callable[[list[Emit], Changes], None] = lambda _events, _changes: None,
     ) -> None:
         self.directory = directory
         self.record = record
         self.plan = plan
-        self._commands = Commands(directory, record, secrets or {}, passed or {})
+        self.passed = passed or {}
+        self.workflows = dict(workflows or {})
+        self._commands = Commands(directory, record, secrets or {}, self.passed)
         self.watch = watch
         info = RunInfo(
             name=record.name,
@@ -71,6 +80,14 @@ class LocalRun:
         self._seen: asyncio.Queue[Observation | BaseException | None] = asyncio.Queue()
         """None: look at what is asked. An exception: the run cannot go on."""
         self.executions = Executions(directory, self._commands, self.engine, self._seen.put_nowait)
+        self.executions.make_children = self._make_children
+
+    def _make_children(self) -> "ChildRuns":
+        from podium.local.child_runs import ChildRuns  # noqa: PLC0415 - few runs have some
+
+        children = ChildRuns(self, self._seen.put_nowait)
+        children.control(self._control)
+        return children
 
     @property
     def secrets(self) -> Mapping[str, Mapping[str, str]]:
@@ -103,6 +120,8 @@ class LocalRun:
     ) -> None:
         """Ask for what the fields of these names in a run's spec ask for on a cluster."""
         self._control = Control(suspend=suspend, cancel=cancel, terminate=terminate)
+        if self.executions.children is not None:
+            self.executions.children.control(self._control)
         self._seen.put_nowait(None)
 
     def request(self, request: Request) -> None:

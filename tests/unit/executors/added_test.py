@@ -72,7 +72,7 @@ def test_a_package_adds_an_executor(tmp_path):
     assert "say            installed   Of a package" in podium(tmp_path, "executors").stdout
     workflow(tmp_path, "sai")
     done = podium(tmp_path, "validate", "w.yaml")
-    assert "known are script, container, persona, persona_team, team, http" in done.stderr
+    assert "known are script, container, persona, persona_team, team, workflow, http" in done.stderr
     assert "did you mean 'say'?" in done.stderr
 
 

@@ -7,6 +7,7 @@ import click
 
 from podium.api.base import format_duration
 from podium.api.run import NodeState
+from podium.cli.child_runs import print_child_runs
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.runs import ClusterRun, RunRow, changes, list_rows, name_of, read_run
 from podium.cli.durations import DURATION
@@ -84,6 +85,7 @@ async def get(
         Table([header_of(wide=wide), run_row(run, wide=wide)]).print()
         click.echo()
         Table(node_rows(run.status)).print()
+        print_child_runs(run.status)
         print_asked(run.status)
         print_outputs(run.status)
     return ExitCode.OK

@@ -13,6 +13,7 @@ import click
 
 from podium.api.names import LABEL_RUN_UID
 from podium.artifacts.kept_logs import KeptLog
+from podium.cli.child_runs import require_own_log
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.runs import ClusterRun, changes, name_of, read_run
 from podium.cli.members import is_of, members_of
@@ -89,6 +90,8 @@ async def logs(
     if node is not None and node not in run.status.nodes:
         known = ", ".join(list(run.status.nodes)[:10])
         raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")
+    if node is not None:
+        require_own_log(node, run.status.nodes[node])
     is_group = node is not None and bool(members_of(node, run.status.nodes))
     is_named = execution is None and (node is None or is_group)
     options = _Options(is_named, timestamps, tail, execution, previous=previous)

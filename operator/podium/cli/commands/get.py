@@ -8,6 +8,7 @@ import click
 
 from podium.api.base import format_duration
 from podium.api.run import NodeState
+from podium.cli.child_runs import print_child_runs
 from podium.cli.durations import DURATION
 from podium.cli.members import is_unneeded
 from podium.cli.node_details import show_node
@@ -130,6 +131,7 @@ def _show_run(state_dir: Path, run: OpenRun, output: str | None, *, watch: bool)
     click.echo()
     table = Table(node_rows(run.status))
     table.print()
+    print_child_runs(run.status)
     print_asked(run.status)
     print_outputs(run.status)
     shown = dict(run.status.nodes)

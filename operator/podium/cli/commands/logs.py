@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from podium.api.run import WorkflowRunStatus
+from podium.cli.child_runs import require_own_log
 from podium.cli.log_output import LogOptions, print_logs
 from podium.cli.members import is_of, needed
 from podium.cli.options import log_options, require_one_log, run_argument, state_dir_option
@@ -51,6 +52,8 @@ def logs(
     if node is not None and node not in run.status.nodes:
         known = ", ".join(list(run.status.nodes)[:10])
         raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")
+    if node is not None:
+        require_own_log(node, run.status.nodes[node])
     found = _executions(run, node)
     if execution is not None:
         shown = [_chosen(run, found, node, execution)]

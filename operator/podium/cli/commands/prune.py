@@ -96,6 +96,9 @@ def _runs(state_dir: Path) -> Iterable[_Found]:
             if directory.path.exists():  # else it was deleted meanwhile
                 yield _Found(name, "Unreadable", _changed(directory.path))
             continue
+        parent = run.record.parent
+        if parent is not None and run_directory(state_dir, parent.run).exists:
+            continue  # it goes with its parent
         ended = run.status.completed_at if run.status.phase.ended else None
         yield _Found(name, run.phase, ended or _changed(directory.path / "log.jsonl"))
 

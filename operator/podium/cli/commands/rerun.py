@@ -29,7 +29,7 @@ from podium.cli.options import (
 from podium.cli.output import CliError, ExitCode, escape_control, warn
 from podium.cli.run_end import run_code
 from podium.cli.selection import select_run
-from podium.cli.session import OpenRun, hold_run
+from podium.cli.session import OpenRun, hold_run, require_no_child
 from podium.cli.values import context_of
 from podium.engine import (
     Plan,
@@ -77,6 +77,7 @@ def rerun(
     """
     named = rerun_targets(nodes, failed=failed, no_cascade=no_cascade, latest=latest)
     with hold_run(state_dir, name) as held:
+        require_no_child(held)
         run = held.with_secrets(secrets).with_env(env, env_files)
         newer = _latest(run.record) if latest else None
         if newer is None:

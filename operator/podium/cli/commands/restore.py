@@ -9,7 +9,7 @@ import click
 from podium.cli.execution import carry_on, require_accepted, require_runnable
 from podium.cli.options import result_option, run_argument, state_dir_option
 from podium.cli.output import CliError
-from podium.cli.session import OpenRun, hold_run
+from podium.cli.session import OpenRun, hold_run, require_no_child
 from podium.engine import (
     RestoreRequest,
     VersionGoneError,
@@ -29,6 +29,7 @@ __all__ = ["restore"]
 def restore(name: str, version: int, output: str | None, state_dir: Path) -> int:
     """Take a run back to a context version, and run again what came after it."""
     with hold_run(state_dir, name) as run:
+        require_no_child(run)
         request = RestoreRequest(
             id=str(uuid.uuid4()), version=version, context=_former_context(run, version)
         )

@@ -8,7 +8,7 @@ from podium.cli.execution import carry_on, require_runnable
 from podium.cli.live import stream_for
 from podium.cli.options import result_option, run_argument, state_dir_option
 from podium.cli.run_end import run_code
-from podium.cli.session import document_text, hold_run
+from podium.cli.session import document_text, hold_run, require_no_child
 
 __all__ = ["resume"]
 
@@ -21,6 +21,7 @@ def resume(name: str, output: str | None, state_dir: Path) -> int:
     """Resume a run that was interrupted or killed; what still runs is found again."""
     with hold_run(state_dir, name) as run:
         if not run.status.phase.ended:
+            require_no_child(run)
             require_runnable(run, run.plan)
             return carry_on(run, output)
         print(

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import click
 
+from podium.api.child_runs import CHILD_EXECUTOR
 from podium.api.names import is_object_name
 from podium.api.run import RecordedAnswers, WorkflowRunSpec
+from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs
-from podium.cli.checked_file import sound_file
+from podium.cli.checked_file import CheckedFile, sound_file
 from podium.cli.describe import counted
 from podium.cli.execution import carry_on, require_runnable, require_startable
 from podium.cli.live import stream_for
@@ -139,6 +141,7 @@ def run(
         env=env,
         env_files=tuple(_recorded(path) for path in env_files),
         more=tuple(_recorded(Path(path)) for path in more),
+        workflows=_of_children(checked, plan),
     )
     status = initial_status(plan, record.created_at, spec)
     opened = OpenRun(directory, record, status, plan)
@@ -152,6 +155,15 @@ def run(
         (directory.path / "recorded.yaml").write_text(selection.answers)
     with directory.locked():
         return carry_on(opened, output)
+
+
+def _of_children(file: CheckedFile, plan: Plan) -> dict[str, WorkflowSpec]:
+    """Return the Workflows that its child runs run. Raises `InvalidError`."""
+    if not any(node.definition.executor == CHILD_EXECUTOR for node in plan.nodes.values()):
+        return {}
+    from podium.cli.child_workflows import child_workflows  # noqa: PLC0415 - few have some
+
+    return child_workflows(file, plan.spec)
 
 
 def _recorded(path: Path) -> str:

@@ -69,6 +69,18 @@ class KubernetesClient(Transport):
         path = paths.own(namespace, "workflowruns", name, "status")
         return await self.exchange("PATCH", path, operations, content=JSON_PATCH)
 
+    async def create_run(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a WorkflowRun: a child of another one."""
+        return await self.call("POST", paths.own(run["metadata"]["namespace"], "workflowruns"), run)
+
+    async def control_run(
+        self, namespace: str, name: str, uid: str, change: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Change what a WorkflowRun is asked for; 409: there is another one of that name."""
+        body = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
+        path = paths.own(namespace, "workflowruns", name)
+        return await self.call("PATCH", path, body, content=MERGE_PATCH)
+
     async def delete_run(self, namespace: str, name: str, uid: str, version: str) -> None:
         """Delete a WorkflowRun of this version, and what belongs to it; 409: it changed since."""
         await self.delete(paths.own(namespace, "workflowruns", name), uid, version)

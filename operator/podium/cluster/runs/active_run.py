@@ -13,7 +13,7 @@ from podium.cluster.watch.store import RunKey
 from podium.engine import Emit, Engine, Observation, Stop
 from podium.judge.verdicts import PooledVerdicts
 
-__all__ = ["ActiveRun", "AfterWrite", "Execution", "Waited"]
+__all__ = ["ActiveRun", "AfterWrite", "Child", "Execution", "Waited"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,22 @@ class Execution:
     """Whether this operator made or found it, or the status records it; only then it counts."""
     is_seen: bool = True
     """Whether the operator saw it; else the server is asked before it is taken for gone."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A child run."""
+
+    node: str
+    name: str
+    uid: str
+    depth: int
+    asked: dict[str, bool] = field(default_factory=dict)
+    """What of suspend, cancel and terminate it was asked for."""
+    has_ended: bool = False
+    """Whether nothing of it runs any more, or it is gone."""
+    shown: str | None = None
+    """The phase that was last looked at."""
 
 
 @dataclass(slots=True)
@@ -97,6 +113,12 @@ class ActiveRun:
     """Names of an execution's Jobs, in the order of its restarts."""
     dirty: set[str] = field(default_factory=set)
     """Jobs of which something changed."""
+    children: dict[str, Child] = field(default_factory=dict)
+    """Child runs by the execution that each carries out."""
+    dirty_children: set[str] = field(default_factory=set)
+    """Executions of whose child runs something changed."""
+    asked_of_children: tuple[bool, bool] | None = None
+    """Whether its child runs were last asked to be suspended, and those that end to terminate."""
     set_aside: dict[str, float] = field(default_factory=dict)
     """Since when (monotonic) other objects are known that have names of the run's, by UID."""
     claims: dict[str, str] = field(default_factory=dict)
@@ -162,6 +184,7 @@ class ActiveRun:
         return not (
             self.has_pending_writes
             or self.dirty
+            or self.dirty_children
             or self.launch_results
             or self.tasks
             or self.stopping

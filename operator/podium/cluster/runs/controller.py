@@ -18,6 +18,8 @@ from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import JobView, RunView
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.child_objects import has_parent
+from podium.cluster.runs.child_runs import ChildRuns
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
 from podium.cluster.runs.loader import RunLoader
@@ -34,6 +36,7 @@ from podium.cluster.workqueue import KeyQueue
 from podium.engine import Action, Control, Emit, Launch, Stop, WakeAt
 from podium.judge.pool import Pool
 from podium.judge.reader import Reader
+from podium.kinds import JobShape
 
 __all__ = ["RunController"]
 
@@ -92,6 +95,7 @@ class RunController:
         self._closer = JobCloser(client, cache, jobs)
         self._observer = JobObserver(client, cache, jobs, self._launcher, self._closer)
         self._runs: dict[RunKey, ActiveRun] = {}
+        self._children = ChildRuns(client, cache, self._launcher, settings, self._runs.get)
 
     # What the rest of the operator calls
 
@@ -132,6 +136,7 @@ class RunController:
         run = self._runs.pop(key, None)
         if run is not None:
             run.close()
+            self._children.forget(run)
             self._recorder.forget(run.subject.uid)
         self._turnstile.forget(key)
         if run is not None:
@@ -153,6 +158,7 @@ class RunController:
             wait = await self._reconcile(run_key)
         finally:
             self._turnstile.has_seen(run_key)
+            self._children.has_seen(run_key)
         # A failure is overcome only when what the run owes could be written, what comes of the
         # launches under way included: else each one resets the back-off of a refused status.
         run, view = self._runs.get(run_key), self._cache.runs.get(run_key)
@@ -220,6 +226,7 @@ class RunController:
                 run.wake = partial(self._wake, key)
                 self._runs[key] = run
                 self._observer.resume_tracking(run)
+                self._children.resume_tracking(run)
             return await self._turn(run, view)
         except BaseException:
             # The engine may be ahead of the status: what is read next time is the truth.
@@ -263,11 +270,17 @@ class RunController:
         control = await self._control(run, view)
         if asked:  # what was launched before is looked at with them: it may have to stop
             run.dirty.update(run.executions)
+        children = []
+        if run.children:
+            await self._children.pass_on(run, view)
+            children = await self._children.collect(run)
         batch = await self._observer.collect_observations(run)
         async with run.stepping:
             if self._runs.get(run.key) is not run:
                 return None  # a flush failed meanwhile: what loads the run again looks again
-            seen = self._turnstile.memory.take_outputs(run.key, run.outputs, batch.observations)
+            seen = self._turnstile.memory.take_outputs(
+                run.key, run.outputs, [*children, *batch.observations]
+            )
             actions = run.engine.step(
                 time.time(), observations=seen, requests=asked, control=control
             )
@@ -297,6 +310,8 @@ class RunController:
         wake: float | None = None
         for action in actions:
             match action:
+                case Launch(shape=JobShape.CHILD):
+                    self._children.launch(run, action)
                 case Launch():
                     self._launcher.launch(run, action)
                 case Stop():
@@ -372,7 +387,7 @@ class RunController:
         if not view.ended:
             return None
         await self._closer.close_ended_run(view)
-        if view.ttl is None or view.completed_at is None:
+        if view.ttl is None or view.completed_at is None or has_parent(self._cache, view):
             return None
         left = view.completed_at + view.ttl - time.time()
         if left <= 0:

@@ -19,7 +19,7 @@ from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache
 from podium.engine import AttemptPhase, Emit, EventType, Launch, Observation, not_started
 
-__all__ = ["JobMaker", "refused_for_now", "tell_set_aside"]
+__all__ = ["JobMaker", "launched", "refused_for_now", "tell_set_aside"]
 
 SET_ASIDE_SECONDS = 30.0
 """What runs of a Job that was set aside is waited for at most this long."""
@@ -120,4 +120,16 @@ def refused_for_now(launch: Launch, reason: str, message: str, wait: float) -> O
         reason=reason,
         message=message,
         retry_after=wait,
+    )
+
+
+def launched(run: ActiveRun, launch: Launch, name: str, uid: str) -> Observation:
+    """Report that the Job of an execution exists."""
+    usual = job_name(run.owner.name, run.owner.uid, launch.execution_id, launch.restart)
+    return Observation(
+        launch.node,
+        launch.execution_id,
+        AttemptPhase.LAUNCHED,
+        job_uid=uid,
+        job_name=name if name != usual else "",
     )

@@ -20,7 +20,7 @@ from podium.api.run import NodeStatus
 from podium.artifacts.packed_input import pack_input
 from podium.cluster.jobs.adoption import is_pod_as_built
 from podium.cluster.jobs.artifacts import left_by
-from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod, job_name
+from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod
 from podium.cluster.jobs.large_values import large_values
 from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.jobs.shapes import SHAPES
@@ -30,7 +30,7 @@ from podium.cluster.kube.views import JobView, PodView, dig, pod_view, text
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.claim_maker import ClaimMaker
-from podium.cluster.runs.job_maker import JobMaker, refused_for_now, tell_set_aside
+from podium.cluster.runs.job_maker import JobMaker, launched, refused_for_now, tell_set_aside
 from podium.cluster.runs.own_objects import OwnObjects
 from podium.cluster.runs.references import ReferenceChecker, wait_for_missing
 from podium.cluster.settings import Settings
@@ -85,7 +85,7 @@ class JobLauncher:
         namespace = run.owner.namespace
         if self._full(namespace):
             message = "the operator's limit of running nodes"
-            self._answer(
+            self.answer(
                 run, refused_for_now(launch, NodeReason.OPERATOR_LIMIT, message, LIMIT_SECONDS)
             )
             return
@@ -111,9 +111,9 @@ class JobLauncher:
                 run.launching.discard(launch.execution_id)
                 run.dirty.update(run.jobs_of.get(launch.execution_id, ()))
                 self._remove_stopped(run, launch)
-            self._answer(run, seen)
+            self.answer(run, seen)
 
-        task = self._spawn(
+        task = self.spawn(
             run, make, lambda message: refused_for_now(launch, NodeReason.STALLED, message, 5.0)
         )
         task.add_done_callback(free)  # it may be cancelled before it began
@@ -145,7 +145,7 @@ class JobLauncher:
             if seen.phase is AttemptPhase.REFUSED:
                 run.look_later(job.name, seen.retry_after)
                 seen = replace(seen, phase=AttemptPhase.WAITING)
-            self._answer(run, seen)
+            self.answer(run, seen)
 
         def broken(message: str) -> Observation:
             run.look_later(job.name, 5.0)
@@ -153,14 +153,16 @@ class JobLauncher:
                 node, execution_id, AttemptPhase.WAITING, reason=NodeReason.STALLED, message=message
             )
 
-        self._spawn(run, make, broken)
+        self.spawn(run, make, broken)
 
-    def _spawn(
+    def spawn(
         self,
         run: ActiveRun,
         make: Callable[[], Awaitable[None]],
         broken: Callable[[str], Observation],
     ) -> asyncio.Task[None]:
+        """Do what a launch takes, beside the turns; `broken` describes that it went wrong."""
+
         async def work() -> None:
             try:
                 if (wait := self.launch_after - time.monotonic()) > 0:
@@ -169,7 +171,7 @@ class JobLauncher:
             except Exception as error:
                 if not isinstance(error, ApiError):
                     log.exception("%s/%s: a launch failed", *run.key)
-                self._answer(run, broken(f"{type(error).__name__}: {error}"))
+                self.answer(run, broken(f"{type(error).__name__}: {error}"))
 
         task = asyncio.get_running_loop().create_task(work())
         run.tasks.add(task)
@@ -177,7 +179,8 @@ class JobLauncher:
         return task
 
     @staticmethod
-    def _answer(run: ActiveRun, result: Observation) -> None:
+    def answer(run: ActiveRun, result: Observation) -> None:
+        """Tell a run what became of a launch."""
         run.launch_results.append(result)
         run.wake()
 
@@ -198,7 +201,7 @@ class JobLauncher:
             if job is not None and not job.ended and not job.deleting:
                 run.dirty.add(name)
                 if job.managed_by != self._settings.manager:
-                    return _launched(run, launch, name, job.uid)
+                    return launched(run, launch, name, job.uid)
                 return await self._pod(
                     run, launch, await self._client.get_job(job.namespace, job.name)
                 )
@@ -224,31 +227,31 @@ class JobLauncher:
         except BuildError as error:
             return not_started(launch, error.reason, str(error))
         except ApiError as error:
-            return self._not_created(run, launch, error)
+            return self.not_created(run, launch, error)
         refused = await self._check_references(run, launch, job_body)
         if refused is not None:
             return refused
         try:
             made = await self._maker.make(run, launch, job_body)
         except ApiError as error:
-            return self._not_created(run, launch, error)
+            return self.not_created(run, launch, error)
         return made if isinstance(made, Observation) else await self._pod(run, launch, made)
 
     async def _pod(self, run: ActiveRun, launch: Launch, body: dict[str, Any]) -> Observation:
         """Make the Pod of a Job that is Podium's to supply, or find the one that is there."""
         job, uid = text(dig(body, "metadata", "name")), text(dig(body, "metadata", "uid"))
-        launched = _launched(run, launch, job, uid)
+        found = launched(run, launch, job, uid)
         if dig(body, "spec", "managedBy") != self._settings.manager:
             self._tell_unmanaged()
-            return launched
+            return found
         if dig(body, "spec", "suspend") is True:
-            return launched
+            return found
         refused = await self._check_references(run, launch, body)
         if refused is not None:
             return refused
         for number in range(launch.restart, launch.restart + PODS_OF_JOB):
             if not run.engine.is_execution_current(launch.node, launch.execution_id):
-                return launched  # it was stopped, or it was found and has ended since
+                return found  # it was stopped, or it was found and has ended since
             pod = build_pod(body, number)
             store = run.engine.plan.spec.pinned_store
             # Its template may not be ours.
@@ -260,7 +263,7 @@ class JobLauncher:
                 made = await self._client.create_pod(pod)
             except ApiError as error:
                 if error.status != 409:
-                    return self._not_created(run, launch, error)
+                    return self.not_created(run, launch, error)
                 made = await self._client.get_pod(run.owner.namespace, pod["metadata"]["name"])
                 is_ours = self._own.is_own_pod(run, launch, made) or is_pod_as_built(
                     pod, made, creators_are_verified=self._settings.creators_are_verified
@@ -276,7 +279,7 @@ class JobLauncher:
                 continue
             run.refusals.pop(launch.node, None)
             self._cache.put_own_pod(made)
-            return replace(launched, pod_uid=view.uid)
+            return replace(found, pod_uid=view.uid)
         return not_started(launch, NodeReason.TOO_MANY_PODS, f"its Job had {PODS_OF_JOB} Pods")
 
     def _is_over(self, pod: PodView, launch: Launch, number: int) -> bool:
@@ -308,7 +311,7 @@ class JobLauncher:
             )
         )
 
-    def _not_created(self, run: ActiveRun, launch: Launch, error: ApiError) -> Observation:
+    def not_created(self, run: ActiveRun, launch: Launch, error: ApiError) -> Observation:
         """Describe what a refused creation means (semantics.md 6)."""
         if error.namespace_terminating:
             return refused_for_now(
@@ -332,7 +335,7 @@ class JobLauncher:
         try:
             findings = await self.references.check_pod(run, launch.node, spec)
         except ApiError as error:
-            return self._not_created(run, launch, error)
+            return self.not_created(run, launch, error)
         if not findings:
             run.missing.pop(launch.execution_id, None)
             return None
@@ -349,7 +352,7 @@ class JobLauncher:
         try:
             return await self._claims.make(run, launch)
         except ApiError as error:
-            return self._not_created(run, launch, error)
+            return self.not_created(run, launch, error)
 
     async def _check_service_account(self, run: ActiveRun, launch: Launch) -> None:
         pod = run.engine.plan.nodes[launch.node].definition.pod
@@ -380,14 +383,3 @@ class JobLauncher:
 async def _packed(given: bytes) -> tuple[str, ...] | None:
     """Return a large input packed, which would hold up everything else if it were done here."""
     return await asyncio.to_thread(pack_input, given) if len(given) > PACKED_BYTES else None
-
-
-def _launched(run: ActiveRun, launch: Launch, name: str, uid: str) -> Observation:
-    usual = job_name(run.owner.name, run.owner.uid, launch.execution_id, launch.restart)
-    return Observation(
-        launch.node,
-        launch.execution_id,
-        AttemptPhase.LAUNCHED,
-        job_uid=uid,
-        job_name=name if name != usual else "",
-    )

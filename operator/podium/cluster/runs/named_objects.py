@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from podium import executors
+from podium import executors, kinds
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import PodOverrides, WorkflowSpec
 from podium.cluster.jobs.artifact_store import STORE_VOLUME
@@ -42,7 +42,7 @@ def in_node(
     node: PlanNode, recorded: RecordedAnswers | None, spec: WorkflowSpec
 ) -> Iterator[Reference]:
     """Find the references of a node's definition; templates are filled in later."""
-    if not node.kind.has_execution:
+    if not kinds.runs_program(node.definition):
         return
     definition = node.definition
     pod = definition.pod or PodOverrides()

@@ -4,8 +4,9 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from podium import kinds
 from podium.api.reasons import NodeReason
 from podium.cluster.jobs.builder import job_name
 from podium.cluster.jobs.controller import ManagedJobController
@@ -19,12 +20,13 @@ from podium.cluster.runs.active_run import ActiveRun, Execution
 from podium.cluster.runs.claim_maker import ClaimMaker
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
+from podium.cluster.runs.observation_batch import ObservationBatch, PendingJobUpdate, update_of
 from podium.cluster.runs.own_objects import OwnObjects
 from podium.cluster.runs.printed import PrintedOutputs
 from podium.cluster.watch.store import InformerCache
-from podium.engine import AttemptPhase, Observation, recorded_outcome
+from podium.engine import AttemptPhase, Observation
 
-__all__ = ["JobObserver", "ObservationBatch"]
+__all__ = ["JobObserver"]
 
 log = logging.getLogger(__name__)
 
@@ -33,70 +35,6 @@ CLAIM_SECONDS = (5.0, 30.0)
 has said why."""
 _STARTING = ("", "ContainerCreating", "PodInitializing")
 """What a container waits for that comes by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class PendingJobUpdate:
-    """What may be done with a Job once the engine has taken in what was seen of its execution."""
-
-    node: str
-    execution: str
-    job: str
-    succeeded: bool | None = None
-    """Whether its program succeeded; None: it has not ended."""
-    remove: bool = False
-    """Whether it does not end by itself."""
-    remove_pods: bool = False
-    """Whether its Pods do not, although its program has ended."""
-    disrupted_pods: tuple[PodView, ...] = ()
-
-
-class ObservationBatch:
-    """What was seen in one turn. `commit` it once the engine has taken it in."""
-
-    def __init__(
-        self,
-        run: ActiveRun,
-        observations: Sequence[Observation],
-        updates: Sequence[PendingJobUpdate],
-    ) -> None:
-        self.observations = observations
-        self._run = run
-        self._updates = updates
-
-    def commit(self) -> None:
-        """Note what may be done once the status is written, for what the engine has taken in.
-
-        What it has not must stay as it is. It is looked at again once the engine has: it will be
-        launched, or its output is being judged.
-        """
-        run = self._run
-        engine, after = run.engine, run.after_write
-        for name in [each for each in run.unrecorded if self._is_recorded(each)]:
-            run.unrecorded.discard(name)
-            run.dirty.add(name)
-            run.wake()
-        for update in self._updates:
-            if not engine.has_recorded_execution(update.node, update.execution):
-                run.unrecorded.add(update.job)
-                continue
-            if update.remove:
-                after.remove.add(update.job)
-            if update.remove_pods:
-                after.remove_pods.add(update.job)
-            if update.succeeded is not None:
-                state = engine.status.nodes.get(update.node)
-                # A program that succeeded may have handed over what breaks its contract.
-                outcome = recorded_outcome(state, update.execution) if state is not None else None
-                succeeded = update.succeeded and outcome is not False
-                after.outcomes[update.job] = succeeded or after.outcomes.get(update.job, False)
-            after.disrupted_pods += update.disrupted_pods
-
-    def _is_recorded(self, job: str) -> bool:
-        execution = self._run.executions.get(job)
-        return execution is None or self._run.engine.has_recorded_execution(
-            execution.node, execution.id
-        )
 
 
 class JobObserver:
@@ -126,6 +64,8 @@ class JobObserver:
             self._own.execution(run, name)
             self._own.take_up_unrecorded_pods(run, name)
         for node, execution_id in run.engine.running_executions():
+            if not kinds.runs_program(run.engine.plan.nodes[node].definition):
+                continue  # it has a run instead
             if not self._own.names(run, execution_id):
                 state = run.engine.status.nodes[node]
                 name = state.job_name or job_name(run.owner.name, run.owner.uid, execution_id, 0)
@@ -178,6 +118,8 @@ class JobObserver:
         """Return whether something of an execution may still run, or is still being made."""
         if execution_id in run.launching:
             return True
+        if (child := run.children.get(execution_id)) is not None:
+            return not child.has_ended
         ours = self._own.names(run, execution_id)
         for name in ours or run.jobs_of.get(execution_id, []):
             if name in run.making or any(pod.program_alive for pod in self._own.pods(run, name)):
@@ -234,7 +176,7 @@ class JobObserver:
             usual = job_name(run.owner.name, run.owner.uid, execution_id, execution.restart)
             for each in report.observations:
                 each.job_uid, each.job_name = execution.uid, name if name != usual else ""
-        return report, _update(report, node, execution_id, name, pods)
+        return report, update_of(report, node, execution_id, name, pods)
 
     async def _report(
         self,
@@ -332,22 +274,3 @@ def _stuck_for(run: ActiveRun, pods: Sequence[PodView], now: float) -> float:
         if pod.alive and pod.waiting not in _STARTING:
             return now - run.stuck.setdefault((pod.uid, "waiting"), now)
     return 0.0
-
-
-def _update(
-    report: ExecutionReport,
-    node: str,
-    execution_id: str,
-    name: str,
-    pods: Iterable[PodView],
-) -> PendingJobUpdate:
-    last = report.observations[-1]
-    update = PendingJobUpdate(
-        node, execution_id, name, remove=report.remove, remove_pods=report.remove_pods
-    )
-    if last.phase in (AttemptPhase.SUCCEEDED, AttemptPhase.FAILED):
-        return replace(update, succeeded=last.phase is AttemptPhase.SUCCEEDED)
-    if last.phase is AttemptPhase.DISRUPTED:
-        disrupted = tuple(pod for pod in pods if not pod.alive and not pod.gone)
-        return replace(update, disrupted_pods=disrupted)
-    return update

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from podium import kinds
+from podium.api.child_runs import refused_rerun
 from podium.api.problems import InvalidError, Problem, errors
 from podium.api.resources import WorkflowRun
 from podium.api.run import Requester, WorkflowRunSpec
@@ -18,6 +19,7 @@ from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig
 from podium.cluster.runs import requests
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.child_objects import has_parent
 from podium.cluster.runs.decisions import Decision
 from podium.cluster.runs.references import ReferenceChecker
 from podium.cluster.runs.requests import Accepted
@@ -133,6 +135,9 @@ class RequestHandler:
                 run.urgent = True  # it is to be taken out, which a crash may have prevented
                 continue
             try:
+                if request.decision is None and has_parent(self._cache, view):
+                    self._refuse(run, request, refused_rerun(view.name, view.parent))
+                    continue
                 if request.decision is not None:
                     found.append(await self._decided(run, request.id, request.decision))
                     continue

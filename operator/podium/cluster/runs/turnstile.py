@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from podium.api.child_runs import MAX_DEPTH
 from podium.api.reasons import RunReason
 from podium.cluster.kube.views import RunView
 from podium.cluster.runs.memory import LIGHT_BYTES, MemoryBudget, Weight
@@ -16,8 +17,11 @@ __all__ = ["Closed", "Turnstile"]
 CANCEL_SHARE = 0.25
 """A large run that is to be cancelled has to be loaded for it: so much more memory is for these."""
 
+CHILD_SHARE = 0.25
+"""A run that waits for a large child must not keep it out: each depth has so much more."""
+
 _Line = dict[str, OrderedDict[RunKey, None]]
-"""Runs that wait, by namespace, who came first first."""
+"""Runs that wait, by pool, who came first first."""
 
 
 class Closed(NamedTuple):
@@ -35,7 +39,7 @@ class Turnstile:
         self.limit = settings.limits.max_active_runs_per_namespace
         self.memory = MemoryBudget(settings.limits)
         self._entering: Counter[str] = Counter()
-        """Runs that are being begun, by namespace."""
+        """Runs that are being begun, by pool."""
         self._crowd: _Line = {}
         self._large: _Line = {}
         self._weights: dict[RunKey, Weight] = {}
@@ -73,8 +77,8 @@ class Turnstile:
         """Count; a run that has begun, or is to be cancelled, need not wait."""
         if not self.limit or view.started or view.ended or view.cancel:
             return None
-        active = self._cache.active_runs[view.namespace] + self._entering[view.namespace]
-        line = self._crowd.get(view.namespace, ())
+        active = self._cache.active_runs[view.pool] + self._entering[view.pool]
+        line = self._crowd.get(view.pool, ())
         if active < self.limit and (not line or _key(view) in line):  # else others came first
             return None
         return Closed(
@@ -90,12 +94,14 @@ class Turnstile:
         if weight is None or (view.started and not view.ended):
             return None
         key = _key(view)
-        lacks = self.memory.lacks(key, weight, more=CANCEL_SHARE if view.cancel else 0.0)
+        more = max(CANCEL_SHARE if view.cancel else 0.0, CHILD_SHARE * view.depth)
+        lacks = self.memory.lacks(key, weight, more=more)
         if lacks:
             return Closed(RunReason.ACTIVE_RUNS_TOO_LARGE, lacks)
         first = next(iter(self._large.get(key[0], ())), key)
         is_light = self.memory.takes(key[0], weight) < LIGHT_BYTES
-        if first == key or was_let_in or view.cancel or is_light:
+        # What comes first may be an ancestor of what waits for this very child.
+        if first == key or was_let_in or view.cancel or is_light or view.depth:
             return None
         return Closed(
             RunReason.ACTIVE_RUNS_TOO_LARGE,
@@ -108,14 +114,15 @@ class Turnstile:
         is_large = closed.reason is RunReason.ACTIVE_RUNS_TOO_LARGE
         line, other = (self._large, self._crowd) if is_large else (self._crowd, self._large)
         _leave(other, key)
-        of_it = line.setdefault(key[0], OrderedDict())
+        of_it = line.setdefault(key[0] if is_large else self._pool(key), OrderedDict())
         is_new = key not in of_it
         of_it.setdefault(key)
         return is_new
 
     def waits(self, key: RunKey) -> bool:
         """Return whether a run waits."""
-        return any(key in line.get(key[0], ()) for line in (self._crowd, self._large))
+        lines = (self._crowd, self._large)
+        return any(key in line.get(pool, ()) for line in lines for pool in _pools(key[0]))
 
     @contextmanager
     def entering(self, key: RunKey) -> Iterator[None]:
@@ -123,13 +130,14 @@ class Turnstile:
         self._leave(key)
         if key in self._weights:
             self.memory.hold(key, self._weights[key])
-        self._entering[key[0]] += 1
+        pool = self._pool(key)
+        self._entering[pool] += 1
         try:
             yield
         finally:
-            self._entering[key[0]] -= 1
-            if not self._entering[key[0]]:
-                del self._entering[key[0]]
+            self._entering[pool] -= 1
+            if not self._entering[pool]:
+                del self._entering[pool]
 
     def admit(self, view: RunView, weight: Weight) -> Closed | None:
         """Let a run begin that was read and weighed; return why it has to wait after all."""
@@ -157,11 +165,16 @@ class Turnstile:
     def next(self, namespace: str) -> list[RunKey]:
         """Return the runs whose turn it may be after something of a namespace ended.
 
-        One that has waited longest in the namespace, and those that wait for memory in all.
+        One of each pool that has waited longest in the namespace, and those that wait for memory in
+        all.
         """
-        crowd = next(iter(self._crowd.get(namespace, ())), None)
-        first = [crowd] if crowd is not None else []
+        lines = [self._crowd[pool] for pool in _pools(namespace) if pool in self._crowd]
+        first = [next(iter(line)) for line in lines]
         return first + [next(iter(line)) for line in self._large.values()]
+
+    def _pool(self, key: RunKey) -> str:
+        view = self._cache.runs.get(key)
+        return key[0] if view is None else view.pool
 
     def _leave(self, key: RunKey) -> None:
         for line in (self._crowd, self._large):
@@ -173,8 +186,16 @@ def _key(view: RunView) -> RunKey:
 
 
 def _leave(line: _Line, key: RunKey) -> None:
-    of_it = line.get(key[0])
-    if of_it is not None and key in of_it:
-        del of_it[key]
-        if not of_it:
-            del line[key[0]]
+    if not line:
+        return
+    for pool in _pools(key[0]):
+        of_it = line.get(pool)
+        if of_it is not None and key in of_it:
+            del of_it[key]
+            if not of_it:
+                del line[pool]
+
+
+def _pools(namespace: str) -> list[str]:
+    """Return the pools of a namespace: of its runs, and of child runs by their depth."""
+    return [namespace, *(f"{namespace}/{depth}" for depth in range(1, MAX_DEPTH + 1))]

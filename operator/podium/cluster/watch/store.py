@@ -23,6 +23,7 @@ from podium.cluster.kube.views import (
     text,
     workflow_view,
 )
+from podium.cluster.watch.run_counts import RunCounts, counts_as
 
 __all__ = ["InformerCache", "RunKey"]
 
@@ -56,8 +57,9 @@ class InformerCache:
         """Pods that this operator made, or found to be what it would make."""
         self._suspend_deletions: set[str] = set()
         """Pods that end because their Job is suspended."""
-        self.active_runs: Counter[str] = Counter()
-        """Runs that have begun and not ended, by namespace."""
+        self._runs_counted = RunCounts()
+        self.active_runs = self._runs_counted.active
+        self.children = self._runs_counted.children
         self.live: Counter[str] = Counter()
         """Jobs that have not ended, by namespace."""
         self._tombstones: dict[str, float] = {}
@@ -88,11 +90,11 @@ class InformerCache:
             return known
         if known is not None and known.uid != view.uid:  # deleted and made again, unseen
             self.drop_run(key, known.uid)
-        self._count_run(self.runs.get(key), -1)
-        self._count_run(view, +1)
+        self._runs_counted.add(self.runs.get(key), -1)
+        self._runs_counted.add(view, +1)
         self.runs[key] = view
         self.keys[view.uid] = key
-        if _counts_as(known) != _counts_as(view):
+        if counts_as(known) != counts_as(view):
             self.on_count(view.namespace, view.workflow)
         return view
 
@@ -124,6 +126,8 @@ class InformerCache:
                 deleting=view.deleting,
                 is_whole=False,
             )
+        self._runs_counted.add(known, -1)
+        self._runs_counted.add(view, +1)
         self.runs[key] = view
         self.keys[view.uid] = key
         return view
@@ -132,7 +136,7 @@ class InformerCache:
         """Forget a run that was deleted, and its Jobs."""
         known = self.runs.get(key)
         if known is not None and known.uid == uid:
-            self._count_run(known, -1)
+            self._runs_counted.add(known, -1)
             del self.runs[key]
         self.keys.pop(uid, None)
         for job in list(self.jobs(key[0], uid).values()):
@@ -354,22 +358,9 @@ class InformerCache:
             self._own_pods.discard(pod)
         self._job_of.pop(job_uid, None)
 
-    def _count_run(self, run: RunView | None, by: int) -> None:
-        if run is not None and run.started and not run.ended:
-            self.active_runs[run.namespace] += by
-            if not self.active_runs[run.namespace]:
-                del self.active_runs[run.namespace]
-
     def _count(self, job: JobView, by: int) -> None:
         if not job.ended:
             self.live[job.namespace] += by
-
-
-def _counts_as(view: RunView | None) -> str:
-    """Return as what a run is counted; one that was never read is not."""
-    if view is None or not view.is_known:
-        return "none"
-    return "ended" if view.ended else "active"
 
 
 def _older(version: str, than: str) -> bool:

@@ -3,6 +3,7 @@
 import copy
 
 from podium.api.reasons import RunReason
+from podium.cluster.runs.memory import Weight
 from podium.cluster.runs.turnstile import Closed, Turnstile
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache
@@ -106,3 +107,56 @@ async def test_a_run_that_waits_says_so_and_begins_when_another_one_ends():
     await world.runs.reconcile(OBJECT)
     assert KEY in world.runs._runs
     assert dict(world.cache.active_runs) == {"team": 1}
+
+
+def child(name, depth, **fields):
+    body = run(name, **fields)
+    notes = {"parent-run": "p", "parent-run-uid": "p", "depth": str(depth)}
+    body["metadata"]["annotations"] = {f"podium.dev/{key}": value for key, value in notes.items()}
+    return body
+
+
+def test_each_depth_of_child_runs_is_counted_by_itself():
+    """A run waits only for runs as deep as itself, which wait only for deeper ones."""
+    cache, turnstile = make("a", "b")
+    first = cache.put_run(child("first", 1))
+    assert turnstile.why_closed(cache.put_run(run("new")))
+    assert not turnstile.why_closed(first)
+    for name in ("c", "d"):
+        cache.put_run(child(name, 1, status=RUNNING))
+    closed = turnstile.why_closed(first)
+    assert closed
+    assert turnstile.wait(("team", "first"), closed)
+    assert turnstile.waits(("team", "first"))
+    assert not turnstile.why_closed(cache.put_run(child("deeper", 2)))
+    assert turnstile.next("team") == [("team", "first")]
+    cache.drop_run(("team", "c"), "c")
+    assert not turnstile.why_closed(first)
+    assert dict(cache.active_runs) == {"team": 2, "team/1": 1}
+    assert dict(cache.children) == {"team/1": 2, "team/2": 1}
+    with turnstile.entering(("team", "first")):
+        assert not turnstile.waits(("team", "first"))
+        assert turnstile.why_closed(cache.put_run(child("other", 1)))
+    assert turnstile.next("team") == []
+
+
+def test_a_large_child_has_more_room_than_what_waits_for_it():
+    cache = InformerCache()
+    limits = {"limits": {"activeRunsMegabytesPerNamespace": 8}}
+    turnstile = Turnstile(cache, Settings.model_validate(limits))
+    weight = Weight(7 * 1024 * 1024)
+    parent, deeper = cache.put_run(run("parent")), cache.put_run(child("deeper", 8))
+    assert turnstile.admit(parent, weight) is None
+    assert turnstile.admit(cache.put_run(run("beside")), weight)
+    assert turnstile.admit(deeper, weight) is None, "what waits first may wait for this one"
+
+
+def test_children_are_counted_also_when_only_their_metadata_is_known():
+    cache = InformerCache()
+    cache.note_run(child("a", 3))
+    assert dict(cache.children) == {"team/3": 1}
+    changed = child("a", 4, version=2)
+    cache.note_run(changed)
+    assert dict(cache.children) == {"team/4": 1}
+    cache.put_run(child("a", 4, version=3, status={"phase": "Succeeded"}))
+    assert not cache.children

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from podium.api.child_runs import CHILD_ANNOTATIONS, Parent, parent_of
 from podium.api.names import GROUP
 from podium.api.retention import Retention
 from podium.cluster.kube.views.fields import dig, items, mapping, text, when
 
 __all__ = ["RunView", "WorkflowView", "run_view", "workflow_view"]
+
+
+_PARENT = CHILD_ANNOTATIONS.run
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,25 @@ class RunView:
     terminate: bool = False
     is_whole: bool = True
     """Whether all of it is as of `version`; else only its metadata is."""
+
+    @property
+    def parent(self) -> Parent | None:
+        """Whose child it says that it is."""
+        return parent_of(self.annotations) if _PARENT in self.annotations else None
+
+    @property
+    def depth(self) -> int:
+        """How many runs are above it: 0 where it is no one's child."""
+        return 0 if (parent := self.parent) is None else parent.depth
+
+    @property
+    def pool(self) -> str:
+        """Name of the runs that it is counted with: of its namespace, and of its depth.
+
+        Children have room of their own at each depth, so that no run waits for a place that only
+        its own ancestors could make free.
+        """
+        return f"{self.namespace}/{depth}" if (depth := self.depth) else self.namespace
 
     @property
     def is_known(self) -> bool:

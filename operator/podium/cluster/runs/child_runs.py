@@ -1,0 +1,334 @@
+"""Child runs on a cluster: WorkflowRuns that carry out nodes of another one.
+
+Names are derived, so what is made twice is found the second time. Only the run whose UID the
+status records counts. The end of a child wakes its parent; what a child is asked (cancel, suspend)
+is compared with what its parent is asked, so a crash in between repeats a request.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from podium import kinds
+from podium.api.child_runs import CHILD_EXECUTOR, MAX_DEPTH, parent_of, too_deep
+from podium.api.names import execution_id
+from podium.api.reasons import NodeReason
+from podium.api.run import NodeState, NodeStatus, RunPhase
+from podium.cluster.jobs.builder import NAMES_OF_JOB, job_name
+from podium.cluster.kube.client import KubernetesClient
+from podium.cluster.kube.errors import ApiError, UnreadableError
+from podium.cluster.kube.views import RunView, dig, mapping, text
+from podium.cluster.runs.active_run import ActiveRun, Child
+from podium.cluster.runs.child_objects import (
+    SUSPENDED,
+    asked_of,
+    build_child,
+    control_change,
+    deleted,
+    is_child_as_built,
+    state_of,
+)
+from podium.cluster.runs.job_maker import refused_for_now, tell_set_aside
+from podium.cluster.runs.launcher import JobLauncher
+from podium.cluster.settings import Settings
+from podium.cluster.watch.store import InformerCache, RunKey
+from podium.cluster.workqueue import backoff
+from podium.engine import (
+    AttemptPhase,
+    ChildState,
+    Launch,
+    Observation,
+    not_started,
+    observe_child,
+)
+
+__all__ = ["ChildRuns"]
+
+CROWDED_SECONDS = (2.0, 60.0)
+AT_A_TIME = 8
+"""Requests about the children of one run."""
+
+
+class ChildRuns:
+    """Makes, looks at and controls the child runs of runs."""
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        cache: InformerCache,
+        launcher: JobLauncher,
+        settings: Settings,
+        find: Callable[[RunKey], ActiveRun | None],
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._launcher = launcher
+        self._limit = settings.limits.max_active_runs_per_namespace
+        self._find = find
+        """Finds a run that is worked on."""
+        self._parents: dict[RunKey, tuple[RunKey, str]] = {}
+        """Parent and execution by child."""
+        self._making: Counter[str] = Counter()
+        """Children that are being made, by pool."""
+
+    # What comes from the children
+
+    def has_seen(self, key: RunKey) -> None:
+        """Note that a run was looked at: if it is a child, its parent looks at what changed."""
+        known = self._parents.get(key)
+        if known is None:
+            return
+        run = self._find(known[0])
+        child = run.children.get(known[1]) if run is not None else None
+        if run is None or child is None or child.has_ended:
+            del self._parents[key]
+        elif child.shown != self._shown(key, child):
+            run.dirty_children.add(known[1])
+            run.wake()
+
+    def _shown(self, key: RunKey, child: Child) -> str | None:
+        """Return the phase of a child as the cache has it; None: it is gone."""
+        view = self._cache.runs.get(key)
+        return None if view is None or view.uid != child.uid or view.deleting else view.phase
+
+    async def collect(self, run: ActiveRun) -> list[Observation]:
+        """Look at the children that changed. Raises `ApiError`."""
+        children = [(each, run.children.get(each)) for each in run.dirty_children]
+        changed = [(each, child) for each, child in children if child and not child.has_ended]
+        run.dirty_children.clear()
+        found: list[Observation] = []
+        for begin in range(0, len(changed), AT_A_TIME):
+            part = changed[begin : begin + AT_A_TIME]
+            found += await asyncio.gather(*(self._look_at(run, *each) for each in part))
+        return found
+
+    def forget(self, run: ActiveRun) -> None:
+        """Drop what is kept of the children of a run."""
+        for child in run.children.values():
+            self._parents.pop((run.owner.namespace, child.name), None)
+
+    async def _look_at(self, run: ActiveRun, execution: str, child: Child) -> Observation:
+        namespace = run.owner.namespace
+        child.shown = self._shown((namespace, child.name), child)
+        try:
+            body = await self._client.get_run(namespace, child.name)
+        except UnreadableError as error:
+            # Nothing of it can be read, nor will it ever end as far as that can be known.
+            state = ChildState(RunPhase.FAILED, 0.0, reason="TooExpensive", message=error.problem)
+            child.has_ended = True
+            return observe_child(child.node, execution, child.name, state, child.uid)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            body = {}
+        meta = mapping(body.get("metadata"))
+        if meta.get("uid") != child.uid or meta.get("deletionTimestamp") is not None:
+            child.has_ended = True
+            return deleted(child, execution)
+        state = state_of(mapping(body.get("status")))
+        child.has_ended = state.phase.ended
+        return observe_child(child.node, execution, child.name, state, child.uid)
+
+    # What goes to the children
+
+    async def pass_on(self, run: ActiveRun, view: RunView) -> None:
+        """Ask the children what their parent is asked, and those that are stopped to end.
+
+        Raises `ApiError`.
+        """
+        changes = []
+        asked_of_run = view.suspend, view.terminate
+        if asked_of_run != run.asked_of_children:
+            executions = list(run.children)
+        else:  # new ones, and those that are stopped
+            executions = [*run.dirty_children, *(each for _, each in run.stopping)]
+        for execution in dict.fromkeys(executions):
+            child = run.children.get(execution)
+            if child is None or child.has_ended:
+                continue
+            is_stopping = (child.node, execution) in run.stopping
+            had = child.asked
+            asked = {
+                "suspend": view.suspend,
+                "cancel": is_stopping or had.get("cancel", False),
+                "terminate": (is_stopping and view.terminate) or had.get("terminate", False),
+            }
+            if change := control_change(asked, had):
+                changes.append((execution, child, asked, change))
+        for begin in range(0, len(changes), AT_A_TIME):
+            part = changes[begin : begin + AT_A_TIME]
+            await asyncio.gather(*(self._change(run, *each) for each in part))
+        run.asked_of_children = asked_of_run
+
+    async def _change(
+        self,
+        run: ActiveRun,
+        execution: str,
+        child: Child,
+        asked: dict[str, bool],
+        change: dict[str, Any],
+    ) -> None:
+        namespace = run.owner.namespace
+        try:
+            body = await self._client.control_run(namespace, child.name, child.uid, change)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            run.dirty_children.add(execution)  # gone, or another one: a look says so
+            run.wake()
+        else:
+            self._cache.put_run(body)
+            child.asked = asked
+
+    # Making them
+
+    def launch(self, run: ActiveRun, launch: Launch) -> None:
+        """Begin to make the child run of an execution, or to find the one that is there."""
+        depth = 1 + self._depth(run)
+        pool = f"{run.owner.namespace}/{depth}"
+        if depth > MAX_DEPTH:
+            message = too_deep(run.owner.workflow)
+            self._launcher.answer(run, not_started(launch, NodeReason.TOO_DEEP, message))
+            return
+        known = self._of_execution(run, launch.node, launch.execution_id)
+        live = self._cache.children[pool] + self._making[pool]
+        if self._limit and live >= self._limit and known is None:
+            times = run.refusals[launch.node] = run.refusals.get(launch.node, 0) + 1
+            message = (
+                f"as many child runs of this depth ({depth}) exist in the namespace as this cluster"
+                f" allows ({self._limit}, limits.maxActiveRunsPerNamespace)"
+            )
+            wait = backoff(times, CROWDED_SECONDS)
+            refused = refused_for_now(launch, NodeReason.OPERATOR_LIMIT, message, wait)
+            self._launcher.answer(run, refused)
+            return
+        run.launching.add(launch.execution_id)
+        self._making[pool] += 1
+        is_counted = True
+
+        def free(*_: Any) -> None:
+            nonlocal is_counted
+            self._making[pool] -= is_counted
+            is_counted = False
+
+        async def make() -> None:
+            seen = None
+            try:
+                if run.engine.is_execution_current(launch.node, launch.execution_id):
+                    seen = await self._make(run, launch, depth)
+            finally:
+                free()
+                run.launching.discard(launch.execution_id)
+                run.wake()  # it may have been stopped meanwhile
+            if seen is not None:
+                self._launcher.answer(run, seen)
+
+        task = self._launcher.spawn(
+            run, make, lambda message: refused_for_now(launch, NodeReason.STALLED, message, 5.0)
+        )
+        task.add_done_callback(free)  # it may be cancelled before it began
+
+    def _depth(self, run: ActiveRun) -> int:
+        view = self._cache.runs.get(run.key)
+        return view.depth if view is not None else MAX_DEPTH
+
+    async def _make(self, run: ActiveRun, launch: Launch, depth: int) -> Observation:
+        owner, execution = run.owner, launch.execution_id
+        built = build_child(owner, "", launch, depth, run.engine.status.requested_by)
+        for number in range(NAMES_OF_JOB):
+            name = job_name(owner.name, owner.uid, execution, 0, number)
+            built["metadata"]["name"] = name
+            try:
+                body = await self._make_or_find(built)
+            except UnreadableError:
+                tell_set_aside(run, launch.node, "WorkflowRun", name, name)
+                continue
+            except ApiError as error:
+                return self._launcher.not_created(run, launch, error)
+            uid = text(dig(body, "metadata", "uid"))
+            if not is_child_as_built(built, body):
+                tell_set_aside(run, launch.node, "WorkflowRun", name, uid)
+                continue
+            if dig(body, "metadata", "deletionTimestamp") is not None:
+                message = f"the run {name}, which was deleted, is not gone yet"
+                return refused_for_now(launch, NodeReason.TERMINATING, message, 1.0)
+            self._cache.put_run(body)
+            run.refusals.pop(launch.node, None)
+            child = Child(launch.node, name, uid, depth, asked_of(body))
+            self._add(run, execution, child)
+            return Observation(
+                launch.node, execution, AttemptPhase.LAUNCHED, job_uid=uid, child_run=name
+            )
+        message = f"other objects have all {NAMES_OF_JOB} names of its child run: delete them"
+        return not_started(launch, NodeReason.NAME_TAKEN, message)
+
+    async def _make_or_find(self, built: dict[str, Any]) -> dict[str, Any]:
+        """Create a child, or return the run that has its name. Raises `ApiError`."""
+        try:
+            return await self._client.create_run(built)
+        except ApiError as error:
+            if error.status != 409 or error.namespace_terminating:
+                raise
+        meta = built["metadata"]
+        return await self._client.get_run(meta["namespace"], meta["name"])
+
+    def _add(self, run: ActiveRun, execution: str, child: Child) -> None:
+        run.children[execution] = child
+        run.dirty_children.add(execution)
+        self._parents[run.owner.namespace, child.name] = run.key, execution
+
+    # After a start
+
+    def resume_tracking(self, run: ActiveRun) -> None:
+        """Take up the children of a run which was just loaded."""
+        planned = run.engine.plan.nodes.values()
+        nodes = {each.id for each in planned if _has_child(each.definition)}
+        states = {**run.engine.status.removed_nodes, **run.engine.status.nodes}
+        for node, state in states.items():
+            if node in nodes or state.child_run is not None:
+                self._take_up(run, node, state)
+
+    def _take_up(self, run: ActiveRun, node: str, state: NodeState) -> None:
+        """Take up what an execution of a node has, and those before it that may be ending."""
+        if state.status is NodeStatus.RUNNING and state.child_run and state.execution_id:
+            depth = 1 + self._depth(run)
+            child = Child(node, state.child_run, state.job_uid or "", depth)
+            view = self._cache.runs.get((run.owner.namespace, state.child_run))
+            if view is not None and view.uid == child.uid:
+                child.asked = {"suspend": view.annotations.get(SUSPENDED) == "true"}
+            self._add(run, state.execution_id, child)
+        # The next one may have been made before a crash.
+        for number in range(1, state.last_execution_number + 2):
+            execution = execution_id(node, number)
+            view = self._of_execution(run, node, execution)
+            if view is None or view.ended or execution in run.children:
+                continue
+            child = Child(node, view.name, view.uid, view.depth)
+            child.asked = {"suspend": view.annotations.get(SUSPENDED) == "true"}
+            self._add(run, execution, child)
+            seen = Observation(
+                node, execution, AttemptPhase.LAUNCHED, job_uid=view.uid, child_run=view.name
+            )
+            run.launch_results.append(seen)
+
+    def _of_execution(self, run: ActiveRun, node: str, execution: str) -> RunView | None:
+        """Return the run that says that it is the child of an execution, as the cache has it."""
+        owner = run.owner
+        for number in range(NAMES_OF_JOB):
+            name = job_name(owner.name, owner.uid, execution, 0, number)
+            view = self._cache.runs.get((owner.namespace, name))
+            if view is None:
+                return None
+            parent = parent_of(view.annotations)
+            if parent is not None and (parent.uid, parent.node, parent.execution) == (
+                owner.uid,
+                node,
+                execution,
+            ):
+                return view
+        return None
+
+
+def _has_child(node: Any) -> bool:
+    return node.executor == CHILD_EXECUTOR and not kinds.runs_program(node)

@@ -1,0 +1,40 @@
+"""How many runs there are that have not ended, by the pools that bound them."""
+
+from collections import Counter
+
+from podium.cluster.kube.views import RunView
+
+__all__ = ["RunCounts", "counts_as"]
+
+
+class RunCounts:
+    """Counts runs by pool (`RunView.pool`)."""
+
+    def __init__(self) -> None:
+        self.active: Counter[str] = Counter()
+        """Runs that have begun and not ended."""
+        self.children: Counter[str] = Counter()
+        """Child runs that have not ended, begun or not."""
+
+    def __bool__(self) -> bool:
+        return bool(self.active or self.children)
+
+    def add(self, run: RunView | None, by: int) -> None:
+        """Count a run, or (-1) count it no longer."""
+        if run is None or run.ended:
+            return
+        pool = run.pool
+        counters = [self.active] if run.started else []
+        if pool != run.namespace:
+            counters.append(self.children)
+        for counter in counters:
+            counter[pool] += by
+            if not counter[pool]:
+                del counter[pool]
+
+
+def counts_as(view: RunView | None) -> str:
+    """Return as what a run is counted; one that was never read is not."""
+    if view is None or not view.is_known:
+        return "none"
+    return "ended" if view.ended else "active"
