@@ -67,8 +67,13 @@ async def _answered(
     document = Document.load(Path(place))
     transcript = Transcript(artifacts / NAME, document.secrets())
     live = Live(document, config, given, transcript)
+    provider: Provider = live
+    if record := os.environ.get("PODIUM_RECORD"):
+        from podium.personas.recording import Recording  # noqa: PLC0415 - as above
+
+        provider = Recording(live, Path(record))
     try:
-        return await _asked(config, given, live, artifacts)
+        return await _asked(config, given, provider, artifacts)
     finally:
         usage.update(live.usage.dump())
         await live.close()

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from podium.personas.recorded import RecordedAnswers
 from tests.unit.personas.model_server import fails, model, says
 from tests.unit.personas.nodes import KEY, document
 
@@ -105,3 +106,13 @@ def test_a_live_node_loads_no_more_than_it_needs_before_its_call():
         "assert not {'pydantic', 'jsonschema', 'mcp', 'yaml'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_a_live_node_is_answered_is_written_as_recorded_answers_are_read(tmp_path):
+    with model(says({"x": 1})) as server:
+        run(tmp_path, server.url, PODIUM_RECORD=str(tmp_path / "answers.json"))
+    assert json.loads((tmp_path / "answers.json").read_text()) == {
+        "answers": [{"node": "n", "persona": "p", "role": "draft", "output": {"x": 1}}]
+    }
+    recorded = RecordedAnswers.load(tmp_path / "answers.json")
+    assert recorded.answers[0].output == {"x": 1}

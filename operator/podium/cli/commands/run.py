@@ -53,6 +53,12 @@ __all__ = ["run"]
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="File of recorded answers for personas, instead of asking a model.",
 )
+@click.option(
+    "--record",
+    "record_to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write what models answered to a file, for --recorded.",
+)
 @secrets_option
 @env_options
 @click.option(
@@ -84,6 +90,7 @@ def run(
     context_file: str | None,
     output: str | None,
     recorded: Path | None,
+    record_to: Path | None,
     secrets: Path | None,
     env: tuple[str, ...],
     env_files: tuple[Path, ...],
@@ -118,6 +125,8 @@ def run(
     name_of_run = run_name if run_name is not None else _free_name(state_dir, selection)
     directory = run_directory(state_dir, name_of_run)
     answers = _recorded_file(spec, recorded, file)
+    if record_to is not None:
+        _require_live(record_to, is_recorded=bool(answers or selection.answers))
     if answers is not None:
         spec.recorded_answers = RecordedAnswers(file=str(answers))
     elif selection.answers is not None:
@@ -154,7 +163,21 @@ def run(
     if answers is None and selection.answers is not None:
         (directory.path / "recorded.yaml").write_text(selection.answers)
     with directory.locked():
-        return carry_on(opened, output)
+        code = carry_on(opened, output)
+    if record_to is not None:
+        from podium.cli.recording import write_recording  # noqa: PLC0415 - few runs are recorded
+
+        click.echo(write_recording(opened, record_to), err=True)
+    return code
+
+
+def _require_live(path: Path, *, is_recorded: bool) -> None:
+    """Raise `CliError` if a run cannot be recorded in a file."""
+    from podium.cli.recording import require_writable  # noqa: PLC0415 - few runs are recorded
+
+    if is_recorded:
+        raise CliError("--record: the answers of this run are recorded ones, no model is asked")
+    require_writable(path)
 
 
 def _of_children(file: CheckedFile, plan: Plan) -> dict[str, WorkflowSpec]:
