@@ -33,6 +33,11 @@ class ToolCall:
     arguments: str
     """JSON, as the model wrote it."""
 
+    def dump(self) -> dict[str, Any]:
+        """Return it as a message names it."""
+        function = {"name": self.name, "arguments": self.arguments}
+        return {"id": self.id, "type": "function", "function": function}
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:

@@ -17,6 +17,7 @@ from podium.personas.errors import PersonaError
 __all__ = ["Contract", "Document", "Limits", "Model", "Persona"]
 
 MAX_REPAIRS = 2
+MAX_TOOL_CALLS = 20
 CALL_SECONDS = 300.0
 _SECRET = ("PODIUM_KEY_", "PODIUM_CA_", "PODIUM_MESSAGE_")
 """How the variables begin that only this process is to have."""
@@ -110,6 +111,9 @@ class Persona:
     max_input_tokens: int | None = None
     max_repairs: int = MAX_REPAIRS
     limits: Limits = Limits()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    max_tool_calls: int = MAX_TOOL_CALLS
+    """For one reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,8 @@ def _persona(
         data.get("maxInputTokens"),
         MAX_REPAIRS if repairs is None else repairs,
         Limits.read(data.get("limits")),
+        tuple(data.get("tools") or ()),
+        data.get("maxToolCalls") or MAX_TOOL_CALLS,
     )
 
 

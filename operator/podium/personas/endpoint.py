@@ -161,7 +161,7 @@ class Endpoint:
             if model.ca is not None:
                 context.load_verify_locations(cadata=model.ca)
             headers = {
-                **model.headers,
+                **{name.lower(): value for name, value in model.headers.items()},
                 "user-agent": "podium",
                 "content-type": "application/json",
                 "accept": "application/json",

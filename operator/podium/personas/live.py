@@ -1,10 +1,14 @@
 """Models as the provider: an answer that breaks its contract is asked for again."""
 
+import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from podium.api.reasons import NodeReason
+from podium.personas.answers import ToolCall
 from podium.personas.asking import Ask, Reply, Role
 from podium.personas.document import Contract, Document, Model, Persona
 from podium.personas.endpoint import Endpoint
@@ -12,7 +16,10 @@ from podium.personas.errors import PersonaError
 from podium.personas.prompt import Part, Prompt, as_json, prompt_of
 from podium.personas.reading import NotAnAnswerError, judged, read_object
 from podium.personas.transcript import Transcript
-from podium.personas.usage import Budget, Usage
+from podium.personas.usage import Budget, Usage, estimated_tokens
+
+if TYPE_CHECKING:
+    from podium.personas.tools.toolbox import Toolbox
 
 __all__ = ["Live"]
 
@@ -39,6 +46,19 @@ _CRITIQUE: Mapping[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """One reply that is wanted of a persona."""
+
+    persona: Persona
+    prompt: Prompt
+    schema: Mapping[str, Any]
+    contract: Contract
+    about: Mapping[str, Any]
+    most: int | None
+    """Tokens of input."""
+
+
 class Live:
     """Asks models for the personas of a node."""
 
@@ -48,11 +68,14 @@ class Live:
         config: Mapping[str, Any],
         given: Mapping[str, Any],
         transcript: Transcript,
+        directory: Path,
     ) -> None:
         self._document = document
         self._config = config
         self._given = given
         self._transcript = transcript
+        self._directory = directory
+        """Where tools of personas work: the node's artifacts."""
         seconds = document.timeout_seconds or SECONDS
         self._deadline = time.monotonic() + max(seconds - MARGIN, seconds / 2)
         self._budget = Budget(document.limits, "")
@@ -85,11 +108,16 @@ class Live:
         about = {"persona": asked.persona, "role": asked.role.value, "round": asked.round}
         try:
             prompt.require_fit(most)
-            output = await self._answer(persona, prompt, schema, contract, about)
+            talk = _Talk(persona, prompt, schema, contract, about, most)
+            if not persona.tools:
+                return Reply(await self._answer(talk, None))
+            from podium.personas.tools.toolbox import Toolbox  # noqa: PLC0415 - few have tools
+
+            async with Toolbox(persona, self._directory) as toolbox:
+                return Reply(await self._answer(talk, toolbox), toolbox.files)
         except PersonaError as error:
             self._transcript.add(**about, failed=error.reason, message=str(error))
             raise
-        return Reply(output)
 
     def _contract(self, asked: Ask, persona: Persona) -> Contract:
         """Return what this reply must meet."""
@@ -97,26 +125,17 @@ class Live:
             return self._document.contract
         return Contract(schema=_CRITIQUE if asked.role is Role.CRITIQUE else persona.output_schema)
 
-    async def _answer(
-        self,
-        persona: Persona,
-        prompt: Prompt,
-        schema: Mapping[str, Any],
-        contract: Contract,
-        about: Mapping[str, Any],
-    ) -> Mapping[str, Any]:
-        endpoint = self._endpoint(persona.model)
-        own = self._own_budgets.setdefault(
-            persona.name, Budget(persona.limits, f"persona {persona.name}: ")
-        )
-        messages = prompt.messages()
+    async def _answer(self, talk: _Talk, toolbox: "Toolbox | None") -> Mapping[str, Any]:
+        """Ask until an answer keeps its contract. Raises `PersonaError`: none did."""
+        persona, about = talk.persona, talk.about
+        messages = talk.prompt.messages()
+        pair = None
         self._transcript.add(**about, model=persona.model.name, asked=messages)
         for repair in range(persona.max_repairs + 1):
-            found = await endpoint.ask(messages, schema, (self._budget, own))
-            self._transcript.add(**about, answered=found.text, usage=found.usage)
+            text = await self._said(talk, messages, toolbox)
             try:
-                output = read_object(found.text)
-                judged(output, contract)
+                output = read_object(text)
+                judged(output, talk.contract)
             except NotAnAnswerError as error:
                 wrong = str(error)
             else:
@@ -124,21 +143,78 @@ class Live:
             if repair == persona.max_repairs:
                 break
             words = f"The answer is not accepted:\n{wrong}\nAnswer again, with the whole object."
-            more = [
-                {"role": "assistant", "content": found.text},
+            if pair is not None:  # only the last one is handed back: all would fill the context
+                del messages[pair : pair + 2]
+            pair = len(messages)
+            messages += [
+                {"role": "assistant", "content": text},
                 {"role": "user", "content": words},
             ]
-            # Only the last answer is handed back: all of them would fill the context.
-            messages = [*prompt.messages(), *more]
-            self._transcript.add(**about, asked=more[1:])
+            self._transcript.add(**about, asked=messages[-1:])
         raise PersonaError(
             NodeReason.MODEL_ANSWER,
             f"{persona.model.name} was asked {persona.max_repairs + 1} times and did not keep the"
             f" contract: {'; '.join(line.removeprefix('- ') for line in wrong.splitlines()):.600}",
         )
 
+    async def _said(
+        self, talk: _Talk, messages: list[dict[str, Any]], toolbox: "Toolbox | None"
+    ) -> str:
+        """Return the next text of the model; the tools that it calls before are added to it."""
+        persona = talk.persona
+        endpoint = self._endpoint(persona.model)
+        own = self._own_budgets.setdefault(
+            persona.name, Budget(persona.limits, f"persona {persona.name}: ")
+        )
+        while True:
+            _require_fit(messages, talk.most)
+            offers = toolbox.offers() if toolbox is not None else ()
+            found = await endpoint.ask(messages, talk.schema, (self._budget, own), offers)
+            self._transcript.add(**talk.about, answered=found.text, usage=found.usage)
+            if not found.tool_calls or toolbox is None or not offers:
+                return found.text
+            messages.append(
+                {
+                    "role": "assistant",
+                    "content": found.text or None,
+                    "tool_calls": [each.dump() for each in found.tool_calls],
+                }
+            )
+            for each in found.tool_calls:
+                result = await self._called(toolbox, each)
+                messages.append({"role": "tool", "tool_call_id": each.id, "content": result})
+                self._transcript.add(
+                    **talk.about, tool=each.name, arguments=each.arguments, result=result
+                )
+
+    async def _called(self, toolbox: "Toolbox", asked: ToolCall) -> str:
+        """Return the result of a tool. Raises `PersonaError`: the node's time is over."""
+        try:
+            async with asyncio.timeout(max(self._deadline - time.monotonic(), 0)):
+                return await toolbox.call(asked)
+        except TimeoutError:
+            message = f"the node's timeoutSeconds is over, in a call of {asked.name:.80}"
+            raise PersonaError(NodeReason.MODEL, message) from None
+
     def _endpoint(self, model: Model) -> Endpoint:
         return self._endpoints.setdefault(id(model), Endpoint(model, self._deadline))
+
+
+def _require_fit(messages: Sequence[Mapping[str, Any]], most: int | None) -> None:
+    """Raise `PersonaError` if what was said since the prompt makes it too long."""
+    if most is None:
+        return
+    sizes = {"the prompt": 0, "answers of tools": 0, "answers that were not accepted": 0}
+    for number, message in enumerate(messages):
+        later = (
+            "answers of tools" if message["role"] == "tool" else "answers that were not accepted"
+        )
+        name = "the prompt" if number < 2 else later
+        sizes[name] += estimated_tokens(str(message.get("content") or ""))
+    if (total := sum(sizes.values())) > most:
+        named = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        words = f"about {total:,} tokens are more than maxInputTokens {most:,}: {named}"
+        raise PersonaError(NodeReason.INPUT_TOO_LARGE, words)
 
 
 def _task(asked: Ask, contract: Contract) -> list[Part]:

@@ -66,7 +66,7 @@ async def _answered(
 
     document = Document.load(Path(place))
     transcript = Transcript(artifacts / NAME, document.secrets())
-    live = Live(document, config, given, transcript)
+    live = Live(document, config, given, transcript, artifacts / directory_of(config))
     provider: Provider = live
     if record := os.environ.get("PODIUM_RECORD"):
         from podium.personas.recording import Recording  # noqa: PLC0415 - as above

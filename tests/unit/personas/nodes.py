@@ -19,6 +19,7 @@ class Done:
     error: PersonaError | None = None
     usage: dict = field(default_factory=dict)
     transcript: str = ""
+    files: dict = field(default_factory=dict)
 
     @property
     def reason(self):
@@ -58,9 +59,12 @@ def work(
     done = Done()
 
     async def run():
-        live = Live(found, config, {"nodeId": "n", **(given or {})}, transcript)
+        given_all = {"nodeId": "n", **(given or {})}
+        live = Live(found, config, given_all, transcript, tmp_path / "out")
         try:
-            done.output = dict((await answer(Team.of(config), "n", live))[-1].output)
+            replies = await answer(Team.of(config), "n", live)
+            done.output = dict(replies[-1].output)
+            done.files = {name: text for each in replies for name, text in each.files.items()}
         except PersonaError as error:
             done.error = error
         finally:

@@ -1,0 +1,45 @@
+"""What a tool is to a persona."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from podium.errors import PodiumError
+
+__all__ = ["CUT", "RESULT_BYTES", "Tool", "ToolError", "ToolFacts", "cut"]
+
+RESULT_BYTES = 64 * 1024
+"""Of what one call answers; the rest is cut."""
+CUT = "\n… (cut: the result is longer)"
+
+
+class ToolError(PodiumError):
+    """A call of a tool failed; the message is for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFacts:
+    """What a model is told of a tool."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON Schema of an object."""
+
+
+class Tool(Protocol):
+    """Something that a model may call."""
+
+    facts: ToolFacts
+
+    async def call(self, arguments: Mapping[str, Any]) -> str:
+        """Do it; the arguments meet the schema. Raises `ToolError`."""
+        ...
+
+
+def cut(text: str) -> str:
+    """Return a result, cut where it is too long."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= RESULT_BYTES:
+        return raw.decode()
+    return raw[:RESULT_BYTES].decode("utf-8", "ignore") + CUT

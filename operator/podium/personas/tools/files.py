@@ -1,0 +1,50 @@
+"""write_file: text for a file below the node's artifacts, kept until the persona has answered."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from podium.personas.tools.base import ToolError, ToolFacts
+
+__all__ = ["WriteFile"]
+
+MAX_FILES = 200
+MAX_BYTES = 16 * 1024 * 1024
+"""Of all files together."""
+
+
+class WriteFile:
+    """Takes files; the last one of a name counts."""
+
+    facts = ToolFacts(
+        "write_file",
+        "Write a text file that is handed over with your answer. It replaces one of that name.",
+        {
+            "type": "object",
+            "properties": {
+                "path": {"type": "string", "description": "relative, such as docs/design.md"},
+                "text": {"type": "string", "description": "all of the file"},
+            },
+            "required": ["path", "text"],
+            "additionalProperties": False,
+        },
+    )
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+
+    async def call(self, arguments: Mapping[str, Any]) -> str:
+        """Keep a file. Raises `ToolError`."""
+        path, text = str(arguments["path"]), str(arguments["text"])
+        parts = PurePosixPath(path).parts
+        is_inside = parts and not path.startswith("/") and ".." not in parts
+        if not is_inside or len(path) > 500 or not path.isprintable():
+            raise ToolError("path must be relative, without .., as docs/design.md")
+        kept = {**self.files, str(PurePosixPath(path)): text}
+        if (
+            len(kept) > MAX_FILES
+            or sum(len(each.encode("utf-8", "replace")) for each in kept.values()) > MAX_BYTES
+        ):
+            raise ToolError(f"at most {MAX_FILES} files of {MAX_BYTES:,} bytes in all")
+        self.files = kept
+        return f"{path} is kept: {len(text):,} characters"
