@@ -15,6 +15,7 @@ from podium import contracts
 from podium.api.base import ApiModel, JsonObject, LongText, Name, Text
 from podium.api.field_checks import no_object_name
 from podium.api.names import is_object_name
+from podium.api.persona_tools import PersonaTool, check_tools, parameter_problems
 from podium.api.problems import Path, Problem, Severity
 
 __all__ = [
@@ -175,6 +176,10 @@ class PersonaSpec(ApiModel):
     """How often it is asked again after an answer that does not meet the schema."""
     limits: Limits | None = None
     """What it may spend in one execution of a node."""
+    tools: list[PersonaTool] = Field(default_factory=list, max_length=20)
+    """What it may call before it answers."""
+    max_tool_calls: int = Field(default=20, ge=1, le=200)
+    """Maximum number of calls of tools for one answer."""
 
 
 def persona_object_name(persona: str) -> str:
@@ -186,6 +191,7 @@ def check_persona(spec: PersonaSpec, base: Path = ("spec",)) -> Iterator[Problem
     """Check what the types cannot say of a Persona, except its schema."""
     if not is_object_name(spec.model_config_):
         yield Problem((*base, "modelConfig"), no_object_name(spec.model_config_))
+    yield from check_tools(spec.tools, (*base, "tools"))
     source = spec.system_message_from
     if source is None:
         return
@@ -198,16 +204,20 @@ def check_persona(spec: PersonaSpec, base: Path = ("spec",)) -> Iterator[Problem
 
 
 def output_schema_problems(spec: PersonaSpec, base: Path = ("spec",)) -> list[Problem]:
-    """Return what is wrong with the schema of a Persona, errors and warnings."""
+    """Return what is wrong with the schemas of a Persona, errors and warnings."""
+    of_tools = list(parameter_problems(spec.tools, (*base, "tools")))
     if spec.output_schema is None:
-        return []
+        return of_tools
     return [
-        Problem(
-            (*base, "outputSchema", *problem.path),
-            problem.message,
-            Severity.WARNING if problem.is_warning else Severity.ERROR,
-        )
-        for problem in contracts.schema_problems(spec.output_schema)
+        *of_tools,
+        *(
+            Problem(
+                (*base, "outputSchema", *problem.path),
+                problem.message,
+                Severity.WARNING if problem.is_warning else Severity.ERROR,
+            )
+            for problem in contracts.schema_problems(spec.output_schema)
+        ),
     ]
 
 

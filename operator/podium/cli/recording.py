@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.api.node_state import NodeStatus
+from podium.cli.describe import counted
 from podium.cli.documents import to_yaml
 from podium.cli.output import CliError
 from podium.cli.session import OpenRun
@@ -34,7 +35,7 @@ def write_recording(run: OpenRun, path: Path) -> str:
     ]
     if not rows:
         return f"--record {path}: not written, for no node that completed had asked a model"
-    head = f"# What models answered in the run {run.name}. To use it again: podium run --recorded\n"
+    head = f"# What models answered in the run {run.name}; for podium run --recorded.\n"
     text = head + to_yaml({"answers": rows})
     if len(text.encode()) > MAX_BYTES:
         return f"--record {path}: not written, the answers have more than {MAX_BYTES:,} bytes"
@@ -42,7 +43,7 @@ def write_recording(run: OpenRun, path: Path) -> str:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CliError(f"--record {path}: {error.strerror}") from None
-    return f"{len(rows)} answers recorded in {path}"
+    return f"{counted(len(rows), 'answer')} recorded in {path}"
 
 
 def _answers(path: Path) -> list[dict[str, Any]]:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from podium.personas.tools import mcp_server
+from tests.unit.personas import mcp_servers
 from tests.unit.personas.model_server import calls, model, says
 from tests.unit.personas.nodes import KEY, work
+from tests.unit.runner.servers import serving
 
 WORDS = {
     "type": "object",
@@ -319,3 +321,35 @@ def test_lines_that_are_no_messages_do_no_harm(tmp_path):
         done = work(tmp_path, server.url, personas=persona(server_of("babbles", "echo")))
     assert done.output == {"n": 1}
     assert results(server) == ["echo: a"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends", "said"),
+    [
+        ("good", None, "echo: a"),
+        ("floods", None, "error: the server s"),
+        ("away", "Model", "the MCP server s cannot be used"),
+    ],
+)
+def test_a_server_is_asked_by_http_and_bounded_too(tmp_path, kind, ends, said):
+    def answer(method, path, headers, body):
+        if kind == "away":
+            return 307, {"location": "http://127.0.0.1:9/mcp"}, b""
+        message = json.loads(body or "{}")
+        if method != "POST" or "id" not in message:
+            return (202 if method == "POST" else 405), {}, b""
+        result = mcp_servers.answer(kind, message["method"], message.get("params") or {})
+        made = {"jsonrpc": "2.0", "id": message["id"]}
+        error = {"code": -32601, "message": "no such method"}
+        return 200, {}, {**made, **({"result": result} if result else {"error": error})}
+
+    with (
+        serving(answer) as (url, asked),
+        model(calls(("s_echo", {"text": "a"})), says({"n": 1})) as server,
+    ):
+        given = {"name": "s", "url": f"{url}/mcp", "toolNames": ["echo"], "timeoutSeconds": 5}
+        tool = {"type": "McpServer", "mcpServer": given}
+        done = work(tmp_path, server.url, personas=persona(tool))
+    assert done.reason == ends
+    assert said in (str(done.error) if ends else results(server)[0])
+    assert all("authorization" not in headers for _, _, headers, _ in asked)

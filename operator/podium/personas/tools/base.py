@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from podium.errors import PodiumError
 
-__all__ = ["CUT", "RESULT_BYTES", "Tool", "ToolError", "ToolFacts", "cut"]
+__all__ = ["CUT", "RESULT_BYTES", "Tool", "ToolError", "ToolFacts", "cut", "words_of"]
 
 RESULT_BYTES = 64 * 1024
 """Of what one call answers; the rest is cut."""
@@ -43,3 +43,10 @@ def cut(text: str) -> str:
     if len(raw) <= RESULT_BYTES:
         return raw.decode()
     return raw[:RESULT_BYTES].decode("utf-8", "ignore") + CUT
+
+
+def words_of(error: BaseException) -> str:
+    """Return an error in words, the first one of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error!s:.300}"

@@ -17,7 +17,7 @@ import httpx2
 from podium import contracts
 from podium.api.reasons import NodeReason
 from podium.personas.errors import PersonaError
-from podium.personas.tools.base import ToolError, ToolFacts
+from podium.personas.tools.base import ToolError, ToolFacts, words_of
 
 try:
     import mcp
@@ -64,7 +64,7 @@ class _ServerTool:
         except TimeoutError:
             raise ToolError(f"took longer than {self._seconds:g} s") from None
         except Exception as error:  # whatever a broken server brings about
-            raise ToolError(f"the server {self._server}: {_words(error)}") from None
+            raise ToolError(f"the server {self._server}: {words_of(error)}") from None
         text = "\n".join(
             str(getattr(each, "text", f"({each.type} that is not text)")) for each in found.content
         )
@@ -93,7 +93,7 @@ async def tools_of(
         message = f"the MCP server {server} did not start within {START_SECONDS} s"
         raise PersonaError(NodeReason.MODEL, message) from None
     except (Exception, ExceptionGroup) as error:
-        message = f"the MCP server {server} cannot be used: {_words(error)}"
+        message = f"the MCP server {server} cannot be used: {words_of(error)}"
         raise PersonaError(NodeReason.MODEL, message) from None
     missing = [name for name in given["toolNames"] if name not in found]
     if missing:
@@ -146,12 +146,6 @@ def _facts(server: str, tool: Any) -> ToolFacts:
     return ToolFacts(f"{server}_{tool.name}", (tool.description or "")[:DESCRIPTION], schema)
 
 
-def _words(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error!s:.300}"
-
-
 class _Bounded(httpx2.AsyncBaseTransport):
     """Ends answers that are too large."""
 
@@ -176,8 +170,8 @@ class _BoundedStream(httpx2.AsyncByteStream):
         size = 0
         async for chunk in self._stream:
             size += len(chunk)
-            if size > MAX_BYTES:
-                raise httpx2.ReadError(f"the server says more than {MAX_BYTES:,} bytes")
+            if size > MAX_BYTES:  # an error here would end the client, not the call alone
+                return
             yield chunk
 
     async def aclose(self) -> None:

@@ -13,7 +13,7 @@ from podium.api.reasons import NodeReason
 from podium.personas.answers import ToolCall
 from podium.personas.document import Persona
 from podium.personas.errors import PersonaError
-from podium.personas.tools.base import Tool, ToolError, cut
+from podium.personas.tools.base import Tool, ToolError, cut, words_of
 from podium.personas.tools.commands import Command
 from podium.personas.tools.files import WriteFile
 
@@ -53,8 +53,14 @@ class Toolbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End what was started."""
-        await self._open.__aexit__(kind, error, trace)
+        """End what was started. Raises `PersonaError`: a server of MCP took its client along."""
+        try:
+            await self._open.__aexit__(kind, error, trace)
+        except Exception as failure:  # of any kind, in groups
+            if failure is error or isinstance(error, PersonaError):
+                raise error from None
+            message = f"a server of MCP broke off: {words_of(failure)}"
+            raise PersonaError(NodeReason.MODEL, message) from None
 
     async def _add(self, given: Mapping[str, Any]) -> None:
         match given["type"]:
