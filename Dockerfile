@@ -29,7 +29,7 @@ RUN python3 -m venv /opt/uv \
 # What Podium needs changes seldom and is large, Podium itself the other way round: each is a layer of
 # its own. The second is installed for the Python of the first, into a directory that is laid over it.
 COPY pyproject.toml uv.lock ./
-RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --no-install-project \
+RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --extra mcp --no-install-project \
     && UV_PROJECT_ENVIRONMENT=/opt/builder /opt/uv/bin/uv sync --frozen --only-group build
 COPY README.md LICENSE ./
 COPY operator operator

@@ -93,7 +93,7 @@ image: setup ## Build the image and load it into the test cluster
 
 SBOM ?= sbom.cdx.json
 sbom: setup ## Write what the image has of Python packages, with hashes, to SBOM (sbom.cdx.json)
-	@$(UV) export --quiet --frozen --no-dev --extra operator --no-emit-project \
+	@$(UV) export --quiet --frozen --no-dev --extra operator --extra mcp --no-emit-project \
 	  --format cyclonedx1.5 --output-file $(SBOM)
 	@echo "sbom: $(SBOM)"
 

@@ -18,7 +18,7 @@ class WriteFile:
 
     facts = ToolFacts(
         "write_file",
-        "Write a text file that is handed over with your answer. It replaces one of that name.",
+        "Write a file that is handed over with your answer; one of that name is replaced.",
         {
             "type": "object",
             "properties": {
