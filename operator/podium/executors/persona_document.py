@@ -161,6 +161,11 @@ def _persona(
             limits=None if limits is None else _given(tokens=limits.tokens, cost=limits.cost),
         ),
     }
+    if persona.tools:
+        told["maxToolCalls"] = persona.max_tool_calls
+        told["tools"] = [
+            tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in persona.tools
+        ]
     source = persona.system_message_from
     if source is not None:
         variable = f"PODIUM_MESSAGE_{len(variables)}"

@@ -112,6 +112,7 @@ class Commands:
         if file_outputs(node.outputs):
             del env["PODIUM_OUTPUT"]
         if live is not None:
+            env["PODIUM_RECORD"] = str(directory / "answers.json")
             env[PERSONAS_VARIABLE] = str(directory / "personas.json")
             write_private(directory / "personas.json", orjson.dumps(live.document))
             if node.large_output:
