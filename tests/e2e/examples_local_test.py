@@ -496,7 +496,7 @@ def test_sdlc_runs_live_with_the_model_config_and_the_key_stays_where_it_is(here
     assert "warnings" not in document["status"]["nodes"]["design_phase"], "no answer was recorded"
     assert key not in done.stdout + done.stderr
     written = contents(here.path / ".podium")
-    assert any(path.name == "transcript.json" for path in written)
+    assert any(path.name == "transcript.jsonl" for path in written)
     assert not [path for path, data in written.items() if key.encode() in data]
 
 

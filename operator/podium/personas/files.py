@@ -24,5 +24,9 @@ def write_files(root: Path, directory: str, replies: Iterable[Reply]) -> None:
             if not path.is_relative_to(root) or path == root:
                 message = "a name in files leads out of the node's artifacts"
                 raise PersonaError(NodeReason.CONFIG, message)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(text.encode("utf-8", "replace"))
+            except OSError as error:  # as where one file has the name of another's directory
+                message = f"the file {name!r:.100} of a persona: {error.strerror}"
+                raise PersonaError(NodeReason.ARTIFACT, message) from None

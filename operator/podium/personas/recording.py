@@ -33,5 +33,5 @@ class Recording:
         row |= {"output": reply.output}
         row |= {"files": reply.files} if reply.files else {}
         self._rows.append(row)
-        self._path.write_text(json.dumps({"answers": self._rows}, ensure_ascii=False))
+        self._path.write_text(json.dumps({"answers": self._rows}))
         return reply

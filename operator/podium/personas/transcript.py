@@ -1,9 +1,10 @@
 """The transcript of a node: what was asked and answered, in order, without keys or headers.
 
-Written after every call, so that a node that is killed leaves what there was.
+A line is written for each step, so that a node that is killed leaves what there was.
 """
 
 import json
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 __all__ = ["NAME", "Transcript"]
 
-NAME = "transcript.json"
+NAME = "transcript.jsonl"
 MAX_TEXT = 500_000
 """Characters of one text; the rest is cut."""
 MAX_ALL = 20_000_000
@@ -19,27 +20,30 @@ MASK = "***"
 
 
 class Transcript:
-    """What happened; secrets that a text holds, such as a key that a server sends back, are cut."""
+    """What happened; secrets that it holds, as a key that a server sends back, are cut."""
 
     def __init__(self, path: Path | None, secrets: Iterable[str | None] = ()) -> None:
         self._path = path
         self._secrets = sorted({each for each in secrets if each}, key=len, reverse=True)
-        self._rows: list[str] = []
         self._size = 0
+        self._mode = "wb"
 
     def add(self, **row: Any) -> None:
-        """Add what happened, and write all of it."""
+        """Write what happened as one line of JSON."""
         made = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **row}
-        text = json.dumps(self._clean(made), ensure_ascii=False, default=str)
-        if self._size + len(text) > MAX_ALL:
-            return
+        text = json.dumps(self._clean(made), ensure_ascii=False, default=str) + "\n"
         self._size += len(text)
-        self._rows.append(text)
-        if self._path is not None:
+        if self._path is None or self._size > MAX_ALL:
+            return
+        try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            whole = '{"formatVersion": 1, "events": [\n' + ",\n".join(self._rows) + "\n]}\n"
-            # Half of a surrogate pair is no text: what cannot be written is replaced.
-            self._path.write_bytes(whole.encode("utf-8", "replace"))
+            with self._path.open(self._mode) as file:
+                # Half of a surrogate pair is no string: what cannot be written is replaced.
+                file.write(text.encode("utf-8", "replace"))
+            self._mode = "ab"
+        except OSError as error:  # a full disk, say: the answer counts, not its transcript
+            print(f"{NAME}: {error.strerror}", file=sys.stderr)  # noqa: T201
+            self._path = None
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, str):

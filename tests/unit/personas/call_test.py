@@ -54,7 +54,7 @@ def test_the_prompt_has_the_system_message_the_input_and_the_contract(tmp_path):
     assert [asked[name] for name in settings] == ["gpt-x", 0.2, 1, 7, 500]
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert server.headers[0][":path"] == "/v1/chat/completions"
-    assert json.loads(done.transcript)["events"][-1]["answered"] == json.dumps(GOOD)
+    assert done.events[-1]["answered"] == json.dumps(GOOD)
 
 
 def test_an_open_schema_is_not_sent_as_a_strict_one(tmp_path):

@@ -74,7 +74,7 @@ def test_a_live_run_is_recorded_and_replayed(here):
     assert "tokenUsage" not in node(replay)
     notes = list(here.path.glob(".podium/runs/*/executions/ask-1/artifacts/notes/a.md"))
     assert [each.read_text() for each in notes] == ["# sk", "# sk"]
-    (told,) = here.path.glob(".podium/runs/*/executions/ask-1/artifacts/transcript.json")
+    (told,) = here.path.glob(".podium/runs/*/executions/ask-1/artifacts/transcript.jsonl")
     assert '"tool": "count"' in told.read_text()
     with_key = [
         path

@@ -22,6 +22,10 @@ class Done:
     files: dict = field(default_factory=dict)
 
     @property
+    def events(self):
+        return [json.loads(line) for line in self.transcript.splitlines()]
+
+    @property
     def reason(self):
         return self.error.reason if self.error else None
 

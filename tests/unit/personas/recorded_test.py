@@ -155,3 +155,11 @@ answers:
     assert answer(config, {"nodeId": "n"}, recorded, None) == {"done": True}
     with pytest.raises(PersonaError, match="role critique, round 3"):
         asyncio.run(recorded.ask(Ask("n", "p", Role.CRITIQUE, 3)))
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "answers.yaml").write_text("answers: [{output: {}, files: {a: x, a/b: y}}]")
+    recorded = RecordedAnswers.load(tmp_path / "answers.yaml")
+    with pytest.raises(PersonaError, match="the file 'a/b' of a persona: ") as error:
+        answer({"personas": ["p"]}, {"nodeId": "n"}, recorded, tmp_path)
+    assert error.value.reason == "Artifact"

@@ -1,6 +1,5 @@
 """Teams: drafts side by side, rounds of critique, the lead's merge, members that fail."""
 
-import json
 import threading
 
 import pytest
@@ -40,7 +39,7 @@ def test_members_draft_side_by_side_and_the_lead_merges(tmp_path):
     for name in TEAM:
         assert f'"from": "{name}"' in merge["messages"][1]["content"]
     assert done.usage["calls"] == 4
-    told = json.loads(done.transcript)["events"]
+    told = done.events
     answered = {(row["persona"], row["role"]) for row in told if "answered" in row}
     assert answered == {("a", "draft"), ("b", "draft"), ("c", "draft"), ("b", "merge")}
 

@@ -49,7 +49,7 @@ def test_a_command_gets_its_arguments_and_its_result_goes_to_the_model(tmp_path)
     assert offered["function"] == {"name": "count", "description": "counts", "parameters": WORDS}
     assert results(server) == ["4\n"]
     assert server.asked[1]["messages"][2]["tool_calls"][0]["function"]["name"] == "count"
-    told = [row for row in json.loads(done.transcript)["events"] if "tool" in row]
+    told = [row for row in done.events if "tool" in row]
     assert [(row["tool"], row["arguments"], row["result"]) for row in told] == [
         ("count", '{"text": "four"}', "4\n")
     ]
