@@ -59,6 +59,10 @@ _COMMANDS = {
         "podium.cli.commands.contract:contract",
         "Check versions of ContractSchemas, or test contracts along edges.",
     ),
+    "eval": (
+        "podium.cli.commands.eval:evaluation",
+        "Compare answers of personas with what is expected.",
+    ),
     "convert": (
         "podium.cli.commands.definitions:convert",
         "Print a definition as a Workflow resource.",

@@ -79,6 +79,16 @@ class Counts:
         if model.prices is not None:
             self.cost = (self.cost or 0) + cost_of(model.prices, charge)
 
+    def add(self, other: "Counts") -> None:
+        """Count what others counted."""
+        self.calls += other.calls
+        self.prompt += other.prompt
+        self.completion += other.completion
+        self.cached += other.cached
+        self.unmeasured += other.unmeasured
+        if other.cost is not None:
+            self.cost = (self.cost or 0) + other.cost
+
     def counts(self) -> dict[str, Any]:
         """Return it as JSON."""
         made: dict[str, Any] = {
