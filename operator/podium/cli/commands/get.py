@@ -183,7 +183,7 @@ def wait(name: str, timeout: float | None, state_dir: Path) -> int:
                 return run_code(run.status)
             if run.phase == INTERRUPTED:
                 raise CliError(
-                    f"run {name} is interrupted: resume it with podium resume {name}", ExitCode.FAILED
+                    f"run {name} is interrupted: resume it, podium resume {name}", ExitCode.FAILED
                 )
             if deadline is not None and time.monotonic() >= deadline:
                 raise CliError(
