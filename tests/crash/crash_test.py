@@ -19,6 +19,8 @@ UNUSED = {
     "get_deployment": "uninstall",
     "get_executor": "runs that name an Executor; it only reads",
     "get_metadata": "runs that name a Secret or ConfigMap; it only reads",
+    "get_model_config": "runs that ask personas; it only reads",
+    "get_persona": "runs that ask personas; it only reads",
     "get_run_columns": "runs that cannot be read; it only reads",
     "list_executors": "runs that name an Executor that there is not; it only reads",
     "patch_contract_schema_status": "ContractSchemas, of which no run needs the status",

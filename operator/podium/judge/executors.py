@@ -113,11 +113,14 @@ def names_others(definition: Any, *, personas: bool = True) -> bool:
 
 
 def _nodes_of(definition: Any, depth: int = MAX_GROUP_DEPTH) -> Iterator[Any]:
-    """Return the nodes of an unchecked definition, members of groups too."""
+    """Return the nodes of an unchecked definition, members of groups and compensations too."""
     for field in ("nodes", "finally") if isinstance(definition, Mapping) else ():
         nodes = definition.get(field)
         for node in nodes if isinstance(nodes, list) else ():
             yield node
+            undoing = node.get("compensation") if isinstance(node, Mapping) else None
+            if isinstance(undoing, Mapping):
+                yield {**undoing, "executor": undoing.get("executor") or node.get("executor")}
             if depth and isinstance(node, Mapping) and "nodes" in node:
                 yield from _nodes_of({"nodes": node["nodes"]}, depth - 1)
 

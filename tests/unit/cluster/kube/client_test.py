@@ -238,6 +238,13 @@ REQUESTS = [
         ("GET", f"{OWN}/contractschemas/x", None),
         "GET contractschemas",
     ),
+    ("get_persona", ("team", "x"), ("GET", f"{OWN}/personas/x", None), "GET personas"),
+    (
+        "get_model_config",
+        ("team", "x"),
+        ("GET", f"{OWN}/modelconfigs/x", None),
+        "GET modelconfigs",
+    ),
     (
         "patch_contract_schema_status",
         ("team", "x", {"latest": "1"}),

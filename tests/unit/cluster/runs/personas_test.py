@@ -8,7 +8,7 @@ from podium.api.problems import InvalidError
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.runs import definition_finder, references
 from podium.cluster.runs.revisions import Definitions
-from podium.judge.executors import personas_in
+from podium.judge.executors import names_in, personas_in
 from podium.judge.reader import Reader
 from tests.unit.cluster.runs import references_test
 from tests.unit.cluster.runs.pinning import PinningServer, definitions_of
@@ -102,6 +102,16 @@ async def test_names_that_are_none_lead_nowhere(hostile):
     personas_in(definition)
     resolver = Definitions(Server(), None, None).executors
     assert not (await resolver.resolve("team", definition)).personas.personas
+
+
+def test_members_of_groups_and_compensations_name_personas_as_other_nodes_do():
+    undo = {"config": {"personas": ["Undo_It"]}}
+    member = {"executor": "team", "config": {"personas": ["a"], "lead": "b"}, "compensation": undo}
+    script = {"executor": "script", "config": {"personas": ["no"]}}
+    other = {"executor": "mine", "compensation": {"executor": "theirs"}}
+    definition = {"nodes": [{"id": "g", "nodes": [member]}, script], "finally": [other]}
+    assert personas_in(definition) == ["a", "b", "undo-it"]
+    assert names_in(definition) == ["mine", "theirs"]
 
 
 async def test_many_are_refused():
