@@ -492,7 +492,9 @@ def test_sdlc_runs_live_with_the_model_config_and_the_key_stays_where_it_is(here
     assert (spent["calls"], spent["totalTokens"]) == (12, 12 * 110)
     assert document["status"]["cost"] == pytest.approx(12 * (100 * 0.25 + 10 * 2) / 1e6)
     assert document["status"]["nodes"]["design_phase"]["tokenUsage"]["calls"] == 3
-    assert "12 requests, 1,320 tokens" in done.stderr
+    assert "models: 12 requests, 1,320 tokens, cost 0.00054\n" in done.stderr
+    shown = here.podium("get", "@latest", "design_phase").stdout
+    assert "models:     3 requests, 330 tokens, cost 0.000135\n" in shown
     assert "warnings" not in document["status"]["nodes"]["design_phase"], "no answer was recorded"
     assert key not in done.stdout + done.stderr
     written = contents(here.path / ".podium")

@@ -9,7 +9,15 @@ from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.output import escape_control
 
-__all__ = ["RUN_EVENTS", "asked_text", "counted", "elapsed", "reason_text", "shell_quoted"]
+__all__ = [
+    "RUN_EVENTS",
+    "asked_text",
+    "counted",
+    "elapsed",
+    "reason_text",
+    "shell_quoted",
+    "spent",
+]
 
 RUN_EVENTS = (
     EventReason.RERUN,
@@ -62,3 +70,12 @@ def shell_quoted(text: str) -> str:
         chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}" for byte in raw
     )
     return f"$'{written}'"
+
+
+def spent(state: NodeState | WorkflowRunStatus) -> str:
+    """Describe what personas spent, empty if they asked no model."""
+    usage = state.token_usage
+    if usage is None:
+        return ""
+    cost = "" if state.cost is None else f", cost {state.cost:.6f}".rstrip("0").rstrip(".")
+    return f"{counted(usage.calls, 'request')}, {usage.total_tokens:,} tokens{cost}"

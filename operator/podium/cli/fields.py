@@ -28,6 +28,8 @@ KINDS = {
     "executor": "What runs a node: the fields of its config, by executor.",
     "artifactstore": "A place where artifacts are kept, which Workflows name.",
     "contractschema": "A schema in versions, which contracts name.",
+    "persona": "An LLM role, which nodes name.",
+    "modelconfig": "An endpoint and a model, which answer for personas.",
 }
 """What a path may begin with."""
 

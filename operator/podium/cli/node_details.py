@@ -7,7 +7,7 @@ import click
 
 from podium.api.base import format_duration, format_time
 from podium.api.run import NodeState, WorkflowRunStatus
-from podium.cli.describe import elapsed
+from podium.cli.describe import elapsed, spent
 from podium.cli.documents import to_json
 from podium.cli.members import members_of
 from podium.cli.output import CliError, escape_control
@@ -69,6 +69,7 @@ def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:
         "completed": _moment(state.completed_at),
         "duration": elapsed(state, time.time()),
         "next try": _moment(state.next_attempt_at),
+        "models": spent(state),
         "warnings": "\n".join(state.warnings),
         "stored": _stored(state),
         "output": "" if state.output is None else to_json(state.output),

@@ -9,7 +9,7 @@ import orjson
 
 from podium.api.base import shorten
 from podium.api.run import NodeStatus
-from podium.cli.describe import counted, shell_quoted
+from podium.cli.describe import counted, shell_quoted, spent
 from podium.engine import failed_nodes
 from podium.local.shell import LocalRun
 from podium.local.store import find_state_dir
@@ -44,9 +44,8 @@ def summary(local: LocalRun) -> Iterable[str]:
     warnings = Counter(text for s in status.nodes.values() for text in s.warnings)
     for text, number in warnings.most_common(5):
         yield f"  warning of {counted(number, 'node')}: {text}"
-    if (spent := status.token_usage) is not None:
-        cost = "" if status.cost is None else f", cost {status.cost:.6g}"
-        yield f"  models: {counted(spent.calls, 'request')}, {spent.total_tokens:,} tokens{cost}"
+    if status.token_usage is not None:
+        yield f"  models: {spent(status)}"
     yield f"outputs: podium get {name} -o yaml{option}"
     yield f"logs:    podium logs {name}{f' {failed[0]}' if failed else ''}{option}"
     yield f"files:   {_short(local.directory.path)}"

@@ -14,7 +14,8 @@ __all__ = ["schema"]
 def schema(name: str) -> None:
     """Print the JSON Schema of definition files, or of one KIND.
 
-    KIND: workflow, workflowrun, executor, clusterexecutor, artifactstore or contractschema.
+    KIND: workflow, workflowrun, executor, clusterexecutor, artifactstore, contractschema,
+    persona or modelconfig.
 
     An editor with a YAML language server completes and checks each document of a file that has
     this line at its top:
