@@ -71,9 +71,11 @@ MAIN = [
 INNER = [_node("deep", notes=_says(n=3))]
 INNER_HELD = [_node("held", notes={HOLD: "true"})]
 """Of child runs: one that ends, and one that is cancelled with its parent."""
+UNDO = {"config": {"image": "fake", "command": ["true"]}}
 STOPPED = [
     _child("inner-held"),
-    _node("first"),
+    _node("zeroth", compensation=UNDO),
+    _node("first", "zeroth", compensation=UNDO),
     _node("hold", "first", notes={HOLD: "true"}),
     _node("after", "hold"),
 ]
@@ -110,6 +112,8 @@ class Scenario:
             spec = {"nodes": nodes, "finally": LAST}
             if nodes is MAIN:
                 spec |= {"volumeClaims": claims, "outputs": {"n": "context.d.n"}}
+            else:
+                spec |= {"rollback": "OnCancel"}
             await self._make(self._workflows, "Workflow", name, spec)
             made = await self._make(
                 self._runs, "WorkflowRun", name, {"workflowRef": {"name": name}}

@@ -36,7 +36,7 @@ def summary(local: LocalRun) -> Iterable[str]:
         yield f"  {output} = {shorten(orjson.dumps(value).decode(), SHOWN_CHARACTERS)}"
     rollback = next((c for c in status.conditions if c.type == "RolledBack"), None)
     if rollback is not None:
-        yield f"  rolled back: {rollback.message or 'all that has a compensation is undone'}"
+        yield f"  rollback: {rollback.message or 'what completed is undone'}"
     failed = [n for n, s in status.nodes.items() if s.status is NodeStatus.FAILED]
     for node in failed[:10]:
         state = status.nodes[node]

@@ -13,7 +13,7 @@ TRANSITIONS: Final[dict[S, frozenset[S]]] = {
     S.READY: frozenset({S.RUNNING, S.FAILED, S.CANCELLED, S.PENDING}),
     # Ready: the execution failed and is tried again. Skipped: an approval's time is over.
     S.RUNNING: frozenset({S.COMPLETED, S.FAILED, S.SKIPPED, S.CANCELLED, S.READY, S.PENDING}),
-    # What has ended leaves only by a re-run or a restore.
+    # What has ended leaves only by a re-run or a restore; a compensation leaves Skipped.
     S.COMPLETED: frozenset({S.PENDING}),
     S.FAILED: frozenset({S.PENDING}),
     S.SKIPPED: frozenset({S.PENDING}),
