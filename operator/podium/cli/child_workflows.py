@@ -6,7 +6,6 @@ from podium.api.child_runs import CHILD_EXECUTOR
 from podium.api.problems import InvalidError, Path, Problem, Severity, errors
 from podium.api.workflow import WorkflowSpec
 from podium.cli.checked_file import CheckedFile
-from podium.dag.members import placed_nodes
 
 __all__ = ["child_problems", "child_workflows"]
 
@@ -63,7 +62,7 @@ def child_problems(file: CheckedFile) -> Iterator[tuple[int, Problem]]:
 
 
 def _named(spec: WorkflowSpec) -> Iterator[tuple[Path, str]]:
-    for path, node, _ in placed_nodes(spec):
+    for path, node in spec.placed_nodes():
         reference = node.config.get("workflowRef")
         if node.executor == CHILD_EXECUTOR and isinstance(reference, Mapping):
             name = reference.get("name")

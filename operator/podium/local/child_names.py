@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from podium import kinds
+from podium.api.compensation import bare_node
 from podium.api.names import child_name, execution_id
 from podium.api.run import WorkflowRunStatus
 from podium.dag.members import placed_nodes
@@ -14,10 +15,10 @@ __all__ = ["children_of", "children_there"]
 
 def children_of(record: RunRecord, status: WorkflowRunStatus) -> Iterator[tuple[str, str, str]]:
     """Return node, execution and name of each child that a run may have."""
+    nodes = [node for _, node, _ in placed_nodes(record.workflow)]
+    nodes += [bare_node(node) for node in nodes if node.compensation is not None]
     has_child = {
-        node.id
-        for _, node, _ in placed_nodes(record.workflow)
-        if kinds.of(node).has_execution and not kinds.runs_program(node)
+        node.id for node in nodes if kinds.of(node).has_execution and not kinds.runs_program(node)
     }
     states = {**status.removed_nodes, **status.nodes}
     for node, state in states.items():
