@@ -13,6 +13,7 @@ from podium.artifacts.errors import ArtifactError
 from podium.artifacts.manifest import Manifest
 from podium.artifacts.settings import DirectorySettings
 from podium.artifacts.store import ArtifactStore
+from tests.long.memory import PEAK_MB
 from tests.unit.artifacts.s3 import S3Server
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -21,7 +22,7 @@ LIMIT_MB = 300
 """Of one process: 40 are Python and obstore, 64 the pieces under way, and 50 an index of 100,000."""
 
 PROGRAM = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from podium.artifacts.manifest import Manifest
 from podium.artifacts.pack import Source, store_artifact
@@ -47,7 +48,7 @@ with ArtifactStore(settings) as store:
         artifact = store.manifest("u", "n", "n-1").artifacts["f"]
         with Unpacking(base / "target") as unpacking:
             unpacking.add(store, artifact, "f")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak_mb())
 """
 
 
@@ -118,7 +119,7 @@ def test_much_comes_back_and_memory_stays_flat(tmp_path, kind, make):
 
 def run(way, kind, place, base: Path):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, way, kind, place, str(base)],
+        [sys.executable, "-c", PEAK_MB + PROGRAM, way, kind, place, str(base)],
         capture_output=True,
         text=True,
         check=False,

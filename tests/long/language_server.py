@@ -69,9 +69,13 @@ class LanguageServer:
         document = {"uri": path.as_uri(), "languageId": "yaml", "version": 1, "text": text}
         self._send({"method": "textDocument/didOpen", "params": {"textDocument": document}})
 
-    def problems(self, path):
-        """Return what the server says of a document: `[(line, message)]`, lines from 1."""
-        while path.as_uri() not in self._problems:
+    def problems(self, path, *, some=False):
+        """Return what the server says of a document: `[(line, message)]`, lines from 1.
+
+        It may say more than once, and that all is well before it has read the schema: `some` waits
+        until something is wrong.
+        """
+        while path.as_uri() not in self._problems or (some and not self._problems[path.as_uri()]):
             self._take(self._receive())
         return [
             (each["range"]["start"]["line"] + 1, each["message"])

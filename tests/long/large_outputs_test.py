@@ -12,18 +12,19 @@ from podium.artifacts.manifest import OUTPUT, Manifest
 from podium.artifacts.pod import InputPart, Task
 from podium.artifacts.store import ArtifactStore
 from podium.contracts import LargeOutput, OutputVerdict
+from tests.long.memory import PEAK_MB
 from tests.unit.artifacts.s3 import S3Server
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 PROGRAM = """
-import resource, sys
+import sys
 from podium.cli import main
 try:
     sys.argv[0] = "podium"
     main()
 finally:
-    print("RSS", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+    print("RSS", peak_mb(), file=sys.stderr)
 """
 
 
@@ -33,7 +34,7 @@ def run(directory, nodes):
     spec = {"spec": {"nodes": nodes}}
     head = {"apiVersion": "podium.dev/v1alpha1", "kind": "Workflow", "metadata": {"name": "w"}}
     file.write_text(yaml.safe_dump(head | spec))
-    command = [sys.executable, "-c", PROGRAM, "run", str(file), "-o", "json"]
+    command = [sys.executable, "-c", PEAK_MB + PROGRAM, "run", str(file), "-o", "json"]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     status = json.loads(done.stdout)["status"]
     assert status["phase"] == "Succeeded", done.stdout[-3000:]
@@ -95,7 +96,7 @@ def test_1000_outputs_of_1_mb_into_one_node(tmp_path):
 
 
 FETCH = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from podium.artifacts import fetcher
 from podium.artifacts.pod import Task
@@ -107,7 +108,7 @@ settings = S3Settings(given["bucket"], StaticKeys(*given["keys"]), endpoint=give
 base = Path(base)
 inputs = fetcher.Inputs(base / "input.json", base / "whole.json")
 fetcher.fetch(Task.load(Path(task).read_text()), settings, inputs=inputs)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak_mb())
 """
 
 
@@ -129,7 +130,7 @@ def test_a_pod_fetches_1000_outputs_of_1_mb(tmp_path):
         keys = [settings.credentials.access_key_id, settings.credentials.secret_access_key]
         place = {"bucket": settings.bucket, "keys": keys, "endpoint": settings.endpoint}
         arguments = [json.dumps(place), str(task), str(tmp_path)]
-        command = [sys.executable, "-c", FETCH, *arguments]
+        command = [sys.executable, "-c", PEAK_MB + FETCH, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 300
     outputs = json.loads((tmp_path / "whole.json").read_bytes())["dependencyOutputs"]
