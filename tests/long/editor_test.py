@@ -81,7 +81,7 @@ def test_a_field_is_explained(editor):
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("    executor: scrip\n", "script"),
+        ("    type: phas\n", "phase"),
         ("    executor: script\n    config: {script: exit 0, scripts: x}\n", "scripts"),
         ("    executor: script\n", "config"),
         ("    executor: script\n    config: {script: exit 0}\n    timeout: 5\n", "timeout"),

@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 from jsonschema import Draft7Validator
 
-from podium.api import shape
+from podium.api import names, shape
 from podium.api.problems import errors
 from podium.api.resources import Workflow, WorkflowRun
 from podium.api.source import source_map
@@ -335,3 +335,18 @@ def test_every_document_of_the_examples_names_its_schema(path):
             assert not list(Draft7Validator(named).iter_errors(document))
             checked += 1
     assert checked
+
+
+def test_every_example_names_its_schema_for_editors():
+    files = [
+        path
+        for path in sorted((ROOT / "examples").glob("*/*.yaml"))
+        if names.API_VERSION in path.read_text()
+    ]
+    assert files
+    for path in files:
+        named = re.search(
+            r"^# yaml-language-server: \$schema=(\S+)$", path.read_text(), re.MULTILINE
+        )
+        assert named, f"{path} has no line that names its schema: editors do not check it"
+        assert "://" in named[1] or (path.parent / named[1]).is_file(), path
