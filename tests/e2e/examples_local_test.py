@@ -142,6 +142,8 @@ def typed(here, *lines):
 )
 def test_kubectl_commands_name_what_is_there(page, line):
     _, verb, *arguments = shlex.split(line)
+    if line.startswith("kubectl create secret generic "):
+        return  # typed once, with a key of the user's
     assert verb in ("apply", "get"), "create -f can be typed once only"
     if verb == "apply":
         option, file = arguments
