@@ -7,7 +7,7 @@ from typing import Any
 
 from kubernetes import client, config
 
-from tests.conformance.harness import Case
+from tests.conformance.harness import ENDED, STEP_SECONDS, Case
 
 GROUP, VERSION = "podium.dev", "v1alpha1"
 PLURALS = {
@@ -44,14 +44,26 @@ class ClusterShell:
         self._name = ""
 
     async def start(self, case: Case) -> None:
-        self._name = case.name
-        for document in case.documents:
+        earlier = case.earlier
+        for document in (*(each for each in case.documents if each not in earlier), *earlier):
+            if document["kind"] == "WorkflowRun" and document == case.run:
+                continue
             if document["kind"] == "ConfigMap":
                 self._core.create_namespaced_config_map(self._namespace, document)
             else:
                 self._custom.create_namespaced_custom_object(
                     GROUP, VERSION, self._namespace, PLURALS[document["kind"]], document
                 )
+        for each in earlier:
+            self._name = each["metadata"]["name"]
+            for _ in range(round(STEP_SECONDS / self.poll)):
+                if (await self.status()).get("phase") in ENDED:
+                    break
+                await asyncio.sleep(self.poll)
+        self._name = case.name
+        self._custom.create_namespaced_custom_object(
+            GROUP, VERSION, self._namespace, PLURALS["WorkflowRun"], case.run
+        )
 
     async def status(self) -> dict[str, Any]:
         return self._run().get("status", {})
@@ -136,6 +148,11 @@ class ClusterShell:
     async def delete_executor(self, name: str) -> None:
         self._custom.delete_namespaced_custom_object(
             GROUP, VERSION, self._namespace, "executors", name
+        )
+
+    async def delete_run(self, name: str) -> None:
+        self._custom.delete_namespaced_custom_object(
+            GROUP, VERSION, self._namespace, "workflowruns", name
         )
 
     async def pending(self) -> bool:

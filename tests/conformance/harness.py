@@ -3,12 +3,13 @@
 A case is a YAML file: comments that say the rule, the documents that a user would write (an
 optional Workflow, a WorkflowRun), and after the last `---` what is done to the run and how it ends:
 
+  # Before: a WorkflowRun with a name of its own, NAME-earlier, is run to its end first.
   steps:                            # in order; each waits for what `when` names, then acts
   - when: {phase: Running, a: Running}
     suspend: true                   # or: cancel, terminate, rerun {nodes, cascade, context, revision},
   - when: {phase: Paused}           #     restore N, apply {a changed Workflow's spec},
                                     #     deleteExecutor NAME, approve {node, executionId, decision,
-                                    #     comment, values}, by alice of the group release
+                                    #     comment, values}, by alice of the group release; deleteRun NAME
     suspend: false
   expect:
     phase: Failed
@@ -43,6 +44,7 @@ STEP_SECONDS = 120
 _ONLY = re.compile(r"^only: (\w+)$", re.MULTILINE)
 ACTIONS = (
     *("suspend", "cancel", "terminate", "rerun", "restore", "apply", "deleteExecutor", "approve"),
+    "deleteRun",
 )
 OF_ANY_NAME = ("ConfigMap", "Executor", "ContractSchema", "Persona", "ModelConfig")
 EXPECTED = {
@@ -52,6 +54,7 @@ EXPECTED = {
 NODE_FIELDS = {
     "status", "reason", "message", "output", "executionCount", "retryCount", "executionId",
     "warnings", "qualityScore", "contractFulfilled", "contextVersion", "stale", "history", "error",
+    "copiedFrom",  # RUN/EXECUTION
 }  # fmt: skip
 
 
@@ -69,13 +72,20 @@ class Case:
     """The one shell that carries it out; None: both do."""
 
     def find(self, kind: str) -> dict[str, Any] | None:
-        return next((each for each in self.documents if each["kind"] == kind), None)
+        found = [each for each in self.documents if each["kind"] == kind]
+        return next((each for each in found if each not in self.earlier), None)
 
     @property
     def run(self) -> dict[str, Any]:
         found = self.find("WorkflowRun")
         assert found is not None, f"{self.name} has no WorkflowRun"
         return found
+
+    @property
+    def earlier(self) -> list[dict[str, Any]]:
+        """Runs that end before the run of the case begins."""
+        runs = [each for each in self.documents if each["kind"] == "WorkflowRun"]
+        return [each for each in runs if each["metadata"]["name"] == f"{self.name}-earlier"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,7 @@ class Shell(Protocol):
     async def approve(self, decision: dict[str, Any]) -> None: ...
     async def apply(self, spec: dict[str, Any]) -> None: ...
     async def delete_executor(self, name: str) -> None: ...
+    async def delete_run(self, name: str) -> None: ...
     async def pending(self) -> bool:
         """Return whether a request waits to be carried out."""
         ...
@@ -143,7 +154,7 @@ def load(name: str) -> Case:
         each["metadata"]["name"] == name
         or (each["kind"] == "Workflow" and each["metadata"]["name"].startswith(f"{name}-"))
         for each in case.documents
-        if each["kind"] not in OF_ANY_NAME
+        if each["kind"] not in OF_ANY_NAME and each not in case.earlier
     ), f"{name}: Workflow and WorkflowRun have the name of the file, others begin with it"
     return case
 
@@ -170,6 +181,8 @@ async def drive(case: Case, shell: Shell) -> End:
                 await shell.apply(step["apply"])
             elif "approve" in step:
                 await shell.approve(step["approve"])
+            elif "deleteRun" in step:
+                await shell.delete_run(step["deleteRun"])
             elif "deleteExecutor" in step:
                 await shell.delete_executor(step["deleteExecutor"])
         await _until(shell, {"phase": ENDED}, settled=True)
@@ -274,6 +287,9 @@ def _node(node: str, wanted: dict[str, Any], state: dict[str, Any], same: Any, h
     ):  # fmt: skip
         if name in wanted:
             same(f"{node}.{name}", wanted[name], _timeless(state.get(name, default)))
+    origin = state.get("copiedFrom")
+    copied = "/".join(origin.split("/")[::2]) if origin else None
+    same(f"{node}.copiedFrom", wanted.get("copiedFrom"), copied)
     if "message" in wanted:
         holds(f"{node}.message", wanted["message"], state.get("message", ""))
     warnings, got = wanted.get("warnings", []), state.get("warnings", [])
@@ -312,7 +328,7 @@ _OF_A_NODE = {
 _OF_A_RUN = {
     *_OF_A_TRY, "observedGeneration", "duration", "deadline", "workflowRevision", "workflowRevisions",
     "workflow", "handledRequests", "activeSeconds", "activeSince", "remainingSeconds", "specHash",
-    "finishingSince", "artifactStore",
+    "finishingSince", "artifactStore", "artifactsOf",
 }  # fmt: skip
 
 
@@ -328,7 +344,7 @@ def normalised(end: End) -> dict[str, Any]:
         if (c["type"], c["status"]) != ("Valid", "True")  # a laptop refuses what is not valid
     ]
     status["contextEdits"] = [
-        {key: value for key, value in edit.items() if key != "request"}
+        {key: value for key, value in edit.items() if key not in ("request", "at")}
         for edit in status.get("contextEdits", ())
     ]
     for part in ("nodes", "removedNodes"):
@@ -349,6 +365,8 @@ def _plain(state: dict[str, Any]) -> dict[str, Any]:
     made = {key: _timeless(value) for key, value in state.items() if key not in _OF_A_NODE}
     if "contextVersion" in made:
         made["contextVersion"] = "one"
+    if "copiedFrom" in made:
+        made["copiedFrom"] = made["copiedFrom"].split("/")[::2]
     if made.get("reason") == "OutputTooLarge":
         # A laptop knows the size, a Pod's termination message only that there was more.
         said = re.sub(r"has \d+ bytes( or more)?", "has too many bytes", made["message"])
@@ -356,7 +374,7 @@ def _plain(state: dict[str, Any]) -> dict[str, Any]:
         made["error"] = {**made["error"], "message": said}
     made["history"] = [
         {
-            key: "one" if key == "contextVersion" else _timeless(value)
+            key: "one" if key in ("contextVersion", "copiedFrom") else _timeless(value)
             for key, value in record.items()
             if key not in _OF_A_TRY
         }

@@ -21,12 +21,14 @@ from podium.cli.checked_file import CheckedFile, check_file
 from podium.cli.child_workflows import child_workflows
 from podium.engine import (
     ApprovalRequest,
+    Earlier,
     Emit,
     Plan,
     Request,
     RerunRequest,
     RestoreRequest,
     check_start,
+    copied_states,
     dump_status,
     initial_context,
     initial_status,
@@ -34,8 +36,11 @@ from podium.engine import (
     set_end,
 )
 from podium.kinds import Answer
+from podium.local.artifact_store import sweep
+from podium.local.earlier import create_from, read_earlier
+from podium.local.removal import remove_run
 from podium.local.shell import LocalRun
-from podium.local.store import RunDirectory, RunRecord
+from podium.local.store import RunDirectory, RunRecord, StoreError
 from tests.conformance.harness import Case
 
 REFUSED = ("RerunRefused", "RestoreRefused", "ApprovalRefused")
@@ -62,7 +67,15 @@ class LaptopShell:
         self._refused: list[str] = []
 
     async def start(self, case: Case) -> None:
-        run = parse(case.run)
+        self._root.mkdir(parents=True)
+        for document in case.earlier:
+            self._set_up(case, document)
+            assert self._task is not None, self._never
+            await self._task
+        self._set_up(case, case.run)
+
+    def _set_up(self, case: Case, document: dict[str, Any]) -> None:
+        run = parse(document)
         assert isinstance(run, WorkflowRun)
         workflow_id, spec = case.name, run.spec.workflow_spec
         if spec is None:
@@ -76,7 +89,6 @@ class LaptopShell:
         file = self._file()
         spec = file.resolved(spec)
         answers = case.find("ConfigMap")
-        self._root.mkdir(parents=True)
         if answers is not None:
             (text,) = answers["data"].values()
             (self._root / "answers.yaml").write_text(text)
@@ -88,23 +100,45 @@ class LaptopShell:
         except InvalidError as problem:
             self._refuse("InvalidWorkflow", str(problem))
             return
-        problems = errors(check_start(plan, run.spec))
+        earlier: Earlier | None = None
+        if run.spec.from_ is not None and run.spec.from_.run is not None:
+            try:
+                earlier = read_earlier(self._root / "state", run.spec.from_.run)
+            except StoreError as error:
+                message, _, _ = str(error).partition(" in ")  # its directory
+                self._refuse("NothingToCopy", f"spec.from.run: {message}")
+                return
+        copied = {}
+        if earlier is not None:
+            copied = copied_states(plan, run.spec, initial_context(plan, run.spec), earlier, 1.0)
+        problems = errors(check_start(plan, run.spec, copied=copied))
         if problems:
             self._refuse("InvalidContext", "; ".join(str(problem) for problem in problems))
             return
-        self._begin(case.name, workflow_id, spec, run.spec, plan)
+        status = initial_status(plan, 1.0, run.spec, copied)
+        name = document["metadata"]["name"]
+        self._begin(name, workflow_id, spec, run.spec, plan, status, earlier)
 
     def _begin(
-        self, name: str, workflow_id: str, spec: WorkflowSpec, run: WorkflowRunSpec, plan: Plan
+        self,
+        name: str,
+        workflow_id: str,
+        spec: WorkflowSpec,
+        run: WorkflowRunSpec,
+        plan: Plan,
+        status: WorkflowRunStatus,
+        earlier: Earlier | None,
     ) -> None:
-        status = initial_status(plan, 1.0, run)
         uid = str(uuid.uuid4())
         children = child_workflows(self._file(), spec)
         record = RunRecord(
             name, uid, 1.0, workflow_id, str(self._root), spec, run, workflows=children
         )
         directory = RunDirectory(self._root / "state", name)
-        directory.create(record, status)
+        if earlier is None:
+            directory.create(record, status)
+        else:
+            create_from(directory, record, status, earlier)
         self._control["suspend"], self._control["cancel"] = run.suspend, run.cancel
         self._go(LocalRun(directory, record, plan, status, workflows=record.workflows))
 
@@ -195,6 +229,10 @@ class LaptopShell:
 
     async def apply(self, spec: dict[str, Any]) -> None:
         self._newer = self._resolved(WorkflowSpec.model_validate(spec))
+
+    async def delete_run(self, name: str) -> None:
+        remove_run(RunDirectory(self._root / "state", name))
+        sweep(self._root / "state")
 
     async def delete_executor(self, name: str) -> None:
         self._others = [each for each in self._others if each["metadata"]["name"] != name]

@@ -862,10 +862,12 @@ def test_upgrade_switches_inline_workflows_off_and_pod_defaults_on(release, kube
         assert release.try_out(workflow_run()).returncode == 0
         may(kubectl, release, "dora", "create", "workflowruns")
         until(lambda: release.try_out(workflow_run(), "dora").returncode == 0)
-        for part in ({"only": ["a"]}, {"until": ["a"]}):
+        start, earlier = {"from": {"node": "a"}}, {"from": {"run": "before"}}
+        for part in ({"only": ["a"]}, {"until": ["a"]}, start, earlier, {**start, "only": ["a"]}):
             refused(release.try_out(workflow_run(**part), "dora"), "workflowruns/override")
         may(kubectl, release, "dora", "override", "workflowruns/override")
         until(lambda: release.try_out(workflow_run(only=["a"]), "dora").returncode == 0)
+        assert release.try_out(workflow_run(**earlier), "dora").returncode == 0
         cancel = ("workflowrun", "before", "--type=merge", "-p", '{"spec": {"cancel": true}}')
         kubectl("patch", *cancel, "-n", release.tenants)
     finally:

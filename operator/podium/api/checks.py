@@ -150,6 +150,11 @@ def check_run_spec(spec: WorkflowRunSpec, base: Path = ("spec",)) -> list[Proble
     if spec.only and spec.until:
         message = "has both only and until: exactly one, remove the other"
         found.append(Problem((*base, "until"), message))
+    if spec.from_ is not None and spec.from_.run is None and spec.from_.node is None:
+        message = "names neither run nor node: write the run whose results are copied, or the node"
+        found.append(Problem((*base, "from"), f"{message} to begin at"))
+    if spec.from_ is not None and spec.from_.run and not names.is_object_name(spec.from_.run):
+        found.append(Problem((*base, "from", "run"), no_object_name(spec.from_.run)))
     if spec.recorded_answers is not None:
         recorded = spec.recorded_answers
         sources = {"configMapKeyRef": recorded.config_map_key_ref, "file": recorded.file}

@@ -9,6 +9,7 @@ import re
 
 __all__ = [
     "API_VERSION",
+    "ARTIFACTS_OF",
     "COMPENSATION",
     "FINALIZER",
     "GROUP",
@@ -53,6 +54,9 @@ LABEL_RECORDED = f"{GROUP}/recorded"
 """On a Pod whose outcome is stored in the run's status: it is not watched any more."""
 FINALIZER = f"{GROUP}/result"
 """On a Pod whose outcome is not stored there yet: it must not vanish."""
+
+ARTIFACTS_OF = "Artifacts-Of"
+"""Column of runs: UIDs of others whose artifacts one has copied."""
 
 ID_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$"
 MAX_PATH = 200

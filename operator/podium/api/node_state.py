@@ -1,15 +1,16 @@
 """State of one node of a run."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from podium.api.base import ApiModel, JsonObject, LongText, Text, Timestamp
 from podium.api.usage import TokenUsage
 
 __all__ = [
     "ChangedInPlace",
+    "CopiedFrom",
     "ExecutionRecord",
     "NodeError",
     "NodeState",
@@ -76,6 +77,38 @@ class OutputRef(ApiModel):
     """SHA-256 of all of it."""
 
 
+class CopiedFrom(NamedTuple):
+    """The execution of another run that a result is of, written RUN/UID/EXECUTION."""
+
+    run: str
+    uid: str
+    """Of the run: under it the artifact store has what the execution left."""
+    execution_id: str = ""
+    """Empty: the node was skipped there."""
+
+    def __str__(self) -> str:
+        """Return it as a status has it."""
+        return "/".join(self)
+
+
+def _origin(value: object) -> CopiedFrom:
+    if isinstance(value, CopiedFrom):
+        return value
+    parts = value.split("/") if isinstance(value, str) else []
+    if len(parts) != 3:
+        raise ValueError("must be RUN/UID/EXECUTION")
+    return CopiedFrom(*parts)
+
+
+Origin = Annotated[
+    CopiedFrom,
+    BeforeValidator(_origin),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "maxLength": 600}),
+]
+"""Where a result was made that was copied."""
+
+
 class ExecutionRecord(ApiModel):
     """An earlier execution of a node."""
 
@@ -103,6 +136,8 @@ class ExecutionRecord(ApiModel):
     """Of personas that asked models: the tokens that it took."""
     cost: float | None = None
     """What these cost, by the prices of the ModelConfigs."""
+    copied_from: Origin | None = None
+    """Of a copy: RUN/UID/EXECUTION that it is of."""
 
 
 class NodeState(ChangedInPlace, defer_build=False):
@@ -162,8 +197,9 @@ class NodeState(ChangedInPlace, defer_build=False):
     """Ancestors whose outputs the latest execution was not handed: of those that are not direct
     predecessors only the 200 nearest are."""
     cancelled_launches: int = 0
-    """Starts of which nothing was seen to run: cancelled, or failed before there was a Job or a
-    process. Their execution ids are spent: the next execution is counted after them."""
+    """Starts of which nothing was seen to run: cancelled, failed before there was a Job or a
+    process, or copied from another run. Their execution ids are spent: the next execution is
+    counted after them."""
     disruptions: int = 0
     """Evictions, preemptions and the like after which the latest execution was restarted."""
     quality_score: float | None = None
@@ -176,6 +212,8 @@ class NodeState(ChangedInPlace, defer_build=False):
     """Of personas that asked models: the tokens that the latest execution took."""
     cost: float | None = None
     """What these cost, by the prices of the ModelConfigs."""
+    copied_from: Origin | None = None
+    """Of a copy: RUN/UID/EXECUTION that it is of."""
     stale: bool = False
     """Whether an upstream node was re-run since, without cascade."""
     history: list[ExecutionRecord] = Field(default_factory=list, max_length=10)

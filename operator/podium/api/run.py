@@ -8,6 +8,7 @@ from podium.api.artifact_stores import ArtifactLocation
 from podium.api.base import ApiModel, JsonObject, LongText, Name, NodePath, Text, Timestamp
 from podium.api.node_state import (
     ChangedInPlace,
+    CopiedFrom,
     ExecutionRecord,
     NodeError,
     NodeState,
@@ -22,6 +23,8 @@ __all__ = [
     "Condition",
     "ConditionStatus",
     "ContextEdit",
+    "CopiedFrom",
+    "EarlierRun",
     "ExecutionRecord",
     "FormerDefinition",
     "NodeError",
@@ -104,6 +107,15 @@ class RecordedAnswers(ApiModel):
     """A file on this machine. Laptop only."""
 
 
+class EarlierRun(ApiModel):
+    """Where a run begins: at a node, with what another run has completed; one of both is set."""
+
+    run: Name | None = None
+    """A run of the namespace whose results are copied."""
+    node: NodePath | None = None
+    """The node to begin at."""
+
+
 class WorkflowRunSpec(ApiModel):
     """Desired state of a run. Immutable except suspend, cancel, terminate and its TTL."""
 
@@ -122,6 +134,8 @@ class WorkflowRunSpec(ApiModel):
     Skipped (NotSelected), and its edges count for nothing."""
     until: list[NodePath] = Field(default_factory=list, max_length=MAX_NODES)
     """Nodes to run with all that comes before them; instead of only."""
+    from_: EarlierRun | None = Field(default=None, alias="from")
+    """Where to begin: at a node, from the results of an earlier run."""
     suspend: bool = False
     """Whether the run is suspended: running nodes go on, no new ones start."""
     cancel: bool = False
@@ -145,6 +159,8 @@ class ContextEdit(ApiModel):
     """Id of the request."""
     context: JsonObject
     """The keys that were set; after a restore: the whole context."""
+    at: Timestamp | None = None
+    """When it was made."""
     restored: int | None = None
     """The version that a restore went back to; not set for a re-run with edits."""
 
@@ -230,6 +246,8 @@ class WorkflowRunStatus(ChangedInPlace):
     """Where its artifacts are kept; on a laptop they are in .podium/artifacts."""
     log_store: ArtifactLocation | None = None
     """Where the logs of its nodes are kept, for when their Pods are gone; none: nowhere."""
+    artifacts_of: Text = ""
+    """UIDs, by commas, of the runs whose artifacts it has copied."""
     workflow_revisions: list[FormerDefinition] = Field(
         default_factory=list, max_length=CONTEXT_EDITS
     )

@@ -79,7 +79,7 @@ def _fetch_from(settings: StoreSettings, task: Task, inputs: Inputs) -> None:
             with Unpacking(Path(root), read_only=True) as unpacking:
                 for each in wanted:
                     if each.digest:
-                        _add(store, unpacking, task.run, each)
+                        _add(store, unpacking, each.run or task.run, each)
                     elif each.name is None:
                         Path(root, each.path).mkdir(mode=0o555)
 
@@ -92,7 +92,7 @@ def _write_input(store: ArtifactStore, task: Task, inputs: Inputs) -> None:
 
     def reader(part: InputPart) -> Callable[[], Iterator[memoryview]]:
         def read() -> Iterator[memoryview]:
-            key = (task.run, part.node, part.execution, part.digest)
+            key = (part.run or task.run, part.node, part.execution, part.digest)
             manifest = store.manifest_by_digest(*key) if part.digest else None
             output = manifest.artifacts.get(OUTPUT) if manifest is not None else None
             if output is None:

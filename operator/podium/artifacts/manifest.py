@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -87,6 +87,10 @@ class Manifest:
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
     retention: int | None = None
     """Seconds for which it is kept after it was written; None: as long as the run is there."""
+
+    def of(self, run: str, execution: str) -> "Manifest":
+        """Return it for the execution of another run that has the same."""
+        return replace(self, run=run, execution=execution)
 
     def dump(self) -> bytes:
         """Return it as it is stored."""

@@ -83,6 +83,8 @@ class Wanted:
     """Directory of the container that fetches."""
     path: str
     """Below that."""
+    run: str = ""
+    """UID of another run whose execution it is; empty: it is of this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class InputPart:
     """Of the manifest that has it."""
     path: str | None = None
     """Dotted path of the part of that output; None: all of it."""
+    run: str = ""
+    """As of `Wanted`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,7 @@ class Task:
             each.name: {"target": each.target, **({"secret": each.secret} if each.secret else {})}
             for each in self.leaving
         }
-        inputs = {f"{each.part}/{each.name}": asdict(each) for each in self.inputs}
+        inputs = {f"{each.part}/{each.name}": _without_run(asdict(each)) for each in self.inputs}
         document = {
             "run": self.run,
             "node": self.node,
@@ -179,17 +183,7 @@ class Task:
                 }
                 for each in self.outputs
             },
-            "in": {
-                f"{each.root}/{each.path}": {
-                    "node": each.node,
-                    "execution": each.execution,
-                    "digest": each.digest,
-                    "name": each.name,
-                    "root": each.root,
-                    "path": each.path,
-                }
-                for each in self.wanted
-            },
+            "in": {f"{each.root}/{each.path}": _without_run(asdict(each)) for each in self.wanted},
             **({"outside": outside} if outside else {}),
             **({"leaving": leaving} if leaving else {}),
             **({"values": dict(enumerate(self.values))} if self.values else {}),
@@ -237,6 +231,13 @@ class Task:
             asked=document.get("asked"),
             inputs=tuple(InputPart(**each) for each in document.get("inputs", {}).values()),
         )
+
+
+def _without_run(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of an annotation, which names no run where that is its own."""
+    if not part["run"]:
+        del part["run"]
+    return part
 
 
 def load_store(variables: Mapping[str, str], directory: Path) -> StoreSettings:

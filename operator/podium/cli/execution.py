@@ -89,9 +89,12 @@ def require_runnable(run: OpenRun, plan: Plan, again: Collection[str] = ()) -> N
     )
 
 
-def require_startable(plan: Plan, spec: WorkflowRunSpec) -> None:
-    """Refuse a run that cannot start, with everything that is wrong."""
-    problems = check_start(plan, spec)
+def require_startable(plan: Plan, spec: WorkflowRunSpec, copied: Collection[str] = ()) -> None:
+    """Refuse a run that cannot start, with everything that is wrong.
+
+    `copied`: nodes that do not run, since it has their results from an earlier run.
+    """
+    problems = check_start(plan, spec, copied=copied)
     if not errors(problems):
         return
     say_problems(problems)
@@ -137,7 +140,10 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
         with suppress(OSError):  # the run goes on, and the command's exit code tells
             print(escape_control(text), file=stream, flush=True)
 
-    say(f"run {record.name} of {record.workflow_id}: {counted(len(local.plan.dag.nodes), 'node')}")
+    copied = sum(state.copied_from is not None for state in status.nodes.values())
+    before = f", {copied} of them copied" if copied and status.started_at is None else ""
+    total = counted(len(local.plan.dag.nodes), "node")
+    say(f"run {record.name} of {record.workflow_id}: {total}{before}")
     view.begin(status)
     values = known_values(secret_variables(record.workflow), local.secrets)
     logs = LogFiles(run.directory, status, Mask(values))

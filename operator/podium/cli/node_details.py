@@ -65,6 +65,7 @@ def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:
         "message": state.message or (state.error.message if state.error is not None else ""),
         "execution": state.execution_id or "",
         "child run": state.child_run or "",
+        "copied": _copied(state),
         "started": _moment(state.started_at),
         "completed": _moment(state.completed_at),
         "duration": elapsed(state, time.time()),
@@ -77,6 +78,14 @@ def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:
     for label, value in fields.items():
         if value:
             yield label, value
+
+
+def _copied(state: NodeState) -> str:
+    """Return where a result was made that was copied from another run."""
+    origin = state.copied_from
+    if origin is None:
+        return ""
+    return f"from {origin.execution_id or 'a decision'} of the run {origin.run}"
 
 
 def _stored(state: NodeState) -> str:

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from podium.api.run import WorkflowRunSpec
+from podium.api.names import is_object_name, is_path
+from podium.api.run import EarlierRun, WorkflowRunSpec
 from podium.cli.output import CliError
 from podium.local.store import find_state_dir, list_runs
 
@@ -152,6 +153,12 @@ part_options = together(
     click.option(
         "--until", multiple=True, metavar="N[,M]", help="Run these nodes and all before them."
     ),
+    click.option(
+        "--from-run", metavar="RUN", help="Copy what this run completed and what does the same."
+    ),
+    click.option(
+        "--from-node", metavar="NODE", help="Begin at this node: it runs, and all after it."
+    ),
 )
 context_options = together(
     click.option(
@@ -176,17 +183,28 @@ context_options = together(
 
 
 def part_of(
-    spec: WorkflowRunSpec, only: tuple[str, ...], until: tuple[str, ...]
-) -> dict[str, list[str]]:
-    """Return `only` and `until` of a run: those of the command line, else those of the file.
+    spec: WorkflowRunSpec,
+    only: tuple[str, ...],
+    until: tuple[str, ...],
+    from_run: str | None,
+    from_node: str | None,
+) -> dict[str, Any]:
+    """Return the part of a graph that a run runs: as the command line says, else as the file does.
 
     Raises `CliError`.
     """
     if only and until:
         raise CliError("give --only or --until, not both")
-    if not only and not until:
-        return {"only": spec.only, "until": spec.until}
-    return {"only": _names(only), "until": _names(until)}
+    part: dict[str, Any] = {"only": spec.only, "until": spec.until, "from_": spec.from_}
+    if only or until:
+        part |= {"only": _names(only), "until": _names(until)}
+    if from_run is not None and not is_object_name(from_run):
+        raise CliError(f"--from-run: {from_run!r:.80} is not the name of a run")
+    if from_node is not None and not is_path(from_node):
+        raise CliError(f"--from-node: {from_node!r:.80} is not the id of a node")
+    if from_run is not None or from_node is not None:
+        part["from_"] = EarlierRun(run=from_run, node=from_node)
+    return part
 
 
 def _names(values: tuple[str, ...]) -> list[str]:

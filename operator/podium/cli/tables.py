@@ -103,7 +103,8 @@ def node_rows(status: WorkflowRunStatus) -> Iterable[tuple[str, ...]]:
 
 def node_row(node: str, state: NodeState, now: float) -> tuple[str, ...]:
     """Return the cells of a node, below `NODE_HEADER`."""
-    word = f"{state.status.value} (stale)" if state.stale else state.status.value
+    more = " (stale)" if state.stale else " (copied)" if state.copied_from is not None else ""
+    word = f"{state.status.value}{more}"
     return node, word, state.reason, str(state.execution_count), elapsed(state, now)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from podium.engine.child_runs import ChildState, child_state, observe_child
     from podium.engine.codec import dump_node, dump_status, load_in_slices, load_status
     from podium.engine.conditions import set_condition, set_end
+    from podium.engine.copying import Earlier, copied_states
     from podium.engine.engine import Engine
     from podium.engine.history import (
         VersionGoneError,
@@ -69,6 +70,7 @@ _HOMES = {
     "child_runs": ("ChildState", "child_state", "observe_child"),
     "codec": ("dump_node", "dump_status", "load_in_slices", "load_status"),
     "conditions": ("set_condition", "set_end"),
+    "copying": ("Earlier", "copied_states"),
     "engine": ("Engine",),
     "history": ("VersionGoneError", "context_at", "former_definition", "recorded_outcome"),
     "model": (
@@ -103,6 +105,7 @@ __all__ = [
     "ChildState",
     "ContextCheck",
     "Control",
+    "Earlier",
     "Emit",
     "Engine",
     "EventType",
@@ -131,6 +134,7 @@ __all__ = [
     "child_state",
     "context_at",
     "context_check",
+    "copied_states",
     "definition_digest",
     "described",
     "digest_of",

@@ -142,4 +142,5 @@ def clear(state: NodeState) -> None:
     state.quality_score = None
     state.contract_fulfilled = None
     state.context_version = None
+    state.copied_from = None
     state.stale = False

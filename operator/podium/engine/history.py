@@ -159,6 +159,7 @@ def _records(state: NodeState) -> Iterator[ExecutionRecord]:
             output_ref=state.output_ref,
             artifacts=state.artifacts,
             context_version=state.context_version,
+            copied_from=state.copied_from,
         )
     yield from state.history
 
@@ -182,6 +183,7 @@ def archive(state: NodeState, status: NodeStatus, reason: str, message: str, now
         context_version=state.context_version,
         token_usage=state.token_usage,
         cost=state.cost,
+        copied_from=state.copied_from,
     )
     state.history = [record, *state.history][:HISTORY]
     room = RECORD_OUTPUT_BYTES
@@ -191,7 +193,8 @@ def archive(state: NodeState, status: NodeStatus, reason: str, message: str, now
             if room < 0:
                 old.output = None
     state.output = state.output_ref = None
-    state.context_version = state.token_usage = state.cost = None
+    state.context_version = state.copied_from = None
+    state.token_usage = state.cost = None
     state.quality_score = state.contract_fulfilled = None
 
 

@@ -67,6 +67,8 @@ class Joins:
         Returns whether there is something new for its target.
         """
         nodes = self._run.status.nodes
+        if self._run.status.started_at is None:  # its condition may ask when that was
+            return False
         if nodes[edge.target].status not in (NodeStatus.PENDING, NodeStatus.WAITING):
             return False
         if self._edges[edge.index] is not None:

@@ -28,6 +28,8 @@ def begin(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
     who = run.status.requested_by
     asked = f", requested by {who}" if who is not None else ""
     run.emit(EventType.NORMAL, EventReason.RUN_STARTED, f"{_number_of(run)}{asked}")
+    if run.open < len(run.plan.nodes):  # what is copied, or left out
+        joins.decide_edges()
     joins.decide(list(run.plan.nodes))
 
 

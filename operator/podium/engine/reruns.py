@@ -124,7 +124,13 @@ class Reruns:
         run.status.context_version += 1
         version = run.status.context_version
         run.status.context_edits.append(
-            ContextEdit(version=version, request=request.id, context=dict(edit), restored=restored)
+            ContextEdit(
+                version=version,
+                request=request.id,
+                context=dict(edit),
+                at=run.now,
+                restored=restored,
+            )
         )
         run.context = dict(context)
 
@@ -218,7 +224,7 @@ class Reruns:
         for index in run.plan.nodes[node].outgoing:
             self._joins.undecide_edge(run.plan.edges[index])
         state.output, state.output_ref = record.output, record.output_ref
-        state.artifacts = record.artifacts
+        state.artifacts, state.copied_from = record.artifacts, record.copied_from
         run.transition(node, NodeStatus.COMPLETED)
         state.execution_id = record.execution_id
         state.context_version = record.context_version

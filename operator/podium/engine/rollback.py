@@ -128,7 +128,7 @@ def _to_undo(run: RunState) -> list[str]:
     return [
         name
         for name, node in run.plan.compensations.items()
-        if states[node].status is NodeStatus.COMPLETED
+        if states[node].status is NodeStatus.COMPLETED and states[node].copied_from is None
     ]
 
 

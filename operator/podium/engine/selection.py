@@ -23,8 +23,20 @@ __all__ = [
 def selected_nodes(plan: Plan, spec: WorkflowRunSpec) -> frozenset[str] | None:
     """Return the nodes that a run runs, those of `finally` among them; None: all.
 
-    A name that is not a node's is passed over: `check_selection` finds it.
+    A name that is not a node's is passed over: `check_selection` finds it. What is copied from an
+    earlier run is among them.
     """
+    part = _named(plan, spec)
+    start = spec.from_
+    if start is None or start.run is not None or start.node not in plan.nodes:
+        return part
+    first = (start.node, *plan.dag.within(start.node))
+    onwards = {*with_groups(plan, first), *descendants(plan, first)}
+    found = frozenset(onwards if part is None else onwards & part)
+    return _with_last(plan, found)
+
+
+def _named(plan: Plan, spec: WorkflowRunSpec) -> frozenset[str] | None:
     if spec.only:
         known = [name for name in spec.only if name in plan.nodes]
         found = frozenset([*spec.only, *with_groups(plan, known)])
@@ -32,6 +44,11 @@ def selected_nodes(plan: Plan, spec: WorkflowRunSpec) -> frozenset[str] | None:
         found = frozenset(with_ancestors(plan, set(spec.until) & plan.nodes.keys()))
     else:
         return None
+    return _with_last(plan, found)
+
+
+def _with_last(plan: Plan, found: frozenset[str]) -> frozenset[str]:
+    """Return nodes with those of `finally`, and with their compensations."""
     undoing = (name for name, node in plan.compensations.items() if node in found)
     return found.union(plan.finally_nodes, undoing)
 
@@ -43,18 +60,26 @@ def check_selection(
 
     `selected` is what the run selects (`selected_nodes`).
     """
-    for field in ("only", "until"):
-        for position, name in enumerate(getattr(spec, field)):
-            if name in plan.finally_nodes:
-                message = f"{name!r:.80} is a node of finally, which runs in any case: leave it out"
-                yield Problem((*base, field, position), message)
-            elif name in plan.compensations:
-                message = f"{name!r:.80} is a compensation: name its node"
-                yield Problem((*base, field, position), message)
-            elif name not in plan.nodes:
-                known = ", ".join(list(plan.dag.nodes)[:10])
-                message = f"unknown node {name!r:.80}: nodes are {known}"
-                yield Problem((*base, field, position), message)
+    named: list[tuple[Path, str]] = [
+        ((field, position), name)
+        for field in ("only", "until")
+        for position, name in enumerate(getattr(spec, field))
+    ]
+    if spec.from_ is not None and spec.from_.node is not None:
+        named.append((("from", "node"), spec.from_.node))
+    for path, name in named:
+        if name in plan.finally_nodes:
+            message = f"{name!r:.80} is a node of finally, which runs in any case: leave it out"
+            yield Problem((*base, *path), message)
+        elif name in plan.compensations:
+            yield Problem((*base, *path), f"{name!r:.80} is a compensation: name its node")
+        elif name not in plan.nodes:
+            known = ", ".join(list(plan.dag.nodes)[:10])
+            message = f"unknown node {name!r:.80}: nodes are {known}"
+            yield Problem((*base, *path), message)
+        elif path[0] == "from" and selected is not None and name not in selected:
+            message = f"{name!r:.80} is not of the part that only or until selects: select it too"
+            yield Problem((*base, *path), message)
     for message in unapproved(plan, selected):
         yield Problem((*base, "only"), message)
 

@@ -1,6 +1,7 @@
 """Before anything starts: whether the run's context is complete, and its first status."""
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from podium import contracts, expressions
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 
+NOTHING_COPIED: Mapping[str, NodeState] = MappingProxyType({})
+
+
 def initial_context(plan: Plan, spec: WorkflowRunSpec) -> dict[str, Any]:
     """Return context version 0 (semantics.md 2).
 
@@ -49,24 +53,31 @@ def context_of(definition: WorkflowSpec, given: Mapping[str, Any]) -> dict[str, 
 
 
 def initial_status(
-    plan: Plan, now: float, spec: WorkflowRunSpec | None = None
+    plan: Plan,
+    now: float,
+    spec: WorkflowRunSpec | None = None,
+    copied: Mapping[str, NodeState] = NOTHING_COPIED,
 ) -> WorkflowRunStatus:
     """Return the status of a run that has not begun.
 
-    Every node is in it, Pending, or Skipped where the run does not select it.
+    Every node is in it, as it is `copied` from an earlier run (`engine.copying`), else Pending, or
+    Skipped where the run does not select it.
     """
     status = _status_without_nodes(plan)
-    for _ in _add_nodes(status, plan, now, spec):
+    for _ in _add_nodes(status, plan, now, spec, copied):
         pass
     return status
 
 
 def initial_status_in_slices(
-    plan: Plan, now: float, spec: WorkflowRunSpec | None = None
+    plan: Plan,
+    now: float,
+    spec: WorkflowRunSpec | None = None,
+    copied: Mapping[str, NodeState] = NOTHING_COPIED,
 ) -> Generator[None, None, WorkflowRunStatus]:
     """Make that status node by node; the caller can do other work in between."""
     status = _status_without_nodes(plan)
-    yield from _add_nodes(status, plan, now, spec)
+    yield from _add_nodes(status, plan, now, spec, copied)
     return status
 
 
@@ -83,18 +94,31 @@ def _status_without_nodes(plan: Plan) -> WorkflowRunStatus:
 
 
 def _add_nodes(
-    status: WorkflowRunStatus, plan: Plan, now: float, spec: WorkflowRunSpec | None
+    status: WorkflowRunStatus,
+    plan: Plan,
+    now: float,
+    spec: WorkflowRunSpec | None,
+    copied: Mapping[str, NodeState],
 ) -> Generator[None, None, None]:
     selected = None if spec is None else selected_nodes(plan, spec)
     for node in plan.nodes:
         if node in plan.compensations:
             state = unneeded_state(now)
+        elif node in copied:
+            state = copied[node]
         elif selected is None or node in selected:
             state = NodeState(status=NodeStatus.PENDING, created_at=now, updated_at=now)
         else:
             state = unselected_state(now)
         status.nodes[node] = state
         yield
+    if copied:
+        from podium.engine.copying import artifacts_of  # noqa: PLC0415 - few runs copy something
+
+        done = sum(state.status is NodeStatus.COMPLETED for state in copied.values())
+        left_out = sum(state.status is NodeStatus.SKIPPED for state in status.nodes.values())
+        status.progress = f"{done}/{len(plan.nodes) - left_out}"
+        status.artifacts_of = artifacts_of(copied.values())
 
 
 def check_start(
@@ -104,12 +128,14 @@ def check_start(
     *,
     only_declared: bool = False,
     context_problems: Iterable[Problem] | None = None,
+    copied: Collection[str] = (),
 ) -> list[Problem]:
     """Return everything that keeps a run from starting, with what to do about it.
 
     A user should not pay for two phases before the third finds a key missing. `only_declared`: of
     the keys that the definition gives a value, a run may set only those that `inputs` declares.
-    `context_problems` are what is wrong with the context, where that was checked elsewhere.
+    `context_problems` are what is wrong with the context, where that was checked elsewhere;
+    `copied` are nodes that do not run, as an earlier run's results stand for them.
     """
     selected = selected_nodes(plan, spec)
     if context_problems is None:
@@ -124,6 +150,7 @@ def check_start(
         )
     problems = [*check_selection(plan, spec, selected, base), *context_problems]
     personas = of_selected(plan.uses_personas(), selected)
+    personas = [node for node in personas if node not in copied]
     if spec.recorded_answers is None:
         missing = {
             node: missing_models(plan.nodes[node].definition, plan.spec) for node in personas

@@ -153,7 +153,7 @@ class Artifacts(NamedTuple):
                 remove_tree(self.directory / base)
         self.path.mkdir(mode=0o700)
         for each in self.wanted:
-            if each.name is None:
+            if each.name is None and each.original.exists():  # it is not, of what is copied
                 (self.path / each.path).symlink_to(each.original)
 
 

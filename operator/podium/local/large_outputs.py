@@ -1,6 +1,7 @@
 """Large outputs on a laptop: kept in the directory of their execution, and read from there."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from podium.local.files import (
 )
 from podium.local.outcomes import output_path
 
-__all__ = ["LargeInputs", "take_output"]
+__all__ = ["LargeInputs", "link_output", "take_output"]
 
 _KEPT = "large-output.json"
 """File of an execution: its output, as Podium keeps it."""
@@ -62,6 +63,12 @@ def _failed(
         retryable=is_retryable,
         output=None,
     )
+
+
+def link_output(original: Path, directory: Path) -> None:
+    """Keep the output of another run's execution for this one, too. Raises `OSError`."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    os.link(original / _KEPT, directory / _KEPT, follow_symlinks=False)
 
 
 class LargeInputs(NamedTuple):

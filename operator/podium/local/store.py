@@ -16,7 +16,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -97,8 +97,16 @@ class RunDirectory:
         except FileNotFoundError:
             return []
 
-    def create(self, record: RunRecord, status: WorkflowRunStatus) -> None:
-        """Begin a run. Raises `StoreError` if there is one of this name."""
+    def create(
+        self,
+        record: RunRecord,
+        status: WorkflowRunStatus,
+        fill: Callable[["RunDirectory"], None] | None = None,
+    ) -> None:
+        """Begin a run. Raises `StoreError` if there is one of this name.
+
+        `fill` adds what it has from the beginning.
+        """
         runs = self.path.parent
         new = RunDirectory(runs.parent, f".new-{record.uid}")  # not the name of a run
         try:
@@ -108,6 +116,8 @@ class RunDirectory:
             (new.path / "executions").mkdir(mode=0o700)
             new._append({"status": dump_status(status)})
             new._write_record(record)
+            if fill is not None:
+                fill(new)
             new.path.rename(self.path)  # whole, or not there at all
         except OSError as error:
             shutil.rmtree(new.path, ignore_errors=True)

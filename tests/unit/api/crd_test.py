@@ -187,7 +187,10 @@ def test_a_run_is_fixed_but_for_what_stops_it():
         (
             "WorkflowRun",
             "wfr",
-            ["Workflow", "Phase", "Reason", "Progress", "Current", "Duration", "Age"],
+            [
+                *("Workflow", "Phase", "Reason", "Progress", "Current", "Duration"),
+                *("Artifacts-Of", "Age"),
+            ],
         ),
     ],
 )

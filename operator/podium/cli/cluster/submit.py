@@ -73,6 +73,8 @@ async def submit(
     max_parallel: int | None,
     only: tuple[str, ...],
     until: tuple[str, ...],
+    from_run: str | None,
+    from_node: str | None,
     fail_fast: bool,
     watch: bool,
     output: str | None,
@@ -97,7 +99,7 @@ async def submit(
     spec.context = context_of(spec.context, context_file, values, strings, below=below)
     spec.max_parallel = max_parallel or spec.max_parallel
     spec.fail_fast = fail_fast or spec.fail_fast
-    spec = spec.model_copy(update=part_of(spec, only, until))
+    spec = spec.model_copy(update=part_of(spec, only, until, from_run, from_node))
     named = run_name or named
     metadata = {"name": named} if named else {"generateName": prefix}
     body = {

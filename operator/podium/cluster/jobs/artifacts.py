@@ -31,6 +31,7 @@ from podium.cluster.artifact_settings import ArtifactSettings
 from podium.cluster.jobs.artifact_store import STORE_VOLUME, store_variables, store_volume
 from podium.cluster.jobs.errors import BuildError
 from podium.cluster.jobs.large_values import NONE_LARGE, LargeValues
+from podium.cluster.jobs.left import Found, left_in
 from podium.cluster.jobs.output_values import collected_files
 from podium.cluster.jobs.outside import (
     FOUND_PATH,
@@ -116,10 +117,6 @@ class Handover:
         return self.keeps or self.fetches
 
 
-Found = Mapping[str, tuple[str, str]]
-"""Execution, and digest of what it left, of Completed nodes."""
-
-
 def left_by(plan: Plan, states: Mapping[str, NodeState], node: str, delivered: Any) -> Found:
     """Return what the nodes left whose artifacts a node may find."""
     definition = plan.nodes[node].definition
@@ -132,9 +129,7 @@ def left_by(plan: Plan, states: Mapping[str, NodeState], node: str, delivered: A
         else {each.from_.rpartition(".")[0] for each in declared if each.outside is None}
     )
     return {
-        name: (state.execution_id or "", state.artifacts or "")
-        for name in names
-        if (state := states[name]).status is NodeStatus.COMPLETED
+        name: left_in(states[name]) for name in names if states[name].status is NodeStatus.COMPLETED
     }
 
 
@@ -192,8 +187,10 @@ def _wanted(node: Node, found: Found) -> list[Wanted]:
     declared = node.artifacts.in_ if node.artifacts is not None else None
     if declared is None:
         return [
-            Wanted(name, execution, digest, None, IN_PATH, name.rpartition(".")[2])
-            for name, (execution, digest) in found.items()
+            Wanted(
+                name, left.execution, left.digest, None, IN_PATH, name.rpartition(".")[2], left.run
+            )
+            for name, left in found.items()
         ]
     wanted = []
     for artifact in declared:
@@ -202,11 +199,11 @@ def _wanted(node: Node, found: Found) -> list[Wanted]:
             continue
         if source not in found:  # skipped, or its failure was let pass
             continue
-        execution, digest = found[source]
+        execution, digest, run = found[source]
         if not digest:
             message = f"{source}.{name} of {execution} was not kept: run {source} again"
             raise BuildError(NodeReason.DOWNLOAD, message)
-        wanted.append(Wanted(source, execution, digest, name, *place_of(artifact)))
+        wanted.append(Wanted(source, execution, digest, name, *place_of(artifact), run))
     return wanted
 
 

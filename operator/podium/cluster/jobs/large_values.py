@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from podium.api.run import NodeState
 from podium.artifacts.pod import InputPart
+from podium.cluster.jobs.left import left_in
 from podium.contracts import AskedOutput
-from podium.engine import Launch
+from podium.engine import LargeInput, Launch
 
 __all__ = ["NONE_LARGE", "LargeValues", "large_values"]
 
@@ -27,15 +28,9 @@ def large_values(
     launch: Launch, states: Mapping[str, NodeState], asked: AskedOutput | None
 ) -> LargeValues:
     """Return which values of an execution rest in the store."""
-    inputs = tuple(
-        InputPart(
-            each.part,
-            each.name,
-            each.node,
-            each.execution,
-            states[each.node].artifacts or "",
-            each.path,
-        )
-        for each in launch.large
-    )
-    return LargeValues(asked, inputs)
+    return LargeValues(asked, tuple(_part(each, states[each.node]) for each in launch.large))
+
+
+def _part(each: LargeInput, state: NodeState) -> InputPart:
+    execution, digest, run = left_in(state)
+    return InputPart(each.part, each.name, each.node, execution, digest, each.path, run)

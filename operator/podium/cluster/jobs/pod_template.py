@@ -32,6 +32,7 @@ from podium.cluster.jobs.artifacts import (
 from podium.cluster.jobs.errors import BuildError
 from podium.cluster.jobs.executor_pod import literal, literal_variables, merged
 from podium.cluster.jobs.large_values import LargeValues
+from podium.cluster.jobs.left import Found
 from podium.cluster.jobs.output_values import output_file
 from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.jobs.pod_program import (
@@ -79,7 +80,7 @@ class Owner:
     recorded: RecordedAnswers | None
     claims: Mapping[str, str] = field(default_factory=dict)
     """Names of its PersistentVolumeClaims, by name of the claim, where they are known."""
-    found: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    found: Found = field(default_factory=dict)
     """Of the nodes whose artifacts one finds: execution, and digest of what it left."""
     large: LargeValues = field(default_factory=LargeValues)
     """Of one execution: its values that rest in the store."""

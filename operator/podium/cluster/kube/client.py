@@ -8,7 +8,7 @@ number, and what may wait leaves room for what must not. What goes wrong is an `
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from podium.api.names import GROUP, VERSION
+from podium.api.names import ARTIFACTS_OF, GROUP, VERSION
 from podium.api.run import RunPhase
 from podium.cluster.kube import paths
 from podium.cluster.kube.errors import UnreadableError
@@ -320,15 +320,23 @@ class KubernetesClient(Transport):
     ) -> AsyncIterator[tuple[str, str]]:
         """Give namespace and UID of each run, of one namespace or (empty) of all.
 
+        So it does of runs whose artifacts another one has copied, whether they are there or not.
         `only_active`: of those that have not ended; 400: the server cannot tell them.
         """
         path = f"/apis/{GROUP}/{VERSION}/workflowruns"
         path = paths.own(namespace, "workflowruns") if namespace else path
         ended = ",".join(f"status.phase!={phase}" for phase in RunPhase if phase.ended)
         query: Any = {"fieldSelector": ended} if only_active else {}
-        async for page in self.pages(path, METADATA_LIST, **query):
-            for body in page:
-                yield body["metadata"]["namespace"], body["metadata"]["uid"]
+        column = None
+        async for page in self.tables(path, **query):
+            names = [text(dig(each, "name")) for each in items(page.get("columnDefinitions"))]
+            if names:  # the first page alone may have them
+                column = names.index(ARTIFACTS_OF) if ARTIFACTS_OF in names else None
+            for row in items(page.get("rows")):
+                meta = row["object"]["metadata"]
+                copied = row["cells"][column] if column is not None else None
+                for uid in (meta["uid"], *(copied.split(",") if copied else ())):
+                    yield meta["namespace"], uid
 
     def list_shards(self, namespace: str) -> AsyncIterator[list[dict[str, Any]]]:
         """Give pages of WorkflowRunNodes, of one namespace or (empty) of all, without states."""

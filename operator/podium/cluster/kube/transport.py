@@ -206,6 +206,11 @@ class Transport:
         async for page in self._paged(path, accept, page_size, query):
             yield page.get("items") or []
 
+    async def tables(self, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """Give a collection as `kubectl get` shows it, with metadata, page by page."""
+        async for page in self._paged(path, TABLE, PAGE, query):
+            yield page
+
     async def _paged(
         self, path: str, accept: str, page_size: int, query: Mapping[str, str]
     ) -> AsyncIterator[dict[str, Any]]:

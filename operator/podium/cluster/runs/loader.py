@@ -1,23 +1,23 @@
 """Taking a run up: its definition, its first status, or why it cannot run."""
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from podium.api.formats import current_definition
 from podium.api.problems import InvalidError
 from podium.api.reasons import RunReason
 from podium.api.resources import WorkflowRun
-from podium.api.run import ConditionStatus, Requester, RunPhase, WorkflowRunStatus
+from podium.api.run import ConditionStatus, RunPhase, WorkflowRunStatus
 from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import RunView, dig, mapping, text
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.beginning import Beginning
 from podium.cluster.runs.definition_finder import DefinitionFinder
+from podium.cluster.runs.earlier_runs import EarlierRuns
 from podium.cluster.runs.executor_resolver import NamedObjectNotFoundError
 from podium.cluster.runs.memory import (
     STATE_BYTES,
@@ -27,13 +27,8 @@ from podium.cluster.runs.memory import (
     weigh_run,
 )
 from podium.cluster.runs.request_handler import RequestHandler
-from podium.cluster.runs.requests import requester
-from podium.cluster.runs.revisions import (
-    SPEC_CHANGED,
-    Definitions,
-    describe,
-    unchanging,
-)
+from podium.cluster.runs.revisions import Definitions, describe
+from podium.cluster.runs.run_spec import SPEC_CHANGED, hash_of_spec, in_current_format
 from podium.cluster.runs.shard_objects import MissingShardsError, has_node_states
 from podium.cluster.runs.shards import read_nodes
 from podium.cluster.runs.status_writer import StatusWriter
@@ -47,8 +42,6 @@ from podium.engine import (
     Engine,
     Plan,
     RunInfo,
-    check_start,
-    initial_status_in_slices,
     load_in_slices,
     set_condition,
 )
@@ -62,14 +55,6 @@ __all__ = ["RunLoader"]
 
 NO_PROGRESS = "0/0"
 """`status.progress` of a run without node states."""
-RECORDED_NOT_ALLOWED = (
-    "spec.recordedAnswers: recorded answers are disabled on this cluster (allowRecordedAnswers):"
-    " leave them out"
-)
-PARTS_NOT_ALLOWED = (
-    "spec.only, spec.until: this cluster runs workflows as they were approved, as a whole"
-    " (allowInlineWorkflows: false): leave them out"
-)
 
 
 class RunLoader:
@@ -99,6 +84,8 @@ class RunLoader:
         self._judge = judge
         self._reader = Reader(judge, settings.offered)
         self.finder = DefinitionFinder(definitions, self._reader, self._unstarted, settings)
+        earlier = EarlierRuns(client, definitions, self._reader, settings)
+        self._beginning = Beginning(self._reader, self._unstarted, earlier, settings)
 
     async def load(self, view: RunView, read: dict[str, Any] | None) -> ActiveRun | None:
         """Build a run's engine from what the server has; None: it cannot go on for now.
@@ -138,12 +125,12 @@ class RunLoader:
         self, view: RunView, body: dict[str, Any], known: dict[str, Any]
     ) -> ActiveRun | None:
         began_as = known.get("specHash")
-        if began_as is not None and await self._spec_hash(body) != began_as:
+        if began_as is not None and await hash_of_spec(self._reader, body) != began_as:
             await self._unstarted.fail(body, RunReason.SPEC_CHANGED, SPEC_CHANGED, known)
             return None
         try:
             reading = await self._reader.read(
-                _in_current_format(body, known),
+                in_current_format(body, known),
                 asker=view.namespace,
                 is_pinned=has_node_states(known),
                 executors=await self._executors(body, known),
@@ -187,29 +174,18 @@ class RunLoader:
         )
         fresh = status is None
         if status is None:
-            if resource.spec.recorded_answers and not self._settings.allows_recorded_answers:
-                reason = RunReason.RECORDED_ANSWERS_NOT_ALLOWED
-                await self._unstarted.fail(body, reason, RECORDED_NOT_ALLOWED, known)
+            status = await self._beginning.status(
+                view, body, resource, plan, context, problems, known
+            )
+            if status is None:
                 return None
-            if (resource.spec.only or resource.spec.until) and not self._settings.allows_parts:
-                reason = RunReason.PARTS_NOT_ALLOWED
-                await self._unstarted.fail(body, reason, PARTS_NOT_ALLOWED, known)
+            held = {name: {"output": state.output} for name, state in status.nodes.items()}
+            outputs = await in_slices(weigh_outputs_in_slices(held))
+            more = replace(weight, own=weight.own + sum(outputs.values()))
+            closed = self._turnstile.admit(view, more) if outputs else None
+            if closed is not None:
+                await self._say_closed(body, known, closed)
                 return None
-            problems = check_start(plan, resource.spec, context_problems=problems)
-            if problems:
-                text = "; ".join(str(problem) for problem in problems)
-                await self._unstarted.fail(body, RunReason.INVALID_CONTEXT, text, known)
-                return None
-            now = round(time.time(), 3)
-            status = await in_slices(initial_status_in_slices(plan, now, resource.spec))
-            status.spec_hash = await self._spec_hash(body)
-            if plan.keeps_artifacts:
-                status.artifact_store = self._settings.location_of(plan.spec.pinned_store)
-            if self._settings.artifacts.keeps_logs(view.namespace):
-                status.log_store = self._settings.location_of(None)
-            if name := requester(view.annotations):
-                verified = self._settings.requesters_are_verified
-                status.requested_by = Requester(name=name, verified=verified)
         run = await self._active(view, body, resource, plan, context, status, known)
         run.shards, run.outputs = shards, outputs
         if fresh:
@@ -308,11 +284,7 @@ class RunLoader:
             raise TerminalError(error.problem) from None
         same = dig(body, "metadata", "uid") == run.owner.uid
         began_as = run.engine.status.spec_hash
-        return same and began_as is not None and await self._spec_hash(body) != began_as
-
-    async def _spec_hash(self, body: Mapping[str, Any]) -> str:
-        namespace = text(dig(body, "metadata", "namespace"))
-        return await self._reader.digest(unchanging(body), asker=namespace)
+        return same and began_as is not None and await hash_of_spec(self._reader, body) != began_as
 
     async def _active(
         self,
@@ -355,12 +327,3 @@ class RunLoader:
 
 def _key_of(view: RunView) -> RunKey:
     return view.namespace, view.name
-
-
-def _in_current_format(body: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
-    """Return a run whose own graph is translated if an earlier version began it."""
-    spec = body.get("spec")
-    if not has_node_states(known) or not isinstance(spec, dict) or "workflowSpec" not in spec:
-        return body
-    workflow = current_definition(spec["workflowSpec"], known.get("formatVersion"))
-    return {**body, "spec": {**spec, "workflowSpec": workflow}}

@@ -24,12 +24,11 @@ from podium.cluster.runs.decisions import Decision
 from podium.cluster.runs.references import ReferenceChecker
 from podium.cluster.runs.requests import Accepted
 from podium.cluster.runs.revisions import (
-    SPEC_CHANGED,
     Definitions,
     WorkflowNotFoundError,
     describe,
-    unchanging,
 )
+from podium.cluster.runs.run_spec import SPEC_CHANGED, unchanging
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache, RunKey
 from podium.engine import (

@@ -24,20 +24,17 @@ from podium.cluster.runs.executor_resolver import ExecutorResolver
 from podium.cluster.runs.memory import weigh
 from podium.cluster.turns import GroupSlots
 from podium.cluster.watch.store import InformerCache
-from podium.engine import Plan, definition_digest, digest_of
+from podium.engine import Plan, definition_digest
 from podium.errors import PodiumError
 from podium.judge.executors import Resolved
 from podium.judge.pool import OverBudgetError
 from podium.judge.reader import Reader, Reading
 
 __all__ = [
-    "SPEC_CHANGED",
     "Definitions",
     "WorkflowNotFoundError",
     "describe",
     "revision_name",
-    "spec_hash",
-    "unchanging",
 ]
 
 KEPT_PLANS = 100
@@ -50,10 +47,6 @@ PINNED_SECONDS = 10.0
 """A revision that was there is not asked about again for so long: many runs begin at once."""
 USED_SECONDS = 20.0
 """So long after a run was handed a revision its status names it, or it asks again."""
-SPEC_CHANGED = (
-    "spec.context or spec.workflowSpec is not what the run began with, and neither may change: make"
-    " a new run, or run nodes again with an edited context"
-)
 DIGITS = 32
 """Hexadecimal digits of the hash in a revision's name: 128 bits."""
 
@@ -349,17 +342,6 @@ def _in_words_of(stored: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]
         if "triggerRule" in before:
             node["triggerRule"] = before["triggerRule"]
     return made
-
-
-def spec_hash(body: Mapping[str, Any]) -> str:
-    """Return the hash of what never changes of a run and has no schema: its context and graph."""
-    return digest_of(unchanging(body))
-
-
-def unchanging(body: Mapping[str, Any]) -> list[Any]:
-    """Return what never changes of a run and has no schema."""
-    spec = mapping(body.get("spec"))
-    return [spec.get("context"), spec.get("workflowSpec")]
 
 
 def revision_name(workflow: str, spec: WorkflowSpec) -> str:

@@ -364,6 +364,7 @@ async def test_every_request_is_in_the_table(gateway):
             "list_shards",
             "refusal",
             "run_uids",
+            "tables",
         ),  # have tests of their own
     }
 
@@ -937,3 +938,31 @@ async def test_a_cluster_executor_has_no_namespace_and_none_is_read_that_is_too_
     with pytest.raises(UnreadableError) as error:
         await gateway.get_executor("team", "x")
     assert "262,144 bytes" in error.value.problem
+
+
+async def test_runs_are_named_with_those_whose_artifacts_they_have(server, gateway):
+    """Of all runs and pages: a run without copies, one with two, and a server of an older CRD."""
+
+    def row(uid, *cells):
+        return {"cells": ["x", *cells], "object": {"metadata": {"namespace": "team", "uid": uid}}}
+
+    columns = [{"name": "Name"}, {"name": "Artifacts-Of"}]
+    pages = [
+        {"metadata": {"continue": "2"}, "columnDefinitions": columns, "rows": [row("1", None)]},
+        {"rows": [row("2", "8,9")]},
+    ]
+    asked = []
+
+    def answer(request):
+        asked.append(dict(request.query))
+        return web.json_response(pages[len(asked) - 1])
+
+    server.answer = answer
+    found = [each async for each in gateway.run_uids("team", only_active=True)]
+    assert found == [("team", uid) for uid in "1289"]
+    ended = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Cancelled"
+    assert [each["fieldSelector"] for each in asked] == [ended] * 2
+    server.answer = lambda _: web.json_response(
+        {"columnDefinitions": columns[:1], "rows": [row("3")]}
+    )
+    assert [each async for each in gateway.run_uids("")] == [("team", "3")]

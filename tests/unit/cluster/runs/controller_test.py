@@ -299,7 +299,7 @@ async def test_the_states_of_an_ended_run_are_read_once_for_all_its_jobs(world, 
 
 
 async def test_recorded_answers_that_are_not_allowed_keep_a_run_from_starting(world):
-    world.runs._loader._settings = Settings(allow_recorded_answers=False)
+    world.runs._loader._beginning._settings = Settings(allow_recorded_answers=False)
     world.runs.forget(KEY)
     answers = {"configMapKeyRef": {"name": "answers", "key": "a"}}
     only = {"id": "a", "executor": "script", "config": {"script": "true"}}
@@ -323,7 +323,7 @@ async def test_a_rerun_of_an_approved_workflow_sets_declared_keys_only(world):
 @pytest.mark.parametrize("verified", [True, False])
 async def test_who_asked_for_a_run_and_a_rerun_is_told(world, verified):
     settings = Settings(requesters_are_verified=verified)
-    world.runs._loader._settings = settings
+    world.runs._loader._beginning._settings = settings
     world.runs._requests._are_verified = verified
     who = "alice" if verified else "alice (not verified)"
     told = []

@@ -10,7 +10,8 @@ import pytest
 
 from podium.api.problems import InvalidError
 from podium.cluster.runs.requests import RERUN
-from podium.cluster.runs.revisions import Definitions, spec_hash
+from podium.cluster.runs.revisions import Definitions
+from podium.cluster.runs.run_spec import spec_hash
 from podium.cluster.runs.shard_objects import MissingShardsError
 from podium.cluster.watch.store import InformerCache
 from podium.judge.pool import Pool
