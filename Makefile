@@ -18,7 +18,7 @@ UNMANAGED := PODIUM_FEATURE_GATES=ManagedJobs=false
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test test-long unit e2e e2e-unmanaged outage cluster cluster-down image sbom crds lint type bench crash crash-soak soak format
+.PHONY: help setup demo test test-long unit e2e e2e-unmanaged outage cluster cluster-down image sbom crds lint type krew bench crash crash-soak soak format
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -121,6 +121,10 @@ format: setup ## Format the code
 
 type: setup ## Check types, strictly
 	@$(BIN)/mypy
+
+KREW_URL ?= https://example.com/podium/releases
+krew: setup ## Make the archives of `kubectl podium` and the manifest for krew, in dist/krew; KREW_URL: where they will be
+	@$(BIN)/python plugins/krew/build.py --uv $(UV) --url $(KREW_URL)
 
 bench: setup cluster ## Print the benchmarks, each as a ratio against its floor
 	@$(BIN)/python -m benchmarks.engine
