@@ -49,6 +49,8 @@ class NodeReason(StrEnum):
     """A model refused to answer, or a filter stopped its answer."""
     MODEL_ANSWER = "ModelAnswer"
     """The answers of a model did not keep the contract, or were too long."""
+    TOOL = "Tool"
+    """A server of MCP that a persona names could not be used."""
     BUDGET = "Budget"
     """The next call to a model would pass the limits of tokens or cost."""
 
@@ -211,6 +213,7 @@ RETRYABLE: Final = (
     NodeReason.CONFIG,
     NodeReason.MODEL,
     NodeReason.MODEL_ANSWER,
+    NodeReason.TOOL,
     NodeReason.JOB_DELETED,
     NodeReason.CHILD_RUN_FAILED,
     NodeReason.CHILD_RUN_DELETED,

@@ -297,13 +297,13 @@ def test_a_server_that_misbehaves_in_a_call_is_told_to_the_model(tmp_path, kind,
     [
         (server_of("lies", "echo"), "Config", "the schema of its tool echo"),
         (server_of("good", "absent"), "Config", "has no tool 'absent'; it has delete, echo"),
-        (server_of("mute", "echo"), "Model", "did not start within 3 s"),
+        (server_of("mute", "echo"), "Tool", "did not start within 3 s"),
         (
             {
                 "type": "McpServer",
                 "mcpServer": {"name": "s", "command": ["/no/such"], "toolNames": ["a"]},
             },
-            "Model",
+            "Tool",
             "the MCP server s",
         ),
     ],
@@ -328,7 +328,7 @@ def test_lines_that_are_no_messages_do_no_harm(tmp_path):
     [
         ("good", None, "echo: a"),
         ("floods", None, "error: the server s"),
-        ("away", "Model", "the MCP server s cannot be used"),
+        ("away", "Tool", "the MCP server s cannot be used"),
     ],
 )
 def test_a_server_is_asked_by_http_and_bounded_too(tmp_path, kind, ends, said):

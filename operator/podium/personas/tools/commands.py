@@ -34,7 +34,11 @@ class Command:
         """Run it to its end. Raises `ToolError`: it failed, or took too long."""
         # Pipes of our own: asyncio's wait for a process waits for its pipes too, which what it
         # left behind may hold.
-        with tempfile.TemporaryFile() as given, _Pipe(RESULT_BYTES) as out, _Pipe(2000) as errors:
+        with (
+            tempfile.TemporaryFile(dir=self._directory) as given,
+            _Pipe(RESULT_BYTES) as out,
+            _Pipe(2000) as errors,
+        ):
             given.write(json.dumps(arguments).encode())
             given.seek(0)
             try:

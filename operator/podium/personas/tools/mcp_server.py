@@ -91,10 +91,10 @@ async def tools_of(
             found = await _listed(client)
     except TimeoutError:
         message = f"the MCP server {server} did not start within {START_SECONDS} s"
-        raise PersonaError(NodeReason.MODEL, message) from None
+        raise PersonaError(NodeReason.TOOL, message) from None
     except (Exception, ExceptionGroup) as error:
         message = f"the MCP server {server} cannot be used: {words_of(error)}"
-        raise PersonaError(NodeReason.MODEL, message) from None
+        raise PersonaError(NodeReason.TOOL, message) from None
     missing = [name for name in given["toolNames"] if name not in found]
     if missing:
         names = ", ".join(sorted(found)[:20]) or "none"

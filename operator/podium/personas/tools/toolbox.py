@@ -60,7 +60,7 @@ class Toolbox:
             if failure is error or isinstance(error, PersonaError):
                 raise error from None
             message = f"a server of MCP broke off: {words_of(failure)}"
-            raise PersonaError(NodeReason.MODEL, message) from None
+            raise PersonaError(NodeReason.TOOL, message) from None
 
     async def _add(self, given: Mapping[str, Any]) -> None:
         match given["type"]:
