@@ -105,8 +105,12 @@ def _tool_calls(given: Any) -> tuple[ToolCall, ...]:
         if not isinstance(function, Mapping):
             continue
         name, arguments = function.get("name"), function.get("arguments")
-        written = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-        found.append(ToolCall(str(each.get("id") or "")[:200], str(name)[:200], written))
+        try:
+            written = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        except RecursionError:
+            written = ""  # which is refused as what it is
+        named = [word if isinstance(word, str) else "" for word in (each.get("id"), name)]
+        found.append(ToolCall(named[0][:200], named[1][:200], written))
     return tuple(found)
 
 
@@ -115,5 +119,6 @@ def error_of(data: Any) -> str:
     found: Any = data.get("error", data.get("detail")) if isinstance(data, Mapping) else None
     if isinstance(found, Mapping):
         code = found.get("code") or found.get("type")
-        found = " ".join(str(word) for word in (code, found.get("message")) if word)
+        words = (code, found.get("message"))
+        found = " ".join(str(word) for word in words if isinstance(word, str | int))
     return f"{found:.{SHOWN}}" if isinstance(found, str) else ""

@@ -170,7 +170,7 @@ class Live:
             _require_fit(messages, talk.most)
             offers = toolbox.offers() if toolbox is not None else ()
             found = await endpoint.ask(messages, talk.schema, (self._budget, own), offers)
-            self._transcript.add(**talk.about, answered=found.text, usage=found.usage)
+            self._transcript.add(**talk.about, answered=found.text, usage=_counted(found.usage))
             if not found.tool_calls or toolbox is None or not offers:
                 return found.text
             messages.append(
@@ -198,6 +198,13 @@ class Live:
 
     def _endpoint(self, model: Model) -> Endpoint:
         return self._endpoints.setdefault(id(model), Endpoint(model, self._deadline))
+
+
+def _counted(usage: Any) -> dict[str, int]:
+    """Return the numbers of what a server says of usage, whatever else is there."""
+    names = ("prompt_tokens", "completion_tokens")
+    found = usage if isinstance(usage, Mapping) else {}
+    return {name: found[name] for name in names if isinstance(found.get(name), int)}
 
 
 def _require_fit(messages: Sequence[Mapping[str, Any]], most: int | None) -> None:

@@ -196,6 +196,31 @@ def test_a_server_that_drips_is_bounded_as_a_whole(tmp_path):
     assert time.monotonic() - began < 30
 
 
+DEEP = "[" * 900 + "]" * 900
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}], "usage": DEEP}',
+        '{"choices": [{"message": {"content": DEEP}, "finish_reason": "stop"}]}',
+        '{"choices": [{"message": {"content": "{}", "refusal": DEEP}, "finish_reason": DEEP}]}',
+        '{"choices": DEEP}',
+        '{"error": {"message": DEEP, "code": DEEP}}',
+        (
+            '{"choices": [{"message": {"content": "{}", "tool_calls": [{"id": DEEP, "function":'
+            ' {"name": DEEP, "arguments": DEEP}}]}, "finish_reason": "stop"}]}'
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 429])
+def test_an_answer_of_any_shape_and_depth_ends_as_an_answer_or_a_reason(tmp_path, body, status):
+    turn = Turn(body.replace("DEEP", DEEP).encode(), status)
+    with model(turn) as server:
+        done = work(tmp_path, server.url, contract={"schema": {"type": "object"}})
+    assert done.output == {} or done.reason in ("Model", "Config", "ModelAnswer")
+
+
 def test_nobody_there_is_said(tmp_path):
     done = work(tmp_path, "http://127.0.0.1:9/v1")
     assert done.reason == "Model"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -154,6 +155,21 @@ def test_the_key_of_the_model_is_not_in_the_environment_of_a_tool(tmp_path, monk
     (found,) = results(server)
     assert "of the node itself" in found
     assert KEY not in found
+
+
+def test_other_processes_cannot_read_the_key_where_it_was_at_the_start():
+    """/proc/PID/environ keeps it: only root may read that of a process that is not dumpable."""
+    code = (
+        "import asyncio, ctypes, pathlib, podium.personas.document as d\n"
+        "from podium.personas.tools.toolbox import Toolbox\n"
+        "p = d.Persona('p', '', d.Model('m', 'http://x'))\n"
+        "async def run():\n"
+        "    async with Toolbox(p, pathlib.Path('.')): pass\n"
+        "asyncio.run(run())\n"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
 
 
 def test_files_are_kept_with_the_answer_and_stay_inside(tmp_path):
