@@ -42,6 +42,12 @@ RULES = [
 ]
 EDGE_CONDITIONS = [None, None, None, "context.ok == true", "context.absent == 1"]
 NODE_CONDITIONS = [None, None, None, "1 == 1", "1 == 2", "context.nothing > 1"]
+EXECUTORS = [
+    *[("script", {"script": "true"})] * 3,
+    ("workflow", {"workflowRef": {"name": "w"}}),
+    ("persona", {"personas": ["p"]}),
+]
+SPENT = {"totalTokens": 7, "calls": 1, "cost": 0.5}
 TIMEOUT = 1000
 """Seconds after which a node that hangs is stopped; it takes a while to be gone."""
 OUTCOMES = ["ok", "ok", "ok", "no", "fail", "bad-json", "refuse", "hang"]
@@ -82,13 +88,13 @@ def cases(draw, most=7, last=0):
                         "allowFailure": draw(st.integers(0, 5)) == 0,
                     }
                 )
-        # A child run is an execution as any other, and takes no slot.
-        is_child = draw(st.integers(0, 4)) == 0
+        # A child run is an execution as any other, and takes no slot; personas tell what they spent.
+        executor, config = draw(st.sampled_from(EXECUTORS))
         nodes.append(
             {
                 "id": name,
-                "executor": "workflow" if is_child else "script",
-                "config": {"workflowRef": {"name": "w"}} if is_child else {"script": "true"},
+                "executor": executor,
+                "config": config,
                 "triggerRule": draw(st.sampled_from(RULES)),
                 "condition": draw(st.sampled_from(NODE_CONDITIONS)),
                 "allowFailure": draw(st.integers(0, 4)) == 0,
@@ -228,6 +234,12 @@ class World:
         """Return the live executions of which something is still to come."""
         return [e for e in self.live() if e in self.stopping or not self._hangs(e)]
 
+    def ended_personas(self):
+        """Return the number of executions that told what they spent."""
+        asking = {node.id for node in self.case.nodes if node.executor == "persona"}
+        done = [facts for e, facts in self.executions.items() if e not in self.stopped]
+        return sum(facts["node"] in asking and facts["step"] == 2 for facts in done)
+
     def _hangs(self, execution: str) -> bool:
         facts = self.executions[execution]
         is_last = self.case.outcome(facts["node"], facts["number"]) == "hang"
@@ -241,6 +253,8 @@ class World:
         facts = self.executions[execution]
         step = facts["step"] if step is None else min(step, facts["step"])
         common = {"node": facts["node"], "execution_id": execution}
+        if step == 2:
+            common["usage"] = SPENT
         if execution in self.stopped:
             return Observation(phase=AttemptPhase.GONE, **common)
         if step < 2:
@@ -430,6 +444,10 @@ def test_every_run_ends_as_the_tables_say_whatever_the_order_of_events(case, dat
         for s, r, _ in [want[node.id]]
     )
     assert harness.engine.status.phase is (RunPhase.FAILED if bad else RunPhase.SUCCEEDED)
+    spent = harness.engine.status.token_usage
+    ended = harness.world.ended_personas()
+    assert (0 if spent is None else spent.total_tokens) == 7 * ended, "each execution counts once"
+    assert (harness.engine.status.cost or 0) == 0.5 * ended
 
 
 @SETTINGS
