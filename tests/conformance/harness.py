@@ -55,6 +55,7 @@ NODE_FIELDS = {
     "status", "reason", "message", "output", "executionCount", "retryCount", "executionId",
     "warnings", "qualityScore", "contractFulfilled", "contextVersion", "stale", "history", "error",
     "copiedFrom",  # RUN/EXECUTION
+    "items",
 }  # fmt: skip
 
 
@@ -290,6 +291,11 @@ def _node(node: str, wanted: dict[str, Any], state: dict[str, Any], same: Any, h
     origin = state.get("copiedFrom")
     copied = "/".join(origin.split("/")[::2]) if origin else None
     same(f"{node}.copiedFrom", wanted.get("copiedFrom"), copied)
+    if "items" in wanted:
+        got = state.get("items", {})
+        for name in ("count", "completed", "failed", "skipped"):
+            default = 0 if name == "count" else ""
+            same(f"{node}.items.{name}", wanted["items"].get(name, default), got.get(name, default))
     if "message" in wanted:
         holds(f"{node}.message", wanted["message"], state.get("message", ""))
     warnings, got = wanted.get("warnings", []), state.get("warnings", [])

@@ -64,6 +64,16 @@ pytestmark = pytest.mark.cluster
             },
         ),
         (
+            "map/workflow.yaml",
+            {
+                "count": {},
+                "count[0]": {"words": 3},
+                "count[2]": {"words": 3},
+                "count[3]": {"words": 2},
+                "report": {"words": 8},
+            },
+        ),
+        (
             "rollback/workflow.yaml",
             {
                 "flight": {"reference": "F-12"},

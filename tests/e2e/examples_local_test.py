@@ -75,6 +75,7 @@ def contents(directory):
         "artifacts/workflow.yaml",
         "child/workflow.yaml",
         "groups/workflow.yaml",
+        "map/workflow.yaml",
         "outputs/workflow.yaml",
         "release/workflow.yaml",
         "sdlc/sdlc_complete_workflow.yaml",
@@ -277,6 +278,19 @@ def test_a_group_is_content_with_enough_members(here):
     assert document["status"]["outputs"] == {"passed": 12, "old": "Failed"}
     assert nodes(document)["checks.tests.old"] == "Failed Error"
     assert outputs(document)["checks.sum_up"] == {"lines": 3, "passed": 12}
+
+
+# map
+
+
+def test_a_map_lets_half_of_its_items_fail_and_runs_one_again(here):
+    document = ran(here, "examples/map/workflow.yaml")
+    assert document["status"]["outputs"] == {"words": 8, "failed": 0}
+    assert document["status"]["nodes"]["count"]["items"]["skipped"] == "1"
+    document = ran(here, "examples/map/workflow.yaml", "-c", "broken=three")
+    assert document["status"]["outputs"] == {"words": 5, "failed": 1}
+    assert nodes(document)["count[2]"] == "Failed Error"
+    assert outputs(document)["count[3]"] == {"words": 2}
 
 
 # artifacts

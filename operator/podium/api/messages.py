@@ -28,7 +28,6 @@ from podium.api.workflow import (
 __all__ = ["given", "not_a_string", "translate", "unknown_field", "unwritten"]
 
 _LATER: dict[type[BaseModel], frozenset[str]] = {
-    Node: frozenset({"forEach"}),
     InputContract: frozenset({"schemaRef"}),
     OutputContract: frozenset({"schemaRef"}),
     WorkflowRunSpec: frozenset({"from", "mocks"}),

@@ -22,6 +22,7 @@ __all__ = [
     "LABEL_RUN",
     "LABEL_RUN_UID",
     "LABEL_WORKFLOW",
+    "MAX_ITEMS",
     "MAX_PATH",
     "VERSION",
     "child_name",
@@ -31,8 +32,10 @@ __all__ = [
     "is_id",
     "is_object_name",
     "is_path",
+    "item_path",
     "label_value",
     "object_name",
+    "split_item",
 ]
 
 GROUP = "podium.dev"
@@ -63,7 +66,10 @@ MAX_PATH = 200
 """Characters of a member's path (`group.member`): names of files are made of it."""
 COMPENSATION = "compensation"
 """Last part of the path of a node's compensation, and so no id of a member."""
+MAX_ITEMS = 100_000
+"""Items of a map: each index has five digits at most."""
 _ID = re.compile(ID_PATTERN[1:-1])
+_ITEM = re.compile(r"(.+)\[(0|[1-9][0-9]{0,4})\]", re.DOTALL)
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _HASH_CHARACTERS = 26  # 130 bits in base 32
@@ -75,8 +81,24 @@ def is_id(text: str) -> bool:
 
 
 def is_path(text: str) -> bool:
-    """Return whether this is a node as a run names it: an id, or the path of a member."""
-    return len(text) <= MAX_PATH and all(map(is_id, text.split(".")))
+    """Return whether this is a node as a run names it: an id, or a path of a member or an item."""
+    if len(text) > MAX_PATH:
+        return False
+    item = split_item(text)
+    return all(map(is_id, (text if item is None else item[0]).split(".")))
+
+
+def item_path(node: str, index: int) -> str:
+    """Return the path of an item of a map: `node[3]`."""
+    return f"{node}[{index}]"
+
+
+def split_item(text: str) -> tuple[str, int] | None:
+    """Return the map and the index that the path of an item names; None: it is not such a path."""
+    if not text.endswith("]"):
+        return None
+    match = _ITEM.fullmatch(text)
+    return None if match is None else (match[1], int(match[2]))
 
 
 def compensation_path(node: str) -> str:

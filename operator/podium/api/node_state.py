@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from podium.api.base import ApiModel, JsonObject, LongText, Text, Timestamp
+from podium.api.index_ranges import IndexRanges
+from podium.api.names import MAX_ITEMS
 from podium.api.usage import TokenUsage
 
 __all__ = [
     "ChangedInPlace",
     "CopiedFrom",
     "ExecutionRecord",
+    "ItemsState",
     "NodeError",
     "NodeState",
     "NodeStatus",
@@ -140,6 +143,42 @@ class ExecutionRecord(ApiModel):
     """Of a copy: RUN/UID/EXECUTION that it is of."""
 
 
+def _ranges(value: object) -> IndexRanges:
+    return (
+        value if isinstance(value, IndexRanges) else IndexRanges.parse(str(value), below=MAX_ITEMS)
+    )
+
+
+Indexes = Annotated[
+    IndexRanges,
+    BeforeValidator(_ranges),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "maxLength": 600_000}),
+]
+"""Indexes of items: ranges inside the program and outside, `0-5,7`."""
+
+
+class ItemsState(ChangedInPlace, arbitrary_types_allowed=True):
+    """How the items of a map stand. What is not named has not started, or never will."""
+
+    count: int = 0
+    """Number of items."""
+    completed: Indexes = Field(default_factory=IndexRanges)
+    """Indexes of the items that completed, such as 0-5,7."""
+    failed: Indexes = Field(default_factory=IndexRanges)
+    """Indexes of those that failed."""
+    skipped: Indexes = Field(default_factory=IndexRanges)
+    """Indexes of those whose condition is false."""
+    digest: Text = ""
+    """Hash of the list; empty before it is known."""
+    partial: bool = False
+    """Whether only items that a re-run named are run."""
+    first_execution: int = 0
+    """Items count their executions from here on: lower numbers are of earlier ones of the map."""
+    last_execution: int = 0
+    """The highest number of an execution of an item that has ended."""
+
+
 class NodeState(ChangedInPlace, defer_build=False):
     """Current state of one node. Fields at their default are omitted."""
 
@@ -216,6 +255,9 @@ class NodeState(ChangedInPlace, defer_build=False):
     """Of a copy: RUN/UID/EXECUTION that it is of."""
     stale: bool = False
     """Whether an upstream node was re-run since, without cascade."""
+    items: ItemsState | None = None
+    """Of a node with forEach: how its items stand. Those that wait for another try or run, and up
+    to 100 that failed, have a state of their own (node[3]), and so have those with an output."""
     history: list[ExecutionRecord] = Field(default_factory=list, max_length=10)
     """Earlier executions, the latest first, 10 at most."""
 

@@ -164,6 +164,16 @@ class NodeReason(StrEnum):
     """The group that the node is a member of was skipped, or failed before it began."""
     MEMBER_FAILED = "MemberFailed"
     """Members of the group failed."""
+    ITEM_FAILED = "ItemFailed"
+    """More items of the map failed than allowedFailures says, or some did not run."""
+    NOT_A_LIST = "NotAList"
+    """forEach gives neither a list nor an object."""
+    TOO_MANY_ITEMS = "TooManyItems"
+    """forEach gives more than 100,000 items."""
+    NEEDS_MANAGED_JOBS = "NeedsManagedJobs"
+    """forEach gives more than 1,000 items, and each has a Job of its own."""
+    ITEMS_CHANGED = "ItemsChanged"
+    """The list is not what it was when the items ran that are kept."""
 
     # It was undone.
     COMPENSATED = "Compensated"

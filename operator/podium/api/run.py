@@ -264,8 +264,9 @@ class WorkflowRunStatus(ChangedInPlace):
     """Changes of the context by re-runs, in order."""
     handled_requests: list[Text] = Field(default_factory=list, max_length=HANDLED_REQUESTS)
     """Ids of the most recent requests that were carried out."""
-    nodes: dict[NodePath, NodeState] = Field(default_factory=dict, max_length=5000)
-    """State of each node; of a run with shards, of the nodes that changed since."""
+    nodes: dict[NodePath, NodeState] = Field(default_factory=dict, max_length=200_000)
+    """State of each node, and of items (node[3]) that are open, failed or have an output; of a run
+    with shards, of those that changed since."""
     shards: list[ShardReference] = Field(default_factory=list, max_length=5000)
     """Objects with the states of the other nodes; large runs only (500 nodes or 400 KB)."""
     node_counts: dict[NodeStatus, int] = Field(default_factory=dict)

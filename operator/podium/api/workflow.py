@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from podium.api.artifact_rules import ArtifactType
@@ -72,6 +72,14 @@ MAX_DEFINITION_BYTES = 900_000
 MAX_RUN_OUTPUTS = 50
 MAX_RUN_OUTPUT_BYTES = 16_384
 """Size of what a run hands over, as JSON."""
+
+
+AllowedFailures = Annotated[
+    int | str,
+    Field(union_mode="left_to_right"),
+    WithJsonSchema({"x-kubernetes-int-or-string": True}),
+]
+"""How many items may fail: a number, or a percentage."""
 
 
 class NodeType(StrEnum):
@@ -201,6 +209,12 @@ class Node(ApiModel, defer_build=False):
     time in which the Pod cannot be scheduled counts only if this field is set."""
     condition: Text | None = None
     """Expression; if it is false, the node is skipped."""
+    for_each: Text | None = None
+    """Expression that gives a list, or an object (of items with key and value): the node runs once
+    for each item, which is item in its expressions, and its position index. 100,000 at most."""
+    allowed_failures: AllowedFailures | None = None
+    """With forEach: number of items that may fail, or a percentage such as 10%; 0 by default. When
+    more have failed, no further item starts, and the node fails."""
     cases: list[Case] = Field(default_factory=list, max_length=100)
     """Of a conditional: its cases; the first whose expression is true determines the route."""
     default: Text | None = None
@@ -210,8 +224,8 @@ class Node(ApiModel, defer_build=False):
     edges: list[Edge] = Field(default_factory=list, max_length=MAX_EDGES)
     """Of a parallel_group: edges between its members, in addition to those of dependsOn."""
     max_parallel: int | None = Field(default=None, ge=1, le=10_000)
-    """Of a parallel_group: maximum number of its members that run at the same time; default: as
-    many as the run allows."""
+    """Of a parallel_group, or with forEach: maximum number of its members, or items, that run at
+    the same time; default: as many as the run allows."""
     min_success: int | None = Field(default=None, ge=1, le=MAX_NODES)
     """Of a parallel_group: number of members that must complete for the group to complete although
     others failed; default: none may fail without allowFailure."""

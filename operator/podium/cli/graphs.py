@@ -39,8 +39,10 @@ def ascii_levels(
             start = f"{place}  {node:<{ids}}"
             if words:
                 start += f"  {_word(states.get(node)):<{words}}"
-            condition = dag.nodes[node].condition
-            pieces = [*_before(incoming[node]), *([f"if {condition}"] if condition else [])]
+            condition, each = dag.nodes[node].condition, dag.nodes[node].for_each
+            own = [f"for each {each}"] if each is not None else []
+            own += [f"if {condition}"] if condition else []
+            pieces = [*_before(incoming[node]), *own]
             for line in _broken(start, [escape_control(piece) for piece in pieces], width):
                 yield escape_control(line.rstrip())
 

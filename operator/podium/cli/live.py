@@ -9,6 +9,7 @@ from typing import Protocol, TextIO
 from podium.api.reasons import EventReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
+from podium.cli.items import is_item
 from podium.cli.members import is_unneeded
 from podium.cli.output import escape_control
 from podium.engine import Changes, Emit
@@ -90,6 +91,8 @@ class _Lines:
             state = self._status.nodes.get(node)
             if state is None:  # a newer definition no longer has it
                 continue
+            if is_item(node) and state.status is not NodeStatus.FAILED:
+                continue  # its map counts it
             key = self._key(state)
             again = state.status is NodeStatus.RUNNING and state.next_attempt_at is not None
             if again:  # disrupted, and not started again yet

@@ -53,7 +53,9 @@ class LogFiles:
             return
         for node in nodes:
             state = self._status.nodes.get(node)
-            if state is None:
+            if state is None:  # an item that has ended, or nothing that is part of the run
+                for execution in [each for each in self._open if each.rpartition("-")[0] == node]:
+                    self._overwrite(execution)
                 continue
             if state.execution_id is not None:
                 self._open.add(state.execution_id)

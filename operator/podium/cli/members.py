@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from podium.api.names import compensated_path
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
+from podium.cli.items import is_item
 
 __all__ = ["folded", "groups_of", "is_of", "is_unneeded", "members_of", "needed"]
 
@@ -12,8 +13,8 @@ _FOLDED = (NodeStatus.COMPLETED, NodeStatus.SKIPPED)
 
 
 def is_of(node: str, wanted: str | None) -> bool:
-    """Return whether a node is the one that is wanted, or is in that group; None: all are."""
-    return wanted is None or node == wanted or node.startswith(f"{wanted}.")
+    """Return whether a node is the one that is wanted, or in that group or map; None: all are."""
+    return wanted is None or node == wanted or node.startswith((f"{wanted}.", f"{wanted}["))
 
 
 def groups_of(node: str) -> Iterator[str]:
@@ -24,8 +25,9 @@ def groups_of(node: str) -> Iterator[str]:
 
 
 def members_of(group: str, nodes: Mapping[str, NodeState]) -> list[str]:
-    """Return all that is in a group, and the compensation of a node."""
-    return [node for node in needed(nodes) if node.startswith(f"{group}.")]
+    """Return all that is in a group but for items of maps, and the compensation of a node."""
+    inside = (node for node in needed(nodes) if node.startswith(f"{group}."))
+    return [node for node in inside if not is_item(node)]
 
 
 def needed(nodes: Mapping[str, NodeState]) -> dict[str, NodeState]:
@@ -46,6 +48,8 @@ def folded(nodes: Mapping[str, NodeState]) -> dict[str, int]:
     counts: dict[str, int] = {}
     shown: set[str] = set()
     for node, state in needed(nodes).items():
+        if is_item(node):
+            continue
         for group in groups_of(node):
             counts[group] = counts.get(group, 0) + 1
             if state.status not in _FOLDED or state.stale:

@@ -9,8 +9,9 @@ from podium.api.base import format_duration, format_time
 from podium.api.run import NodeState, WorkflowRunStatus
 from podium.cli.describe import elapsed, spent
 from podium.cli.documents import to_json
+from podium.cli.items import items_text, require_node
 from podium.cli.members import members_of
-from podium.cli.output import CliError, escape_control
+from podium.cli.output import escape_control
 from podium.cli.session import text_of
 from podium.cli.tables import NODE_HEADER, Table, node_row, wrapped
 from podium.engine.codec import dump_node
@@ -23,14 +24,11 @@ _LABEL_WIDTH = 12
 
 def show_node(run: str, status: WorkflowRunStatus, node: str, output: str | None) -> None:
     """Print a node of a run, or with `output` its state as json or yaml. Raises `CliError`."""
-    state = status.nodes.get(node)
-    if state is None:
-        known = ", ".join(list(status.nodes)[:10])
-        raise CliError(f"run {run} has no node {node!r:.80}: nodes are {known}")
+    state = require_node(run, status, node)
     if output is not None:
         click.echo(text_of({"id": node, **dump_node(state)}, output), nl=False)
         return
-    for label, value in _node_lines(node, _with_output(status, node)):
+    for label, value in _node_lines(node, _with_output(status, node, state)):
         start = f"{label + ':':<{_LABEL_WIDTH}}"
         for line in value.rstrip("\n").split("\n"):
             shown = escape_control(line)
@@ -48,10 +46,10 @@ def show_node(run: str, status: WorkflowRunStatus, node: str, output: str | None
         Table(_execution_rows(state)).print()
 
 
-def _with_output(status: WorkflowRunStatus, node: str) -> NodeState:
-    """Return a node's state; the output of a group, which is stored nowhere, is its members'."""
-    state = status.nodes[node]
-    if state.output is None or not members_of(node, status.nodes):
+def _with_output(status: WorkflowRunStatus, node: str, state: NodeState) -> NodeState:
+    """Return a node's state with its output: that of a group or a map is stored nowhere."""
+    is_made = state.items is not None or bool(members_of(node, status.nodes))
+    if state.output is None or not is_made:
         return state
     return state.model_copy(update={"output": context_at(status, {})["outputs"].get(node)})
 
@@ -71,6 +69,8 @@ def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:
         "duration": elapsed(state, time.time()),
         "next try": _moment(state.next_attempt_at),
         "models": spent(state),
+        "items": "" if state.items is None else items_text(state.items),
+        "failed": f"{node}[{state.items.failed}]" if state.items and state.items.failed else "",
         "warnings": "\n".join(state.warnings),
         "stored": _stored(state),
         "output": "" if state.output is None else to_json(state.output),

@@ -15,6 +15,7 @@ from rich.text import Text
 from podium.api.base import format_duration
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
+from podium.cli.items import is_item, items_text, nodes_in_order
 from podium.cli.members import needed
 from podium.cli.output import escape_control
 from podium.engine import Changes, Emit, EventType
@@ -107,7 +108,7 @@ class Screen:
         table.add_column(no_wrap=True, justify="right", min_width=wide[2])
         table.add_column(no_wrap=True, overflow="ellipsis")
         for node, state, time_taken in rows:
-            reason = Text(reason_text(nodes[node]))
+            reason = Text(_told(nodes[node]))
             reason.truncate(room, overflow="ellipsis")
             words = Text(state.value, style=_STYLES.get(state, "dim"))
             table.add_row(Text(node), words, Text(time_taken), reason)
@@ -115,7 +116,8 @@ class Screen:
 
     def _sum(self, now: float) -> str:
         status = self._status
-        counts = Counter(state.status for state in needed(status.nodes).values())
+        nodes = needed(status.nodes)
+        counts = Counter(state.status for node, state in nodes.items() if not is_item(node))
         ended = sum(number for state, number in counts.items() if state.ended)
         parts = [f"{ended}/{counts.total()}"]
         parts += [f"{counts[state]} {state.value}" for state in NodeStatus if counts[state]]
@@ -128,6 +130,7 @@ class Screen:
 
 def _interesting(nodes: Mapping[str, NodeState], room: int) -> list[str]:
     """Return the nodes to show, in the definition's order: all, or where something happens."""
+    nodes = dict(nodes_in_order(nodes))
     if len(nodes) <= room:
         return list(nodes)
     urgency = {NodeStatus.FAILED: 0, NodeStatus.RUNNING: 1, NodeStatus.READY: 2}
@@ -138,3 +141,11 @@ def _interesting(nodes: Mapping[str, NodeState], room: int) -> list[str]:
 
     chosen = set(sorted(nodes, key=rank)[:room])
     return [node for node in nodes if node in chosen]
+
+
+def _told(state: NodeState) -> str:
+    """Return a node's reason and message, and of a map how its items stand."""
+    words = reason_text(state)
+    if state.items is None or not state.items.digest or state.status is NodeStatus.FAILED:
+        return words
+    return f"{items_text(state.items)}  {words}".rstrip()

@@ -10,6 +10,7 @@ import orjson
 from podium.api.base import shorten
 from podium.api.run import NodeStatus
 from podium.cli.describe import counted, shell_quoted, spent
+from podium.cli.items import is_item, nodes_in_order
 from podium.engine import failed_nodes
 from podium.local.shell import LocalRun
 from podium.local.store import find_state_dir
@@ -37,7 +38,7 @@ def summary(local: LocalRun) -> Iterable[str]:
     rollback = next((c for c in status.conditions if c.type == "RolledBack"), None)
     if rollback is not None:
         yield f"  rollback: {rollback.message or 'what completed is undone'}"
-    failed = [n for n, s in status.nodes.items() if s.status is NodeStatus.FAILED]
+    failed = [n for n, s in nodes_in_order(status.nodes) if s.status is NodeStatus.FAILED]
     for node in failed[:10]:
         state = status.nodes[node]
         yield f"  {node}: {state.reason}: {' '.join(state.message.split())}"
@@ -47,10 +48,16 @@ def summary(local: LocalRun) -> Iterable[str]:
     if status.token_usage is not None:
         yield f"  models: {spent(status)}"
     yield f"outputs: podium get {name} -o yaml{option}"
-    yield f"logs:    podium logs {name}{f' {failed[0]}' if failed else ''}{option}"
+    yield f"logs:    podium logs {name}{_quoted(failed)}{option}"
     yield f"files:   {_short(local.directory.path)}"
     if failed_nodes(local.plan, status):
         yield f"again:   podium rerun {name} --failed{option}"
+
+
+def _quoted(failed: list[str]) -> str:
+    """Return the first node whose own program failed, as a word of a command."""
+    first = next((node for node in failed if is_item(node)), failed[0] if failed else "")
+    return f" {shell_quoted(first)}" if first else ""
 
 
 def _short(path: Path) -> str:

@@ -13,6 +13,7 @@ from podium.api.base import format_duration
 from podium.api.run import NodeState, WorkflowRunStatus
 from podium.cli.describe import asked_text, counted, elapsed
 from podium.cli.documents import to_json
+from podium.cli.items import items_text, nodes_in_order
 from podium.cli.members import folded, groups_of, needed
 from podium.cli.output import escape_control
 
@@ -92,12 +93,14 @@ def node_rows(status: WorkflowRunStatus) -> Iterable[tuple[str, ...]]:
     yield NODE_HEADER
     now = time.time()
     closed = folded(status.nodes)
-    for node, state in needed(status.nodes).items():
+    for node, state in nodes_in_order(needed(status.nodes)):
         if any(group in closed for group in groups_of(node)):
             continue
         name, word, reason, tries, took = node_row(node, state, now)
         if node in closed and not reason:
             reason = f"({counted(closed[node], 'member')})"
+        if state.items is not None and state.items.digest:
+            reason = f"{reason} ({items_text(state.items)})".lstrip()
         yield name, word, reason, tries, took
 
 

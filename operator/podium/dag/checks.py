@@ -124,7 +124,7 @@ class DefinitionChecks:
     def _executor(self, path: Path, node: Node) -> None:
         """Check an executor that is not built in, and the config that is meant for it."""
         name = node.executor
-        if name is None or executors.get(name) is not None or not kinds.of(node).has_execution:
+        if name is None or executors.get(name) is not None or not kinds.of(node).runs_program:
             return
         executor = self.spec.executors.get(name)
         if executor is not None:
@@ -226,6 +226,8 @@ class DefinitionChecks:
 
     def _kind(self, path: Path, node: Node) -> None:
         kind = kinds.of(node)
+        if not isinstance(kind, kinds.ForEach):
+            self._no_map(path, node)
         for problem in kind.check(node):
             self.found.append(replace(problem, path=(*path, *problem.path)))
         for source in kind.expressions(node):
@@ -239,6 +241,18 @@ class DefinitionChecks:
                 self._error(where, str(error))
                 continue
             self.references.check(where, template.references, node=node.id)
+
+    def _no_map(self, path: Path, node: Node) -> None:
+        """Find what only a map has, on a node that is none."""
+        if node.for_each is not None:
+            what = "groups, child workflows, conditionals and approvals run once"
+            self._error(
+                (*path, "forEach"), f"is for nodes that run a program, and {what}: leave it out"
+            )
+        elif node.allowed_failures is not None:
+            self._error(
+                (*path, "allowedFailures"), "is about items: set forEach too, or leave it out"
+            )
 
     def _condition(
         self,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Members", "dotted_edge", "placed_edges", "placed_nodes"]
 
+_INDEX = "[99999]"
+"""What the path of an item has after that of its map."""
+
 
 def placed_nodes(spec: WorkflowSpec) -> Iterator[tuple[Path, Node, str]]:
     """Return all nodes with their places and their groups, each group before its members.
@@ -163,10 +166,10 @@ class Members:
             if _has_members(definition) and node.count(".") >= MAX_GROUP_DEPTH:
                 message = f"groups may be nested {MAX_GROUP_DEPTH} deep: this one is deeper"
                 yield Problem((*self.node_paths[node], "nodes"), message)
-            elif len(node) > MAX_PATH and node in self.groups:
+            elif len(node) > (most := _longest(definition)) and node in self.groups:
                 message = (
                     f"the ids of its groups and its own have {len(node)} characters together, and"
-                    f" {MAX_PATH} is the limit: shorten them"
+                    f" {most} is the limit: shorten them"
                 )
                 yield Problem((*self.node_paths[node], "id"), message)
             elif node in self.groups and node.endswith(f".{COMPENSATION}"):
@@ -179,3 +182,8 @@ class Members:
                     " ids of its node and of the groups around it"
                 )
                 yield Problem(self.node_paths[node], message)
+
+
+def _longest(node: Node) -> int:
+    """Return how many characters the path of a node may have."""
+    return MAX_PATH - (len(_INDEX) if node.for_each is not None else 0)

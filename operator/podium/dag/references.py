@@ -52,7 +52,7 @@ class ReferenceChecks:
         for reference in references:
             root, *names = (str(part) for part in reference.path)
             if root in ("item", "index"):
-                self._error(path, f"{root!r} is known only inside a map over a list")
+                self._item(path, root, node)
             elif root == "config":
                 self._error(path, "'config' is known only in the template of an Executor")
             elif root == "nodes":
@@ -69,6 +69,21 @@ class ReferenceChecks:
                 self._node_name(path, node, names[0], tuple(names[1:]))
             elif names and is_of_run:
                 self._run_name(path, names[0], tuple(names[1:]))
+
+    def _item(self, path: Path, root: str, node: str | None) -> None:
+        """Check where `item` or `index` is read: a map knows them in what is of its items."""
+        if node is None or self.dag.nodes[node].for_each is None:
+            self._error(
+                path, f"{root!r} is known only in the condition and config of a node with forEach"
+            )
+            return
+        field = path[len(self.dag.node_paths[node])]
+        if field == "forEach":
+            self._error(path, f"{root!r} is what forEach makes: it is not known there")
+        elif field == "resources" or path[-1] in ("claimName", "name"):
+            self._error(
+                path, f"{root!r} cannot be read here: all items have the same resources and volumes"
+            )
 
     def _root_field(self, path: Path, reference: expressions.Reference, *, is_last: bool) -> None:
         """Check `run.NAME`, `workflow.NAME`, `node.NAME`: the fields are closed."""
@@ -236,7 +251,9 @@ class ReferenceChecks:
     def required_field(self, path: Path, node: Node, field_path: str) -> None:
         """Check an entry of `requiredFields`."""
         first, *rest = field_path.split(".")
-        if first in self.mapped.get(node.id, ()):
+        if first in self.mapped.get(node.id, ()) or (
+            node.for_each is not None and first in ("item", "index")
+        ):
             return
         if (found := self._meant(first, node=node.id)) in self.dag.nodes:
             if self.ancestor(path, node.id, first):

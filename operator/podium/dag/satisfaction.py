@@ -191,6 +191,11 @@ def _cases(part: Part) -> list[Case]:
 
 def _promise(node: Node) -> Part:
     kind = kinds.of(node)
+    if isinstance(kind, kinds.ForEach):
+        count = {"type": "integer", "minimum": 0}
+        counts = dict.fromkeys(("succeeded", "failed", "skipped"), count)
+        fields = {"items": {"type": "array"}, **counts}
+        return whole({"type": "object", "properties": fields, "required": list(fields)})
     if not kind.has_execution:
         routes = kind.output_fields(node).routes
         if routes is None:

@@ -8,6 +8,7 @@ from podium import contracts
 from podium.api.base import format_time
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import EdgeType
+from podium.engine.item_outputs import output_of_items
 from podium.engine.model import DEPENDENCY_OUTPUTS, LargeInput, RunInfo
 from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.engine.selection import is_unselected
@@ -31,7 +32,12 @@ class InputError(PodiumError, ValueError):
 
 
 def output_of(plan: Plan, node: str, states: Mapping[str, NodeState]) -> dict[str, Any] | None:
-    """Return a node's output; that of a group is made of its members', and stored nowhere else."""
+    """Return a node's output; that of a group or a map is made of its members' or items'.
+
+    It is stored nowhere else.
+    """
+    if node in plan.for_each:
+        return output_of_items(node, states)
     members = plan.members.get(node)
     if members is None:
         return states[node].output
@@ -237,17 +243,18 @@ def node_input(
     completed: Mapping[str, Any],
     context: Mapping[str, Any],
     ending: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> NodeInput:
     """Resolve a node's input.
 
     `completed` holds the outputs of the Completed nodes of `states`: hundreds of them may be handed
     over, and to look each state up would cost more than all the rest. `ending`: how all others
-    ended, of a node of `finally` or a compensation. Raises `InputError` if what an edge maps is not
-    there.
+    ended, of a node of `finally` or a compensation. `given`: `item` and `index` of an item.
+    Raises `InputError` if what an edge maps is not there.
     """
-    visible = plan.delivered(node.id)
+    visible = plan.delivered(node.place)
     outputs = {name: completed[name] for name in visible if name in completed}
-    own = plan.nodes[plan.dag.undone_by(node.id)]  # a compensation sees what its node saw
+    own = plan.nodes[plan.dag.undone_by(node.place)]  # a compensation sees what its node saw
     mapped, large = _mapped(plan, own, states)
     handed = outputs
     if plan.large_outputs and not plan.large_outputs.isdisjoint(outputs):
@@ -255,14 +262,14 @@ def node_input(
         large = (*whole, *large)
     paths: dict[str, str] = {}
     if own.group:  # its own names of them
-        paths = {plan.dag.name_of(name, node.id): name for name in visible}
-        outputs = {plan.dag.name_of(name, node.id): output for name, output in outputs.items()}
-        handed = {plan.dag.name_of(name, node.id): output for name, output in handed.items()}
-        visible = [plan.dag.name_of(name, node.id) for name in visible]
+        paths = {plan.dag.name_of(name, node.place): name for name in visible}
+        outputs = {plan.dag.name_of(name, node.place): output for name, output in outputs.items()}
+        handed = {plan.dag.name_of(name, node.place): output for name, output in handed.items()}
+        visible = [plan.dag.name_of(name, node.place) for name in visible]
     elsewhere = {each.name for each in large if each.part == "inputs"}
     resolved, undone = None, frozenset[str]()
     if node.definition.input_contract is not None:
-        resolved = {**context, **outputs, **mapped}
+        resolved = {**context, **outputs, **mapped, **(given or {})}
         # Skipped, Failed or Cancelled and let pass by the join, or (OneSuccess) not there yet:
         # what nothing can provide is not demanded (semantics.md 3).
         undone = frozenset(visible) - outputs.keys()
@@ -277,12 +284,14 @@ def node_input(
         "artifacts": {},
         "metadata": plan.spec.metadata,
     }
+    if given is not None:
+        document.update(given)
     if ending is not None:
         document["run"] = ending
     if elsewhere:
         left = {name: value for name, value in mapped.items() if name not in elsewhere}
         document["inputs"] = left
-    omitted = plan.dag.visible_count(node.id) - len(visible)
+    omitted = plan.dag.visible_count(node.place) - len(visible)
     return NodeInput(document, resolved, undone, large, paths, omitted)
 
 
@@ -293,7 +302,7 @@ def _without_large(
 
     Of these a node gets its direct predecessors', and those that its contract names.
     """
-    near = {*plan.data_sources[node.id], *node.wanted}
+    near = {*plan.data_sources[node.place], *node.wanted}
     handed: dict[str, Any] = {}
     large = []
     for name, output in outputs.items():
@@ -302,7 +311,7 @@ def _without_large(
             handed[name] = output
         elif name in near:
             execution = state.execution_id or ""
-            known = plan.dag.name_of(name, node.id)
+            known = plan.dag.name_of(name, node.place)
             large.append(LargeInput(DEPENDENCY_OUTPUTS, known, name, execution))
     return handed, large
 

@@ -107,6 +107,8 @@ def _is_settled(plan: Plan, node: str, state: NodeState, earlier: Earlier) -> bo
         return state.reason not in _DECIDED_BY_OTHERS
     if state.status is not NodeStatus.COMPLETED or state.stale:
         return False
+    if node in plan.for_each:  # the outputs of its items are not with it
+        return False
     if _mounts_volume(plan, node):  # the new run has a volume of its own, which is empty
         return False
     if state.execution_id is None or (state.output is None and node not in plan.members):

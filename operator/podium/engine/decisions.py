@@ -8,6 +8,7 @@ from podium.api.node_state import OutputRef
 from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeStatus
 from podium.engine.groups import member_ends
+from podium.engine.items import MAX_OUTPUTS_BYTES, ended_items
 from podium.engine.model import EventType, StoredOutput
 from podium.engine.outcomes import complete, fail, skip
 from podium.engine.plan import PlanNode
@@ -28,6 +29,7 @@ def view_of(run: RunState, node: PlanNode) -> kinds.NodeView:
         is_recorded=run.info.recorded,
         executor=node.executor,
         members=lambda: member_ends(run, node.id),
+        items=lambda: ended_items(run, node.id),
     )
 
 
@@ -108,7 +110,8 @@ def _judge(
 ) -> None:
     """Have the output checked against its contract, at once or by an answer that comes later."""
     contract = node.definition.output_contract
-    if contract is None and node.id in run.plan.members:  # its members' were checked
+    is_group = contract is None and node.id in run.plan.members  # its members' were checked
+    if is_group or node.id in run.plan.for_each:  # and those of items
         complete(run, node.id, output, at)
         return
     threshold = _threshold(run, node)
@@ -182,6 +185,11 @@ def _accept(
         state.contract_fulfilled = False
         message = "; ".join(str(breach) for breach in verdict.breaches)
         fail(run, queue, node.id, at, verdict.reason, message)
+        return
+    if node.map and not run.items.has_room(node.map, output):
+        most = MAX_OUTPUTS_BYTES // 1024
+        message = f"the outputs of all items have more than {most} KB together: hand over less"
+        fail(run, queue, node.id, at, NodeReason.OUTPUT_TOO_LARGE, message, retryable=False)
         return
     if node.definition.output_contract is not None:
         state.contract_fulfilled = True

@@ -145,7 +145,7 @@ class Engine:
 
         A node whose kind runs without one, and one that waits for its restart, is left out.
         """
-        for node in self._run.running:
+        for node in (*self._run.running, *self._run.items.running):
             state = self._run.status.nodes[node]
             if (
                 self._run.plan.nodes[node].kind.has_execution
@@ -163,7 +163,7 @@ class Engine:
         judging = self._run.judging.get(node)
         if judging is not None and judging.execution == execution:
             return False  # how it ended is not known yet
-        state = self._run.status.nodes.get(node)
+        state = self._run.status.nodes.get(node) or self._run.known(node)
         number = execution_number(node, execution)
         return state is None or number is None or number <= state.last_execution_number
 

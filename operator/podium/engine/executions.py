@@ -1,8 +1,15 @@
 """Executions between a decision and its answer: launches given out, restarts, stops."""
 
+from collections.abc import Iterator
+
+from podium.api.names import split_item
 from podium.api.run import NodeState, NodeStatus
 
-__all__ = ["Executions", "execution_number"]
+__all__ = ["MAX_AHEAD", "Executions", "execution_number"]
+
+MAX_AHEAD = 100
+"""Executions that a predecessor may have launched of a node without having written it: a number
+beyond is not Podium's."""
 
 
 class Executions:
@@ -21,6 +28,8 @@ class Executions:
         self.disrupted: set[str] = set()
         """Attempts (Pods, processes) whose disruption was seen."""
         self._stopping: dict[str, set[str]] = {}
+        self._items: dict[str, dict[str, None]] = {}
+        """Items that are stopping, by map."""
         self.changes = 0
         """How often an execution was stopped, or was no longer waited for."""
         self.held_until: dict[str, float] = {}
@@ -50,6 +59,10 @@ class Executions:
         """Return the nodes of which a stopped execution may still run, and is waited for."""
         return [node for node in self._stopping if node not in self._given_up]
 
+    def stopped_items(self, map_: str) -> Iterator[str]:
+        """Return the items of a map that were stopped and are waited for."""
+        return (each for each in self._items.get(map_, ()) if each not in self._given_up)
+
     def give_up(self, node: str) -> None:
         """Let nothing wait any more for what was stopped of a node, but a new start of itself."""
         self._given_up.add(node)
@@ -59,6 +72,8 @@ class Executions:
     def add_stop(self, node: str, execution: str) -> None:
         """Note that an execution was asked to stop."""
         self._stopping.setdefault(node, set()).add(execution)
+        if (item := split_item(node)) is not None:
+            self._items.setdefault(item[0], {})[node] = None
         self.changes += 1
 
     def remove_stop(self, node: str, execution: str) -> bool:
@@ -70,6 +85,8 @@ class Executions:
         if stopping:
             return False
         del self._stopping[node]
+        if (item := split_item(node)) is not None:
+            self._items[item[0]].pop(node, None)
         self.changes += 1
         self._given_up.discard(node)
         self.held_until.pop(node, None)

@@ -1,6 +1,7 @@
 """Groups: how members begin with their group, end with it, and are reset (semantics.md 3)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from podium import kinds
@@ -104,15 +105,20 @@ def reset(
     nodes: Sequence[str],
     reason: str,
     abandon: Callable[[str], None],
+    items: Mapping[str, Sequence[int] | None] = MappingProxyType({}),
 ) -> None:
     """Take nodes back to Pending, and forget what edges said of them; the caller decides them.
 
-    `abandon` stops what runs of a node.
+    `abandon` stops what runs of a node. `items`: maps of which only some items run again.
     """
     for node in nodes:
         state = run.status.nodes[node]
         former = state.status
         abandon(node)
+        if node in items:
+            run.items.keep(node, items[node])
+        elif node in run.plan.for_each:
+            run.items.reset(node)
         if state.execution_id is not None and former in _RAN:
             ended = former if former.ended else NodeStatus.CANCELLED
             why = state.reason if former.ended else reason

@@ -8,7 +8,7 @@ from typing import Any
 
 from podium import contracts
 from podium.api.base import shorten
-from podium.api.names import compensated_path
+from podium.api.names import compensated_path, split_item
 from podium.api.reasons import NodeReason
 from podium.api.run import (
     ContextEdit,
@@ -18,6 +18,7 @@ from podium.api.run import (
     NodeStatus,
     WorkflowRunStatus,
 )
+from podium.engine.item_outputs import output_of_items
 from podium.errors import PodiumError
 
 __all__ = [
@@ -95,11 +96,13 @@ def context_at(
         )
     outputs = {}
     for node, state in status.nodes.items():
-        if compensated_path(node) is not None:  # its output goes to no node
-            continue
+        if compensated_path(node) is not None or split_item(node) is not None:
+            continue  # its output goes to no node, or is part of that of its map
         record = record_at(status, node, state, version)
         if record is not None:
-            outputs[node] = record.output
+            is_now = record.execution_id == state.execution_id
+            made = output_of_items(node, status.nodes) if state.items and is_now else None
+            outputs[node] = record.output if made is None else made
     _gather(outputs)
     return {
         "version": version,

@@ -1,10 +1,9 @@
 """Joins: what becomes of nodes once their upstream nodes have ended (semantics.md 3)."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from podium import expressions
 from podium.api.reasons import NodeReason
@@ -13,6 +12,8 @@ from podium.engine.decisions import finish
 from podium.engine.edge_states import EdgeState
 from podium.engine.groups import end_members, is_waiting, open_members
 from podium.engine.history import was_stopped
+from podium.engine.holds import holds
+from podium.engine.maps import end_item, open_map
 from podium.engine.outcomes import cancel_pending, finish_without_execution
 from podium.engine.plan import PlanEdge, PlanNode
 from podium.engine.questions import DECISION_STEPS
@@ -20,8 +21,6 @@ from podium.engine.ready_queue import HOLD_SECONDS, ReadyQueue
 from podium.engine.selection import is_unselected
 from podium.engine.state import RunState
 from podium.engine.trigger_rules import EdgeCounts, Verdict, verdict
-from podium.engine.verdicts import ConditionQuestion, read_by
-from podium.expressions import evaluate_condition
 
 __all__ = ["Joins"]
 
@@ -95,21 +94,27 @@ class Joins:
             if node not in run.executions.held_until:
                 self._queue.hold(node, run.now + HOLD_SECONDS)
             return True
-        if node in run.plan.members and run.executions.is_any_stopping:
-            within = run.plan.dag.within(node)
-            held = next((each for each in within if run.executions.holds_followers(each)), None)
-            if held is not None:
-                self._hold_members(node, held)
-                return True
+        if run.executions.is_any_stopping and (held := next(self._held_in(node), None)) is not None:
+            self._hold_all(node, held)
+            return True
         return not run.knows_what_runs and was_stopped(state)
 
-    def _hold_members(self, group: str, first: str) -> None:
-        """Wait for all members that were stopped; `first` is one of them, in their order."""
+    def _held_in(self, node: str) -> Iterator[str]:
+        """Return members of a group, and items of maps, that were stopped, in their order."""
+        executions = self._run.executions
+        yield from executions.stopped_items(node)
+        for each in self._run.plan.dag.within(node):
+            if executions.holds_followers(each):
+                yield each
+            yield from executions.stopped_items(each)
+
+    def _hold_all(self, node: str, first: str) -> None:
+        """Wait for all members and items that were stopped; `first` is one of them."""
         executions = self._run.executions
         if first in executions.held_until:
             return  # as all of them are: each that is gone asks again
-        for each in (first, *self._run.plan.dag.within(group)):
-            if executions.holds_followers(each) and each not in executions.held_until:
+        for each in self._held_in(node):
+            if each not in executions.held_until:
                 self._queue.hold(each, self._run.now + HOLD_SECONDS)
 
     def decide_edges(self) -> None:
@@ -138,15 +143,15 @@ class Joins:
                     return EdgeState.ACTIVE
                 scope = run.edge_scope(edge)
                 try:
-                    holds = self._holds(edge.target, edge.condition, scope, edge.index)
+                    held = holds(run, edge.target, edge.condition, scope, edge.index)
                 except expressions.ExpressionError as error:
                     self._broken[edge.index] = (
                         f"condition of the edge {edge.source} → {edge.target}: {error}"
                     )
                     return EdgeState.BROKEN
-                if holds is None:
+                if held is None:
                     return None
-                return EdgeState.ACTIVE if holds else EdgeState.ABSENT
+                return EdgeState.ACTIVE if held else EdgeState.ABSENT
             case NodeStatus.FAILED:
                 definition = run.plan.nodes[edge.source].definition
                 is_allowed = edge.allow_failure or definition.allow_failure
@@ -157,34 +162,6 @@ class Joins:
                 return EdgeState.INACTIVE
             case _:
                 return EdgeState.FAILED
-
-    def _holds(
-        self,
-        node: str,
-        condition: expressions.Expression,
-        scope: Mapping[str, Any],
-        edge: int | None = None,
-    ) -> bool | None:
-        """Return whether a condition of a node, or of an edge to it, holds; None: not known yet.
-
-        Raises `ExpressionError`.
-        """
-        questions = self._run.questions
-        about = "condition" if edge is None else f"edge {edge}"
-        try:
-            return questions.at_once(node, about, lambda: evaluate_condition(condition, scope))
-        except expressions.OutOfFuelError:
-            pass  # asked below
-        question = ConditionQuestion(
-            number=questions.next_number(),
-            node=node,
-            execution=self._run.next_execution(node),
-            edge=edge,
-            condition=condition.source,
-            scope=read_by(condition.references, scope),
-        )
-        answer = questions.ask(question)
-        return None if answer is None else answer.holds()
 
     # Decisions
 
@@ -209,11 +186,17 @@ class Joins:
                 for index in node.incoming:
                     self.decide_edge(self._run.plan.edges[index])
                 self.decide([node.id])
+                if node.id in self._run.plan.for_each:
+                    self._open(node.id)
 
     def _open(self, group: str) -> None:
-        """Have the members of a group decided that has begun."""
+        """Have the members of a group decided that has begun, or the items of a map start."""
         run = self._run
-        if run.status.nodes[group].status is NodeStatus.RUNNING:
+        if run.status.nodes[group].status is not NodeStatus.RUNNING:
+            return
+        if group in run.plan.for_each:
+            open_map(run, self._queue, group)
+        else:
             self.decide(open_members(run, self, group))
             self.finish_group(group)
 
@@ -231,6 +214,9 @@ class Joins:
             may_run = run.rollback is None or self._may_still_run(node, run.status.nodes[node])
             return [] if run.rollback is None or may_run else run.rollback.ended(node)
         planned = run.plan.nodes[node]
+        if planned.map:
+            end_item(run, self._queue, planned)
+            return []
         if run.open_members.get(node):
             end_members(run, node)
         if planned.group:
@@ -298,12 +284,12 @@ class Joins:
     def _own_condition(self, node: PlanNode) -> tuple[NodeStatus, str, str]:
         assert node.condition is not None  # noqa: S101 - for the type checker
         try:
-            holds = self._holds(node.id, node.condition, self._run.node_scope(node.id))
+            held = holds(self._run, node.id, node.condition, self._run.node_scope(node.id))
         except expressions.ExpressionError as error:
             return NodeStatus.FAILED, NodeReason.CONDITION_ERROR, f"condition: {error}"
-        if holds is None:
+        if held is None:
             return NodeStatus.WAITING, "", ""
-        if holds:
+        if held:
             return NodeStatus.READY, "", ""
         return NodeStatus.SKIPPED, NodeReason.CONDITION_FALSE, node.condition.source
 

@@ -6,9 +6,11 @@ from podium.api.run import NodeStatus
 from podium.dag import NEAREST
 from podium.engine.context import InputError, NodeInput, node_input
 from podium.engine.decisions import begin_without_program, carry_out, view_of
+from podium.engine.holds import holds
 from podium.engine.joins import Joins
-from podium.engine.model import EventType, Launch
-from podium.engine.outcomes import fail, fail_unstarted
+from podium.engine.maps import finish_map
+from podium.engine.model import EventType, ItemOf, Launch
+from podium.engine.outcomes import fail, fail_unstarted, finish_without_execution
 from podium.engine.plan import PlanNode
 from podium.engine.questions import LAUNCH_STEPS
 from podium.engine.ready_queue import ReadyQueue
@@ -34,8 +36,24 @@ def launch_ready(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
 
 
 def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
+    if node.id in run.plan.for_each:
+        begin_without_program(run, queue, node)
+        carry_out(run, queue, node, node.kind.start(view_of(run, node)), run.now)
+        return
     state = run.status.nodes[node.id]
     execution = run.next_execution(node.id)
+    item = own = None
+    if node.map:
+        if state.status is NodeStatus.READY and run.items.is_draining(node.map):
+            run.items.drop_waiting(node.map, NodeReason.ITEM_FAILED)
+            finish_map(run, queue, node.map)
+            return
+        values = run.items.values(node.map)
+        own = {"item": values[node.item], "index": node.item}
+        whole = run.status.nodes[node.map].execution_id or ""
+        item = ItemOf(node.map, whole, node.item, len(values))
+        if node.condition is not None and not _may_run(run, node, node.condition):
+            return
     try:
         given = node_input(
             run.plan,
@@ -45,7 +63,8 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
             run.status.nodes,
             run.outputs,
             run.context,
-            run.ending_for(node.id),
+            run.ending_for(node.place),
+            own,
         )
         checked = _check_input(run, node, execution, given)
         decision = None if checked is None else _decide(run, node)
@@ -82,6 +101,7 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
                 given.large,
                 decision.fields,
                 given.paths,
+                item,
             )
         )
         return
@@ -90,6 +110,30 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
         return
     begin_without_program(run, queue, node)
     carry_out(run, queue, node, decision, run.now)
+
+
+def _may_run(run: RunState, node: PlanNode, condition: expressions.Expression) -> bool:
+    """Return whether the condition of an item holds; else it ended, or its answer is awaited."""
+    if run.status.nodes[node.id].retry_count or run.status.nodes[node.id].execution_id is not None:
+        return True  # it held
+    try:
+        held = holds(run, node.id, condition, run.node_scope(node.id))
+    except expressions.ExpressionError as error:
+        message = f"condition: {error}"
+        finish_without_execution(
+            run, node.id, NodeStatus.FAILED, NodeReason.CONDITION_ERROR, message
+        )
+        run.ended.append(node.id)
+        return False
+    if held is None:
+        if run.questions.is_pending(node.id):
+            _wait(run, node.id, "its condition is being evaluated")
+        return False
+    if not held:
+        reason = NodeReason.CONDITION_FALSE
+        finish_without_execution(run, node.id, NodeStatus.SKIPPED, reason, condition.source)
+        run.ended.append(node.id)
+    return held
 
 
 def _check_input(

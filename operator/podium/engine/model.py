@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from podium.api.names import MAX_ITEMS
 from podium.api.problems import Problem
 from podium.contracts import OutputVerdict
 from podium.engine.verdicts import Answer
@@ -28,6 +29,7 @@ __all__ = [
     "Emit",
     "EventType",
     "Hold",
+    "ItemOf",
     "LargeInput",
     "Launch",
     "Observation",
@@ -65,6 +67,8 @@ class RunInfo:
     """The command whose verbs work on the run, for people to copy."""
     whole_seconds: bool = False
     """Whether times of programs are cut to whole seconds, as Kubernetes writes them."""
+    max_items: int = MAX_ITEMS
+    """Items that a map may have where the run is."""
 
 
 class Hold(NamedTuple):
@@ -243,6 +247,19 @@ class LargeInput(NamedTuple):
     """Dotted path of the part of that output; None: all of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ItemOf:
+    """Which item of which map a node is."""
+
+    map: str
+    """Path of the map."""
+    execution: str
+    """Id of the map's own execution."""
+    index: int
+    count: int
+    """Items of the map."""
+
+
 @dataclass(slots=True)
 class Launch:
     """Start this execution. Doing it twice must start it once."""
@@ -265,6 +282,8 @@ class Launch:
     """Fields of its Pod whose templates are filled in (`podium.kinds.pod_fields`)."""
     paths: Mapping[str, str] = field(default_factory=dict)
     """Nodes that a member of a group knows by another name, by that name."""
+    item: ItemOf | None = None
+    """Of an item of a map."""
 
     @property
     def delivered(self) -> list[str]:

@@ -75,7 +75,8 @@ def _answered(run: RunState, queue: ReadyQueue, node: str, answer: Answer) -> No
     state = run.known(node)
     if not run.questions.take(node, answer) or state is None:
         return  # None: it is about the run, whose end asks again
-    if state.status in (NodeStatus.READY, NodeStatus.RUNNING):
+    is_map = node in run.plan.for_each
+    if state.status in (NodeStatus.READY, NodeStatus.RUNNING) and not is_map:
         if state.reason == NodeReason.JUDGING:
             run.touch(node)
             state.reason = state.message = ""
@@ -121,7 +122,8 @@ def stop_unknown(run: RunState, seen: Observation) -> None:
     will be made again and find it. Where it is not made, the id is spent.
     """
     is_due = run.executions.launching.get(seen.node) == seen.execution_id
-    if run.status.nodes[seen.node].status.ended and not is_due:
+    state = run.known(seen.node)
+    if state is not None and state.status.ended and not is_due:
         run.executions.unrecorded.pop(seen.node, None)
         run.spend(seen.node, seen.execution_id)
         _stop_seen(run, seen)

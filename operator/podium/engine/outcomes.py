@@ -24,10 +24,14 @@ __all__ = [
 
 def complete(run: RunState, node: str, output: dict[str, Any], at: float) -> None:
     """End a node's execution as successful; its output makes a new context version."""
-    # That of a group is not stored twice: it is made of its members' (`context.output_of`).
-    run.status.nodes[node].output = {} if node in run.plan.members else output
+    # That of a group or a map is not stored twice (`context.output_of`).
+    is_made = node in run.plan.members or node in run.plan.for_each
+    run.status.nodes[node].output = {} if is_made else output
     state = run.transition(node, NodeStatus.COMPLETED)
     _end_execution(state, at)
+    if run.plan.nodes[node].map:
+        run.ended.append(node)
+        return
     run.status.context_version = state.context_version = run.status.context_version + 1
     took = _took(state.duration_seconds, whole_seconds=run.info.whole_seconds)
     run.emit(EventType.NORMAL, EventReason.NODE_COMPLETED, took, node)
@@ -58,12 +62,14 @@ def fail(
     state = run.touch(node)
     _end_execution(state, at)
     message = shorten(message)
-    policy = run.plan.nodes[node].retry
+    planned = run.plan.nodes[node]
+    policy = planned.retry
     tried = state.retry_count + 1
     is_retried = (
         retryable
         and tried < policy.max_attempts
         and (policy.retry_on is None or reason in policy.retry_on)
+        and not (planned.map and run.items.is_draining(planned.map))
     )
     if not is_retried:
         run.transition(node, NodeStatus.FAILED, reason, message)
@@ -152,7 +158,8 @@ def cancel_pending(run: RunState, reason: str, message: str, *, with_finally: bo
     open_kept = 0 if with_finally else run.open_finally + run.open_compensations
     if run.status.phase.ended or run.open == open_kept:
         return
-    for node, state in run.status.nodes.items():
+    for node in list(run.plan.nodes):  # items end with their map
+        state = run.status.nodes[node]
         if not state.status.ended and node not in kept and node not in undoing:
             run.stop_current(node, reason)
             if state.status is NodeStatus.RUNNING:

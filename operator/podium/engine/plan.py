@@ -24,7 +24,7 @@ from podium.api.workflow import (
 from podium.dag import WorkflowDAG, nearest_ancestors
 from podium.engine.identity import NodeIdentity, digest_of, node_identity
 from podium.engine.large_outputs import LargeReads, large_reads
-from podium.engine.plan_parts import PlanEdge, PlanNode
+from podium.engine.plan_parts import PlanEdge, PlanNode, PlanNodes
 
 __all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode", "definition_digest"]
 
@@ -42,7 +42,7 @@ class Plan:
         self.workflow_id = workflow_id
         self.revision = revision
         self.edges: list[PlanEdge] = []
-        self.nodes: dict[str, PlanNode] = {}
+        self.nodes = PlanNodes()
         self.data_sources: dict[str, tuple[str, ...]] = {}
         """Direct ancestors along depends_on edges: what a node sees flows along these."""
         self.outputs: dict[str, expressions.Expression] = {}
@@ -54,6 +54,8 @@ class Plan:
         """The direct members of each group."""
         self.compensations: dict[str, str] = {}
         """Compensations, with the nodes that they undo: they run when a run is rolled back."""
+        self.for_each: dict[str, expressions.Expression] = {}
+        """What gives the items of each map."""
         self.required: Mapping[str, list[str]] | None = None
         """Context keys that a run must provide, once they were asked for."""
         self._nearest: tuple[tuple[bool, tuple[str, ...]], list[str]] = ((False, ()), [])
@@ -87,7 +89,11 @@ class Plan:
         }
         for node in self.dag.nodes.values():
             edges = incoming[node.id]
-            self.nodes[node.id] = self._node(len(self.nodes), node, edges, outgoing[node.id])
+            planned = self._node(len(self.nodes), node, edges, outgoing[node.id])
+            self.nodes[node.id] = planned
+            if isinstance(planned.kind, kinds.ForEach):
+                self.for_each[node.id] = expressions.parse(node.for_each or "")
+                self.nodes.add_map(planned)
             sources = tuple(
                 self.edges[index].source
                 for index in edges
@@ -275,6 +281,13 @@ class Plan:
             ),
         )
 
+    def node(self, name: str) -> PlanNode | None:
+        """Return a node or an item; None: there is none."""
+        try:
+            return self.nodes[name]
+        except KeyError:
+            return None
+
     def nearest(self, node: str) -> list[str]:
         """Return the ancestors whose outputs a node is handed without naming them, nearest first.
 
@@ -367,7 +380,7 @@ def _with_defaults(node: Node, spec: WorkflowSpec) -> Node:
     changes: dict[str, RetryPolicy | float | Resources | PodOverrides] = {}
     for name in ("retry_policy", "timeout_seconds", "start_timeout_seconds", "resources", "pod"):
         value = getattr(defaults, name)
-        if name == "timeout_seconds" and not kinds.of(node).has_execution:
+        if name == "timeout_seconds" and not kinds.of(node).runs_program:
             continue  # it is about programs
         if name not in ("retry_policy", "timeout_seconds") and not kinds.runs_program(node):
             continue

@@ -1,13 +1,15 @@
 """Nodes and edges of a plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 from podium import expressions, kinds
 from podium.api.executors import ExecutorSpec
+from podium.api.names import split_item
 from podium.api.workflow import EdgeType, Node, RetryPolicy, TriggerRule
 
-__all__ = ["PlanEdge", "PlanNode"]
+__all__ = ["PlanEdge", "PlanNode", "PlanNodes"]
 
 
 @dataclass(slots=True, eq=False)
@@ -53,4 +55,51 @@ class PlanNode:
     group: str = ""
     """The group that it is a member of; empty: none."""
     limited_by: tuple[str, ...] = ()
-    """Groups that it is in and that bound how many run at a time (`maxParallel`)."""
+    """Groups that it is in and that bound how many run at a time (`maxParallel`), and its map."""
+    map: str = ""
+    """Of an item: the node whose item it is."""
+    item: int = -1
+    """Of an item: its index."""
+
+    @property
+    def place(self) -> str:
+        """The node in the graph: of an item its map."""
+        return self.map or self.id
+
+
+class PlanNodes(dict[str, PlanNode]):
+    """The nodes of a plan by id; items are made when they are asked for by their path.
+
+    Only `[]` knows items: what goes through all nodes, or asks for a node of the graph, does not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items_of: dict[str, PlanNode] = {}
+        """Of each map: what its items have in common."""
+
+    def __missing__(self, name: str) -> PlanNode:
+        found = split_item(name)
+        if found is None or found[0] not in self.items_of:
+            raise KeyError(name)
+        made = copy(self.items_of[found[0]])
+        made.id, made.item = name, found[1]
+        return made
+
+    def add_map(self, node: PlanNode) -> None:
+        """Split a map in what begins and ends once, and what each of its items has."""
+        definition = node.definition.model_copy(update={"for_each": None})
+        per_item = kinds.decides_per_item(node.condition)
+        own = (node.id,) if definition.max_parallel is not None else ()
+        self.items_of[node.id] = replace(
+            node,
+            definition=definition,
+            kind=kinds.of(definition),
+            condition=node.condition if per_item else None,
+            outgoing=(),
+            limited_by=(*own, *node.limited_by),
+            map=node.id,
+        )
+        node.retry, node.timeout = RetryPolicy(), None
+        if per_item:
+            node.condition = None

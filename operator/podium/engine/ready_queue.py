@@ -4,6 +4,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 
+from podium.api.names import item_path
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.state import RunState
 
@@ -21,10 +22,10 @@ class ReadyQueue:
 
     def __init__(self, state: RunState) -> None:
         self._run = state
-        self._queue: list[tuple[int, str]] = []
-        self._unbounded: list[tuple[int, str]] = []
+        self._queue: list[tuple[float, str]] = []
+        self._unbounded: list[tuple[float, str]] = []
         """Nodes that take no slot: they start whatever runs."""
-        self._limited: dict[str, list[tuple[int, str]]] = {}
+        self._limited: dict[str, list[tuple[float, str]]] = {}
         """Nodes whose group has no slot left for them, by that group."""
         self._timers: list[tuple[float, str]] = []
         self._held: set[str] = set()
@@ -33,6 +34,8 @@ class ReadyQueue:
         """`Executions.changes` when `_held` was found."""
         self._passed_over: set[str] = set()
         """Ready nodes that were held when it was their turn."""
+        self._feeding: set[str] = set()
+        """Maps that are queued, for their next item."""
 
     def clear(self) -> None:
         """Forget everything; `podium.engine.rebuild` fills it again."""
@@ -41,6 +44,7 @@ class ReadyQueue:
         self._limited.clear()
         self._timers.clear()
         self._passed_over.clear()
+        self._feeding.clear()
         self._held_at = -1
 
     def add(self, node: str) -> None:
@@ -58,6 +62,31 @@ class ReadyQueue:
             place = planned.index if run.rollback is None else run.rollback.place_of(node)
             heapq.heappush(queue, (-1 if first else place, node))
 
+    def feed(self, map_: str) -> None:
+        """Queue a map whose items may start, as long as some have not begun."""
+        items = self._run.items
+        if map_ not in self._feeding and items.is_open(map_) and items.has_unstarted(map_):
+            self._feeding.add(map_)
+            # After items of it that are queued by themselves: for their next try, say.
+            heapq.heappush(self._queue, (self._run.plan.nodes[map_].index + 0.5, map_))
+
+    def _next_item(self, map_: str) -> str | None:
+        """Begin the next item of the map whose turn it is; None: there is none, or no room."""
+        run = self._run
+        entry = heapq.heappop(self._queue)
+        if map_ not in run.plan.for_each or not run.items.is_open(map_):
+            self._feeding.discard(map_)
+            return None
+        if (full := self._full_group(item_path(map_, 0))) is not None:
+            heapq.heappush(self._limited.setdefault(full, []), entry)
+            return None
+        item = run.items.begin_next(map_) if run.items.may_begin(map_) else None
+        if item is None:
+            self._feeding.discard(map_)
+            return None
+        heapq.heappush(self._queue, entry)
+        return item
+
     def take(self) -> str | None:
         """Return the next node to launch; None if there is none, or no room for it."""
         run = self._run
@@ -70,8 +99,14 @@ class ReadyQueue:
             state = run.status.nodes.get(name)
             is_restart = state is not None and state.status is NodeStatus.RUNNING
             busy = len(run.slots) + run.executions.launching_with_slot
-            if not is_restart and busy >= run.max_parallel:
+            is_map = name in self._feeding
+            if (is_map or not is_restart) and busy >= run.max_parallel:
                 return None
+            if is_map:
+                item = self._next_item(name)
+                if item is not None and self._may_start(item):
+                    return item
+                continue
             entry = heapq.heappop(self._queue)
             if not self._may_start(name):
                 continue
@@ -111,7 +146,12 @@ class ReadyQueue:
         return found
 
     def _may_start(self, node: str) -> bool:
-        state = self._run.status.nodes[node]
+        planned = self._run.plan.nodes[node]
+        if planned.map and not self._run.items.is_open(planned.map):
+            return False  # it is queued again once the list of its map is known
+        state = self._run.status.nodes.get(node)
+        if state is None:  # an item that was dropped
+            return False
         if self._run.executions.is_in_flight(node):
             return False
         if state.next_attempt_at is not None:

@@ -39,6 +39,8 @@ def rebuild_in_slices(
             queue.add(name)
         elif state.status is NodeStatus.RUNNING:
             queue.set_timers(name, state)
+            if name in plan.for_each:
+                run.spawned.append(name)
     if run.is_finishing:
         run.ending = ending_of(run)
     if run.status.deadline is not None:

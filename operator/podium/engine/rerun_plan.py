@@ -3,7 +3,8 @@
 Pure: nothing here changes the run.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from podium import contracts
@@ -21,14 +22,14 @@ from podium.engine.history import (
     former_definition,
     record_at,
 )
+from podium.engine.items_rerun import RequestRefusedError, items_asked, map_of
 from podium.engine.model import RerunRequest, ResetRequest, RestoreRequest
 from podium.engine.outdated import approvals_before
 from podium.engine.plan import Plan
-from podium.engine.reach import descendants, with_groups
+from podium.engine.reach import descendants, with_ancestors, with_groups
 from podium.engine.selection import is_unselected, of_selected, unapproved
 from podium.engine.start import check_context
 from podium.engine.undone import undone_between, undone_nodes
-from podium.errors import PodiumError
 
 __all__ = [
     "ContextCheck",
@@ -41,10 +42,6 @@ __all__ = [
 ]
 
 _NOT_STALE = (NodeStatus.PENDING, NodeStatus.WAITING, NodeStatus.READY)
-
-
-class RequestRefusedError(PodiumError, ValueError):
-    """A request cannot be carried out; the message says why."""
 
 
 class RerunPlan(NamedTuple):
@@ -66,6 +63,8 @@ class RerunPlan(NamedTuple):
     """Nodes that a newer definition no longer has."""
     unselected: tuple[str, ...] = ()
     """Nodes that a newer definition has added beside the part that the run runs."""
+    items: Mapping[str, tuple[int, ...] | None] = MappingProxyType({})
+    """Maps of which only some items run again: these, or (None) all that did not complete."""
 
 
 class RestorePlan(NamedTuple):
@@ -178,7 +177,9 @@ def _plan_rerun(
     undoing = next((node for node in request.nodes if node in after.compensations), None)
     if undoing is not None:
         raise RequestRefusedError(f"{undoing} is a compensation: name its node, which runs again")
-    unknown = [node for node in request.nodes if node not in after.nodes]
+    items = items_asked(after, status, request, asked)
+    asked = list(dict.fromkeys(map_of(after, node) for node in asked))
+    unknown = [node for node in asked if node not in after.nodes]
     if unknown:
         known = ", ".join(list(after.dag.nodes)[:10])
         raise RequestRefusedError(f"unknown node {', '.join(unknown)}: nodes are {known}")
@@ -197,8 +198,13 @@ def _plan_rerun(
     undone = undone_nodes(after, status)
     changed = [] if request.plan is None else _changed(plan, after, before, context)
     removed = tuple(node for node in plan.nodes if node not in after.nodes)
-    targets = dict.fromkeys([*asked, *changed, *undone])
     selected = _selected(after, status, asked)
+    if given or new_base or changed:  # items may be others now
+        items = {}
+    # Items of a map that goes on run again where they are.
+    going_on = {node for node in items if status.nodes[node].status is NodeStatus.RUNNING}
+    asked = [node for node in asked if node not in going_on]
+    targets = dict.fromkeys([*asked, *changed, *undone])
     if selected is not None:
         changed = [node for node in changed if node in selected]
         targets = dict.fromkeys([*asked, *changed, *undone])
@@ -227,6 +233,11 @@ def _plan_rerun(
                 targets[node] = None  # another try of it would not be what was approved
             elif state not in _NOT_STALE:
                 stale.append(node)
+    items = {
+        node: indexes
+        for node, indexes in items.items()
+        if not _runs_as_a_whole(after, node, targets, going_on, cascade=request.cascade)
+    }
     if status.phase.ended:  # the run is reopened
         targets.update(dict.fromkeys(node for node in after.nodes if node in after.finally_nodes))
     return RerunPlan(
@@ -240,7 +251,18 @@ def _plan_rerun(
         unselected=()
         if selected is None
         else tuple(node for node in after.nodes if node not in plan.nodes and node not in targets),
+        items=items,
     )
+
+
+def _runs_as_a_whole(
+    plan: Plan, map_: str, targets: Container[str], going_on: Container[str], *, cascade: bool
+) -> bool:
+    """Return whether a map of which items run again runs as a whole: something before it does."""
+    if map_ in going_on:
+        return map_ in targets
+    before = with_ancestors(plan, [map_]) - {map_, *plan.dag.around(map_)}
+    return cascade and any(node in targets for node in before)
 
 
 def _with_groups(
@@ -287,14 +309,16 @@ def _plan_restore(
     _require_room(status)
     restored, reset = {}, []
     try:
-        for node, state in status.nodes.items():
+        for node in plan.nodes:
+            state = status.nodes[node]
             if is_unselected(state) or node in plan.compensations:
                 continue
             is_last = node in plan.finally_nodes
             record = None if is_last else record_at(status, node, state, version)
-            if record is None:
-                reset.append(node)
-            elif record.execution_id != state.execution_id:
+            is_same = record is not None and record.execution_id == state.execution_id
+            if record is None or (node in plan.for_each and not is_same):
+                reset.append(node)  # of a map, items of earlier executions are not kept
+            elif not is_same:
                 restored[node] = record
     except VersionGoneError as error:
         raise RequestRefusedError(str(error)) from None
@@ -329,7 +353,8 @@ def _selected(plan: Plan, status: WorkflowRunStatus, asked: Iterable[str]) -> fr
     A node that a newer definition adds is not of the part.
     """
     states = status.nodes
-    selected = frozenset(node for node, state in states.items() if not is_unselected(state))
-    if len(selected) == len(states):
+    known = {node: states[node] for node in plan.nodes if node in states}
+    selected = frozenset(node for node, state in known.items() if not is_unselected(state))
+    if len(selected) == len(known):
         return None
     return selected | frozenset(with_groups(plan, [node for node in asked if node in plan.nodes]))

@@ -1,9 +1,11 @@
 """Requests: to run nodes again, and to go back to a context version (semantics.md 8)."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from podium.api.formats import FORMAT_VERSION
+from podium.api.names import item_path
 from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import (
     HANDLED_REQUESTS,
@@ -90,11 +92,13 @@ class Reruns:
             self._edit_context(request, planned.edit, {**run.context, **planned.edit})
         for node in planned.stale:
             run.touch(node).stale = True
-        self._reset(planned.reset, NodeReason.RERUN)
-        names = ", ".join(planned.reset[:5])
-        more = len(planned.reset) - 5
+        self._reset(planned.reset, NodeReason.RERUN, planned.items)
+        again = self._run_items(planned)
+        shown = [*again, *(node for node in planned.reset if not planned.items.get(node))]
+        names = ", ".join(shown[:5])
+        more = len(shown) - 5
         text = f"running again: {names}" + (f" +{more}" if more > 0 else "")
-        if not planned.reset:
+        if not shown:
             text = "no node does anything else than before: none runs again"
         if request.is_outdated:
             text += _OUTDATED
@@ -134,14 +138,31 @@ class Reruns:
         )
         run.context = dict(context)
 
-    def _reset(self, nodes: Sequence[str], reason: str) -> None:
+    def _run_items(self, planned: RerunPlan) -> list[str]:
+        """Have items of maps that go on run again; return all items that do."""
+        run, found = self._run, []
+        for map_, indexes in planned.items.items():
+            for index in indexes or ():
+                path = item_path(map_, index)
+                found.append(path)
+                if map_ not in planned.reset:
+                    run.items.again(map_, index)
+                    self._queue.add(path)
+        return found
+
+    def _reset(
+        self,
+        nodes: Sequence[str],
+        reason: str,
+        items: Mapping[str, Sequence[int] | None] = MappingProxyType({}),
+    ) -> None:
         """Take nodes back to Pending, stop what runs of them, and decide them again."""
         run, joins = self._run, self._joins
         if run.begun_compensations:
             from podium.engine.rollback import forget_rollback  # noqa: PLC0415 - few runs have some
 
             forget_rollback(run, joins, reason, lambda node: self._abandon(node, reason))
-        reset(run, joins, nodes, reason, lambda node: self._abandon(node, reason))
+        reset(run, joins, nodes, reason, lambda node: self._abandon(node, reason), items)
         reopen(run, self._queue)
         joins.decide(sorted(set(nodes), key=lambda node: run.plan.nodes[node].index))
 
@@ -167,6 +188,9 @@ class Reruns:
         """Move the run to a newer definition."""
         run, plan = self._run, planned.plan
         states, removed = run.status.nodes, run.status.removed_nodes
+        for node in run.plan.for_each:
+            if node not in plan.for_each:
+                run.items.close(node, NodeReason.REMOVED)
         for node in planned.removed:
             run.stop_current(node, NodeReason.REMOVED)
             run.mark_changed(node)
@@ -176,7 +200,9 @@ class Reruns:
             removed[node] = state
             # The newest matter most, and the status must not grow without bound.
             while len(removed) > REMOVED_NODES:
-                last = removed.pop(next(iter(removed))).last_execution_number
+                gone = removed.pop(next(iter(removed)))
+                of_items = 0 if gone.items is None else gone.items.last_execution
+                last = max(gone.last_execution_number, of_items)
                 run.status.forgotten_executions = max(run.status.forgotten_executions, last)
         run.status.nodes = {
             # One that comes back goes on counting: an id of an execution is given once.
@@ -191,7 +217,7 @@ class Reruns:
                 cancelled_launches=run.status.forgotten_executions,
             )
             for node in plan.nodes
-        }
+        } | {node: state for node, state in states.items() if node.endswith("]")}
         for node in (*planned.changed, *planned.unselected, *plan.compensations):
             if node not in states:
                 run.mark_changed(node)

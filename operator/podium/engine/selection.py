@@ -28,7 +28,9 @@ def selected_nodes(plan: Plan, spec: WorkflowRunSpec) -> frozenset[str] | None:
     """
     part = _named(plan, spec)
     start = spec.from_
-    if start is None or start.run is not None or start.node not in plan.nodes:
+    if start is None or start.run is not None or start.node is None:
+        return part
+    if start.node not in plan.nodes:
         return part
     first = (start.node, *plan.dag.within(start.node))
     onwards = {*with_groups(plan, first), *descendants(plan, first)}

@@ -279,7 +279,8 @@ def _keys_of(plan: Plan, node: PlanNode) -> Iterator[str]:
     mapped = {name for edge in node.incoming for name in plan.edges[edge].mapping.values()}
     for field in node.required_fields:
         first = field.split(".")[0]
-        if first not in mapped:
+        is_of_item = bool(node.definition.for_each) and first in ("item", "index")
+        if first not in mapped and not is_of_item:
             yield first
     if node.condition is not None:
         yield from _certain(node.condition.references)

@@ -5,15 +5,16 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from podium.api.base import shorten
-from podium.api.names import execution_id
+from podium.api.names import execution_id, split_item
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.engine.changes import Changes, Judging
 from podium.engine.context import edge_scope, node_scope, output_of
-from podium.engine.executions import Executions, execution_number
+from podium.engine.executions import MAX_AHEAD, Executions, execution_number
 from podium.engine.history import edited_context
+from podium.engine.items import Items
 from podium.engine.model import Action, Emit, EventType, Hold, Launch, RunInfo, Stop
-from podium.engine.plan import Plan, PlanEdge
+from podium.engine.plan import Plan, PlanEdge, PlanNode
 from podium.engine.questions import Questions
 from podium.engine.selection import unneeded_state
 from podium.engine.summary import current_of, reason_of
@@ -29,9 +30,6 @@ RUN = ""
 
 USUAL_WAITS = frozenset({NodeReason.SCHEDULING, NodeReason.STARTING, NodeReason.PULLING_IMAGE})
 """What every Pod waits for on its way."""
-MAX_AHEAD = 100
-"""Executions that a predecessor may have launched of a node without having written it: a number
-beyond is not Podium's."""
 
 
 class RunState:
@@ -86,6 +84,7 @@ class RunState:
         self.run_changed = False
         self._changed: set[str] = set()
         self.plan = plan
+        self.items = Items(self)
 
     def load(self, plan: Plan) -> Generator[None, None, None]:
         """Rebuild the counters from a plan and the status, node by node."""
@@ -137,6 +136,21 @@ class RunState:
             self._count(node, state, +1)
             self._note_wait(node, state)
             yield
+        if plan.for_each:
+            yield from self._load_items()
+
+    def _load_items(self) -> Generator[None, None, None]:
+        self.items.load()
+        nodes = self.status.nodes
+        # Those of maps that a newer definition has not are gone with them.
+        for node in [each for each in nodes if each not in self.plan.nodes]:
+            if self.plan.node(node) is not None:
+                self._count(node, nodes[node], +1)
+                self._note_wait(node, nodes[node])
+            else:
+                del nodes[node]
+                self.mark_changed(node)
+            yield
 
     @property
     def is_finishing(self) -> bool:
@@ -185,11 +199,13 @@ class RunState:
         if status is not NodeStatus.WAITING:
             self.questions.drop(node)
         if status.ended:
+            if node in self.plan.for_each:
+                self.items.close(node, reason)
             if state.deadline is not None:
                 state.deadline = None
             self.executions.drop_launch(node)
             if node in self.executions.unrecorded:
-                self._spend_unrecorded(node, reason or status.value)
+                self.stop_unrecorded(node, reason or status.value)
         return state
 
     def touch(self, node: str) -> NodeState:
@@ -200,13 +216,29 @@ class RunState:
             state.updated_at = self.now
         return state
 
+    def put(self, node: str, state: NodeState) -> None:
+        """Give an item a state of its own."""
+        self.status.nodes[node] = state
+        self._count(node, state, +1)
+        self.touch(node)
+
+    def drop(self, node: str) -> None:
+        """Drop the state of an item: its map says how it stands."""
+        self._count(node, self.status.nodes.pop(node), -1)
+        self.items.open[self.plan.nodes[node].map].pop(node, None)
+        self.mark_changed(node)
+
     def mark_changed(self, node: str) -> None:
         """Have a node written that is no longer part of the run, or new in it."""
         self._changed.add(node)
 
     def known(self, node: str) -> NodeState | None:
         """Return the state of a node of the present plan, None if it is not one."""
-        return self.status.nodes.get(node) if node in self.plan.nodes else None
+        if node in self.plan.nodes:
+            return self.status.nodes.get(node)
+        if not self.plan.for_each or (item := split_item(node)) is None:
+            return None
+        return self.status.nodes.get(node) or self.items.known(*item)
 
     def next_execution(self, node: str) -> str:
         """Return the id of the execution that a node has, or would be launched with."""
@@ -218,17 +250,21 @@ class RunState:
     def node_scope(self, node: str) -> Mapping[str, Any]:
         """Return the names that a node's own expressions know."""
         execution = self.next_execution(node)
-        status = self.status
-        return node_scope(
+        status, planned = self.status, self.plan.nodes[node]
+        scope = node_scope(
             self.plan,
             self.info,
-            node,
+            planned.place,
             execution,
             status.nodes,
             self.context,
             status.started_at,
-            self.ending_for(node),
+            self.ending_for(planned.place),
         )
+        if not planned.map:
+            return scope
+        own = {"item": self.items.values(planned.map)[planned.item], "index": planned.item}
+        return {**scope, "node": {"id": node, "executionId": execution}, **own}
 
     def edge_scope(self, edge: PlanEdge) -> Mapping[str, Any]:
         """Return the names that the condition of an edge knows."""
@@ -252,6 +288,11 @@ class RunState:
             self.open_compensations += 0 if state.status.ended else by
             self.begun_compensations += by if has_begun(state) else 0
         planned = self.plan.nodes[node]
+        if planned.map:
+            self.items.count(planned.map, node, state, by)
+            if state.status is NodeStatus.RUNNING:
+                self._count_slot(planned, by)
+            return
         if planned.group and not state.status.ended:
             self.open_members[planned.group] += by
         match state.status:
@@ -259,16 +300,14 @@ class RunState:
                 self.open += by
                 _add(self.running, node, by)
                 if planned.kind.holds_slot:
-                    _add(self.slots, node, by)
-                    for group in planned.limited_by:
-                        self.slots_in[group] = self.slots_in.get(group, 0) + by
+                    self._count_slot(planned, by)
             case NodeStatus.PENDING | NodeStatus.WAITING | NodeStatus.READY:
                 self.open += by
             case NodeStatus.COMPLETED:
                 if by > 0:
                     self.outputs[node] = (
                         output_of(self.plan, node, self.status.nodes)
-                        if node in self.plan.members
+                        if node in self.plan.members or node in self.plan.for_each
                         else state.output
                     )
                 else:
@@ -288,10 +327,22 @@ class RunState:
                 if not planned.group:
                     _add(self.cancelled, node, by)
 
+    def _count_slot(self, planned: PlanNode, by: int) -> None:
+        """Add or take away what runs and takes a slot."""
+        _add(self.slots, planned.id, by)
+        for group in planned.limited_by:
+            self.slots_in[group] = self.slots_in.get(group, 0) + by
+
     # Actions
 
     def emit(self, kind: EventType, reason: str, message: str, node: str | None = None) -> None:
-        """Record an Event, for the users of the run."""
+        """Record an Event, for the users of the run.
+
+        Items are many: of those of a map only the first warnings are told.
+        """
+        item = split_item(node) if node is not None and self.plan.for_each else None
+        if item and (kind is EventType.NORMAL or not self.items.may_tell(item[0])):
+            return
         self.actions.append(Emit(kind, reason, shorten(message), node))
 
     def stop(self, node: str, execution: str, reason: str) -> None:
@@ -307,7 +358,7 @@ class RunState:
         if has_execution and state.status is NodeStatus.RUNNING and state.execution_id is not None:
             self._launches.pop(node, None)
             self.stop(node, state.execution_id, reason)
-        self._spend_unrecorded(node, reason)
+        self.stop_unrecorded(node, reason)
 
     def launch(self, launch: Launch) -> None:
         """Give out a launch, of a new execution or of one that was disrupted."""
@@ -325,6 +376,8 @@ class RunState:
         """Never give out an execution's id (again); False: the status knows of it already."""
         state = self.status.nodes.get(node) or self.status.removed_nodes.get(node)
         number = execution_number(node, execution)
+        if state is None and number is not None and (item := split_item(node)) is not None:
+            return self.items.spend(item[0], number)
         last = 0 if state is None else state.last_execution_number
         if state is None or number is None or not last < number <= last + MAX_AHEAD:
             return False
@@ -334,7 +387,7 @@ class RunState:
             self.touch(node)
         return True
 
-    def _spend_unrecorded(self, node: str, reason: str) -> None:
+    def stop_unrecorded(self, node: str, reason: str) -> None:
         """Stop what was given out of a node, and is not wanted any more."""
         execution = self.executions.unrecorded.pop(node, None)
         if execution is None:
@@ -363,7 +416,7 @@ class RunState:
         changes = Changes(frozenset(self._changed), self.changed)
         if self._changed:
             states = self.status.nodes
-            done = len(states) - self.open - self.undone
+            done = len(self.plan.nodes) - self.open - self.undone
             self.status.progress = f"{done}/{len(self.plan.nodes) - self.left_out}"
             self.status.current = current_of(self)
             for node in self._changed:

@@ -281,15 +281,18 @@ def _evaluated(
 
 def read_by(
     references: Iterable[expressions.Reference], scope: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Any]:
     """Return what is read of a scope, as plain data; a missing value stays missing."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
     whole: set[str] = set()
     for reference in references:
         root, keys = str(reference.path[0]), reference.path[1:]
         if root not in scope or root in whole:
             continue
-        if keys:
+        if root in ("item", "index"):
+            whole.add(root)
+            found[root] = scope[root]
+        elif keys:
             with suppress(KeyError):
                 found.setdefault(root, {})[str(keys[0])] = scope[root][keys[0]]
         else:

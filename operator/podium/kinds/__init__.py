@@ -16,6 +16,7 @@ from podium.kinds.base import (
     Decision,
     DeclaredOutput,
     Fail,
+    ItemEnds,
     JobShape,
     Launch,
     MemberEnd,
@@ -28,6 +29,7 @@ from podium.kinds.base import (
 )
 from podium.kinds.child_run import ChildRun
 from podium.kinds.conditional import Conditional
+from podium.kinds.for_each import ForEach, decides_per_item, may_fail
 from podium.kinds.parallel_group import ParallelGroup
 from podium.kinds.task import Task
 
@@ -41,6 +43,8 @@ __all__ = [
     "Decision",
     "DeclaredOutput",
     "Fail",
+    "ForEach",
+    "ItemEnds",
     "JobShape",
     "Launch",
     "MemberEnd",
@@ -51,6 +55,8 @@ __all__ = [
     "Spawn",
     "Wait",
     "checked_values",
+    "decides_per_item",
+    "may_fail",
     "of",
     "register",
     "runs_program",
@@ -66,19 +72,23 @@ _KINDS: dict[NodeType, NodeKind] = {
 
 
 _CHILD = ChildRun()
+_MAP = ForEach(Task())
 
 
 def of(node: Node) -> NodeKind:
     """Return the kind of a node."""
     kind = _KINDS[node.type]
-    # An executor's name makes it another kind: its type is that of any node with an executor.
-    return _CHILD if node.executor == CHILD_EXECUTOR and isinstance(kind, Task) else kind
+    if not isinstance(kind, Task):
+        return kind
+    # What makes it another kind is no type: that is the one of any node with an executor.
+    if node.executor == CHILD_EXECUTOR:
+        return _CHILD
+    return kind if node.for_each is None else _MAP
 
 
 def runs_program(node: Node) -> bool:
-    """Return whether a node has a program of its own, with a Job or a process."""
-    kind = of(node)
-    return kind.has_execution and not isinstance(kind, ChildRun)
+    """Return whether a node, or each of its items, has a program, with a Job or a process."""
+    return of(node).runs_program
 
 
 def register(name: str, kind: NodeKind) -> NodeType:

@@ -42,6 +42,7 @@ class Approval:
 
     holds_slot = False
     has_execution = False
+    runs_program = False
 
     def check(self, node: Node) -> Iterable[Problem]:
         """Check the config, and that nothing needs a program."""

@@ -28,6 +28,7 @@ __all__ = [
     "Decision",
     "DeclaredOutput",
     "Fail",
+    "ItemEnds",
     "JobShape",
     "Launch",
     "MemberEnd",
@@ -49,7 +50,7 @@ PROGRAM_FIELDS = (
 )
 """Fields of a node that are about a program, its Job and what it hands over."""
 GROUP_FIELDS = ("nodes", "edges", "max_parallel", "min_success")
-"""Fields that only a parallel_group has."""
+"""Fields that only a parallel_group has; a map has max_parallel too."""
 
 
 class JobShape(StrEnum):
@@ -99,6 +100,18 @@ class MemberEnd(NamedTuple):
     """Of one that completed."""
 
 
+@dataclass(frozen=True, slots=True)
+class ItemEnds:
+    """How the items of a map ended."""
+
+    count: int = 0
+    completed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    first_failed: tuple[str, ...] = ()
+    """Paths of some that failed, with their reasons."""
+
+
 @dataclass(slots=True)
 class NodeView:
     """What a kind knows of a node when it decides."""
@@ -117,6 +130,8 @@ class NodeView:
     """Its executor, where that is a resource."""
     members: Callable[[], Sequence[MemberEnd]] = tuple
     """Of a group whose members have all ended: makes what it knows of them."""
+    items: Callable[[], ItemEnds] = ItemEnds
+    """Of a map whose items have all ended: makes what it knows of them."""
 
     @property
     def scope(self) -> Mapping[str, Any]:
@@ -188,6 +203,8 @@ class NodeKind(Protocol):
     """Whether a running node counts toward maxParallel."""
     has_execution: bool
     """Whether the shells know a Job or a process for a running node."""
+    runs_program: bool
+    """Whether it has an executor: its own executions, or those of its items, run a program."""
 
     def check(self, node: Node) -> Iterable[Problem]:
         """Find what is wrong with a node's own fields; paths begin at the node."""

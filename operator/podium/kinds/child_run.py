@@ -27,6 +27,7 @@ class ChildRun(Task):
     """Runs another Workflow; what that hands over is the node's output."""
 
     holds_slot = False
+    runs_program = False
 
     def check(self, node: Node) -> Iterable[Problem]:
         """Check the config, and that nothing is said of a program."""

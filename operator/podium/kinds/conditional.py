@@ -27,6 +27,7 @@ class Conditional:
 
     holds_slot = False
     has_execution = False
+    runs_program = False
 
     def check(self, node: Node) -> Iterable[Problem]:
         """Check that there is something to choose from, and nothing that needs a program."""

@@ -33,6 +33,7 @@ class ParallelGroup:
 
     holds_slot = False
     has_execution = False
+    runs_program = False
 
     def check(self, node: Node) -> Iterable[Problem]:
         """Check that there are members, and nothing that needs a program of its own."""

@@ -31,13 +31,15 @@ class Task:
 
     holds_slot = True
     has_execution = True
+    runs_program = True
 
     def check(self, node: Node) -> Iterable[Problem]:
         """Check the executor and its config."""
         yield from unused_fields(
             node, ("cases", "default"), "only a node of type conditional has it"
         )
-        yield from unused_fields(node, GROUP_FIELDS, "only a node of type parallel_group has it")
+        others = [name for name in GROUP_FIELDS if name != "max_parallel" or node.for_each is None]
+        yield from unused_fields(node, others, "only a node of type parallel_group has it")
         if node.executor is None:
             known = ", ".join(executors.names())
             yield Problem(("executor",), f"is missing: name one of {known}")

@@ -254,7 +254,7 @@ class Executions:
     ) -> Observation | None:
         """Describe the end of a program, its artifacts stored; None: it is stopped meanwhile."""
         seen = interpret(node, execution, process, code, self._mask)
-        planned = self._engine.plan.nodes.get(node)
+        planned = self._engine.plan.node(node)
         if seen.phase is not AttemptPhase.SUCCEEDED or planned is None:
             return seen
         definition = planned.definition

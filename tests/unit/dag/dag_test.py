@@ -464,8 +464,9 @@ def test_a_name_of_two_meanings_is_refused_on_a_node():
 def test_items_are_known_only_in_a_map():
     graph = dag(node("a", condition="item > index"))
     assert said(graph) == [
-        "spec.nodes[0].condition: 'item' is known only inside a map over a list",
-        "spec.nodes[0].condition: 'index' is known only inside a map over a list",
+        f"spec.nodes[0].condition: {name} is known only in the condition and config of a node with"
+        " forEach"
+        for name in ("'item'", "'index'")
     ]
 
 

@@ -21,6 +21,7 @@ from tests.unit.local.shell_test import again, begin, script, stands
 class Timer:
     holds_slot = False
     has_execution = False
+    runs_program = False
 
     def check(self, node):
         if not isinstance(node.config.get("seconds"), int | float):

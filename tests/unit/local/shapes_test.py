@@ -17,6 +17,7 @@ class Pair:
 
     holds_slot = True
     has_execution = True
+    runs_program = True
 
     def check(self, node):
         return ()

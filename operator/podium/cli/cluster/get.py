@@ -11,6 +11,7 @@ from podium.cli.child_runs import print_child_runs
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.runs import ClusterRun, RunRow, changes, list_rows, name_of, read_run
 from podium.cli.durations import DURATION
+from podium.cli.items import nodes_in_order
 from podium.cli.members import is_unneeded
 from podium.cli.node_details import show_node
 from podium.cli.output import CliError, ExitCode, warn
@@ -102,7 +103,7 @@ async def watch_run(cluster: Cluster, name: str) -> ClusterRun:
             table = Table(node_rows(run.status))
             table.print()
         else:
-            for node, state in run.status.nodes.items():
+            for node, state in nodes_in_order(run.status.nodes):
                 if is_unneeded(state):
                     continue
                 if node not in shown or _key(shown[node]) != _key(state):

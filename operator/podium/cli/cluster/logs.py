@@ -12,10 +12,12 @@ from urllib.parse import urlencode
 import click
 
 from podium.api.names import LABEL_RUN_UID
+from podium.api.run import NodeState, NodeStatus
 from podium.artifacts.kept_logs import KeptLog
 from podium.cli.child_runs import require_own_log
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.runs import ClusterRun, changes, name_of, read_run
+from podium.cli.items import require_node, state_of
 from podium.cli.members import is_of, members_of
 from podium.cli.options import log_options, require_one_log
 from podium.cli.output import CliError, ExitCode, escape_control, warn
@@ -87,12 +89,11 @@ async def logs(
     name = await name_of(cluster, name)
     run = await read_run(cluster, name)
     require_one_log(follow=follow, execution=execution, previous=previous)
-    if node is not None and node not in run.status.nodes:
-        known = ", ".join(list(run.status.nodes)[:10])
-        raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")
-    if node is not None:
-        require_own_log(node, run.status.nodes[node])
-    is_group = node is not None and bool(members_of(node, run.status.nodes))
+    state = None if node is None else require_node(name, run.status, node)
+    if node is not None and state is not None:
+        require_own_log(node, state)
+    is_map = state is not None and state.items is not None
+    is_group = is_map or (node is not None and bool(members_of(node, run.status.nodes)))
     is_named = execution is None and (node is None or is_group)
     options = _Options(is_named, timestamps, tail, execution, previous=previous)
     if follow and not _has_ended(run, node):
@@ -111,7 +112,9 @@ async def logs(
             pods += [
                 _Pod("", log.pod, log.node, log.execution, log.started_at, has_log=True, kept=log)
                 for log in await asyncio.to_thread(kept.logs, None if is_group else node)
-                if log.pod not in there and log.node in run.status.nodes and is_of(log.node, node)
+                if log.pod not in there
+                and state_of(run.status, log.node) is not None
+                and is_of(log.node, node)
             ]
             pods = _in_order(pods)
             shown = _chosen(pods, options)
@@ -129,7 +132,7 @@ async def logs(
 
 
 def _has_ended(run: ClusterRun, node: str | None) -> bool:
-    state = None if node is None else run.status.nodes.get(node)
+    state = None if node is None else state_of(run.status, node)
     return run.status.phase.ended if state is None else state.status.ended
 
 
@@ -145,13 +148,17 @@ def _misses(run: ClusterRun, node: str | None, shown: list[_Pod], options: _Opti
         return not shown
     there = {pod.node: pod.execution for pod in shown}
     for name in run.status.nodes if node is None else (node,):
-        state = run.status.nodes[name]
+        state = require_node(run.name, run.status, name)
         if options.previous:
             if state.execution_count > 1:  # a Pod between these two may be gone
                 return True
         elif state.status.ended and state.job_uid and there.get(name) != state.execution_id:
             return True
-    return node is not None and not shown and run.status.nodes[node].execution_count > 0
+    return node is not None and not shown and _has_begun(require_node(run.name, run.status, node))
+
+
+def _has_begun(state: NodeState) -> bool:
+    return state.execution_count > 0 or state.status is NodeStatus.COMPLETED
 
 
 async def _pods(cluster: Cluster, run: ClusterRun, node: str | None) -> list[_Pod]:
@@ -161,7 +168,7 @@ async def _pods(cluster: Cluster, run: ClusterRun, node: str | None) -> list[_Po
     found = []
     for body in await cluster.client.list_objects(path, page_size=50, labelSelector=selector):
         pod = _pod(body)
-        if pod.node in run.status.nodes and is_of(pod.node, node):
+        if state_of(run.status, pod.node) is not None and is_of(pod.node, node):
             found.append(pod)
     return _in_order(found)
 
@@ -204,7 +211,7 @@ def _nothing(run: ClusterRun, node: str | None, pods: list[_Pod], execution: str
     known = ", ".join(pod.execution for pod in pods[:10]) or "none"
     if execution is not None:
         return f"there is no Pod of execution {execution!r:.80}: those of {known} are there"
-    state = run.status.nodes[node or ""]
+    state = require_node(run.name, run.status, node or "")
     if not state.execution_count:
         return f"node {node} has not started: it is {state.status.value}"
     return f"node {node} has no Pod with such a log any more: those of {known} are there"

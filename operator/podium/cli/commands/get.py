@@ -10,6 +10,7 @@ from podium.api.base import format_duration
 from podium.api.run import NodeState
 from podium.cli.child_runs import print_child_runs
 from podium.cli.durations import DURATION
+from podium.cli.items import nodes_in_order
 from podium.cli.members import is_unneeded
 from podium.cli.node_details import show_node
 from podium.cli.options import optional_run_argument, run_argument, state_dir_option
@@ -138,7 +139,7 @@ def _show_run(state_dir: Path, run: OpenRun, output: str | None, *, watch: bool)
     while watch:
         is_held = run.directory.is_held  # looked at before reading: the end is read after it
         run = open_run(state_dir, run.record.name)
-        for node, state in run.status.nodes.items():
+        for node, state in nodes_in_order(run.status.nodes):
             if is_unneeded(state):
                 continue
             if node not in shown or _key(shown[node]) != _key(state):

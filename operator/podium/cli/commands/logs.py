@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from podium.api.run import WorkflowRunStatus
+from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.child_runs import require_own_log
+from podium.cli.items import is_item, require_node, state_of
 from podium.cli.log_output import LogOptions, print_logs
 from podium.cli.members import is_of, needed
 from podium.cli.options import log_options, require_one_log, run_argument, state_dir_option
@@ -25,6 +26,9 @@ from podium.local.secrets import (
 from podium.local.store import RunDirectory
 
 __all__ = ["logs"]
+
+_NOTHING = NodeState(status=NodeStatus.COMPLETED)
+"""Of an item that has no state of its own any more."""
 
 
 @click.command()
@@ -49,11 +53,8 @@ def logs(
     """
     run = open_run(state_dir, name)
     require_one_log(follow=follow, execution=execution, previous=previous)
-    if node is not None and node not in run.status.nodes:
-        known = ", ".join(list(run.status.nodes)[:10])
-        raise CliError(f"run {name} has no node {node!r:.80}: nodes are {known}")
     if node is not None:
-        require_own_log(node, run.status.nodes[node])
+        require_own_log(node, require_node(name, run.status, node))
     found = _executions(run, node)
     if execution is not None:
         shown = [_chosen(run, found, node, execution)]
@@ -93,8 +94,12 @@ def _executions(run: OpenRun, node: str | None) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {
         name: [] for name in needed(run.status.nodes) if is_of(name, node)
     }
+    if node is not None:
+        found.setdefault(node, [])
     for execution in run.directory.executions():
         name = execution.rpartition("-")[0]
+        if is_item(name) and is_of(name, node) and state_of(run.status, name) is not None:
+            found.setdefault(name, [])
         if name in found:
             found[name].append(execution)
     for executions in found.values():
@@ -114,7 +119,7 @@ def _one_of_each(run: OpenRun, found: dict[str, list[str]], place: int) -> list[
 
 def _began(run: OpenRun, execution: str) -> float:
     """Return when an execution started."""
-    state = run.status.nodes[execution.rpartition("-")[0]]
+    state = run.status.nodes.get(execution.rpartition("-")[0], _NOTHING)
     times = {record.execution_id: record.started_at for record in state.history}
     if state.execution_id is not None:
         times[state.execution_id] = state.started_at
@@ -139,8 +144,9 @@ def _nothing_to_show(run: OpenRun, node: str, found: dict[str, list[str]]) -> st
     if found[node]:
         return f"node {node} has no execution before {found[node][0]}"
     if any(found.values()):
-        return f"no member of {node} has an execution before its newest one"
-    state = run.status.nodes[node]
+        what = "item" if run.status.nodes[node].items is not None else "member"
+        return f"no {what} of {node} has an execution before its newest one"
+    state = require_node(run.record.name, run.status, node)
     if state.execution_id is not None:
         return f"the log of node {node} ({state.execution_id}) was removed from this machine"
     return f"node {node} has not started: it is {state.status.value}"
@@ -186,5 +192,5 @@ class _Going:
         size = self._directory.log_size
         if size != self._size:
             self._size, self._status = size, self._directory.load()[1]
-        state = None if self._status is None else self._status.nodes.get(self._node)
+        state = None if self._status is None else state_of(self._status, self._node)
         return state is None or not state.status.ended

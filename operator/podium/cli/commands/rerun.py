@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from podium.api.names import item_path
 from podium.api.problems import InvalidError, UserError
 from podium.cli.checked_file import sound_file
 from podium.cli.describe import counted
@@ -85,7 +86,8 @@ def rerun(
         targets = _targets(run, newer or run.plan, named, failed=failed)
         request = RerunRequest(
             id=str(uuid.uuid4()),
-            nodes=tuple(targets),
+            nodes=tuple(named),
+            failed=failed,
             cascade=not no_cascade,
             context=_edits(run, newer or run.plan, context_file, values, strings),
             plan=newer,
@@ -168,6 +170,11 @@ def _preview(run: OpenRun, planned: RerunPlan) -> Iterable[str]:
     for node in nodes:
         state = run.status.nodes.get(node)
         yield f"  {node:<{width}}  {'new' if state is None else state.status.value}"
+    for map_, indexes in planned.items.items():
+        which = "those that did not complete"
+        if indexes is not None:
+            which = ", ".join(item_path(map_, index) for index in indexes[:10])
+        yield f"  of the items of {map_}: {which}"
     for node in planned.stale:
         yield f"  {node}  would be marked stale"
     for node in planned.removed:

@@ -135,5 +135,5 @@ class ClaimMaker:
 
 
 def _claims_of(run: ActiveRun, node: str) -> list[VolumeClaim]:
-    planned = run.engine.plan.nodes.get(node)
+    planned = run.engine.plan.node(node)
     return [] if planned is None else mounted_claims(run.engine.plan.spec, planned.definition)

@@ -55,6 +55,8 @@ __all__ = ["RunLoader"]
 
 NO_PROGRESS = "0/0"
 """`status.progress` of a run without node states."""
+PLAIN_ITEMS = 1_000
+"""Items that a map may have where each has a Job of its own."""
 
 
 class RunLoader:
@@ -312,6 +314,7 @@ class RunLoader:
             recorded is not None,
             whole_seconds=True,
             command=f"kubectl podium -n {view.namespace}",
+            max_items=PLAIN_ITEMS,
         )
         run = ActiveRun(
             owner=Owner(view.namespace, view.name, view.uid, workflow, recorded),

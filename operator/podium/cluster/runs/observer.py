@@ -158,7 +158,7 @@ class JobObserver:
             self._mark_suspend_deletions(job, pods)
         pods = [pod for pod in pods if not self._cache.ended_by_suspension(pod) or pod.alive]
         report = await self._report(run, node, execution_id, job, pods)
-        if planned := run.engine.plan.nodes.get(node):
+        if planned := run.engine.plan.node(node):
             for each in report.observations:
                 name_output(each, planned.definition)
             if is_current:
@@ -214,7 +214,7 @@ class JobObserver:
 
     async def _give_up(self, run: ActiveRun, node: str, name: str, since: float) -> None:
         """Delete Pods on a machine that does not answer, if their node says so, after a while."""
-        planned = run.engine.plan.nodes.get(node)
+        planned = run.engine.plan.node(node)
         after = planned.definition.force_restart_after_seconds if planned is not None else None
         if after is None:
             return

@@ -185,8 +185,8 @@ class ReferenceChecker:
         found = list(in_pod(spec))
         if not found:
             return []
-        node = run.engine.plan.nodes.get(name)
         plan = run.engine.plan
+        node = plan.node(name)
         own = () if node is None else in_node(node, run.owner.recorded, plan.spec)
         fields = {(each.kind, each.name): each.field for each in own}
         named = [
