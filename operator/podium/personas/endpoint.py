@@ -27,6 +27,7 @@ from podium.personas.usage import Budget, Charge, estimated_tokens
 __all__ = ["Endpoint"]
 
 MAX_BYTES = 2 * 1024 * 1024
+SHORTEST_KEY = 8
 TRIES = 4
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 20.0
@@ -141,7 +142,7 @@ class Endpoint:
                     if len(found) > MAX_BYTES:
                         message = f"the answer has more than {MAX_BYTES:,} bytes"
                         raise PersonaError(NodeReason.MODEL_ANSWER, message)
-                return answer.status_code, answer.headers, bytes(found)
+                return answer.status_code, answer.headers, self._without_key(bytes(found))
         except TimeoutError:
             raise RetryableError(f"no whole answer within {seconds:g} s") from None
         except httpx2.TransportError as error:
@@ -153,6 +154,14 @@ class Endpoint:
             raise PersonaError(
                 NodeReason.CONFIG, f"{type(error).__name__}: {error!s:.300}"
             ) from None
+
+    def _without_key(self, answer: bytes) -> bytes:
+        """Cut the key out of an answer: what a server sends back would be shown as an output.
+
+        One that is as short as an endpoint without keys is given, such as `none`, is a word.
+        """
+        key = self.model.key or ""
+        return answer if len(key) < SHORTEST_KEY else answer.replace(key.encode(), b"***")
 
     async def _connected(self) -> httpx2.AsyncClient:
         if self._client is None:
