@@ -655,6 +655,11 @@ def test_who_requested_is_verified(release):
     assert release.try_out(workflow_run({by: "alice"}), "alice").returncode == 0
     assert release.try_out(workflow_run(), "alice").returncode == 0
     refused(release.try_out(workflow_run({by: "bob"}), "alice"), by)
+    # A child run is made in the name of whoever asked for its first ancestor, by an operator only.
+    child = {by: "bob", "podium.dev/parent-run-uid": "u"}
+    assert release.try_out(workflow_run(child), release.user).returncode == 0
+    refused(release.try_out(workflow_run(child), "alice"), by)
+    refused(release.try_out(workflow_run({by: "bob"}), release.user), by)
 
     def create(user):
         name = f"r-{uuid.uuid4().hex[:8]}"

@@ -61,7 +61,7 @@ def test_it_takes_no_slot_also_while_it_is_launched():
     ]
 
 
-def test_latest_compares_the_context_keys_that_it_reads_only():
+def test_it_has_no_program_of_its_own():
     assert not kinds.runs_program(Node.model_validate(child()))
     assert kinds.runs_program(Node.model_validate(node("a")))
 

@@ -104,3 +104,26 @@ def test_the_retention_of_its_workflow_is_for_runs_that_no_parent_has(here):
     here.podium("run", "inner.yaml", "--run-name", "alone")
     runs = json.loads(here.podium("get", "-o", "json").stdout)["items"]
     assert len(runs) == 4
+
+
+def test_a_compensation_may_be_one_and_a_node_that_is_one_may_have_one(here):
+    undo = {"executor": "workflow", "config": {"workflowRef": {"name": "inner"}}}
+    said = {"executor": "script", "config": {"script": "true"}}
+    fails = {
+        "id": "z",
+        "executor": "script",
+        "dependsOn": ["a", "sub"],
+        "config": {"script": "exit 1"},
+    }
+    nodes = [
+        {**WORK, "id": "a", "compensation": undo},
+        {**child("sub", "inner"), "compensation": said},
+        fails,
+    ]
+    file(here, "w.yaml", outer=nodes, inner=[WORK])
+    here.podium("run", "w.yaml", "--name", "outer", "--run-name", "r", code=1)
+    found = json.loads(here.podium("get", "r", "-o", "json").stdout)["status"]["nodes"]
+    assert found["a.compensation"]["status"] == found["sub.compensation"]["status"] == "Completed"
+    assert found["a.compensation"]["childRun"]
+    here.podium("delete", "r")
+    assert "no runs" in here.podium("get").stderr
