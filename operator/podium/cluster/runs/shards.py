@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from podium.api.names import LABEL_RUN, label_value, object_name
+from podium.api.names import LABEL_RUN, label_value, object_name, split_item
 from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.views import dig, items, mapping, text, when
@@ -104,8 +104,14 @@ class Shards:
         recent = {n: s for n, s in {**known, **changed}.items() if s and n in status.nodes}
         # A node that is gone must not come back from its shard.
         again = {self._home[n] for n, s in changed.items() if s is None and n in self._home}
-        left = self._left_in_status(recent, again, sizes, force=force)
+        housed = [n for n in recent if n in self._home]
+        left = self._left_in_status(housed, again, sizes, force=force)
         homeless = [n for n in (recent if self.all else status.nodes) if n not in self._home]
+        if self.all and not force:  # items come and go: a shard is made of many of them at once
+            loose = {n for n in homeless if split_item(n) is not None}
+            if len(loose) <= RECENT_NODES and sum(sizes[n] for n in loose) <= RECENT_BYTES:
+                left |= loose
+                homeless = [n for n in homeless if n not in loose]
         if not again and not homeless:
             return None
         order, made = yield from self._rewritten(run, status, changed, again)
@@ -123,7 +129,7 @@ class Shards:
 
         Where they are too many, the shards that most of them belong to are added to `again`.
         """
-        left = {n for n in recent if n in self._home and self._home[n] not in again}
+        left = {n for n in recent if self._home[n] not in again}
         limit, limit_bytes = (0, 0) if force else (RECENT_NODES, RECENT_BYTES)
         if len(left) <= limit and sum(sizes[n] for n in left) <= limit_bytes:
             return left
@@ -203,13 +209,13 @@ class Shards:
         }
 
     def _count(self, node: str, now: NodeStatus | None) -> None:
-        before = self._statuses.pop(node, None)
+        before, is_item = self._statuses.pop(node, None), split_item(node) is not None
         if before is not None:
-            self._counts[before] -= 1
+            self._counts[before] -= not is_item
             self._failed.pop(node, None)
         if now is not None:
             self._statuses[node] = now
-            self._counts[now] += 1
+            self._counts[now] += not is_item
             if now is NodeStatus.FAILED:
                 self._failed[node] = None
 

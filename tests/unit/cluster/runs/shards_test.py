@@ -373,6 +373,23 @@ async def test_nodes_that_come_later_find_a_place(small):
     assert world.server.named()
 
 
+async def test_items_that_come_and_go_stand_in_the_status_until_they_are_many(small):
+    world = World(10)
+    await world.write()
+    made = world.server.made
+    for i in range(6):
+        world.nodes[f"n0[{i}]"] = NodeState(status=NodeStatus.RUNNING)
+        gone = world.nodes.pop(f"n0[{i - 2}]", None)
+        await world.write({f"n0[{i}]", *([f"n0[{i - 2}]"] if gone else ())})
+        assert len(world.server.status["nodes"]) == min(i + 1, 2)
+    assert world.server.made == made
+    assert world.server.status["nodeCounts"] == {"Pending": 10}
+    for i in range(6, 6 + shards_module.RECENT_NODES):
+        world.nodes[f"n0[{i}]"] = NodeState(status=NodeStatus.RUNNING)
+    await world.write({node for node in world.nodes if "[" in node})
+    assert world.server.made > made
+
+
 async def test_a_lost_shard_is_named(small):
     world = World(10)
     await world.write()
