@@ -59,9 +59,9 @@ def _of_personas(
     plan: Plan, nodes: Iterable[str], secrets: Mapping[str, Mapping[str, str]]
 ) -> Iterator[Problem]:
     """Find keys and messages that are not here, each at the first node that needs it."""
-    asking = [node for node in nodes if node in plan.uses_personas()]
+    asking = set(plan.uses_personas())
     said: set[str] = set()
-    for name in asking:
+    for name in (each for each in nodes if each in asking):
         node = plan.nodes[name].definition
         if next(missing_models(node, plan.spec), None) is not None:
             continue  # `check_start` tells of it
