@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from podium.api.base import format_duration
 from podium.api.reasons import EventReason, NodeReason
-from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
+from podium.api.run import CopiedFrom, NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.output import escape_control
 
 __all__ = [
     "RUN_EVENTS",
     "asked_text",
+    "copied_text",
     "counted",
     "elapsed",
     "reason_text",
@@ -41,6 +42,11 @@ def elapsed(state: NodeState, now: float) -> str:
     if state.status is NodeStatus.RUNNING and state.started_at is not None:
         return format_duration(max(0.0, now - state.started_at))
     return ""
+
+
+def copied_text(node: str, origin: CopiedFrom) -> str:
+    """Return why a node that was copied from another run has no log."""
+    return f"node {node} did not run here, it was copied: its log is that of the run {origin.run}"
 
 
 def reason_text(state: NodeState) -> str:

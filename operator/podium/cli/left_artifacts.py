@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,6 +86,9 @@ class RunArtifacts:
     uid: str
     nodes: Mapping[str, tuple[str | None, str]]
     """For each node, in their order: its newest execution, and the digest of what that left."""
+    copied: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Nodes whose newest result is of another run: its UID, and the execution there. A laptop has
+    what is copied as its own."""
 
     def check(self, request: ArtifactsRequest) -> None:
         """Raise `CliError` if it has no such node, or if more is named than is listed."""
@@ -134,9 +137,10 @@ class _Row(NamedTuple):
 
 def _list(run: RunArtifacts, store: "ArtifactStore | None", request: ArtifactsRequest) -> None:
     order = {name: position for position, name in enumerate(run.nodes)}
+    manifests = [] if store is None else [*store.manifests(run.uid), *_copied(run, store)]
     found = [
         each
-        for each in (() if store is None else store.manifests(run.uid))
+        for each in manifests
         if request.node in ("", each.node)
         and request.execution in (None, each.execution)
         and each.node in order
@@ -180,6 +184,14 @@ def _tops(rest: "Artifact") -> "dict[str, list[Entry]]":
     return found
 
 
+def _copied(run: RunArtifacts, store: "ArtifactStore") -> Iterator["Manifest"]:
+    for node, (uid, execution) in run.copied.items():
+        own, digest = run.nodes[node]
+        manifest = _manifest(store, uid, node, execution, digest) if digest else None
+        if manifest is not None and own is not None:
+            yield manifest.of(run.uid, own)
+
+
 def _get(run: RunArtifacts, store: "ArtifactStore | None", request: ArtifactsRequest) -> None:
     from podium.artifacts.handover import add_all  # noqa: PLC0415 - only where there are some
     from podium.artifacts.manifest import REST  # noqa: PLC0415
@@ -191,7 +203,9 @@ def _get(run: RunArtifacts, store: "ArtifactStore | None", request: ArtifactsReq
     manifest = None
     if store is not None and chosen is not None:
         known_digest = digest if chosen == newest else ""
-        manifest = _manifest(store, run.uid, node, chosen, known_digest)
+        own = (run.uid, chosen)
+        uid, execution = run.copied.get(node, own) if chosen == newest else own
+        manifest = _manifest(store, uid, node, execution, known_digest)
     if store is None or manifest is None:
         raise CliError(
             f"{chosen or node} left no artifacts: podium artifacts ls {run.name} lists"

@@ -17,6 +17,7 @@ __all__ = [
     "env_options",
     "executor_files_option",
     "log_options",
+    "names_in",
     "optional_run_argument",
     "part_of",
     "part_options",
@@ -147,6 +148,7 @@ rerun_options = together(
     click.option(
         "--no-cascade", is_flag=True, help="Leave downstream nodes as they are, marked stale."
     ),
+    click.option("--fork", is_flag=True, help="Leave the run as it is: make a new one from it."),
 )
 part_options = together(
     click.option("--only", multiple=True, metavar="N[,M]", help="Run these nodes and no others."),
@@ -197,7 +199,7 @@ def part_of(
         raise CliError("give --only or --until, not both")
     part: dict[str, Any] = {"only": spec.only, "until": spec.until, "from_": spec.from_}
     if only or until:
-        part |= {"only": _names(only), "until": _names(until)}
+        part |= {"only": names_in(only), "until": names_in(until)}
     if from_run is not None and not is_object_name(from_run):
         raise CliError(f"--from-run: {from_run!r:.80} is not the name of a run")
     if from_node is not None and not is_path(from_node):
@@ -207,7 +209,8 @@ def part_of(
     return part
 
 
-def _names(values: tuple[str, ...]) -> list[str]:
+def names_in(values: tuple[str, ...]) -> list[str]:
+    """Return the names that an option holds which may be repeated, or hold several by commas."""
     names = (name.strip() for value in values for name in value.split(","))
     return list(dict.fromkeys(name for name in names if name))
 
@@ -216,7 +219,7 @@ def rerun_targets(
     nodes: tuple[str, ...], *, failed: bool, no_cascade: bool, latest: bool
 ) -> list[str]:
     """Return the nodes that `rerun_options` name. Raises `CliError` for a wrong choice."""
-    named = _names(nodes)
+    named = names_in(nodes)
     if not named and not latest and not failed:
         raise CliError(
             "name what to run again: --failed, --node N, or --latest for what changed in the"

@@ -109,6 +109,8 @@ def _is_settled(plan: Plan, node: str, state: NodeState, earlier: Earlier) -> bo
         return False
     if node in plan.for_each:  # the outputs of its items are not with it
         return False
+    if state.items is not None:  # a map: its items are not copied
+        return False
     if _mounts_volume(plan, node):  # the new run has a volume of its own, which is empty
         return False
     if state.execution_id is None or (state.output is None and node not in plan.members):

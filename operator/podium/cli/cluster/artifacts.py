@@ -46,7 +46,12 @@ async def artifacts(
     nodes = {
         id_: (state.execution_id, state.artifacts or "") for id_, state in run.status.nodes.items()
     }
-    left = RunArtifacts(run.name, run.uid, nodes)
+    copied = {
+        id_: (state.copied_from.uid, state.copied_from.execution_id)
+        for id_, state in run.status.nodes.items()
+        if state.copied_from is not None
+    }
+    left = RunArtifacts(run.name, run.uid, nodes, copied)
     left.check(request)
     try:
         async with opened(cluster, run) as store:

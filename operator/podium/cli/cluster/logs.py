@@ -17,6 +17,7 @@ from podium.artifacts.kept_logs import KeptLog
 from podium.cli.child_runs import require_own_log
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.runs import ClusterRun, changes, name_of, read_run
+from podium.cli.describe import copied_text
 from podium.cli.items import require_node, state_of
 from podium.cli.members import is_of, members_of
 from podium.cli.options import log_options, require_one_log
@@ -212,6 +213,8 @@ def _nothing(run: ClusterRun, node: str | None, pods: list[_Pod], execution: str
     if execution is not None:
         return f"there is no Pod of execution {execution!r:.80}: those of {known} are there"
     state = require_node(run.name, run.status, node or "")
+    if state.copied_from is not None:
+        return copied_text(node or "", state.copied_from)
     if not state.execution_count:
         return f"node {node} has not started: it is {state.status.value}"
     return f"node {node} has no Pod with such a log any more: those of {known} are there"

@@ -12,7 +12,8 @@ from podium.api.reasons import EventReason
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.get import watch_run
 from podium.cli.cluster.runs import ClusterRun, name_of, read_run
-from podium.cli.options import context_options, rerun_options, rerun_targets
+from podium.cli.forks import require_fork
+from podium.cli.options import context_options, names_in, rerun_options, rerun_targets
 from podium.cli.output import CliError, ExitCode, warn
 from podium.cli.run_end import run_code
 from podium.cli.values import context_of
@@ -42,6 +43,7 @@ async def rerun(
     nodes: tuple[str, ...],
     failed: bool,
     no_cascade: bool,
+    fork: bool,
     latest: bool,
     values: tuple[str, ...],
     strings: tuple[str, ...],
@@ -50,8 +52,18 @@ async def rerun(
 ) -> int:
     """Run nodes of a run again and, by default, all downstream nodes.
 
-    --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it.
+    --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it. --fork
+    makes a new run, which copies what the node does not come after and what does the same.
     """
+    if fork:
+        from podium.cli.cluster.fork import fork_run  # noqa: PLC0415 - it loads definitions
+
+        node = require_fork(names_in(nodes), no_cascade=no_cascade, latest=latest)
+        made = await fork_run(
+            cluster, await name_of(cluster, name), node, (context_file, values, strings)
+        )
+        click.echo(f"run {made} created")
+        return run_code((await watch_run(cluster, made)).status) if watch else ExitCode.OK
     named = rerun_targets(nodes, failed=failed, no_cascade=no_cascade, latest=latest)
     asked: dict[str, Any] = {"nodes": named} if named else {}
     asked |= {"failed": True} if failed else {}

@@ -8,6 +8,7 @@ import click
 
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.child_runs import require_own_log
+from podium.cli.describe import copied_text
 from podium.cli.items import is_item, require_node, state_of
 from podium.cli.log_output import LogOptions, print_logs
 from podium.cli.members import is_of, needed
@@ -147,6 +148,8 @@ def _nothing_to_show(run: OpenRun, node: str, found: dict[str, list[str]]) -> st
         what = "item" if run.status.nodes[node].items is not None else "member"
         return f"no {what} of {node} has an execution before its newest one"
     state = require_node(run.record.name, run.status, node)
+    if state.copied_from is not None:
+        return copied_text(node, state.copied_from)
     if state.execution_id is not None:
         return f"the log of node {node} ({state.execution_id}) was removed from this machine"
     return f"node {node} has not started: it is {state.status.value}"

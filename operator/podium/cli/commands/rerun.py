@@ -16,10 +16,13 @@ from podium.cli.execution import (
     require_runnable,
     require_startable,
 )
+from podium.cli.forks import fork_of, forked_context, require_fork
 from podium.cli.live import stream_for
+from podium.cli.new_run import NewRun, free_name, start_run
 from podium.cli.options import (
     context_options,
     env_options,
+    names_in,
     rerun_options,
     rerun_targets,
     result_option,
@@ -29,8 +32,8 @@ from podium.cli.options import (
 )
 from podium.cli.output import CliError, ExitCode, escape_control, warn
 from podium.cli.run_end import run_code
-from podium.cli.selection import select_run
-from podium.cli.session import OpenRun, hold_run, require_no_child
+from podium.cli.selection import RunSelection, select_run
+from podium.cli.session import OpenRun, hold_run, open_run, require_no_child, run_directory
 from podium.cli.values import context_of
 from podium.engine import (
     Plan,
@@ -61,6 +64,7 @@ def rerun(
     nodes: tuple[str, ...],
     failed: bool,
     no_cascade: bool,
+    fork: bool,
     latest: bool,
     dry_run: bool,
     values: tuple[str, ...],
@@ -74,8 +78,15 @@ def rerun(
 ) -> int:
     """Run nodes of a run again and, by default, all downstream nodes.
 
-    --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it.
+    --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it. --fork
+    makes a new run, which copies what the node does not come after and what does the same.
     """
+    if fork:
+        node = require_fork(names_in(nodes), no_cascade=no_cascade, latest=latest)
+        opened = open_run(state_dir, name).with_secrets(secrets).with_env(env, env_files)
+        require_no_child(opened)
+        new = _forked(opened, node, (context_file, values, strings))
+        return start_run(new, output, dry_run=dry_run)
     named = rerun_targets(nodes, failed=failed, no_cascade=no_cascade, latest=latest)
     with hold_run(state_dir, name) as held:
         require_no_child(held)
@@ -106,6 +117,50 @@ def rerun(
             return run_code(run.status)
         require_runnable(run, newer or run.plan, planned.reset)
         return carry_on(run, output, [request])
+
+
+def _forked(
+    run: OpenRun,
+    node: str | None,
+    options: tuple[str | None, tuple[str, ...], tuple[str, ...]],
+) -> NewRun:
+    """Return the run that is to begin from a run, of the definition as its file has it now."""
+    record, file, answers = run.record, None, None
+    if record.source is not None:
+        file = sound_file(record.source, record.more)
+        selection = select_run(file, record.choice)
+    else:
+        selection = RunSelection("", "", record.workflow_id, record.workflow, record.spec)
+    recorded = record.spec.recorded_answers
+    if selection.answers is None and recorded is not None and recorded.file is not None:
+        answers = Path(recorded.file)
+    named = selection.spec
+    spec = record.spec.model_copy(
+        update={"workflow_ref": named.workflow_ref, "workflow_spec": named.workflow_spec}
+    )
+    before = forked_context(record.workflow, record.spec.context, run.status)
+    context_file, values, strings = options
+    context = context_of(
+        before, context_file, values, strings, below=selection.workflow.global_context
+    )
+    directory = run_directory(
+        run.directory.state_dir, free_name(run.directory.state_dir, run.name, "")
+    )
+    return NewRun(
+        directory=directory,
+        selection=selection,
+        spec=fork_of(spec, run.name, node, context),
+        file=file,
+        workdir=Path(record.workdir),
+        answers=answers,
+        secrets=None if record.secrets is None else Path(record.secrets),
+        source=None if record.source is None else Path(record.source),
+        choice=record.choice,
+        env=record.env,
+        env_files=tuple(map(Path, record.env_files)),
+        more=tuple(map(Path, record.more)),
+        workflows=record.workflows,
+    )
 
 
 def _targets(run: OpenRun, plan: Plan, named: list[str], *, failed: bool) -> list[str]:
