@@ -9,8 +9,8 @@ import pytest
 from podium.api.formats import FORMAT_VERSION
 from podium.api.problems import InvalidError
 from podium.api.workflow import WorkflowSpec
-from podium.cluster.runs.loader import _in_current_format
 from podium.cluster.runs.revisions import Definitions
+from podium.cluster.runs.run_spec import in_current_format
 from podium.cluster.watch.store import InformerCache
 from podium.engine import RerunRequest
 from podium.engine.plan import Plan
@@ -95,7 +95,7 @@ async def test_the_same_revision_means_to_a_new_run_what_it_says(monkeypatch):
 )
 def test_a_graph_inside_a_run_is_translated_once_the_run_has_begun_under_0_1_0(status, rule):
     body = {"spec": {"workflowSpec": {"nodes": [{"id": "a", "triggerRule": "NoneFailed"}]}}}
-    (node,) = _in_current_format(body, status)["spec"]["workflowSpec"]["nodes"]
+    (node,) = in_current_format(body, status)["spec"]["workflowSpec"]["nodes"]
     assert node["triggerRule"] == rule
     assert body["spec"]["workflowSpec"]["nodes"][0]["triggerRule"] == "NoneFailed"
 
