@@ -43,7 +43,7 @@ class CommandTool(ApiModel):
     """What it does, for the model."""
     parameters: JsonObject | None = None
     """JSON Schema of its arguments, an object; default: any."""
-    command: list[Text] = Field(min_length=1, max_length=100)
+    command: list[LongText] = Field(min_length=1, max_length=100)
     """Program and its arguments; no shell is between. It runs in output_dir."""
     timeout_seconds: int = Field(default=60, ge=1, le=3600)
     """Maximum seconds of one call."""
@@ -54,7 +54,7 @@ class McpServerTool(ApiModel):
 
     name: Text
     """Its tools are called NAME_TOOL."""
-    command: list[Text] | None = Field(default=None, min_length=1, max_length=100)
+    command: list[LongText] | None = Field(default=None, min_length=1, max_length=100)
     """Program and its arguments, which talks on standard input and output."""
     url: Text | None = None
     """URL of a server of Streamable HTTP."""
