@@ -17,6 +17,7 @@ from podium.api.workflow import WorkflowSpec
 from podium.engine import (
     AttemptPhase,
     Control,
+    Earlier,
     Engine,
     Launch,
     Observation,
@@ -25,6 +26,7 @@ from podium.engine import (
     RunInfo,
     Stop,
     WakeAt,
+    copied_states,
     dump_status,
     initial_context,
     initial_status,
@@ -277,7 +279,7 @@ class World:
 class Harness:
     """A shell that writes the status at the end of a turn, and may die at any point in it."""
 
-    def __init__(self, case, *, max_parallel=3, fail_fast=False, **part):
+    def __init__(self, case, *, max_parallel=3, fail_fast=False, earlier=None, **part):
         self.case = case
         self.world = World(case)
         self.plan = Plan.build(case.spec, workflow_id="w")
@@ -285,7 +287,12 @@ class Harness:
         run = WorkflowRunSpec(workflow_spec=case.spec, **part)
         self.context = initial_context(self.plan, run)
         self.now = 1000.0
-        self.written = dump_status(initial_status(self.plan, self.now, run))
+        self.copied = {}
+        if earlier is not None:  # as it was last written
+            status = load_status(json.loads(json.dumps(earlier.written)))
+            known = Earlier("earlier", "uid", earlier.plan, status, earlier.context)
+            self.copied = copied_states(self.plan, run, self.context, known, self.now)
+        self.written = dump_status(initial_status(self.plan, self.now, run, self.copied))
         self.crash()
 
     def crash(self):
@@ -482,6 +489,38 @@ def test_a_part_of_a_graph_runs_as_if_it_were_all_of_it(case, data):
     for name in set(names) - part:
         assert harness.engine.status.nodes[name].execution_count == 0
     assert max(harness.world.starts.values(), default=0) <= 1
+
+
+@SETTINGS
+@given(cases(last=2), st.data())
+def test_a_run_from_an_earlier_one_ends_as_if_it_had_run_all_of_it(case, data):
+    """The earlier one may still run; of what is copied nothing runs, and after it all is as ever."""
+    earlier = Harness(case)
+    hostile(data.draw, earlier, data.draw(st.integers(0, 20)))
+    if data.draw(st.booleans()):
+        earlier.finish()
+    names = [node.id for node in case.spec.nodes]
+    begin = {"run": "earlier"}
+    if data.draw(st.booleans()):
+        begin["node"] = data.draw(st.sampled_from(names))
+    harness = Harness(case, earlier=earlier, max_parallel=data.draw(st.integers(1, 4)), from_=begin)
+    assert begin.get("node") not in harness.copied
+    hostile(data.draw, harness, data.draw(st.integers(0, 15)))
+    harness.finish()
+    assert harness.ends() == expected(case)
+    started = {facts["node"] for facts in harness.world.executions.values()}
+    assert not started & harness.copied.keys()
+    for name in names:  # what is copied comes after nothing that ran
+        sources = {edge.from_ for edge in case.spec.edges if edge.to == name}
+        assert name not in harness.copied or sources <= harness.copied.keys()
+    # A re-run of a copied node gives it an execution id that is new.
+    if harness.copied:
+        node = data.draw(st.sampled_from(sorted(harness.copied)))
+        harness.turn(requests=[RerunRequest("q1", (node,))])
+        hostile(data.draw, harness, data.draw(st.integers(0, 5)))
+        harness.finish()
+    assert max(harness.world.starts.values(), default=0) <= 1
+    assert not harness.world.overlaps
 
 
 CANCELS = [

@@ -72,7 +72,7 @@ def copied_states(
             settled.append(node)
     runs = [node for node in again if node in plan.nodes and (not selected or node in selected)]
     again.update(dict.fromkeys(descendants(plan, runs)))
-    for group in plan.members:
+    for group in plan.members:  # each before the groups in it
         if group in again:
             again.update(dict.fromkeys(_never_begun(plan, group, earlier)))
     return {
@@ -94,9 +94,9 @@ def _has_room(state: NodeState, earlier: Earlier, origins: set[str]) -> bool:
 
 
 def _never_begun(plan: Plan, group: str, earlier: Earlier) -> Iterator[str]:
-    """Return the members that were skipped with their group, which is to begin now."""
+    """Return the direct members that were skipped with their group, which is to be decided now."""
     states = earlier.status.nodes
-    for node in plan.dag.within(group):
+    for node in plan.members[group]:
         if node in states and states[node].reason == NodeReason.GROUP_SKIPPED:
             yield node
 

@@ -215,3 +215,11 @@ def test_conditions_of_edges_after_copies_know_when_the_run_began():
     actions = engine.step(10.0)
     assert [getattr(each, "execution_id", "") for each in actions].count("b-1") == 1
     assert status.nodes["b"].status.value == "Ready"
+
+
+def test_members_of_a_group_that_stays_skipped_stay_with_it():
+    inner = {"id": "inner", "type": "parallel_group", "condition": "1 == 2", "nodes": [node("x")]}
+    outer = {"id": "outer", "type": "parallel_group", "nodes": [inner, node("y")]}
+    run = Run(outer).step().fail("outer.y-1", reason="Error")
+    assert run.stands("outer.inner.x") == "Skipped GroupSkipped"
+    assert list(copied(run)) == ["outer.inner", "outer.inner.x"]
