@@ -79,7 +79,6 @@ REFUSED = [
     ("spec.shareProcessNamespace", True, "may hold only"),
     ("spec.nodeName", "n1", "may hold only"),
     ("spec.hostAliases", [{"ip": "10.0.0.1", "hostnames": ["h"]}], "may hold only"),
-    ("spec.hostname", "db-0", "may hold only"),
     ("spec.subdomain", "db", "may hold only"),
     ("spec.setHostnameAsFQDN", True, "may hold only"),
     ("spec.dnsConfig", {"nameservers": ["10.0.0.1"]}, "may hold only"),
@@ -168,6 +167,7 @@ REFUSED_TOGETHER = [
 ]  # fmt: skip
 
 ACCEPTED = [
+    ("spec.hostname", "db-0"),
     ("spec.volumes",
      [{"name": "v", "emptyDir": {}}, {"name": "w", "configMap": {"name": "c"}},
       {"name": "x", "secret": {"secretName": "s"}},

@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from benchmarks.api import Refused
+from podium.api.names import label_value
 from podium.cluster.jobs.claims import claim_name
 from tests.cluster.kwok import FAIL, HOLD, SAY
 
@@ -45,6 +46,10 @@ def _group(*after, **fields):
 
 CLAIM = "work"
 MOUNTS = {"volumeMounts": [{"name": CLAIM, "mountPath": "/work"}]}
+MAP = "each"
+ITEMS = [f"{MAP}[{index}]-1" for index in range(3)] + [f"{MAP}[1]-2"]
+"""Executions of its items: one fails at first."""
+EACH = {"forEach": "[0, 1, 2]", "notes": {FAIL: label_value(ITEMS[1])}}
 GATE = {"id": "gate", "type": "approval"}
 
 
@@ -62,6 +67,7 @@ MAIN = [
     _group("a", nodes=[_node("b", notes=_says(side="left")), _node("e", "b")], maxParallel=1),
     _node("c", "a", notes={**_says(side="right"), FAIL: "c-1"}, retryPolicy={"maxAttempts": 2}),
     _node("d", GROUP, "c", notes=_says(n=2), pod=MOUNTS),
+    _node(MAP, "a", **EACH, retryPolicy={"maxAttempts": 2}),
     _node("never", "a", condition="context.a.n > 1"),
     _node("hold", notes={HOLD: "true"}, pod={"serviceAccountName": "worker"}),
     GATE,
@@ -313,14 +319,14 @@ class Scenario:
         """Say what was executed twice, or never."""
         started = Counter(self.pods.values())
         twice = [f"{pod} had {count} Pods" for pod, count in started.items() if count > 1]
-        wanted = {("brief", "only-1")}
+        wanted = {("brief", "only-1"), *(("main", label_value(each)) for each in ITEMS)}
         names = ["main", "stopped"]
         for name in names:
             for node, state in (await self._nodes(name)).items():
                 if state.get("childRun"):
                     names.append(state["childRun"])
                     continue
-                if node in (GATE["id"], GROUP):
+                if node in (GATE["id"], GROUP, MAP):
                     continue  # they have no Pods
                 ids = [
                     state.get("executionId"),
@@ -357,6 +363,7 @@ def _end(run):
                 "disruptions": state.get("disruptions"),
                 "stale": state.get("stale"),
                 "output": _timeless(state.get("output")),
+                "items": state.get("items", {}).get("completed"),
                 "error": state.get("error", {}).get("reason"),
                 "history": [
                     (each["executionId"], each["status"], each.get("reason"), each.get("output"))

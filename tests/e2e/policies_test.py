@@ -210,6 +210,34 @@ def test_a_job_is_a_closed_list_too(release, path, value):
     refused(release.try_out(thing, release.user))
 
 
+def indexed(**fields):
+    """Return the Job of a map."""
+    thing = job()
+    thing["spec"] |= {
+        "managedBy": "podium.dev/podium",
+        "completionMode": "Indexed",
+        "completions": 100_000,
+        "parallelism": 50,
+        "backoffLimitPerIndex": 2,
+        **fields,
+    }
+    return thing
+
+
+def test_a_job_of_several_pods_is_a_maps_whose_pods_podium_makes(release):
+    assert release.try_out(indexed(), release.user).returncode == 0
+    for fields in (
+        {"managedBy": None},
+        {"managedBy": "example.com/other"},
+        {"completionMode": "NonIndexed", "backoffLimitPerIndex": None},
+        {"completionMode": "NonIndexed", "backoffLimitPerIndex": None, "completions": 1},
+        {"backoffLimitPerIndex": 101},
+    ):
+        thing = indexed(**fields)
+        thing["spec"] = {key: value for key, value in thing["spec"].items() if value is not None}
+        refused(release.try_out(thing, release.user))
+
+
 @pytest.mark.parametrize(
     ("mine", "theirs"),
     [

@@ -135,7 +135,7 @@ def execution_id(node: str, count: int) -> str:
     return f"{node}-{count}"
 
 
-def child_name(run_name: str, run_uid: str, execution: str) -> str:
+def child_name(run_name: str, run_uid: str, execution: str, *, characters: int = 63) -> str:
     """Name the child object (Job) of one execution.
 
     At most 63 bytes, as the job-name label demands. The readable part may be cut; the hash over
@@ -143,7 +143,7 @@ def child_name(run_name: str, run_uid: str, execution: str) -> str:
     """
     readable = object_name(f"{run_name}-{execution}")
     suffix = _digest(f"{run_uid}/{execution}")
-    return f"{readable[: 63 - 1 - len(suffix)].rstrip('-')}-{suffix}"
+    return f"{readable[: characters - 1 - len(suffix)].rstrip('-')}-{suffix}"
 
 
 def _digest(text: str) -> str:

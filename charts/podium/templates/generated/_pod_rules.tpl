@@ -6,10 +6,10 @@
 {{- $spec := .spec -}}
 {{- $meta := .meta -}}
 - expression: >-
-    !variables.restricts || (variables.spec.all(k, k in ['automountServiceAccountToken', 'enableServiceLinks', 'restartPolicy', 'securityContext', 'volumes', 'priorityClassName', 'schedulerName', 'dnsPolicy', 'hostUsers', 'overhead', 'containers', 'initContainers', 'imagePullSecrets', 'nodeSelector', 'tolerations', 'affinity', 'priority', 'preemptionPolicy', 'serviceAccountName', 'serviceAccount', 'terminationGracePeriodSeconds'] || (k == 'runtimeClassName' && {{ not (empty $allow.runtimeClasses) }})))
+    !variables.restricts || (variables.spec.all(k, k in ['automountServiceAccountToken', 'enableServiceLinks', 'restartPolicy', 'securityContext', 'volumes', 'priorityClassName', 'schedulerName', 'dnsPolicy', 'hostUsers', 'overhead', 'containers', 'initContainers', 'imagePullSecrets', 'nodeSelector', 'tolerations', 'affinity', 'priority', 'preemptionPolicy', 'serviceAccountName', 'serviceAccount', 'terminationGracePeriodSeconds', 'hostname'] || (k == 'runtimeClassName' && {{ not (empty $allow.runtimeClasses) }})))
   reason: Forbidden
   message: >-
-    {{ $spec }} may hold only automountServiceAccountToken, enableServiceLinks, restartPolicy, securityContext, volumes, priorityClassName, schedulerName, dnsPolicy, hostUsers, overhead, containers, initContainers, imagePullSecrets, nodeSelector, tolerations, affinity, priority, preemptionPolicy, serviceAccountName, serviceAccount, terminationGracePeriodSeconds
+    {{ $spec }} may hold only automountServiceAccountToken, enableServiceLinks, restartPolicy, securityContext, volumes, priorityClassName, schedulerName, dnsPolicy, hostUsers, overhead, containers, initContainers, imagePullSecrets, nodeSelector, tolerations, affinity, priority, preemptionPolicy, serviceAccountName, serviceAccount, terminationGracePeriodSeconds, hostname
 - expression: >-
     !variables.restricts || (has(variables.spec.automountServiceAccountToken) && variables.spec.automountServiceAccountToken == false)
   reason: Forbidden
@@ -266,15 +266,15 @@
   message: >-
     {{ $meta }}.labels must hold podium.dev/run, podium.dev/node, podium.dev/execution
 - expression: >-
-    !variables.creates || (variables.labels.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/run', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/run-uid', 'podium.dev/workflow', 'podium.dev/executor', 'batch.kubernetes.io/controller-uid', 'batch.kubernetes.io/job-name'] || k.startsWith('app.kubernetes.io/') || {{ $allow.labels }}))
+    !variables.creates || (variables.labels.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/run', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/run-uid', 'podium.dev/workflow', 'podium.dev/executor', 'batch.kubernetes.io/controller-uid', 'batch.kubernetes.io/job-name', 'batch.kubernetes.io/job-completion-index'] || k.startsWith('app.kubernetes.io/') || {{ $allow.labels }}))
   reason: Forbidden
   message: >-
-    {{ $meta }}.labels may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/run, podium.dev/node, podium.dev/execution, podium.dev/run-uid, podium.dev/workflow, podium.dev/executor, batch.kubernetes.io/controller-uid, batch.kubernetes.io/job-name, app.kubernetes.io/, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
+    {{ $meta }}.labels may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/run, podium.dev/node, podium.dev/execution, podium.dev/run-uid, podium.dev/workflow, podium.dev/executor, batch.kubernetes.io/controller-uid, batch.kubernetes.io/job-name, batch.kubernetes.io/job-completion-index, app.kubernetes.io/, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
 - expression: >-
-    !variables.creates || (variables.annotations.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/input', 'podium.dev/script', 'podium.dev/personas', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/restart', 'podium.dev/artifacts', 'kubectl.kubernetes.io/default-container', 'kubectl.kubernetes.io/default-logs-container'] || {{ $allow.annotations }}))
+    !variables.creates || (variables.annotations.all(k, !k.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|podium\\.dev)/') || k in ['podium.dev/input', 'podium.dev/script', 'podium.dev/personas', 'podium.dev/node', 'podium.dev/execution', 'podium.dev/restart', 'podium.dev/artifacts', 'batch.kubernetes.io/job-completion-index', 'kubectl.kubernetes.io/default-container', 'kubectl.kubernetes.io/default-logs-container'] || {{ $allow.annotations }}))
   reason: Forbidden
   message: >-
-    {{ $meta }}.annotations may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/input, podium.dev/script, podium.dev/personas, podium.dev/node, podium.dev/execution, podium.dev/restart, podium.dev/artifacts, kubectl.kubernetes.io/default-container, kubectl.kubernetes.io/default-logs-container, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
+    {{ $meta }}.annotations may hold of kubernetes.io, k8s.io and podium.dev only podium.dev/input, podium.dev/script, podium.dev/personas, podium.dev/node, podium.dev/execution, podium.dev/restart, podium.dev/artifacts, batch.kubernetes.io/job-completion-index, kubectl.kubernetes.io/default-container, kubectl.kubernetes.io/default-logs-container, those of podDefaults and of the chart's value admissionPolicies.pods.allowedInjection
 {{- end -}}
 
 {{/* of containers that webhooks add */}}
@@ -349,35 +349,45 @@
   message: >-
     metadata may hold only name, namespace, uid, creationTimestamp, generation, resourceVersion, managedFields, labels, annotations, ownerReferences
 - expression: >-
-    !variables.creates || (variables.job.all(k, k in ['managedBy', 'backoffLimit', 'completions', 'parallelism', 'completionMode', 'podReplacementPolicy', 'podFailurePolicy', 'suspend', 'selector', 'manualSelector', 'ttlSecondsAfterFinished', 'template']))
+    !variables.creates || (variables.job.all(k, k in ['managedBy', 'backoffLimit', 'completions', 'parallelism', 'completionMode', 'backoffLimitPerIndex', 'podReplacementPolicy', 'podFailurePolicy', 'suspend', 'selector', 'manualSelector', 'ttlSecondsAfterFinished', 'template']))
   reason: Forbidden
   message: >-
-    spec may hold only managedBy, backoffLimit, completions, parallelism, completionMode, podReplacementPolicy, podFailurePolicy, suspend, selector, manualSelector, ttlSecondsAfterFinished, template
+    spec may hold only managedBy, backoffLimit, completions, parallelism, completionMode, backoffLimitPerIndex, podReplacementPolicy, podFailurePolicy, suspend, selector, manualSelector, ttlSecondsAfterFinished, template
 - expression: >-
     !variables.creates || ((!has(variables.job.backoffLimit) || (variables.job.backoffLimit == 0)))
   reason: Forbidden
   message: >-
     spec.backoffLimit must be 0
 - expression: >-
-    !variables.creates || ((!has(variables.job.completions) || (variables.job.completions == 1)))
+    !variables.creates || ((!has(variables.job.completions) || ((variables.job.completions >= 1 && variables.job.completions <= 100000))))
   reason: Forbidden
   message: >-
-    spec.completions must be 1
+    spec.completions must be a number from 1 to 100000
 - expression: >-
-    !variables.creates || ((!has(variables.job.parallelism) || (variables.job.parallelism in [0, 1])))
+    !variables.creates || ((!has(variables.job.parallelism) || ((variables.job.parallelism >= 0 && variables.job.parallelism <= 100000))))
   reason: Forbidden
   message: >-
-    spec.parallelism must be 0 or 1
+    spec.parallelism must be a number from 0 to 100000
 - expression: >-
-    !variables.creates || ((!has(variables.job.completionMode) || (variables.job.completionMode == 'NonIndexed')))
+    !variables.creates || ((!has(variables.job.completionMode) || (variables.job.completionMode in ['NonIndexed', 'Indexed'])))
   reason: Forbidden
   message: >-
-    spec.completionMode must be NonIndexed
+    spec.completionMode must be NonIndexed or Indexed
+- expression: >-
+    !variables.creates || ((!has(variables.job.backoffLimitPerIndex) || ((variables.job.backoffLimitPerIndex >= 0 && variables.job.backoffLimitPerIndex <= 100))))
+  reason: Forbidden
+  message: >-
+    spec.backoffLimitPerIndex must be a number from 0 to 100
 - expression: >-
     !variables.creates || ((!has(variables.job.manualSelector) || (variables.job.manualSelector == false)))
   reason: Forbidden
   message: >-
     spec.manualSelector must be false
+- expression: >-
+    !variables.creates || (variables.job.?completionMode.orValue('NonIndexed') == 'Indexed' ? variables.job.?managedBy.orValue('').startsWith('podium.dev/') : variables.job.?completions.orValue(1) == 1 && variables.job.?parallelism.orValue(1) <= 1 && !has(variables.job.backoffLimitPerIndex))
+  reason: Forbidden
+  message: >-
+    spec must be of a Job with one Pod at a time, or of an Indexed Job whose managedBy names Podium
 {{- end -}}
 
 {{/* of a container c that is as restricted as that of a node */}}

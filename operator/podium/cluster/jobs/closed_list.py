@@ -13,7 +13,6 @@ from typing import Final
 
 from podium.api.executors import CONTAINER_FIELDS, POD_FIELDS
 from podium.api.names import (
-    FINALIZER,
     GROUP,
     LABEL_EXECUTION,
     LABEL_EXECUTOR,
@@ -38,7 +37,7 @@ from podium.cluster.jobs.rules import (
     UserId,
     Words,
 )
-from podium.cluster.kube.views import COLLECTOR, FETCHER
+from podium.cluster.kube.views import COLLECTOR, FETCHER, LABEL_INDEX
 
 __all__ = [
     "ANNOTATIONS",
@@ -49,16 +48,12 @@ __all__ = [
     "EXECUTOR_POD_SPEC",
     "HELPERS",
     "INJECTED",
-    "JOB_METADATA",
-    "JOB_SPEC",
     "LABELS",
     "LABEL_PREFIXES",
     "OPENSHIFT_ANNOTATION",
-    "POD_METADATA",
     "POD_SECURITY",
     "POD_SPEC",
     "REQUIRED_LABELS",
-    "TEMPLATE_METADATA",
 ]
 
 CODE_ONLY: Final = (
@@ -282,6 +277,7 @@ POD_SPEC: Final = Fields(
         "serviceAccountName": ANYTHING,
         "serviceAccount": ANYTHING,  # its old name
         "terminationGracePeriodSeconds": ANYTHING,
+        "hostname": ANYTHING,  # of the Pods of a map's items
     },
     required=(
         "automountServiceAccountToken",
@@ -308,46 +304,6 @@ EXECUTOR_POD_SPEC: Final = Fields(
 EXECUTOR_CONTAINER: Final = Fields(dict.fromkeys(CONTAINER_FIELDS, ANYTHING), required=("name",))
 """Each of its containers, init containers too."""
 
-_WRITTEN_BY_THE_SERVER = dict.fromkeys(
-    (
-        "name",
-        "namespace",
-        "uid",
-        "creationTimestamp",
-        "generation",
-        "resourceVersion",
-        "managedFields",
-        "labels",
-        "annotations",
-        "ownerReferences",
-    ),
-    ANYTHING,
-)
-POD_METADATA: Final = Fields(
-    {**_WRITTEN_BY_THE_SERVER, "finalizers": Each("f", OneOf((FINALIZER,)))}
-)
-JOB_METADATA: Final = Fields(_WRITTEN_BY_THE_SERVER)
-TEMPLATE_METADATA: Final = Fields(
-    {"labels": ANYTHING, "annotations": ANYTHING, "creationTimestamp": ANYTHING}
-)
-JOB_SPEC: Final = Fields(
-    {
-        "managedBy": ANYTHING,
-        "backoffLimit": OneOf((0,)),
-        "completions": OneOf((1,)),
-        "parallelism": OneOf((0, 1)),
-        "completionMode": OneOf(("NonIndexed",)),
-        "podReplacementPolicy": ANYTHING,
-        "podFailurePolicy": ANYTHING,
-        "suspend": ANYTHING,
-        "selector": ANYTHING,
-        # With true, its selector takes Pods of others.
-        "manualSelector": OneOf((False,)),
-        "ttlSecondsAfterFinished": ANYTHING,
-        "template": ANYTHING,
-    },
-)
-
 REQUIRED_LABELS: Final = (LABEL_RUN, LABEL_NODE, LABEL_EXECUTION)
 LABELS: Final = (
     *REQUIRED_LABELS,
@@ -356,6 +312,7 @@ LABELS: Final = (
     LABEL_EXECUTOR,
     "batch.kubernetes.io/controller-uid",
     "batch.kubernetes.io/job-name",
+    LABEL_INDEX,
 )
 """Keys of labels in the platform's domains; of others, any."""
 LABEL_PREFIXES: Final = ("app.kubernetes.io/",)
@@ -366,6 +323,7 @@ ANNOTATIONS: Final = (
     f"{GROUP}/execution",
     f"{GROUP}/restart",
     f"{GROUP}/artifacts",
+    LABEL_INDEX,
     "kubectl.kubernetes.io/default-container",
     "kubectl.kubernetes.io/default-logs-container",
 )

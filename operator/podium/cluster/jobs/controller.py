@@ -8,14 +8,16 @@ is on the way from one node to the next.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from podium.api.names import LABEL_RECORDED
 from podium.cluster.jobs.builder import without_finalizer
 from podium.cluster.jobs.job_status import STARTED_SECONDS, job_status, worth_telling_at
+from podium.cluster.jobs.map_status import SPACING_SECONDS, MapProgress, MapStatuses
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import GRACE_SECONDS, JobView, PodView
+from podium.cluster.kube.views import GRACE_SECONDS, INDEXED, ITEM, JobView, PodView, real_job
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import Result
@@ -29,6 +31,8 @@ BEHIND_SECONDS = 60.0
 """When a Job waits for so long, the controller is behind: longer than any burst."""
 PAUSE_SECONDS = 0.5
 """While the server does not answer, there is no use in trying one Job after the other."""
+KEPT_FAILED = 20
+"""Pods of failed items that stay with their Job, for their logs."""
 MOVED_SECONDS = 0.2
 """A Pod whose finalizers moved is looked at again after so long."""
 
@@ -45,6 +49,11 @@ class ManagedJobController:
         """Jobs whose outcome is recorded: whether their node succeeded."""
         self._disrupted: set[str] = set()
         """Pods whose disruption is recorded."""
+        self._maps = MapStatuses()
+        self._kept: Counter[str] = Counter()
+        """How many Pods of failed items stay, by the UID of the Indexed Job."""
+        self._ended_pods: dict[str, list[PodView]] = {}
+        """Pods of items that are let go and still to be deleted, by the item's share."""
 
     # What the rest of the operator calls
 
@@ -54,6 +63,12 @@ class ManagedJobController:
             return
         self._outcomes[job.uid] = succeeded
         self.queue.add(job.uid)
+
+    def set_progress(self, job: JobView, progress: MapProgress) -> None:
+        """Note how the items of a map stand, as its run's status has it."""
+        if not job.ended:
+            self._maps.set_progress(job.uid, progress)
+            self.queue.add(job.uid)
 
     def is_done(self, job: JobView) -> bool:
         """Return whether all is done that the end of a Job asks for."""
@@ -101,6 +116,9 @@ class ManagedJobController:
     async def _reconcile(self, uid: str) -> Result:
         job, pods = self._cache.job(uid), self._cache.pods(uid)
         outcome = self._outcomes.get(uid)
+        await self._delete_ended(uid)
+        if job is not None and job.shape == INDEXED:
+            return await self._update_map(job, outcome)
         if job is None and outcome is None and not self._cache.is_tombstoned(uid):
             job = await self._ask(uid, pods)
         refused: ApiError | None = None
@@ -114,15 +132,70 @@ class ManagedJobController:
                     raise
                 refused = error  # for good, it seems: its Pods must not wait for it
         ready = [p for p in pods if p.finalizer is not None and not p.gone]
-        waits += [await self._release(p) for p in ready if self._may_go(job, p, outcome)]
+        for pod in [p for p in ready if self._may_go(job, p, outcome)]:
+            waits.append(await self._release(pod))
+            if pod.item and waits[-1] is None:
+                self._note_ended(pod, outcome)
         strays = [p for p in self._cache.strays(uid) if p.finalizer is not None and not p.gone]
         waits += [await self._release(p) for p in strays if self._may_go(None, p, outcome)]
+        await self._delete_ended(uid)
         now = self._cache.job(uid)
-        if now is None or now.deleting or (now.ended and (now.managed_by or now.has_ttl)):
+        if now is not None and now.shape == ITEM:
+            self._end_item(now)
+        elif now is None or now.deleting or (now.ended and (now.managed_by or now.has_ttl)):
             self._outcomes.pop(uid, None)
         if refused is not None:
             raise refused
         return Result(min((wait for wait in waits if wait is not None), default=None))
+
+    async def _update_map(self, job: JobView, outcome: bool | None) -> Result:
+        """Write the status of an Indexed Job, at most once a second."""
+        now = time.monotonic()
+        if job.ended or job.deleting:
+            self._forget_map(job.uid)
+            return Result()
+        if (wait := self._maps.wait(job.uid, now)) > 0:
+            return Result(wait)
+        pods = [pod for item in self._cache.items(job.uid) for pod in self._cache.pods(item.uid)]
+        status = self._maps.status(job, pods, outcome, time.time())
+        if status is not None:
+            body = await self._client.patch_job_status(job.namespace, job.name, status)
+            self._maps.written(job.uid, status, now)
+            view = self._cache.put_job(body)
+            if view is not None and view.ended:
+                self._forget_map(job.uid)
+        return Result()
+
+    def _forget_map(self, uid: str) -> None:
+        self._outcomes.pop(uid, None)
+        self._maps.forget(uid)
+        del self._kept[uid]
+
+    def _end_item(self, item: JobView) -> None:
+        """Forget an item's share of its Job once its end is recorded and its Pods are let go."""
+        self.queue.add_after(real_job(item.uid), SPACING_SECONDS)
+        if item.uid in self._outcomes and not self._cache.pods(item.uid):
+            del self._outcomes[item.uid]
+            self._cache.drop_item(item.uid)
+
+    def _note_ended(self, pod: PodView, outcome: bool | None) -> None:
+        """Note that the Pod of an item is to be deleted: so many would crowd out those of others.
+
+        Some that failed stay, for their logs.
+        """
+        job = real_job(pod.job_uid)
+        if outcome is False and pod.phase == "Failed" and self._kept[job] < KEPT_FAILED:
+            self._kept[job] += 1
+        elif not pod.gone and pod.delete_asked_at is None:
+            self._ended_pods.setdefault(pod.job_uid, []).append(pod)
+
+    async def _delete_ended(self, uid: str) -> None:
+        """Delete the Pods of an item that were let go."""
+        pods = self._ended_pods.get(uid, [])
+        while pods:
+            await self._client.delete_pod(pods[-1].namespace, pods[-1].name, pods[-1].uid)
+            pods.pop()
+        self._ended_pods.pop(uid, None)
 
     async def _end_soon(self, job: JobView | None, pods: Sequence[PodView]) -> None:
         """Delete Pods with artifacts that are deleted with their run: with less grace, and first.
@@ -151,8 +224,8 @@ class ManagedJobController:
             if error.status == 404:
                 return None
             raise
-        job = self._cache.put_job(body)
-        return job if job is not None and job.uid == uid else None
+        self._cache.put_job(body)
+        return self._cache.job(uid)
 
     async def _update_job(
         self, job: JobView, pods: Sequence[PodView], outcome: bool | None
@@ -170,6 +243,8 @@ class ManagedJobController:
     ) -> float | None:
         if job.suspended and outcome is None:
             await self._delete_suspended(pods)
+        if job.shape == ITEM:  # it has no status of its own
+            return None
         wait = worth_telling_at(job, pods) - time.time()
         if len(self.queue) > BACKLOG:  # what ended matters more
             wait = max(wait, STARTED_SECONDS)

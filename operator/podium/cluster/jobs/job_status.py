@@ -6,7 +6,14 @@ from typing import Any
 
 from podium.cluster.kube.views import JobView, PodView
 
-__all__ = ["STARTED_SECONDS", "job_status", "worth_telling_at"]
+__all__ = [
+    "STARTED_SECONDS",
+    "ended_status",
+    "job_status",
+    "running_status",
+    "suspended_status",
+    "worth_telling_at",
+]
 
 STARTED_SECONDS = 3.0
 """A Job whose program ends sooner is never reported as running: that write is saved. Kubernetes
@@ -33,41 +40,54 @@ def job_status(
     """
     if job.ended:
         return None
-    begun = job.start_time or _time(min(job.created_at or now, now))
     if outcome is not None:
-        kinds = ("SuccessCriteriaMet", "Complete") if outcome else ("FailureTarget", "Failed")
-        reason = "CompletionsReached" if outcome else "NodeFailed"
-        message = "" if outcome else "the run's status says why"
-        counts: dict[str, Any] = {"succeeded": 1} if outcome else {"failed": max(1, len(pods))}
-        if outcome:
-            counts["completionTime"] = max(_time(now), begun)
-        return {
-            "startTime": begun,
-            "active": 0,
-            "ready": 0,
-            "terminating": 0,
-            "uncountedTerminatedPods": {},
-            **counts,
-            "conditions": [_condition(kind, "True", reason, message, now) for kind in kinds],
-        }
+        counts = {"succeeded": 1} if outcome else {"failed": max(1, len(pods))}
+        return {**ended_status(job, now, succeeded=outcome), **counts}
     alive = next((pod for pod in pods if pod.alive), None)
     if job.suspended:
-        if alive is not None or (job.is_suspension_recorded and not job.active):
-            return None
-        return {
-            "startTime": None,
-            "active": 0,
-            "ready": 0,
-            "conditions": [_condition("Suspended", "True", "JobSuspended", "Job suspended", now)],
-        }
+        return None if alive is not None else suspended_status(job, now)
     if alive is None:
         return None
     ready = int(alive.ready)
     if job.start_time and (job.active, job.ready) == (1, ready) and not job.is_suspension_recorded:
         return None
-    status: dict[str, Any] = {
+    return running_status(job, 1, ready, now)
+
+
+def ended_status(job: JobView, now: float, *, succeeded: bool) -> dict[str, Any]:
+    """Return the status of a Job that has ended."""
+    kinds = ("SuccessCriteriaMet", "Complete") if succeeded else ("FailureTarget", "Failed")
+    reason = "CompletionsReached" if succeeded else "NodeFailed"
+    message = "" if succeeded else "the run's status says why"
+    begun = _begun(job, now)
+    return {
         "startTime": begun,
-        "active": 1,
+        "active": 0,
+        "ready": 0,
+        "terminating": 0,
+        "uncountedTerminatedPods": {},
+        **({"completionTime": max(_time(now), begun)} if succeeded else {}),
+        "conditions": [_condition(kind, "True", reason, message, now) for kind in kinds],
+    }
+
+
+def suspended_status(job: JobView, now: float) -> dict[str, Any] | None:
+    """Return the status of a suspended Job of which nothing runs; None: it is so."""
+    if job.is_suspension_recorded and not job.active:
+        return None
+    return {
+        "startTime": None,
+        "active": 0,
+        "ready": 0,
+        "conditions": [_condition("Suspended", "True", "JobSuspended", "Job suspended", now)],
+    }
+
+
+def running_status(job: JobView, active: int, ready: int, now: float) -> dict[str, Any]:
+    """Return the status of a Job that has begun."""
+    status: dict[str, Any] = {
+        "startTime": _begun(job, now),
+        "active": active,
         "ready": ready,
         "terminating": 0,
         "uncountedTerminatedPods": {},
@@ -77,6 +97,10 @@ def job_status(
         resumed = _condition("Suspended", "False", "JobResumed", "Job resumed", now)
         status["conditions"] = [resumed]
     return status
+
+
+def _begun(job: JobView, now: float) -> str:
+    return job.start_time or _time(min(job.created_at or now, now))
 
 
 def _condition(kind: str, status: str, reason: str, message: str, now: float) -> dict[str, Any]:

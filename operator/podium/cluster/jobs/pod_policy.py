@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from podium.api.generated import write_or_check
-from podium.cluster.jobs import closed_list
+from podium.cluster.jobs import closed_list, job_list
 from podium.cluster.jobs.artifact_store import STORE_VOLUME
 from podium.cluster.jobs.outside import SECRET_VOLUMES
 from podium.cluster.jobs.rules import (
@@ -28,6 +28,7 @@ from podium.cluster.jobs.rules import (
     Prefix,
     Rule,
     UserId,
+    Within,
     Words,
     describe,
 )
@@ -50,6 +51,8 @@ def condition(rule: Rule, of: str) -> str | None:
             assert not isinstance(values, Allowance)  # noqa: S101 - for the type checker
             words = ", ".join(_literal(each) for each in values)
             return f"{of} == {words}" if len(values) == 1 else f"{of} in [{words}]"
+        case Within(least, most):
+            return f"({of} >= {least} && {of} <= {most})"
         case UserId():
             return f"({of} == {USER} || ({{{{ $allow.anyUser }}}} && {of} > 0))"
         case NoPrefix(prefix):
@@ -262,17 +265,26 @@ def text() -> str:
         "podium.podRules": (rules, "podium.podVariables has its variables"),
         "podium.injectedRules": (injected, "of containers that webhooks add"),
         "podium.podMetadataRules": (
-            list(_object(closed_list.POD_METADATA, "variables.meta", "metadata")),
+            list(_object(job_list.POD_METADATA, "variables.meta", "metadata")),
             "of a Pod itself",
         ),
         "podium.templateMetadataRules": (
-            list(_object(closed_list.TEMPLATE_METADATA, "variables.podMeta", meta)),
+            list(_object(job_list.TEMPLATE_METADATA, "variables.podMeta", meta)),
             "of the template of a Job's Pods",
         ),
         "podium.jobRules": (
             [
-                *_object(closed_list.JOB_METADATA, "variables.meta", "metadata"),
-                *_object(closed_list.JOB_SPEC, "variables.job", "spec"),
+                *_object(job_list.JOB_METADATA, "variables.meta", "metadata"),
+                *_object(job_list.JOB_SPEC, "variables.job", "spec"),
+                _validation(
+                    "variables.job.?completionMode.orValue('NonIndexed') == 'Indexed'"
+                    " ? variables.job.?managedBy.orValue('').startsWith('podium.dev/')"
+                    " : variables.job.?completions.orValue(1) == 1"
+                    " && variables.job.?parallelism.orValue(1) <= 1"
+                    " && !has(variables.job.backoffLimitPerIndex)",
+                    "spec must be of a Job with one Pod at a time, or of an Indexed Job whose"
+                    " managedBy names Podium",
+                ),
             ],
             "of a Job itself",
         ),

@@ -23,6 +23,7 @@ __all__ = [
     "Prefix",
     "Rule",
     "UserId",
+    "Within",
     "Words",
     "check",
     "describe",
@@ -63,6 +64,14 @@ class OneOf:
     """One of these values."""
 
     values: tuple[str | int | bool, ...] | Allowance
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A whole number from one to another."""
+
+    least: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +135,9 @@ class Fields:
     """A field that is on the list only where the chart's values say so."""
 
 
-Rule = Anything | OneOf | UserId | NoPrefix | Prefix | Words | Empty | Holds | Each | Fields
+Rule = (
+    Anything | OneOf | Within | UserId | NoPrefix | Prefix | Words | Empty | Holds | Each | Fields
+)
 
 
 def check(rule: Rule, value: Any, path: Path, allowances: Allowances) -> Iterator[Problem]:
@@ -175,6 +186,8 @@ def _holds(rule: Rule, value: Any, allowances: Allowances) -> bool:
             given = getattr(allowances, values.name) if isinstance(values, Allowance) else values
             # 1 is not true here, as it is not in CEL.
             return any(type(value) is type(each) and value == each for each in given)
+        case Within(least, most):
+            return type(value) is int and least <= value <= most
         case UserId():
             return type(value) is int and (value == USER or (allowances.any_user and value > 0))
         case NoPrefix(prefix):
@@ -200,6 +213,8 @@ def describe(rule: Rule) -> str:
         case OneOf(values) if not isinstance(values, Allowance):
             words = [str(each).lower() if isinstance(each, bool) else str(each) for each in values]
             return " or ".join(words)
+        case Within(least, most):
+            return f"a number from {least} to {most}"
         case UserId():
             return f"{USER}, or with arbitraryUserIDs any but 0"
         case NoPrefix():

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from podium.cluster.jobs.builder import Owner, build_job
 from podium.cluster.jobs.interpret import ExecutionReport, live, observe
-from podium.cluster.kube.views import JobView, PodView
+from podium.cluster.kube.views import INDEXED, ITEM, JobView, PodView
 from podium.cluster.settings import Settings
 from podium.engine import Launch, Plan
 from podium.kinds import JobShape
@@ -77,13 +77,21 @@ class _Unknown:
 SHAPES: Final[dict[str, Shape]] = {JobShape.SINGLE.value: _Single()}
 
 
+_INTERPRETED: Final[dict[str, Shape]] = {**SHAPES, ITEM: _Single()}
+"""An item's share of an Indexed Job is one Pod at a time, too."""
+
+
 def interpret(snapshot: ExecutionSnapshot) -> ExecutionReport:
     """Describe what a Job and its Pods mean, by the Job's own shape."""
-    return (SHAPES.get(shape_of(snapshot.job, snapshot.pods)) or _Unknown()).interpret(snapshot)
+    return (_INTERPRETED.get(shape_of(snapshot.job, snapshot.pods)) or _Unknown()).interpret(
+        snapshot
+    )
 
 
 def shape_of(job: JobView | None, pods: Sequence[PodView]) -> str:
     """Return the shape of a Job; of one that is gone, as its Pods show it."""
     if job is not None:
         return job.shape
-    return "indexed" if any(pod.is_indexed for pod in pods) else JobShape.SINGLE.value
+    if any(pod.is_indexed for pod in pods):
+        return ITEM if all(pod.item for pod in pods) else INDEXED
+    return JobShape.SINGLE.value

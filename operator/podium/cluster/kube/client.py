@@ -168,6 +168,11 @@ class KubernetesClient(Transport):
         """Create a Job."""
         return await self.call("POST", paths.jobs(job["metadata"]["namespace"]), job)
 
+    async def try_out_job(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a Job as the server would make it."""
+        path = f"{paths.jobs(job['metadata']['namespace'])}?dryRun=All"
+        return await self.call("POST", path, job)
+
     async def get_job(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a Job."""
         return await self.call("GET", paths.jobs(namespace, name))

@@ -6,14 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from podium.cluster.jobs.builder import Owner
+from podium.cluster.jobs.map_status import MapProgress
 from podium.cluster.kube.events import Subject
-from podium.cluster.kube.views import PodView
+from podium.cluster.kube.views import PodView, RunView
 from podium.cluster.runs.shards import Shards
 from podium.cluster.watch.store import RunKey
 from podium.engine import Emit, Engine, Observation, Stop
 from podium.judge.verdicts import PooledVerdicts
 
-__all__ = ["ActiveRun", "AfterWrite", "Child", "Execution", "Waited"]
+__all__ = [
+    "ActiveRun",
+    "AfterWrite",
+    "Child",
+    "Execution",
+    "MapJob",
+    "MapUpdate",
+    "Waited",
+    "has_gone",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,35 @@ class Waited:
 
 
 @dataclass(slots=True)
+class MapJob:
+    """The Indexed Job of a map's execution."""
+
+    name: str = ""
+    uid: str = ""
+    """Empty: it is not known yet."""
+    body: dict[str, Any] | None = None
+    """As the server returned it; Pods are made of it."""
+    told: tuple[int, int, int] | None = None
+    """How many items had completed, failed and been skipped when its status was last told."""
+    making: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while it is made or found."""
+
+
+@dataclass(slots=True)
+class MapUpdate:
+    """What the Indexed Job of a map may be told."""
+
+    job: str
+    uid: str
+    progress: MapProgress | None = None
+    """How its items stand; None: as it was told before."""
+    is_over: bool = False
+    """Whether the map has ended, or began again."""
+    outcome: bool | None = None
+    """Whether it succeeded; None: it has not ended by itself."""
+
+
+@dataclass(slots=True)
 class AfterWrite:
     """What may be done only once the status that says so is written."""
 
@@ -72,6 +111,7 @@ class AfterWrite:
     """Jobs to delete: they do not end by themselves although their outcome is decided."""
     remove_pods: set[str] = field(default_factory=set)
     """Jobs of whose Pods only containers other than the node's own run."""
+    maps: list[MapUpdate] = field(default_factory=list)
     refusals: list[tuple[str, str, str]] = field(default_factory=list)
     """Requests that cannot be carried out: id, reason of the Event, and why."""
 
@@ -111,6 +151,8 @@ class ActiveRun:
     """By name of the Job."""
     jobs_of: dict[str, list[str]] = field(default_factory=dict)
     """Names of an execution's Jobs, in the order of its restarts."""
+    maps: dict[str, MapJob] = field(default_factory=dict)
+    """Indexed Jobs by the executions of the maps."""
     dirty: set[str] = field(default_factory=set)
     """Jobs of which something changed."""
     children: dict[str, Child] = field(default_factory=dict)
@@ -199,6 +241,20 @@ class ActiveRun:
             names.append(name)
             names.sort(key=lambda each: self.executions[each].restart)
 
+    def forget(self, name: str) -> None:
+        """Forget an item's share of a Job, whose end is recorded: a map may have very many."""
+        execution = self.executions.pop(name, None)
+        if execution is not None:
+            names = self.jobs_of.get(execution.id, [])
+            if name in names:
+                names.remove(name)
+            if not names:
+                self.jobs_of.pop(execution.id, None)
+        if (timer := self.timers.pop(name, None)) is not None:
+            timer.cancel()
+        self.dirty.discard(name)
+        self.unrecorded.discard(name)
+
     def tell(self, observation: Observation) -> None:
         """Take in an answer, for the next turn."""
         self.launch_results.append(observation)
@@ -235,3 +291,13 @@ class ActiveRun:
         work, self.after_write = self.after_write, AfterWrite()
         self.urgent = False
         return work
+
+
+def has_gone(view: RunView | None, run: ActiveRun) -> bool:
+    """Return whether a run that is no longer worked on was deleted, or its end is recorded.
+
+    Else the write of its status failed meanwhile.
+    """
+    if view is None or view.deleting:
+        return True
+    return view.ended and run.engine.status.phase.ended

@@ -245,7 +245,7 @@ class ChildRuns:
                 tell_set_aside(run, launch.node, "WorkflowRun", name, name)
                 continue
             except ApiError as error:
-                return self._launcher.not_created(run, launch, error)
+                return self._launcher.checks.not_created(run, launch, error)
             uid = text(dig(body, "metadata", "uid"))
             if not is_child_as_built(built, body):
                 tell_set_aside(run, launch.node, "WorkflowRun", name, uid)

@@ -7,12 +7,14 @@ from typing import Any
 from podium.api.run import NodeState
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import KubernetesClient
-from podium.cluster.kube.views import GRACE_SECONDS, JobView, PodView, RunView, dig
+from podium.cluster.kube.views import GRACE_SECONDS, INDEXED, ITEM, JobView, PodView, RunView, dig
 from podium.cluster.runs.active_run import ActiveRun, AfterWrite
+from podium.cluster.runs.item_objects import outcome_of
+from podium.cluster.runs.map_progress import carry_out_maps, progress_of
 from podium.cluster.runs.shard_objects import MissingShardsError
 from podium.cluster.runs.shards import read_nodes
 from podium.cluster.watch.store import InformerCache
-from podium.engine import load_status, recorded_outcome
+from podium.engine import load_status
 
 __all__ = ["JobCloser"]
 
@@ -37,7 +39,9 @@ class JobCloser:
         requests: list[Coroutine[Any, Any, None]] = []
         for name in remove:
             job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
-            if job is not None and not job.deleting:
+            if job is not None and job.shape == ITEM:
+                self._jobs.set_outcome(job, succeeded=False)  # its Pod alone ends
+            elif job is not None and not job.deleting:
                 requests.append(self._client.delete_job(job.namespace, job.name, job.uid))
         slow: list[Coroutine[Any, Any, None]] = []
         for name in remove | work.remove_pods:
@@ -52,6 +56,10 @@ class JobCloser:
             job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
             if job is not None and not job.deleting and name not in remove:
                 self._jobs.set_outcome(job, succeeded=succeeded)
+                if job.shape == ITEM:
+                    run.forget(name)
+        over = carry_out_maps(run, work, self._cache, self._jobs)
+        requests += [self._client.delete_job(job.namespace, job.name, job.uid) for job in over]
         for pod in work.disrupted_pods:
             self._jobs.release_disrupted(pod)
         await asyncio.gather(*requests)
@@ -70,12 +78,13 @@ class JobCloser:
         An operator that ends before the server took that write leaves no other trace. Returns
         whether it was so.
         """
-        state = states.get(job.node)
-        if state is None or not job.managed_by or job.ended or job.deleting:
+        if not job.managed_by or job.ended or job.deleting:
             return False
-        succeeded = recorded_outcome(state, job.execution)
+        succeeded = outcome_of(job, states)
         if succeeded is None or any(pod.program_alive for pod in self._cache.pods(job.uid)):
             return False
+        if job.shape == INDEXED and (progress := progress_of(states[job.node])) is not None:
+            self._jobs.set_progress(job, progress)
         self._jobs.set_outcome(job, succeeded=succeeded)
         return True
 
@@ -108,13 +117,13 @@ class JobCloser:
                     await self._delete_pod(pod)
             return
         if job.ended or any(not pod.alive and not pod.gone for pod in pods):
-            state = states.get(job.node)
-            succeeded = recorded_outcome(state, job.execution) if state is not None else None
+            succeeded = outcome_of(job, states)
             if succeeded is None:
                 succeeded = job.complete or any(pod.phase == "Succeeded" for pod in pods)
             self._jobs.set_outcome(job, succeeded=succeeded)
             return
-        await self._client.delete_job(job.namespace, job.name, job.uid)
+        if job.shape != ITEM:  # which goes with its Job
+            await self._client.delete_job(job.namespace, job.name, job.uid)
 
     async def _states(self, body: dict[str, Any]) -> dict[str, NodeState]:
         meta, status = body["metadata"], body.get("status") or {}

@@ -17,12 +17,13 @@ from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import JobView, RunView
 from podium.cluster.metrics import Metrics
-from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.active_run import ActiveRun, has_gone
 from podium.cluster.runs.child_objects import has_parent
 from podium.cluster.runs.child_runs import ChildRuns
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
 from podium.cluster.runs.loader import RunLoader
+from podium.cluster.runs.map_progress import take_after_write
 from podium.cluster.runs.memory import weigh_run
 from podium.cluster.runs.observer import JobObserver
 from podium.cluster.runs.request_handler import RequestHandler
@@ -354,7 +355,7 @@ class RunController:
             raise
 
     async def _flush(self, run: ActiveRun, view: RunView) -> None:
-        work = run.take_after_write()
+        work = take_after_write(run, self._cache)
         changes = run.engine.take_changes()
         if changes or view.generation != run.generation:
             before = run.persisted_status
@@ -394,13 +395,3 @@ class RunController:
             await self._client.delete_run(view.namespace, view.name, view.uid, view.version)
             return None
         return left
-
-
-def has_gone(view: RunView | None, run: ActiveRun) -> bool:
-    """Return whether a run that is no longer worked on was deleted, or its end is recorded.
-
-    Else the write of its status failed meanwhile.
-    """
-    if view is None or view.deleting:
-        return True
-    return view.ended and run.engine.status.phase.ended

@@ -5,6 +5,8 @@ and is not what would be made is set aside.
 """
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from podium.api.reasons import NodeReason
@@ -43,12 +45,32 @@ class JobMaker:
 
         Raises `ApiError`.
         """
-        owner, execution = run.owner, launch.execution_id
+        owner, execution, restart = run.owner, launch.execution_id, launch.restart
+        names = partial(job_name, owner.name, owner.uid, execution, restart)
+        body = await self.make_or_find(run, launch, built, names)
+        if not isinstance(body, Observation):
+            name = built["metadata"]["name"]
+            uid = text(dig(body, "metadata", "uid"))
+            run.add(name, Execution(launch.node, execution, restart, uid))
+            run.dirty.add(name)
+        return body
+
+    async def make_or_find(
+        self,
+        run: ActiveRun,
+        launch: Launch,
+        built: dict[str, Any],
+        names: Callable[[int], str],
+    ) -> dict[str, Any] | Observation:
+        """Return a Job as the server has it, under the first of its names that is free.
+
+        Raises `ApiError`.
+        """
         name = ""
         for number in range(NAMES_OF_JOB):
-            name = job_name(owner.name, owner.uid, execution, launch.restart, number)
+            name = names(number)
             built["metadata"]["name"] = name
-            body, is_ours = await self._make_or_find(built)
+            body, is_ours = await self._create(built)
             job = self._cache.put_job(body)
             uid = text(dig(body, "metadata", "uid"))
             if self._cache.is_tombstoned(uid):  # whoever deleted it was quicker than the answer
@@ -61,13 +83,11 @@ class JobMaker:
             if job.deleting:
                 message = "its Job is being deleted"
                 return refused_for_now(launch, NodeReason.TERMINATING, message, 1.0)
-            run.add(name, Execution(launch.node, execution, launch.restart, uid))
-            run.dirty.add(name)
             return body
         message = f"other objects have all {NAMES_OF_JOB} names of its Job, {name} for one: delete"
         return not_started(launch, NodeReason.NAME_TAKEN, f"{message} them")
 
-    async def _make_or_find(self, built: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    async def _create(self, built: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         """Create a Job, or return the one of that name, and whether it is the one to be made."""
         try:
             body = await self._client.create_job(built)

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,21 +23,22 @@ from podium.cluster.jobs.adoption import is_pod_as_built
 from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod
 from podium.cluster.jobs.large_values import large_values
+from podium.cluster.jobs.map_job import build_item_pod
 from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.jobs.shapes import SHAPES
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import JobView, PodView, dig, pod_view, text
+from podium.cluster.kube.views import ITEM, JobView, PodView, dig, pod_view, text
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun
-from podium.cluster.runs.claim_maker import ClaimMaker
 from podium.cluster.runs.job_maker import JobMaker, launched, refused_for_now, tell_set_aside
+from podium.cluster.runs.launch_checks import LaunchChecks
+from podium.cluster.runs.map_jobs import MapJobs
 from podium.cluster.runs.own_objects import OwnObjects
-from podium.cluster.runs.references import ReferenceChecker, wait_for_missing
+from podium.cluster.runs.references import ReferenceChecker
 from podium.cluster.settings import Settings
 from podium.cluster.turns import FairSlots
 from podium.cluster.watch.store import InformerCache
-from podium.cluster.workqueue import backoff
 from podium.engine import AttemptPhase, Launch, Observation, not_started
 
 __all__ = ["JobLauncher"]
@@ -48,8 +50,6 @@ PACKED_BYTES = 200_000
 LANES = 32
 """Launches at the same time: a Job's Pod comes before the next one's Job. Namespaces take turns."""
 LIMIT_SECONDS = 1.0
-UNAVAILABLE_SECONDS = 2.0
-QUOTA_SECONDS = (5.0, 60.0)
 
 
 class JobLauncher:
@@ -74,7 +74,8 @@ class JobLauncher:
         self._told_unmanaged = False
         self._own = OwnObjects(cache, settings.manager)
         self._maker = JobMaker(client, cache, settings, metrics)
-        self._claims = ClaimMaker(client)
+        self._maps = MapJobs(client, cache, settings, self._maker)
+        self.checks = LaunchChecks(client, settings, self.references)
         self._lanes = FairSlots(LANES)
         self.launch_after = 0.0
         """Nothing is created before this time (monotonic)."""
@@ -136,7 +137,7 @@ class JobLauncher:
         async def make() -> None:
             try:
                 body = await self._client.get_job(job.namespace, job.name)
-                refused = await self._make_claims(run, launch)
+                refused = await self.checks.claims(run, launch)
                 seen = refused or await self._pod(run, launch, body)
             finally:
                 run.making.discard(job.name)
@@ -198,6 +199,8 @@ class JobLauncher:
             job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
             if not execution.is_ours or (job is not None and job.uid != execution.uid):
                 continue
+            if job is not None and job.shape == ITEM:
+                break  # its Pod is made of what it is handed, too
             if job is not None and not job.ended and not job.deleting:
                 run.dirty.add(name)
                 if job.managed_by != self._settings.manager:
@@ -210,8 +213,8 @@ class JobLauncher:
                     launch, NodeReason.TERMINATING, "its Job is being deleted", 1.0
                 )
         try:
-            await self._check_service_account(run, launch)
-            refused = await self._make_claims(run, launch)
+            await self.checks.service_account(run, launch)
+            refused = await self.checks.claims(run, launch)
             if refused is not None:
                 return refused
             shape = SHAPES[launch.shape.value]
@@ -224,35 +227,54 @@ class JobLauncher:
                 run.owner, claims=run.claims, found=found, large=large, given=given, packed=packed
             )
             job_body = shape.build(owner, plan, launch, self._settings)
+            shared = await self._maps.share(run, launch, owner)
         except BuildError as error:
             return not_started(launch, error.reason, str(error))
         except ApiError as error:
-            return self.not_created(run, launch, error)
-        refused = await self._check_references(run, launch, job_body)
+            return self.checks.not_created(run, launch, error)
+        refused = await self.checks.references(run, launch, job_body)
         if refused is not None:
             return refused
+        if isinstance(shared, Observation):
+            return shared
+        if shared is not None and launch.item is not None:
+            share, body = shared
+            pod = partial(build_item_pod, body, job_body, launch.item.index)
+            return await self._pod(run, launch, body, share, pod)
         try:
             made = await self._maker.make(run, launch, job_body)
         except ApiError as error:
-            return self.not_created(run, launch, error)
+            return self.checks.not_created(run, launch, error)
         return made if isinstance(made, Observation) else await self._pod(run, launch, made)
 
-    async def _pod(self, run: ActiveRun, launch: Launch, body: dict[str, Any]) -> Observation:
-        """Make the Pod of a Job that is Podium's to supply, or find the one that is there."""
+    async def _pod(
+        self,
+        run: ActiveRun,
+        launch: Launch,
+        body: dict[str, Any],
+        share: JobView | None = None,
+        build: Callable[[int], dict[str, Any]] | None = None,
+    ) -> Observation:
+        """Make the Pod of a Job that is Podium's to supply, or find the one that is there.
+
+        Of an item's share of a Job `build` makes it.
+        """
         job, uid = text(dig(body, "metadata", "name")), text(dig(body, "metadata", "uid"))
+        if share is not None:
+            job, uid = share.name, share.uid
         found = launched(run, launch, job, uid)
         if dig(body, "spec", "managedBy") != self._settings.manager:
             self._tell_unmanaged()
             return found
         if dig(body, "spec", "suspend") is True:
             return found
-        refused = await self._check_references(run, launch, body)
+        refused = await self.checks.references(run, launch, body)
         if refused is not None:
             return refused
         for number in range(launch.restart, launch.restart + PODS_OF_JOB):
             if not run.engine.is_execution_current(launch.node, launch.execution_id):
                 return found  # it was stopped, or it was found and has ended since
-            pod = build_pod(body, number)
+            pod = build_pod(body, number) if build is None else build(number)
             store = run.engine.plan.spec.pinned_store
             # Its template may not be ours.
             if problems := check_pod(pod, self._settings, store):
@@ -263,7 +285,7 @@ class JobLauncher:
                 made = await self._client.create_pod(pod)
             except ApiError as error:
                 if error.status != 409:
-                    return self.not_created(run, launch, error)
+                    return self.checks.not_created(run, launch, error)
                 made = await self._client.get_pod(run.owner.namespace, pod["metadata"]["name"])
                 is_ours = self._own.is_own_pod(run, launch, made) or is_pod_as_built(
                     pod, made, creators_are_verified=self._settings.creators_are_verified
@@ -310,74 +332,6 @@ class JobLauncher:
                 and live[namespace] + reserved[namespace] >= limits.max_running_per_namespace
             )
         )
-
-    def not_created(self, run: ActiveRun, launch: Launch, error: ApiError) -> Observation:
-        """Describe what a refused creation means (semantics.md 6)."""
-        if error.namespace_terminating:
-            return refused_for_now(
-                launch, NodeReason.TERMINATING, "the namespace is being deleted", 5.0
-            )
-        if error.exceeded_quota:
-            times = run.refusals[launch.node] = run.refusals.get(launch.node, 0) + 1
-            wait = backoff(times, QUOTA_SECONDS)
-            return refused_for_now(launch, NodeReason.QUOTA_EXCEEDED, error.message, wait)
-        if error.transient or error.status == 404:  # 404: taken away between 409 and GET
-            wait = error.retry_after if error.retry_after is not None else UNAVAILABLE_SECONDS
-            return refused_for_now(launch, NodeReason.API_UNAVAILABLE, str(error), wait)
-        reason = NodeReason.FORBIDDEN if error.status == 403 else NodeReason.INVALID
-        return not_started(launch, reason, error.message)
-
-    async def _check_references(
-        self, run: ActiveRun, launch: Launch, job: dict[str, Any]
-    ) -> Observation | None:
-        """Return why a Pod must not be made of a Job because of what it names; None: it may."""
-        spec = dig(job, "spec", "template", "spec") or {}
-        try:
-            findings = await self.references.check_pod(run, launch.node, spec)
-        except ApiError as error:
-            return self.not_created(run, launch, error)
-        if not findings:
-            run.missing.pop(launch.execution_id, None)
-            return None
-        words = "; ".join(map(str, [each for each in findings if each.is_final] or findings))
-        if final := next((each.reason for each in findings if each.is_final), None):
-            return not_started(launch, final, words)
-        wait = wait_for_missing(run, launch.execution_id)
-        if wait is None:
-            return not_started(launch, NodeReason.CONFIG, words)
-        return refused_for_now(launch, NodeReason.CONFIG, words, wait)
-
-    async def _make_claims(self, run: ActiveRun, launch: Launch) -> Observation | None:
-        """Return why a node cannot start because of a volume that it mounts; None: it can."""
-        try:
-            return await self._claims.make(run, launch)
-        except ApiError as error:
-            return self.not_created(run, launch, error)
-
-    async def _check_service_account(self, run: ActiveRun, launch: Launch) -> None:
-        pod = run.engine.plan.nodes[launch.node].definition.pod
-        name = pod.service_account_name if pod is not None else None
-        if name is None and launch.template is not None:  # of its Executor
-            name = launch.template["template"]["spec"].get("serviceAccountName")
-        if name is None or not self._settings.require_usable_service_accounts:
-            return
-        try:
-            account = await self._client.get_service_account(run.owner.namespace, name)
-        except ApiError as error:
-            if error.transient:
-                raise
-            if error.status != 404:
-                raise BuildError(
-                    NodeReason.SERVICE_ACCOUNT, f"pod.serviceAccountName: {error}"
-                ) from None
-            message = f"pod.serviceAccountName: there is no ServiceAccount {name!r}"
-            raise BuildError(NodeReason.SERVICE_ACCOUNT, message) from None
-        if dig(account, "metadata", "labels", "podium.dev/usable") != "true":
-            raise BuildError(
-                NodeReason.SERVICE_ACCOUNT,
-                f"pod.serviceAccountName: nodes may not use {name!r}: it would have to carry the"
-                ' label podium.dev/usable: "true"',
-            )
 
 
 async def _packed(given: bytes) -> tuple[str, ...] | None:

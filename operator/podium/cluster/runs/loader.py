@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from podium.api.names import MAX_ITEMS
 from podium.api.problems import InvalidError
 from podium.api.reasons import RunReason
 from podium.api.resources import WorkflowRun
@@ -19,6 +20,7 @@ from podium.cluster.runs.beginning import Beginning
 from podium.cluster.runs.definition_finder import DefinitionFinder
 from podium.cluster.runs.earlier_runs import EarlierRuns
 from podium.cluster.runs.executor_resolver import NamedObjectNotFoundError
+from podium.cluster.runs.map_jobs import UNMANAGED_ITEMS
 from podium.cluster.runs.memory import (
     STATE_BYTES,
     Weight,
@@ -55,8 +57,6 @@ __all__ = ["RunLoader"]
 
 NO_PROGRESS = "0/0"
 """`status.progress` of a run without node states."""
-PLAIN_ITEMS = 1_000
-"""Items that a map may have where each has a Job of its own."""
 
 
 class RunLoader:
@@ -314,7 +314,7 @@ class RunLoader:
             recorded is not None,
             whole_seconds=True,
             command=f"kubectl podium -n {view.namespace}",
-            max_items=PLAIN_ITEMS,
+            max_items=MAX_ITEMS if self._settings.manages else UNMANAGED_ITEMS,
         )
         run = ActiveRun(
             owner=Owner(view.namespace, view.name, view.uid, workflow, recorded),

@@ -15,11 +15,13 @@ from podium.cluster.jobs.output_values import name_output
 from podium.cluster.jobs.shapes import ExecutionSnapshot, interpret
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import JobView, PodView, latest_message
+from podium.cluster.kube.views import ITEM, JobView, PodView, latest_message, real_job, real_name
 from podium.cluster.runs.active_run import ActiveRun, Execution
 from podium.cluster.runs.claim_maker import ClaimMaker
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
+from podium.cluster.runs.map_jobs import made_again
+from podium.cluster.runs.map_progress import take_up_maps
 from podium.cluster.runs.observation_batch import ObservationBatch, PendingJobUpdate, update_of
 from podium.cluster.runs.own_objects import OwnObjects
 from podium.cluster.runs.printed import PrintedOutputs
@@ -63,6 +65,7 @@ class JobObserver:
         for name in run.dirty:
             self._own.execution(run, name)
             self._own.take_up_unrecorded_pods(run, name)
+        take_up_maps(run, self._cache)
         for node, execution_id in run.engine.running_executions():
             if not kinds.runs_program(run.engine.plan.nodes[node].definition):
                 continue  # it has a run instead
@@ -104,6 +107,8 @@ class JobObserver:
         for node, execution_id in list(run.stopping):
             if not self.may_still_run(run, execution_id):
                 run.stopping.discard((node, execution_id))
+                for name in [each for each in run.jobs_of.get(execution_id, ()) if "/" in each]:
+                    run.forget(name)
                 found.append(Observation(node, execution_id, AttemptPhase.GONE))
         results, run.launch_results = run.launch_results, []
         updates += [
@@ -125,6 +130,8 @@ class JobObserver:
             if name in run.making or any(pod.program_alive for pod in self._own.pods(run, name)):
                 return True
             job = self._own.job(run, name)
+            if job is not None and job.shape == ITEM:
+                continue
             # One that no kubelet vouches for is not waited for when only a finalizer holds it.
             if job is not None and not job.ended and (ours or not job.deleting):
                 return True
@@ -163,7 +170,9 @@ class JobObserver:
                 name_output(each, planned.definition)
             if is_current:
                 report = self._printed.add(run, name, planned.definition, report, pods)
-        if report.needs_pod and job is not None:
+        if report.needs_pod and job is not None and job.shape == ITEM:
+            report = replace(report, observations=(made_again(run, node, execution_id),))
+        elif report.needs_pod and job is not None:
             self._launcher.ensure_pod(run, node, execution_id, job)
         if report.look_again is not None:
             run.look_later(name, report.look_again)
@@ -236,6 +245,8 @@ class JobObserver:
     async def _ask(self, run: ActiveRun, name: str) -> JobView | None:
         """Ask for the latest Job of an execution that the cache does not have."""
         missing = run.executions[name]
+        if "/" in name:
+            return await self._ask_item(run, name, missing)
         state = run.engine.status.nodes.get(missing.node)
         numbers = range(state.disruptions if state is not None else 0, -1, -1)
         usual = {job_name(run.owner.name, run.owner.uid, missing.id, n): n for n in numbers}
@@ -256,6 +267,21 @@ class JobObserver:
             run.add(each, Execution(job.node, job.execution, job.restart, job.uid))
             return job
         return None
+
+    async def _ask_item(self, run: ActiveRun, name: str, missing: Execution) -> JobView | None:
+        """Ask for an item's share of a Job that the cache does not have."""
+        try:
+            body = await self._client.get_job(run.owner.namespace, real_name(name))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+        job = self._cache.put_job(body)
+        if job is None or job.uid != real_job(missing.uid):
+            return None
+        share = self._cache.put_item(job, missing.node, missing.id, job.created_at)
+        run.add(name, replace(missing, is_seen=True))
+        return share
 
     def _take_up_orphans(self, run: ActiveRun, name: str, execution: Execution) -> None:
         """Wait for Pods whose Job is gone, as an operator that saw it go would."""

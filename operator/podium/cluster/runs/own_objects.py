@@ -5,8 +5,14 @@ from typing import Any
 
 from podium.api.run import NodeStatus
 from podium.cluster.jobs.builder import is_job_name, is_pod_name
-from podium.cluster.kube.views import JobView, PodView, dig, text
+from podium.cluster.kube.views import INDEXED, ITEM, JobView, PodView, dig, text
 from podium.cluster.runs.active_run import ActiveRun, Execution
+from podium.cluster.runs.item_objects import (
+    is_item_job,
+    is_item_pod,
+    is_recorded_item,
+    note_map_job,
+)
 from podium.cluster.watch.store import InformerCache
 from podium.engine import Launch
 
@@ -29,7 +35,16 @@ class OwnObjects:
         job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
         if job is None or (known is not None and (known.is_ours or known.uid == job.uid)):
             return known
-        if not is_job_name(name, run.owner.name, run.owner.uid, job.execution, job.restart):
+        if job.shape == INDEXED:
+            return None  # its items are what runs
+        if job.shape == ITEM:
+            if not is_item_job(run, job):
+                return None
+            if is_recorded_item(job, run.engine.status.nodes) is not None:
+                if all(pod.gone for pod in self._cache.pods(job.uid)):
+                    self._cache.drop_item(job.uid)  # late news of it brought it back
+                return None
+        elif not is_job_name(name, run.owner.name, run.owner.uid, job.execution, job.restart):
             return None
         state = run.engine.status.nodes.get(job.node)
         is_recorded = (
@@ -37,6 +52,8 @@ class OwnObjects:
             and state.execution_id == job.execution
             and state.job_uid in (None, job.uid)  # None: of version 0.1.0
         )
+        if is_recorded and job.shape == ITEM:
+            note_map_job(run, job)
         execution = Execution(job.node, job.execution, job.restart, job.uid, is_ours=is_recorded)
         run.add(name, execution)
         return execution
@@ -113,6 +130,8 @@ class OwnObjects:
         if self._cache.job(uid) is not None:
             pods = [pod for pod in pods if not pod.by_label]
         job = self._cache.last_job(uid)
+        if job is not None and job.shape == ITEM:
+            return [pod for pod in pods if is_item_pod(pod, job)]
         if job is not None and job.managed_by:
             manages = job.managed_by == self._manager
             return [p for p in pods if is_pod_name(p.name, job.name, uid) or not manages]

@@ -126,9 +126,11 @@ class Ingest:
             self._listener.contract_schema_changed(meta["namespace"], meta["name"])
 
     def job_event(self, kind: str, body: Any) -> None:
-        """Take in a Job of a run."""
+        """Take in a Job of a run; of an Indexed Job the shares of items change with it."""
+        uid = body["metadata"]["uid"]
+        shares = self._cache.items(uid) if kind in ("LOST", "DELETED") else []
         if kind == "LOST":
-            view = self._cache.lose_job(body["metadata"]["uid"])
+            view = self._cache.lose_job(uid)
         elif kind == "DELETED":
             view = job_view(body)
             if view is not None:
@@ -137,9 +139,11 @@ class Ingest:
             view = self._cache.put_job(body)
         if kind in ("LOST", "DELETED"):
             self._cache.add_tombstone(body)
-        if view is not None:
-            self._listener.job_changed(view)
-            self._listener.managed_job_changed(view.uid)
+        if view is None:
+            return
+        for each in (view, *shares, *self._cache.take_changed_items()):
+            self._listener.job_changed(each)
+            self._listener.managed_job_changed(each.uid)
 
     def pod_event(self, kind: str, body: Any) -> None:
         """Take in a Pod of a run."""

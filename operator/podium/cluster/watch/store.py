@@ -5,46 +5,33 @@ requests are taken in, too, and one may come after the watch reported that the o
 is known to be gone stays gone.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from podium.cluster.kube.views import (
+    INDEXED,
+    ITEM,
     JobView,
     PodView,
-    RunView,
-    WorkflowView,
     dig,
+    item_view,
     job_view,
     pod_view,
-    run_view,
+    real_job,
     text,
-    workflow_view,
 )
-from podium.cluster.watch.run_counts import RunCounts, counts_as
+from podium.cluster.watch.run_store import RunKey, RunStore, is_older
 
 __all__ = ["InformerCache", "RunKey"]
 
-RunKey = tuple[str, str]
-"""Namespace and name."""
 
-TOMBSTONE_SECONDS = 60.0
-"""Longer than any request takes."""
-
-
-class InformerCache:
+class InformerCache(RunStore):
     """Runs, Workflows, and the Jobs and Pods of runs."""
 
-    on_count: Callable[[str, str], None] = staticmethod(lambda *_: None)
-    """Hears of the namespace and the Workflow of which another number of runs is active."""
-
     def __init__(self) -> None:
-        self.runs: dict[RunKey, RunView] = {}
-        self.keys: dict[str, RunKey] = {}
-        """Runs by UID."""
-        self.workflows: dict[RunKey, WorkflowView] = {}
+        super().__init__()
         self._jobs: dict[tuple[str, str], dict[str, JobView]] = {}
         """By namespace and UID of the run, then by name: a Job of another namespace is none of
         its Jobs, whatever it says."""
@@ -57,119 +44,18 @@ class InformerCache:
         """Pods that this operator made, or found to be what it would make."""
         self._suspend_deletions: set[str] = set()
         """Pods that end because their Job is suspended."""
-        self._runs_counted = RunCounts()
-        self.active_runs = self._runs_counted.active
-        self.children = self._runs_counted.children
+        self._items: dict[str, dict[str, JobView]] = {}
+        """Shares that items have of Indexed Jobs, by the UID of the Job, then by their own."""
+        self._changed_items: dict[str, JobView] = {}
         self.live: Counter[str] = Counter()
         """Jobs that have not ended, by namespace."""
-        self._tombstones: dict[str, float] = {}
-        """When (monotonic) objects went, by UID, the first ones first."""
-
-    def add_tombstone(self, body: Any) -> None:
-        """Note that an object is gone for good: a copy of it that still comes is passed over."""
-        uid, now = text(dig(body, "metadata", "uid")), time.monotonic()
-        self._tombstones.pop(uid, None)
-        self._tombstones[uid] = now
-        while now - self._tombstones[oldest := next(iter(self._tombstones))] > TOMBSTONE_SECONDS:
-            del self._tombstones[oldest]
-
-    def is_tombstoned(self, uid: str) -> bool:
-        """Return whether an object went a moment ago."""
-        return uid in self._tombstones
-
-    # Runs and Workflows
-
-    def put_run(self, body: Any) -> RunView | None:
-        """Take in a run; an older copy than the one known is passed over."""
-        view = run_view(body)
-        if view is None or view.uid in self._tombstones:
-            return None
-        key = (view.namespace, view.name)
-        known = self.runs.get(key)
-        if known is not None and _older(view.version, known.version):
-            return known
-        if known is not None and known.uid != view.uid:  # deleted and made again, unseen
-            self.drop_run(key, known.uid)
-        self._runs_counted.add(self.runs.get(key), -1)
-        self._runs_counted.add(view, +1)
-        self.runs[key] = view
-        self.keys[view.uid] = key
-        if counts_as(known) != counts_as(view):
-            self.on_count(view.namespace, view.workflow)
-        return view
-
-    def note_run(self, body: Any) -> RunView | None:
-        """Take in the metadata of a run, which is all that the watch shows; None: it is not new.
-
-        What was known of the rest stays until it is read.
-        """
-        view = run_view(body)
-        if view is None or view.uid in self._tombstones:
-            return None
-        key = (view.namespace, view.name)
-        known = self.runs.get(key)
-        if known is not None and known.uid != view.uid:  # deleted and made again, unseen
-            self.drop_run(key, known.uid)
-            known = None
-        if known is None:
-            view = replace(view, is_whole=False)
-        elif view.version == known.version:
-            return known  # our own change, whose answer came first
-        elif _older(view.version, known.version):
-            return None
-        else:
-            view = replace(
-                known,
-                version=view.version,
-                generation=view.generation,
-                annotations=view.annotations,
-                deleting=view.deleting,
-                is_whole=False,
-            )
-        self._runs_counted.add(known, -1)
-        self._runs_counted.add(view, +1)
-        self.runs[key] = view
-        self.keys[view.uid] = key
-        return view
 
     def drop_run(self, key: RunKey, uid: str) -> None:
         """Forget a run that was deleted, and its Jobs."""
-        known = self.runs.get(key)
-        if known is not None and known.uid == uid:
-            self._runs_counted.add(known, -1)
-            del self.runs[key]
-        self.keys.pop(uid, None)
+        super().drop_run(key, uid)
         for job in list(self.jobs(key[0], uid).values()):
             self.drop_job(job)
         self._jobs.pop((key[0], uid), None)
-
-    def put_workflow(self, body: Any) -> WorkflowView | None:
-        """Take in a Workflow, or its metadata: then what was known of the rest stays."""
-        view = workflow_view(body)
-        if view is None:
-            return None
-        known = self.workflows.get((view.namespace, view.name))
-        if not view.is_known and known is not None and known.uid == view.uid:
-            view = replace(known, generation=view.generation)
-        self.workflows[view.namespace, view.name] = view
-        return view
-
-    def unknown_workflows(self, namespace: str) -> list[str]:
-        """Return the names of Workflows whose id is not known yet."""
-        return [
-            name
-            for (where, name), view in self.workflows.items()
-            if where == namespace and not view.is_known
-        ]
-
-    def find_workflow(self, namespace: str, reference: str) -> str | None:
-        """Return the name of the Workflow that has this name or this id."""
-        if (namespace, reference) in self.workflows:
-            return reference
-        for (where, name), view in self.workflows.items():
-            if where == namespace and view.id == reference:
-                return name
-        return None
 
     # Jobs and Pods
 
@@ -179,7 +65,7 @@ class InformerCache:
         if view is None or view.uid in self._tombstones:
             return None
         latest = self._job_of.get(view.uid)
-        if latest is not None and _older(view.version, latest.version):
+        if latest is not None and is_older(view.version, latest.version):
             return latest
         known = self.jobs(view.namespace, view.run_uid).get(view.name)
         if known is not None and known.uid != view.uid:  # deleted and made again, unseen
@@ -189,15 +75,74 @@ class InformerCache:
         self._count(view, +1)
         self._jobs.setdefault((view.namespace, view.run_uid), {})[view.name] = view
         self._job_of[view.uid] = view
+        if view.shape == INDEXED:
+            self._refresh_items(view, is_new=latest is None)
         return view
+
+    def _refresh_items(self, job: JobView, *, is_new: bool) -> None:
+        """Have the shares of items say what their Job says now."""
+        for known in self.items(job.uid):
+            if job.ended and not self._pods.get(known.uid):
+                self.drop_item(known.uid)
+            else:
+                self.put_item(job, known.node, known.execution, known.created_at)
+        if is_new:  # Pods that were seen before it
+            begin = f"{job.uid}/"
+            for uid in [each for each in self._pods if each.startswith(begin)]:
+                for pod in self._pods[uid].values():
+                    self._put_item_of(pod)
+
+    def _put_item_of(self, pod: PodView) -> None:
+        job = self.job(real_job(pod.job_uid))
+        if job is not None and job.namespace == pod.namespace and job.shape == INDEXED:
+            self.put_item(job, pod.item, pod.execution, pod.created_at)
+
+    def put_item(self, job: JobView, node: str, execution: str, since: float) -> JobView:
+        """Take in the share of an Indexed Job that an execution of an item has."""
+        uid = f"{job.uid}/{execution}"
+        known = self._items.setdefault(job.uid, {}).get(uid)
+        view = item_view(job, node, execution, since if known is None else known.created_at)
+        if known == view:
+            return known
+        if known is None:
+            self._count(view, +1)
+        else:
+            self._changed_items[uid] = view
+        self._items[job.uid][uid] = view
+        self._jobs.setdefault((view.namespace, view.run_uid), {})[view.name] = view
+        self._job_of[view.uid] = view
+        return view
+
+    def take_changed_items(self) -> list[JobView]:
+        """Return the shares of items that say something else since this was asked last."""
+        changed, self._changed_items = self._changed_items, {}
+        return list(changed.values())
+
+    def items(self, job_uid: str) -> list[JobView]:
+        """Return the shares of items that are known of an Indexed Job."""
+        return list(self._items.get(job_uid, {}).values())
+
+    def drop_item(self, uid: str) -> None:
+        """Forget the share of an item whose end is recorded, and whose Pods are let go."""
+        view = self._job_of.get(uid)
+        if view is not None:
+            self.drop_job(view)
+            self._forget(uid)
 
     def drop_job(self, view: JobView) -> None:
         """Forget a Job that was deleted; its Pods may live on."""
+        for item in self.items(view.uid):
+            self.drop_job(item)
         jobs = self.jobs(view.namespace, view.run_uid)
         known = jobs.get(view.name)
         if known is not None and known.uid == view.uid:
             self._count(known, -1)
             del jobs[view.name]
+            if view.shape == ITEM:
+                of_job = self._items[real_job(view.uid)]
+                of_job.pop(view.uid)
+                if not of_job:
+                    del self._items[real_job(view.uid)]
             if not jobs:  # also when its run went first: nothing else drops it then
                 del self._jobs[view.namespace, view.run_uid]
         self._tidy(view.uid)
@@ -212,7 +157,7 @@ class InformerCache:
             return None
         pods = self._pods.setdefault(view.job_uid, {})
         known = pods.get(view.uid)
-        if known is not None and _older(view.version, known.version):
+        if known is not None and is_older(view.version, known.version):
             view = known
         else:
             if known is not None and known.delete_asked_at is not None:
@@ -220,6 +165,8 @@ class InformerCache:
                 view = replace(view, delete_asked_at=known.delete_asked_at)
             pods[view.uid] = view
             self._job_of_pod[view.uid] = view.job_uid
+            if view.item and view.job_uid not in self._job_of:
+                self._put_item_of(view)
         return view, self._job_in(view.namespace, view.job_uid)
 
     def has_pod(self, body: Any) -> bool:
@@ -359,10 +306,5 @@ class InformerCache:
         self._job_of.pop(job_uid, None)
 
     def _count(self, job: JobView, by: int) -> None:
-        if not job.ended:
+        if not job.ended and job.shape != INDEXED:
             self.live[job.namespace] += by
-
-
-def _older(version: str, than: str) -> bool:
-    """Compare resourceVersions of one object; what is not a number is never older."""
-    return version.isdigit() and than.isdigit() and int(version) < int(than)

@@ -277,10 +277,10 @@ class Server:
             return body
         return self.put(body)
 
-    async def delete_pod(self, namespace, name, uid, *, version):
+    async def delete_pod(self, namespace, name, uid, *, version=""):
         body = self.take("delete", "Pod", name)
         assert body["metadata"]["uid"] == uid
-        if body["metadata"]["resourceVersion"] != version:
+        if version and body["metadata"]["resourceVersion"] != version:
             raise ApiError(409, "Conflict", "the resourceVersion does not match")
         meta = {"deletionTimestamp": support.at(40), "deletionGracePeriodSeconds": 5}
         self.put(support.changed(body, {"metadata": meta}))

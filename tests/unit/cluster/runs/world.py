@@ -12,6 +12,7 @@ from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
+from podium.cluster.runs.map_progress import take_after_write
 from podium.cluster.runs.observer import JobObserver
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache
@@ -69,6 +70,10 @@ class Server:
         self.take("create", "job")
         return self.create(self.jobs, self.admit(copy.deepcopy(job)))
 
+    async def try_out_job(self, job):
+        self.take("try out", "job")
+        return self.admit(copy.deepcopy(job))
+
     async def get_job(self, namespace, name):
         self.take("get", "job")
         return self.get(self.jobs, name)
@@ -123,12 +128,15 @@ class Server:
 
 class ManagedJobs:
     def __init__(self):
-        self.outcomes = {}
+        self.outcomes, self.progress = {}, {}
         self.disrupted = []
         self.asked = []
 
     def set_outcome(self, job, *, succeeded):
         self.outcomes[job.name] = succeeded
+
+    def set_progress(self, job, progress):
+        self.progress[job.name] = progress
 
     def release_disrupted(self, pod):
         self.disrupted.append(pod.uid)
@@ -239,7 +247,7 @@ class World:
 
     async def written(self):
         """Do what follows the writing of a status."""
-        work = self.run.take_after_write()
+        work = take_after_write(self.run, self.cache)
         work.stops += [stop for stop in self.stops if stop not in work.stops]
         await self.closer.apply_after_write(self.run, work)
 

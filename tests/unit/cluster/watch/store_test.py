@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.cluster.kube.views import job_view
-from podium.cluster.watch import store as cache_module
-from podium.cluster.watch.store import TOMBSTONE_SECONDS, InformerCache
+from podium.cluster.watch import run_store
+from podium.cluster.watch.run_store import TOMBSTONE_SECONDS
+from podium.cluster.watch.store import InformerCache
 from tests.unit.cluster import support
 from tests.unit.cluster.support import JOB_UID, POD_UID, RUN_UID, condition, running, terminated
 
@@ -96,7 +97,7 @@ def test_nothing_is_kept_of_what_is_gone(seen):
 
 def test_what_is_gone_stays_gone_although_an_answer_comes_late(monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: clock.now, now=1000.0)
-    monkeypatch.setattr(cache_module, "time", clock)
+    monkeypatch.setattr(run_store, "time", clock)
     cache = InformerCache()
     late = run(10), job(11), pod(12)
     for body in late:
@@ -396,3 +397,91 @@ def test_after_a_list_the_cache_is_what_the_server_has(steps):
         assert cache.jobs("team", RUN_UID)[name].ended is has_ended(body)
         alive = {p.uid for p in cache.pods(body["metadata"]["uid"]) if not p.gone}
         assert alive == server.pods_of(body["metadata"]["uid"])
+
+
+# Items of maps: what each has of its Indexed Job is seen as a Job
+
+
+def indexed(**changes):
+    return support.job(spec={"completionMode": "Indexed", "completions": 3}, **changes)
+
+
+def item_pod(index=0, **changes):
+    notes = {
+        "batch.kubernetes.io/job-completion-index": str(index),
+        "podium.dev/node": f"build[{index}]",
+        "podium.dev/execution": f"build[{index}]-1",
+    }
+    meta = {"uid": f"pod-{index}", "name": f"pod-{index}", "annotations": notes}
+    return support.pod(metadata={**meta, **changes})
+
+
+def share_uid(index=0):
+    return f"{JOB_UID}/build[{index}]-1"
+
+
+def test_an_item_is_a_job_by_itself_with_its_own_pods():
+    cache = InformerCache()
+    cache.put_job(indexed())
+    for index in range(2):
+        _, job = cache.put_pod(item_pod(index))
+        assert (job.uid, job.node) == (share_uid(index), f"build[{index}]")
+        assert [pod.name for pod in cache.pods(job.uid)] == [f"pod-{index}"]
+    assert cache.pods(JOB_UID) == []
+    assert cache.live["team"] == 2, "what runs is the items"
+    cache.put_pod(item_pod(0, resourceVersion="500"))
+    assert cache.pods(share_uid())[0].version == "500"
+
+
+def test_pods_of_items_may_come_before_their_job():
+    cache = InformerCache()
+    cache.put_pod(item_pod())
+    assert cache.job(share_uid()) is None
+    cache.put_job(indexed())
+    assert cache.job(share_uid()).name.endswith("/build[0]-1")
+
+
+def test_items_change_with_their_job_and_are_told_of_once():
+    cache = InformerCache()
+    cache.put_job(indexed())
+    cache.put_pod(item_pod())
+    cache.put_job(indexed(metadata={"resourceVersion": "300"}, status={"active": 2}))
+    assert cache.take_changed_items() == []
+    suspended = indexed(metadata={"resourceVersion": "301"})
+    suspended["spec"]["suspend"] = True
+    cache.put_job(suspended)
+    assert [each.suspended for each in cache.take_changed_items()] == [True]
+    assert cache.take_changed_items() == []
+
+
+def test_items_go_with_their_job_once_nothing_of_them_runs():
+    cache = InformerCache()
+    job = cache.put_job(indexed())
+    cache.put_pod(item_pod())
+    cache.drop_job(job)
+    assert cache.job(share_uid()) is None
+    assert len(cache.pods(share_uid())) == 1, "it may run"
+    cache.lose_pod("pod-0")
+    assert cache.pods(share_uid()) == []
+    assert cache.live["team"] == 0
+    assert [name for name, kept in vars(cache).items() if kept and name != "live"] == []
+
+
+def test_an_item_without_a_pod_goes_with_the_end_of_its_job():
+    cache = InformerCache()
+    job = cache.put_job(indexed())
+    cache.put_item(job, "build[0]", "build[0]-1", 5.0)
+    ended = {"conditions": [support.condition("Complete")]}
+    cache.put_job(indexed(metadata={"resourceVersion": "300"}, status=ended))
+    assert cache.job(share_uid()) is None
+    assert cache.live["team"] == 0
+
+
+def test_what_a_pod_says_of_its_item_is_bounded():
+    for note in ("x" * 500, "", "a/b", 7):
+        pod = item_pod()
+        pod["metadata"]["annotations"]["podium.dev/execution"] = note
+        cache = InformerCache()
+        cache.put_job(indexed())
+        view, _ = cache.put_pod(pod)
+        assert (view.job_uid, view.item, view.is_indexed) == (JOB_UID, "", True)

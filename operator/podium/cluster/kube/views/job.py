@@ -14,11 +14,26 @@ from podium.cluster.kube.views.fields import (
     whole,
 )
 
-__all__ = ["ANNOTATION_EXECUTION", "ANNOTATION_NODE", "ANNOTATION_RESTART", "JobView", "job_view"]
+__all__ = [
+    "ANNOTATION_EXECUTION",
+    "ANNOTATION_NODE",
+    "ANNOTATION_RESTART",
+    "INDEXED",
+    "ITEM",
+    "SINGLE",
+    "JobView",
+    "item_view",
+    "job_view",
+    "real_job",
+    "real_name",
+]
 
 ANNOTATION_NODE = f"{GROUP}/node"
 ANNOTATION_EXECUTION = f"{GROUP}/execution"
 ANNOTATION_RESTART = f"{GROUP}/restart"
+SINGLE, INDEXED, ITEM = "single", "indexed", "item"
+"""Shapes of a Job. An item's share of an Indexed Job is seen as a Job of its own, of the shape
+ITEM: its name and its UID are those of the Indexed Job with `/` and the execution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +67,7 @@ class JobView:
     is_suspension_recorded: bool = False
     """Whether its status says that it is suspended."""
     ended_at: float | None = None
-    shape: str = "single"
+    shape: str = SINGLE
     """What its Pods are to it (`podium.cluster.jobs.shapes`)."""
 
     @property
@@ -96,5 +111,37 @@ def job_view(body: Any) -> JobView | None:
         ready=whole(status.get("ready")),
         is_suspension_recorded=condition(body, "Suspended") is not None,
         ended_at=when(over.get("lastTransitionTime")) if over is not None else None,
-        shape="indexed" if dig(body, "spec", "completionMode") == "Indexed" else "single",
+        shape=INDEXED if dig(body, "spec", "completionMode") == "Indexed" else SINGLE,
     )
+
+
+def item_view(job: JobView, node: str, execution: str, since: float) -> JobView:
+    """Return the share of an Indexed Job that an item's execution has.
+
+    Nothing in it changes when the Job's status does.
+    """
+    return JobView(
+        namespace=job.namespace,
+        name=f"{job.name}/{execution}",
+        uid=f"{job.uid}/{execution}",
+        version="",
+        run_uid=job.run_uid,
+        node=node,
+        execution=execution,
+        restart=0,
+        created_at=since,
+        deleting=job.deleting,
+        suspended=job.suspended,
+        managed_by=job.managed_by,
+        shape=ITEM,
+    )
+
+
+def real_job(uid: str) -> str:
+    """Return the UID of the Job that the API server knows: of an item its Indexed Job's."""
+    return uid.partition("/")[0]
+
+
+def real_name(name: str) -> str:
+    """Return the name of the Job that the API server knows: of an item its Indexed Job's."""
+    return name.partition("/")[0]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from podium.api.names import LABEL_RECORDED
+from podium.api.names import LABEL_RECORDED, MAX_PATH
 from podium.cluster.kube.views.fields import (
     controller_of,
     dig,
@@ -15,12 +15,14 @@ from podium.cluster.kube.views.fields import (
     when,
     whole,
 )
+from podium.cluster.kube.views.job import ANNOTATION_EXECUTION, ANNOTATION_NODE
 
 __all__ = [
     "COLLECTOR",
     "CONTAINER",
     "FETCHER",
     "GRACE_SECONDS",
+    "LABEL_INDEX",
     "HelperEnd",
     "PodView",
     "pod_view",
@@ -28,6 +30,7 @@ __all__ = [
 
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
 """Annotation (and label) on the Pods of an Indexed Job."""
+MAX_EXECUTION = MAX_PATH + 20
 LABEL_JOB_UID = "batch.kubernetes.io/controller-uid"
 LABEL_JOB_NAME = "batch.kubernetes.io/job-name"
 
@@ -113,6 +116,10 @@ class PodView:
     """Whether only a label says whose it is: its Job was deleted, and it was left alone."""
     is_indexed: bool = False
     """Whether it is one of the Pods of an Indexed Job."""
+    item: str = ""
+    """Of a Pod of an Indexed Job: the item that it says it is of, such as `node[3]`."""
+    execution: str = ""
+    """Of that item. Both are to be verified against the name."""
 
     @property
     def alive(self) -> bool:
@@ -233,7 +240,10 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
     uid, name = text(meta.get("uid")), text(meta.get("name"))
     if job_uid is None or not uid:
         return None
-    labels = mapping(meta.get("labels"))
+    labels, notes = mapping(meta.get("labels")), mapping(meta.get("annotations"))
+    item = _item(notes)
+    if item is not None and "/" not in job_uid:
+        job_uid = f"{job_uid}/{item[1]}"
     statuses, init_statuses, ephemeral = (
         items(status.get(kind))
         for kind in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
@@ -256,7 +266,9 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         version=text(meta.get("resourceVersion")),
         job_uid=job_uid,
         by_label=by_label,
-        is_indexed=LABEL_INDEX in mapping(meta.get("annotations")),
+        is_indexed=LABEL_INDEX in notes,
+        item=item[0] if item is not None else "",
+        execution=item[1] if item is not None else "",
         job_name=text(labels.get(LABEL_JOB_NAME)),
         phase=text(status.get("phase")) or "Pending",
         reason=text(status.get("reason")),
@@ -304,6 +316,15 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         recorded=labels.get(LABEL_RECORDED) is not None,
         forced=deleted is not None and meta.get("deletionGracePeriodSeconds") == 0,
     )
+
+
+def _item(notes: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return which item of a map a Pod says it is of, and which execution; None: of none."""
+    if LABEL_INDEX not in notes:
+        return None
+    node, execution = text(notes.get(ANNOTATION_NODE)), text(notes.get(ANNOTATION_EXECUTION))
+    is_sane = 0 < len(node) <= MAX_PATH and 0 < len(execution) <= MAX_EXECUTION
+    return (node, execution) if is_sane and "/" not in execution else None
 
 
 def _unschedulable(conditions: Statuses) -> str | None:
