@@ -6,6 +6,7 @@ ranges on their map, so that 100,000 of them take a few KB, and what one of them
 however many there are.
 """
 
+import weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,8 @@ class Items:
     """What is derived of the maps of a run."""
 
     def __init__(self, run: "RunState") -> None:
-        self._run = run
+        # No cycle: a run that is let go is freed at once.
+        self._run: RunState = weakref.proxy(run)
         self._values: dict[str, Sequence[Any]] = {}
         """The items of maps that run, once they are known. Lost in a crash: evaluated again."""
         self.open: dict[str, dict[str, None]] = {}
