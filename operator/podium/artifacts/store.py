@@ -26,6 +26,7 @@ _THREADS = 4
 _MANIFEST_BYTES = 512 << 20
 _LIST_BYTES = 64 << 20
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+_ITEM = re.compile(r"\[([0-9]{1,6})\]", re.ASCII)
 
 
 class ArtifactStore:
@@ -244,6 +245,8 @@ def _manifest_key(run: str, node: str, execution: str) -> str:
 
 
 def _part(name: str) -> str:
+    # Of an item `node[3]`; no id begins with a digit, so no member of a group is called so.
+    name = _ITEM.sub(r".\1", name)
     if not _KEY.fullmatch(name):
         raise ArtifactError(f"{name!r:.80} cannot be part of a key", is_retryable=False)
     return name

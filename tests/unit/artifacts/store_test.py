@@ -378,3 +378,13 @@ def test_what_is_durable_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):
     with ArtifactStore(DirectorySettings(tmp_path / "other")) as store:
         store.put([b"hello"])
     assert synced == []
+
+
+def test_items_of_maps_have_keys_of_their_own():
+    nodes = ("ask", "ask[0]", "ask[1]", "ask[10]", "ask.m", "ask[0].m", "ask[1].m")
+    keys = {stores._manifest_key("run", node, f"{node}-1") for node in nodes}
+    assert len(keys) == len(nodes)
+    assert "runs/run/ask.0/ask.0-1/manifest.json" in keys
+    for hostile in ("ask[x]", "ask[0", "[0]", "ask[]", "a/b[0]", "..[0]"):
+        with pytest.raises(ArtifactError, match="part of a key"):
+            stores._manifest_key("run", hostile, "n-1")
