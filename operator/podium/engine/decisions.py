@@ -8,7 +8,8 @@ from podium.api.node_state import OutputRef
 from podium.api.reasons import EventReason, NodeReason
 from podium.api.run import NodeStatus
 from podium.engine.groups import member_ends
-from podium.engine.items import MAX_OUTPUTS_BYTES, ended_items
+from podium.engine.item_ends import ended_items
+from podium.engine.items import MAX_OUTPUTS_BYTES
 from podium.engine.model import EventType, StoredOutput
 from podium.engine.outcomes import complete, fail, skip
 from podium.engine.plan import PlanNode

@@ -20,6 +20,7 @@ from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.executions import MAX_AHEAD, execution_number
 from podium.engine.identity import digest_of
+from podium.engine.item_ends import is_ended, items_of
 from podium.engine.verdicts import ValueQuestion, read_by, value_of
 from podium.errors import PodiumError
 
@@ -30,9 +31,6 @@ __all__ = [
     "MAX_OUTPUTS_BYTES",
     "Items",
     "ItemsError",
-    "ended_items",
-    "is_ended",
-    "items_of",
 ]
 
 MAX_OUTPUTS_BYTES = 256 * 1024
@@ -41,7 +39,6 @@ FAILED_KEPT = 100
 """Failed items that keep a state of their own."""
 READY_ITEMS = 1_000
 """Items that wait for another try, or for an answer, before no further one begins."""
-_SHOWN = 5
 
 
 class ItemsError(PodiumError):
@@ -353,37 +350,6 @@ class Items:
         number = items.last_execution if is_over else items.first_execution
         status = NodeStatus.CANCELLED if is_over else NodeStatus.PENDING
         return NodeState(status=status, execution_count=number)
-
-
-def items_of(state: NodeState) -> ItemsState:
-    """Return how the items of a map stand that has begun."""
-    if state.items is None:
-        state.items = ItemsState()
-    return state.items
-
-
-def is_ended(items: ItemsState, index: int) -> bool:
-    """Return whether an item has ended, as the ranges say."""
-    return index in items.completed or index in items.failed or index in items.skipped
-
-
-def ended_items(run: "RunState", map_: str) -> kinds.ItemEnds:
-    """Return how the items of a map ended."""
-    items = run.status.nodes[map_].items or ItemsState()
-    shown = []
-    for index in items.failed:
-        path = item_path(map_, index)
-        state = run.status.nodes.get(path)
-        shown.append(path if state is None else f"{path} ({state.reason})")
-        if len(shown) == _SHOWN:
-            break
-    return kinds.ItemEnds(
-        items.count,
-        len(items.completed),
-        len(items.failed),
-        len(items.skipped),
-        tuple(shown),
-    )
 
 
 def _is_of(path: str, map_: str) -> bool:

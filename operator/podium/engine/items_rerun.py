@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from podium.api.names import split_item
 from podium.api.run import NodeStatus, WorkflowRunStatus
-from podium.engine.items import is_ended
+from podium.engine.item_ends import is_ended
 from podium.engine.model import RerunRequest
 from podium.engine.plan import Plan
 from podium.errors import PodiumError
