@@ -4,7 +4,7 @@ networkx is loaded when one of its algorithms is asked for: that takes longer th
 most definitions, which need only an order of the nodes.
 """
 
-from collections.abc import Container, Generator, Iterable
+from collections.abc import Container, Generator
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -18,7 +18,7 @@ from podium.dag.ancestors import cycles
 from podium.dag.contracts import with_schemas
 from podium.dag.hints import Hints
 from podium.dag.members import Members, dotted_edge, placed_edges, placed_nodes
-from podium.dag.shape import bad_id, duplicate_edge, problems_of_shape
+from podium.dag.shape import bad_id, duplicate_edge, problems_of_shape, unknown_end
 
 __all__ = ["DagEdge", "Graph"]
 
@@ -187,26 +187,8 @@ class Graph(Members):
         ]
         for name, end in unknown:
             place = path if path[-2:-1] == ("dependsOn",) else (*path, name)
-            self._structure.append(Problem(place, self._unknown_end(end, group)))
+            self._structure.append(Problem(place, unknown_end(self, end, group)))
         return not unknown
-
-    def _unknown_end(self, end: str, group: str) -> str:
-        if group and end in self.nodes:
-            return (
-                f"{end!r:.80} is not a member of the group {group!r}: no edge crosses its border;"
-                f" let {group!r} follow, or be followed by, what is outside"
-            )
-        if end in self.nodes:
-            return (
-                f"{end!r:.80} is a member of a group: no edge crosses its border; name the group,"
-                f" {end.partition('.')[0]!r:.80}"
-            )
-        known: Iterable[str] = self.nodes
-        if group:
-            known = (each.rpartition(".")[2] for each in self.members.get(group, ()))
-        hint = self.hints.did_you_mean(end, known)
-        of_group = f" in the group {group!r}" if group else ""
-        return f"unknown node {end!r}{of_group}{hint}"
 
     # Questions about the graph
 

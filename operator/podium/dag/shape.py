@@ -1,6 +1,6 @@
 """What is wrong with the shape of a graph, once all of it is known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from podium.api.names import ID_PATTERN
@@ -10,7 +10,7 @@ from podium.api.workflow import MAX_EDGES, MAX_NODES, Edge
 if TYPE_CHECKING:
     from podium.dag.graph import Graph
 
-__all__ = ["bad_id", "duplicate_edge", "problems_of_shape"]
+__all__ = ["bad_id", "duplicate_edge", "problems_of_shape", "unknown_end"]
 
 
 def problems_of_shape(graph: "Graph") -> Iterator[Problem]:
@@ -68,3 +68,23 @@ def bad_id(identifier: str) -> str:
         f"{identifier!r:.80} is not a node id: use {ID_PATTERN}, that is a letter or _ first, then"
         " letters, digits, _ and -, 63 characters at most"
     )
+
+
+def unknown_end(graph: "Graph", end: str, group: str) -> str:
+    """Describe an end of an edge of a group that is no node of it."""
+    if group and end in graph.nodes:
+        return (
+            f"{end!r:.80} is not a member of the group {group!r}: no edge crosses its border;"
+            f" let {group!r} follow, or be followed by, what is outside"
+        )
+    if end in graph.nodes:
+        return (
+            f"{end!r:.80} is a member of a group: no edge crosses its border; name the group,"
+            f" {end.partition('.')[0]!r:.80}"
+        )
+    known: Iterable[str] = graph.nodes
+    if group:
+        known = (each.rpartition(".")[2] for each in graph.members.get(group, ()))
+    hint = graph.hints.did_you_mean(end, known)
+    of_group = f" in the group {group!r}" if group else ""
+    return f"unknown node {end!r}{of_group}{hint}"

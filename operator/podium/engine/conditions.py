@@ -2,7 +2,7 @@
 
 from podium.api.run import Condition, ConditionStatus, RunPhase, WorkflowRunStatus
 
-__all__ = ["clear_condition", "clear_end", "set_condition", "set_end"]
+__all__ = ["clear_end", "set_condition", "set_end"]
 
 
 def set_condition(
@@ -47,16 +47,7 @@ def set_end(
         set_condition(status, now, kind, ConditionStatus.TRUE, reason)
 
 
-def clear_condition(status: WorkflowRunStatus, kind: str) -> bool:
-    """Remove a condition; return whether it was there."""
-    kept = [each for each in status.conditions if each.type != kind]
-    was_there = len(kept) < len(status.conditions)
-    if was_there:
-        status.conditions = kept
-    return was_there
-
-
 def clear_end(status: WorkflowRunStatus) -> None:
     """Remove the conditions of the end of a run that goes on again."""
-    ended = ("Complete", "Failed", "Finished")
+    ended = ("Complete", "Failed", "Finished", "RolledBack")
     status.conditions = [each for each in status.conditions if each.type not in ended]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from podium.api.names import compensation_path
 from podium.api.reasons import EventReason, NodeReason, RunReason
 from podium.api.run import ConditionStatus, NodeStatus, RunPhase
-from podium.engine.conditions import clear_condition, set_condition
+from podium.engine.conditions import set_condition
 from podium.engine.groups import reset
 from podium.engine.history import was_stopped
 from podium.engine.joins import Joins
@@ -217,8 +217,6 @@ def forget_rollback(
     for name in names:
         run.transition(name, NodeStatus.SKIPPED, NodeReason.NOT_NEEDED)
     run.rollback = None
-    if clear_condition(run.status, CONDITION):
-        run.run_changed = True
 
 
 def restore_rollback(run: RunState) -> None:

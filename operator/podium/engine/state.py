@@ -74,8 +74,6 @@ class RunState:
         """What nodes of `finally` and compensations are told of the run, while they may run."""
         self.rollback: Rollback | None = None
         """Which compensations may start, while the run is rolled back."""
-        self.awaits_rollback = False
-        """Whether a rollback is to begin that cannot do so in this step."""
         self.output_values: dict[str, Any] = {}
         """What the run hands over, as far as it is evaluated. Lost in a crash: it is evaluated
         again, from the same states."""
@@ -101,6 +99,8 @@ class RunState:
         """Number of nodes that have not ended."""
         self.open_finally = 0
         """How many of these are of `finally`."""
+        self.awaits_rollback = False
+        """Whether a rollback is to begin that cannot do so in this step."""
         self.open_compensations = 0
         """How many of these are compensations."""
         self.begun_compensations = 0

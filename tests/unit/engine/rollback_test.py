@@ -292,6 +292,7 @@ def test_a_newer_definition_without_compensations_runs_again_what_was_undone():
     run.rerun("c", plan=newer, initial_context={})
     assert run.launched == ["a-2"]
     assert "a.compensation" not in run.engine.status.nodes
+    assert condition(run) is None
     run.ok("a-2").ok("b-2").ok("c-2")
     assert run.phase == "Succeeded"
 
@@ -305,6 +306,16 @@ def test_a_newer_definition_with_a_compensation_runs_nothing_again_for_it():
     assert run.stands("a.compensation") == "Skipped NotNeeded"
     run.fail("c-2", reason="Error")
     assert run.launched == ["a.compensation-1"]
+
+
+def test_a_newer_definition_without_compensations_ends_the_wait_for_a_rollback():
+    run = Run(undoable("a"), node("b"), node("c"), fail_fast=True).step().ok("a-1")
+    run.fail("b-1", reason="Error")
+    assert run.phase == "Running", "c is not gone"
+    spec = {"nodes": [node("a"), node("b"), node("c")]}
+    newer = Plan.build(WorkflowSpec.model_validate(spec), workflow_id="w")
+    run.rerun("b", plan=newer, initial_context={}).fail("b-2", reason="Error")
+    assert run.phase == "Failed"
 
 
 def test_a_restore_during_a_rollback_waits_and_runs_again_what_was_undone():
