@@ -39,6 +39,7 @@ def _with_compensations(draw, nodes, outcomes, prefix=""):
             outcomes[path] = draw(st.lists(drawn, min_size=1, max_size=2))
             tries = draw(st.integers(1, 2))
             node.compensation = Compensation(
+                executor="script",  # its node may be a child run
                 config={"script": "true"},
                 timeout_seconds=engine_test.TIMEOUT,
                 retry_policy=RetryPolicy(max_attempts=tries),
