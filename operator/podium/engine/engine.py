@@ -226,10 +226,10 @@ class Engine:
         unknown = [seen for seen in unexpected if not stop_former(run, seen)] if unexpected else []
         if not control.suspend and not run.status.phase.ended:
             launch_ready(run, queue, joins)
+        if run.plan.compensations:  # first: it may give out again what a predecessor launched
+            self._roll_back(control)
         for seen in unknown:
             stop_unknown(run, seen)
-        if run.plan.compensations:
-            self._roll_back(control)
         if run.open_finally and not control.suspend and begin_finally(run, queue, joins):
             launch_ready(run, queue, joins)
         finish(run, queue, control)

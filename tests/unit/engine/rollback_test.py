@@ -10,6 +10,7 @@ from podium.engine import (
     AttemptPhase,
     Control,
     Emit,
+    Engine,
     Plan,
     RerunRequest,
     RestoreRequest,
@@ -163,6 +164,20 @@ def test_a_crash_at_any_moment_changes_nothing():
         assert run.stands("a") == run.stands("b") == "Completed Compensated"
         assert run.launches["clean-1"].input["run"]["phase"] == "Failed"
         assert condition(run)[0] == "True"
+
+
+def test_a_launch_that_was_not_written_is_found_again():
+    run = chain()
+    before = run.engine.status.model_copy(deep=True)
+    run.fail("c-1", reason="Error")
+    assert run.launched == ["b.compensation-1"]
+    run.engine = Engine(run.plan, run.engine.info, run.engine.initial_context, before)
+    run.step(
+        run.see("c-1", AttemptPhase.FAILED, reason="Error"),
+        run.see("b.compensation-1", AttemptPhase.RUNNING),
+    )
+    assert run.launched == ["b.compensation-1"]
+    assert run.stopped == []
 
 
 def test_a_mark_that_was_not_written_is_made_again():
