@@ -205,9 +205,9 @@ def _map_end(case, node, edges):
 
 def _nothing_left(harness):
     run = harness.engine._run
-    assert run.open == 0
-    assert not run.slots
-    assert not any(run.slots_in.values())
+    assert run.counters.open == 0
+    assert not run.counters.slots
+    assert not any(run.counters.slots_in.values())
     assert not any(run.items.open.values())
     assert not run.items.running
     for name, state in harness.engine.status.nodes.items():

@@ -176,7 +176,7 @@ def test_what_completed_is_undone_in_reverse_order(case, data):
     assert max(harness.world.starts.values(), default=0) <= 1
     assert not harness.world.overlaps
     run = harness.engine._run
-    assert run.open == run.open_compensations == run.open_finally == 0
+    assert run.counters.open == run.counters.open_compensations == run.counters.open_finally == 0
     # What is derived is the same after a crash, and the end stays the end.
     before = harness.written
     harness.crash()

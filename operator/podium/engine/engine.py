@@ -145,7 +145,7 @@ class Engine:
 
         A node whose kind runs without one, and one that waits for its restart, is left out.
         """
-        for node in (*self._run.running, *self._run.items.running):
+        for node in (*self._run.counters.running, *self._run.items.running):
             state = self._run.status.nodes[node]
             if (
                 self._run.plan.nodes[node].kind.has_execution
@@ -230,7 +230,7 @@ class Engine:
             self._roll_back(control)
         for seen in unknown:
             stop_unknown(run, seen)
-        if run.open_finally and not control.suspend and begin_finally(run, queue, joins):
+        if run.counters.open_finally and not control.suspend and begin_finally(run, queue, joins):
             launch_ready(run, queue, joins)
         finish(run, queue, control)
         is_due = run.questions.has_left or (was_finishing and self._has_waited(asked))

@@ -204,7 +204,7 @@ class Joins:
         """Let a group that runs end once all of its members have."""
         run = self._run
         is_running = run.status.nodes[group].status is NodeStatus.RUNNING
-        if is_running and not run.open_members[group] and group not in run.judging:
+        if is_running and not run.counters.open_members[group] and group not in run.judging:
             finish(run, self._queue, run.plan.nodes[group], None, run.now)
 
     def _propagate_end(self, node: str) -> list[str]:
@@ -217,7 +217,7 @@ class Joins:
         if planned.map:
             end_item(run, self._queue, planned)
             return []
-        if run.open_members.get(node):
+        if run.counters.open_members.get(node):
             end_members(run, node)
         if planned.group:
             if run.status.nodes[planned.group].status.ended:

@@ -28,7 +28,7 @@ def begin(run: RunState, queue: ReadyQueue, joins: Joins) -> None:
     who = run.status.requested_by
     asked = f", requested by {who}" if who is not None else ""
     run.emit(EventType.NORMAL, EventReason.RUN_STARTED, f"{_number_of(run)}{asked}")
-    if run.open < len(run.plan.nodes):  # what is copied, or left out
+    if run.counters.open < len(run.plan.nodes):  # what is copied, or left out
         joins.decide_edges()
     joins.decide(list(run.plan.nodes))
 
@@ -87,7 +87,11 @@ def begin_finally(run: RunState, queue: ReadyQueue, joins: Joins) -> bool:
     long as a node after it would wait.
     """
     status = run.status
-    if not run.open_finally or run.open > run.open_finally or run.is_finishing:
+    if (
+        not run.counters.open_finally
+        or run.counters.open > run.counters.open_finally
+        or run.is_finishing
+    ):
         return False
     if run.awaits_rollback:
         return False
@@ -145,7 +149,7 @@ def finish(run: RunState, queue: ReadyQueue, control: Control) -> None:
     status = run.status
     if status.phase.ended:
         return
-    if run.open or run.awaits_rollback:
+    if run.counters.open or run.awaits_rollback:
         if control.hold is not None and status.started_at is None and not control.suspend:
             return
         if control.suspend:

@@ -155,8 +155,8 @@ def cancel_pending(run: RunState, reason: str, message: str, *, with_finally: bo
     """Cancel everything that has not ended, but for the nodes of `finally` and compensations."""
     kept = frozenset[str]() if with_finally else run.plan.finally_nodes
     undoing = () if with_finally else run.plan.compensations
-    open_kept = 0 if with_finally else run.open_finally + run.open_compensations
-    if run.status.phase.ended or run.open == open_kept:
+    open_kept = 0 if with_finally else run.counters.open_finally + run.counters.open_compensations
+    if run.status.phase.ended or run.counters.open == open_kept:
         return
     for node in list(run.plan.nodes):  # items end with their map
         state = run.status.nodes[node]

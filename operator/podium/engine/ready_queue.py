@@ -98,7 +98,7 @@ class ReadyQueue:
             name = self._queue[0][1]
             state = run.status.nodes.get(name)
             is_restart = state is not None and state.status is NodeStatus.RUNNING
-            busy = len(run.slots) + run.executions.launching_with_slot
+            busy = len(run.counters.slots) + run.executions.launching_with_slot
             is_map = name in self._feeding
             if (is_map or not is_restart) and busy >= run.max_parallel:
                 return None
@@ -129,7 +129,7 @@ class ReadyQueue:
         run = self._run
         launching = run.executions.launching.keys() - run.executions.without_slot
         starting = sum(group in run.plan.nodes[node].limited_by for node in launching)
-        return run.slots_in.get(group, 0) + starting
+        return run.counters.slots_in.get(group, 0) + starting
 
     def _readmit(self) -> bool:
         """Queue one node again of each group that has a slot now; False: there is none."""

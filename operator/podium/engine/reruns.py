@@ -158,7 +158,7 @@ class Reruns:
     ) -> None:
         """Take nodes back to Pending, stop what runs of them, and decide them again."""
         run, joins = self._run, self._joins
-        if run.begun_compensations:
+        if run.counters.begun_compensations:
             from podium.engine.rollback import forget_rollback  # noqa: PLC0415 - few runs have some
 
             forget_rollback(run, joins, reason, lambda node: self._abandon(node, reason))

@@ -19,7 +19,7 @@ from podium.engine.model import Control, EventType
 from podium.engine.plan import Plan
 from podium.engine.ready_queue import HOLD_SECONDS, ReadyQueue
 from podium.engine.run_outcome import ending_of
-from podium.engine.state import RunState, has_begun
+from podium.engine.state import RunState
 from podium.engine.undone import was_undone
 
 __all__ = [
@@ -115,9 +115,9 @@ class Rollback:
 
 def is_due(run: RunState, control: Control) -> bool:
     """Return whether a rollback has to begin, now that all nodes but those of `finally` ended."""
-    if control.terminate or run.begun_compensations or run.status.phase.ended:
+    if control.terminate or run.counters.begun_compensations or run.status.phase.ended:
         return False
-    if run.open != run.open_finally or run.is_finishing or not _to_undo(run):
+    if run.counters.open != run.counters.open_finally or run.is_finishing or not _to_undo(run):
         return False
     return run.plan.spec.rollback.covers(ending_of(run)["phase"])
 
@@ -180,7 +180,7 @@ def _mark(run: RunState, name: str) -> None:
 
 def conclude_rollback(run: RunState) -> None:
     """Say how a rollback went, once all of its compensations have ended."""
-    if run.rollback is None or run.open_compensations:
+    if run.rollback is None or run.counters.open_compensations:
         return
     run.rollback = None
     status, states = run.status, run.status.nodes
@@ -212,7 +212,9 @@ def forget_rollback(
 ) -> None:
     """Take compensations back to their beginning: the nodes that they undid run again."""
     states = run.status.nodes
-    names = [name for name in run.plan.compensations if has_begun(states[name])]
+    names = [
+        name for name in run.plan.compensations if states[name].status is not NodeStatus.SKIPPED
+    ]
     reset(run, joins, names, reason, abandon)
     for name in names:
         run.transition(name, NodeStatus.SKIPPED, NodeReason.NOT_NEEDED)

@@ -105,7 +105,7 @@ RUN_OUTCOMES: Final[tuple[tuple[Callable[[_Ends], str | None], RunPhase, RunReas
 
 def outcome(run: RunState) -> Outcome:
     """Return how a run ends whose nodes have all ended."""
-    return _first(_Ends(run, run.bad, run.cancelled))
+    return _first(_Ends(run, run.counters.bad, run.counters.cancelled))
 
 
 def ending_of(run: RunState) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def ending_of(run: RunState) -> dict[str, Any]:
     By all other nodes, which have ended, so it stays the same as long as these run.
     """
     last = run.plan.finally_nodes | run.plan.compensations.keys()
-    bad, cancelled = run.bad - last, run.cancelled - last
+    bad, cancelled = run.counters.bad - last, run.counters.cancelled - last
     states = run.status.nodes
     failed = [node for node in run.plan.nodes if node in bad]
     failed = [node for node in failed if states[node].status is NodeStatus.FAILED]

@@ -9,12 +9,13 @@ from podium.api.names import execution_id, split_item
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.engine.changes import Changes, Judging
-from podium.engine.context import edge_scope, node_scope, output_of
+from podium.engine.context import edge_scope, node_scope
+from podium.engine.counters import Counters
 from podium.engine.executions import MAX_AHEAD, Executions, execution_number
 from podium.engine.history import edited_context
 from podium.engine.items import Items
 from podium.engine.model import Action, Emit, EventType, Hold, Launch, RunInfo, Stop
-from podium.engine.plan import Plan, PlanEdge, PlanNode
+from podium.engine.plan import Plan, PlanEdge
 from podium.engine.questions import Questions
 from podium.engine.selection import unneeded_state
 from podium.engine.summary import current_of, reason_of
@@ -95,36 +96,15 @@ class RunState:
         self.max_parallel = self.info.max_parallel or plan.max_parallel
         own = self.info.fail_fast
         self.fail_fast = plan.spec.fail_fast if own is None else own
-        self.open = 0
-        """Number of nodes that have not ended."""
-        self.open_finally = 0
-        """How many of these are of `finally`."""
         self.awaits_rollback = False
         """Whether a rollback is to begin that cannot do so in this step."""
-        self.open_compensations = 0
-        """How many of these are compensations."""
-        self.begun_compensations = 0
-        """Number of compensations that are, or were, needed."""
-        self.undone = 0
-        """Number of nodes that ended without having been carried out: Skipped or Cancelled."""
-        self.left_out = 0
-        """Number of nodes that were Skipped, and not because of a failure."""
         self.held_up: dict[str, str] = {}
         """Why nodes wait, of those that wait for more than their usual start."""
-        self.running: set[str] = set()
-        self.slots: set[str] = set()
-        """Running nodes that count toward maxParallel."""
-        self.bad: set[str] = set()
-        """Nodes that make the run fail."""
-        self.cancelled: set[str] = set()
         self.outputs: dict[str, Any] = {}
         """Of the nodes that are Completed."""
         self.has_omitted_outputs = False
         """Whether some node was not handed the outputs of all its ancestors."""
-        self.open_members: dict[str, int] = dict.fromkeys(plan.members, 0)
-        """Number of direct members of each group that have not ended."""
-        self.slots_in: dict[str, int] = {}
-        """Number of slots that are taken in each group that bounds them."""
+        self.counters = Counters(self)
         for node in plan.nodes:
             state = self.status.nodes.get(node)
             if state is None and node in plan.compensations:
@@ -133,7 +113,7 @@ class RunState:
                 state = NodeState(status=NodeStatus.PENDING, created_at=self.now or None)
                 self.status.nodes[node] = state
             self.has_omitted_outputs |= state.omitted_outputs > 0
-            self._count(node, state, +1)
+            self.counters.count(node, state, +1)
             self._note_wait(node, state)
             yield
         if plan.for_each:
@@ -145,7 +125,7 @@ class RunState:
         # Those of maps that a newer definition has not are gone with them.
         for node in [each for each in nodes if each not in self.plan.nodes]:
             if self.plan.node(node) is not None:
-                self._count(node, nodes[node], +1)
+                self.counters.count(node, nodes[node], +1)
                 self._note_wait(node, nodes[node])
             else:
                 del nodes[node]
@@ -160,7 +140,7 @@ class RunState:
     @property
     def is_rolling_back(self) -> bool:
         """Whether compensations run, or wait."""
-        return self.open_compensations > 0
+        return self.counters.open_compensations > 0
 
     def may_undo(self, compensation: str) -> bool:
         """Return whether a compensation may start."""
@@ -180,13 +160,13 @@ class RunState:
             raise AssertionError(
                 f"{node}: {state.status.value} → {status.value} is not a transition"
             )
-        self._count(node, state, -1)
+        self.counters.count(node, state, -1)
         state.status = status
         if state.reason != reason:
             state.reason = str(reason)
         if state.message != message:
             state.message = shorten(message)
-        self._count(node, state, +1)
+        self.counters.count(node, state, +1)
         # A field of a model costs more to set than to read.
         if status is not NodeStatus.READY and state.next_attempt_at is not None:
             state.next_attempt_at = None
@@ -219,12 +199,12 @@ class RunState:
     def put(self, node: str, state: NodeState) -> None:
         """Give an item a state of its own."""
         self.status.nodes[node] = state
-        self._count(node, state, +1)
+        self.counters.count(node, state, +1)
         self.touch(node)
 
     def drop(self, node: str) -> None:
         """Drop the state of an item: its map says how it stands."""
-        self._count(node, self.status.nodes.pop(node), -1)
+        self.counters.count(node, self.status.nodes.pop(node), -1)
         self.items.open[self.plan.nodes[node].map].pop(node, None)
         self.mark_changed(node)
 
@@ -277,61 +257,6 @@ class RunState:
         """Return what a node is told of the end of the run: one of `finally`, a compensation."""
         plan = self.plan
         return self.ending if node in plan.finally_nodes or node in plan.compensations else None
-
-    def _count(self, node: str, state: NodeState, by: int) -> None:
-        """Add or take away one node in the counters."""
-        last = self.plan.finally_nodes
-        if last and node in last and not state.status.ended:
-            self.open_finally += by
-        is_compensation = node in self.plan.compensations
-        if is_compensation:
-            self.open_compensations += 0 if state.status.ended else by
-            self.begun_compensations += by if has_begun(state) else 0
-        planned = self.plan.nodes[node]
-        if planned.map:
-            self.items.count(planned.map, node, state, by)
-            if state.status is NodeStatus.RUNNING:
-                self._count_slot(planned, by)
-            return
-        if planned.group and not state.status.ended:
-            self.open_members[planned.group] += by
-        match state.status:
-            case NodeStatus.RUNNING:
-                self.open += by
-                _add(self.running, node, by)
-                if planned.kind.holds_slot:
-                    self._count_slot(planned, by)
-            case NodeStatus.PENDING | NodeStatus.WAITING | NodeStatus.READY:
-                self.open += by
-            case NodeStatus.COMPLETED:
-                if by > 0:
-                    self.outputs[node] = (
-                        output_of(self.plan, node, self.status.nodes)
-                        if node in self.plan.members or node in self.plan.for_each
-                        else state.output
-                    )
-                else:
-                    del self.outputs[node]
-            case NodeStatus.FAILED:
-                is_counted = not planned.group and not is_compensation
-                if is_counted and not planned.definition.allow_failure:
-                    _add(self.bad, node, by)
-            case NodeStatus.SKIPPED:
-                self.undone += by
-                if state.reason != NodeReason.UPSTREAM_FAILED:
-                    self.left_out += by
-                elif not planned.group:  # a member counts through its group
-                    _add(self.bad, node, by)
-            case NodeStatus.CANCELLED:
-                self.undone += by
-                if not planned.group:
-                    _add(self.cancelled, node, by)
-
-    def _count_slot(self, planned: PlanNode, by: int) -> None:
-        """Add or take away what runs and takes a slot."""
-        _add(self.slots, planned.id, by)
-        for group in planned.limited_by:
-            self.slots_in[group] = self.slots_in.get(group, 0) + by
 
     # Actions
 
@@ -416,8 +341,8 @@ class RunState:
         changes = Changes(frozenset(self._changed), self.changed)
         if self._changed:
             states = self.status.nodes
-            done = len(self.plan.nodes) - self.open - self.undone
-            self.status.progress = f"{done}/{len(self.plan.nodes) - self.left_out}"
+            done = len(self.plan.nodes) - self.counters.open - self.counters.undone
+            self.status.progress = f"{done}/{len(self.plan.nodes) - self.counters.left_out}"
             self.status.current = current_of(self)
             for node in self._changed:
                 self._note_wait(node, states.get(node))
@@ -437,15 +362,3 @@ class RunState:
             self.held_up[node] = reason
         elif self.held_up:
             self.held_up.pop(node, None)
-
-
-def has_begun(compensation: NodeState) -> bool:
-    """Return whether a compensation is, or was, needed."""
-    return compensation.status is not NodeStatus.SKIPPED
-
-
-def _add(nodes: set[str], node: str, by: int) -> None:
-    if by > 0:
-        nodes.add(node)
-    else:
-        nodes.discard(node)

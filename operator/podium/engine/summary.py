@@ -27,6 +27,6 @@ def reason_of(run: "RunState") -> str:
 
 def current_of(run: "RunState") -> str:
     """Return the first nodes that run, and how many more do."""
-    first = heapq.nsmallest(3, run.running, key=lambda node: run.plan.nodes[node].index)
-    more = len(run.running) - len(first)
+    first = heapq.nsmallest(3, run.counters.running, key=lambda node: run.plan.nodes[node].index)
+    more = len(run.counters.running) - len(first)
     return ", ".join(first) + (f" +{more}" if more else "")
