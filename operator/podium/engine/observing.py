@@ -122,6 +122,8 @@ def stop_unknown(run: RunState, seen: Observation) -> None:
     will be made again and find it. Where it is not made, the id is spent.
     """
     is_due = run.executions.launching.get(seen.node) == seen.execution_id
+    if run.awaits_rollback and seen.node in run.plan.compensations:
+        return  # once the run is no longer suspended, or nothing else runs, it is launched again
     state = run.known(seen.node)
     if state is not None and state.status.ended and not is_due:
         run.executions.unrecorded.pop(seen.node, None)

@@ -180,6 +180,21 @@ def test_a_launch_that_was_not_written_is_found_again():
     assert run.stopped == []
 
 
+def test_a_launch_that_was_not_written_is_found_again_when_the_run_was_suspended_meanwhile():
+    run = chain()
+    before = run.engine.status.model_copy(deep=True)
+    run.fail("c-1", reason="Error")
+    assert run.launched == ["b.compensation-1"]
+    run.engine = Engine(run.plan, run.engine.info, run.engine.initial_context, before)
+    running = run.see("b.compensation-1", AttemptPhase.RUNNING)
+    failed = run.see("c-1", AttemptPhase.FAILED, reason="Error")
+    run.step(failed, running, control=Control(suspend=True))
+    assert run.stopped == []
+    run.step(running)
+    assert run.launched == ["b.compensation-1"]
+    assert run.stopped == []
+
+
 def test_a_mark_that_was_not_written_is_made_again():
     run = chain(**{"finally": [node("clean")]}).fail("c-1", reason="Error")
     run.ok("b.compensation-1")
