@@ -100,9 +100,10 @@ def context_at(
             continue  # its output goes to no node, or is part of that of its map
         record = record_at(status, node, state, version)
         if record is not None:
-            is_now = record.execution_id == state.execution_id
-            made = output_of_items(node, status.nodes) if state.items and is_now else None
-            outputs[node] = record.output if made is None else made
+            outputs[node] = record.output
+            if state.items is not None and not record.output:  # a map: its items have the outputs
+                is_now = record.execution_id == state.execution_id
+                outputs[node] = output_of_items(node, status.nodes) if is_now else None
     _gather(outputs)
     return {
         "version": version,

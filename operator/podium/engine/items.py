@@ -23,6 +23,7 @@ from podium.engine.identity import digest_of
 from podium.engine.item_ends import is_ended, items_of
 from podium.engine.verdicts import ValueQuestion, read_by, value_of
 from podium.errors import PodiumError
+from podium.expressions.functions import kind_of
 
 if TYPE_CHECKING:
     from podium.engine.state import RunState
@@ -138,8 +139,7 @@ class Items:
         elif isinstance(value, list):
             values = value
         else:
-            kind = "null" if value is None else type(value).__name__
-            message = f"forEach gives {kind}, and must give a list or an object"
+            message = f"forEach gives {kind_of(value)}, and must give a list or an object"
             raise ItemsError(NodeReason.NOT_A_LIST, message)
         most = self._run.info.max_items
         if len(values) > most:

@@ -154,9 +154,7 @@ def failed_nodes(plan: Plan, status: WorkflowRunStatus) -> list[str]:
     found = []
     for node in plan.nodes:
         state = status.nodes.get(node)
-        if state is None:
-            continue
-        if node in plan.compensations:
+        if state is None or node in plan.compensations:
             continue
         is_skipped = state.status is NodeStatus.SKIPPED
         was_kept_back = is_skipped and state.reason == NodeReason.UPSTREAM_FAILED
@@ -307,7 +305,7 @@ def _plan_restore(
             f"there is no context version {version}: versions are 0 to {status.context_version}"
         )
     _require_room(status)
-    restored, reset = {}, []
+    restored, reset, gone = {}, [], []
     try:
         for node in plan.nodes:
             state = status.nodes[node]
@@ -316,13 +314,15 @@ def _plan_restore(
             is_last = node in plan.finally_nodes
             record = None if is_last else record_at(status, node, state, version)
             is_same = record is not None and record.execution_id == state.execution_id
-            if record is None or (node in plan.for_each and not is_same):
-                reset.append(node)  # of a map, items of earlier executions are not kept
+            if record is None:
+                reset.append(node)
+            elif node in plan.for_each and not is_same:
+                gone.append(node)  # items of earlier executions are not kept
             elif not is_same:
                 restored[node] = record
     except VersionGoneError as error:
         raise RequestRefusedError(str(error)) from None
-    again = undone_nodes(plan, status)
+    again = [*undone_nodes(plan, status), *gone]
     again += of_selected(descendants(plan, again), _selected(plan, status, ()))
     reset += [node for node in again if restored.pop(node, None) or node not in reset]
     context = request.context

@@ -38,8 +38,11 @@ class Task:
         yield from unused_fields(
             node, ("cases", "default"), "only a node of type conditional has it"
         )
-        others = [name for name in GROUP_FIELDS if name != "max_parallel" or node.for_each is None]
+        others = [name for name in GROUP_FIELDS if name != "max_parallel"]
         yield from unused_fields(node, others, "only a node of type parallel_group has it")
+        if node.for_each is None:
+            why = "only a node with forEach, or of type parallel_group, has it"
+            yield from unused_fields(node, ("max_parallel",), why)
         if node.executor is None:
             known = ", ".join(executors.names())
             yield Problem(("executor",), f"is missing: name one of {known}")

@@ -92,6 +92,10 @@ def test_members_are_nodes_by_their_paths_each_after_its_group():
             "spec.nodes[0].nodes: only a node of type parallel_group has it: leave it out",
         ),
         (
+            [node("a", maxParallel=2)],
+            "spec.nodes[0].maxParallel: only a node with forEach, or of type parallel_group, has it",
+        ),
+        (
             [group("g", group("h", group("i", group("j", node("a")))))],
             "spec.nodes[0].nodes[0].nodes[0].nodes[0].nodes: groups may be nested 3 deep",
         ),

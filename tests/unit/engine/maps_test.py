@@ -269,6 +269,36 @@ def test_a_restore_to_an_earlier_execution_runs_the_map_again():
     assert run.launched == []
 
 
+def test_a_restore_that_runs_a_map_again_runs_what_comes_after_it_too():
+    run = run_over(1, node("z", "m")).step().ok("m[0]-1", {"n": 1}).ok("z-1", {"z": 1})
+    run.rerun("m").ok("m[0]-2", {"n": 2}).ok("z-2", {"z": 2})
+    run.step(requests=[RestoreRequest("q2", 2)])
+    assert run.launched == ["m[0]-3"]
+    assert run.stands("z") == "WaitingForDependencies"
+    assert run.ok("m[0]-3", {"n": 3}).launched == ["z-3"]
+    output = {"items": [{"n": 3}], "succeeded": 1, "failed": 0, "skipped": 0}
+    assert run.launches["z-3"].input["dependencyOutputs"] == {"m": output}
+
+
+def test_a_restore_that_runs_a_map_in_a_group_again_runs_the_group():
+    member, values = over(1)
+    group = {"id": "g", "type": "parallel_group", "nodes": [member, node("beside")]}
+    run = Run(group, node("z", "g"), context={"list": values}).step()
+    run.ok("g.m[0]-1").ok("g.beside-1").ok("z-1")
+    version = run.engine.status.context_version
+    run.rerun("g.m").ok("g.m[0]-2").ok("z-2")
+    run.step(requests=[RestoreRequest("q2", version)])
+    assert run.launched == ["g.m[0]-3"]
+    assert run.ok("g.m[0]-3").launched == ["z-3"]
+    assert run.ok("z-3").phase == "Succeeded"
+
+
+def test_what_items_of_an_earlier_execution_handed_over_is_null():
+    run = run_over(1, node("z", "m")).step().ok("m[0]-1", {"n": 1}).ok("z-1", {"z": 1})
+    run.rerun("m").ok("m[0]-2", {"n": 2}).ok("z-2", {"z": 2})
+    assert context_at(run.engine.status, {}, 2)["outputs"] == {"m": None, "z": {"z": 1}}
+
+
 def test_a_map_that_a_newer_definition_no_longer_has_is_stopped():
     run = run_over(2, node("z")).step().ok("z-1")
     newer = Run(node("z"), context={"list": []})
