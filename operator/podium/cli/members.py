@@ -51,7 +51,8 @@ def folded(nodes: Mapping[str, NodeState]) -> dict[str, int]:
         if is_item(node):
             continue
         for group in groups_of(node):
-            counts[group] = counts.get(group, 0) + 1
+            if compensated_path(node) is None:
+                counts[group] = counts.get(group, 0) + 1
             if state.status not in _FOLDED or state.stale:
                 shown.add(group)
     return {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import click
 
 from podium.api.base import format_duration, format_time
+from podium.api.names import compensated_path
 from podium.api.run import NodeState, WorkflowRunStatus
 from podium.cli.describe import elapsed, spent
 from podium.cli.documents import to_json
@@ -48,10 +49,19 @@ def show_node(run: str, status: WorkflowRunStatus, node: str, output: str | None
 
 def _with_output(status: WorkflowRunStatus, node: str, state: NodeState) -> NodeState:
     """Return a node's state with its output: that of a group or a map is stored nowhere."""
-    is_made = state.items is not None or bool(members_of(node, status.nodes))
+    members = (each for each in members_of(node, status.nodes) if compensated_path(each) != node)
+    is_made = state.items is not None or any(members)
     if state.output is None or not is_made:
         return state
-    return state.model_copy(update={"output": context_at(status, {})["outputs"].get(node)})
+    outputs = context_at(status, {})["outputs"]
+    outer, inner = node, list[str]()
+    while outer not in outputs and "." in outer:  # it is part of that of its group
+        outer, _, member = outer.rpartition(".")
+        inner.insert(0, member)
+    output = outputs.get(outer)
+    for member in inner:
+        output = output.get(member) if isinstance(output, dict) else None
+    return state.model_copy(update={"output": output})
 
 
 def _node_lines(node: str, state: NodeState) -> Iterator[tuple[str, str]]:

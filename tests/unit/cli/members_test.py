@@ -96,3 +96,36 @@ def test_graphs_have_members(podium, form):
     assert [row[0] if not row[0].isdigit() else row[1] for row in rows(shown)] == [
         *("good", "good.a", "good.b", "bad", "bad.a", "bad.c")
     ]
+
+
+UNDONE = """
+apiVersion: podium.dev/v1alpha1
+kind: Workflow
+metadata: {name: w}
+spec:
+  nodes:
+  - id: g
+    type: parallel_group
+    nodes:
+    - id: a
+      executor: script
+      config: {script: 'echo "{\\"n\\": 1}" > $PODIUM_OUTPUT'}
+      compensation: {config: {script: exit 0}}
+    - {id: m, executor: script, forEach: "[1, 2]", config: {script: exit 0}}
+    - {id: h, type: parallel_group, nodes: [{id: b, executor: script, config: {script: exit 0}}]}
+  - {id: z, dependsOn: [g], executor: script, config: {script: exit 1}}
+"""
+
+
+def test_what_is_in_a_group_has_its_output_though_it_is_stored_nowhere(tmp_path, monkeypatch):
+    (tmp_path / "w.yaml").write_text(UNDONE)
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(main, ["run", "w.yaml", "--run-name", "r"])
+
+    def shown(*arguments):
+        return CliRunner().invoke(main, ["get", "r", *arguments]).stdout
+
+    assert "(4 members)" in shown()  # a, m, h and h.b: the compensation of a is no member
+    assert '"n": 1' in shown("g.a")
+    assert '"succeeded": 2' in shown("g.m")
+    assert '"b": {}' in shown("g.h")
