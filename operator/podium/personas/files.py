@@ -6,6 +6,7 @@ from pathlib import Path
 from podium.api.reasons import NodeReason
 from podium.personas.asking import Reply
 from podium.personas.errors import PersonaError
+from podium.personas.transcript import NAME as TRANSCRIPT
 
 __all__ = ["directory_of", "write_files"]
 
@@ -23,6 +24,9 @@ def write_files(root: Path, directory: str, replies: Iterable[Reply]) -> None:
             path = (root / directory / name).resolve()
             if not path.is_relative_to(root) or path == root:
                 message = "a name in files leads out of the node's artifacts"
+                raise PersonaError(NodeReason.CONFIG, message)
+            if path == root / TRANSCRIPT:
+                message = f"files: {TRANSCRIPT} is what a model was asked: take another name"
                 raise PersonaError(NodeReason.CONFIG, message)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)

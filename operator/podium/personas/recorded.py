@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
+from podium.api.problems import InvalidError
 from podium.api.reasons import NodeReason
+from podium.api.source import source_map
 from podium.personas.asking import Ask, Reply, Role
 from podium.personas.errors import PersonaError
 
@@ -15,6 +15,10 @@ __all__ = ["RecordedAnswer", "RecordedAnswers"]
 
 MAX_BYTES = 5_000_000
 _FIELDS = ("node", "persona", "role", "round", "output", "files", "usage")
+_NOT_READ = (
+    "is not YAML as Podium reads it: one document of values that JSON has, no key twice, aliases"
+    " only of what stands before them"
+)
 _ROLES = tuple(role.value for role in Role)
 
 
@@ -44,11 +48,12 @@ class RecordedAnswers:
             text = path.read_bytes()
             if len(text) > MAX_BYTES:
                 raise PersonaError(NodeReason.CONFIG, f"{path}: larger than {MAX_BYTES} bytes")
-            data = yaml.safe_load(text)
+            documents = source_map.read(source_map.decode(text, path.name), path.name)
         except OSError as error:
             raise PersonaError(NodeReason.CONFIG, f"{path}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-            raise PersonaError(NodeReason.CONFIG, f"{path}{_where(error)}: is not YAML") from None
+        except InvalidError as error:
+            raise PersonaError(NodeReason.CONFIG, f"{path}{_where(error)}: {_NOT_READ}") from None
+        data = documents[0].data if len(documents) == 1 else None
         rows = data.get("answers") if isinstance(data, Mapping) else None
         if not isinstance(rows, list):
             raise PersonaError(NodeReason.CONFIG, f"{path}: answers: must be a list of answers")
@@ -77,10 +82,10 @@ class RecordedAnswers:
         )
 
 
-def _where(error: Exception) -> str:
+def _where(error: InvalidError) -> str:
     """Return where the file is wrong; what stands there may be secret, and is not quoted."""
-    mark = getattr(error, "problem_mark", None)
-    return "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+    line = error.problems[0].line
+    return "" if line is None else f", line {line}"
 
 
 def _answer(row: Any, place: str) -> RecordedAnswer:
@@ -92,10 +97,15 @@ def _answer(row: Any, place: str) -> RecordedAnswer:
     if row.get("role") not in (None, *_ROLES):
         roles = f"{', '.join(_ROLES[:-1])} or {_ROLES[-1]}"
         raise PersonaError(NodeReason.CONFIG, f"{place}.role: must be {roles}")
+    for name in ("node", "persona"):
+        if not isinstance(row.get(name), str | None):
+            raise PersonaError(NodeReason.CONFIG, f"{place}.{name}: must be a string: quote it")
+    number = row.get("round")
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+        raise PersonaError(NodeReason.CONFIG, f"{place}.round: must be a whole number, such as 1")
     files = row.get("files") or {}
-    if not isinstance(files, Mapping):
+    if not isinstance(files, Mapping) or not all(isinstance(each, str) for each in files.values()):
         raise PersonaError(NodeReason.CONFIG, f"{place}.files: must hold NAME: text")
     return RecordedAnswer(
-        row["output"], row.get("node"), row.get("persona"), row.get("role"), row.get("round"),
-        {str(name): str(text) for name, text in files.items()},
-    )  # fmt: skip
+        row["output"], row.get("node"), row.get("persona"), row.get("role"), number, files
+    )

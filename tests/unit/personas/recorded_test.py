@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from podium.personas.asking import Ask, Role
+from podium.personas.asking import Ask, Reply, Role
 from podium.personas.errors import PersonaError
 from podium.personas.files import directory_of, write_files
 from podium.personas.recorded import RecordedAnswers
@@ -17,12 +17,19 @@ from podium.personas.team import answer as team_answer
 
 TEAM = """
 answers:
-- {node: n, persona: p, role: draft, output: {from: p}}
-- {node: n, persona: q, output: {from: q}}
-- {node: n, role: merge, persona: q, output: {from: never}}
+- {node: "n", persona: p, role: draft, output: {from: p}}
+- {node: "n", persona: q, output: {from: q}}
+- {node: "n", role: merge, persona: q, output: {from: never}}
 - {role: merge, output: {from: merged}, files: {notes/a.md: text}}
 - {node: other, output: {from: other}}
 """
+
+
+BOMB = "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+"""Nine times nine … values, by aliases."""
 
 
 def answer(config, given, recorded, artifacts):
@@ -66,11 +73,23 @@ def test_what_is_not_recorded_is_named(recorded):
         ("answers: [{output: {}, nod: x}]", r"answers\[0\]: has an unknown field"),
         ("answers: [{output: {}, role: lead}]", "role: must be draft, critique, revise or merge"),
         ("answers: [{output: {}, files: [a]}]", "files: must hold NAME: text"),
-        ("a: [", "line 1, column 5: is not YAML"),
-        ("db:\n\tpassword: secret", "line 2, column 1: is not YAML"),
+        ("a: [", "line 2: is not YAML"),
+        ("db:\n\tpassword: secret", "line 2: is not YAML"),
         ("secret: &a\nb: *secret", "is not YAML"),
         ("[" * 5000, "is not YAML"),
         ("\x00", "is not YAML"),
+        ("answers: [{output: &a {x: *a}}]", "line 1: is not YAML"),
+        ("answers: [{output: {secret: 1,\n secret: 2}}]", "line 2: is not YAML"),
+        ("answers: [{output: {x: .nan}}]", "is not YAML"),
+        ("answers: [{output: {x: !!set {a}}}]", "is not YAML"),
+        ('answers: [{output: {x: "\\ud800"}}]', "is not YAML"),
+        ("a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + BOMB, "is not YAML"),
+        ("answers: []\n---\nanswers: []", "answers: must be a list"),
+        ("answers: [{output: {}, node: 5}]", r"answers\[0\].node: must be a string"),
+        ("answers: [{output: {}, persona: [p]}]", "persona: must be a string"),
+        ("answers: [{output: {}, round: x}]", "round: must be a whole number"),
+        ("answers: [{output: {}, round: yes}]", "round: must be a whole number"),
+        ("answers: [{output: {}, files: {a: [1]}}]", "files: must hold NAME: text"),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path, text, said):
@@ -81,9 +100,17 @@ def test_a_file_that_is_none_is_refused(tmp_path, text, said):
     assert "secret" not in str(error.value), "what cannot be parsed is not quoted"
 
 
+def test_values_are_those_that_a_definition_would_have(tmp_path):
+    (tmp_path / "a.yaml").write_text("answers: [{output: {day: 2020-01-02, at: 1.0, ok: yes}}]")
+    (found,) = RecordedAnswers.load(tmp_path / "a.yaml").answers
+    assert found.output == {"day": "2020-01-02", "at": 1, "ok": True}
+
+
 @pytest.mark.parametrize(
     ("directory", "name"),
-    [("", "../x"), ("", "."), ("a", "../../x"), ("/etc", "x"), ("..", "answers.yaml")],
+    [
+        *(("", "../x"), ("", "."), ("a", "../../x"), ("/etc", "x"), ("..", "answers.yaml")),
+    ],
 )
 def test_files_stay_among_the_artifacts(tmp_path, directory, name):
     (tmp_path / "out").mkdir()
@@ -157,8 +184,18 @@ answers:
         asyncio.run(recorded.ask(Ask("n", "p", Role.CRITIQUE, 3)))
 
 
+@pytest.mark.parametrize(
+    ("directory", "name"), [("", "transcript.jsonl"), ("docs", "../transcript.jsonl")]
+)
+def test_a_file_does_not_pass_for_the_transcript(tmp_path, directory, name):
+    reply = Reply({}, {name: "I asked nothing."})
+    with pytest.raises(PersonaError, match=r"files: transcript.jsonl is what a model was asked"):
+        write_files(tmp_path, directory, [reply])
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "answers.yaml").write_text("answers: [{output: {}, files: {a: x, a/b: y}}]")
+    (tmp_path / "answers.yaml").write_text("answers: [{output: {}, files: {a: x, a/b: z}}]")
     recorded = RecordedAnswers.load(tmp_path / "answers.yaml")
     with pytest.raises(PersonaError, match="the file 'a/b' of a persona: ") as error:
         answer({"personas": ["p"]}, {"nodeId": "n"}, recorded, tmp_path)
