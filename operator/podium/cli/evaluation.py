@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from podium import contracts, executors
 from podium.api.base import ApiModel, JsonObject, Text
 from podium.api.messages import translate
 from podium.api.personas import PersonaSpec, persona_object_name
+from podium.api.problems import InvalidError
+from podium.api.source import source_map
 from podium.api.workflow import Node, WorkflowSpec
 from podium.cli.checked_file import CheckedFile
 from podium.cli.file_personas import FilePersonas
 from podium.cli.output import CliError
 from podium.executors.persona_document import live_personas, personas_of
-from podium.local.environment import value_of
+from podium.local.environment import inherited, value_of
 from podium.personas.document import Document
 from podium.personas.errors import PersonaError
 from podium.personas.live import Live
@@ -107,17 +108,17 @@ def read_evaluation(path: Path) -> Evaluation:
         data = path.read_bytes()
         if len(data) > MAX_BYTES:
             raise CliError(f"{path}: has more than {MAX_BYTES:,} bytes")
-        raw = yaml.safe_load(data)
-        found = Evaluation.model_validate(raw, by_alias=True, by_name=False)
+        documents = source_map.read(source_map.decode(data, str(path)), str(path))
+        if len(documents) != 1:
+            raise CliError(f"{path}: holds {len(documents)} documents: it must be one")
+        found = Evaluation.model_validate(documents[0].data, by_alias=True, by_name=False)
     except OSError as error:
         raise CliError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
         wrong = "\n".join(f"{path}: {each}" for each in translate(error, Evaluation))
         raise CliError(wrong) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
-        raise CliError(f"{path}{where}: is not YAML") from None
+    except InvalidError as error:
+        raise CliError("\n".join(map(str, error.problems))) from None
     for names, what in (
         ([case.name for case in found.cases], "cases"),
         (found.models, "models"),
@@ -213,11 +214,21 @@ def _live(subject: Subject, given: Mapping[str, Any], secrets: Secrets, scratch:
     env = {each.variable.name: value_of(each.variable, secrets) or "" for each in told.variables}
     document = Document.load(place, env)
     transcript = Transcript(None, document.secrets())
-    return Live(document, node.config, given, transcript, scratch / "out")
+    return Live(
+        document, node.config, given, transcript, scratch / "out", _variables(subject, secrets)
+    )
+
+
+def _variables(subject: Subject, secrets: Secrets) -> dict[str, str]:
+    """Return what tools find in their environment: as in a run, and no key of a model."""
+    pods = (subject.spec.defaults.pod, subject.node.pod)
+    own = {each.name: value_of(each, secrets) for pod in pods if pod for each in pod.env}
+    return inherited() | {name: value for name, value in own.items() if value is not None}
 
 
 def _has(output: Mapping[str, Any], path: str, wanted: Any) -> bool:
     try:
-        return bool(contracts.get_path(output, path) == wanted)
+        found = contracts.get_path(output, path)
     except KeyError:
         return False
+    return contracts.canonical(found) == contracts.canonical(wanted)

@@ -13,6 +13,7 @@ from podium.personas.asking import Ask, Reply, Role
 from podium.personas.document import Contract, Document, Model, Persona
 from podium.personas.endpoint import Endpoint
 from podium.personas.errors import PersonaError
+from podium.personas.keys import without_key
 from podium.personas.prompt import Part, Prompt, as_json, prompt_of
 from podium.personas.reading import NotAnAnswerError, judged, read_object
 from podium.personas.transcript import Transcript
@@ -69,6 +70,7 @@ class Live:
         given: Mapping[str, Any],
         transcript: Transcript,
         directory: Path,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._document = document
         self._config = config
@@ -76,6 +78,8 @@ class Live:
         self._transcript = transcript
         self._directory = directory
         """Where tools of personas work: the node's artifacts."""
+        self._env = env
+        """What tools find in their environment; None: what this process has in its own."""
         seconds = document.timeout_seconds or SECONDS
         self._deadline = time.monotonic() + max(seconds - MARGIN, seconds / 2)
         self._budget = Budget(document.limits, "")
@@ -113,7 +117,7 @@ class Live:
                 return Reply(await self._answer(talk, None))
             from podium.personas.tools.toolbox import Toolbox  # noqa: PLC0415 - few have tools
 
-            async with Toolbox(persona, self._directory) as toolbox:
+            async with Toolbox(persona, self._directory, self._env) as toolbox:
                 return Reply(await self._answer(talk, toolbox), toolbox.files)
         except PersonaError as error:
             self._transcript.add(**about, failed=error.reason, message=str(error))
@@ -134,7 +138,7 @@ class Live:
         for repair in range(persona.max_repairs + 1):
             text = await self._said(talk, messages, toolbox)
             try:
-                output = read_object(text)
+                output: dict[str, Any] = without_key(read_object(text), persona.model.key)
                 judged(output, talk.contract)
             except NotAnAnswerError as error:
                 wrong = str(error)

@@ -17,7 +17,8 @@ def answer(kind, method, params):
         }
     if method == "tools/list":
         lie = {"type": "object", "properties": {"text": {"type": "strnig"}}}
-        schema = lie if kind == "lies" else SCHEMA
+        endless = {**SCHEMA, "maximum": 10**30}
+        schema = {"lies": lie, "endless": endless}.get(kind, SCHEMA)
         names = ("echo", "environment", "delete")
         return {"tools": [{"name": n, "description": n, "inputSchema": schema} for n in names]}
     if method == "tools/call":

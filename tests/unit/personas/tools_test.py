@@ -187,6 +187,36 @@ def test_files_are_kept_with_the_answer_and_stay_inside(tmp_path):
     assert [each.startswith("error") for each in results(server)] == [False] * 2 + [True] * 4
 
 
+def test_a_file_that_could_not_be_written_is_refused_when_it_is_asked_for(tmp_path):
+    """Not at the end of the node, when all its answers are paid for."""
+    paths = ["a", "a/b", "b/c", "b", "./b/d/../e", "x" * 256, "ä" * 128, "transcript.jsonl"]
+    asked = [("write_file", {"path": path, "text": "x"}) for path in [*paths, "docs/./f"]]
+    with model(calls(*asked), says({"n": 1})) as server:
+        done = work(tmp_path, server.url, personas=persona(FILES))
+    assert done.files == {"a": "x", "b/c": "x", "docs/f": "x"}
+    said = [each for each in results(server) if each.startswith("error")]
+    assert said[0] == "error: a is a file of yours: a directory cannot have its name"
+    assert said[1] == "error: b is a directory of yours: a file cannot have its name"
+    assert said[-1].startswith("error: transcript.jsonl is kept for")
+    assert len(said) == 6
+
+
+def test_a_command_may_remove_the_directory_that_it_works_in(tmp_path):
+    tool = command("import os, shutil; shutil.rmtree(os.getcwd()); print('gone')")
+    with model(calls(("count", {"text": "a"}), ("count", {"text": "a"})), says({"n": 1})) as server:
+        done = work(tmp_path, server.url, personas=persona(tool))
+    assert done.output == {"n": 1}
+    assert results(server) == ["gone\n", "gone\n"]
+
+
+def test_half_a_character_in_a_call_does_no_harm(tmp_path):
+    asked = calls(("\ud800", "\ud800"), ("write_file", '{"path": "\ud800", "text": "x"}'))
+    with model(asked, says({"n": 1})) as server:
+        done = work(tmp_path, server.url, personas=persona(FILES))
+    assert done.output == {"n": 1}
+    assert [each.startswith("error") for each in results(server)] == [True, True]
+
+
 def test_the_answer_is_checked_after_tools_too_and_repaired(tmp_path):
     contract = {"produces": ["n"]}
     with model(calls(("count", {"text": "a"})), says("no"), says({"n": 1})) as server:
@@ -312,6 +342,7 @@ def test_a_server_that_misbehaves_in_a_call_is_told_to_the_model(tmp_path, kind,
     ("tool", "reason", "said"),
     [
         (server_of("lies", "echo"), "Config", "the schema of its tool echo"),
+        (server_of("endless", "echo"), "Config", "maximum: is a whole number of more than 64"),
         (server_of("good", "absent"), "Config", "has no tool 'absent'; it has delete, echo"),
         (server_of("mute", "echo"), "Tool", "did not start within 3 s"),
         (
@@ -319,8 +350,8 @@ def test_a_server_that_misbehaves_in_a_call_is_told_to_the_model(tmp_path, kind,
                 "type": "McpServer",
                 "mcpServer": {"name": "s", "command": ["/no/such"], "toolNames": ["a"]},
             },
-            "Tool",
-            "the MCP server s",
+            "Config",
+            "the MCP server s: command: '/no/such' is not a program",
         ),
     ],
 )

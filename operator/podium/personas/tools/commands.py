@@ -22,16 +22,24 @@ END_SECONDS = 2
 class Command:
     """One command; what it writes beside its result stays below the node's artifacts."""
 
-    def __init__(self, given: Mapping[str, Any], directory: Path) -> None:
+    def __init__(self, given: Mapping[str, Any], directory: Path, env: Mapping[str, str]) -> None:
         self.facts = ToolFacts(
             given["name"], given.get("description") or "", given.get("parameters") or {}
         )
         self._argv = list(given["command"])
         self._seconds = given.get("timeoutSeconds") or SECONDS
         self._directory = directory
+        self._env = env
 
     async def call(self, arguments: Mapping[str, Any]) -> str:
         """Run it to its end. Raises `ToolError`: it failed, or took too long."""
+        try:  # what ran before may have removed it
+            self._directory.mkdir(parents=True, exist_ok=True)
+            return await self._run(arguments)
+        except OSError as error:
+            raise ToolError(f"cannot be run: {error.strerror}") from None
+
+    async def _run(self, arguments: Mapping[str, Any]) -> str:
         # Pipes of our own: asyncio's wait for a process waits for its pipes too, which what it
         # left behind may hold.
         with (
@@ -48,6 +56,7 @@ class Command:
                     stdout=out.theirs,
                     stderr=errors.theirs,
                     cwd=self._directory,
+                    env=self._env,
                     start_new_session=True,
                 )
             except OSError as error:

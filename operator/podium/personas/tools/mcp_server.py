@@ -5,7 +5,7 @@ What a server says of its tools is data: it is bounded, and a schema that is non
 
 import asyncio
 import json
-import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
@@ -76,17 +76,20 @@ class _ServerTool:
 
 
 async def tools_of(
-    given: Mapping[str, Any], directory: Path, opened: AsyncExitStack
+    given: Mapping[str, Any], directory: Path, env: Mapping[str, str], opened: AsyncExitStack
 ) -> list[_ServerTool]:
     """Start a server, or connect to it, and return its tools that are listed.
 
     Raises `PersonaError`.
     """
     server = given["name"]
+    if (command := given.get("command")) and not _is_program(command[0], directory, env):
+        message = f"the MCP server {server}: command: {command[0]!r:.200} is not a program here"
+        raise PersonaError(NodeReason.CONFIG, message)
     try:
         async with asyncio.timeout(START_SECONDS):
             client = await opened.enter_async_context(
-                mcp.Client(await _transport(given, directory, opened))
+                mcp.Client(await _transport(given, directory, env, opened))
             )
             found = await _listed(client)
     except TimeoutError:
@@ -107,7 +110,15 @@ async def tools_of(
     ]
 
 
-async def _transport(given: Mapping[str, Any], directory: Path, opened: AsyncExitStack) -> Any:
+def _is_program(name: str, directory: Path, env: Mapping[str, str]) -> bool:
+    """Return whether a command can be started: the client would say that a connection closed."""
+    place = str(directory / name) if "/" in name else name
+    return shutil.which(place, path=env.get("PATH")) is not None
+
+
+async def _transport(
+    given: Mapping[str, Any], directory: Path, env: Mapping[str, str], opened: AsyncExitStack
+) -> Any:
     if url := given.get("url"):
         client = httpx2.AsyncClient(
             transport=_Bounded(httpx2.AsyncHTTPTransport(verify=httpx2.create_ssl_context())),
@@ -115,9 +126,9 @@ async def _transport(given: Mapping[str, Any], directory: Path, opened: AsyncExi
         )
         return streamable_http_client(url, http_client=await opened.enter_async_context(client))
     relay = ["-P", "-m", "podium.personas.tools.relay", str(MAX_BYTES), *given["command"]]
-    env = {name: value for name, value in os.environ.items() if name in _PASSED}
-    env |= {name: os.environ[name] for name in given.get("env") or () if name in os.environ}
-    return mcp.StdioServerParameters(command=sys.executable, args=relay, env=env, cwd=directory)
+    passed = {name: value for name, value in env.items() if name in _PASSED}
+    passed |= {name: env[name] for name in given.get("env") or () if name in env}
+    return mcp.StdioServerParameters(command=sys.executable, args=relay, env=passed, cwd=directory)
 
 
 async def _listed(client: "mcp.Client") -> dict[str, Any]:
@@ -138,12 +149,23 @@ def _facts(server: str, tool: Any) -> ToolFacts:
     wrong = ""
     if not isinstance(schema, dict) or len(json.dumps(schema)) > SCHEMA_BYTES:
         wrong = f"is not an object of at most {SCHEMA_BYTES:,} bytes"
+    elif unread := _unread(schema):
+        wrong = unread
     elif problems := [each for each in contracts.schema_problems(schema) if not each.is_warning]:
         wrong = problems[0].message
     if wrong:
         message = f"the MCP server {server}: the schema of its tool {tool.name:.80} {wrong:.300}"
         raise PersonaError(NodeReason.CONFIG, message)
     return ToolFacts(f"{server}_{tool.name}", (tool.description or "")[:DESCRIPTION], schema)
+
+
+def _unread(schema: Mapping[str, Any]) -> str:
+    """Return why a schema is no JSON as Podium keeps it, such as for a number without end."""
+    try:
+        contracts.normalise(schema)
+    except contracts.ValueNotJSONError as error:
+        return str(error)
+    return ""
 
 
 class _Bounded(httpx2.AsyncBaseTransport):

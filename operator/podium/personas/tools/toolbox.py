@@ -1,6 +1,7 @@
 """The tools of one persona: what it is offered, and each call, checked and bounded."""
 
 import ctypes
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ from podium.api.reasons import NodeReason
 from podium.personas.answers import ToolCall
 from podium.personas.document import Persona
 from podium.personas.errors import PersonaError
+from podium.personas.keys import without_key
 from podium.personas.tools.base import Tool, ToolError, cut, words_of
 from podium.personas.tools.commands import Command
 from podium.personas.tools.files import WriteFile
@@ -27,9 +29,12 @@ _NOT_DUMPABLE = 4  # PR_SET_DUMPABLE
 class Toolbox:
     """Open while the persona works on one reply."""
 
-    def __init__(self, persona: Persona, directory: Path) -> None:
+    def __init__(
+        self, persona: Persona, directory: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self._persona = persona
         self._directory = directory
+        self._env = os.environ if env is None else env
         self._open = AsyncExitStack()
         self._tools: dict[str, Tool] = {}
         self._writer: WriteFile | None = None
@@ -65,7 +70,7 @@ class Toolbox:
     async def _add(self, given: Mapping[str, Any]) -> None:
         match given["type"]:
             case "Command":
-                self._keep(Command(given["command"], self._directory))
+                self._keep(Command(given["command"], self._directory, self._env))
             case "WriteFile":
                 self._writer = WriteFile()
                 self._keep(self._writer)
@@ -74,7 +79,8 @@ class Toolbox:
                     tools_of,
                 )
 
-                for tool in await tools_of(given["mcpServer"], self._directory, self._open):
+                server = given["mcpServer"]
+                for tool in await tools_of(server, self._directory, self._env, self._open):
                     self._keep(tool)
             case other:
                 message = f"tools: {other!r:.80} is not a type of tools"
@@ -127,7 +133,9 @@ class Toolbox:
         if len(asked.arguments) > ARGUMENT_BYTES:
             raise ToolError(f"the arguments have more than {ARGUMENT_BYTES:,} characters")
         try:
-            arguments = contracts.parse_output(asked.arguments)
+            arguments = without_key(
+                contracts.parse_output(asked.arguments), self._persona.model.key
+            )
         except contracts.OutputNotJSONError as error:
             raise ToolError(f"the arguments: {error}") from None
         if tool.facts.parameters:

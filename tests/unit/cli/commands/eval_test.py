@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from tests.unit.cli.support import Directory
-from tests.unit.personas.model_server import fails, model, says
+from tests.unit.personas.model_server import calls, fails, model, says
+from tests.unit.personas.recorded_test import BOMB
 
 CASES = [
     {"name": "one", "context": {"word": "one"}, "expect": {"count": 1, "of.word": "one"}},
@@ -123,3 +124,57 @@ def test_what_is_wrong_with_a_file_is_named(here, more, said):
 def test_a_key_that_is_missing_is_named(here):
     file = prepare(here, "http://127.0.0.1:9")
     assert "MODEL_KEY" in here.podium("eval", file, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("node: ask\nnode: other", "e.yaml:2: duplicate key 'node'"),
+        ("a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + BOMB, "aliases repeat more than"),
+        ("cases: [{name: x, expect: {x: .nan}}]", "e.yaml:1: .nan is not a JSON number"),
+        ("a: 1\n---\na: 2", "holds 2 documents"),
+        ("", "holds 0 documents"),
+        ("[" * 5000, "is nested deeper"),
+    ],
+)
+def test_what_is_wrong_with_the_yaml_is_named(here, text, said):
+    here.write("e.yaml", text)
+    assert said in here.podium("eval", "e.yaml", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("answered", "expected", "passed"),
+    [
+        (True, "1", False),
+        (1, "true", False),
+        (0, "false", False),
+        (1, "1.0", True),
+        ("2020-01-02", "2020-01-02", True),
+        ({"a": [1, {}], "b": None}, "{b: null, a: [1, {}]}", True),
+        ([True], "[1]", False),
+    ],
+)
+def test_what_is_expected_is_compared_as_json(here, answered, expected, passed):
+    with model(says({"count": answered})) as server:
+        here.write("w.yaml", workflow(server.url))
+        here.write(
+            "e.yaml",
+            f"{{workflow: w.yaml, node: ask, cases: [{{name: c, expect: {{count: {expected}}}}}]}}",
+        )
+        here.podium("eval", "e.yaml", code=0 if passed else 1, MODEL_KEY="k")
+
+
+def test_tools_find_the_environment_of_a_run_without_the_key(here):
+    show = {"name": "show", "command": ["env"]}
+    with model(calls(("show", {})), says({"count": 1})) as server:
+        documents = list(yaml.safe_load_all(workflow(server.url)))
+        documents[2]["spec"]["tools"] = [{"type": "Command", "command": show}]
+        documents[3]["spec"]["nodes"][1]["pod"] = {"env": [{"name": "MINE", "value": "own"}]}
+        here.write("w.yaml", yaml.safe_dump_all(documents))
+        case = {"name": "c", "expect": {"count": 1}}
+        here.write("e.yaml", yaml.safe_dump({"workflow": "w.yaml", "node": "ask", "cases": [case]}))
+        here.podium("eval", "e.yaml", MODEL_KEY="sk-canary-0123", OTHER="not of the node")
+        (result,) = [m["content"] for m in server.asked[1]["messages"] if m["role"] == "tool"]
+    assert "sk-canary" not in result
+    assert "not of the node" not in result
+    assert "MINE=own" in result
