@@ -13,6 +13,8 @@ __all__ = ["Completion", "RetryableError", "ToolCall", "error_of", "read_complet
 MAX_TOOL_CALLS = 64
 """In one answer."""
 SHOWN = 300
+MAX_TOLD = 5
+"""Errors of one answer."""
 
 
 class RetryableError(PersonaError):
@@ -116,9 +118,19 @@ def _tool_calls(given: Any) -> tuple[ToolCall, ...]:
 
 def error_of(data: Any) -> str:
     """Return the words of an error, as the several servers write it; empty: none."""
-    found: Any = data.get("error", data.get("detail")) if isinstance(data, Mapping) else None
-    if isinstance(found, Mapping):
-        code = found.get("code") or found.get("type")
-        words = (code, found.get("message"))
-        found = " ".join(str(word) for word in words if isinstance(word, str | int))
+    found: Any = None
+    if isinstance(data, Mapping):
+        found = data.get("error") or data.get("detail") or data
+    if isinstance(found, list):  # of FastAPI: what is wrong with each field
+        told = [_words(each, "msg", "loc") for each in found[:MAX_TOLD]]
+        found = "; ".join(filter(None, told))
+    elif isinstance(found, Mapping):
+        found = _words(found, "code" if found.get("code") else "type", "message")
     return f"{found:.{SHOWN}}" if isinstance(found, str) else ""
+
+
+def _words(found: Any, *names: str) -> str:
+    """Return the named values of an object that are words or numbers, and those of lists."""
+    values = [found.get(name) for name in names] if isinstance(found, Mapping) else []
+    words = [part for each in values for part in (each if isinstance(each, list) else [each])]
+    return " ".join(str(each) for each in words if isinstance(each, str | int))

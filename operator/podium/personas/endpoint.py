@@ -5,11 +5,13 @@ size and time as a whole, not only between two bytes, and the key is cut out of 
 """
 
 import asyncio
+import json
 import random
 import ssl
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -21,13 +23,13 @@ from podium.api.reasons import NodeReason
 from podium.personas.answers import Completion, RetryableError, error_of, read_completion
 from podium.personas.document import Model
 from podium.personas.errors import PersonaError
+from podium.personas.keys import without_key, wrong_key
 from podium.personas.structured import FORMATS, form_of, response_format
 from podium.personas.usage import Budget, Charge, estimated_tokens
 
 __all__ = ["Endpoint"]
 
 MAX_BYTES = 2 * 1024 * 1024
-SHORTEST_KEY = 8
 TRIES = 4
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 20.0
@@ -65,6 +67,8 @@ class Endpoint:
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> Completion:
         """Ask for JSON that meets a schema. Raises `PersonaError`."""
+        if wrong := wrong_key(self.model.key):
+            raise PersonaError(NodeReason.CONFIG, wrong)
         body = {"model": self.model.name, "messages": messages, **self.model.settings}
         if tools:
             body["tools"] = tools
@@ -97,7 +101,7 @@ class Endpoint:
         """Ask once, and charge it, however it ends."""
         form = self._formats[0]
         sent = {**body, **response_format(form, schema)}
-        prompt = estimated_tokens(orjson.dumps(sent).decode())
+        prompt = _size(_encoded(sent))
         rooms = [budget.room(self.model, prompt) for budget in budgets]
         known = [room for room in (*rooms, self.model.max_tokens) if room is not None]
         most = min(known, default=None)
@@ -112,7 +116,7 @@ class Endpoint:
                 used = Charge(0, 0)
                 raise self._failure(status, headers, answer, sent)
             used = Charge.told(_usage_of(answer), prompt, _size(answer))
-            return read_completion(answer, headers.get("content-type", ""))
+            return self._without_key(read_completion(answer, headers.get("content-type", "")))
         except _SteppedDownError:
             raise
         except RetryableError as error:
@@ -132,7 +136,7 @@ class Endpoint:
             client = await self._connected()
             async with (
                 asyncio.timeout(seconds),
-                client.stream("POST", "/chat/completions", content=orjson.dumps(body)) as answer,
+                client.stream("POST", "/chat/completions", content=_encoded(body)) as answer,
             ):
                 if answer.headers.get("content-encoding", "identity").lower() != "identity":
                     raise RetryableError("answered compressed, which was not asked for")
@@ -142,9 +146,9 @@ class Endpoint:
                     if len(found) > MAX_BYTES:
                         message = f"the answer has more than {MAX_BYTES:,} bytes"
                         raise PersonaError(NodeReason.MODEL_ANSWER, message)
-                return answer.status_code, answer.headers, self._without_key(bytes(found))
+                return answer.status_code, answer.headers, bytes(found)
         except TimeoutError:
-            raise RetryableError(f"no whole answer within {seconds:g} s") from None
+            raise RetryableError(f"no whole answer within {seconds:.3g} s") from None
         except httpx2.TransportError as error:
             words = f"{type(error).__name__}: {error!s:.300}"
             if isinstance(error, httpx2.UnsupportedProtocol) or "CERTIFICATE_VERIFY" in words:
@@ -155,13 +159,18 @@ class Endpoint:
                 NodeReason.CONFIG, f"{type(error).__name__}: {error!s:.300}"
             ) from None
 
-    def _without_key(self, answer: bytes) -> bytes:
-        """Cut the key out of an answer: what a server sends back would be shown as an output.
-
-        One that is as short as an endpoint without keys is given, such as `none`, is a word.
-        """
-        key = self.model.key or ""
-        return answer if len(key) < SHORTEST_KEY else answer.replace(key.encode(), b"***")
+    def _without_key(self, answer: Completion) -> Completion:
+        """Cut the key out of an answer: it stands in what is said later, to this and others."""
+        calls = [
+            replace(
+                each,
+                name=without_key(each.name, self.model.key),
+                arguments=without_key(each.arguments, self.model.key),
+            )
+            for each in answer.tool_calls
+        ]
+        text = without_key(answer.text, self.model.key)
+        return replace(answer, text=text, tool_calls=tuple(calls))
 
     async def _connected(self) -> httpx2.AsyncClient:
         if self._client is None:
@@ -231,6 +240,15 @@ class Endpoint:
         """Return a message with the server's name in it, and without the key."""
         text = f"{httpx2.URL(self.model.base_url).host}: {error}"
         return text.replace(self.model.key, "***") if self.model.key else text
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    """Return a request; half of a surrogate pair, as models write it, is replaced.
+
+    Not by orjson, which refuses whole numbers of more than 64 bits: schemas may have them.
+    """
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
 
 
 def _size(body: bytes) -> int:
