@@ -1,6 +1,6 @@
 """Results that a run takes over from an earlier one (`spec.from`, semantics.md 3)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,8 @@ def copied_states(
             settled.append(node)
     runs = [node for node in again if node in plan.nodes and (not selected or node in selected)]
     again.update(dict.fromkeys(descendants(plan, runs)))
+    if selected:
+        again.update(dict.fromkeys(_left_out(plan, again, selected)))
     for group in plan.members:  # each before the groups in it
         if group in again:
             again.update(dict.fromkeys(_never_begun(plan, group, earlier)))
@@ -91,6 +93,19 @@ def _has_room(state: NodeState, earlier: Earlier, origins: set[str]) -> bool:
         return False
     origins.add(origin)
     return True
+
+
+def _left_out(plan: Plan, again: Collection[str], selected: Collection[str]) -> set[str]:
+    """Return the groups that lack a member which is not copied, and what is in these.
+
+    Where the member is of the part that runs, so is its group, whose other members stay copied.
+    """
+    found: set[str] = set()
+    for group in reversed(list(plan.members)):  # each after the groups in it
+        if any(node in again or node in found for node in plan.members[group]):
+            found.add(group)
+    outside = [group for group in found if group not in selected]
+    return found.union(*(plan.dag.within(group) for group in outside))
 
 
 def _never_begun(plan: Plan, group: str, earlier: Earlier) -> Iterator[str]:

@@ -223,3 +223,19 @@ def test_members_of_a_group_that_stays_skipped_stay_with_it():
     run = Run(outer).step().fail("outer.y-1", reason="Error")
     assert run.stands("outer.inner.x") == "Skipped GroupSkipped"
     assert list(copied(run)) == ["outer.inner", "outer.inner.x"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"only": ["z"]}, ["a", "y"]),  # the output of g would lack that of its map
+        ({"only": ["g.h.x"]}, ["a", "g.b"]),
+        ({}, ["a", "g.b", "g.h.x"]),
+    ],
+)
+def test_a_group_is_copied_with_all_of_its_members_or_not_at_all(asked, names):
+    map_ = node("m", forEach="[1, 2]")
+    inner = {"id": "h", "type": "parallel_group", "nodes": [node("x"), map_]}
+    group = {"id": "g", "type": "parallel_group", "nodes": [node("b"), inner], "dependsOn": ["a"]}
+    run = ended(node("a"), group, node("y", "g"), node("z", "y"))
+    assert list(copied(run, **asked)) == names
