@@ -28,6 +28,10 @@ __all__ = ["UNMANAGED_ITEMS", "MapJobs", "made_again"]
 UNMANAGED_ITEMS = 1_000
 """Items of a map, each of which has a Job of its own."""
 
+MAX_ENDED = 1_000
+"""Items of a map whose end is recorded and whose Pods are still there: no item starts beyond it, so
+that Pods do not pile up where they are removed more slowly than made."""
+
 
 class MapJobs:
     """Makes or finds Indexed Jobs."""
@@ -77,6 +81,9 @@ class MapJobs:
         job = self._cache.job(held.uid)
         if job is None or job.deleting:
             return refused_for_now(launch, NodeReason.TERMINATING, "its Job was deleted", 1.0)
+        if self._cache.count_items(held.uid) >= MAX_ENDED + _at_once(run):
+            message = f"{MAX_ENDED} Pods of items that have ended are being removed"
+            return refused_for_now(launch, NodeReason.OPERATOR_LIMIT, message, 1.0)
         share = self._cache.put_item(job, launch.node, launch.execution_id, time.time())
         run.add(share.name, Execution(launch.node, launch.execution_id, 0, share.uid))
         run.dirty.add(share.name)
@@ -106,7 +113,7 @@ class MapJobs:
             fields=_common_fields(definition, launch),
         )
         common = build_job(owner, plan, whole, self._settings)
-        at_once = run.engine.info.max_parallel or plan.max_parallel
+        at_once = _at_once(run)
         return build_map_job(
             common,
             name=map_name(run.owner.name, run.owner.uid, item.execution),
@@ -124,6 +131,10 @@ class MapJobs:
             " the cluster does not know managedBy of Jobs"
         )
         return not_started(launch, NodeReason.NEEDS_MANAGED_JOBS, message)
+
+
+def _at_once(run: ActiveRun) -> int:
+    return run.engine.info.max_parallel or run.engine.plan.max_parallel
 
 
 def _common_fields(definition: Node, launch: Launch) -> dict[str, str]:

@@ -122,6 +122,10 @@ class InformerCache(RunStore):
         """Return the shares of items that are known of an Indexed Job."""
         return list(self._items.get(job_uid, {}).values())
 
+    def count_items(self, job_uid: str) -> int:
+        """Return how many shares are known of an Indexed Job."""
+        return len(self._items.get(job_uid, ()))
+
     def drop_item(self, uid: str) -> None:
         """Forget the share of an item whose end is recorded, and whose Pods are let go."""
         view = self._job_of.get(uid)

@@ -328,3 +328,22 @@ async def test_a_quota_holds_an_item_back():
     assert len(world.server.pods) == 1
     await world.again(60)
     assert len(world.server.pods) == 2
+
+
+async def test_no_item_starts_while_too_many_that_ended_have_pods(monkeypatch):
+    monkeypatch.setattr(map_jobs, "MAX_ENDED", -8)  # of ten at once: two
+    world = await World(shards(4, maxParallel=1)).start()
+    end(world, 0)
+    await world.start()  # its end is not written: its Pod is there
+    assert sorted(items(world)) == [0, 1]
+    end(world, 1)
+    await world.start()
+    assert sorted(items(world)) == [0, 1]
+    state = world.paper.state("shards[2]")
+    assert state.reason == "OperatorLimit"
+    assert "are being removed" in state.message
+    await world.written()
+    for each in world.cache.items(world.job["metadata"]["uid"]):
+        world.cache.drop_item(each.uid)  # as once their Pods are gone
+    await world.again(2.0)
+    assert 2 in items(world)
