@@ -15,6 +15,7 @@ from podium.cluster.runs import closer as closer_module
 from podium.cluster.runs import launcher as launcher_module
 from podium.cluster.runs import observer as observer_module
 from podium.cluster.runs import status_writer as status_module
+from podium.cluster.watch import run_store as run_cache_module
 from podium.cluster.watch import store as cache_module
 from podium.cluster.watch.reflector import Reflector
 from podium.cluster.watch.store import InformerCache
@@ -67,7 +68,7 @@ async def test_a_stale_list_does_not_say_that_a_new_pod_is_lost(guard):
 @guarded
 def test_an_older_copy_does_not_bring_an_ended_job_back(guard, monkeypatch):
     if not guard:
-        monkeypatch.setattr(cache_module, "_older", lambda *_: False)
+        monkeypatch.setattr(cache_module, "is_older", lambda *_: False)
     cache = InformerCache()
     done = {"type": "Complete", "status": "True"}
     cache.put_job(support.job(metadata={"resourceVersion": "200"}, status={"conditions": [done]}))
@@ -79,7 +80,7 @@ def test_an_older_copy_does_not_bring_an_ended_job_back(guard, monkeypatch):
 @guarded
 def test_an_older_copy_does_not_bring_a_run_back(guard, monkeypatch):
     if not guard:
-        monkeypatch.setattr(cache_module, "_older", lambda *_: False)
+        monkeypatch.setattr(run_cache_module, "is_older", lambda *_: False)
     cache = InformerCache()
     cache.put_run(support.run(metadata={"resourceVersion": "200"}))
     cache.put_run(support.run(metadata={"resourceVersion": "150"}, status={"phase": "Running"}))

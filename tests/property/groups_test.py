@@ -222,9 +222,9 @@ def test_groups_end_as_the_tables_say_whatever_the_order_of_events(case, data):
         for node in case.spec.nodes
     )
     assert harness.engine.status.phase is (RunPhase.FAILED if bad else RunPhase.SUCCEEDED)
-    assert harness.engine._run.open == 0
-    assert not any(harness.engine._run.open_members.values())
-    assert not any(harness.engine._run.slots_in.values())
+    assert harness.engine._run.counters.open == 0
+    assert not any(harness.engine._run.counters.open_members.values())
+    assert not any(harness.engine._run.counters.slots_in.values())
 
 
 @SETTINGS
@@ -316,7 +316,7 @@ def test_a_run_from_an_earlier_one_with_groups_ends_as_if_it_had_run_all(case, d
     harness.finish()
     assert max(harness.world.starts.values(), default=0) <= 1
     assert not harness.world.overlaps
-    assert not harness.engine._run.open
+    assert not harness.engine._run.counters.open
     if all(plan.nodes[group].retry.max_attempts == 1 for group in plan.members):
         # Else a member may run again with its group, and its next try end in another way.
         ends, want = harness.ends(), Expected(case).graph(case.spec.nodes, case.spec.edges)

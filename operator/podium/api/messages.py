@@ -30,7 +30,7 @@ __all__ = ["given", "not_a_string", "translate", "unknown_field", "unwritten"]
 _LATER: dict[type[BaseModel], frozenset[str]] = {
     InputContract: frozenset({"schemaRef"}),
     OutputContract: frozenset({"schemaRef"}),
-    WorkflowRunSpec: frozenset({"from", "mocks"}),
+    WorkflowRunSpec: frozenset({"mocks"}),
 }
 _ELSEWHERE: dict[type[BaseModel], list[tuple[str, type[BaseModel]]]] = {
     WorkflowSpec: [

@@ -19,6 +19,7 @@ _MODULES: Final = (
     "podium.contracts.subsumption",
     "podium.engine.approvals",
     "podium.engine.reruns",
+    "podium.engine.rollback",
 )
 
 

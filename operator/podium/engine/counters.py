@@ -1,5 +1,6 @@
 """What is counted of a run's nodes, kept right by each transition: no step looks at all nodes."""
 
+import weakref
 from typing import TYPE_CHECKING
 
 from podium.api.reasons import NodeReason
@@ -17,7 +18,7 @@ class Counters:
     """Counts nodes by how they stand."""
 
     def __init__(self, run: "RunState") -> None:
-        self._run = run
+        self._run: RunState = weakref.proxy(run)
         self.open = 0
         """Number of nodes that have not ended."""
         self.open_finally = 0

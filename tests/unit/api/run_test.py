@@ -69,8 +69,8 @@ def test_what_is_left_out_has_its_default():
             "spec.recordedAnswers: has none of configMapKeyRef, file: exactly one",
         ),
         (
-            {**BY_NAME, "from": {"run": "r"}},
-            'spec.from: unknown field "from": it comes in a later version',
+            {**BY_NAME, "mocks": {"a": {}}},
+            'spec.mocks: unknown field "mocks": it comes in a later version',
         ),
         (
             {**BY_NAME, "globalContext": {}},

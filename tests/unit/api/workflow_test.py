@@ -128,10 +128,6 @@ def test_each_limit_has_its_message(spec, line):
             {"triggerRule": "AnyCompleted"},
             "triggerRule: 'AnyCompleted' of version 0.1.0 is now OneSuccess: write OneSuccess",
         ),
-        (
-            {"compensation": {}},
-            'compensation: unknown field "compensation": it comes in a later version',
-        ),
     ],
 )
 def test_a_field_out_of_its_range_is_reported(fields, line):

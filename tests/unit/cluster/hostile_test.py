@@ -6,6 +6,7 @@ None of these tests measures: what may take long was asked of a worker, or was r
 import asyncio
 import copy
 import json
+import re
 from contextlib import asynccontextmanager
 
 import orjson
@@ -179,7 +180,6 @@ async def test_what_is_not_to_be_read_is_refused_once(body, problem):
 
 
 COSTLY_RUNS = {
-    "doubling references": run({"workflowSpec": {"nodes": [NODE], "inputs": doubling(18)}}),
     "a bad pattern inside anyOf": run(
         {"workflowSpec": {"nodes": [NODE], "inputs": HIDDEN}, "context": LONG}
     ),
@@ -199,6 +199,25 @@ async def test_a_run_that_is_too_expensive_fails_once_and_says_why(name, short_b
         operator.ingest.run_event("MODIFIED", copy.deepcopy(server.body))
         await asyncio.sleep(0.3)
         assert operator.judge.over_budget == 1, "it is not tried again"
+
+
+async def test_a_run_of_doubling_references_fails_once_whatever_is_used_up_first(short_budget):
+    """A quick machine follows as many references as are allowed within the time."""
+    async with operated(run({"workflowSpec": {"nodes": [NODE], "inputs": doubling(18)}})) as (
+        server,
+        operator,
+    ):
+        await until(server, lambda: server.phase == "Failed")
+        said = server.condition("Valid")
+        assert (said["status"], said["reason"]) in (
+            ("False", "TooExpensive"),
+            ("False", "InvalidContext"),
+        )
+        assert re.search("takes more than 0.2 s|follows too many references", said["message"])
+        judged = operator.judge.answered + operator.judge.over_budget
+        operator.ingest.run_event("MODIFIED", copy.deepcopy(server.body))
+        await asyncio.sleep(0.3)
+        assert operator.judge.answered + operator.judge.over_budget == judged
 
 
 async def test_a_rerun_whose_context_is_too_expensive_is_refused_once(monkeypatch):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from podium.api.resources import WorkflowRun
-from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunStatus
+from podium.api.run import NodeState, NodeStatus, RunPhase
 from podium.cli.screen import _interesting
 from tests.unit.cli.support import ENV, PODIUM, Directory, exists, script
 
@@ -498,8 +498,7 @@ def test_of_many_nodes_the_interesting_ones_are_shown():
     states = {f"n{i}": NodeState(status=NodeStatus.WAITING) for i in range(100)}
     states["n50"].status = NodeStatus.FAILED
     states["n70"].status = NodeStatus.RUNNING
-    status = WorkflowRunStatus(phase=RunPhase.RUNNING, nodes=states)
-    shown = _interesting(status, 5)
+    shown = _interesting(states, 5)
     assert len(shown) == 5
     assert {"n50", "n70"} <= set(shown)
-    assert len(_interesting(status, 100)) == 100
+    assert len(_interesting(states, 100)) == 100

@@ -163,6 +163,22 @@ REQUESTS = [
         "PATCH workflowruns/status",
     ),
     (
+        "create_run",
+        (thing("WorkflowRun"),),
+        ("POST", f"{OWN}/workflowruns", thing("WorkflowRun")),
+        "POST workflowruns",
+    ),
+    (
+        "control_run",
+        ("team", "x", "u", {"spec": {"suspend": True}}),
+        (
+            "PATCH",
+            f"{OWN}/workflowruns/x",
+            {"spec": {"suspend": True}, "metadata": {"uid": "u"}},
+        ),
+        "PATCH workflowruns",
+    ),
+    (
         "delete_run",
         ("team", "x", "u", "7"),
         ("DELETE", f"{OWN}/workflowruns/x", OF_VERSION),
@@ -176,6 +192,12 @@ REQUESTS = [
         "PATCH workflows/status",
     ),
     ("create_job", (thing("Job"),), ("POST", BATCH, thing("Job")), "POST jobs"),
+    (
+        "try_out_job",
+        (thing("Job"),),
+        ("POST", BATCH, thing("Job")),
+        "POST jobs",
+    ),
     ("get_job", ("team", "x"), ("GET", f"{BATCH}/x", None), "GET jobs"),
     (
         "set_job_ttl",
