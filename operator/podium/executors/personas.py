@@ -52,6 +52,10 @@ class Personas:
         if problems:
             return problems
         lead, personas = node.config.get("lead"), node.config.get("personas") or []
+        for number, name in enumerate(personas):
+            if name in personas[:number]:
+                message = f"{name!r} is there twice: a persona is one member of a team"
+                problems.append(Problem(("config", "personas", number), message))
         if lead is not None and lead not in personas:
             message = f"{lead!r} is not one of the personas {', '.join(personas)}"
             problems.append(Problem(("config", "lead"), message))

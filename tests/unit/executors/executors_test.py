@@ -51,6 +51,7 @@ def node(executor, **config):
         ),
         (node("persona"), "config.personas: is missing"),
         (node("team", personas=[]), "config.personas"),
+        (node("team", personas=["p", "q", "p"]), "'p' is there twice: a persona is one member"),
         (node("team", personas=["p"], lead="q"), "'q' is not one of the personas p"),
     ],
 )
