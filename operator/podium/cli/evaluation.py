@@ -21,7 +21,8 @@ from podium.cli.checked_file import CheckedFile
 from podium.cli.file_personas import FilePersonas
 from podium.cli.output import CliError
 from podium.executors.persona_document import live_personas, personas_of
-from podium.local.environment import inherited, value_of
+from podium.local.environment import ConfigError, inherited, value_of
+from podium.local.preflight import missing_value
 from podium.personas.document import Document
 from podium.personas.errors import PersonaError
 from podium.personas.live import Live
@@ -160,7 +161,12 @@ def subjects(asked: Evaluation, file: CheckedFile, spec: WorkflowSpec) -> list[S
 async def evaluate(
     of: Sequence[Subject], cases: Iterable[Case], secrets: Secrets, parallel: int
 ) -> dict[str, list[Outcome]]:
-    """Ask for each case and subject; the outcomes are in the order of the cases."""
+    """Ask for each case and subject; the outcomes are in the order of the cases.
+
+    Raises `CliError`, `ConfigError`: a key or variable is missing, and nothing was asked.
+    """
+    for each in of:
+        _require_values(each, secrets)
     slots = asyncio.Semaphore(parallel)
     cases = list(cases)
 
@@ -203,12 +209,9 @@ async def _asked(subject: Subject, case: Case, secrets: Secrets) -> Outcome:
 
 
 def _live(subject: Subject, given: Mapping[str, Any], secrets: Secrets, scratch: Path) -> Live:
-    """Return who answers. Raises `CliError`, `PersonaError`."""
+    """Return who answers. Raises `PersonaError`."""
     node = subject.node
-    try:
-        told = live_personas(node, node.config, subject.spec)
-    except ValueError as error:
-        raise CliError(str(error)) from None
+    told = live_personas(node, node.config, subject.spec)
     place = scratch / "personas.json"
     place.write_text(json.dumps(told.document))
     env = {each.variable.name: value_of(each.variable, secrets) or "" for each in told.variables}
@@ -217,6 +220,19 @@ def _live(subject: Subject, given: Mapping[str, Any], secrets: Secrets, scratch:
     return Live(
         document, node.config, given, transcript, scratch / "out", _variables(subject, secrets)
     )
+
+
+def _require_values(subject: Subject, secrets: Secrets) -> None:
+    try:
+        told = live_personas(subject.node, subject.node.config, subject.spec)
+    except ValueError as error:
+        raise CliError(str(error)) from None
+    for wanted in told.variables:
+        try:
+            value_of(wanted.variable, secrets)
+        except ConfigError:
+            raise CliError(missing_value(wanted)) from None
+    _variables(subject, secrets)
 
 
 def _variables(subject: Subject, secrets: Secrets) -> dict[str, str]:

@@ -15,7 +15,7 @@ from podium.local.artifacts import no_secret
 from podium.local.commands import find_program, missing_program
 from podium.local.environment import ConfigError, inherited, value_of
 
-__all__ = ["check"]
+__all__ = ["check", "missing_value"]
 
 
 def check(
@@ -69,13 +69,14 @@ def _of_personas(
             try:
                 value_of(wanted.variable, secrets)
             except ConfigError:
-                words = _missing_value(wanted)
+                words = missing_value(wanted)
                 if words not in said:
                     yield Problem(("nodes", name), words)
                 said.add(words)
 
 
-def _missing_value(wanted: PersonaVariable) -> str:
+def missing_value(wanted: PersonaVariable) -> str:
+    """Return what a persona's variable has no value of, by the field that names it."""
     source = wanted.variable.value_from
     if source is not None and source.secret_key_ref is not None:
         selector = source.secret_key_ref

@@ -178,3 +178,22 @@ def test_tools_find_the_environment_of_a_run_without_the_key(here):
     assert "sk-canary" not in result
     assert "not of the node" not in result
     assert "MINE=own" in result
+
+
+def test_values_that_are_missing_are_named_before_anything_is_paid_for(here):
+    with model(turn) as server:
+        documents = list(yaml.safe_load_all(workflow(server.url)))
+        documents[1]["spec"]["apiKeySecretKey"] = "OTHER_KEY"
+        here.write("w.yaml", yaml.safe_dump_all(documents))
+        asked = {"workflow": "w.yaml", "node": "ask", "cases": CASES}
+        here.write("e.yaml", yaml.safe_dump({**asked, "models": ["default", "small"]}))
+        done = here.podium("eval", "e.yaml", "--parallel", "1", code=2, MODEL_KEY="k")
+        assert server.asked == []
+        said = "the ModelConfig small: spec.apiKeySecret: no value for key OTHER_KEY"
+        assert said in done.stderr
+        secret = {"secretKeyRef": {"name": "gone", "key": "GONE"}}
+        documents[3]["spec"]["nodes"][1]["pod"] = {"env": [{"name": "MINE", "valueFrom": secret}]}
+        here.write("w.yaml", yaml.safe_dump_all(documents))
+        done = here.podium("eval", "e.yaml", code=2, MODEL_KEY="k", OTHER_KEY="k")
+        assert server.asked == []
+        assert "env MINE: no value for key GONE of the secret gone" in done.stderr
