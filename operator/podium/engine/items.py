@@ -8,13 +8,14 @@ however many there are.
 
 import weakref
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from podium import expressions, kinds
 from podium.api.index_ranges import IndexRanges
-from podium.api.names import MAX_ITEMS, item_path, split_item
+from podium.api.names import MAX_ITEMS, item_path
 from podium.api.node_state import ItemsState
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
@@ -28,11 +29,7 @@ from podium.expressions.functions import kind_of
 if TYPE_CHECKING:
     from podium.engine.state import RunState
 
-__all__ = [
-    "MAX_OUTPUTS_BYTES",
-    "Items",
-    "ItemsError",
-]
+__all__ = ["MAX_OUTPUTS_BYTES", "Items", "ItemsError"]
 
 MAX_OUTPUTS_BYTES = 256 * 1024
 """What the outputs of a map's items may have together, as JSON."""
@@ -266,7 +263,7 @@ class Items:
         self._next.pop(map_, None)
         if keep_launched:
             return
-        for path in [each for each in executions.unrecorded if _is_of(each, map_)]:
+        for path in [each for each in executions.unrecorded if each.startswith(f"{map_}[")]:
             execution = executions.unrecorded.pop(path)
             self.spend(map_, execution_number(path, execution) or 0)
             self._run.stop(path, execution, reason)
@@ -300,10 +297,15 @@ class Items:
         state = run.touch(map_)
         if state.items is None:
             return
-        self._forget_all(map_, state.items.completed)
-        self._forget_all(map_, state.items.failed)
+        self._forget_all(map_, state.items.completed, state.items.failed)
         last = state.items.last_execution
         state.items = ItemsState(first_execution=last, last_execution=last)
+
+    def remove(self, map_: str) -> None:
+        """Stop what runs of a map, and drop all states of its items: it is no map any more."""
+        self.close(map_, NodeReason.REMOVED)
+        items = items_of(self._run.status.nodes[map_])
+        self._forget_all(map_, items.completed, items.failed)
 
     def keep(self, map_: str, indexes: Collection[int] | None) -> None:
         """Have items of a map that has ended run again, and keep the others.
@@ -333,8 +335,8 @@ class Items:
         self.begin(map_, index, items.last_execution)
         return path
 
-    def _forget_all(self, map_: str, indexes: IndexRanges) -> None:
-        for index in indexes:
+    def _forget_all(self, map_: str, *indexes: IndexRanges) -> None:
+        for index in chain(*indexes):
             if (path := item_path(map_, index)) in self._run.status.nodes:
                 self._run.drop(path)
 
@@ -350,8 +352,3 @@ class Items:
         number = items.last_execution if is_over else items.first_execution
         status = NodeStatus.CANCELLED if is_over else NodeStatus.PENDING
         return NodeState(status=status, execution_count=number)
-
-
-def _is_of(path: str, map_: str) -> bool:
-    found = split_item(path)
-    return found is not None and found[0] == map_

@@ -190,7 +190,7 @@ class Reruns:
         states, removed = run.status.nodes, run.status.removed_nodes
         for node in run.plan.for_each:
             if node not in plan.for_each:
-                run.items.close(node, NodeReason.REMOVED)
+                run.items.remove(node)
         for node in planned.removed:
             run.stop_current(node, NodeReason.REMOVED)
             run.mark_changed(node)
@@ -218,6 +218,12 @@ class Reruns:
             )
             for node in plan.nodes
         } | {node: state for node, state in states.items() if node.endswith("]")}
+        for node, state in run.status.nodes.items():
+            if state.items is not None and node not in plan.for_each:
+                run.mark_changed(node)
+                last = state.items.last_execution
+                run.status.forgotten_executions = max(run.status.forgotten_executions, last)
+                state.items = None
         for node in (*planned.changed, *planned.unselected, *plan.compensations):
             if node not in states:
                 run.mark_changed(node)

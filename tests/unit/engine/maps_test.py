@@ -309,6 +309,23 @@ def test_a_map_that_a_newer_definition_no_longer_has_is_stopped():
     assert run.ok("z-2").phase == "Succeeded"
 
 
+@pytest.mark.parametrize("newer", [[node("z")], [node("m"), node("z")]])
+def test_nothing_is_left_of_items_of_what_is_no_map_any_more(newer):
+    run = run_over(2, node("z"), allowedFailures=1).step()
+    run.ok("m[0]-1", {"n": 1}).fail("m[1]-1").ok("z-1")
+    later = Run(*newer, context={"list": []})
+    run.step(requests=[RerunRequest("q", (), plan=later.plan, initial_context={"list": []})])
+    assert list(run.engine.status.nodes) == [each["id"] for each in newer]
+    for execution in list(run.launched):
+        run.ok(execution)
+    assert context_at(run.engine.status, {})["outputs"] == {each["id"]: {} for each in newer}
+    assert all(state.items is None for state in run.engine.status.nodes.values())
+    made, items = over(2)  # and it is one again: no id is given twice
+    again = Run(made, node("z"), context={"list": items})
+    run.step(requests=[RerunRequest("q2", (), plan=again.plan, initial_context={"list": items})])
+    assert {"m[0]-2", "m[1]-2"} <= set(run.launched)
+
+
 def test_followers_wait_until_stopped_items_are_gone():
     run = run_over(1, node("z", "m", triggerRule="AllDone"), timeoutSeconds=10)
     run.step()
