@@ -34,6 +34,8 @@ __all__ = [
 
 HISTORY = 10
 """Executions of a node that its history keeps."""
+UNDONE = frozenset({NodeReason.COMPENSATED.value, NodeReason.COMPENSATION_FAILED.value})
+"""Reasons of completed executions on which nothing may rely any more."""
 RECORD_OUTPUT_BYTES = 16_384
 """Bytes of outputs that one node's history keeps; beyond it the oldest records lose theirs."""
 
@@ -172,8 +174,11 @@ def archive(state: NodeState, status: NodeStatus, reason: str, message: str, now
     """Move the latest execution into the node's history, unless it is there."""
     if state.execution_id is None:
         return
-    if any(record.execution_id == state.execution_id for record in state.history):
-        return
+    for place, known in enumerate(state.history):
+        if known.execution_id == state.execution_id:
+            if reason in UNDONE:  # since a restore put it in place
+                state.history[place] = known.model_copy(update={"reason": reason})
+            return
     record = ExecutionRecord(
         execution_id=state.execution_id,
         status=status,

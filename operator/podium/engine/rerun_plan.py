@@ -10,13 +10,9 @@ from typing import Any, NamedTuple
 from podium import contracts
 from podium.api.problems import Problem
 from podium.api.reasons import NodeReason
-from podium.api.run import (
-    CONTEXT_EDITS,
-    ExecutionRecord,
-    NodeStatus,
-    WorkflowRunStatus,
-)
+from podium.api.run import CONTEXT_EDITS, ExecutionRecord, NodeStatus, WorkflowRunStatus
 from podium.engine.history import (
+    UNDONE,
     VersionGoneError,
     edited_context,
     former_definition,
@@ -311,13 +307,12 @@ def _plan_restore(
             state = status.nodes[node]
             if is_unselected(state) or node in plan.compensations:
                 continue
-            is_last = node in plan.finally_nodes
-            record = None if is_last else record_at(status, node, state, version)
+            record = None if node in plan.finally_nodes else record_at(status, node, state, version)
             is_same = record is not None and record.execution_id == state.execution_id
             if record is None:
                 reset.append(node)
-            elif node in plan.for_each and not is_same:
-                gone.append(node)  # items of earlier executions are not kept
+            elif not is_same and (node in plan.for_each or record.reason in UNDONE):
+                gone.append(node)  # its items are not kept, or what it did was undone
             elif not is_same:
                 restored[node] = record
     except VersionGoneError as error:

@@ -426,3 +426,28 @@ def test_only_nodes_of_finally_read_how_a_compensation_stands():
     spec = {"nodes": [undoable("a"), wrong]}
     found = errors(WorkflowDAG(WorkflowSpec.model_validate(spec)).problems())
     assert "it runs once all others have ended" in str(found[0])
+
+
+def test_a_restore_puts_no_execution_in_place_that_was_undone_before():
+    run = chain().fail("c-1")
+    version = run.engine.status.context_version
+    run.ok("b.compensation-1").ok("a.compensation-1")
+    run.rerun("c").ok("a-2", {"n": 2}).ok("b-2").ok("c-2")
+    assert run.phase == "Succeeded"
+    run.step(requests=[RestoreRequest("q2", version)])
+    assert run.launched == ["a-3"]  # a-1 was undone
+    assert run.stands("b") == "WaitingForDependencies"
+
+
+def test_a_restore_puts_no_execution_in_place_that_was_undone_after_another_restore():
+    run = Run(undoable("a"), node("c", "a")).step().ok("a-1", {"n": 1}).fail("c-1")
+    run.ok("a.compensation-1").rerun("c").ok("a-2").ok("c-2")
+    version = run.engine.status.context_version - 1  # a-2 has completed, c-2 has not
+    run.rerun("a", id="q2").ok("a-3").ok("c-3")
+    run.step(requests=[RestoreRequest("q3", version)])
+    assert run.launched == ["c-4"]
+    run.fail("c-4").ok("a.compensation-2")
+    assert run.stands("a") == "Completed Compensated"
+    run.rerun("c", id="q4").ok("a-4").ok("c-5")
+    run.step(requests=[RestoreRequest("q5", version)])
+    assert run.launched == ["a-5"]
