@@ -1,5 +1,7 @@
 """Keys of models: whether one can be sent, and cutting it out of what its server sends back."""
 
+import re
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["without_key", "wrong_key"]
@@ -11,18 +13,28 @@ MASK = "***"
 def without_key(value: Any, key: str | None) -> Any:
     """Return what a model wrote, without the key: it would be shown as an output, or in a file.
 
-    A value of JSON is looked at as it was read: in its text a server may have written the key with
-    escapes. A key that is as short as an endpoint without keys is given, such as `none`, is a word.
+    Escapes of JSON, as in the text of an object, do not hide it. A key that is as short as an
+    endpoint without keys is given, such as `none`, is a word.
     """
     if key is None or len(key) < SHORTEST_KEY:
         return value
     if isinstance(value, str):
-        return value.replace(key, MASK)
+        return _written(key).sub(MASK, value)
     if isinstance(value, dict):
         return {without_key(name, key): without_key(each, key) for name, each in value.items()}
     if isinstance(value, list):
         return [without_key(each, key) for each in value]
     return value
+
+
+@lru_cache(maxsize=32)
+def _written(key: str) -> re.Pattern[str]:
+    """Return how a key may be written, in words and in JSON, also in JSON that is a string."""
+    escaped = (
+        rf"(?:{re.escape(each)}|\\{{1,3}}(?:(?i:u00{ord(each):02x})|{re.escape(each)}))"
+        for each in key
+    )
+    return re.compile("".join(escaped))
 
 
 def wrong_key(key: str | None) -> str:

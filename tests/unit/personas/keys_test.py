@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from podium.personas.keys import without_key
 from tests.unit.personas.model_server import Turn, calls, model, says
 from tests.unit.personas.nodes import KEY, work
 
@@ -36,6 +37,7 @@ ESCAPED = json.dumps({"count": ODD}).replace("/", "\\/")
         Turn(says({"count": ODD}).body.replace(b"/", b"\\/")),
         Turn(json.dumps(json.loads(says({"count": ODD}).body)).encode("utf-16")),
         says(ESCAPED),
+        says(json.dumps({"count": ODD}).replace("c", "\\u0063")),
         says({"count": {ODD: [ODD]}}),
     ],
 )
@@ -43,7 +45,13 @@ def test_a_key_is_cut_out_however_it_is_written(tmp_path, turn):
     done = answered(tmp_path, turn, ODD)
     assert ODD not in json.dumps(done.output)
     assert "***" in json.dumps(done.output)
-    assert ODD not in done.transcript
+    assert "canary" not in done.transcript
+
+
+@pytest.mark.parametrize("first", ["\\u0073", "\\\\u0073", "s", "\\s"])
+def test_escapes_do_not_hide_a_key(first):
+    assert without_key(f"a {first}{ODD[1:]} b", ODD) == "a *** b"
+    assert without_key("\\" * 2_000_000, ODD) == "\\" * 2_000_000
 
 
 def test_a_key_is_cut_out_of_what_a_model_writes_to_files(tmp_path):
