@@ -16,8 +16,8 @@ __all__ = ["RecordedAnswer", "RecordedAnswers"]
 MAX_BYTES = 5_000_000
 _FIELDS = ("node", "persona", "role", "round", "output", "files", "usage")
 _NOT_READ = (
-    "is not YAML as Podium reads it: one document of values that JSON has, no key twice, aliases"
-    " only of what stands before them"
+    "is not YAML as Podium reads it: values that JSON has, keys that are strings and none of them"
+    " twice, few aliases, and these of what stands before them"
 )
 _ROLES = tuple(role.value for role in Role)
 
