@@ -141,7 +141,10 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
             print(escape_control(text), file=stream, flush=True)
 
     copied = sum(state.copied_from is not None for state in status.nodes.values())
-    before = f", {copied} of them copied" if copied and status.started_at is None else ""
+    is_from = record.spec.from_ is not None and record.spec.from_.run is not None
+    before = ""
+    if is_from and status.started_at is None:  # "none" tells of another workflow, say
+        before = f", {copied or 'none'} of them copied"
     total = counted(len(local.plan.dag.nodes), "node")
     say(f"run {record.name} of {record.workflow_id}: {total}{before}")
     view.begin(status)

@@ -123,3 +123,11 @@ def test_options_that_do_not_go_with_a_fork_are_said(here, options, said):
     file = here.workflow(script("a", "true"), script("b", "true", "a"))
     here.podium("run", file, "--run-name", "one")
     assert said in here.podium("rerun", "one", "--fork", *options, code=2).stderr
+
+
+def test_a_run_that_copies_nothing_says_so(here):
+    here.podium("run", here.workflow(script("other", "true")), "--run-name", "one")
+    file = here.workflow(script("a", "true"))
+    said = here.podium("run", file, "--run-name", "two", "--from-run", "one").stdout
+    assert "run two of w: 1 node, none of them copied" in said
+    assert "copied" not in here.podium("run", file, "--run-name", "three").stdout
