@@ -5,6 +5,7 @@ Podium makes the Pods. Where the cluster does not know `managedBy` of Jobs, each
 its own as any node: the built-in controller would start all items at once, all of them the same.
 """
 
+import secrets
 import time
 from functools import partial
 from typing import Any
@@ -66,7 +67,7 @@ class MapJobs:
             if body is None:
                 built = self._build(run, launch, item, owner)
                 if self._is_managed is None:
-                    tried = await self._client.try_out_job(built)
+                    tried = await self._client.try_out_job(_under_another_name(built))
                     self._is_managed = dig(tried, "spec", "managedBy") == self._settings.manager
                 if not self._is_managed:
                     del run.maps[item.execution]
@@ -135,6 +136,13 @@ class MapJobs:
 
 def _at_once(run: ActiveRun) -> int:
     return run.engine.info.max_parallel or run.engine.plan.max_parallel
+
+
+def _under_another_name(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a Job under a name that nobody has: after a crash its own may be there."""
+    metadata = job["metadata"]
+    name = f"{metadata['name'][:-9]}-{secrets.token_hex(4)}"
+    return {**job, "metadata": {**metadata, "name": name}}
 
 
 def _common_fields(definition: Node, launch: Launch) -> dict[str, str]:

@@ -72,7 +72,7 @@ class Server:
 
     async def try_out_job(self, job):
         self.take("try out", "job")
-        return self.admit(copy.deepcopy(job))
+        return self.create(dict.fromkeys(self.jobs), self.admit(copy.deepcopy(job)))
 
     async def get_job(self, namespace, name):
         self.take("get", "job")
