@@ -220,7 +220,7 @@ def test_the_operators_rights_are_these_and_no_more(render):
         ("podium.dev", "contractschemas/status"): {"patch"},
         ("podium.dev", "personas"): {"get"},
         ("podium.dev", "modelconfigs"): {"get"},
-        ("podium.dev", "workflowruns"): {"get", "list", "watch", "patch", "delete"},
+        ("podium.dev", "workflowruns"): {"get", "list", "watch", "create", "patch", "delete"},
         ("podium.dev", "workflows/status"): {"patch"},
         ("podium.dev", "workflowruns/status"): {"patch"},
         ("podium.dev", "workflowrunnodes"): {"list", "create", "delete"},
@@ -748,7 +748,7 @@ def test_pods_follow_the_same_rules(release, kubectl):
         ("delete", "pods", True),
         ("patch", "workflowruns.podium.dev/status", True),
         ("patch", "workflowruns.podium.dev", True),
-        ("create", "workflowruns.podium.dev", False),
+        ("create", "workflowruns.podium.dev", True),  # child runs; a policy has the rest
         ("patch", "workflows.podium.dev", False),
         ("create", "pods", True),
         ("create", "pods/exec", False),

@@ -55,7 +55,8 @@ def podium(mine, tmp_path):
 def test_submit_look_and_run_again(podium):
     shown = podium("submit", "pair.yaml", "-c", "word=moin", "--run-name", "r", "-w")
     assert shown.startswith("workflow pair applied\nrun r created\n")
-    assert "Succeeded" in shown.splitlines()[-1]
+    assert "Succeeded" in shown
+    assert shown.splitlines()[-1] == 'said = "moin"'
     assert podium("get").split()[7:10] == ["r", "pair", "Succeeded"]
     found = json.loads(podium("get", "@latest", "-o", "json"))
     assert found["status"]["outputs"] == {"said": "moin"}

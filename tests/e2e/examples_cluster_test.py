@@ -66,6 +66,14 @@ pytestmark = pytest.mark.cluster
         (
             "map/workflow.yaml",
             {
+                "chapters": {
+                    "list": [
+                        {"name": "one", "text": "call me ishmael"},
+                        {"name": "two", "text": ""},
+                        {"name": "three", "text": "some years ago"},
+                        {"name": "four", "text": "never mind"},
+                    ]
+                },
                 "count": {},
                 "count[0]": {"words": 3},
                 "count[2]": {"words": 3},

@@ -71,11 +71,15 @@ class RequestsAs:
         return self("PATCH", path, change, user, dry_run, content, group)
 
     def update(self, namespace, kind, name, change, user=None, dry_run=False):
-        """Read, change by a function, and write."""
+        """Read, change by a function, and write; again where a controller wrote in between."""
         path = f"{PATHS[kind].format(namespace)}/{name}"
-        body = self("GET", path).body
-        change(body)
-        return self("PUT", path, body, user, dry_run)
+        for _ in range(10):
+            body = self("GET", path).body
+            change(body)
+            done = self("PUT", path, body, user, dry_run)
+            if "the object has been modified" not in done.stderr:
+                break
+        return done
 
     def delete(self, namespace, kind, name, user=None, dry_run=False):
         path = f"{PATHS[kind].format(namespace)}/{name}"
