@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from podium.api.base import ApiModel, LongText, Name, Text
-from podium.api.field_checks import no_object_name, one_of
+from podium.api.field_checks import no_object_name, one_of, server_url
 from podium.api.names import is_object_name
 from podium.api.problems import Path, Problem
 from podium.api.sources import Addressing
@@ -18,7 +17,6 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*/?", re.ASCII)
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _ROLE = re.compile(r"arn:[a-z0-9-]+:iam::[0-9]*:role/[A-Za-z0-9+=,.@_/-]+", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _ENCRYPTIONS = ("AES256", "aws:kms")
 
 
@@ -125,13 +123,7 @@ def _check_credentials(bucket: S3Store, base: Path) -> Iterator[Problem]:
 def _wrong_endpoint(text: str) -> str:
     if not text.isascii() or not text.isprintable() or set(" \\#?@") & set(text):
         return "has characters that the URL of a server has not"
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError as error:
-        return f"is not a URL ({error})"
-    if url.scheme not in ("http", "https"):
-        return "must begin with https:// or http://"
-    if not url.hostname or not _HOST.fullmatch(url.hostname) or port == 0:
-        return "has no host, or one that is not a name"
+    url = server_url(text)
+    if isinstance(url, str):
+        return url
     return "has a path, which is the bucket's" if url.path.strip("/") else ""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from urllib.parse import SplitResult, urlsplit
 
 from podium.api import names
 from podium.api.problems import Path, Problem
@@ -14,6 +15,7 @@ __all__ = [
     "is_reserved_key",
     "no_object_name",
     "one_of",
+    "server_url",
 ]
 
 
@@ -101,3 +103,20 @@ def _key(path: Path, key: str, what: str) -> Iterator[Problem]:
             f"{key!r:.80} is not a valid key of {'a label' if what == 'label' else 'an annotation'}"
             ": a name of 63 letters, digits, -, _ and . at most, optionally after a domain and /",
         )
+
+
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}", re.ASCII)
+
+
+def server_url(text: str) -> SplitResult | str:
+    """Return the parts of a server's URL, or what is wrong with it."""
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        return f"is not a URL ({error})"
+    if url.scheme not in ("http", "https"):
+        return "must begin with https:// or http://"
+    if not url.hostname or not _HOST.fullmatch(url.hostname) or port == 0:
+        return "has no host, or one that is not a name"
+    return url

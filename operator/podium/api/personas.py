@@ -7,13 +7,12 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from podium import contracts
 from podium.api.base import ApiModel, JsonObject, LongText, Name, Text
-from podium.api.field_checks import no_object_name
+from podium.api.field_checks import no_object_name, server_url
 from podium.api.names import is_object_name
 from podium.api.persona_tools import PersonaTool, check_tools, parameter_problems
 from podium.api.problems import Path, Problem, Severity
@@ -45,7 +44,6 @@ DEFAULT_MODEL = "default"
 """The ModelConfig of a persona that names none."""
 _KEY = re.compile(r"[-._A-Za-z0-9]{1,253}", re.ASCII)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _WITH_SECRETS = (
     *("authorization", "proxy-authorization", "cookie", "api-key", "x-api-key"),
     "x-goog-api-key",
@@ -273,17 +271,11 @@ def _wrong_url(text: str) -> str:
         return "has characters that the URL of an endpoint has not"
     if "@" in text:
         return "holds credentials, which would be shown: put the key in a Secret, apiKeySecret"
+    url = server_url(text)
+    if isinstance(url, str):
+        return url
     try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError as error:
-        return f"is not a URL ({error})"
-    if url.scheme not in ("http", "https"):
-        return "must begin with https:// or http://"
-    if not url.hostname or not _HOST.fullmatch(url.hostname) or port == 0:
-        return "has no host, or one that is not a name"
-    try:
-        address = ipaddress.ip_address(url.hostname)
+        address = ipaddress.ip_address(url.hostname or "")
     except ValueError:
         return ""
     if address.is_link_local or address.is_multicast or address.is_unspecified:
