@@ -1,6 +1,5 @@
 """What is counted of a run's nodes, kept right by each transition: no step looks at all nodes."""
 
-import weakref
 from typing import TYPE_CHECKING
 
 from podium.api.reasons import NodeReason
@@ -18,7 +17,10 @@ class Counters:
     """Counts nodes by how they stand."""
 
     def __init__(self, run: "RunState") -> None:
-        self._run: RunState = weakref.proxy(run)
+        self._plan = run.plan
+        self._items = run.items
+        self._outputs = run.outputs
+        self._status = run.status
         self.open = 0
         """Number of nodes that have not ended."""
         self.open_finally = 0
@@ -44,7 +46,7 @@ class Counters:
 
     def count(self, node: str, state: NodeState, by: int) -> None:
         """Add (1) or take away (-1) one node as it stands; its output comes and goes with it."""
-        plan = self._run.plan
+        plan = self._plan
         last = plan.finally_nodes
         if last and node in last and not state.status.ended:
             self.open_finally += by
@@ -54,7 +56,7 @@ class Counters:
             self.begun_compensations += 0 if state.status is NodeStatus.SKIPPED else by
         planned = plan.nodes[node]
         if planned.map:
-            self._run.items.count(planned.map, node, state, by)
+            self._items.count(planned.map, node, state, by)
             if state.status is NodeStatus.RUNNING:
                 self._count_slot(planned, by)
             return
@@ -86,13 +88,13 @@ class Counters:
                     _add(self.cancelled, node, by)
 
     def _count_output(self, node: str, state: NodeState, by: int) -> None:
-        run = self._run
+        plan = self._plan
         if by < 0:
-            del run.outputs[node]
-        elif node in run.plan.members or node in run.plan.for_each:
-            run.outputs[node] = output_of(run.plan, node, run.status.nodes)
+            del self._outputs[node]
+        elif node in plan.members or node in plan.for_each:
+            self._outputs[node] = output_of(plan, node, self._status.nodes)
         else:
-            run.outputs[node] = state.output
+            self._outputs[node] = state.output
 
     def _count_slot(self, planned: PlanNode, by: int) -> None:
         """Add or take away what runs and takes a slot."""
