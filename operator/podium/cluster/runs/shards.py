@@ -107,11 +107,10 @@ class Shards:
         housed = [n for n in recent if n in self._home]
         left = self._left_in_status(housed, again, sizes, force=force)
         homeless = [n for n in (recent if self.all else status.nodes) if n not in self._home]
-        if self.all and not force:  # items come and go: a shard is made of many of them at once
-            loose = {n for n in homeless if split_item(n) is not None}
-            if len(loose) <= RECENT_NODES and sum(sizes[n] for n in loose) <= RECENT_BYTES:
-                left |= loose
-                homeless = [n for n in homeless if n not in loose]
+        if self.all and not force:
+            loose = self._loose_items(status, homeless, sizes)
+            left |= loose
+            homeless = [n for n in homeless if n not in loose]
         if not again and not homeless:
             return None
         order, made = yield from self._rewritten(run, status, changed, again)
@@ -121,6 +120,25 @@ class Shards:
                 made[order[-1]] = part
             yield
         return ShardPlan({n: state for n, state in recent.items() if n in left}, made, order)
+
+    @staticmethod
+    def _loose_items(
+        status: WorkflowRunStatus, homeless: Iterable[str], sizes: Mapping[str, int]
+    ) -> set[str]:
+        """Return the items whose states stay in the status: those that will soon change or go.
+
+        A shard is made of many that have ended at once. One that held open items would be made
+        again for each that ends.
+        """
+        found = [n for n in homeless if split_item(n) is not None]
+        ended = {n for n in found if status.nodes[n].status.ended}
+        still_open = set(found) - ended
+        left = set()
+        if sum(sizes[n] for n in still_open) <= RECENT_BYTES:
+            left |= still_open
+        if len(ended) <= RECENT_NODES and sum(sizes[n] for n in ended) <= RECENT_BYTES:
+            left |= ended
+        return left
 
     def _left_in_status(
         self, recent: Iterable[str], again: set[str], sizes: Mapping[str, int], *, force: bool

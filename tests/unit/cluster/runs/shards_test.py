@@ -387,7 +387,25 @@ async def test_items_that_come_and_go_stand_in_the_status_until_they_are_many(sm
     for i in range(6, 6 + shards_module.RECENT_NODES):
         world.nodes[f"n0[{i}]"] = NodeState(status=NodeStatus.RUNNING)
     await world.write({node for node in world.nodes if "[" in node})
+    assert world.server.made == made, "what is open would be made again for each that ends"
+    assert (await world.read())[0] == world.written
+    for state in world.nodes.values():
+        if state.status is NodeStatus.RUNNING:
+            state.status = NodeStatus.FAILED
+    await world.write({node for node in world.nodes if "[" in node})
     assert world.server.made > made
+    assert (await world.read())[0] == world.written
+
+
+async def test_open_items_that_are_too_large_for_the_status_go_into_shards(small):
+    world = World(10)
+    await world.write()
+    made = world.server.made
+    for i in range(40):
+        world.nodes[f"n0[{i}]"] = NodeState(status=NodeStatus.RUNNING, message="x" * 100)
+    await world.write({node for node in world.nodes if "[" in node})
+    assert world.server.made > made
+    assert (await world.read())[0] == world.written
 
 
 async def test_a_lost_shard_is_named(small):
