@@ -63,12 +63,12 @@ AGAIN := --reruns 1
 # suite run side by side in one process, by themselves.
 e2e: setup cluster image ## Run the tests that need the cluster
 	@$(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/cluster tests/e2e
-	@$(BIN)/pytest -q -m "cluster and not long" tests/conformance tests/upgrade
+	@$(BIN)/pytest -q -m "cluster and not long" $(AGAIN) tests/conformance tests/upgrade
 
 # What `e2e` does not do this way: everything that users and machines do to Jobs and Pods.
 e2e-unmanaged: setup cluster image ## Run the end-to-end tests with the built-in Job controller
 	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/e2e
-	@$(BIN)/pytest -q -m cluster tests/conformance -k unmanaged
+	@$(BIN)/pytest -q -m cluster $(AGAIN) tests/conformance -k unmanaged
 
 # What takes long and says little more than the tests above; `make test` leaves it out.
 test-long: setup cluster image ## Run the long tests: a YAML language server (needs npm) and others
@@ -76,7 +76,7 @@ test-long: setup cluster image ## Run the long tests: a YAML language server (ne
 	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/e2e/runs_test.py
 
 crash: setup cluster image ## Kill the operator at each of its requests; put faults before the API server
-	@$(BIN)/pytest -q -m "cluster and not long" tests/crash
+	@$(BIN)/pytest -q -m "cluster and not long" $(AGAIN) tests/crash
 	@$(BIN)/pytest -q -m "cluster and not long" -n 3 $(AGAIN) tests/faults
 
 outage: setup cluster image ## Take the API server away for two minutes

@@ -29,7 +29,7 @@ LAPTOP, MANAGED, UNMANAGED = "laptop", "managed", "unmanaged"
 
 @pytest.fixture(scope="session")
 def ends(request, tmp_path_factory):
-    """Run the chosen cases side by side; gives a function from a shell and a name to the end."""
+    """Run the chosen cases side by side; gives a function from way, name and attempt to the end."""
     require_cluster()
     directory = tmp_path_factory.mktemp("conformance")
 
@@ -41,10 +41,10 @@ def ends(request, tmp_path_factory):
         apply_crds(api)
         operators = {}
 
-        def operator(way):
-            """Start an operator of that way, once."""
-            if way not in operators:
-                own = directory / way
+        def operator(way, attempt):
+            """Start an operator of that way, once; a later attempt finds nothing of an earlier one."""
+            if (way, attempt) not in operators:
+                own = directory / f"{way}-{attempt}"
                 own.mkdir()
                 namespace = stack.enter_context(own_namespace(api))
                 settings = {
@@ -55,13 +55,13 @@ def ends(request, tmp_path_factory):
                 }
                 stack.enter_context(volumes_for(connect(), namespace))
                 check = stack.enter_context(own_operator(namespace, own, settings))
-                operators[way] = namespace, check
-            return operators[way]
+                operators[way, attempt] = namespace, check
+            return operators[way, attempt]
 
-        def submit(way, name):
+        def submit(way, name, attempt):
             if way == LAPTOP:
-                return pool.submit(drive, name, LaptopShell(directory / name))
-            namespace, check = operator(way)
+                return pool.submit(drive, name, LaptopShell(directory / f"{name}-{attempt}"))
+            namespace, check = operator(way, attempt)
 
             def on_cluster():
                 check()
@@ -70,12 +70,13 @@ def ends(request, tmp_path_factory):
             return pool.submit(on_cluster)
 
         pool = stack.enter_context(ThreadPoolExecutor(AT_A_TIME))
-        begun: dict[tuple[str, str], Future] = {}
+        begun: dict[tuple[str, str, int], Future] = {}
 
-        def begin(way, name):
-            if (way, name) not in begun:
-                begun[way, name] = submit(way, name)
-            return begun[way, name]
+        def begin(way, name, attempt=1):
+            key = way, name, attempt
+            if key not in begun:
+                begun[key] = submit(*key)
+            return begun[key]
 
         if "PYTEST_XDIST_WORKER" not in os.environ:  # whose workers share the cases among them
             for item in request.session.items:
@@ -88,7 +89,7 @@ def ends(request, tmp_path_factory):
             if count % EACH == 0 or count == len(begun):
                 _say(request.config, f"{count} of {len(begun)} cases ended")
         try:
-            yield lambda way, name: begin(way, name).result()
+            yield lambda *key: begin(*key).result()
         finally:
             pool.shutdown(cancel_futures=True)  # before the operators end
 
@@ -99,16 +100,17 @@ def _say(config, line):
         config.pluginmanager.getplugin("terminalreporter").write_line(line)
 
 
-def _check(name, way, ends):
+def _check(name, way, ends, request):
     case = harness.load(name)
-    on_cluster, on_laptop = ends(way, name), ends(LAPTOP, name)
+    attempt = getattr(request.node, "execution_count", 1)  # of pytest-rerunfailures
+    on_cluster, on_laptop = ends(way, name, attempt), ends(LAPTOP, name, attempt)
     assert not harness.differences(case.expect, on_cluster), case.rule
     assert harness.normalised(on_cluster) == harness.normalised(on_laptop), case.rule
 
 
 @pytest.mark.parametrize("name", harness.names("cluster"))
-def test_cluster(name, ends):
-    _check(name, MANAGED, ends)
+def test_cluster(name, ends, request):
+    _check(name, MANAGED, ends, request)
 
 
 def _sampled(names):
@@ -119,12 +121,12 @@ def _sampled(names):
 
 
 @pytest.mark.parametrize("name", _sampled(harness.names("cluster")))
-def test_cluster_unmanaged(name, ends):
+def test_cluster_unmanaged(name, ends, request):
     """The built-in controller makes the Pods, as where the cluster does not know managedBy.
 
     What a case means is decided by the engine, the same for both: most are left to the long tests.
     """
-    _check(name, UNMANAGED, ends)
+    _check(name, UNMANAGED, ends, request)
 
 
 WAYS = {test_cluster: MANAGED, test_cluster_unmanaged: UNMANAGED}
