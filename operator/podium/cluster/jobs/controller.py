@@ -31,6 +31,9 @@ BEHIND_SECONDS = 60.0
 """When a Job waits for so long, the controller is behind: longer than any burst."""
 PAUSE_SECONDS = 0.5
 """While the server does not answer, there is no use in trying one Job after the other."""
+MANY_ITEMS = 1_500
+"""With so many shares of one Indexed Job, Pods of items that have ended pile up: they are let go as
+fast as they are made."""
 KEPT_FAILED = 20
 """Pods of failed items that stay with their Job, for their logs."""
 MOVED_SECONDS = 0.2
@@ -286,8 +289,9 @@ class ManagedJobController:
             # It is not watched from now on: it costs nothing any more.
             {"op": "add", "path": label, "value": "true"},
         ]
+        many = bool(pod.item) and self._cache.count_items(real_job(pod.job_uid)) > MANY_ITEMS
         try:
-            await self._client.patch_pod(pod.namespace, pod.name, operations)
+            await self._client.patch_pod(pod.namespace, pod.name, operations, hurry=many)
         except ApiError as error:
             if error.status == 422:  # other finalizers moved: look at it as it is now
                 self._cache.put_pod(await self._client.get_pod(pod.namespace, pod.name))

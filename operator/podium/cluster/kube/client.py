@@ -208,10 +208,10 @@ class KubernetesClient(Transport):
         return await self.content(paths.log(namespace, name, container, most), 4 * most)
 
     async def patch_pod(
-        self, namespace: str, name: str, operations: list[dict[str, Any]]
+        self, namespace: str, name: str, operations: list[dict[str, Any]], *, hurry: bool = False
     ) -> dict[str, Any]:
-        """Change metadata of a Pod by JSON Patch."""
-        async with self.lanes.low_priority():
+        """Change metadata of a Pod by JSON Patch; in a hurry, much of this waits."""
+        async with self.lanes.low_priority(hurry=hurry):
             return await self.call(
                 "PATCH", paths.pods(namespace, name), operations, content=JSON_PATCH
             )
@@ -271,8 +271,7 @@ class KubernetesClient(Transport):
 
     async def get_service_account(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a ServiceAccount."""
-        path = paths.path_of("/api/v1", namespace, "serviceaccounts", name)
-        return await self.call("GET", path)
+        return await self.call("GET", paths.core(namespace, "serviceaccounts", name))
 
     async def get_metadata(self, namespace: str, plural: str, name: str) -> dict[str, Any]:
         """Return the metadata of a Secret or ConfigMap: what it holds stays on the server."""

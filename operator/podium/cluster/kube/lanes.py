@@ -37,9 +37,12 @@ class Lanes:
         """Returns whether what can wait has waited for long: then more of it goes."""
 
     @asynccontextmanager
-    async def low_priority(self) -> AsyncIterator[None]:
-        """Let a request that can wait through; the next one waits longer the longer this takes."""
-        if self.is_lagging() and not self._catching_up.locked():
+    async def low_priority(self, *, hurry: bool = False) -> AsyncIterator[None]:
+        """Let a request that can wait through; the next one waits longer the longer this takes.
+
+        `hurry`: much of its sort waits, so that more goes.
+        """
+        if (hurry or self.is_lagging()) and not self._catching_up.locked():
             async with self._catching_up:
                 yield
         else:

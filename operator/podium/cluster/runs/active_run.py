@@ -81,6 +81,8 @@ class MapJob:
     """How many items had completed, failed and been skipped when its status was last told."""
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while it is made or found."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the launch that is the first to go on once there is room for another item."""
 
 
 @dataclass(slots=True)

@@ -101,6 +101,7 @@ class JobLauncher:
 
         async def make() -> None:
             try:
+                await self._maps.room(run, launch)
                 async with self._lanes.slot(namespace):
                     if not run.engine.is_execution_current(launch.node, launch.execution_id):
                         return  # it was stopped, or an earlier operator had started it

@@ -5,6 +5,7 @@ Podium makes the Pods. Where the cluster does not know `managedBy` of Jobs, each
 its own as any node: the built-in controller would start all items at once, all of them the same.
 """
 
+import asyncio
 import secrets
 import time
 from functools import partial
@@ -29,9 +30,11 @@ __all__ = ["UNMANAGED_ITEMS", "MapJobs", "made_again"]
 UNMANAGED_ITEMS = 1_000
 """Items of a map, each of which has a Job of its own."""
 
-MAX_ENDED = 1_000
-"""Items of a map whose end is recorded and whose Pods are still there: no item starts beyond it, so
+MAX_ENDED = 3_000
+"""Items of a map that have ended and whose Pods are still there: the next ones wait beyond it, so
 that Pods do not pile up where they are removed more slowly than made."""
+ROOM_SECONDS = 0.2
+"""How often it is looked whether there is room again."""
 
 
 class MapJobs:
@@ -50,6 +53,24 @@ class MapJobs:
         self._maker = maker
         self._is_managed = None if settings.manages else False
         """Whether the server knows `managedBy` of Jobs; None: it was not asked."""
+
+    async def room(self, run: ActiveRun, launch: Launch) -> None:
+        """Wait while too many Pods of ended items are left of a map, and its item is still wanted.
+
+        Nothing is written of that: it concerns no item, and none fails by it.
+        """
+        held = run.maps.get(launch.item.execution) if launch.item is not None else None
+        if held is None or not self._is_full(run, held):
+            return
+        async with held.turn:  # one looks, the others are behind it in their order
+            node, execution = launch.node, launch.execution_id
+            while self._is_full(run, held):
+                if not run.engine.is_execution_current(node, execution):
+                    return
+                await asyncio.sleep(ROOM_SECONDS)
+
+    def _is_full(self, run: ActiveRun, held: MapJob) -> bool:
+        return self._cache.count_items(held.uid) >= MAX_ENDED + _at_once(run)
 
     async def share(
         self, run: ActiveRun, launch: Launch, owner: Owner
@@ -82,9 +103,6 @@ class MapJobs:
         job = self._cache.job(held.uid)
         if job is None or job.deleting:
             return refused_for_now(launch, NodeReason.TERMINATING, "its Job was deleted", 1.0)
-        if self._cache.count_items(held.uid) >= MAX_ENDED + _at_once(run):
-            message = f"{MAX_ENDED} Pods of items that have ended are being removed"
-            return refused_for_now(launch, NodeReason.OPERATOR_LIMIT, message, 1.0)
         share = self._cache.put_item(job, launch.node, launch.execution_id, time.time())
         run.add(share.name, Execution(launch.node, launch.execution_id, 0, share.uid))
         run.dirty.add(share.name)

@@ -225,6 +225,7 @@ class Server:
     def __init__(self):
         self.objects = {}
         self.calls = []
+        self.hurried = 0
         self.refuse = {}
         self.version = 200
 
@@ -260,7 +261,8 @@ class Server:
     async def get_job(self, namespace, name):
         return copy.deepcopy(self.take("get", "Job", name))
 
-    async def patch_pod(self, namespace, name, operations):
+    async def patch_pod(self, namespace, name, operations, *, hurry=False):
+        self.hurried += hurry
         body = copy.deepcopy(self.take("patch", "Pod", name))
         test, remove, add = operations
         assert (test["op"], remove["op"], add["op"]) == ("test", "remove", "add")

@@ -80,6 +80,17 @@ async def test_some_pods_of_failed_items_stay_for_their_logs(world):
     assert calls.count(("delete", "Pod")) == 2
 
 
+async def test_pods_that_pile_up_are_let_go_in_a_hurry(world, monkeypatch):
+    monkeypatch.setattr(controller_module, "MANY_ITEMS", 2)
+    world.job(job())
+    for index in range(5):
+        world.pod(pod(index, 0))
+        world.jobs.set_outcome(share(world, index), succeeded=True)
+    calls = await world.settle()
+    assert calls.count(("patch", "Pod")) == 5
+    assert world.server.hurried == 3, "until two are left"
+
+
 async def test_an_earlier_try_goes_and_the_next_one_stays(world):
     world.job(job())
     world.pod(pod(code=1))

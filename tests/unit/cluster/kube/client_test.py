@@ -582,6 +582,18 @@ async def test_more_of_what_may_wait_goes_once_it_has_waited_for_long(server, ga
     await asyncio.gather(*calls)
 
 
+async def test_more_of_what_may_wait_goes_where_much_of_its_sort_waits(server, gateway):
+    server.gate.clear()
+    calls = [
+        asyncio.create_task(gateway.patch_pod("team", "x", [], hurry=True))
+        for _ in range(CONNECTIONS)
+    ]
+    await server.until(CATCHING_UP + LOW_PRIORITY_SLOTS)
+    assert len(server.asked) == CATCHING_UP + LOW_PRIORITY_SLOTS
+    server.gate.set()
+    await asyncio.gather(*calls)
+
+
 async def test_events_that_may_wait_hold_up_neither_finalizers_nor_other_events(server, gateway):
     server.gate.clear()
     news = [

@@ -330,20 +330,35 @@ async def test_a_quota_holds_an_item_back():
     assert len(world.server.pods) == 2
 
 
-async def test_no_item_starts_while_too_many_that_ended_have_pods(monkeypatch):
+@pytest.fixture
+async def full(monkeypatch):
+    """Return a map of which two items have ended, whose Pods are there, and a third waits."""
     monkeypatch.setattr(map_jobs, "MAX_ENDED", -8)  # of ten at once: two
+    monkeypatch.setattr(map_jobs, "ROOM_SECONDS", 0.001)
     world = await World(shards(4, maxParallel=1)).start()
     end(world, 0)
     await world.start()  # its end is not written: its Pod is there
     assert sorted(items(world)) == [0, 1]
     end(world, 1)
-    await world.start()
+    await world.half_turn()
+    await asyncio.sleep(0.01)
     assert sorted(items(world)) == [0, 1]
-    state = world.paper.state("shards[2]")
-    assert state.reason == "OperatorLimit"
-    assert "are being removed" in state.message
-    await world.written()
-    for each in world.cache.items(world.job["metadata"]["uid"]):
-        world.cache.drop_item(each.uid)  # as once their Pods are gone
-    await world.again(2.0)
-    assert 2 in items(world)
+    return world
+
+
+async def test_no_item_starts_while_too_many_that_ended_have_pods(full):
+    before = copy.deepcopy(full.paper.state("shards[2]"))
+    await full.half_turn()
+    assert full.paper.state("shards[2]") == before, "its wait costs no write of the status"
+    assert before.reason == ""
+    await full.written()
+    for each in full.cache.items(full.job["metadata"]["uid"]):
+        full.cache.drop_item(each.uid)  # as once their Pods are gone
+    await full.turn()
+    assert 2 in items(full)
+
+
+async def test_an_item_that_waits_for_room_is_given_up_with_its_map(full):
+    await full.turn(cancel=True)
+    assert not full.run.launching
+    assert sorted(items(full)) == [0, 1]
