@@ -11,9 +11,7 @@ from podium.api.run import WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.cli.output import CliError, escape_control
 from podium.cli.session import text_of
-from podium.engine import VersionGoneError, context_at
-from podium.engine.plan import fixed_context
-from podium.engine.start import context_of
+from podium.engine import VersionGoneError, context_at, context_of, fixed_context
 
 __all__ = ["context_options", "record_of", "show_contexts", "wanted_versions"]
 

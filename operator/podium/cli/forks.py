@@ -6,8 +6,7 @@ from typing import Any
 from podium.api.run import EarlierRun, WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.cli.output import CliError
-from podium.engine import context_at
-from podium.engine.start import context_of
+from podium.engine import context_at, context_of
 
 __all__ = ["fork_of", "forked_context", "require_fork"]
 

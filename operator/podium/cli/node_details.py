@@ -15,8 +15,7 @@ from podium.cli.members import members_of
 from podium.cli.output import escape_control
 from podium.cli.session import text_of
 from podium.cli.tables import NODE_HEADER, Table, node_row, wrapped
-from podium.engine.codec import dump_node
-from podium.engine.history import context_at
+from podium.engine import context_at, dump_node
 
 __all__ = ["show_node"]
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         not_started,
     )
     from podium.engine.output_values import OutputValueError, described, require_small
-    from podium.engine.plan import Plan, PlanEdge, PlanNode, definition_digest
+    from podium.engine.plan import Plan, PlanEdge, PlanNode, definition_digest, fixed_context
     from podium.engine.rerun_plan import (
         ContextCheck,
         RequestRefusedError,
@@ -57,15 +57,31 @@ if TYPE_CHECKING:
         failed_nodes,
         plan_request,
     )
+    from podium.engine.selection import of_selected, selected_nodes
     from podium.engine.start import (
         check_context,
+        check_inputs,
         check_start,
+        context_of,
+        find_required_keys,
         initial_context,
         initial_status,
         initial_status_in_slices,
         required_keys,
     )
     from podium.engine.state import Changes
+    from podium.engine.verdicts import (
+        COSTLY,
+        Answer,
+        ConditionQuestion,
+        InputQuestion,
+        KindQuestion,
+        OutputQuestion,
+        Question,
+        Value,
+        ValueQuestion,
+        answer,
+    )
 
 _HOMES = {
     "child_runs": ("ChildState", "child_state", "observe_child"),
@@ -84,26 +100,34 @@ _HOMES = {
     ),
     "identity": ("digest_of",),
     "output_values": ("OutputValueError", "described", "require_small"),
-    "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest"),
+    "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest", "fixed_context"),
     "rerun_plan": (
         *("ContextCheck", "RequestRefusedError", "RerunPlan", "RestorePlan"),
         *("context_check", "failed_nodes", "plan_request"),
     ),
+    "selection": ("of_selected", "selected_nodes"),
     "start": (
-        *("check_context", "check_start", "initial_context", "initial_status"),
-        *("initial_status_in_slices", "required_keys"),
+        *("check_context", "check_inputs", "check_start", "context_of", "find_required_keys"),
+        *("initial_context", "initial_status", "initial_status_in_slices", "required_keys"),
     ),
     "state": ("Changes",),
+    "verdicts": (
+        *("COSTLY", "Answer", "ConditionQuestion", "InputQuestion", "KindQuestion"),
+        *("OutputQuestion", "Question", "Value", "ValueQuestion", "answer"),
+    ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "COSTLY",
     "LONG_WAIT_SECONDS",
     "Action",
+    "Answer",
     "ApprovalRequest",
     "AttemptPhase",
     "Changes",
     "ChildState",
+    "ConditionQuestion",
     "ContextCheck",
     "Control",
     "Earlier",
@@ -111,14 +135,18 @@ __all__ = [
     "Engine",
     "EventType",
     "Hold",
+    "InputQuestion",
     "ItemOf",
+    "KindQuestion",
     "LargeInput",
     "Launch",
     "Observation",
+    "OutputQuestion",
     "OutputValueError",
     "Plan",
     "PlanEdge",
     "PlanNode",
+    "Question",
     "Request",
     "RequestRefusedError",
     "RerunPlan",
@@ -129,13 +157,18 @@ __all__ = [
     "RunInfo",
     "Stop",
     "StoredOutput",
+    "Value",
+    "ValueQuestion",
     "VersionGoneError",
     "WakeAt",
+    "answer",
     "check_context",
+    "check_inputs",
     "check_start",
     "child_state",
     "context_at",
     "context_check",
+    "context_of",
     "copied_states",
     "definition_digest",
     "described",
@@ -143,6 +176,8 @@ __all__ = [
     "dump_node",
     "dump_status",
     "failed_nodes",
+    "find_required_keys",
+    "fixed_context",
     "former_definition",
     "initial_context",
     "initial_status",
@@ -151,10 +186,12 @@ __all__ = [
     "load_status",
     "not_started",
     "observe_child",
+    "of_selected",
     "plan_request",
     "recorded_outcome",
     "require_small",
     "required_keys",
+    "selected_nodes",
     "set_condition",
     "set_end",
 ]

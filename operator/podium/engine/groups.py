@@ -1,4 +1,4 @@
-"""Groups: how members begin with their group, end with it, and are reset (semantics.md 3)."""
+"""Groups: how members begin with their group, end with it, and are reset (semantics.md 9)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType

@@ -15,9 +15,7 @@ from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
 from podium.artifacts.reach import IN_POD
 from podium.dag import WorkflowDAG
-from podium.engine.identity import digest_of
-from podium.engine.plan import definition_digest
-from podium.engine.start import check_inputs, context_of
+from podium.engine import check_inputs, context_of, definition_digest, digest_of
 from podium.judge.executors import (
     NO_EXECUTORS,
     Resolved,

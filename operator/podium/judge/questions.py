@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from podium import contracts, kinds
 from podium.api.executors import ExecutorSpec
 from podium.api.workflow import Node
-from podium.engine.verdicts import (
+from podium.engine import (
     Answer,
     ConditionQuestion,
     InputQuestion,

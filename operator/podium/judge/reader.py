@@ -16,11 +16,15 @@ from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import Edge, Node, WorkflowSpec
 from podium.contracts import Verdict
 from podium.dag import WorkflowDAG
-from podium.engine.identity import digest_of
-from podium.engine.plan import Plan
-from podium.engine.rerun_plan import ContextCheck
-from podium.engine.selection import selected_nodes
-from podium.engine.start import check_context, context_of, find_required_keys
+from podium.engine import (
+    ContextCheck,
+    Plan,
+    check_context,
+    context_of,
+    digest_of,
+    find_required_keys,
+    selected_nodes,
+)
 from podium.judge import contract_schemas, objects, personas
 from podium.judge.executors import (
     NO_EXECUTORS,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from podium.engine.verdicts import COSTLY
+from podium.engine import COSTLY
 
 __all__ = [
     "QUICK_VALUES",

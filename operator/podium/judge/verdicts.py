@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from podium.engine.model import AttemptPhase, Observation
-from podium.engine.verdicts import Question
+from podium.engine import AttemptPhase, Observation, Question
 from podium.judge.pool import JudgeError, OverBudgetError, Pool, StarvedError
 from podium.judge.questions import TASK, dump_question, load_answer, too_expensive
 

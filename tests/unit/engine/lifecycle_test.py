@@ -1,4 +1,4 @@
-"""Phases of a run: fail-fast, cancel, suspend, its end (semantics.md 5 and 6)."""
+"""Phases of a run: fail-fast, cancel, suspend, its end (semantics.md 4)."""
 
 from podium.api.run import NodeStatus, RunPhase
 from podium.engine import AttemptPhase, Control, Hold, RerunRequest

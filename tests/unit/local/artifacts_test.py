@@ -344,7 +344,7 @@ async def test_a_fault_of_podium_while_artifacts_are_copied_ends_it(tmp_path, mo
 
 
 async def test_artifacts_come_with_the_outputs_that_are_delivered(tmp_path):
-    """Of all direct predecessors, and of the 200 nearest before them (semantics.md 3)."""
+    """Of all direct predecessors, and of the 200 nearest before them (semantics.md 2 and 7)."""
     names = [f"n{i}" for i in range(203)]
     quick = {"type": "conditional", "cases": [{"when": "true", "value": "x"}]}
     run = begin(

@@ -19,8 +19,7 @@ from podium.cluster.runs.unstarted import UnstartedRuns
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import RunKey
 from podium.cluster.worker import TerminalError
-from podium.engine import Plan
-from podium.engine.selection import of_selected, selected_nodes
+from podium.engine import Plan, of_selected, selected_nodes
 from podium.executors.persona_document import missing_models
 from podium.judge.pool import OverBudgetError
 from podium.judge.reader import Reader, Reading
