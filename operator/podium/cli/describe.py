@@ -5,8 +5,9 @@ import shlex
 from collections.abc import Iterator
 
 from podium.api.base import format_duration
+from podium.api.names import split_item
 from podium.api.reasons import EventReason, NodeReason
-from podium.api.run import CopiedFrom, NodeState, NodeStatus, WorkflowRunStatus
+from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.output import escape_control
 
 __all__ = [
@@ -44,8 +45,16 @@ def elapsed(state: NodeState, now: float) -> str:
     return ""
 
 
-def copied_text(node: str, origin: CopiedFrom) -> str:
-    """Return why a node that was copied from another run has no log."""
+def copied_text(status: WorkflowRunStatus, node: str, state: NodeState) -> str:
+    """Return why a node that was copied from another run has no log; empty: it was not.
+
+    An item is copied with its map.
+    """
+    item = split_item(node)
+    whole = status.nodes.get(item[0]) if item is not None else None
+    origin = state.copied_from or (whole.copied_from if whole is not None else None)
+    if origin is None:
+        return ""
     return f"node {node} did not run here, it was copied: its log is that of the run {origin.run}"
 
 

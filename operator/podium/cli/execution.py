@@ -140,7 +140,7 @@ def carry_on(run: OpenRun, output: str | None, requests: Iterable[Request] = ())
         with suppress(OSError):  # the run goes on, and the command's exit code tells
             print(escape_control(text), file=stream, flush=True)
 
-    copied = sum(state.copied_from is not None for state in status.nodes.values())
+    copied = sum(status.nodes[node].copied_from is not None for node in local.plan.nodes)
     is_from = record.spec.from_ is not None and record.spec.from_.run is not None
     before = ""
     if is_from and status.started_at is None:  # "none" tells of another workflow, say

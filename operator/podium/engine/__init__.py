@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from podium.engine.child_runs import ChildState, child_state, observe_child
     from podium.engine.codec import dump_node, dump_status, load_in_slices, load_status
     from podium.engine.conditions import set_condition, set_end
-    from podium.engine.copying import Earlier, copied_states
+    from podium.engine.copying import Earlier, copied_states, copied_states_in_slices
     from podium.engine.engine import Engine
     from podium.engine.history import (
         VersionGoneError,
@@ -87,7 +87,7 @@ _HOMES = {
     "child_runs": ("ChildState", "child_state", "observe_child"),
     "codec": ("dump_node", "dump_status", "load_in_slices", "load_status"),
     "conditions": ("set_condition", "set_end"),
-    "copying": ("Earlier", "copied_states"),
+    "copying": ("Earlier", "copied_states", "copied_states_in_slices"),
     "engine": ("Engine",),
     "history": ("VersionGoneError", "context_at", "former_definition", "recorded_outcome"),
     "model": (
@@ -170,6 +170,7 @@ __all__ = [
     "context_check",
     "context_of",
     "copied_states",
+    "copied_states_in_slices",
     "definition_digest",
     "described",
     "digest_of",

@@ -1,10 +1,10 @@
 """Results that a run takes over from an earlier one (`spec.from`, semantics.md 3)."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from podium.api.names import execution_id
+from podium.api.names import execution_id, item_path
 from podium.api.reasons import NodeReason
 from podium.api.run import CopiedFrom, NodeState, NodeStatus, WorkflowRunSpec, WorkflowRunStatus
 from podium.engine.history import edited_context, former_definition
@@ -13,10 +13,11 @@ from podium.engine.reach import descendants
 from podium.engine.selection import selected_nodes
 from podium.engine.undone import undone_nodes
 
-__all__ = ["Earlier", "copied_states"]
+__all__ = ["Earlier", "copied_states", "copied_states_in_slices"]
 
 _QUALITY = "quality_threshold"
 """Context key by which outputs are judged, whether their node is given it or not."""
+_RANGES = ("completed", "failed", "skipped")
 _ORIGINS = 25
 """Runs whose artifacts a status has room for; what others left is made again."""
 _DECIDED_BY_OTHERS = frozenset({NodeReason.UPSTREAM_FAILED, NodeReason.NOT_SELECTED})
@@ -41,7 +42,20 @@ class Earlier:
 def copied_states(
     plan: Plan, spec: WorkflowRunSpec, context: Mapping[str, Any], earlier: Earlier, now: float
 ) -> dict[str, NodeState]:
-    """Return the states of the nodes that a run takes over, by node.
+    """Return the states of the nodes that a run takes over, by node; those of items come last."""
+    work = copied_states_in_slices(plan, spec, context, earlier, now)
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            copied: dict[str, NodeState] = done.value
+            return copied
+
+
+def copied_states_in_slices(
+    plan: Plan, spec: WorkflowRunSpec, context: Mapping[str, Any], earlier: Earlier, now: float
+) -> Generator[None, None, dict[str, NodeState]]:
+    """Return the states of the nodes that a run takes over, by node; those of items come last.
 
     `context` is its context version 0. A node is taken over if it ended well, or was skipped, in
     the earlier run, does and reads the same in both, and comes after nothing that runs. Never: an
@@ -57,6 +71,7 @@ def copied_states(
     settled = []
     origins: set[str] = set()
     for node in plan.nodes:
+        yield
         if node in again or node in plan.compensations:
             continue
         state = earlier.status.nodes.get(node)
@@ -77,11 +92,13 @@ def copied_states(
     for group in plan.members:  # each before the groups in it
         if group in again:
             again.update(dict.fromkeys(_never_begun(plan, group, earlier)))
-    return {
-        node: _copied(node, earlier, now)
-        for node in settled
-        if node not in again and node not in plan.finally_nodes
-    }
+    taken = [node for node in settled if node not in again and node not in plan.finally_nodes]
+    copied = {node: _copied(node, earlier, now) for node in taken}
+    for node in taken:
+        for item, state in _items(node, earlier, now):
+            copied[item] = state
+            yield
+    return copied
 
 
 def _has_room(state: NodeState, earlier: Earlier, origins: set[str]) -> bool:
@@ -122,14 +139,16 @@ def _is_settled(plan: Plan, node: str, state: NodeState, earlier: Earlier) -> bo
         return state.reason not in _DECIDED_BY_OTHERS
     if state.status is not NodeStatus.COMPLETED or state.stale:
         return False
-    if node in plan.for_each:  # the outputs of its items are not with it
-        return False
-    if state.items is not None:  # a map: its items are not copied
+    is_map = state.items is not None
+    if is_map is not (node in plan.for_each):
         return False
     if _mounts_volume(plan, node):  # the new run has a volume of its own, which is empty
         return False
-    if state.execution_id is None or (state.output is None and node not in plan.members):
+    made_of_others = is_map or node in plan.members
+    if state.execution_id is None or (state.output is None and not made_of_others):
         return False
+    if is_map:  # its items leave nothing in the store
+        return True
     if state.artifacts is None and earlier.are_recorded and node in plan.keeps_artifacts:
         return False
     return earlier.has_artifacts or not _leaves(state)
@@ -245,4 +264,34 @@ def _copied(node: str, earlier: Earlier, now: float) -> NodeState:
         copied.artifacts = state.artifacts
         copied.quality_score = state.quality_score
         copied.contract_fulfilled = state.contract_fulfilled
+        if state.items is not None:
+            items = state.items
+            ranges = {each: getattr(items, each).copy() for each in _RANGES}
+            copied.items = items.model_copy(update={"partial": False, **ranges})
     return copied
+
+
+def _items(map_: str, earlier: Earlier, now: float) -> Iterator[tuple[str, NodeState]]:
+    """Return the states of items that a map has which is taken over: outputs, and the first failed.
+
+    Their numbers stay: what its items have spent there is spent here.
+    """
+    states = earlier.status.nodes
+    items = states[map_].items
+    if items is None:
+        return
+    for index in items.completed:
+        path = item_path(map_, index)
+        if (state := states.get(path)) is not None:
+            yield (
+                path,
+                NodeState(
+                    status=NodeStatus.COMPLETED,
+                    output=state.output,
+                    execution_id=state.execution_id,
+                    cancelled_launches=state.last_execution_number,
+                ),
+            )
+    for index in items.failed:
+        if (path := item_path(map_, index)) in states:
+            yield path, _copied(path, earlier, now)

@@ -115,7 +115,12 @@ def _add_nodes(
     if copied:
         from podium.engine.copying import artifacts_of  # noqa: PLC0415 - few runs copy something
 
-        done = sum(state.status is NodeStatus.COMPLETED for state in copied.values())
+        status.nodes.update((item, copied[item]) for item in copied if item not in plan.nodes)
+        done = sum(
+            state.status is NodeStatus.COMPLETED
+            for node, state in copied.items()
+            if node in plan.nodes
+        )
         left_out = sum(state.status is NodeStatus.SKIPPED for state in status.nodes.values())
         status.progress = f"{done}/{len(plan.nodes) - left_out}"
         status.artifacts_of = artifacts_of(copied.values())

@@ -228,14 +228,74 @@ def test_members_of_a_group_that_stays_skipped_stay_with_it():
 @pytest.mark.parametrize(
     ("asked", "names"),
     [
-        ({"only": ["z"]}, ["a", "y"]),  # the output of g would lack that of its map
+        ({"only": ["z"]}, ["a", "y"]),  # the output of g would lack that of m
         ({"only": ["g.h.x"]}, ["a", "g.b"]),
         ({}, ["a", "g.b", "g.h.x"]),
     ],
 )
 def test_a_group_is_copied_with_all_of_its_members_or_not_at_all(asked, names):
-    map_ = node("m", forEach="[1, 2]")
-    inner = {"id": "h", "type": "parallel_group", "nodes": [node("x"), map_]}
+    inner = {"id": "h", "type": "parallel_group", "nodes": [node("x"), node("m")]}
     group = {"id": "g", "type": "parallel_group", "nodes": [node("b"), inner], "dependsOn": ["a"]}
     run = ended(node("a"), group, node("y", "g"), node("z", "y"))
+    run.state("g.h.m").stale = True
     assert list(copied(run, **asked)) == names
+
+
+LIST = "context.list"
+
+
+def mapped(count=3, **fields):
+    """Return a run in which a map has ended, and what follows it."""
+    return Run(
+        node("m", forEach=LIST, **fields), node("after", "m"), context={"list": list(range(count))}
+    ).step()
+
+
+def test_a_map_is_copied_with_its_items():
+    run = mapped(4, allowedFailures=1)
+    run.ok("m[0]-1", {"n": 0}).ok("m[1]-1").fail("m[2]-1", reason="Error").ok("m[3]-1", {"n": 3})
+    run.ok("after-1")
+    states = copied(run)
+    assert list(states) == ["m", "after", "m[0]", "m[3]", "m[2]"]
+    whole, before = states["m"], run.state("m").items
+    assert whole.items == before
+    assert whole.items is not before, "what becomes of one does not concern the other"
+    assert whole.items.completed is not before.completed
+    assert (whole.execution_id, whole.execution_count) == ("m-1", 0)
+    assert (states["m[3]"].output, states["m[3]"].execution_id) == ({"n": 3}, "m[3]-1")
+    assert (states["m[3]"].execution_count, states["m[3]"].last_execution_number) == (0, 1)
+    assert (states["m[2]"].status.value, states["m[2]"].reason) == ("Failed", "Error")
+    assert states["m[2]"].copied_from.execution_id == "m[2]-1"
+    assert states["m[2]"].job_uid is None
+
+
+def test_what_follows_a_copied_map_reads_its_items():
+    run = mapped(2).ok("m[0]-1", {"n": 5}).ok("m[1]-1").ok("after-1")
+    spec = WorkflowRunSpec.model_validate({**NAMED, "from": {"run": "old", "node": "after"}})
+    context = initial_context(run.plan, run.run_spec)
+    states = copied_states(run.plan, spec, context, earlier_of(run), 5.0)
+    status = initial_status(run.plan, 5.0, spec, states)
+    assert status.progress == "1/2", "items are no nodes"
+    engine = Engine(run.plan, RunInfo("new", "uid-new"), context, status)
+    (launch,) = [each for each in engine.step(10.0) if hasattr(each, "execution_id")]
+    assert launch.execution_id == "after-1"
+    of_map = {"items": [{"n": 5}, {}], "succeeded": 2, "failed": 0, "skipped": 0}
+    assert launch.input["dependencyOutputs"]["m"] == of_map
+
+
+@pytest.mark.parametrize("how", ["another list", "it failed", "it runs", "no map", "now a map"])
+def test_a_map_that_did_not_end_well_or_is_another_one_runs(how):
+    run = mapped(2, allowedFailures=0)
+    later = None
+    if how == "it failed":
+        run.ok("m[0]-1").fail("m[1]-1", reason="Error")
+    elif how == "it runs":
+        run.ok("m[0]-1")
+    else:
+        run.ok("m[0]-1").ok("m[1]-1").ok("after-1")
+    given = {"list": [5]} if how == "another list" else {"list": [0, 1]}
+    if how == "no map":
+        later = Run(node("m"), node("after", "m"), context=given)
+    if how == "now a map":
+        later, run = run, ended(node("m"), node("after", "m"), context=given)
+    assert "m" not in copied(run, later=later, context=given)

@@ -213,8 +213,8 @@ def _nothing(run: ClusterRun, node: str | None, pods: list[_Pod], execution: str
     if execution is not None:
         return f"there is no Pod of execution {execution!r:.80}: those of {known} are there"
     state = require_node(run.name, run.status, node or "")
-    if state.copied_from is not None:
-        return copied_text(node or "", state.copied_from)
+    if copied := copied_text(run.status, node or "", state):
+        return copied
     if not state.execution_count:
         return f"node {node} has not started: it is {state.status.value}"
     return f"node {node} has no Pod with such a log any more: those of {known} are there"

@@ -148,8 +148,8 @@ def _nothing_to_show(run: OpenRun, node: str, found: dict[str, list[str]]) -> st
         what = "item" if run.status.nodes[node].items is not None else "member"
         return f"no {what} of {node} has an execution before its newest one"
     state = require_node(run.record.name, run.status, node)
-    if state.copied_from is not None:
-        return copied_text(node, state.copied_from)
+    if copied := copied_text(run.status, node, state):
+        return copied
     if state.execution_id is not None:
         return f"the log of node {node} ({state.execution_id}) was removed from this machine"
     return f"node {node} has not started: it is {state.status.value}"

@@ -14,7 +14,7 @@ from podium.cluster.runs.requests import requester
 from podium.cluster.runs.run_spec import hash_of_spec
 from podium.cluster.runs.unstarted import UnstartedRuns
 from podium.cluster.settings import Settings
-from podium.engine import Plan, check_start, copied_states, initial_status_in_slices
+from podium.engine import Plan, check_start, copied_states_in_slices, initial_status_in_slices
 from podium.judge.reader import Reader
 from podium.judge.slices import in_slices
 
@@ -77,7 +77,8 @@ class Beginning:
                 message = f"spec.from.run: {error}"
                 await self._unstarted.fail(body, RunReason.NOTHING_TO_COPY, message, known)
                 return None
-            copied = copied_states(plan, spec, context, earlier, now)
+            work = copied_states_in_slices(plan, spec, context, earlier, now)
+            copied = await in_slices(work)
         found = check_start(plan, spec, context_problems=problems, copied=copied)
         if found:
             text = "; ".join(str(problem) for problem in found)
