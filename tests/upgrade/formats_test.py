@@ -110,17 +110,26 @@ def test_what_was_valid_under_0_1_0_still_is_where_it_is_pinned():
         Plan.build(made, workflow_id="w")
 
 
+def brought(tmp_path, saved, name, change=lambda record: None):
+    """Return a saved run of a laptop as it is on this one."""
+    directory = tmp_path / "runs" / name
+    shutil.copytree(STATES / "laptop" / saved, directory)
+    record = orjson.loads((directory / "run.json").read_bytes())
+    record["workdir"] = str(tmp_path)
+    change(record)
+    (directory / "run.json").write_bytes(orjson.dumps(record))
+    return RunDirectory(tmp_path, name)
+
+
 @pytest.fixture
 def saved(tmp_path):
     """A run that 0.1.0 made and that failed, one of its rules named although it is the default."""
-    directory = tmp_path / "runs" / "rules"
-    shutil.copytree(STATES / "laptop" / "0.1.0", directory)
-    record = orjson.loads((directory / "run.json").read_bytes())
-    record["workdir"] = str(tmp_path)
-    (none,) = [node for node in record["workflow"]["nodes"] if node["id"] == "none"]
-    none["triggerRule"] = "NoneFailed"
-    (directory / "run.json").write_bytes(orjson.dumps(record))
-    return RunDirectory(tmp_path, "rules")
+
+    def change(record):
+        (none,) = [node for node in record["workflow"]["nodes"] if node["id"] == "none"]
+        none["triggerRule"] = "NoneFailed"
+
+    return brought(tmp_path, "0.1.0", "rules", change)
 
 
 async def test_a_run_of_a_laptop_goes_on_as_it_was_meant(saved: RunDirectory, tmp_path: Path):
@@ -139,3 +148,30 @@ async def test_a_run_of_a_laptop_goes_on_as_it_was_meant(saved: RunDirectory, tm
         "none": "Completed",
         "none_of_skipped": "Skipped NoActiveEdge",
     }
+
+
+async def test_a_map_of_a_laptop_goes_on_with_its_items(tmp_path: Path):
+    """Of an item that failed, and of the node after it; what the others handed over is kept."""
+    saved = brought(tmp_path, "maps", "maps")
+    record, status = saved.load()
+    before = status.nodes["each"].items
+    assert before is not None
+    assert [str(each) for each in (before.completed, before.failed, before.skipped)] == [
+        "0,3",
+        "1",
+        "2",
+    ]
+    (tmp_path / "fixed").touch()
+    plan = Plan.build(record.workflow, workflow_id="maps", is_pinned=True)
+    await LocalRun(saved, record, plan, status).run([RerunRequest("r", ("each[1]",))])
+    nodes = saved.load()[1].nodes
+    assert {name: state.status.value for name, state in nodes.items()} == {
+        "each": "Completed",
+        "each[0]": "Completed",
+        "each[1]": "Failed",
+        "each[3]": "Completed",
+        "last": "Completed",
+    }
+    assert [nodes[f"each[{index}]"].output for index in (0, 3)] == [{"item": "a"}, {"item": "d"}]
+    ids = [nodes[name].execution_id for name in ("each", "each[0]", "each[1]", "last")]
+    assert ids == ["each-2", "each[0]-1", "each[1]-2", "last-2"]

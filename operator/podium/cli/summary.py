@@ -48,7 +48,8 @@ def summary(local: LocalRun) -> Iterable[str]:
     if status.token_usage is not None:
         yield f"  models: {spent(status)}"
     yield f"outputs: podium get {name} -o yaml{option}"
-    yield f"logs:    podium logs {name}{_quoted(failed)}{option}"
+    here = [node for node in failed if status.nodes[node].copied_from is None]
+    yield f"logs:    podium logs {name}{_quoted(here)}{option}"
     yield f"files:   {_short(local.directory.path)}"
     if failed_nodes(local.plan, status):
         yield f"again:   podium rerun {name} --failed{option}"
