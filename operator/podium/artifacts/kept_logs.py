@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 from podium.artifacts.errors import ArtifactError
 
-__all__ = ["LOGS", "FirstAndLast", "KeptLog", "log_key", "log_of"]
+__all__ = ["LOGS", "FirstAndLast", "KeptLog", "log_key", "log_of", "log_prefix"]
 
 LOGS = "logs/"
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}"
 _KEY = re.compile(rf"logs/({_PART})/({_PART})/({_PART})/([0-9]{{1,12}})\.({_PART})\.log")
+# Of an item `node[3]`, in a key `node.3`; no id begins with a digit.
+_ITEM = re.compile(r"\[([0-9]{1,6})\]", re.ASCII)
+_INDEX = re.compile(r"\.([0-9]{1,6})(?=[.-]|\Z)", re.ASCII)
 _MARK = b"podium: %d bytes are left out here\n"
 
 
@@ -31,12 +34,21 @@ class KeptLog:
     """Its UID."""
 
 
+def log_prefix(run: str, node: str | None) -> str:
+    """Return what the keys of a run's logs begin with, or those of one node of it."""
+    return f"{LOGS}{run}/" + (f"{_part(node)}/" if node is not None else "")
+
+
 def log_key(log: KeptLog) -> str:
     """Return where a log lies. Raises `ArtifactError`: a name in it is none of Podium's."""
-    key = f"{LOGS}{log.run}/{log.node}/{log.execution}/{log.started_at}.{log.pod}.log"
+    key = f"{log_prefix(log.run, log.node)}{_part(log.execution)}/{log.started_at}.{log.pod}.log"
     if not _KEY.fullmatch(key):
         raise ArtifactError(f"{key!r:.200} cannot be a key", is_retryable=False, is_content=True)
     return key
+
+
+def _part(name: str) -> str:
+    return _ITEM.sub(r".\1", name)
 
 
 def log_of(key: str) -> KeptLog | None:
@@ -45,6 +57,7 @@ def log_of(key: str) -> KeptLog | None:
     if found is None:
         return None
     run, node, execution, started_at, pod = found.groups()
+    node, execution = (_INDEX.sub(r"[\1]", part) for part in (node, execution))
     return KeptLog(run, node, execution, int(started_at), pod)
 
 

@@ -224,6 +224,11 @@ def test_a_short_log_is_kept_as_it_is_and_a_line_without_end_is_cut():
 def test_a_key_says_whose_log_it_is():
     log = KeptLog("uid", "build", "build-1", 1767225600, "uid-p")
     assert (log_key(log), log_of(KEY)) == (KEY, log)
+    item = KeptLog("uid", "g.each[30]", "g.each[30]-2", 1767225600, "uid-p")
+    key = "logs/uid/g.each.30/g.each.30-2/1767225600.uid-p.log"
+    assert (log_key(item), log_of(key)) == (key, item)
+    inside = KeptLog("uid", "g[3].a-1", "g[3].a-1-2", 1767225600, "uid-p")
+    assert log_of(log_key(inside)) == inside
     assert log_of("logs/uid/build/x") is None
     with pytest.raises(ArtifactError, match="cannot be a key"):
         log_key(KeptLog("uid", "..", "x", 1, "p"))

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from podium.api.artifact_stores import ArtifactLocation
 from podium.artifacts.errors import ArtifactError
-from podium.artifacts.kept_logs import LOGS, KeptLog, log_key, log_of
+from podium.artifacts.kept_logs import KeptLog, log_key, log_of, log_prefix
 from podium.artifacts.store import ArtifactStore
 from podium.cli.cluster.artifact_store import opened_at
 from podium.cli.cluster.connection import Cluster
@@ -29,9 +29,9 @@ class KeptLogs:
 
     def logs(self, node: str | None) -> list[KeptLog]:
         """Return those that are there, of all nodes or of one."""
-        prefix = f"{LOGS}{self._run}/" + (f"{node}/" if node is not None else "")
         try:
-            found = [log_of(each.key) for each in self._backend.objects(prefix)]
+            objects = self._backend.objects(log_prefix(self._run, node))
+            found = [log_of(each.key) for each in objects]
         except ArtifactError as error:
             raise CliError(str(error)) from None
         return [log for log in found if log is not None]

@@ -36,6 +36,8 @@ MANY_ITEMS = 1_500
 fast as they are made."""
 KEPT_FAILED = 20
 """Pods of failed items that stay with their Job, for their logs."""
+LOG_SECONDS = 60.0
+"""Pods of items stay so long where logs are kept (`artifacts.logs`): the log goes with its Pod."""
 MOVED_SECONDS = 0.2
 """A Pod whose finalizers moved is looked at again after so long."""
 
@@ -55,8 +57,9 @@ class ManagedJobController:
         self._maps = MapStatuses()
         self._kept: Counter[str] = Counter()
         """How many Pods of failed items stay, by the UID of the Indexed Job."""
-        self._ended_pods: dict[str, list[PodView]] = {}
-        """Pods of items that are let go and still to be deleted, by the item's share."""
+        self._ended_pods: dict[str, list[tuple[float, str, str, str]]] = {}
+        """Pods of items that are let go and still to be deleted, by the item's share: from when on
+        (monotonic), namespace, name and UID."""
 
     # What the rest of the operator calls
 
@@ -190,14 +193,20 @@ class ManagedJobController:
         if outcome is False and pod.phase == "Failed" and self._kept[job] < KEPT_FAILED:
             self._kept[job] += 1
         elif not pod.gone and pod.delete_asked_at is None:
-            self._ended_pods.setdefault(pod.job_uid, []).append(pod)
+            stays = LOG_SECONDS if self._settings.artifacts.keeps_logs(pod.namespace) else 0.0
+            ended = time.monotonic() + stays, pod.namespace, pod.name, pod.uid
+            self._ended_pods.setdefault(pod.job_uid, []).append(ended)
 
     async def _delete_ended(self, uid: str) -> None:
         """Delete the Pods of an item that were let go."""
         pods = self._ended_pods.get(uid, [])
         while pods:
-            await self._client.delete_pod(pods[-1].namespace, pods[-1].name, pods[-1].uid)
-            pods.pop()
+            due, *pod = pods[0]
+            if (wait := due - time.monotonic()) > 0:
+                self.queue.add_after(uid, wait)
+                return
+            await self._client.delete_pod(*pod)
+            pods.pop(0)
         self._ended_pods.pop(uid, None)
 
     async def _end_soon(self, job: JobView | None, pods: Sequence[PodView]) -> None:

@@ -9,6 +9,7 @@ from podium.cluster.jobs.controller import KEPT_FAILED
 from podium.cluster.jobs.map_status import MapProgress
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import LABEL_INDEX
+from podium.cluster.settings import Settings
 from tests.unit.cluster import support
 from tests.unit.cluster.jobs.controller_test import SCHEDULED, SETTINGS, Clock, World
 from tests.unit.cluster.support import JOB_UID, running, terminated
@@ -68,6 +69,21 @@ async def test_the_pod_of_an_item_goes_once_its_end_is_recorded(world):
     assert await world.settle() == [("patch", "Pod"), ("delete", "Pod")]
     assert share(world) is None
     assert world.jobs._outcomes == {}
+
+
+async def test_where_logs_are_kept_the_pod_of_an_item_stays_for_a_while(world, clock):
+    store = {"bucket": "b", "endpoint": "https://s3.example.com", "credentialsSecret": "s"}
+    keeping = Settings(artifacts={"s3": store, "logs": {"enabled": True}})
+    world.jobs._settings = keeping
+    world.job(job())
+    world.pod(pod(code=0))
+    world.jobs.set_outcome(share(world), succeeded=True)
+    assert await world.settle() == [("patch", "Pod")]
+    assert share(world) is None, "its share costs nothing any more"
+    assert controller_module.LOG_SECONDS in world.later
+    clock.seconds += controller_module.LOG_SECONDS
+    world.jobs.changed(f"{JOB_UID}/build[0]-1")
+    assert await world.settle() == [("delete", "Pod")]
 
 
 async def test_some_pods_of_failed_items_stay_for_their_logs(world):
