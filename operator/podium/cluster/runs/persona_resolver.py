@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from podium.api.names import is_object_name
+from podium.api.names import GROUP, is_object_name
 from podium.api.personas import DEFAULT_MODEL, MAX_MODELS, MAX_PERSONAS
 from podium.api.problems import InvalidError, Path, Problem
 from podium.cluster.kube.client import KubernetesClient
@@ -74,7 +74,13 @@ async def _read(
         message = f"the {kind} {name!r:.80} cannot be read: {error.problem}"
         raise InvalidError([Problem(at, message)]) from None
     except ApiError as error:
-        # 403: the operator's role is older than these kinds.
-        if error.status not in (403, 404):
+        if error.status == 403:  # not "there is none": another one would answer in its place
+            right = f"get on {kind.lower()}s.{GROUP} in the namespace {namespace}"
+            message = (
+                f"the {kind} {name!r:.80} cannot be read: the operator lacks the right to {right},"
+                " which the role of this version's chart has"
+            )
+            raise InvalidError([Problem(at, message)]) from None
+        if error.status != 404:
             raise
         return None

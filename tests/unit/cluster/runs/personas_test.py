@@ -94,6 +94,24 @@ async def test_what_is_wrong_with_one_is_said_at_the_node(persona, model, words)
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "right"),
+    [("Persona", "get on personas.podium.dev"), ("ModelConfig", "get on modelconfigs.podium.dev")],
+)
+async def test_one_that_may_not_be_read_is_not_taken_for_missing(kind, right):
+    """Without its Persona a node would be answered by somebody else, and nobody would know."""
+    server = Server(systemMessage="You test.")
+
+    async def refused(namespace, name):
+        raise ApiError(403, "Forbidden", "no")
+
+    server.get_persona = refused if kind == "Persona" else server.get_persona
+    server.get_model_config = refused if kind == "ModelConfig" else server.get_model_config
+    resolver = Definitions(server, None, None).executors
+    with pytest.raises(InvalidError, match=f"lacks the right to {right} in the namespace team"):
+        await resolver.resolve("team", {"nodes": [{"executor": "persona", **ASKS}]})
+
+
 @pytest.mark.parametrize("hostile", [None, 7, [], {}, [[]], ["x" * 9000, {}, "../a", ""]])
 async def test_names_that_are_none_lead_nowhere(hostile):
     definition = {
