@@ -82,6 +82,8 @@ class OpenAIConfig(ApiModel):
     """Seed for endpoints that give the same answer again."""
     timeout: int | None = Field(default=None, ge=1, le=86_400)
     """Maximum seconds of one request."""
+    stream: bool = False
+    """true: answers come in pieces, for endpoints behind proxies that close quiet connections."""
     reasoning_effort: ReasoningEffort | None = None
     """How long the model thinks before it answers."""
 

@@ -173,6 +173,8 @@ def _persona(
         field = f"the Persona {persona_object_name(name)}: spec.systemMessageFrom"
         variables.append(_variable(variable, key, source.name, source.key, field))
         told["systemMessageVariable"] = variable
+        if source.type is ValueSourceType.SECRET:
+            told["isMessageSecret"] = True
     return told
 
 
@@ -192,6 +194,7 @@ def _model(
             seed=own.seed,
             reasoningEffort=own.reasoning_effort and own.reasoning_effort.value,
             timeoutSeconds=own.timeout,
+            stream=own.stream or None,
             prices=model.prices and model.prices.model_dump(mode="json", by_alias=True),
         ),
     }

@@ -8,7 +8,15 @@ from typing import Any
 from podium.api.reasons import NodeReason
 from podium.personas.errors import PersonaError
 
-__all__ = ["Completion", "RetryableError", "ToolCall", "error_of", "read_completion"]
+__all__ = [
+    "MAX_TOOL_CALLS",
+    "Completion",
+    "RetryableError",
+    "ToolCall",
+    "error_of",
+    "read_completion",
+    "text_of",
+]
 
 MAX_TOOL_CALLS = 64
 """In one answer."""
@@ -68,21 +76,27 @@ def read_completion(body: bytes, content_type: str) -> Completion:
     choices = data.get("choices") if isinstance(data, Mapping) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         said = error_of(data)
+        if "insufficient_quota" in said.lower():
+            raise PersonaError(NodeReason.MODEL_QUOTA, said)
         raise RetryableError(f"answered no choices{f': {said}' if said else ''}")
     choice = choices[0]
     message = choice.get("message")
     if not isinstance(message, Mapping):
         raise RetryableError("answered a choice without a message")
     _require_whole(choice.get("finish_reason"), message)
-    content = message.get("content")
+    text = text_of(message.get("content"))
     calls = _tool_calls(message.get("tool_calls"))
-    if isinstance(content, list):  # parts, as some servers have them
-        parts = [each.get("text") for each in content if isinstance(each, Mapping)]
-        content = "".join(part for part in parts if isinstance(part, str))
-    text = content if isinstance(content, str) else ""
     if not text.strip() and not calls:
         raise RetryableError("answered nothing")
     return Completion(text, calls, data.get("usage"))
+
+
+def text_of(content: Any) -> str:
+    """Return the text of a message's content, which some servers write in parts."""
+    if isinstance(content, list):
+        parts = [each.get("text") for each in content if isinstance(each, Mapping)]
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
 
 
 def _require_whole(finish: Any, message: Mapping[str, Any]) -> None:

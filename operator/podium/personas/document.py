@@ -73,6 +73,8 @@ class Model:
     max_tokens: int | None = None
     max_input_tokens: int | None = None
     call_seconds: float = CALL_SECONDS
+    stream: bool = False
+    """Whether answers are to come in pieces, as they are made."""
     prices: Mapping[str, float] | None = None
     """Of a million tokens: input, output, cachedInput."""
 
@@ -96,6 +98,7 @@ class Model:
             max_tokens=data.get("maxTokens"),
             max_input_tokens=data.get("maxInputTokens"),
             call_seconds=float(data.get("timeoutSeconds") or CALL_SECONDS),
+            stream=bool(data.get("stream")),
             prices=data.get("prices"),
         )
 
@@ -114,6 +117,7 @@ class Persona:
     tools: tuple[Mapping[str, Any], ...] = ()
     max_tool_calls: int = MAX_TOOL_CALLS
     """For one reply."""
+    is_message_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,13 @@ class Document:
     def secrets(self) -> list[str]:
         """Return what may stand in no message and no transcript."""
         models = {id(each.model): each.model for each in self.personas.values()}.values()
-        return [model.key for model in models if model.key]
+        messages = [
+            # As the prompt has it.
+            each.system_message.encode("utf-8", "replace").decode()
+            for each in self.personas.values()
+            if each.is_message_secret
+        ]
+        return [*(model.key for model in models if model.key), *messages]
 
     def persona(self, name: str) -> Persona:
         """Return a persona. Raises `PersonaError`: there is none of that name."""
@@ -179,6 +189,7 @@ def _persona(
         Limits.read(data.get("limits")),
         tuple(data.get("tools") or ()),
         data.get("maxToolCalls") or MAX_TOOL_CALLS,
+        bool(data.get("isMessageSecret")),
     )
 
 

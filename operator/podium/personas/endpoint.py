@@ -1,16 +1,13 @@
 """One chat endpoint: a call with its retries, charged to the budgets attempt by attempt.
 
-Redirects are not followed, for they would carry the key away. What the server sends is bounded in
-size and time as a whole, not only between two bytes, and the key is cut out of every message.
+What the server sends is data, and the key is cut out of every message.
 """
 
 import asyncio
 import json
 import random
-import ssl
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -24,12 +21,13 @@ from podium.personas.answers import Completion, RetryableError, error_of, read_c
 from podium.personas.document import Model
 from podium.personas.errors import PersonaError
 from podium.personas.keys import without_key, wrong_key
+from podium.personas.streams import StreamedAnswer
 from podium.personas.structured import FORMATS, form_of, response_format
+from podium.personas.transport import Connection
 from podium.personas.usage import Budget, Charge, estimated_tokens
 
 __all__ = ["Endpoint"]
 
-MAX_BYTES = 2 * 1024 * 1024
 TRIES = 4
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 20.0
@@ -52,12 +50,14 @@ class Endpoint:
         """Those that the server has not refused, best first."""
         self._deadline = deadline
         self._tokens_field = "max_tokens"
-        self._open = AsyncExitStack()
-        self._client: httpx2.AsyncClient | None = None
+        self._is_streamed = model.stream
+        self._counts_streams = True
+        """Whether a stream is asked to say in the end what it took."""
+        self._connection = Connection(model, deadline)
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._open.aclose()
+        await self._connection.close()
 
     async def ask(
         self,
@@ -100,7 +100,7 @@ class Endpoint:
     ) -> Completion:
         """Ask once, and charge it, however it ends."""
         form = self._formats[0]
-        sent = {**body, **response_format(form, schema)}
+        sent = {**body, **response_format(form, schema), **self._stream()}
         prompt = _size(_encoded(sent))
         rooms = [budget.room(self.model, prompt) for budget in budgets]
         known = [room for room in (*rooms, self.model.max_tokens) if room is not None]
@@ -108,14 +108,14 @@ class Endpoint:
         if most is not None:
             sent[self._tokens_field] = most
         reserved = [budget.reserve(self.model, prompt, most or 0) for budget in budgets]
-        # An attempt that was cut off may have been worked on to its end.
-        used = Charge(prompt, 0, is_measured=False)
+        streamed = StreamedAnswer()
+        used: Charge | None = None
         try:
-            status, headers, answer = await self._post(sent)
+            status, headers, answer = await self._connection.post(_encoded(sent), streamed)
             if status != 200:
                 used = Charge(0, 0)
                 raise self._failure(status, headers, answer, sent)
-            used = Charge.told(_usage_of(answer), prompt, _size(answer))
+            used = Charge.told(_usage_of(answer), prompt, streamed.tokens or _size(answer))
             return self._without_key(read_completion(answer, headers.get("content-type", "")))
         except _SteppedDownError:
             raise
@@ -124,40 +124,17 @@ class Endpoint:
         except PersonaError as error:
             raise PersonaError(error.reason, self._words(error)) from None
         finally:
+            # An attempt that was cut off may have been worked on to its end.
+            used = used or Charge(prompt, streamed.tokens, is_measured=False)
             for budget, charge in zip(budgets, reserved, strict=True):
                 budget.settle(self.model, charge, used)
 
-    async def _post(self, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise PersonaError(NodeReason.MODEL, "the node's timeoutSeconds is over")
-        seconds = min(self.model.call_seconds, left)
-        try:
-            client = await self._connected()
-            async with (
-                asyncio.timeout(seconds),
-                client.stream("POST", "/chat/completions", content=_encoded(body)) as answer,
-            ):
-                if answer.headers.get("content-encoding", "identity").lower() != "identity":
-                    raise RetryableError("answered compressed, which was not asked for")
-                found = bytearray()
-                async for chunk in answer.aiter_raw():
-                    found += chunk
-                    if len(found) > MAX_BYTES:
-                        message = f"the answer has more than {MAX_BYTES:,} bytes"
-                        raise PersonaError(NodeReason.MODEL_ANSWER, message)
-                return answer.status_code, answer.headers, bytes(found)
-        except TimeoutError:
-            raise RetryableError(f"no whole answer within {seconds:.3g} s") from None
-        except httpx2.TransportError as error:
-            words = f"{type(error).__name__}: {error!s:.300}"
-            if isinstance(error, httpx2.UnsupportedProtocol) or "CERTIFICATE_VERIFY" in words:
-                raise PersonaError(NodeReason.CONFIG, words) from None
-            raise RetryableError(words) from None
-        except (httpx2.InvalidURL, ssl.SSLError, ValueError) as error:
-            raise PersonaError(
-                NodeReason.CONFIG, f"{type(error).__name__}: {error!s:.300}"
-            ) from None
+    def _stream(self) -> dict[str, Any]:
+        """Return the part of a request that asks for a stream."""
+        if not self._is_streamed:
+            return {}
+        usage = {"stream_options": {"include_usage": True}} if self._counts_streams else {}
+        return {"stream": True, **usage}
 
     def _without_key(self, answer: Completion) -> Completion:
         """Cut the key out of an answer: it stands in what is said later, to this and others."""
@@ -171,30 +148,6 @@ class Endpoint:
         ]
         text = without_key(answer.text, self.model.key)
         return replace(answer, text=text, tool_calls=tuple(calls))
-
-    async def _connected(self) -> httpx2.AsyncClient:
-        if self._client is None:
-            model = self.model
-            context = httpx2.create_ssl_context()
-            if model.ca is not None:
-                context.load_verify_locations(cadata=model.ca)
-            headers = {
-                **{name.lower(): value for name, value in model.headers.items()},
-                "user-agent": "podium",
-                "content-type": "application/json",
-                "accept": "application/json",
-                "accept-encoding": "identity",
-            }
-            if model.key is not None:
-                headers["authorization"] = f"Bearer {model.key}"
-            client = httpx2.AsyncClient(
-                base_url=model.base_url,
-                headers=headers,
-                verify=context,
-                timeout=httpx2.Timeout(model.call_seconds, connect=min(20, model.call_seconds)),
-            )
-            self._client = await self._open.enter_async_context(client)
-        return self._client
 
     def _failure(
         self, status: int, headers: Mapping[str, str], body: bytes, sent: Mapping[str, Any]
@@ -228,13 +181,23 @@ class Endpoint:
             self._tokens_field = "max_completion_tokens"
             return True
         if not any(name in words for name in ("response_format", "json_schema", "json_object")):
-            return False
+            return self._stops_streaming(words, sent)
         form = form_of(sent)
         if form == FORMATS[-1]:
             return False
         if self._formats[0] == form:  # another call may have found out first
             del self._formats[0]
         return True
+
+    def _stops_streaming(self, words: str, sent: Mapping[str, Any]) -> bool:
+        """Return whether the server refused a stream, or to count one: it is not asked again."""
+        if "stream_options" in words and "stream_options" in sent:
+            self._counts_streams = False
+            return True
+        if "stream" in words and "stream" in sent:
+            self._is_streamed = False
+            return True
+        return False
 
     def _words(self, error: PersonaError) -> str:
         """Return a message with the server's name in it, and without the key."""

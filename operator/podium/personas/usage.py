@@ -13,7 +13,7 @@ from podium.api.reasons import NodeReason
 from podium.personas.document import Limits, Model
 from podium.personas.errors import PersonaError
 
-__all__ = ["Budget", "Charge", "Counts", "Usage", "estimated_tokens"]
+__all__ = ["BYTES_PER_TOKEN", "Budget", "Charge", "Counts", "Usage", "estimated_tokens"]
 
 BYTES_PER_TOKEN = 3
 LEAST_ANSWER = 64

@@ -54,6 +54,19 @@ def test_keys_messages_and_authorities_come_in_variables_that_are_named():
     assert "systemMessage" not in persona
 
 
+@pytest.mark.parametrize(("kind", "is_secret"), [("Secret", True), ("ConfigMap", None)])
+def test_a_message_from_a_secret_is_said_to_be_secret(kind, is_secret):
+    source = {"type": kind, "name": "prompts", "key": "qa"}
+    found = live({"qa-engineer": {"systemMessageFrom": source}}, {"default": {"model": "m"}})
+    assert found.document["personas"]["qa_engineer"].get("isMessageSecret") is is_secret
+
+
+def test_a_stream_is_asked_for_where_the_model_config_says_so():
+    for given, told in ({}, None), ({"stream": True}, True):
+        found = live(models={"default": {"model": "m", "openAI": given}})
+        assert found.document["models"]["default"].get("stream") is told
+
+
 def test_each_model_is_told_once_and_its_settings_as_numbers():
     config = {"personas": ["a", "b"], "lead": "b", "limits": {"tokens": 900}}
     own = {

@@ -78,3 +78,16 @@ def test_a_key_that_cannot_be_sent_is_named_and_not_quoted(tmp_path, key, said):
     assert (done.reason, server.asked) == ("Config", [])
     assert f"the key of apiKeySecret {said}" in str(done.error)
     assert "calls" not in done.usage or done.usage["calls"] == 0
+
+
+def test_a_system_message_from_a_secret_is_not_in_the_transcript(tmp_path):
+    """Nor with a byte that is no character, which the prompt has as another one."""
+    message = "Our price list: \udcff 17, and the discount that nobody knows."
+    personas = {"p": {"systemMessageVariable": "PODIUM_MESSAGE_1", "isMessageSecret": True}}
+    env = {"PODIUM_KEY_0": KEY, "PODIUM_MESSAGE_1": message}
+    with model(says("no"), says({"x": 1})) as server:
+        done = work(tmp_path, server.url, personas=personas, env=env)
+    assert done.output == {"x": 1}
+    assert "nobody knows" in server.asked[0]["messages"][0]["content"]
+    assert "nobody knows" not in done.transcript
+    assert done.events[0]["asked"][0]["content"].startswith("***\n\nWhat stands under Input")

@@ -24,6 +24,10 @@ class Turn:
     """Seconds before it."""
     drip: float = 0
     """Seconds between two bytes."""
+    pause: tuple | None = None
+    """After so many bytes, so many seconds."""
+    has_length: bool = True
+    """Without it the answer ends where the connection does."""
 
 
 def says(content, *, usage=USAGE, finish="stop", **message):
@@ -48,6 +52,28 @@ def calls(*asked, usage=USAGE):
         for number, (name, given) in enumerate(asked)
     ]
     return says(None, finish="tool_calls", usage=usage, tool_calls=tool_calls)
+
+
+def frames(*events, **turn):
+    """Answer with these events, objects as JSON."""
+    lines = [each if isinstance(each, str) else json.dumps(each) for each in events]
+    body = "".join(f"data: {line}\n\n" for line in lines).encode()
+    return Turn(body, headers={"content-type": "text/event-stream; charset=utf-8"}, **turn)
+
+
+def piece(text=None, finish=None, **delta):
+    """Return an event of a stream."""
+    given = {"content": text} if text is not None else {}
+    return {"choices": [{"index": 0, "delta": {**given, **delta}, "finish_reason": finish}]}
+
+
+def streams(content, *, usage=USAGE, finish="stop", done=True, **turn):
+    """Answer in a stream, three characters at a time."""
+    text = content if isinstance(content, str) else json.dumps(content)
+    pieces = [piece(text[place : place + 3]) for place in range(0, len(text), 3)]
+    end = [piece(finish=finish)] if finish else []
+    told = [{"choices": [], "usage": usage}] if usage else []
+    return frames(piece("", role="assistant"), *pieces, *end, *told, *["[DONE]"] * done, **turn)
 
 
 def fails(status, message="no", code=None, **headers):
@@ -81,6 +107,8 @@ def model(*turns, address="127.0.0.1"):
     script = Server(turns)
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True
+
         def do_POST(self):
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -90,7 +118,10 @@ def model(*turns, address="127.0.0.1"):
             given = {"content-type": "application/json", **turn.headers}
             for name, value in given.items():
                 self.send_header(name, str(value))
-            self.send_header("content-length", str(len(turn.body)))
+            if turn.has_length:
+                self.send_header("content-length", str(len(turn.body)))
+            else:
+                self.close_connection = True
             self.end_headers()
             try:
                 self._send(turn)
@@ -99,7 +130,13 @@ def model(*turns, address="127.0.0.1"):
 
         def _send(self, turn):
             whole = turn.body if turn.cut is None else turn.body[: turn.cut]
-            if not turn.drip:
+            if turn.pause is not None:
+                place, seconds = turn.pause
+                self.wfile.write(whole[:place])
+                self.wfile.flush()
+                time.sleep(seconds)
+                self.wfile.write(whole[place:])
+            elif not turn.drip:
                 self.wfile.write(whole)
             else:
                 for byte in whole:
