@@ -280,3 +280,37 @@ def test_a_suspended_run_starts_no_item(case, data):
     harness.finish()
     assert harness.ends() == expected(case)
     assert harness.engine.status.phase in (RunPhase.SUCCEEDED, RunPhase.FAILED)
+
+
+@SETTINGS
+@given(cases(), st.data())
+def test_a_run_from_an_earlier_one_ends_as_if_it_had_run_all_items(case, data):
+    """The earlier one may still run; of maps that are copied no item runs, and they count on."""
+    earlier = MapHarness(case)
+    hostile(data.draw, earlier, data.draw(st.integers(0, 20)))
+    if data.draw(st.booleans()):
+        earlier.finish()
+    begin = {"run": "earlier"}
+    if data.draw(st.booleans()):
+        begin["node"] = data.draw(st.sampled_from(list(earlier.plan.nodes)))
+    limit = data.draw(st.integers(1, 4))
+    harness = MapHarness(case, earlier=earlier, max_parallel=limit, from_=begin)
+    maps = [node for node, state in harness.copied.items() if state.items is not None]
+    hostile(data.draw, harness, data.draw(st.integers(0, 20)))
+    harness.finish()
+    assert harness.ends() == expected(case)
+    ran = {facts["node"] for facts in harness.world.executions.values()}
+    assert not ran & harness.copied.keys()
+    assert not {(split_item(node) or ("",))[0] for node in ran} & {*maps}
+    _nothing_left(harness)
+    if not maps:
+        return
+    again = data.draw(st.sampled_from(maps))
+    count = harness.engine.status.nodes[again].items.count
+    asked = item_path(again, data.draw(st.integers(0, count - 1))) if count else again
+    request = RerunRequest("again", (asked,), cascade=data.draw(st.booleans()))
+    harness.turn(requests=[request], die_at=data.draw(st.sampled_from([None, 0, 1])))
+    harness.turn(requests=[request])
+    harness.finish()
+    assert max(harness.world.starts.values(), default=0) <= 1
+    _nothing_left(harness)
