@@ -118,6 +118,11 @@ class IndexRanges:
             setattr(made, name, getattr(self, name).copy())
         return made
 
+    @property
+    def end(self) -> int:
+        """The index after the last one; 0: there is none."""
+        return self._ends[-1] if self._ends else 0
+
     def __contains__(self, index: int) -> bool:
         at = bisect_left(self._starts, index + 1)
         return at > 0 and index < self._ends[at - 1]

@@ -1,9 +1,9 @@
 """State of one node of a run."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from podium.api.base import ApiModel, JsonObject, LongText, Text, Timestamp
 from podium.api.index_ranges import IndexRanges
@@ -161,7 +161,7 @@ Indexes = Annotated[
 class ItemsState(ChangedInPlace, arbitrary_types_allowed=True):
     """How the items of a map stand. What is not named has not started, or never will."""
 
-    count: int = 0
+    count: int = Field(default=0, ge=0, le=MAX_ITEMS)
     """Number of items."""
     completed: Indexes = Field(default_factory=IndexRanges)
     """Indexes of the items that completed, such as 0-5,7."""
@@ -177,6 +177,13 @@ class ItemsState(ChangedInPlace, arbitrary_types_allowed=True):
     """Items count their executions from here on: lower numbers are of earlier ones of the map."""
     last_execution: int = 0
     """The highest number of an execution of an item that has ended."""
+
+    @model_validator(mode="after")
+    def _has_items_that_ended(self) -> Self:
+        """Refuse what no map has, and what would be looked up: others may write a status."""
+        if max(self.completed.end, self.failed.end, self.skipped.end) > self.count:
+            raise ValueError(f"items that ended are beyond the last of {self.count}")
+        return self
 
 
 class NodeState(ChangedInPlace, defer_build=False):

@@ -89,6 +89,8 @@ async def test_a_run_with_a_graph_of_its_own_is_read_by_that(server):
         (lambda body: body["status"].update(specHash="other"), "is not what the run began with"),
         (lambda body: body["status"].update(nodes={"a": {"status": "Odd"}}), "is damaged"),
         (lambda body: body["status"].update(nodes={"a": 7}), "is damaged"),
+        (lambda body: body["status"]["nodes"]["a"].update(items={"count": 10**12}), "is damaged"),
+        (lambda body: body["status"]["nodes"]["a"].update(items={"completed": "0"}), "is damaged"),
         (lambda body: body["status"].update(phase="Odd"), "is damaged"),
         (lambda body: body["status"].update(shards=[{"name": "s", "nodes": 1}]), "s of the run"),
         (lambda body: body["status"].update(workflowRevision="gone"), "gone with the definition"),
