@@ -2,6 +2,12 @@
 
 import signal
 
+from hypothesis import HealthCheck, settings
+
+# How long anything takes says nothing on a machine that others use, too.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
+
 # A shell that starts a command in the background without job control has it ignore SIGINT, nohup
 # SIGHUP, and both are inherited: the programs under test would be deaf to what the tests send them.
 for _signal, _handler in (
