@@ -153,6 +153,9 @@ def _message(
         return _enum(detail, model, path, written)
     if _is_quantity(path):
         return _quantity(value, written)
+    if path[-1:] == ("allowedFailures",):
+        wanted = "a number of items, or a percentage such as 10%"
+        return f"must be {wanted}, not {given(value, written)}"
     if kind in _WANTED:
         return f"must be {_WANTED[kind]}, not {given(value, written)}" + _hint(kind, value, written)
     if kind in _LIMITS:

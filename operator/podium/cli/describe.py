@@ -11,6 +11,7 @@ from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.output import escape_control
 
 __all__ = [
+    "CONCLUDING_EVENTS",
     "RUN_EVENTS",
     "asked_text",
     "copied_text",
@@ -34,6 +35,12 @@ RUN_EVENTS = (
     EventReason.NODE_NOT_GONE,
 )
 """Events that are shown as news of the run."""
+CONCLUDING_EVENTS = (
+    EventReason.RUN_ROLLING_BACK,
+    EventReason.RUN_ROLLED_BACK,
+    EventReason.RUN_FINISHING,
+)
+"""Those of them that come of the ends of nodes, and are shown after these."""
 
 
 def elapsed(state: NodeState, now: float) -> str:

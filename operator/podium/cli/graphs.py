@@ -92,6 +92,8 @@ def mermaid(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
     names = {node: f"n{position}" for position, node in enumerate(dag.nodes)}
     for node, definition in dag.nodes.items():
         label = _entities(definition.title or node)
+        if definition.for_each is not None:
+            label += f"<br/>{_entities(f'for each {definition.for_each}')}"
         if word := _word(states.get(node)):
             label += f"<br/>{word}"
         yield f'  {names[node]}["{label}"]'
@@ -132,6 +134,8 @@ def dot(dag: WorkflowDAG, states: Mapping[str, NodeState]) -> Iterator[str]:
     yield '  node [shape=box, style="rounded,filled", fillcolor=white];'
     for node, definition in dag.nodes.items():
         label = definition.title or node
+        if definition.for_each is not None:
+            label += f"\nfor each {definition.for_each}"
         if word := _word(states.get(node)):
             label += f"\n{word}"
         color = _COLORS.get(states[node].status) if node in states else None

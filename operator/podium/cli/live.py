@@ -8,7 +8,7 @@ from typing import Protocol, TextIO
 
 from podium.api.reasons import EventReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
-from podium.cli.describe import RUN_EVENTS, elapsed, reason_text
+from podium.cli.describe import CONCLUDING_EVENTS, RUN_EVENTS, elapsed, reason_text
 from podium.cli.items import is_item
 from podium.cli.members import is_unneeded
 from podium.cli.output import escape_control
@@ -80,28 +80,40 @@ class _Lines:
             self._told[node] = self._key(state)
 
     def update(self, events: Iterable[Emit], changes: Changes) -> None:
+        concluding = []
         for event in events:
-            if event.reason in RUN_EVENTS:
+            if event.reason in CONCLUDING_EVENTS:
+                concluding.append(event)
+            elif event.reason in RUN_EVENTS:
                 self._say(event.reason, event.message)
             elif event.node is not None and event.reason in _NODE_EVENTS:
                 self._say(event.node, event.reason.removeprefix("Node"), event.message)
                 self._told.pop(event.node, None)  # when it runs again, that is news
-        # Ends first: what they let start comes after. Else in the definition's order.
         for node in sorted(changes.nodes, key=self._rank):
             state = self._status.nodes.get(node)
             if state is None:  # a newer definition no longer has it
                 continue
-            if is_item(node) and state.status is not NodeStatus.FAILED:
-                continue  # its map counts it
-            key = self._key(state)
-            again = state.status is NodeStatus.RUNNING and state.next_attempt_at is not None
-            if again:  # disrupted, and not started again yet
-                continue
-            is_news = state.status in _ANNOUNCED and not is_unneeded(state)
-            if self._told.get(node) != key and is_news:
-                ended = elapsed(state, 0.0) if state.status.ended else ""
-                self._say(node, state.status.value, ended, reason_text(state))
-            self._told[node] = key
+            if not state.status.ended:  # what the ends led to comes before what starts then
+                self._say_all(concluding)
+            self._update_node(node, state)
+        self._say_all(concluding)
+
+    def _update_node(self, node: str, state: NodeState) -> None:
+        if is_item(node) and state.status is not NodeStatus.FAILED:
+            return  # its map counts it
+        key = self._key(state)
+        if state.status is NodeStatus.RUNNING and state.next_attempt_at is not None:
+            return  # disrupted, and not started again yet
+        is_news = state.status in _ANNOUNCED and not is_unneeded(state)
+        if self._told.get(node) != key and is_news:
+            ended = elapsed(state, 0.0) if state.status.ended else ""
+            self._say(node, state.status.value, ended, reason_text(state))
+        self._told[node] = key
+
+    def _say_all(self, events: list[Emit]) -> None:
+        while events:
+            event = events.pop(0)
+            self._say(event.reason, event.message)
 
     async def tick(self) -> None:
         return
@@ -115,9 +127,14 @@ class _Lines:
     def close(self) -> None:
         return
 
-    def _rank(self, node: str) -> tuple[bool, int]:
+    def _rank(self, node: str) -> tuple[int, int]:
+        """Order by cause: programs that ended, what this cancelled, what starts then."""
         state = self._status.nodes.get(node)
-        return state is not None and not state.status.ended, self._places.get(node, 0)
+        rank = 0
+        if state is not None:
+            never_ran = state.status in (NodeStatus.SKIPPED, NodeStatus.CANCELLED)
+            rank = int(never_ran) if state.status.ended else 2
+        return rank, self._places.get(node, 0)
 
     def _key(self, state: NodeState) -> tuple[str, ...]:
         return state.status.value, state.execution_id or ""

@@ -94,8 +94,8 @@ executor_files_option = click.option(
     "more",
     multiple=True,
     metavar="FILE",
-    help="File or directory of Executors, ContractSchemas, Personas and ModelConfigs that nodes"
-    " name; may be repeated.",
+    help="File or directory of Executors, ContractSchemas, Personas, ModelConfigs and Workflows"
+    " that nodes name; may be repeated.",
 )
 personas_option = click.option(
     "--personas",

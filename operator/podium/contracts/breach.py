@@ -16,6 +16,11 @@ class SchemaProblem(NamedTuple):
     lacks_quotes: bool = False
     """Whether a string is wanted where the source may well hold one without quotes: `yes`."""
 
+    @property
+    def report(self) -> str:
+        """The message as users read it: a schema with a warning is valid."""
+        return self.message if self.is_warning else f"not a valid JSON Schema: {self.message}"
+
 
 @dataclass(frozen=True, slots=True)
 class Breach:

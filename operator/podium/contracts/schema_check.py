@@ -28,6 +28,7 @@ __all__ = ["schema_problems"]
 MAX_DEPTH = 64
 MAX_REFERENCES = 2_000
 """References that the checks of all defaults of a schema may follow together."""
+_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 _META: dict[str, Any] = {DRAFT_2020: Draft202012Validator, DRAFT_7: Draft7Validator}
 _INSTEAD = {
     "dependencies": "write dependentRequired or dependentSchemas",
@@ -55,7 +56,7 @@ def schema_problems(schema: Mapping[str, Any], *, has_defaults: bool) -> list[Sc
     every = list(parts(schema, MAX_DEPTH))
     deepest = max(every, key=lambda part: len(part.path))
     if _depth(schema) > 2 * MAX_DEPTH or len(deepest.path) >= 2 * MAX_DEPTH:
-        return [SchemaProblem((), f"is nested deeper than {MAX_DEPTH}")]
+        return [SchemaProblem((), f"is nested deeper than {MAX_DEPTH} levels")]
     found += _object(schema)
     for part in every:
         found += _misplaced(part, draft)
@@ -69,10 +70,35 @@ def schema_problems(schema: Mapping[str, Any], *, has_defaults: bool) -> list[Sc
 
 def _invalid(error: SchemaError) -> SchemaProblem:
     place, value = tuple(error.absolute_path), error.instance
-    wants_string = error.validator == "type" and error.validator_value == "string"
-    if wants_string and isinstance(value, bool | int | float):  # YAML reads some words so
-        return SchemaProblem(place, f"{_json(value)} is not of type string", lacks_quotes=True)
+    shown = short(_json(value))
+    if error.validator == "type":
+        wanted = error.validator_value
+        if wanted == "string" and isinstance(value, bool | int | float):  # YAML reads some words so
+            return SchemaProblem(place, f"{shown} is not of type string", lacks_quotes=True)
+        return SchemaProblem(place, f"{shown} {_of_another_type(value, wanted, place)}")
+    if error.validator == "enum" and place[-1:] == ("type",):
+        wrong = [each for each in _listed(value) if each not in error.validator_value]
+        name = str(wrong[0] if wrong else value)
+        message = f"{name!r:.40} is not a type: it is one of {', '.join(error.validator_value)}"
+        meant = difflib.get_close_matches(name, error.validator_value, 1, 0.5)
+        return SchemaProblem(place, message + (f"; did you mean {meant[0]!r}?" if meant else ""))
     return SchemaProblem(place, short(error.message))
+
+
+def _of_another_type(value: Any, wanted: Any, place: tuple[Any, ...]) -> str:
+    """Return what a value of a schema is not, and what would be right."""
+    if wanted == ["object", "boolean"]:
+        name = value if isinstance(value, str) and value in _TYPES else "string"
+        return f"is not a schema: write {{type: {name}}} or the like"
+    if wanted == "array" and place[-1:] == ("required",) and isinstance(value, bool):
+        return "is not a list: name this property in `required` of the schema around it"
+    if wanted == "array" and isinstance(value, str | int | float):
+        return f"is not a list: write [{value}]" if len(str(value)) < 60 else "is not a list"
+    return f"is not of type {' or '.join(_listed(wanted))}"
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _draft(schema: Mapping[str, Any]) -> Iterator[SchemaProblem]:

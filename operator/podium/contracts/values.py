@@ -73,12 +73,13 @@ def parse_value(text: str, wanted: str = "one JSON value") -> Any:
         return _normalise(_DECODER.decode(text), "", 0, in_place=True)
     except json.JSONDecodeError as error:
         raise OutputNotJSONError(
-            f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}; write {wanted}"
+            f"is not JSON: {error.msg.removesuffix(' at')} at line {error.lineno},"
+            f" column {error.colno}; write {wanted}"
         ) from None
     except ValueNotJSONError as error:
         raise OutputNotJSONError(str(error)) from None
     except RecursionError:
-        raise OutputNotJSONError(f"is nested deeper than {MAX_DEPTH}") from None
+        raise OutputNotJSONError(f"is nested deeper than {MAX_DEPTH} levels") from None
     except ValueError as error:  # a number of more digits than Python reads
         raise OutputNotJSONError(f"has a number that is too large: {error}") from None
 
@@ -91,7 +92,7 @@ def normalise(value: Any, path: str = "") -> Any:
 def _normalise(value: Any, path: str, depth: int, *, in_place: bool) -> Any:
     """`in_place`: dicts and lists are the caller's own; a copy of a large value costs as much."""
     if depth > MAX_DEPTH:
-        raise ValueNotJSONError(f"is nested deeper than {MAX_DEPTH}")
+        raise ValueNotJSONError(f"is nested deeper than {MAX_DEPTH} levels")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

@@ -65,7 +65,7 @@ class DefinitionChecks:
     def _schema(self, path: Path, schema: Mapping[str, Any], *, has_defaults: bool = False) -> None:
         for problem in contracts.schema_problems(schema, has_defaults=has_defaults):
             severity = Severity.WARNING if problem.is_warning else Severity.ERROR
-            message = f"not a valid JSON Schema: {problem.message}"
+            message = problem.report
             again = partial(_in_quotes, message) if problem.lacks_quotes else None
             where = (*path, *problem.path)
             self.found.append(Problem(where, message, severity, reworded=again))

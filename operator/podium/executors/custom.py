@@ -62,8 +62,7 @@ def definition_problems(spec: ExecutorSpec, base: Path = ("spec",)) -> Iterator[
     for problem in contracts.schema_problems(spec.config, has_defaults=True):
         severity = Severity.WARNING if problem.is_warning else Severity.ERROR
         sound = sound and problem.is_warning
-        message = f"not a valid JSON Schema: {problem.message}"
-        yield Problem((*base, "config", *problem.path), message, severity)
+        yield Problem((*base, "config", *problem.path), problem.report, severity)
     if spec.config.get("type", "object") != "object":
         sound = False
         message = "a node's config is an object: write type: object, with properties"

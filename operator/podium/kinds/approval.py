@@ -149,8 +149,7 @@ def _check_fields(config: ApprovalConfig, fields: Mapping[str, Any]) -> Iterable
     for problem in contracts.schema_problems(fields, has_defaults=True):
         severity = Severity.WARNING if problem.is_warning else Severity.ERROR
         is_sound &= problem.is_warning
-        message = f"not a valid JSON Schema: {problem.message}"
-        yield Problem(("config", "fields", *problem.path), message, severity)
+        yield Problem(("config", "fields", *problem.path), problem.report, severity)
     if is_sound and config.on_timeout is OnTimeout.APPROVE:
         for said in checked_values(fields, {}).problems:
             message = f"Approve fills in the defaults of config.fields only, and {said}"

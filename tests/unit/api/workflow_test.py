@@ -103,6 +103,14 @@ def test_each_limit_has_its_message(spec, line):
             "retryPolicy.maxAttempts: must be a whole number, not the number 1.5",
         ),
         (
+            {"allowedFailures": [1]},
+            "allowedFailures: must be a number of items, or a percentage such as 10%, not a list",
+        ),
+        (
+            {"allowedFailures": True},
+            "allowedFailures: must be a number of items, or a percentage such as 10%, not the boolean true",
+        ),
+        (
             {"outputContract": {"qualityThreshold": 80}},
             "outputContract.qualityThreshold: must be at most 1, not 80",
         ),

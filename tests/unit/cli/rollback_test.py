@@ -55,6 +55,18 @@ def test_a_rollback_is_told_and_shown(podium):
     assert podium("logs", "r", "a.compensation") == "undone\n"
 
 
+def test_the_end_of_a_rollback_is_told_after_the_compensations(podium):
+    said = [line.split()[1:3] for line in podium("run", "w.yaml", code=1).splitlines()[1:]]
+    told = [
+        words
+        for words in said
+        if words and words[0] in ("a.compensation", "b", "RunRollingBack", "RunRolledBack")
+    ]
+    order = [" ".join(words) if "Rol" not in words[0] else words[0] for words in told]
+    order = [each for each in order if not each.endswith("Running")]
+    assert order[:4] == ["b Failed", "RunRollingBack", "a.compensation Completed", "RunRolledBack"]
+
+
 def test_a_rerun_takes_what_was_undone(podium, tmp_path):
     podium("run", "w.yaml", "--run-name", "r", code=1)
     refused = podium("rerun", "r", "--node", "a.compensation", code=2)

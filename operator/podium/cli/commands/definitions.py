@@ -11,7 +11,7 @@ from podium.api.workflow import WorkflowSpec
 from podium.cli import graphs
 from podium.cli.checked_file import sound_file
 from podium.cli.documents import to_json, to_yaml
-from podium.cli.options import resolve_latest, state_dir_option
+from podium.cli.options import executor_files_option, resolve_latest, state_dir_option
 from podium.cli.output import CliError
 from podium.cli.tables import columns
 from podium.dag import WorkflowDAG
@@ -49,15 +49,16 @@ _name = click.option("--name", metavar="WORKFLOW", help="The Workflow, if the fi
 @click.command()
 @click.argument("file")
 @_name
+@executor_files_option
 @click.option(
     "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True
 )
-def convert(file: str, name: str | None, output: str) -> None:
+def convert(file: str, name: str | None, more: tuple[str, ...], output: str) -> None:
     """Print a definition as a Workflow resource.
 
     The format with workflow: at the top and snake_case fields is read, too.
     """
-    _, workflow = choose_workflow(sound_file(file), name)
+    _, workflow = choose_workflow(sound_file(file, more), name)
     document = workflow.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if output == "json":
         click.echo(to_json(document))
@@ -76,8 +77,11 @@ def convert(file: str, name: str | None, output: str) -> None:
     help="For the terminal, for Markdown pages, for Graphviz.",
 )
 @_name
+@executor_files_option
 @state_dir_option
-def graph(file_or_run: str, output: str, name: str | None, state_dir: Path) -> None:
+def graph(
+    file_or_run: str, output: str, name: str | None, more: tuple[str, ...], state_dir: Path
+) -> None:
     """Draw the graph of a file, or of a run on this machine with the states of its nodes.
 
     A line shows a node and what comes before it; nodes with the same number can
@@ -91,7 +95,7 @@ def graph(file_or_run: str, output: str, name: str | None, state_dir: Path) -> N
         record, status = directory.load()
         dag, states = WorkflowDAG(record.workflow), status.nodes
     elif file_or_run == "-" or path.exists():
-        file = sound_file(file_or_run)
+        file = sound_file(file_or_run, more)
         dag = file.graph_of(_spec_of(file, name))
     else:
         raise CliError(f"{file_or_run}: is neither a file nor a run in {state_dir}")

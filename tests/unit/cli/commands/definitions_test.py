@@ -589,3 +589,37 @@ def test_what_is_sound_beside_what_is_refused_is_looked_at_too(here):
         "spec.nodes[3].pod.hostNetwork",
         'spec.nodes[3].pod.labels["podium.dev/run"]',
     }
+
+
+EXECUTOR = f"""{HEAD}kind: Executor
+metadata: {{name: tool}}
+spec: {{template: {{spec: {{containers: [{{name: node, image: busybox}}]}}}}}}
+"""
+USES = f"""{HEAD}kind: Workflow
+metadata: {{name: hello}}
+spec:
+  nodes: [{{id: a, executor: tool, config: {{}}}}]
+"""
+
+
+@pytest.mark.parametrize("verb", ["graph", "convert"])
+@pytest.mark.usefixtures("here")
+def test_executors_of_other_files_are_known(verb):
+    file, other = write("w.yaml", USES), write("tool.yaml", EXECUTOR)
+    assert "'tool'" in podium(verb, file).output
+    done = podium(verb, file, "-f", other)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [
+        ("ascii", "1  shards  for each context.files"),
+        ("mermaid", '  n0["shards<br/>for each context.files"]'),
+        ("dot", '  "shards" [label="shards\\nfor each context.files"];'),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_a_map_says_what_it_runs_over(form, line):
+    file = write("w.yaml", workflow("hello", "id: shards, forEach: context.files"))
+    assert line in podium("graph", file, "-o", form).output.splitlines()
