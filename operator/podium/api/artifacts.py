@@ -55,7 +55,7 @@ class ArtifactOutput(ApiModel):
     type: ArtifactType | None = None
     """What it must be; default: either."""
     to: ArtifactTarget | None = None
-    """Where it leaves the run to as well, a file."""
+    """Where the file is sent in addition, outside the run."""
 
 
 class Artifacts(ApiModel):

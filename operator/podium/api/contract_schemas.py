@@ -89,10 +89,10 @@ class ContractSchemaSpec(ApiModel):
     direction: Direction = Direction.BOTH
     """Which contracts may name it: Input those of inputs, Output those of outputs."""
     compatibility: Compatibility = Compatibility.BACKWARD
-    """What a version must keep to. Backward: it takes what was made for the version before.
-    Forward: what is made for it does for the version before. Full: both. None: nothing."""
+    """What a version must keep to. Backward: it accepts what was made for the version before.
+    Forward: the version before accepts what is made for it. Full: both. None: nothing."""
     versions: list[ContractVersion] = Field(min_length=1, max_length=MAX_VERSIONS)
-    """The versions, the oldest first. One that is published neither changes nor goes."""
+    """The versions, the oldest first. A published one is neither changed nor removed."""
 
 
 def check_contract_schema(spec: ContractSchemaSpec, base: Path = ("spec",)) -> Iterator[Problem]:

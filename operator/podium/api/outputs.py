@@ -34,7 +34,7 @@ class OutputFormat(StrEnum):
 
 
 class OutputValue(ApiModel):
-    """Where a value of the output is had from; exactly one of path and stdout is set."""
+    """Where a value of the output comes from; exactly one of path and stdout is set."""
 
     path: Text | None = None
     """Absolute path of a file that the program writes."""

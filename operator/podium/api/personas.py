@@ -73,13 +73,13 @@ class OpenAIConfig(ApiModel):
     base_url: Text = "https://api.openai.com/v1"
     """URL of the endpoint, to which /chat/completions is added."""
     temperature: Text | None = None
-    """How much chance there is in an answer, a number from "0" to "2" as a string."""
+    """Sampling temperature: a number from "0" to "2", written as a string."""
     max_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
     """Maximum number of tokens of one answer."""
     top_p: Text | None = None
-    """The part of the likeliest tokens that are chosen from, from "0" to "1" as a string."""
+    """Nucleus sampling: a number from "0" to "1", written as a string."""
     seed: int | None = Field(default=None, ge=0, le=2**53)
-    """Seed for endpoints that give the same answer again."""
+    """Seed for endpoints that can repeat an answer."""
     timeout: int | None = Field(default=None, ge=1, le=86_400)
     """Maximum seconds of one request."""
     stream: bool = False
@@ -101,9 +101,9 @@ class Prices(ApiModel):
     """What a model costs for a million tokens, in any currency."""
 
     input: float = Field(ge=0, le=1_000_000)
-    """A million tokens of what it is asked."""
+    """Price of a million prompt tokens."""
     output: float = Field(ge=0, le=1_000_000)
-    """A million tokens of what it answers."""
+    """Price of a million completion tokens."""
 
 
 class ModelConfigSpec(ApiModel):
@@ -127,9 +127,9 @@ class ModelConfigSpec(ApiModel):
     tls: TLSConfig | None = None
     """How the endpoint's certificate is checked; default: by the authorities of the image."""
     max_input_tokens: int | None = Field(default=None, ge=1, le=100_000_000)
-    """Maximum number of tokens that the model may be asked at once; more is refused."""
+    """Maximum number of tokens in one request; a larger one is refused."""
     prices: Prices | None = None
-    """What it costs; default: no cost is reckoned."""
+    """What the model costs; default: no cost is computed."""
 
 
 class ValueSourceType(StrEnum):
@@ -154,7 +154,7 @@ class Limits(ApiModel):
     """What may be spent in one execution of a node, every attempt counted."""
 
     tokens: int | None = Field(default=None, ge=1, le=1_000_000_000)
-    """Maximum number of tokens, those asked and those answered together."""
+    """Maximum number of tokens, prompt and completion together."""
     cost: float | None = Field(default=None, gt=0, le=1_000_000)
     """Maximum cost, by the prices of the ModelConfigs."""
 

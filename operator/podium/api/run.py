@@ -142,8 +142,8 @@ class WorkflowRunSpec(ApiModel):
     """Whether to cancel the run: running nodes are stopped, all others are cancelled; then it is
     rolled back, if the workflow says so, and the nodes of finally run."""
     terminate: bool = False
-    """Whether to end the run at once: as cancel does, with the nodes of finally, and without a
-    rollback."""
+    """Whether to end the run at once: like cancel, but without the rollback and without the nodes
+    of finally."""
     recorded_answers: RecordedAnswers | None = None
     """Recorded answers for personas, for tests and for trying examples."""
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=315_360_000)
@@ -255,7 +255,7 @@ class WorkflowRunStatus(ChangedInPlace):
     outputs: JsonObject | None = None
     """What the run hands over, as spec.outputs of the workflow says; only of one that succeeded."""
     token_usage: TokenUsage | None = None
-    """Tokens that personas of all its executions took, every attempt counted."""
+    """Tokens used by personas in all executions of the run, every attempt counted."""
     cost: float | None = None
     """What these cost, by the prices of the ModelConfigs."""
     context_version: int = 0

@@ -47,7 +47,7 @@ class HttpSource(ApiModel):
     sha256: Text | None = None
     """Digest that the file must have, in hex; default: it is not checked."""
     headers: dict[str, Text] = Field(default_factory=dict, max_length=50)
-    """Headers of the request, by name; what is secret belongs into secretRef."""
+    """Headers of the request, by name; put secret ones into secretRef."""
     secret_ref: SecretName | None = None
     """Secret with username and password, or token (a bearer's)."""
 
@@ -82,7 +82,7 @@ class HttpTarget(ApiModel):
     url: Text
     """Its URL, for PUT: https:// or http://."""
     headers: dict[str, Text] = Field(default_factory=dict, max_length=50)
-    """Headers of the request, by name; what is secret belongs into secretRef."""
+    """Headers of the request, by name; put secret ones into secretRef."""
     secret_ref: SecretName | None = None
     """Secret with username and password, or token (a bearer's)."""
 

@@ -14,9 +14,9 @@ class TokenUsage(ApiModel):
     """Tokens that models were asked and answered, every attempt counted."""
 
     prompt_tokens: int = Field(default=0, ge=0, le=MOST)
-    """Tokens that models were asked."""
+    """Prompt tokens."""
     completion_tokens: int = Field(default=0, ge=0, le=MOST)
-    """Tokens that they answered."""
+    """Completion tokens."""
     total_tokens: int = Field(default=0, ge=0, le=MOST)
     """Both together."""
     calls: int = Field(default=0, ge=0, le=MOST)

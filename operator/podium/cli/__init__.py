@@ -35,7 +35,7 @@ _COMMANDS = {
     "cancel": ("podium.cli.commands.cancel:cancel", "Cancel a run, also from another shell."),
     "terminate": (
         "podium.cli.commands.cancel:terminate",
-        "Cancel a run and what would clean up after it.",
+        "Cancel a run without its rollback and finally nodes.",
     ),
     "approve": ("podium.cli.commands.approve:approve", "Approve what a run waits for."),
     "reject": ("podium.cli.commands.approve:reject", "Reject what a run waits for."),
@@ -43,7 +43,7 @@ _COMMANDS = {
     "list": ("podium.cli.commands.get:get", "List runs; the same as get."),
     "watch": ("podium.cli.commands.get:watch", "Show a run and what changes, until it ends."),
     "wait": ("podium.cli.commands.get:wait", "Wait until a run has ended."),
-    "logs": ("podium.cli.commands.logs:logs", "Print what the programs of a run wrote."),
+    "logs": ("podium.cli.commands.logs:logs", "Print the logs of a run's nodes."),
     "artifacts": (
         "podium.cli.commands.artifacts:artifacts",
         "List, copy or remove the artifacts of a run.",
@@ -106,7 +106,7 @@ _ON_CLUSTER = {
     "get": ("podium.cli.cluster.get:get", "List runs, or show a run or one of its nodes."),
     "watch": ("podium.cli.cluster.get:watch", "Show a run and what changes, until it ends."),
     "wait": ("podium.cli.cluster.get:wait", "Wait until a run has ended."),
-    "logs": ("podium.cli.cluster.logs:logs", "Print what the programs of a run wrote."),
+    "logs": ("podium.cli.cluster.logs:logs", "Print the logs of a run's nodes."),
     "rerun": (
         "podium.cli.cluster.requests:rerun",
         "Run nodes of a run again, by default with all downstream nodes.",
@@ -120,7 +120,7 @@ _ON_CLUSTER = {
     "cancel": ("podium.cli.cluster.requests:cancel", "Cancel a run."),
     "terminate": (
         "podium.cli.cluster.requests:terminate",
-        "Cancel a run with its nodes of finally.",
+        "Cancel a run without its rollback and finally nodes.",
     ),
     "suspend": ("podium.cli.cluster.requests:suspend", "Start nothing new of a run."),
     "resume": ("podium.cli.cluster.requests:resume", "Resume a suspended run."),

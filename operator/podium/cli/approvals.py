@@ -43,7 +43,7 @@ comment_option = click.option(
     default="",
     metavar="TEXT",
     callback=_check_comment,
-    help="Why; it is kept with the decision.",
+    help="The reason; it is recorded with the decision.",
 )
 _value_option = click.option(
     "-v",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol, TextIO
 
+from podium.api.names import split_item
 from podium.api.reasons import EventReason
 from podium.api.run import NodeState, NodeStatus, WorkflowRunStatus
 from podium.cli.describe import CONCLUDING_EVENTS, RUN_EVENTS, elapsed, reason_text
@@ -127,14 +128,15 @@ class _Lines:
     def close(self) -> None:
         return
 
-    def _rank(self, node: str) -> tuple[int, int]:
+    def _rank(self, node: str) -> tuple[int, int, bool]:
         """Order by cause: programs that ended, what this cancelled, what starts then."""
         state = self._status.nodes.get(node)
         rank = 0
         if state is not None:
             never_ran = state.status in (NodeStatus.SKIPPED, NodeStatus.CANCELLED)
             rank = int(never_ran) if state.status.ended else 2
-        return rank, self._places.get(node, 0)
+        item = split_item(node)
+        return rank, self._places.get(item[0] if item else node, 0), item is None
 
     def _key(self, state: NodeState) -> tuple[str, ...]:
         return state.status.value, state.execution_id or ""

@@ -146,7 +146,7 @@ async def _sweep(
 @click.command("keep-logs")
 @_config
 @_credentials
-@click.option("--namespace", "-n", default="", help="Of this namespace only, from inside it.")
+@click.option("--namespace", "-n", default="", help="Only those of this namespace, from inside it.")
 def keep_logs(config: Path | None, credentials: Path, namespace: str) -> None:
     """Keep logs of nodes in the artifact store, until it is stopped.
 

@@ -143,7 +143,7 @@ log_options = together(
 rerun_options = together(
     click.option("--node", "nodes", multiple=True, metavar="N[,M]", help="Nodes to run again."),
     click.option(
-        "--failed", is_flag=True, help="All nodes that failed, or did not run because of it."
+        "--failed", is_flag=True, help="All nodes that failed, or did not run because of a failure."
     ),
     click.option(
         "--no-cascade", is_flag=True, help="Leave downstream nodes as they are, marked stale."
@@ -153,13 +153,15 @@ rerun_options = together(
 part_options = together(
     click.option("--only", multiple=True, metavar="N[,M]", help="Run these nodes and no others."),
     click.option(
-        "--until", multiple=True, metavar="N[,M]", help="Run these nodes and all before them."
+        "--until", multiple=True, metavar="N[,M]", help="Run these nodes and all upstream nodes."
     ),
     click.option(
-        "--from-run", metavar="RUN", help="Copy what this run completed and what does the same."
+        "--from-run",
+        metavar="RUN",
+        help="Copy what this run completed, where the definition is the same.",
     ),
     click.option(
-        "--from-node", metavar="NODE", help="Begin at this node: it runs, and all after it."
+        "--from-node", metavar="NODE", help="Start at this node: run it and all downstream nodes."
     ),
 )
 context_options = together(

@@ -26,6 +26,13 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError("an alias has nothing to stand for here")
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"key {twice!r:.60} is there twice")
+        return super().construct_mapping(node, deep)
+
 
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
@@ -84,8 +91,11 @@ def parse_value(text: str) -> Any:
 
 
 def load_context(file: str, option: str = "--context-file") -> dict[str, Any]:
-    """Read a file of keys, YAML or JSON. Raises `InvalidError`, `CliError`, `OSError`."""
-    context = _document(file, f"{option} {file}")
+    """Read a file of keys, YAML or JSON. Raises `InvalidError`, `CliError`."""
+    try:
+        context = _document(file, f"{option} {file}")
+    except OSError as error:
+        raise CliError(f"{option} {file}: {error.strerror}: name a file of keys") from None
     if context is None:
         return {}
     if not isinstance(context, dict):

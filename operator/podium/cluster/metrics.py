@@ -46,18 +46,18 @@ class Metrics:
         )
         self.tokens = Counter(
             "podium_persona_tokens_total",
-            "Tokens that personas took, by kind: prompt or completion.",
+            "Tokens used by personas, by kind: prompt or completion.",
             ["kind"],
             registry=self.registry,
         )
         self.calls = Counter(
             "podium_persona_calls_total",
-            "Requests of personas that models answered.",
+            "Requests of personas that were answered by models.",
             registry=self.registry,
         )
         self.cost = Counter(
             "podium_persona_cost_total",
-            "What these cost, by the prices of the ModelConfigs, whatever their currencies.",
+            "Cost of persona requests by the prices of the ModelConfigs, in their currencies.",
             registry=self.registry,
         )
         self.reconciliations = Histogram(
@@ -88,7 +88,7 @@ class Metrics:
         )
         self.loop_lag = Histogram(
             "podium_event_loop_lag_seconds",
-            "By how much the event loop woke a sleep of 20 ms too late, in seconds.",
+            "Delay of the event loop beyond a sleep of 20 ms, in seconds.",
             registry=self.registry,
             buckets=_LAGS,
         )

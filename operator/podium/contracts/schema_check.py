@@ -28,7 +28,7 @@ __all__ = ["schema_problems"]
 MAX_DEPTH = 64
 MAX_REFERENCES = 2_000
 """References that the checks of all defaults of a schema may follow together."""
-_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _META: dict[str, Any] = {DRAFT_2020: Draft202012Validator, DRAFT_7: Draft7Validator}
 _INSTEAD = {
     "dependencies": "write dependentRequired or dependentSchemas",
@@ -71,16 +71,16 @@ def schema_problems(schema: Mapping[str, Any], *, has_defaults: bool) -> list[Sc
 def _invalid(error: SchemaError) -> SchemaProblem:
     place, value = tuple(error.absolute_path), error.instance
     shown = short(_json(value))
+    wanted: Any = error.validator_value
     if error.validator == "type":
-        wanted = error.validator_value
         if wanted == "string" and isinstance(value, bool | int | float):  # YAML reads some words so
             return SchemaProblem(place, f"{shown} is not of type string", lacks_quotes=True)
         return SchemaProblem(place, f"{shown} {_of_another_type(value, wanted, place)}")
     if error.validator == "enum" and place[-1:] == ("type",):
-        wrong = [each for each in _listed(value) if each not in error.validator_value]
+        wrong = [each for each in _listed(value) if each not in _TYPES]
         name = str(wrong[0] if wrong else value)
-        message = f"{name!r:.40} is not a type: it is one of {', '.join(error.validator_value)}"
-        meant = difflib.get_close_matches(name, error.validator_value, 1, 0.5)
+        message = f"{name!r:.40} is not a type: it is one of {', '.join(_TYPES)}"
+        meant = difflib.get_close_matches(name, _TYPES, 1, 0.5)
         return SchemaProblem(place, message + (f"; did you mean {meant[0]!r}?" if meant else ""))
     return SchemaProblem(place, short(error.message))
 

@@ -158,6 +158,6 @@ def value_of(variable: EnvVar, secrets: Mapping[str, Mapping[str, str]]) -> str 
     if value is None and not selector.optional:
         raise ConfigError(
             f"env {variable.name}: no value for key {selector.key} of the secret {selector.name}:"
-            f" set {selector.key} in podium's environment, or name a file with --secrets"
+            f" set {selector.key} in podium's environment, or write it in the file of --secrets"
         )
     return value

@@ -82,7 +82,7 @@ def missing_value(wanted: PersonaVariable) -> str:
         selector = source.secret_key_ref
         return (
             f"{wanted.field}: no value for key {selector.key} of the secret {selector.name}: set"
-            f" {selector.key} in podium's environment, or name a file with --secrets"
+            f" {selector.key} in podium's environment, or write it in the file of --secrets"
         )
     config_map = source.config_map_key_ref if source is not None else None
     named = "" if config_map is None else f" {config_map.name} with the key {config_map.key}"

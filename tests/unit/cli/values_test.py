@@ -54,6 +54,8 @@ def test_values_are_those_of_yaml_1_2(text, value):
     ("text", "said"),
     [
         ("[a", "not a YAML value"),
+        ('{"a": 1, "a": 2}', "key 'a' is there twice"),
+        ("[{a: 1, b: {c: 1, c: 2}}]", "key 'c' is there twice"),
         ("*a", "alias"),
         ("[&a [1], *a]", "alias"),
         ("a: b", "--context-string"),
@@ -162,3 +164,10 @@ def test_an_index_in_brackets_is_refused_too(option, key):
     given = ([f"{key}=1"], []) if option == "-c" else ([], [f"{key}=1"])
     with pytest.raises(CliError, match=r"a list is replaced as a whole: write -c (a\.)?regions='"):
         context_of({}, None, *given)
+
+
+def test_a_file_that_cannot_be_read_is_named_with_its_option():
+    with pytest.raises(
+        CliError, match=r"--context-file nope\.yaml: No such file or directory: name"
+    ):
+        context_of({}, "nope.yaml", (), ())

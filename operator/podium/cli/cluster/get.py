@@ -170,17 +170,17 @@ def _lasting(row: RunRow) -> dict[str, str]:
 @click.argument("name", metavar="RUN")
 @on_cluster()
 async def watch(cluster: Cluster, name: str) -> int:
-    """Show a run, and what changes of it until it has ended."""
+    """Show a run and its changes until it has ended."""
     await watch_run(cluster, await name_of(cluster, name))
     return ExitCode.OK
 
 
 @click.command()
 @click.argument("name", metavar="RUN")
-@click.option("--timeout", type=DURATION, help="Give up after so long, such as 90s, 5m or 1h.")
+@click.option("--timeout", type=DURATION, help="Give up after this long, such as 90s, 5m or 1h.")
 @on_cluster()
 async def wait(cluster: Cluster, name: str, timeout: float | None) -> int:  # noqa: ASYNC109 - an option
-    """Wait until a run has ended; the exit code says how, 3 that it has not within the time."""
+    """Wait until a run has ended; the exit code is the run's, or 3 if it takes too long."""
     name = await name_of(cluster, name)
     try:
         async with asyncio.timeout(timeout):

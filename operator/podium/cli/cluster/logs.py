@@ -81,11 +81,11 @@ async def logs(
     execution: str | None,
     previous: bool,
 ) -> int:
-    """Print what the programs of a run wrote, or that of one node.
+    """Print the logs of a run's nodes, or of one node.
 
-    Of each node it is the newest execution; nodes come in the order in which these started. A log
-    goes with its Pod, unless the cluster keeps logs (artifacts.logs): then a Pod reads them from
-    the store, which takes the rights that podium artifacts takes there.
+    Of each node, the log of its newest execution; they come in the order in which these started.
+    A log goes with its Pod, unless the cluster keeps logs (artifacts.logs): then a Pod reads them
+    from the store, which takes the rights that podium artifacts takes there.
     """
     name = await name_of(cluster, name)
     run = await read_run(cluster, name)

@@ -53,7 +53,8 @@ async def rerun(
     """Run nodes of a run again and, by default, all downstream nodes.
 
     --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it. --fork
-    makes a new run, which copies what the node does not come after and what does the same.
+    makes a new run, which copies the results of nodes that completed, have the same definition, and
+    are not downstream of --node.
     """
     if fork:
         from podium.cli.cluster.fork import fork_run  # noqa: PLC0415 - it loads definitions
@@ -175,7 +176,7 @@ async def cancel(cluster: Cluster, name: str) -> int:
 @click.argument("name", metavar="RUN")
 @on_cluster()
 async def terminate(cluster: Cluster, name: str) -> int:
-    """Cancel a run with its nodes of `finally`."""
+    """Cancel a run without its rollback and its nodes of `finally`."""
     return await _set(cluster, name, {"terminate": True}, "is to be terminated")
 
 

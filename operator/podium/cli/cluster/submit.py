@@ -53,8 +53,14 @@ _KINDS = {
 @click.option("--from", "workflow", metavar="WORKFLOW", help="A Workflow that the cluster has.")
 @context_options
 @click.option("--name", metavar="WORKFLOW", help="The WorkflowRun or Workflow of several.")
-@click.option("--run-name", metavar="NAME", help="Name of the run; default: the workflow's, ended.")
-@click.option("--max-parallel", type=click.IntRange(1, 10_000), help="Nodes at the same time.")
+@click.option(
+    "--run-name", metavar="NAME", help="Name of the run; default: derived from the workflow's."
+)
+@click.option(
+    "--max-parallel",
+    type=click.IntRange(1, 10_000),
+    help="Maximum number of nodes that run at the same time.",
+)
 @part_options
 @click.option("--fail-fast", is_flag=True, help="Cancel everything else after the first failure.")
 @click.option("-w", "--watch", is_flag=True, help="Print changes until the run has ended.")

@@ -44,9 +44,9 @@ def approve(
     values_file: str | None,
     state_dir: Path,
 ) -> int:
-    """Approve what a run waits for, also one that another podium works on.
+    """Approve what a run waits for, also one of another podium process.
 
-    An interrupted run is carried on. NODE may be left out where one node waits.
+    An interrupted run is resumed. NODE may be left out where one node waits.
     """
     given = values_of(values, values_file)
     return _decide(name, node, state_dir, is_approved=True, comment=comment, values=given)

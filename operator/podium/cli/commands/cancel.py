@@ -20,7 +20,7 @@ POLL_SECONDS = 0.1
 @run_argument
 @state_dir_option
 def cancel(name: str, state_dir: Path) -> int:
-    """Cancel a run, also one that another podium works on; returns when nothing of it runs.
+    """Cancel a run, also one of another podium process; return once nothing of it runs.
 
     What runs is stopped and what waits is cancelled; then the nodes of `finally` run. Unlike an
     interrupted run, a cancelled one is not resumed; its nodes can be run again.
@@ -32,7 +32,7 @@ def cancel(name: str, state_dir: Path) -> int:
 @run_argument
 @state_dir_option
 def terminate(name: str, state_dir: Path) -> int:
-    """Cancel a run with its nodes of `finally`; returns when nothing of it runs.
+    """Cancel a run without its rollback and `finally`; return once nothing of it runs.
 
     For a run whose clean-up hangs, or is not wanted. Its nodes can be run again.
     """

@@ -20,7 +20,7 @@ __all__ = ["delete", "delete_runs", "free_artifacts"]
 @runs_argument
 @state_dir_option
 def delete(names: tuple[str, ...], state_dir: Path) -> int:
-    """Delete runs with their state, logs and artifacts; not one that runs."""
+    """Delete runs with their state, logs and artifacts; one that is running is refused."""
     return delete_runs(dict.fromkeys(names), state_dir)
 
 

@@ -26,13 +26,16 @@ SHOWN = 20
 @executor_files_option
 @secrets_option
 @click.option(
-    "--parallel", type=click.IntRange(1, 100), default=4, help="Cases at the same time; 4."
+    "--parallel",
+    type=click.IntRange(1, 100),
+    default=4,
+    help="Cases that run at the same time; default: 4.",
 )
 @click.option("-o", "--output", type=click.Choice(["json"]), help="Print one JSON object.")
 def evaluation(
     file: Path, more: tuple[str, ...], secrets: Path | None, parallel: int, output: str | None
 ) -> int:
-    """Ask a persona node for each input of a file, and count what is as expected.
+    """Run a persona node on each input of a file, and count the answers that are as expected.
 
     FILE names a workflow, its node, cases with expected values, and the ModelConfigs to compare.
     Exits 0, 1 if an answer is not as expected, 2 if a file is invalid.

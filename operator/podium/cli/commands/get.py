@@ -161,7 +161,7 @@ def _key(state: NodeState) -> tuple[object, ...]:
 @run_argument
 @state_dir_option
 def watch(name: str, state_dir: Path) -> int:
-    """Show a run, and what changes of it until it has ended."""
+    """Show a run and its changes until it has ended."""
     try:
         _show_run(state_dir, open_run(state_dir, name), None, watch=True)
     except KeyboardInterrupt:
@@ -171,10 +171,10 @@ def watch(name: str, state_dir: Path) -> int:
 
 @click.command()
 @run_argument
-@click.option("--timeout", type=DURATION, help="Give up after so long, such as 90s, 5m or 1h.")
+@click.option("--timeout", type=DURATION, help="Give up after this long, such as 90s, 5m or 1h.")
 @state_dir_option
 def wait(name: str, timeout: float | None, state_dir: Path) -> int:
-    """Wait until a run has ended; the exit code says how, 3 that it has not within the time."""
+    """Wait until a run has ended; the exit code is the run's, or 3 if it takes too long."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:

@@ -47,10 +47,10 @@ def logs(
     previous: bool,
     state_dir: Path,
 ) -> int:
-    """Print what the programs of a run wrote, or that of one node.
+    """Print the logs of a run's nodes, or of one node.
 
-    Of each node it is the newest execution; nodes come in the order in which these started. Values
-    of secrets are masked.
+    Of each node, the log of its newest execution; they come in the order in which these started.
+    Values of secrets are masked.
     """
     run = open_run(state_dir, name)
     require_one_log(follow=follow, execution=execution, previous=previous)

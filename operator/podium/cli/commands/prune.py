@@ -43,7 +43,7 @@ class _Found:
     "phases",
     multiple=True,
     type=click.Choice(_PHASES, case_sensitive=False),
-    help="Runs in this phase, several times for several. Default: all that have ended.",
+    help="Runs in this phase; may be repeated. Default: all that have ended.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be deleted.")
@@ -56,9 +56,9 @@ def prune(
     dry_run: bool,
     state_dir: Path,
 ) -> int:
-    """Delete runs by age, number or phase; never one that runs. Asks before it does.
+    """Delete runs by age, number or phase; never one that is running. Asks first.
 
-    Options are taken together: --older-than 7d --keep 20 deletes what is older than a week, but for
+    Options are combined: --older-than 7d --keep 20 deletes what is older than a week, except
     the 20 newest of all that have ended.
     """
     if older_than is None and keep is None and not phases:

@@ -79,7 +79,8 @@ def rerun(
     """Run nodes of a run again and, by default, all downstream nodes.
 
     --failed takes what Failed, was Cancelled, or was Skipped because of a failure before it. --fork
-    makes a new run, which copies what the node does not come after and what does the same.
+    makes a new run, which copies the results of nodes that completed, have the same definition, and
+    are not downstream of --node.
     """
     if fork:
         node = require_fork(names_in(nodes), no_cascade=no_cascade, latest=latest)

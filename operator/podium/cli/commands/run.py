@@ -48,7 +48,7 @@ __all__ = ["run"]
     "--name", metavar="WORKFLOW", help="The WorkflowRun or Workflow, if the file has several."
 )
 @click.option(
-    "--run-name", metavar="NAME", help="Name of the run; default: derived from the workflow's"
+    "--run-name", metavar="NAME", help="Name of the run; default: derived from the workflow's name."
 )
 @click.option(
     "--workdir",
@@ -59,7 +59,7 @@ __all__ = ["run"]
 @click.option(
     "--max-parallel",
     type=click.IntRange(1, 10_000),
-    help="Maximum of nodes that run at the same time.",
+    help="Maximum number of nodes that run at the same time.",
 )
 @click.option("--dry-run", is_flag=True, help="Only print what would run, in its order.")
 @part_options
