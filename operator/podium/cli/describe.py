@@ -55,11 +55,13 @@ def elapsed(state: NodeState, now: float) -> str:
 def copied_text(status: WorkflowRunStatus, node: str, state: NodeState) -> str:
     """Return why a node that was copied from another run has no log; empty: it was not.
 
-    An item is copied with its map.
+    An item is copied with its map, of which others may have run here since.
     """
-    item = split_item(node)
+    origin, item = state.copied_from, split_item(node)
     whole = status.nodes.get(item[0]) if item is not None else None
-    origin = state.copied_from or (whole.copied_from if whole is not None else None)
+    if origin is None and whole is not None and state.execution_count == 0:
+        before = (record.copied_from for record in whole.history)
+        origin = whole.copied_from or next(filter(None, before), None)
     if origin is None:
         return ""
     return f"node {node} did not run here, it was copied: its log is that of the run {origin.run}"

@@ -131,3 +131,21 @@ def test_a_run_that_copies_nothing_says_so(here):
     said = here.podium("run", file, "--run-name", "two", "--from-run", "one").stdout
     assert "run two of w: 1 node, none of them copied" in said
     assert "copied" not in here.podium("run", file, "--run-name", "three").stdout
+
+
+def test_items_of_a_map_are_copied_with_it(here):
+    say = 'echo "{\\"n\\": $N}" > $PODIUM_OUTPUT; echo ran >> made'
+    each = script("each", say, forEach="[5, 6]")
+    each["config"]["env"] = [{"name": "N", "value": "${{ item }}"}]
+    file = here.workflow(each, script("read", "cat $PODIUM_INPUT", "each"))
+    here.podium("run", file, "--run-name", "one")
+    begin = ("--from-run", "one", "--from-node", "read")
+    said = here.podium("run", file, "--run-name", "two", *begin).stdout
+    assert "run two of w: 2 nodes, 1 of them copied" in said
+    here.podium("delete", "one")
+    assert here.read("made") == "ran\nran\n"
+    assert '"items":[{"n":5},{"n":6}]' in here.podium("logs", "two", "read").stdout
+    here.podium("rerun", "two", "--node", "each[0]")
+    assert here.read("made") == "ran\n" * 3
+    assert here.podium("logs", "two", "each[0]").stdout == ""
+    assert "its log is that of the run one" in here.podium("logs", "two", "each[1]", code=2).stderr
