@@ -268,6 +268,8 @@ class RunReason(StrEnum):
     """The run's context does not provide what the workflow needs."""
     TOO_EXPENSIVE = "TooExpensive"
     """To check the object takes too much time or memory; not tried again before it changes."""
+    UNREADABLE = "Unreadable"
+    """The run has begun and cannot be read any more; nothing of it goes on before it changes."""
     REFERENCE_NOT_FOUND = "ReferenceNotFound"
     """A Secret or ConfigMap that a node names, or the claim of the artifact store, is missing."""
     CONFIG = "Config"

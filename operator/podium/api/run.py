@@ -78,7 +78,7 @@ class Condition(ApiModel):
     """A condition, as in Kubernetes."""
 
     type: Text
-    """Type of the condition: Valid or Succeeded."""
+    """Type of the condition, such as Valid or Succeeded."""
     status: ConditionStatus
     """True, False or Unknown."""
     reason: Text = ""
@@ -206,7 +206,8 @@ class WorkflowRunStatus(ChangedInPlace):
     phase: RunPhase
     """Pending, Running, Paused, RollingBack, Succeeded, Failed or Cancelled."""
     conditions: list[Condition] = Field(default_factory=list, max_length=20)
-    """Conditions: Valid and Succeeded; RolledBack of a run that was, or is being, rolled back."""
+    """Conditions: Valid and Succeeded; RolledBack of a run that was, or is being, rolled back;
+    Readable, False, of one that has begun and cannot be read."""
     observed_generation: int | None = None
     """The metadata.generation that was last reconciled."""
     format_version: int | None = None

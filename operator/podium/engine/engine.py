@@ -124,6 +124,10 @@ class Engine:
         """Whether there is something to write."""
         return self._run.changed
 
+    def mark_changed(self) -> None:
+        """Have what a shell changed of the run's own status written."""
+        self._run.run_changed = True
+
     def take_changes(self) -> Changes:
         """Return what changed since the last call, with the run's counters brought up to date."""
         return self._run.take_changes()

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 
-from podium.cluster.kube.errors import UnreadableError
+from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.metrics import Metrics
 from podium.cluster.operator import Operator
 from podium.cluster.runs import requests, status_writer
@@ -47,7 +47,8 @@ class Server:
 
     async def get_run_columns(self, namespace, name):
         status = self.body.get("status") or {}
-        return {"Phase": status.get("phase"), "Progress": status.get("progress")}
+        names = ("phase", "progress", "reason")
+        return {name.title(): status.get(name) for name in names}
 
     async def get_workflow(self, namespace, name):
         self.is_readable()
@@ -355,32 +356,115 @@ async def test_no_step_is_made_while_a_status_is_made_of_the_last_one(monkeypatc
     assert not wrong
 
 
-@pytest.mark.parametrize("phase", ["Pending", "Running", "Paused"])
-async def test_a_new_operator_leaves_alone_what_has_begun_and_cannot_be_read(phase):
-    """A tenant may make a run unreadable by what may change of it: its metadata."""
-    body = run({"workflowSpec": {"nodes": [NODE]}})
-    status = {"phase": phase, "progress": "0/1", "nodes": {"a": {"status": "Running"}}}
-    server = Server({**body, "status": status})
-    server.is_too_deep, server.problem = True, "metadata: has 160,010 values"
+VALID = {"type": "Valid", "status": "True", "lastTransitionTime": "2026-11-28T10:00:00Z"}
+
+
+def begun(phase="Running"):
+    """Return a run that has begun, with its Workflow inside it."""
+    nodes = {"a": {"status": "Pending", "executionCount": 7}}
+    status = {"phase": phase, "progress": "0/1", "conditions": [VALID], "nodes": nodes}
+    body = run({"workflowSpec": {"nodes": [NODE]}, "suspend": True})
+    return {**body, "status": status}
+
+
+@asynccontextmanager
+async def new_operator(server):
     operator = Operator(server, Settings(installation="t"), Metrics())
     operator._begun.set()
     tasks = [*operator.tasks(Idle()), asyncio.create_task(operator.recorder.run())]
-    operator.ingest.run_metadata_event("ADDED", told(server))
-    await until(server, lambda: server.events)
-    assert "metadata: has 160,010 values" in server.events[0]
-    await asyncio.sleep(0.2)
-    assert (server.body["status"], server.writes) == (status, 0)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        yield operator
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.parametrize("begun", [False, True])
-async def test_a_run_that_becomes_unreadable_while_it_is_taken_up_is_left_alone(begun):
-    """One that has begun keeps its status; one that has not fails. Neither is tried again."""
-    body = run({"workflowSpec": {"nodes": [NODE]}})
-    if begun:
-        body["status"] = {"phase": "Running", "nodes": {"a": {"status": "Running"}}}
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Paused"])
+async def test_what_has_begun_and_cannot_be_read_says_so_once_and_keeps_what_it_did(phase):
+    """A tenant may make a run unreadable by what may change of it: its metadata."""
+    server = Server(begun(phase))
+    before = copy.deepcopy(server.body["status"])
+    server.is_too_deep, server.problem = True, "metadata: has 160,010 values"
+    for _ in range(2):  # the second one finds it said
+        async with new_operator(server) as operator:
+            operator.ingest.run_metadata_event("ADDED", told(server))
+            await until(server, lambda: server.events)
+            assert "metadata: has 160,010 values" in server.events.pop()
+            operator.ingest.run_metadata_event("MODIFIED", told(server))
+            await asyncio.sleep(0.2)
+        assert server.writes == 1
+        said = server.condition("Readable")
+        assert (said["status"], said["reason"]) == ("False", "Unreadable")
+        assert said["message"].startswith("metadata: has 160,010 values: nothing of the run goes")
+        assert server.body["status"] == {
+            **before, "reason": "Unreadable", "conditions": [VALID, said]
+        }  # fmt: skip
+    server.is_too_deep = False
+    async with new_operator(server) as operator:
+        server.version += 1
+        server.body["metadata"]["resourceVersion"] = str(server.version)
+        operator.ingest.run_metadata_event("MODIFIED", told(server))
+        await until(server, lambda: not server.condition("Readable"))
+    assert server.body["status"].get("reason") != "Unreadable"
+    assert server.body["status"]["nodes"]["a"]["executionCount"] == 7
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+async def test_what_has_begun_and_is_not_valid_any_more_says_so_once_and_is_kept(is_loaded):
+    """Such as one that another version of Podium began; it is no failure of its nodes."""
+    body = begun()
+    server = Server(copy.deepcopy(body))
+    server.body["spec"]["maxParallel"] = "many"
+    before = copy.deepcopy(server.body["status"])
+    async with new_operator(server) as operator:
+        if is_loaded:
+            operator.cache.put_run(copy.deepcopy(server.body))
+            operator.run_changed(("team", "r"), Priority.NORMAL)
+        else:
+            operator.ingest.run_metadata_event("ADDED", told(server))
+        await until(server, lambda: server.condition("Readable"))
+        said = server.condition("Readable")
+        assert "spec.maxParallel" in said["message"]
+        operator.ingest.run_metadata_event("MODIFIED", told(server))
+        await asyncio.sleep(0.2)
+        assert server.writes == 1
+        assert server.body["status"] == {
+            **before, "reason": "Unreadable", "conditions": [VALID, said]
+        }  # fmt: skip
+        del server.body["spec"]["maxParallel"]
+        server.annotate(touched="yes")
+        operator.ingest.run_metadata_event("MODIFIED", told(server))
+        await until(server, lambda: not server.condition("Readable"))
+    assert server.body["status"].get("reason") != "Unreadable"
+
+
+async def test_who_writes_a_status_meanwhile_loses_nothing_by_what_is_said():
+    server = Server(begun())
+    server.is_too_deep, server.problem = True, "metadata: has 160,010 values"
+    was_told = told(server)
+
+    async def patch(namespace, name, operations, change=server.patch_run_status):
+        if operations[0]["value"] != server.body["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", "it was modified")
+        return await change(namespace, name, operations)
+
+    server.patch_run_status = patch
+    server.annotate(touched="yes")
+    server.body["status"]["progress"] = "1/1"
+    async with new_operator(server) as operator:
+        operator.ingest.run_metadata_event("ADDED", was_told)
+        await asyncio.sleep(0.3)
+        assert not server.condition("Readable")
+        operator.ingest.run_metadata_event("MODIFIED", told(server))
+        await until(server, lambda: server.condition("Readable"))
+    assert server.body["status"]["progress"] == "1/1"
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_run_that_becomes_unreadable_while_it_is_taken_up_is_left_alone(has_begun):
+    """One that has begun keeps its phase; one that has not fails. Neither is tried again."""
+    body = begun() if has_begun else run({"workflowSpec": {"nodes": [NODE]}})
     server = Server(copy.deepcopy(body))
     operator = Operator(server, Settings(installation="t"), Metrics())
     operator._begun.set()
@@ -388,11 +472,11 @@ async def test_a_run_that_becomes_unreadable_while_it_is_taken_up_is_left_alone(
     server.is_too_deep, server.problem = True, "spec: has 433,010 values"
     tasks = [*operator.tasks(Idle()), asyncio.create_task(operator.recorder.run())]
     operator.run_changed(("team", "r"), Priority.NORMAL)
-    await until(server, lambda: server.events if begun else server.phase == "Failed")
-    said = server.events[0] if begun else server.condition("Valid")["message"]
+    await until(server, lambda: server.events if has_begun else server.phase == "Failed")
+    said = server.events[0] if has_begun else server.condition("Valid")["message"]
     assert "spec: has 433,010 values" in said
-    assert server.phase == ("Running" if begun else "Failed")
-    assert begun or server.condition("Valid")["reason"] == "TooExpensive"
+    assert server.phase == ("Running" if has_begun else "Failed")
+    assert has_begun or server.condition("Valid")["reason"] == "TooExpensive"
     reads = server.reads
     await asyncio.sleep(1)
     assert server.reads <= reads + 1

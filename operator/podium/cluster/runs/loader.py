@@ -35,6 +35,7 @@ from podium.cluster.runs.shard_objects import MissingShardsError, has_node_state
 from podium.cluster.runs.shards import read_nodes
 from podium.cluster.runs.status_writer import StatusWriter
 from podium.cluster.runs.turnstile import Closed, Turnstile
+from podium.cluster.runs.unreadable import UnreadableRuns, clear_unreadable
 from podium.cluster.runs.unstarted import UnstartedRuns, subject_of, without_contents
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache, RunKey
@@ -81,6 +82,7 @@ class RunLoader:
         self._definitions = definitions
         self._writer = writer
         self._unstarted = UnstartedRuns(client, recorder, writer, requests)
+        self._unreadable = UnreadableRuns(client)
         self._requests = requests
         self._settings = settings
         self._judge = judge
@@ -116,9 +118,14 @@ class RunLoader:
             return None
         try:
             return await self._load(view, body, known)
+        except TerminalError as error:  # it has begun: what it did must not be lost
+            await self._unreadable.say(view, str(error), body)
+            raise
         except OverBudgetError as error:
-            if has_node_states(known):  # it has begun: what it did must not be lost
-                raise TerminalError(f"to read the run {error}") from None
+            if has_node_states(known):
+                problem = f"to read the run {error}"
+                await self._unreadable.say(view, problem, body)
+                raise TerminalError(problem) from None
             message = f"spec: to check the run {error}: make its context or its schemas smaller"
             await self._unstarted.fail(body, RunReason.TOO_EXPENSIVE, message, known)
             return None
@@ -141,6 +148,8 @@ class RunLoader:
             await self.finder.wait_for(body, missing, known)
             return None
         except InvalidError as problem:
+            if has_node_states(known) and not view.ended:
+                raise TerminalError(describe(problem)) from None
             is_graph = all(each.path[:2] == ("spec", "workflowSpec") for each in problem.problems)
             reason = RunReason.INVALID_WORKFLOW if is_graph else RunReason.INVALID_RUN
             await self._unstarted.fail(body, reason, describe(problem), known)
@@ -188,8 +197,11 @@ class RunLoader:
             if closed is not None:
                 await self._say_closed(body, known, closed)
                 return None
+        is_readable_again = clear_unreadable(status)
         run = await self._active(view, body, resource, plan, context, status, known)
         run.shards, run.outputs = shards, outputs
+        if is_readable_again:
+            run.engine.mark_changed()
         if fresh:
             status.workflow = run.owner.workflow
             set_condition(
@@ -262,6 +274,7 @@ class RunLoader:
         if view is None or view.ended:
             return
         if view.started:
+            await self._unreadable.say(view, message)
             raise TerminalError(message)
         meta = {
             "namespace": view.namespace,
@@ -283,6 +296,7 @@ class RunLoader:
         try:
             body = await self._client.get_run(*run.key)
         except UnreadableError as error:
+            await self.refuse_unreadable(run.key, error.problem)
             raise TerminalError(error.problem) from None
         same = dig(body, "metadata", "uid") == run.owner.uid
         began_as = run.engine.status.spec_hash

@@ -45,6 +45,8 @@ def patched(body, operations):
             assert last in place
         if operation["op"] == "remove":
             del place[last]
+        elif last == "-":
+            place.append(operation["value"])
         else:
             place[last] = operation["value"]
     return body
