@@ -55,6 +55,8 @@ class Child:
     """Whether nothing of it runs any more, or it is gone."""
     shown: str | None = None
     """The phase that was last looked at."""
+    is_known: bool = True
+    """Whether its parent made it, found it to be what it would make, or has recorded its UID."""
 
 
 @dataclass(slots=True)

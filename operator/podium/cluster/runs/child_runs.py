@@ -7,7 +7,7 @@ is compared with what its parent is asked, so a crash in between repeats a reque
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from podium import kinds
@@ -94,14 +94,27 @@ class ChildRuns:
 
     async def collect(self, run: ActiveRun) -> list[Observation]:
         """Look at the children that changed. Raises `ApiError`."""
-        children = [(each, run.children.get(each)) for each in run.dirty_children]
-        changed = [(each, child) for each, child in children if child and not child.has_ended]
+        due = [*run.dirty_children, *self._stopped_unseen(run)]
+        children = [(each, run.children.get(each)) for each in dict.fromkeys(due)]
+        changed = [
+            (each, child)
+            for each, child in children
+            if child and not child.has_ended and _counts(run, each, child)
+        ]
         run.dirty_children.clear()
         found: list[Observation] = []
         for begin in range(0, len(changed), AT_A_TIME):
             part = changed[begin : begin + AT_A_TIME]
             found += await asyncio.gather(*(self._look_at(run, *each) for each in part))
         return found
+
+    def _stopped_unseen(self, run: ActiveRun) -> Iterator[str]:
+        """Give executions that were stopped and of whose child nothing counted before."""
+        for _, execution in run.stopping:
+            child = run.children.get(execution)
+            if child is not None and not child.is_known:
+                if child.shown != self._shown((run.owner.namespace, child.name), child):
+                    yield execution
 
     def forget(self, run: ActiveRun) -> None:
         """Drop what is kept of the children of a run."""
@@ -304,7 +317,7 @@ class ChildRuns:
             view = self._of_execution(run, node, execution)
             if view is None or view.ended or execution in run.children:
                 continue
-            child = Child(node, view.name, view.uid, view.depth)
+            child = Child(node, view.name, view.uid, view.depth, is_known=False)
             child.asked = {"suspend": view.annotations.get(SUSPENDED) == "true"}
             self._add(run, execution, child)
             seen = Observation(
@@ -328,6 +341,14 @@ class ChildRuns:
             ):
                 return view
         return None
+
+
+def _counts(run: ActiveRun, execution: str, child: Child) -> bool:
+    """Return whether what a run says counts: anyone may write that it is a child.
+
+    Of what was stopped, its end is waited for, whoever made it.
+    """
+    return child.is_known or (child.node, execution) in run.stopping
 
 
 def _has_child(node: Any) -> bool:

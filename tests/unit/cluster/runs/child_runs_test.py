@@ -351,3 +351,40 @@ async def test_a_child_that_the_server_refuses_fails_the_node():
     world.server.refuse["create", "run"] = [ApiError(422, "Invalid", "spec.context: too long")]
     await (await world.turn()).turn()
     assert world.stands() == "Failed Invalid"
+
+
+async def test_what_says_after_a_crash_that_it_is_a_child_says_nothing_before_it_is_looked_at():
+    """Whoever may make runs can write its name and annotations, and have it end at any time."""
+    world = Children()
+    await world.turn()  # as it would be made, to copy that
+    forged = copy.deepcopy(world.child)
+    forged["spec"]["context"] = {"evil": True}
+    world.paper = Run(child())
+    world.begin()
+    world.server.runs = {}
+    world.server.put(world.server.runs, forged)
+    await world.restart()
+    make = world.server.create_run
+    found = []
+
+    async def create(run):
+        world.tell(phase="Succeeded", outputs={"evil": True})
+        found.extend(await world.children.collect(world.run))
+        return await make(run)
+
+    world.server.create_run = create
+    await (await world.turn()).turn()
+    assert found == []
+    second = job_name("release-x7", RUN_UID, "sub-1", 0, 1)
+    assert (world.stands(), world.paper.state("sub").child_run) == ("Running", second)
+
+
+async def test_what_may_be_a_child_and_is_not_wanted_is_stopped_and_waited_for():
+    world = Children()
+    await world.turn()  # made, and not recorded
+    await world.restart()
+    await world.turn(cancel=True)
+    await world.tell(phase="Running").turn(cancel=True)
+    assert world.child["spec"]["cancel"] is True
+    await world.tell(phase="Cancelled", completedAt=support.at(20)).turn(cancel=True)
+    assert not world.run.stopping
