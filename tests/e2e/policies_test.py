@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+from podium.api.child_runs import CHILD_ANNOTATIONS
 from tests import pods
 from tests.e2e.release import (
     crds,
@@ -686,7 +687,7 @@ def test_who_requested_is_verified(release):
     # A child run is made in the name of whoever asked for its first ancestor, by an operator only.
     child = {by: "bob", "podium.dev/parent-run-uid": "u"}
     assert release.try_out(workflow_run(child), release.user).returncode == 0
-    refused(release.try_out(workflow_run(child), "alice"), by)
+    refused(release.try_out(workflow_run(child), "alice"), "podium.dev/parent-run")
     refused(release.try_out(workflow_run({by: "bob"}), release.user), by)
 
     def create(user):
@@ -716,6 +717,23 @@ def test_who_requested_is_verified(release):
         assert annotate(release.user, name, **{"accepted": "[]", request: None}).returncode == 0
         assert annotate("alice", name, requested_by="alice").returncode == 0
     assert annotate("alice", name, requested_by=None, rerun="a").returncode == 0
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("key", sorted({*CHILD_ANNOTATIONS} - {CHILD_ANNOTATIONS.suspended}))
+def test_only_an_operator_says_whose_child_a_run_is(release, key):
+    """Child runs have room of their own, and their parents look at what claims to be theirs."""
+    child = {key: "1"}
+    refused(release.try_out(workflow_run(child), "alice"), "podium.dev/parent-run")
+    assert release.try_out(workflow_run(child), release.user).returncode == 0
+    name = f"r-{uuid.uuid4().hex[:8]}"
+    assert release.create(workflow_run(name=name), "alice").returncode == 0
+    body = {"metadata": {"annotations": child}}
+    for user, is_let in (("alice", False), (release.user, True)):
+        answer = release.requests.patch(release.tenants, "WorkflowRun", name, body, user)
+        assert (answer.returncode == 0) == is_let
+    body = {"metadata": {"annotations": {key: None}}}
+    refused(release.requests.patch(release.tenants, "WorkflowRun", name, body, "alice"))
 
 
 @pytest.mark.usefixtures("people")

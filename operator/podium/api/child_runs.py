@@ -13,18 +13,23 @@ __all__ = [
     "CHILD_ANNOTATIONS",
     "CHILD_EXECUTOR",
     "LABEL_PARENT",
+    "MAX_BELOW",
     "MAX_DEPTH",
     "ChildConfig",
     "Parent",
     "parent_of",
     "refused_rerun",
     "too_deep",
+    "too_many_below",
 ]
 
 CHILD_EXECUTOR = "workflow"
 """Name of the executor that runs another Workflow."""
 MAX_DEPTH = 8
 """Runs below a run that is no one's child: a child of a child has depth 2."""
+MAX_BELOW = 10_000
+"""Child runs below one run that is no one's child, ended ones that are still there included: by
+its depth alone, one that starts itself several times over makes very many."""
 LABEL_PARENT = f"{GROUP}/parent-run-uid"
 """On a child: selects the children of a run."""
 
@@ -35,6 +40,7 @@ class _Annotations(NamedTuple):
     node: str = f"{GROUP}/parent-node"
     execution: str = f"{GROUP}/parent-execution"
     depth: str = f"{GROUP}/depth"
+    root: str = f"{GROUP}/root-run-uid"
     suspended: str = f"{GROUP}/suspended-by-parent"
 
 
@@ -62,6 +68,8 @@ class Parent(NamedTuple):
     execution: str
     depth: int
     """Of the child: 1 where the parent is no one's child."""
+    root: str = ""
+    """UID of the run above all, which is no one's child; empty: an earlier Podium made it."""
 
     def annotations(self) -> dict[str, str]:
         """Return the annotations of the child that say so."""
@@ -72,6 +80,7 @@ class Parent(NamedTuple):
             keys.node: self.node,
             keys.execution: self.execution,
             keys.depth: str(self.depth),
+            keys.root: self.root or self.uid,
         }
 
 
@@ -87,7 +96,8 @@ def parent_of(annotations: Mapping[str, str]) -> Parent | None:
     depth = annotations.get(keys.depth, "")
     number = int(depth) if depth.isascii() and depth.isdigit() and len(depth) < 4 else MAX_DEPTH
     node, execution = annotations.get(keys.node, ""), annotations.get(keys.execution, "")
-    return Parent(run, uid, node, execution, min(max(number, 1), MAX_DEPTH))
+    root = annotations.get(keys.root) or uid
+    return Parent(run, uid, node, execution, min(max(number, 1), MAX_DEPTH), root)
 
 
 def refused_rerun(name: str, parent: Parent | None) -> str:
@@ -105,4 +115,12 @@ def too_deep(name: str) -> str:
     return (
         f"child runs are nested {MAX_DEPTH} deep at most, and this run is at that depth: does"
         f" {name} start itself?"
+    )
+
+
+def too_many_below() -> str:
+    """Return why no run below one that is no one's child starts another child."""
+    return (
+        f"there are {MAX_BELOW:,} child runs below the first run already, and that is the limit:"
+        " does a Workflow start itself? Else divide the work among several runs"
     )

@@ -65,6 +65,8 @@ class NodeReason(StrEnum):
     """The child run was deleted before it had ended."""
     TOO_DEEP = "TooDeep"
     """The node would start a child run deeper than child runs are nested at most."""
+    TOO_MANY_CHILD_RUNS = "TooManyChildRuns"
+    """There are 10,000 child runs below the first run."""
     POD_DELETED = "PodDeleted"
     """A user or another controller deleted the Pod."""
     POD_FAILED = "PodFailed"

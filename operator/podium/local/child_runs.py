@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from podium.api.child_runs import MAX_DEPTH, Parent, too_deep
+from podium.api.child_runs import MAX_BELOW, MAX_DEPTH, Parent, too_deep, too_many_below
 from podium.api.names import child_name
 from podium.api.problems import errors
 from podium.api.reasons import NodeReason, RunReason
@@ -112,6 +112,9 @@ class ChildRuns:
             return not_started(launch, NodeReason.TOO_DEEP, too_deep(own.workflow_id)), None
         directory = self._directory(execution)
         if not directory.exists:
+            if self._run.below.count >= MAX_BELOW:
+                reason, message = NodeReason.TOO_MANY_CHILD_RUNS, too_many_below()
+                return not_started(launch, reason, message), None
             name = launch.config["workflowRef"]["name"]
             found = find_workflow(self._run.workflows, name)
             if found is None:
@@ -129,7 +132,10 @@ class ChildRuns:
                     RunPhase.FAILED, reason=RunReason.INVALID_CONTEXT.value, message=why
                 )
                 return observe_child(node, execution, "", state), None
-            self._create(directory, plan, spec, Parent(own.name, own.uid, node, execution, depth))
+            root = own.uid if own.parent is None else own.parent.root or own.parent.uid
+            parent = Parent(own.name, own.uid, node, execution, depth, root)
+            self._create(directory, plan, spec, parent)
+            self._run.below.count += 1
         return self._take_up(node, execution, directory)
 
     def adopt(self, current: Mapping[str, str]) -> list[Taken]:
@@ -209,6 +215,7 @@ class ChildRuns:
             passed=self._run.passed,
             workflows=self._run.workflows,
         )
+        run.below = self._run.below
         child = _Child(node, run)
         run.watch = lambda events, changes: self._changed(child, execution, events, changes)
         self._children[execution] = child

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from podium.api.run import WorkflowRunStatus
@@ -32,6 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTPUT_LIMIT", "LocalRun"]
 
+
+@dataclass(slots=True)
+class Below:
+    """The child runs below a run."""
+
+    count: int = 0
+    """Those that this podium made."""
+
+
 _BEAT_SECONDS = 2.0
 """How closely it is known when a podium that was killed last worked on its run."""
 
@@ -59,6 +68,8 @@ class LocalRun:
         self.directory = directory
         self.record = record
         self.plan = plan
+        self.below = Below()
+        """Shared with the runs below it."""
         self.passed = passed or {}
         self.workflows = dict(workflows or {})
         self._commands = Commands(directory, record, secrets or {}, self.passed)

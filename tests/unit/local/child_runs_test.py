@@ -9,6 +9,7 @@ from podium.api.names import child_name
 from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import WorkflowSpec
 from podium.engine import Plan, initial_status
+from podium.local import child_runs
 from podium.local.removal import remove_run
 from podium.local.shell import LocalRun
 from podium.local.store import BusyError, RunDirectory, RunRecord
@@ -160,6 +161,7 @@ async def test_what_recorded_answers_and_secrets_are_goes_down(tmp_path):
         "node": "sub",
         "execution": "sub-1",
         "depth": 1,
+        "root": run.record.uid,
     }
 
 
@@ -201,3 +203,15 @@ async def test_a_run_of_that_name_that_is_another_s_is_left_alone(tmp_path):
     await run.run()
     assert stands(run) == {"sub": "Failed NameTaken"}
     assert directory_of(run).load()[1].nodes["a"].status.value == "Pending"
+
+
+async def test_there_is_a_bound_on_all_child_runs_below_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(child_runs, "MAX_BELOW", 2)
+    middle = workflow(child("low", "bottom"))
+    workflows = {"other": middle, "bottom": workflow(script("a", "true"))}
+    run = begin(tmp_path, child(), child("more", dependsOn=["sub"]), workflows=workflows)
+    await run.run()
+    assert stands(run)["sub"].startswith("Completed")
+    assert run.status.nodes["more"].reason == "TooManyChildRuns"
+    record = directory_of(run).load()[0]
+    assert record.parent.root == run.record.uid

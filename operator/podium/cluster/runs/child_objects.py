@@ -39,9 +39,12 @@ _CONTROLS = frozenset({"suspend", "cancel", "terminate"})
 
 
 def build_child(
-    owner: Owner, name: str, launch: Launch, depth: int, requester: Requester | None
+    owner: Owner, name: str, launch: Launch, depth: int, root: str, requester: Requester | None
 ) -> dict[str, Any]:
-    """Build the child run of an execution. `depth` is that of the child."""
+    """Build the child run of an execution.
+
+    `depth` is that of the child, `root` the UID of the run above all.
+    """
     workflow = launch.config["workflowRef"]["name"]
     spec: dict[str, Any] = {"workflowRef": {"name": workflow}}
     if launch.config.get("context"):
@@ -50,7 +53,7 @@ def build_child(
         spec["recordedAnswers"] = owner.recorded.model_dump(
             mode="json", by_alias=True, exclude_none=True
         )
-    parent = Parent(owner.name, owner.uid, launch.node, launch.execution_id, depth)
+    parent = Parent(owner.name, owner.uid, launch.node, launch.execution_id, depth, root)
     annotations = parent.annotations()
     if requester is not None:
         annotations[REQUESTED_BY] = requester.name

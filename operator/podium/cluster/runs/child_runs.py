@@ -6,12 +6,11 @@ is compared with what its parent is asked, so a crash in between repeats a reque
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from podium import kinds
-from podium.api.child_runs import CHILD_EXECUTOR, MAX_DEPTH, parent_of, too_deep
+from podium.api.child_runs import CHILD_EXECUTOR, parent_of
 from podium.api.names import execution_id
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus, RunPhase
@@ -20,6 +19,7 @@ from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.views import RunView, dig, mapping, text
 from podium.cluster.runs.active_run import ActiveRun, Child
+from podium.cluster.runs.child_bounds import ChildBounds
 from podium.cluster.runs.child_objects import (
     SUSPENDED,
     asked_of,
@@ -33,7 +33,6 @@ from podium.cluster.runs.job_maker import refused_for_now, tell_set_aside
 from podium.cluster.runs.launcher import JobLauncher
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache, RunKey
-from podium.cluster.workqueue import backoff
 from podium.engine import (
     AttemptPhase,
     ChildState,
@@ -45,7 +44,6 @@ from podium.engine import (
 
 __all__ = ["ChildRuns"]
 
-CROWDED_SECONDS = (2.0, 60.0)
 AT_A_TIME = 8
 """Requests about the children of one run."""
 
@@ -64,13 +62,11 @@ class ChildRuns:
         self._client = client
         self._cache = cache
         self._launcher = launcher
-        self._limit = settings.limits.max_active_runs_per_namespace
+        self._bounds = ChildBounds(cache, settings.limits.max_active_runs_per_namespace)
         self._find = find
         """Finds a run that is worked on."""
         self._parents: dict[RunKey, tuple[RunKey, str]] = {}
         """Parent and execution by child."""
-        self._making: Counter[str] = Counter()
-        """Children that are being made, by pool."""
 
     # What comes from the children
 
@@ -112,9 +108,10 @@ class ChildRuns:
         """Give executions that were stopped and of whose child nothing counted before."""
         for _, execution in run.stopping:
             child = run.children.get(execution)
-            if child is not None and not child.is_known:
-                if child.shown != self._shown((run.owner.namespace, child.name), child):
-                    yield execution
+            if child is None or child.is_known:
+                continue
+            if child.shown != self._shown((run.owner.namespace, child.name), child):
+                yield execution
 
     def forget(self, run: ActiveRun) -> None:
         """Drop what is kept of the children of a run."""
@@ -198,38 +195,22 @@ class ChildRuns:
 
     def launch(self, run: ActiveRun, launch: Launch) -> None:
         """Begin to make the child run of an execution, or to find the one that is there."""
-        depth = 1 + self._depth(run)
-        pool = f"{run.owner.namespace}/{depth}"
-        if depth > MAX_DEPTH:
-            message = too_deep(run.owner.workflow)
-            self._launcher.answer(run, not_started(launch, NodeReason.TOO_DEEP, message))
+        if refused := self._bounds.too_deep(run, launch):
+            self._launcher.answer(run, refused)
             return
         known = self._of_execution(run, launch.node, launch.execution_id)
-        live = self._cache.children[pool] + self._making[pool]
-        if self._limit and live >= self._limit and known is None:
-            times = run.refusals[launch.node] = run.refusals.get(launch.node, 0) + 1
-            message = (
-                f"as many child runs of this depth ({depth}) exist in the namespace as this cluster"
-                f" allows ({self._limit}, limits.maxActiveRunsPerNamespace)"
-            )
-            wait = backoff(times, CROWDED_SECONDS)
-            refused = refused_for_now(launch, NodeReason.OPERATOR_LIMIT, message, wait)
+        refused = None if known is not None else self._bounds.refusal(run, launch)
+        if refused:
             self._launcher.answer(run, refused)
             return
         run.launching.add(launch.execution_id)
-        self._making[pool] += 1
-        is_counted = True
-
-        def free(*_: Any) -> None:
-            nonlocal is_counted
-            self._making[pool] -= is_counted
-            is_counted = False
+        free = self._bounds.count_making(run)
 
         async def make() -> None:
             seen = None
             try:
                 if run.engine.is_execution_current(launch.node, launch.execution_id):
-                    seen = await self._make(run, launch, depth)
+                    seen = await self._make(run, launch)
             finally:
                 free()
                 run.launching.discard(launch.execution_id)
@@ -242,13 +223,10 @@ class ChildRuns:
         )
         task.add_done_callback(free)  # it may be cancelled before it began
 
-    def _depth(self, run: ActiveRun) -> int:
-        view = self._cache.runs.get(run.key)
-        return view.depth if view is not None else MAX_DEPTH
-
-    async def _make(self, run: ActiveRun, launch: Launch, depth: int) -> Observation:
+    async def _make(self, run: ActiveRun, launch: Launch) -> Observation:
         owner, execution = run.owner, launch.execution_id
-        built = build_child(owner, "", launch, depth, run.engine.status.requested_by)
+        depth, root = self._bounds.depth_below(run), self._bounds.root(run)
+        built = build_child(owner, "", launch, depth, root, run.engine.status.requested_by)
         for number in range(NAMES_OF_JOB):
             name = job_name(owner.name, owner.uid, execution, 0, number)
             built["metadata"]["name"] = name
@@ -305,7 +283,7 @@ class ChildRuns:
     def _take_up(self, run: ActiveRun, node: str, state: NodeState) -> None:
         """Take up what an execution of a node has, and those before it that may be ending."""
         if state.status is NodeStatus.RUNNING and state.child_run and state.execution_id:
-            depth = 1 + self._depth(run)
+            depth = self._bounds.depth_below(run)
             child = Child(node, state.child_run, state.job_uid or "", depth)
             view = self._cache.runs.get((run.owner.namespace, state.child_run))
             if view is not None and view.uid == child.uid:

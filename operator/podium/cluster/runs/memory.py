@@ -213,13 +213,15 @@ class MemoryBudget:
     def lacks(self, key: RunKey, weight: Weight, *, more: float = 0.0) -> str:
         """Return why there is no room for a run; empty: there is.
 
-        `more`: a share of the budget that the run may have beyond it.
+        `more`: a share of the budget that the run may have beyond it; of that of all no more than
+        outputs may have: anyone may start runs at any depth, or write that they are child runs.
         """
         namespace, added = key[0], self.takes(key[0], weight)
         if added < LIGHT_BYTES or not self._heavy[namespace]:
             return ""
-        for budget in self._budgets(namespace):
-            if budget.lacks(added, more):
+        own, of_all = self._budgets(namespace)
+        for budget, share in ((own, more), (of_all, min(more, OUTPUTS_SHARE))):
+            if budget.lacks(added, share):
                 return (
                     f"the active runs {budget.whose} hold {_mb(budget.used)} of the operator's"
                     f" memory, this run takes {_mb(added)}, and {_mb(budget.limit)} is the limit"

@@ -16,12 +16,21 @@ class RunCounts:
         self.children: Counter[str] = Counter()
         """Child runs that have not ended, begun or not."""
 
+        self.below: Counter[tuple[str, str]] = Counter()
+        """Child runs that are there, ended or not, by namespace and UID of the run above all."""
+
     def __bool__(self) -> bool:
-        return bool(self.active or self.children)
+        return bool(self.active or self.children or self.below)
 
     def add(self, run: RunView | None, by: int) -> None:
         """Count a run, or (-1) count it no longer."""
-        if run is None or run.ended:
+        if run is None:
+            return
+        if run.depth:
+            self.below[run.namespace, run.root] += by
+            if not self.below[run.namespace, run.root]:
+                del self.below[run.namespace, run.root]
+        if run.ended:
             return
         pool = run.pool
         counters = [self.active] if run.started else []

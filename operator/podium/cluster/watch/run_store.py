@@ -39,6 +39,7 @@ class RunStore:
         self._runs_counted = RunCounts()
         self.active_runs = self._runs_counted.active
         self.children = self._runs_counted.children
+        self.below = self._runs_counted.below
         self._tombstones: dict[str, float] = {}
         """When (monotonic) objects went, by UID, the first ones first."""
 

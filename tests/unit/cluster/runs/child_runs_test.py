@@ -8,6 +8,7 @@ import pytest
 from podium.api.child_runs import CHILD_ANNOTATIONS, LABEL_PARENT
 from podium.cluster.jobs.builder import job_name
 from podium.cluster.kube.errors import ApiError, UnreadableError
+from podium.cluster.runs import child_bounds
 from podium.cluster.runs.child_objects import has_parent
 from podium.cluster.runs.child_runs import ChildRuns
 from podium.cluster.settings import Settings
@@ -388,3 +389,32 @@ async def test_what_may_be_a_child_and_is_not_wanted_is_stopped_and_waited_for()
     assert world.child["spec"]["cancel"] is True
     await world.tell(phase="Cancelled", completedAt=support.at(20)).turn(cancel=True)
     assert not world.run.stopping
+
+
+async def test_there_is_a_bound_on_all_child_runs_below_one(monkeypatch):
+    """Ended ones count: a run that starts itself n times would else make n to the 8th."""
+    monkeypatch.setattr(child_bounds, "MAX_BELOW", 2)
+    world = Children(child("a"), child("b"), child("c"))
+    await (await world.turn()).turn()
+    assert world.stands("a").startswith("Running")
+    assert world.stands("c") == "Failed TooManyChildRuns"
+    made = [each["metadata"]["annotations"] for each in world.server.runs.values()]
+    assert [each[CHILD_ANNOTATIONS.root] for each in made] == [RUN_UID] * 2
+    name = job_name("release-x7", RUN_UID, "a-1", 0)
+    world.tell(name, phase="Succeeded", completedAt=support.at(20))
+    assert world.cache.below["team", RUN_UID] == 2
+    for key in [key for key in world.cache.runs if key != world.run.key]:
+        world.cache.drop_run(key, world.cache.runs[key].uid)
+    assert not world.cache.below
+
+
+async def test_a_child_counts_its_children_with_those_of_the_run_above_all(monkeypatch):
+    monkeypatch.setattr(child_bounds, "MAX_BELOW", 2)
+    world = Children(depth=1)
+    for number in range(2):
+        notes = {CHILD_ANNOTATIONS.run: "x", CHILD_ANNOTATIONS.uid: "x",
+                 CHILD_ANNOTATIONS.depth: "3", CHILD_ANNOTATIONS.root: "u-above"}  # fmt: skip
+        meta = {"name": f"other-{number}", "uid": f"other-{number}", "annotations": notes}
+        world.cache.put_run(support.run(metadata=meta, status={"phase": "Failed"}))
+    await (await world.turn()).turn()
+    assert world.stands() == "Failed TooManyChildRuns"

@@ -9,6 +9,7 @@ import weakref
 import orjson
 import pytest
 
+from podium.api.child_runs import CHILD_ANNOTATIONS
 from podium.api.reasons import RunReason
 from podium.api.source.files import parse
 from podium.cluster.runs.memory import (
@@ -27,6 +28,7 @@ from podium.cluster.watch.store import InformerCache
 from podium.cluster.worker import ObjectKey
 from podium.engine import AttemptPhase, Engine, Observation, Plan, RunInfo, initial_status
 from podium.judge.slices import in_slices
+from tests.unit.cluster import support
 from tests.unit.cluster.runs.controller_test import KEY, OBJECT, World
 from tests.unit.cluster.runs.turnstile_test import RUNNING, run
 from tests.unit.judge.reader_test import NODE, wide
@@ -251,6 +253,20 @@ def test_a_large_run_that_is_cancelled_may_take_a_little_more():
     assert turnstile.admit(cache.put_run(run("waits")), LARGE)
     assert turnstile.admit(cache.put_run(run("b", cancel=True)), LARGE) is None
     assert turnstile.admit(cache.put_run(run("c", cancel=True)), LARGE), "one at a time"
+
+
+def test_what_says_that_it_is_a_child_takes_no_more_of_the_memory_of_all_than_outputs():
+    """Anyone may write that, or start runs at every depth: the operator must have room for all."""
+    cache, turnstile = turnstile_with()
+    keys = CHILD_ANNOTATIONS
+    notes = {keys.run: "x", keys.uid: "x", keys.depth: "8"}
+    for number in range(40):
+        name, namespace = f"r{number}", f"team-{number % 3}"
+        meta = {"name": name, "uid": name, "namespace": namespace, "annotations": notes}
+        turnstile.admit(cache.put_run(support.run(metadata=meta, status=None)), LARGE)
+    used = turnstile.memory.used
+    assert used.total() <= 1.5 * LIMITS["activeRunsMegabytes"] * MB
+    assert used.total() > LIMITS["activeRunsMegabytes"] * MB
 
 
 def test_a_rerun_of_a_large_run_that_has_ended_waits():

@@ -55,6 +55,11 @@ class RunView:
         return 0 if (parent := self.parent) is None else parent.depth
 
     @property
+    def root(self) -> str:
+        """UID of the run above all, as it says; its own where it is no one's child."""
+        return self.uid if (parent := self.parent) is None else parent.root or parent.uid
+
+    @property
     def pool(self) -> str:
         """Name of the runs that it is counted with: of its namespace, and of its depth.
 
