@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from podium.api import names
+from podium.api.addresses import literal, refusal
 from podium.api.problems import Path, Problem
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "check_volume_name",
     "is_reserved_key",
     "no_object_name",
+    "no_users_host",
     "one_of",
     "server_url",
 ]
@@ -120,3 +122,15 @@ def server_url(text: str) -> SplitResult | str:
     if not url.hostname or not _HOST.fullmatch(url.hostname) or port == 0:
         return "has no host, or one that is not a name"
     return url
+
+
+def no_users_host(host: str) -> str:
+    """Return why a URL of a user may not name a host by its address; empty: it may, or is a name.
+
+    Where a name leads is known only where it is asked for.
+    """
+    address = literal(host)
+    why = refusal(address) if address is not None else ""
+    return (
+        f"{host} is an address {why}, as metadata services have: name another host" if why else ""
+    )

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from podium import contracts
 from podium.api.base import ApiModel, JsonObject, LongText, Text
-from podium.api.field_checks import one_of
+from podium.api.field_checks import no_users_host, one_of
 from podium.api.problems import Path, Problem, Severity
 
 __all__ = [
@@ -111,6 +112,8 @@ def _server(server: McpServerTool, here: Path) -> Iterator[Problem]:
     if server.url is not None and not _URL.fullmatch(server.url):
         message = "must be a URL without credentials, such as http://tools.example:8000/mcp"
         yield Problem((*here, "url"), message)
+    elif server.url is not None and (why := no_users_host(urlsplit(server.url).hostname or "")):
+        yield Problem((*here, "url"), why)
     for number, name in enumerate(server.env):
         if not _VARIABLE.fullmatch(name) or name.startswith("PODIUM_"):
             message = f"{name!r:.80} cannot be handed over: a name of a variable of the node's own"

@@ -3,7 +3,6 @@
 Names of fields are kagent's (v1alpha2) where it has the field, Ark's for `outputSchema`.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -12,7 +11,7 @@ from pydantic import Field
 
 from podium import contracts
 from podium.api.base import ApiModel, JsonObject, LongText, Name, Text
-from podium.api.field_checks import no_object_name, server_url
+from podium.api.field_checks import no_object_name, no_users_host, server_url
 from podium.api.names import is_object_name
 from podium.api.persona_tools import PersonaTool, check_tools, parameter_problems
 from podium.api.problems import Path, Problem, Severity
@@ -276,10 +275,4 @@ def _wrong_url(text: str) -> str:
     url = server_url(text)
     if isinstance(url, str):
         return url
-    try:
-        address = ipaddress.ip_address(url.hostname or "")
-    except ValueError:
-        return ""
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return f"{url.hostname} is a link-local address, as metadata services have, or none"
-    return ""
+    return no_users_host(url.hostname or "")

@@ -2,20 +2,13 @@
 
 import ipaddress
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from podium.api.addresses import Address, forms, refusal
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.reach import Reach
 
 __all__ = ["resolved"]
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-_METADATA = frozenset(
-    ipaddress.ip_address(each) for each in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")
-)
-"""Metadata services of clouds that have no link-local address."""
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def resolved(host: str, port: int, reach: Reach) -> list[str]:
@@ -35,7 +28,7 @@ def resolved(host: str, port: int, reach: Reach) -> list[str]:
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     for text in addresses:
         address = ipaddress.ip_address(text)
-        if why := _refusal(address, allow_loopback=reach.allow_loopback):
+        if why := refusal(address, allow_loopback=reach.allow_loopback):
             message = f"the host {host} has the address {text}, {why}: name another host"
             raise ArtifactError(message, is_retryable=False)
         if not is_named and not _is_within(address, reach.hosts):
@@ -54,7 +47,7 @@ def _is_named(host: str, hosts: Sequence[str]) -> bool:
 
 def _is_within(address: Address, hosts: Sequence[str]) -> bool:
     networks = [found for each in hosts if (found := _network(each)) is not None]
-    return any(form in network for form in _forms(address) for network in networks)
+    return any(form in network for form in forms(address) for network in networks)
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
@@ -70,26 +63,3 @@ def _not_listed(host: str) -> ArtifactError:
         " chart's value artifacts.allowedHosts lists",
         is_retryable=False,
     )
-
-
-def _refusal(address: Address, *, allow_loopback: bool) -> str:
-    for each in _forms(address):
-        if each.is_link_local or each in _METADATA:
-            return "where machines keep their own secrets"
-        if each.is_multicast or each.is_unspecified:
-            return "where no machine can be"
-        if each.is_loopback and not allow_loopback:
-            return "which is this machine"
-    return ""
-
-
-def _forms(address: Address) -> Iterator[Address]:
-    """Give an address, and those that it is another form of."""
-    yield address
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            yield address.ipv4_mapped
-        if address.sixtofour is not None:
-            yield address.sixtofour
-        if address in _NAT64:
-            yield ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)

@@ -14,7 +14,7 @@ from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.api.workflow import ArtifactInput, ArtifactType, Node
 from podium.artifacts.left import Left, has_entries
 from podium.local.artifact_store import Laptop, Wanted
-from podium.local.files import remove, remove_tree
+from podium.local.files import is_directory, remove, remove_tree
 
 __all__ = [
     "ABSOLUTE",
@@ -202,12 +202,12 @@ def mounts(artifacts: Artifacts, node: Node) -> list[Mount]:
 def out_of(directory: Path) -> Path:
     """Return the `$PODIUM_ARTIFACTS_OUT` of an execution on this machine."""
     inside = directory / "container"
-    return inside / OUT if inside.exists() else directory / OUT
+    return inside / OUT if is_directory(inside) else directory / OUT
 
 
 def left_by(directory: Path, node: Node) -> Left:
     """Return where an execution left what it hands over."""
-    if (directory / "container").exists():
+    if is_directory(directory / "container"):
         absolute = {
             path: (host, os.path.relpath(path, inside) if path != inside else "")
             for path, (host, inside) in _outside(directory, node).items()
@@ -224,8 +224,8 @@ def _outside(directory: Path, node: Node) -> dict[str, tuple[Path, str]]:
     """Return a directory of this machine, and where it is mounted, for each absolute output."""
     places: dict[str, Path] = {}
     found = {}
-    for path, is_directory in _absolute(node).items():
-        inside = path if is_directory else str(Path(path).parent)
+    for path, is_whole in _absolute(node).items():
+        inside = path if is_whole else str(Path(path).parent)
         host = places.setdefault(inside, directory / ABSOLUTE / "out" / str(len(places)))
         found[path] = (host, inside)
     return found

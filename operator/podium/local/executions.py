@@ -29,7 +29,7 @@ from podium.local.commands import Command, Commands
 from podium.local.containers import container_tool
 from podium.local.environment import ConfigError
 from podium.local.execution_files import clear, make
-from podium.local.files import remove
+from podium.local.files import is_directory, remove
 from podium.local.large_outputs import take_output
 from podium.local.orphans import end_orphans
 from podium.local.outcomes import OUTPUT_LIMIT, changed_at, failed_value
@@ -224,7 +224,7 @@ class Executions:
 
     async def _end(self, execution: str, process: processes.Process) -> None:
         await process.stop()
-        tool = container_tool() if (process.directory / "container").exists() else None
+        tool = container_tool() if is_directory(process.directory / "container") else None
         if tool is not None:
             await asyncio.to_thread(tool.remove, self._commands.container(execution))
 

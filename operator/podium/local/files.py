@@ -11,6 +11,7 @@ from podium.errors import PodiumError
 
 __all__ = [
     "IrregularFileError",
+    "is_directory",
     "is_unicode",
     "open_private",
     "open_regular",
@@ -46,6 +47,14 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_directory(path: Path) -> bool:
+    """Return whether there is a directory, and no link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def read_regular(path: Path, limit: int) -> tuple[bytes, int]:

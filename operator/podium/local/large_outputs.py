@@ -14,6 +14,7 @@ from podium.api.reasons import NodeReason
 from podium.artifacts.errors import ArtifactError
 from podium.engine import AttemptPhase, LargeInput, Observation, StoredOutput
 from podium.local.files import (
+    is_directory,
     open_private,
     open_regular,
     read_regular,
@@ -88,8 +89,9 @@ class LargeInputs(NamedTuple):
         """
         from podium.artifacts.values import Part, write_input  # noqa: PLC0415 - few inputs need it
 
+        in_container = is_directory(self.directory / "container")
         inside = self.directory / "container/input.json"
-        place = inside if inside.exists() else self.directory / "input.json"
+        place = inside if in_container and inside.exists() else self.directory / "input.json"
         document = orjson.loads(read_whole(self.directory / "input.json"))
         parts = [
             Part(each.part, each.name, each.path, self._reader(each.execution, is_stopped))

@@ -8,7 +8,7 @@ from podium.api.reasons import NodeReason
 from podium.engine import AttemptPhase, Observation, OutputValueError
 from podium.executors.outcome import failed_program, is_retryable, told_usage
 from podium.local import processes
-from podium.local.files import IrregularFileError, read_end, read_regular
+from podium.local.files import IrregularFileError, is_directory, read_end, read_regular
 from podium.local.secrets import Mask
 
 __all__ = ["LAST_WORDS_FILE", "OUTPUT_LIMIT", "changed_at", "ended", "failed_value", "output_path"]
@@ -103,12 +103,14 @@ def changed_at(path: Path) -> float | None:
 
 def output_path(directory: Path) -> Path:
     """Return where the program of an execution wrote its output."""
-    in_container = (directory / "container").exists()
+    in_container = is_directory(directory / "container")
     return directory / ("container/output.json" if in_container else "output.json")
 
 
 def _written(path: Path) -> tuple[bytes | None, int, str]:
     """Return the beginning of what a program wrote (None: nothing), its size, what is wrong."""
+    if path.parent.is_symlink():  # a program may put a link in the place of its directory
+        return None, 0, f"$PODIUM_OUTPUT: {path.parent.name} is a symbolic link, not a directory"
     try:
         return *read_regular(path, OUTPUT_LIMIT), ""
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from podium.api.reasons import NodeReason
 from podium.api.workflow import Node
 from podium.engine import OutputValueError, described, require_small
 from podium.local.artifacts import Mount
-from podium.local.files import open_private, read_regular, write_private
+from podium.local.files import is_directory, open_private, read_regular, write_private
 from podium.local.process_file import STDOUT
 
 __all__ = ["files_for_values", "values_left"]
@@ -41,7 +41,7 @@ def values_left(directory: Path, node: Node, limit: int) -> dict[str, bytes]:
 
 
 def _values(directory: Path, node: Node, limit: int) -> Iterator[tuple[str, bytes]]:
-    in_container = (directory / "container").exists()
+    in_container = is_directory(directory / "container")
     for name, source in sorted(node.outputs.items()):
         place = _place(directory, name, source, in_container=in_container)
         where = described(name, source)

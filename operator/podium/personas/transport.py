@@ -18,6 +18,7 @@ from podium.api.reasons import NodeReason
 from podium.personas.answers import RetryableError
 from podium.personas.document import Model
 from podium.personas.errors import PersonaError
+from podium.personas.reach import require_allowed
 from podium.personas.streams import CONTENT_TYPE, StreamedAnswer
 
 __all__ = ["Answered", "Connection"]
@@ -74,6 +75,7 @@ class Connection:
     async def _connected(self) -> httpx2.AsyncClient:
         if self._client is None:
             model = self._model
+            await require_allowed(model.base_url)
             context = httpx2.create_ssl_context()
             if model.ca is not None:
                 context.load_verify_locations(cadata=model.ca)

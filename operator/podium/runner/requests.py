@@ -1,7 +1,7 @@
 """One HTTP request: no redirect, an answer of bounded size, the address looked up once and kept.
 
-A name that leads to a link-local address is refused: there the cloud's metadata service hands out
-the credentials of the machine.
+A name that leads to a link-local address, or another one of a metadata service, is refused: there
+clouds hand out the credentials of the machine.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from podium.api.addresses import refusal
 from podium.api.reasons import NodeReason
 from podium.runner.program import ProgramError
 
@@ -77,10 +78,8 @@ def _address(host: str, port: int) -> str:
     """Look a host up. Raises `OSError`, `ProgramError`."""
     found = [each[4][0] for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for each in map(str, found):
-        address = ipaddress.ip_address(each.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        if mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified:
-            message = f"{host} is {each}: link-local addresses (metadata services) are refused"
+        if why := refusal(ipaddress.ip_address(each.partition("%")[0])):
+            message = f"{host} is {each}, {why} (metadata services): name another host"
             raise ProgramError(NodeReason.CONFIG, f"url: {message}")
     return str(found[0])
 

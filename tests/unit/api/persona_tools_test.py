@@ -53,6 +53,13 @@ def test_sound_tools_are_taken():
             "without credentials",
         ),
         (
+            {
+                "type": "McpServer",
+                "mcpServer": {"name": "s", "toolNames": ["a"], "url": "http://0xA9FEA9FE/mcp"},
+            },
+            "where machines keep their own secrets",
+        ),
+        (
             {"type": "McpServer", "mcpServer": {**SERVER, "env": ["PODIUM_KEY_0"]}},
             "'PODIUM_KEY_0' cannot be handed over",
         ),

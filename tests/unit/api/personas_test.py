@@ -9,6 +9,12 @@ from podium.cli.checked_file import check_file
 
 SECRET = {"apiKeySecret": "openai", "apiKeySecretKey": "OPENAI_API_KEY"}
 
+FORMS_OF_METADATA = [
+    *("169.254.169.254", "169.254.169.254.", "2852039166", "0xA9FEA9FE", "169.254.43518"),
+    *("0251.0376.0251.0376", "[fe80::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]"),
+    *("[2002:a9fe:a9fe::]", "[fd00:ec2::254]", "100.100.100.200", "168.63.129.16", "0", "[::]"),
+]
+
 
 def problems(kind, spec, **document):
     whole = {
@@ -86,8 +92,10 @@ def test_what_is_right(kind, spec):
         ({"openAI": {"baseUrl": "https://x/v1?a=b"}}, "spec.openAI.baseUrl", "characters"),
         ({"openAI": {"baseUrl": "https://"}}, "spec.openAI.baseUrl", "no host"),
         ({"openAI": {"baseUrl": "http://x:99999"}}, "spec.openAI.baseUrl", "not a URL"),
-        ({"openAI": {"baseUrl": "http://169.254.169.254"}}, "spec.openAI.baseUrl", "link-local"),
-        ({"openAI": {"baseUrl": "http://[fe80::1]/v1"}}, "spec.openAI.baseUrl", "link-local"),
+        *(
+            ({"openAI": {"baseUrl": f"http://{host}/v1"}}, "spec.openAI.baseUrl", "metadata")
+            for host in FORMS_OF_METADATA
+        ),
         ({"openAI": {"temperature": 0.7}}, "spec.openAI.temperature", "must be a string"),
         ({"openAI": {"temperature": "hot"}}, "spec.openAI.temperature", "must be a number"),
         ({"openAI": {"temperature": "2.1"}}, "spec.openAI.temperature", 'from "0" to "2"'),

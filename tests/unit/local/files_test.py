@@ -39,6 +39,14 @@ from tests.unit.local.shell_test import again, begin, script, stands, started, u
             "code 3",
         ),
         ("mkfifo $PODIUM_OUTPUT; exit 3", "Error", "exit code 3"),
+        (
+            (
+                "E=${PODIUM_OUTPUT%/*}; mkdir o; echo '{}' >o/output.json; mv $E $E.x;"
+                " ln -s $PWD/o $E"
+            ),
+            "OutputNotJSON",
+            "a-1 is a symbolic link",
+        ),
     ],
 )
 async def test_what_is_no_regular_file_is_said(tmp_path, text, reason, message):
@@ -47,6 +55,14 @@ async def test_what_is_no_regular_file_is_said(tmp_path, text, reason, message):
     error = run.status.nodes["a"].error
     assert (error.reason, message in error.message) == (reason, True), error.message
     assert run.status.nodes["b"].status.value == "Completed"
+
+
+async def test_a_link_in_the_place_of_a_containers_directory_is_not_followed(tmp_path):
+    away = 'mkdir o; echo \'{"from": "elsewhere"}\' >o/output.json; ln -s $PWD/o'
+    run = begin(tmp_path, script("a", f"{away} ${{PODIUM_OUTPUT%/*}}/container"))
+    await run.run()
+    state = run.status.nodes["a"]
+    assert (state.status.value, state.output) == ("Completed", {})
 
 
 def test_a_device_is_not_opened():

@@ -1,13 +1,16 @@
 """One call to a model, and everything that its server may do instead of answering."""
 
+import asyncio
 import json
 import re
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
+from podium.personas.reach import require_allowed
 from tests.unit.personas.model_server import Turn, calls, fails, model, says
 from tests.unit.personas.nodes import KEY, work
 
@@ -332,3 +335,23 @@ def test_errors_are_read_as_the_several_servers_write_them(tmp_path, body):
         done = work(tmp_path, server.url, contract=CONTRACT)
     assert done.output == GOOD
     assert server.asked[1]["response_format"] == {"type": "json_object"}
+
+
+def test_a_name_that_leads_to_a_metadata_service_is_not_asked(tmp_path, monkeypatch):
+    """Who writes the name of an endpoint may have it lead anywhere."""
+
+    def look_up(host, port, *_, **__):
+        assert host == "models.example"
+        return [(2, 1, 6, "", ("169.254.169.254", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    done = work(tmp_path, "http://models.example/v1")
+    assert (done.reason, "where machines keep their own secrets" in str(done.error)) == (
+        "Config", True
+    )  # fmt: skip
+
+
+def test_where_a_proxy_is_asked_it_looks_the_name_up(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("looked up"))
+    asyncio.run(require_allowed("http://models.example/v1"))

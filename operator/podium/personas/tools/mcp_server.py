@@ -17,6 +17,7 @@ import httpx2
 from podium import contracts
 from podium.api.reasons import NodeReason
 from podium.personas.errors import PersonaError
+from podium.personas.reach import require_allowed
 from podium.personas.tools.base import ToolError, ToolFacts, words_of
 
 try:
@@ -95,6 +96,8 @@ async def tools_of(
     except TimeoutError:
         message = f"the MCP server {server} did not start within {START_SECONDS} s"
         raise PersonaError(NodeReason.TOOL, message) from None
+    except PersonaError as error:
+        raise PersonaError(error.reason, f"the MCP server {server}: {error}") from None
     except (Exception, ExceptionGroup) as error:
         message = f"the MCP server {server} cannot be used: {words_of(error)}"
         raise PersonaError(NodeReason.TOOL, message) from None
@@ -120,6 +123,7 @@ async def _transport(
     given: Mapping[str, Any], directory: Path, env: Mapping[str, str], opened: AsyncExitStack
 ) -> Any:
     if url := given.get("url"):
+        await require_allowed(url)
         client = httpx2.AsyncClient(
             transport=_Bounded(httpx2.AsyncHTTPTransport(verify=httpx2.create_ssl_context())),
             timeout=httpx2.Timeout(START_SECONDS, read=300),
