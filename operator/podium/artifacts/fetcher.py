@@ -1,26 +1,34 @@
-"""Before a node's container: `python -P -m podium.artifacts.fetcher` lays out what it finds."""
+"""Before a node's container: `python -P -m podium.artifacts.fetcher` lays out what it finds.
 
+In a Pod of its own it stores a piece of an input that is too large for the node's.
+"""
+
+import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
+import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from podium.api.reasons import NodeReason
 from podium.artifacts.authorities import trust_authorities
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.handover import add_all
 from podium.artifacts.manifest import OUTPUT
-from podium.artifacts.packed_input import unpack_input
+from podium.artifacts.packed_input import PIECE_BYTES, unpack_input, what_is_in
 from podium.artifacts.pod import (
     INPUT_NAME,
     INPUT_PATH,
     STORE_PATH,
     STORE_VARIABLE,
     TASK_PATH,
+    UPLOAD_VARIABLE,
     InputPart,
     Task,
     Wanted,
@@ -36,9 +44,10 @@ from podium.artifacts.unpack import Unpacking
 if TYPE_CHECKING:
     from podium.artifacts.values import Part
 
-__all__ = ["fetch", "main"]
+__all__ = ["carry", "fetch", "main"]
 
 _LAST_WORDS = Path("/dev/termination-log")
+_PAUSE = 2.0
 
 
 class Inputs(NamedTuple):
@@ -83,11 +92,13 @@ def _fetch_from(settings: StoreSettings, task: Task, inputs: Inputs) -> None:
                     elif each.name is None:
                         Path(root, each.path).mkdir(mode=0o555)
 
-        if task.inputs:
-            _write_input(store, task, inputs)
+        if task.carried is not None:
+            _write_carried(store, task, inputs)
+        elif task.inputs:
+            _write(inputs, _parts(store, task))
 
 
-def _write_input(store: ArtifactStore, task: Task, inputs: Inputs) -> None:
+def _parts(store: ArtifactStore, task: Task) -> "list[Part]":
     from podium.artifacts.values import Part  # noqa: PLC0415 - few nodes need it
 
     def reader(part: InputPart) -> Callable[[], Iterator[memoryview]]:
@@ -102,7 +113,7 @@ def _write_input(store: ArtifactStore, task: Task, inputs: Inputs) -> None:
 
         return read
 
-    _write(inputs, [Part(each.part, each.name, each.path, reader(each)) for each in task.inputs])
+    return [Part(each.part, each.name, each.path, reader(each)) for each in task.inputs]
 
 
 def _write(inputs: Inputs, parts: "list[Part]") -> None:
@@ -110,14 +121,64 @@ def _write(inputs: Inputs, parts: "list[Part]") -> None:
 
     packed = inputs.packed
     document = json.loads(inputs.document.read_bytes() if packed is None else packed)
+    with _input_file(inputs) as file:
+        write_input(document, parts, file.write)
+
+
+def _write_carried(store: ArtifactStore, task: Task, inputs: Inputs) -> None:
+    """Write an input that rests in the store."""
+    from podium.artifacts.carried_input import lay_out  # noqa: PLC0415
+
+    carried = task.carried
+    assert carried is not None  # noqa: S101 - for the type checker
+
+    def stored() -> Iterator[memoryview]:
+        for digest in carried.digests:
+            try:
+                yield store.read_small(digest, PIECE_BYTES)
+            except ArtifactError as error:
+                if not error.is_missing:
+                    raise
+                message = f"its input is not in {store.settings} any more: run {task.node} again"
+                raise ArtifactError(message) from None
+
+    with _input_file(inputs) as file:
+        lay_out(carried, stored(), _parts(store, task), file.write)
+
+
+@contextmanager
+def _input_file(inputs: Inputs) -> Iterator[BinaryIO]:
     inputs.whole.unlink(missing_ok=True)  # of an earlier start
     with inputs.whole.open("xb") as file:
         try:
-            write_input(document, parts, file.write)
-        except (KeyError, ValueError) as error:
+            yield file
+        except (KeyError, ValueError, zlib.error) as error:
             message = f"an output that it needs is not what was stored: {error}"
             raise ArtifactError(message, is_retryable=False) from None
     inputs.whole.chmod(0o444)
+
+
+def carry(
+    task: Task, store_of: Callable[[], StoreSettings], piece: bytes, seconds: float = 0.0
+) -> None:
+    """Store a piece of an input. Raises `ArtifactError`, `OSError`.
+
+    A store that does not answer is tried again for some seconds; `store_of` is asked each time.
+    """
+    if hashlib.sha256(piece).hexdigest() != task.carries:
+        raise ArtifactError("a piece of its input was changed", is_retryable=False)
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with ArtifactStore(store_of()) as store:
+                store.put([piece])
+        except ArtifactError as error:
+            is_final = not error.is_retryable or error.number is not None
+            if is_final or time.monotonic() + _PAUSE > end:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _fetch_outside(task: Task, reach: Reach) -> None:
@@ -157,11 +218,17 @@ def _clear(root: Path) -> None:
 
 def main(variables: Mapping[str, str]) -> int:
     """Lay out what the node finds; return the exit code."""
+    task = None
     try:
         task = Task.load(Path(TASK_PATH).read_text())
         if task.outside:
             trust_authorities(variables)
         settings = load_store(variables, Path(STORE_PATH)) if STORE_VARIABLE in variables else None
+        if task.carries:
+            seconds = float(variables.get(UPLOAD_VARIABLE, "0"))
+            piece = what_is_in(variables)
+            carry(task, lambda: load_store(variables, Path(STORE_PATH)), piece, seconds)
+            return 0
         inputs = _INPUTS._replace(packed=unpack_input(variables))
         fetch(task, settings, reach_of(variables), inputs)
     except ArtifactError as error:
@@ -170,9 +237,12 @@ def main(variables: Mapping[str, str]) -> int:
         words, is_retryable = f"{type(error).__name__}: {error!s:.300}", True
     else:
         return 0
-    if not words.startswith("the artifact "):  # such as of the store
+    reason = NodeReason.UPLOAD if task is not None and task.carries else NodeReason.DOWNLOAD
+    if reason is NodeReason.UPLOAD:
+        words = f"its input could not be stored: {words}"
+    elif not words.startswith("the artifact "):  # such as of the store
         words = f"its artifacts could not be had: {words}"
-    _LAST_WORDS.write_text(message_of(NodeReason.DOWNLOAD, words, is_retryable=is_retryable))
+    _LAST_WORDS.write_text(message_of(reason, words, is_retryable=is_retryable))
     return 1
 
 

@@ -7,13 +7,25 @@ import base64
 import zlib
 from collections.abc import Mapping
 
-__all__ = ["INPUT_VARIABLES", "MAX_PLAIN_BYTES", "pack_input", "unpack_input"]
+__all__ = [
+    "INPUT_VARIABLES",
+    "MAX_PLAIN_BYTES",
+    "PIECE_BYTES",
+    "pack_input",
+    "unpack_input",
+    "variables_of",
+    "what_is_in",
+]
 
 _CHARACTERS = 100_000
 """Of one variable: Linux bounds a string at 128 KiB."""
 MAX_PLAIN_BYTES = 8 << 20
 """It is in memory, and packing it takes a tenth of a second."""
-INPUT_VARIABLES = tuple(f"PODIUM_GIVEN_{number}" for number in range(6))
+INPUT_VARIABLES = tuple(f"PODIUM_GIVEN_{number}" for number in range(10))
+_OF_A_NODE = 6
+"""Variables of a node's own Pod: its Job holds them, too, and a tenant's run has thousands."""
+PIECE_BYTES = _CHARACTERS * len(INPUT_VARIABLES) // 4 * 3
+"""What one Pod carries to the store and no more; etcd takes 1.5 MB."""
 
 
 def pack_input(given: bytes) -> tuple[str, ...] | None:
@@ -21,9 +33,21 @@ def pack_input(given: bytes) -> tuple[str, ...] | None:
     if len(given) > MAX_PLAIN_BYTES:
         return None
     packed = base64.b64encode(zlib.compress(given)).decode()
-    if len(packed) > _CHARACTERS * len(INPUT_VARIABLES):
+    if len(packed) > _CHARACTERS * _OF_A_NODE:
         return None
     return tuple(packed[at : at + _CHARACTERS] for at in range(0, len(packed), _CHARACTERS))
+
+
+def variables_of(piece: bytes) -> dict[str, str]:
+    """Return the variables that hold what is carried to the store."""
+    text = base64.b64encode(piece).decode()
+    cut = [text[at : at + _CHARACTERS] for at in range(0, len(text), _CHARACTERS)]
+    return dict(zip(INPUT_VARIABLES, cut, strict=False))
+
+
+def what_is_in(variables: Mapping[str, str]) -> bytes:
+    """Return what is in the variables; nothing: they are not there. Raises `ValueError`."""
+    return base64.b64decode("".join(variables.get(name, "") for name in INPUT_VARIABLES))
 
 
 def unpack_input(variables: Mapping[str, str]) -> bytes | None:
@@ -31,5 +55,5 @@ def unpack_input(variables: Mapping[str, str]) -> bytes | None:
 
     Raises `ValueError`, `zlib.error`.
     """
-    packed = "".join(variables.get(name, "") for name in INPUT_VARIABLES)
-    return zlib.decompress(base64.b64decode(packed)) if packed else None
+    packed = what_is_in(variables)
+    return zlib.decompress(packed) if packed else None

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from podium.api.artifact_rules import ArtifactType
+from podium.artifacts.carried_input import Carried
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.left import Declared
 from podium.artifacts.reach import reach_of
@@ -152,6 +153,10 @@ class Task:
     asked: Mapping[str, Any] | None = None
     """What is asked of its output (`contracts.AskedOutput`); None: it is not a large one."""
     inputs: tuple[InputPart, ...] = ()
+    carried: Carried | None = None
+    """Its input, where that is in the store."""
+    carries: str = ""
+    """Digest of a piece of an input, which is to be stored and no more."""
 
     def dump(self) -> str:
         """Return it as an annotation: of mappings only, so that one part of it can be compared."""
@@ -190,6 +195,8 @@ class Task:
             **({"retention": self.retention} if self.retention is not None else {}),
             **({"asked": self.asked} if self.asked is not None else {}),
             **({"inputs": inputs} if inputs else {}),
+            **({"carried": self.carried.dump()} if self.carried is not None else {}),
+            **({"carries": self.carries} if self.carries else {}),
         }
         text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
         if len(text) <= _PLAIN_CHARACTERS:
@@ -230,6 +237,8 @@ class Task:
             retention=document.get("retention"),
             asked=document.get("asked"),
             inputs=tuple(InputPart(**each) for each in document.get("inputs", {}).values()),
+            carried=Carried.load(document["carried"]) if "carried" in document else None,
+            carries=document.get("carries", ""),
         )
 
 

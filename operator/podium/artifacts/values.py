@@ -10,7 +10,7 @@ import orjson
 
 from podium import contracts
 
-__all__ = ["Part", "write_input"]
+__all__ = ["Part", "write_input", "write_parts"]
 
 Chunk = bytes | memoryview
 
@@ -39,14 +39,18 @@ def write_input(
     for key in spliced:
         small = orjson.dumps(document.get(key, {}))
         write(comma + orjson.dumps(key) + b":" + small[:-1])
-        comma = b"," if len(small) > 2 else b""
-        for part in (each for each in parts if each.part == key):
-            write(comma + orjson.dumps(part.name) + b":")
-            _write(part, write)
-            comma = b","
+        write_parts([each for each in parts if each.part == key], write, comma=len(small) > 2)
         write(b"}")
         comma = b","
     write(b"}")
+
+
+def write_parts(parts: Iterable[Part], write: Callable[[Chunk], object], *, comma: bool) -> None:
+    """Write values of one part of an input; `comma`: there are others before them."""
+    for part in parts:
+        write((b"," if comma else b"") + orjson.dumps(part.name) + b":")
+        _write(part, write)
+        comma = True
 
 
 def _write(part: Part, write: Callable[[Chunk], object]) -> None:

@@ -236,10 +236,10 @@
   message: >-
     {{ $spec }}.initContainers[podium-fetcher].image must be the one of the chart's value artifacts
 - expression: >-
-    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ENDPOINT_URL_STS', 'PODIUM_ALLOWED_HOSTS', 'PODIUM_AUTHORITIES', 'PODIUM_VALUES', 'PODIUM_GIVEN_0', 'PODIUM_GIVEN_1', 'PODIUM_GIVEN_2', 'PODIUM_GIVEN_3', 'PODIUM_GIVEN_4', 'PODIUM_GIVEN_5']))))))))
+    !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.env) || (c.env.all(e, e.all(k, k in ['name', 'value']) && (!has(e.name) || (e.name in ['PODIUM_STORE', 'PODIUM_UPLOAD_SECONDS', 'AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ENDPOINT_URL_STS', 'PODIUM_ALLOWED_HOSTS', 'PODIUM_AUTHORITIES', 'PODIUM_VALUES', 'PODIUM_GIVEN_0', 'PODIUM_GIVEN_1', 'PODIUM_GIVEN_2', 'PODIUM_GIVEN_3', 'PODIUM_GIVEN_4', 'PODIUM_GIVEN_5', 'PODIUM_GIVEN_6', 'PODIUM_GIVEN_7', 'PODIUM_GIVEN_8', 'PODIUM_GIVEN_9']))))))))
   reason: Forbidden
   message: >-
-    {{ $spec }}.initContainers[podium-fetcher].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE or AWS_ENDPOINT_URL_STS or PODIUM_ALLOWED_HOSTS or PODIUM_AUTHORITIES or PODIUM_VALUES or PODIUM_GIVEN_0 or PODIUM_GIVEN_1 or PODIUM_GIVEN_2 or PODIUM_GIVEN_3 or PODIUM_GIVEN_4 or PODIUM_GIVEN_5), value
+    {{ $spec }}.initContainers[podium-fetcher].env must be a list, each of it an object of only name (PODIUM_STORE or PODIUM_UPLOAD_SECONDS or AWS_ROLE_ARN or AWS_WEB_IDENTITY_TOKEN_FILE or AWS_ENDPOINT_URL_STS or PODIUM_ALLOWED_HOSTS or PODIUM_AUTHORITIES or PODIUM_VALUES or PODIUM_GIVEN_0 or PODIUM_GIVEN_1 or PODIUM_GIVEN_2 or PODIUM_GIVEN_3 or PODIUM_GIVEN_4 or PODIUM_GIVEN_5 or PODIUM_GIVEN_6 or PODIUM_GIVEN_7 or PODIUM_GIVEN_8 or PODIUM_GIVEN_9), value
 - expression: >-
     !variables.creates || (variables.helpers.all(c, c.name != 'podium-fetcher' || ((!has(c.resources) || (c.resources.all(k, k in ['requests', 'limits']))))))
   reason: Forbidden

@@ -24,7 +24,7 @@ from podium.cli.cluster.runs import ClusterRun
 from podium.cli.output import CliError
 from podium.cluster.artifact_settings import ArtifactSettings
 from podium.cluster.jobs.artifact_store import STORE_VOLUME, store_variables, store_volume
-from podium.cluster.jobs.pod_template import USER_FIELDS
+from podium.cluster.jobs.pod_security import USER_FIELDS
 from podium.cluster.jobs.rules import USER
 from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.exec import ProgramEnd, run_program

@@ -15,6 +15,7 @@ from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.api.workflow import ArtifactType, Node
 from podium.artifacts.authorities import AUTHORITIES_VARIABLE
+from podium.artifacts.carried_input import Carried
 from podium.artifacts.left import Declared
 from podium.artifacts.packed_input import INPUT_VARIABLES
 from podium.artifacts.pod import (
@@ -40,6 +41,7 @@ from podium.cluster.jobs.outside import (
     leaving,
     place_of,
 )
+from podium.cluster.jobs.pod_security import container_security
 from podium.cluster.jobs.pod_volumes import (
     ANNOTATION_ARTIFACTS,
     ANNOTATION_INPUT,
@@ -63,6 +65,7 @@ __all__ = [
     "Handover",
     "add_handover",
     "handover_of",
+    "helper_container",
     "left_by",
     "needs_store",
 ]
@@ -104,12 +107,17 @@ class Handover:
     @property
     def needs_store(self) -> bool:
         """Whether something of it comes from a store, or goes there."""
-        return self.collects or self.fetches
+        return self.collects or self.fetches or self.task.carried is not None
+
+    @property
+    def is_input_annotated(self) -> bool:
+        """Whether the annotations of its Pod have its input, or what of it is not in the store."""
+        return not self.packed and self.task.carried is None
 
     @property
     def is_input_laid_out(self) -> bool:
         """Whether the fetcher writes the file with the input."""
-        return bool(self.packed or self.task.inputs)
+        return bool(self.task.inputs) or not self.is_input_annotated
 
     @property
     def has_artifacts(self) -> bool:
@@ -154,13 +162,14 @@ def handover_of(
     found: Found,
     large: LargeValues = NONE_LARGE,
     packed: tuple[str, ...] = (),
+    carried: Carried | None = None,
 ) -> Handover:
     """Return what becomes of the artifacts of an execution. Raises `BuildError`."""
     node = plan.nodes[launch.node].definition
     keeps, lays_out = node.id in plan.keeps_artifacts, _fetches(plan, node)
     fetches = lays_out or bool(large.inputs)
     values = tuple(collected_files(node))
-    if not keeps and not fetches and not values and not packed:
+    if not keeps and not fetches and not values and not packed and carried is None:
         return Handover()
     outputs = node.artifacts.out if keeps and node.artifacts is not None else []
     absolute = {
@@ -179,6 +188,7 @@ def handover_of(
         retention=plan.spec.artifacts.retention_seconds if plan.spec.artifacts else None,
         asked=large.asked.dump() if large.asked is not None else None,
         inputs=large.inputs,
+        carried=carried,
     )
     return Handover(keeps or bool(values), fetches, keeps, task, plan.spec.pinned_store, packed)
 
@@ -262,14 +272,14 @@ def add_handover(
         if handover.task.asked is not None:
             collector.append(pod.shared(OUTPUT_VOLUME, OUTPUT_PATH))
         collector += [*pod.secrets(node, COLLECTOR), *pod.values(node)]
-        helpers.append(_helper(COLLECTOR, collector, told, artifacts, settings))
+        helpers.append(helper_container(COLLECTOR, collector, told, artifacts, settings))
         if handover.task.values:
             count = str(len(handover.task.values))
             helpers[0]["env"].append({"name": VALUES_VARIABLE, "value": count})
         helpers[0]["restartPolicy"] = "Always"
         helpers[0]["lifecycle"] = {"postStart": {"exec": {"command": COLLECTOR_START}}}
         spec["terminationGracePeriodSeconds"] = artifacts.upload_seconds
-    if handover.fetches or handover.packed:
+    if handover.fetches or handover.is_input_laid_out:
         if handover.fetches:
             fetcher.append(mount(IN_VOLUME, IN_PATH, read_only=False))
         places = [(each.root, each.path) for each in handover.task.wanted]
@@ -280,11 +290,11 @@ def add_handover(
             pod.found(node, {path for _, path in places})
         if handover.is_input_laid_out:
             fetcher.append(pod.shared(INPUT_VOLUME, INPUT_PATH, read_only=True))
-        if handover.task.inputs and not handover.packed:
+        if handover.task.inputs and handover.is_input_annotated:
             pod.add_input()
         fetcher += pod.secrets(node, FETCHER)
         told |= dict(zip(INPUT_VARIABLES, handover.packed, strict=False))
-        helpers.append(_helper(FETCHER, fetcher, told, artifacts, settings))
+        helpers.append(helper_container(FETCHER, fetcher, told, artifacts, settings))
     spec["initContainers"] = helpers
     if is_claim:  # else each Pod would change the owner of every file in the store
         spec["securityContext"]["fsGroupChangePolicy"] = "OnRootMismatch"
@@ -298,13 +308,14 @@ def _scratch(artifacts: ArtifactSettings) -> dict[str, Any]:
     return {"emptyDir": {"sizeLimit": limit} if limit else {}}
 
 
-def _helper(
+def helper_container(
     name: str,
     mounts: list[dict[str, Any]],
     told: Mapping[str, str],
     artifacts: ArtifactSettings,
     settings: Settings,
 ) -> dict[str, Any]:
+    """Return a container of Podium's own, with these mounts and variables."""
     env = dict(told)
     if name == COLLECTOR:
         env[UPLOAD_VARIABLE] = str(artifacts.upload_seconds)
@@ -321,8 +332,5 @@ def _helper(
         "volumeMounts": mounts,
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
     }

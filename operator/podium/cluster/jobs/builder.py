@@ -6,8 +6,6 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
-import orjson
-
 from podium import executors
 from podium.api.names import (
     FINALIZER,
@@ -25,6 +23,7 @@ from podium.artifacts.packed_input import pack_input
 from podium.cluster.jobs.artifacts import handover_of
 from podium.cluster.jobs.claims import claim_name, mounted_claims
 from podium.cluster.jobs.errors import BuildError
+from podium.cluster.jobs.given_input import given_input
 from podium.cluster.jobs.pod_template import Owner, TooLargeError, build_template
 from podium.cluster.kube.views import (
     ANNOTATION_EXECUTION,
@@ -120,13 +119,15 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
         claim.name: owner.claims.get(claim.name) or claim_name(owner.name, owner.uid, claim.name)
         for claim in mounted_claims(plan.spec, node.definition)
     }
-    facts = (owner, node, launch, workload, settings, labels, claims, live)
+    has_store = settings.artifacts.of(plan.spec.pinned_store).has_store
+    given = owner.given or given_input(launch.input, has_store=has_store)
+    facts = (owner, node, launch, workload, settings, labels, claims, live, given.text)
     hand = partial(handover_of, owner.uid, plan, launch, owner.found, owner.large)
     try:
-        template = build_template(*facts, hand())
+        template = build_template(*facts, hand(carried=given.carried))
     except TooLargeError:
-        packed = owner.packed or pack_input(owner.given or orjson.dumps(launch.input))
-        if packed is None:
+        packed = given.packed or pack_input(given.text)
+        if given.carried is not None or packed is None:
             raise
         template = build_template(*facts, hand(packed))
     return {

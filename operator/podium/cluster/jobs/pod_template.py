@@ -31,6 +31,7 @@ from podium.cluster.jobs.artifacts import (
 )
 from podium.cluster.jobs.errors import BuildError
 from podium.cluster.jobs.executor_pod import literal, literal_variables, merged
+from podium.cluster.jobs.given_input import GivenInput
 from podium.cluster.jobs.large_values import LargeValues
 from podium.cluster.jobs.left import Found
 from podium.cluster.jobs.output_values import output_file
@@ -43,7 +44,7 @@ from podium.cluster.jobs.pod_program import (
     add_program,
     from_annotation,
 )
-from podium.cluster.jobs.rules import USER
+from podium.cluster.jobs.pod_security import container_security, pod_security
 from podium.cluster.kube.views import (
     CONTAINER,
     GRACE_SECONDS,
@@ -60,7 +61,6 @@ MAX_INPUT_BYTES = 96 * 1024
 """Beyond it the input is not in the environment: Linux bounds a string at 128 KiB."""
 _MOST = 250_000
 """All annotations of an object may have 256 KiB."""
-USER_FIELDS = ("runAsUser", "runAsGroup", "fsGroup")
 
 OUTPUT = "/dev/termination-log"
 
@@ -84,10 +84,8 @@ class Owner:
     """Of the nodes whose artifacts one finds: execution, and digest of what it left."""
     large: LargeValues = field(default_factory=LargeValues)
     """Of one execution: its values that rest in the store."""
-    given: bytes = b""
-    """Of one execution: its input as JSON, where that was written already."""
-    packed: tuple[str, ...] | None = None
-    """Of one execution: its input for variables, made beforehand where that takes long."""
+    given: GivenInput | None = None
+    """Of one execution: its input, where that was made already."""
 
     def reference(self) -> dict[str, Any]:
         """Return the ownerReference of what belongs to the run."""
@@ -110,12 +108,13 @@ def build_template(
     labels: Mapping[str, str],
     claims: Mapping[str, str],
     live: LivePersonas | None,
+    text: bytes,
     handover: Handover,
 ) -> dict[str, Any]:
     """Build the template of a Job's Pods. Raises `BuildError`.
 
     `claims` are those of the run that the node mounts: the names of the objects, by name. `live` is
-    what personas are told that ask models.
+    what personas are told that ask models, `text` the input, where the Pod's annotations have it.
     """
     template, pod = workload.template, node.definition.pod or PodOverrides()
     defaults = copy.deepcopy(settings.pod_defaults)
@@ -125,9 +124,9 @@ def build_template(
         workload = workload._replace(runtime=Runtime.CONTAINER, env=())
     resources = defaults.pop("resources", None)
     more_labels, more_notes = defaults.pop("labels", {}), defaults.pop("annotations", {})
-    given = (owner.given or orjson.dumps(launch.input)).decode()
+    given = text.decode() if handover.is_input_annotated else ""
     annotations = {**more_notes, **pod.annotations}
-    if not handover.packed:
+    if handover.is_input_annotated:
         annotations[ANNOTATION_INPUT] = given
     env = _variables(
         owner,
@@ -150,10 +149,7 @@ def build_template(
         "terminationMessagePath": output_file(node.definition) or OUTPUT,
         # The last words of a failed program are shown to many: not of one that holds secrets.
         "terminationMessagePolicy": "File" if secret else "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
     }
     if node.definition.resources is not None:
         container["resources"] = _dump(node.definition.resources)
@@ -176,13 +172,7 @@ def build_template(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            **({} if settings.arbitrary_user_ids else dict.fromkeys(USER_FIELDS, USER)),
-            # Else each Pod would change the owner of every file of a volume.
-            **({"fsGroupChangePolicy": "OnRootMismatch"} if claims else {}),
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(settings, has_claims=bool(claims)),
         "containers": [container],
     }
     if volumes:
@@ -194,8 +184,7 @@ def build_template(
         raise TooLargeError(
             NodeReason.INPUT_TOO_LARGE,
             "input, script and the list of artifacts together are more than a Pod carries,"
-            f" {_MOST} bytes and an input that packed has 600,000: hand over less, or files in"
-            " artifacts, or set largeOutput: true on the nodes whose outputs it gets",
+            f" {_MOST} bytes: write a shorter script, which may fetch the rest as a file",
         )
     for name in (
         "nodeSelector",

@@ -14,14 +14,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import orjson
-
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
-from podium.artifacts.packed_input import pack_input
 from podium.cluster.jobs.adoption import is_pod_as_built
 from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import PODS_OF_JOB, BuildError, build_pod
+from podium.cluster.jobs.given_input import GivenInput
 from podium.cluster.jobs.large_values import large_values
 from podium.cluster.jobs.map_job import build_item_pod
 from podium.cluster.jobs.pod_check import check_pod
@@ -31,6 +29,7 @@ from podium.cluster.kube.errors import ApiError
 from podium.cluster.kube.views import ITEM, JobView, PodView, dig, pod_view, text
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun
+from podium.cluster.runs.input_store import InputStore
 from podium.cluster.runs.job_maker import JobMaker, launched, refused_for_now, tell_set_aside
 from podium.cluster.runs.launch_checks import LaunchChecks
 from podium.cluster.runs.map_jobs import MapJobs
@@ -45,8 +44,6 @@ __all__ = ["JobLauncher"]
 
 log = logging.getLogger(__name__)
 
-PACKED_BYTES = 200_000
-"""With a script, a smaller input may not fit into a Pod as it is: then it is packed at once."""
 LANES = 32
 """Launches at the same time: a Job's Pod comes before the next one's Job. Namespaces take turns."""
 LIMIT_SECONDS = 1.0
@@ -75,6 +72,7 @@ class JobLauncher:
         self._own = OwnObjects(cache, settings.manager)
         self._maker = JobMaker(client, cache, settings, metrics)
         self._maps = MapJobs(client, cache, settings, self._maker)
+        self._inputs = InputStore(client, settings)
         self.checks = LaunchChecks(client, settings, self.references)
         self._lanes = FairSlots(LANES)
         self.launch_after = 0.0
@@ -102,10 +100,9 @@ class JobLauncher:
         async def make() -> None:
             try:
                 await self._maps.room(run, launch)
-                async with self._lanes.slot(namespace):
-                    if not run.engine.is_execution_current(launch.node, launch.execution_id):
-                        return  # it was stopped, or an earlier operator had started it
-                    seen = await self._create(run, launch)
+                seen = await self._started(run, launch)
+                if seen is None:
+                    return  # it was stopped, or an earlier operator had started it
                 if seen.phase is AttemptPhase.LAUNCHED:
                     self._metrics.schedule.observe(time.monotonic() - begin)
             finally:
@@ -193,8 +190,31 @@ class JobLauncher:
             run.after_write.remove.update(run.jobs_of.get(launch.execution_id, ()))
             run.wake()
 
-    async def _create(self, run: ActiveRun, launch: Launch) -> Observation:
-        """Create the Job of an execution, or find the one that is there, and its Pod."""
+    async def _started(self, run: ActiveRun, launch: Launch) -> Observation | None:
+        """Start an execution, once it is its turn; None: it is not wanted any more."""
+        given = None
+        while True:
+            async with self._lanes.slot(run.owner.namespace):
+                if not run.engine.is_execution_current(launch.node, launch.execution_id):
+                    return None
+                seen = await self._create(run, launch, given)
+            if isinstance(seen, Observation):
+                return seen
+            job, given = seen  # without a lane: others need not wait for that
+            try:
+                problem = await self._inputs.carry(run, launch, job, given)
+            except ApiError as error:
+                problem = self.checks.not_created(run, launch, error)
+            if problem is not None:
+                return problem
+
+    async def _create(
+        self, run: ActiveRun, launch: Launch, stored: GivenInput | None
+    ) -> Observation | tuple[dict[str, Any], GivenInput]:
+        """Create the Job of an execution, or find the one that is there, and its Pod.
+
+        Returns the Job and the input instead where that is to be `stored` before.
+        """
         for name in list(run.jobs_of.get(launch.execution_id, ())):
             execution = run.executions[name]
             job = self._cache.jobs(run.owner.namespace, run.owner.uid).get(name)
@@ -219,16 +239,14 @@ class JobLauncher:
             if refused is not None:
                 return refused
             shape = SHAPES[launch.shape.value]
-            given = orjson.dumps(launch.input)
-            packed = await _packed(given)
+            given = stored or await self._inputs.given(run, launch)
             plan, states = run.engine.plan, run.engine.status.nodes
             found = left_by(plan, states, launch.node, launch.delivered)
             large = large_values(launch, states, run.engine.asked_of_output(launch.node))
-            owner = replace(
-                run.owner, claims=run.claims, found=found, large=large, given=given, packed=packed
-            )
+            common = replace(run.owner, claims=run.claims, found=found, large=large)
+            owner = replace(common, given=given)
             job_body = shape.build(owner, plan, launch, self._settings)
-            shared = await self._maps.share(run, launch, owner)
+            shared = await self._maps.share(run, launch, common)
         except BuildError as error:
             return not_started(launch, error.reason, str(error))
         except ApiError as error:
@@ -238,6 +256,8 @@ class JobLauncher:
             return refused
         if isinstance(shared, Observation):
             return shared
+        if given.carried is not None and stored is None:
+            return job_body, given
         if shared is not None and launch.item is not None:
             share, body = shared
             pod = partial(build_item_pod, body, job_body, launch.item.index)
@@ -276,9 +296,8 @@ class JobLauncher:
             if not run.engine.is_execution_current(launch.node, launch.execution_id):
                 return found  # it was stopped, or it was found and has ended since
             pod = build_pod(body, number) if build is None else build(number)
-            store = run.engine.plan.spec.pinned_store
             # Its template may not be ours.
-            if problems := check_pod(pod, self._settings, store):
+            if problems := check_pod(pod, self._settings, run.engine.plan.spec.pinned_store):
                 words = "; ".join(str(problem) for problem in problems)
                 return not_started(launch, NodeReason.FORBIDDEN, f"its Pod: {words:.1000}")
             is_ours = True
@@ -326,15 +345,8 @@ class JobLauncher:
 
     def _full(self, namespace: str) -> bool:
         limits, live, reserved = self._settings.limits, self._cache.live, self._reserved
+        in_all, in_namespace = limits.max_running, limits.max_running_per_namespace
         return bool(
-            (limits.max_running and live.total() + reserved.total() >= limits.max_running)
-            or (
-                limits.max_running_per_namespace
-                and live[namespace] + reserved[namespace] >= limits.max_running_per_namespace
-            )
+            (in_all and live.total() + reserved.total() >= in_all)
+            or (in_namespace and live[namespace] + reserved[namespace] >= in_namespace)
         )
-
-
-async def _packed(given: bytes) -> tuple[str, ...] | None:
-    """Return a large input packed, which would hold up everything else if it were done here."""
-    return await asyncio.to_thread(pack_input, given) if len(given) > PACKED_BYTES else None

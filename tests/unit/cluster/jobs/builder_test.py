@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from podium.api.names import FINALIZER
 from podium.api.run import RecordedAnswers
 from podium.api.workflow import WorkflowSpec
+from podium.artifacts import carried_input
+from podium.artifacts.carried_input import measure
 from podium.artifacts.packed_input import INPUT_VARIABLES, unpack_input
+from podium.artifacts.pod import Task
 from podium.cluster.jobs.adoption import is_job_as_built
 from podium.cluster.jobs.builder import BuildError, Owner, build_job, build_pod, job_name
 from podium.cluster.jobs.claims import claim_name
@@ -570,18 +573,58 @@ def test_a_job_with_a_packed_input_is_found_again():
     assert not is_job_as_built(built, build(SCRIPT, given={"inputs": {"x": NOISE[1:300_001]}}))
 
 
+TOO_LARGE = [{"x": NOISE[:1_300_000]}, {"x": "a" * (9 << 20)}]
+BUCKET = {"s3": {"bucket": "artifacts", "endpoint": "http://s3:1", "credentialsSecret": "keys"}}
+
+
 @pytest.mark.parametrize(
-    ("node", "given"),
+    ("node", "store", "given"),
     [
-        (SCRIPT, {"x": NOISE[:2_000_000]}),
-        (SCRIPT, {"x": "a" * (9 << 20)}),
-        ({"executor": "script", "config": {"script": "#" * 251_000}}, {}),
+        (SCRIPT, BUCKET, TOO_LARGE[0]),
+        (SCRIPT, {"pvc": {"claimName": "store"}}, TOO_LARGE[1]),
+        (CONTAINER, BUCKET, TOO_LARGE[0]),
+        (PERSONA, BUCKET, TOO_LARGE[0]),
     ],
 )
-def test_what_no_pod_carries_is_too_large(node, given):
-    reason, message = problem(node, given=given)
+def test_what_no_pod_holds_comes_from_the_store(node, store, given):
+    pod = template(node, given=given, artifacts=store)
+    assert check_pod(pod, Settings(artifacts=store)) == []
+    (fetcher,) = pod["spec"]["initContainers"]
+    assert not set(INPUT_VARIABLES) & {each["name"] for each in fetcher["env"]}
+    task = Task.load(pod["metadata"]["annotations"]["podium.dev/artifacts"])
+    assert task.carried == measure(given)
+    assert "podium.dev/input" not in pod["metadata"]["annotations"]
+    assert {m["name"]: m["readOnly"] for m in fetcher["volumeMounts"]}["podium-store"] is True
+    (program,) = pod["spec"]["containers"]
+    assert not [m for m in program["volumeMounts"] if m["name"] == "podium-store"]
+    found = {each["name"]: each.get("value") for each in program["env"]}
+    assert found["PODIUM_INPUT"] == "/podium/input/input.json"
+    assert "PODIUM_INPUT_JSON" not in found
+    built = {"spec": {"template": pod}, "metadata": {}}
+    assert is_job_as_built(built, copy.deepcopy(built))
+
+
+@pytest.mark.parametrize("given", TOO_LARGE)
+def test_without_a_store_the_error_says_that_one_is_needed(given):
+    reason, message = problem(SCRIPT, given=given)
     assert reason == "InputTooLarge"
-    assert "input, script and the list of artifacts together" in message
+    assert "artifacts.s3 or artifacts.pvc" in message
+    assert "spec.artifacts.store" in message
+
+
+def test_more_than_that_is_too_large(monkeypatch):
+    monkeypatch.setattr(carried_input, "MAX_PIECES", 1)
+    reason, message = problem(SCRIPT, given=TOO_LARGE[0], artifacts=BUCKET)
+    assert reason == "InputTooLarge"
+    assert "largeOutput: true" in message
+
+
+@pytest.mark.parametrize("given", [{}, {"x": NOISE[:300_000]}, TOO_LARGE[0]])
+def test_a_script_that_no_pod_carries_is_too_large(given):
+    node = {"executor": "script", "config": {"script": "#" * 251_000}}
+    reason, message = problem(node, given=given, artifacts=BUCKET)
+    assert reason == "InputTooLarge"
+    assert "write a shorter script" in message
 
 
 def test_a_config_that_no_environment_carries_is_too_large():
