@@ -1,10 +1,14 @@
 """Large outputs on a real cluster: 50 MB, and several into one node."""
 
+import base64
+import hashlib
 import os
+import random
 import signal
 
 import pytest
 
+from tests.conformance.own_operator import own_operator
 from tests.e2e.artifacts_test import place, uploading
 from tests.e2e.support import script, until, workflow_run
 
@@ -103,3 +107,69 @@ def test_an_operator_that_is_killed_while_one_is_stored_and_comes_back_after(pla
     assert nodes["make"]["outputRef"]["size"] > 5_000_000
     assert nodes["use"]["output"] == {"size": 5_000_000}
     assert [nodes[name]["executionCount"] for name in ("make", "use")] == [1, 1]
+
+
+BLOBS = [base64.b64encode(random.Random(number).randbytes(48_000)).decode() for number in range(10)]
+"""640,000 bytes that do not pack, more than a Pod can hold."""
+
+
+def large_input():
+    """Return the run of a node whose input no Pod can hold, beside a large output."""
+    made = 'made = {"text": "x" * 1_000_000}'
+    look = (
+        READ,
+        'blobs = "".join(given["metadata"]["blobs"])',
+        'text = given["dependencyOutputs"]["make"]["text"]',
+        "sum = hashlib.sha256(blobs.encode()).hexdigest()",
+        'made = {"sum": sum, "text": len(text), "variable": "PODIUM_INPUT_JSON" in os.environ}',
+        WRITE,
+    )
+    nodes = [python("make", made, WRITE, largeOutput=True), python("use", *look, after=["make"])]
+    # The first has the input, too: what all nodes are told is in it.
+    return workflow_run("r", *nodes, graph={"metadata": {"blobs": BLOBS}})
+
+
+def check_large_input(place):
+    place.k.wait("r")
+    nodes = place.k.nodes("r")
+    expected = hashlib.sha256("".join(BLOBS).encode()).hexdigest()
+    assert nodes["use"]["output"] == {"sum": expected, "text": 1_000_000, "variable": False}
+    assert [nodes[name]["executionCount"] for name in ("make", "use")] == [1, 1]
+    until(lambda: not carriers(place.k), 60)
+
+
+def carriers(k):
+    return k.items("pods", "-l", "app.kubernetes.io/component=input")
+
+
+def test_an_input_that_no_pod_can_hold_comes_from_the_store(place):
+    place.secret()
+    place.operator()
+    place.k.apply(large_input())
+    check_large_input(place)
+
+
+def test_a_server_and_an_operator_that_are_killed_while_an_input_is_stored(place):
+    place.secret()
+    operator = place.operator()
+    place.server.freeze()
+    place.k.apply(large_input())
+    until(lambda: [p for p in carriers(place.k) if p["status"]["phase"] == "Pending"], 60)
+    os.kill(operator.pid, signal.SIGKILL)
+    operator.process.wait()
+    place._stack.pop_all()
+    place.server.kill()
+    place.operator()
+    place.server.start()
+    check_large_input(place)
+
+
+def test_without_a_store_the_node_says_that_one_is_needed(place):
+    settings = {"artifacts": {}}
+    with own_operator(place.k.namespace, place._directory, settings):
+        node = script("use", "true")
+        place.k.apply(workflow_run("r", node, graph={"metadata": {"blobs": BLOBS}}))
+        place.k.wait("r", "Failed")
+        state = place.k.nodes("r")["use"]
+    assert state["reason"] == "InputTooLarge"
+    assert "artifacts.s3 or artifacts.pvc" in state["message"]

@@ -35,7 +35,7 @@ def gather(store: ArtifactStore, outputs: Iterable[Declared], left: Left) -> dic
         elif not output.optional:
             raise ArtifactError(
                 f"the artifact {output.name} is missing: the program left nothing at"
-                f" {output.path}; let it, or set optional: true",
+                f" {output.path}; write it there, or set optional: true",
                 is_content=True,
             )
     if has_entries(left.out, skipped):

@@ -96,3 +96,13 @@ async def test_an_interrupted_podium_reads_it_when_it_is_back(tmp_path):
     await run.run()
     assert stands(run) == {"big": "Completed", "b": "Completed"}
     assert json.loads(kept(run).read_bytes())["n"] == 1
+
+
+async def test_an_input_of_any_size_is_a_file(tmp_path):
+    """On a cluster it would come from the store."""
+    text = """test -z "${PODIUM_INPUT_JSON+there}"; python3 -c 'import json, os
+blob = json.load(open(os.environ["PODIUM_INPUT"]))["metadata"]["blob"]
+json.dump({"size": len(blob)}, open(os.environ["PODIUM_OUTPUT"], "w"))'"""
+    run = begin(tmp_path, script("a", text), metadata={"blob": "x" * (9 << 20)})
+    await run.run()
+    assert run.status.nodes["a"].output == {"size": 9 << 20}
