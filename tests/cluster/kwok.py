@@ -34,6 +34,8 @@ FAIL = "fake.pod/fail"
 """The execution (label podium.dev/execution) that fails with exit code 1."""
 SAY = "fake.pod/say"
 """What its containers leave as their termination message."""
+COLLECT = "fake.pod/collect"
+"""What its init containers leave so."""
 ABANDONED = timedelta(minutes=10)
 CIDR = "10.200.0.1/16"
 
@@ -77,7 +79,17 @@ ENDED = """\
 {{ $now := Now }}
 {{ $begun := or .status.startTime $now }}
 {{ $said := or (index (or .metadata.annotations dict) "fake.pod/say") "" }}
+{{ $collected := or (index (or .metadata.annotations dict) "fake.pod/collect") "" }}
 phase: PHASE
+{{ if .spec.initContainers }}
+initContainerStatuses:
+{{ range .spec.initContainers }}
+- {name: {{ .name | Quote }}, image: {{ .image | Quote }}, imageID: "", ready: true, started: false,
+   restartCount: 0, state: {terminated: {exitCode: 0, reason: Completed,
+   message: {{ $collected | Quote }}, startedAt: {{ $begun | Quote }},
+   finishedAt: {{ $now | Quote }}}}}
+{{ end }}
+{{ end }}
 conditions:
 {{ range $type := list "ContainersReady" "Ready" }}
 - {type: {{ $type }}, status: "False", reason: PodPHASE, lastTransitionTime: {{ $now | Quote }}}

@@ -108,7 +108,7 @@ def _check_bucket(bucket: S3Store, base: Path) -> Iterator[Problem]:
 def _check_credentials(bucket: S3Store, base: Path) -> Iterator[Problem]:
     if bool(bucket.credentials_secret) == bool(bucket.role_arn):
         has = "both" if bucket.role_arn else "none"
-        yield Problem(base, f"has {has} of credentialsSecret and roleARN: exactly one")
+        yield Problem(base, f"has {has} of credentialsSecret and roleARN: name exactly one")
     if bucket.credentials_secret and not is_object_name(bucket.credentials_secret):
         message = no_object_name(bucket.credentials_secret)
         yield Problem((*base, "credentialsSecret"), message)

@@ -43,7 +43,7 @@ def one_of(base: Path, sources: Mapping[str, object]) -> Iterator[Problem]:
     given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
         what = "has none" if not given else f"has {' and '.join(given)}"
-        yield Problem(base, f"{what} of {', '.join(sources)}: exactly one")
+        yield Problem(base, f"{what} of {', '.join(sources)}: name exactly one")
 
 
 def no_object_name(name: str, *, generated: bool = False) -> str:

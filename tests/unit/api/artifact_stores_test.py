@@ -45,7 +45,7 @@ def test_a_store_that_is_right(spec):
 @pytest.mark.parametrize(
     ("spec", "path", "words"),
     [
-        ({}, "spec:", "none of s3, pvc: exactly one"),
+        ({}, "spec:", "none of s3, pvc: name exactly one"),
         ({"s3": BUCKET, "pvc": {"claimName": "c"}}, "spec:", "has s3 and pvc"),
         ({"pvc": {"claimName": "A_b"}}, "spec.pvc.claimName", "write a-b"),
         ({"s3": {"bucket": "abc"}}, "spec.s3:", "none of credentialsSecret and roleARN"),

@@ -255,7 +255,7 @@ def test_resources_are_quantities(amount, fine):
         ),
         (
             {"name": "A", "valueFrom": {}},
-            "env[0].valueFrom: has none of secretKeyRef, configMapKeyRef, fieldRef: exactly one",
+            "env[0].valueFrom: has none of secretKeyRef, configMapKeyRef, fieldRef: name exactly one",
         ),
         (
             {

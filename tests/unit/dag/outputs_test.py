@@ -33,8 +33,8 @@ def test_what_is_right_is_taken():
     ("outputs", "words"),
     [
         ({"a b": TEXT}, "'a b' is not the name of a value: use ^[A-Za-z_]"),
-        ({"x": {}}, "outputs.x: has none of path, stdout: exactly one"),
-        ({"x": {"path": "/x", **TEXT}}, "has path and stdout of path, stdout: exactly one"),
+        ({"x": {}}, "outputs.x: has none of path, stdout: name exactly one"),
+        ({"x": {"path": "/x", **TEXT}}, "has path and stdout of path, stdout: name exactly one"),
         ({"x": {"path": "x"}}, "outputs.x.path: 'x' is not absolute: write a path such as /tmp/"),
         ({"x": {"path": "/a/../etc/passwd"}}, "has a part '..'"),
         ({"x": {"path": "/"}}, "is empty"),

@@ -36,7 +36,7 @@ def test_what_is_right_is_taken():
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ({}, "artifacts.in[0]: has none of from, git, http, s3, raw: exactly one"),
+        ({}, "artifacts.in[0]: has none of from, git, http, s3, raw: name exactly one"),
         ({"raw": {"content": ""}, "from": "b.x"}, "has from and raw of"),
         ({"git": {"repository": "git@example.com:a/b"}}, "in[0].git.repository: 'git@example.com:a/b' must begin with https://, ssh://"),
         ({"git": {"repository": "-u/tmp"}}, "must begin with"),
@@ -120,7 +120,7 @@ def test_a_cluster_takes_what_its_pods_can_fetch():
 @pytest.mark.parametrize(
     ("to", "words"),
     [
-        ({}, "artifacts.out[0].to: has none of http, s3: exactly one"),
+        ({}, "artifacts.out[0].to: has none of http, s3: name exactly one"),
         (
             {"http": {"url": "file:///x"}},
             "artifacts.out[0].to.http.url: 'file:///x' must begin with",

@@ -613,7 +613,7 @@ def test_without_a_store_the_error_says_that_one_is_needed(given):
 
 
 def test_more_than_that_is_too_large(monkeypatch):
-    monkeypatch.setattr(carried_input, "MAX_PIECES", 1)
+    monkeypatch.setattr(carried_input, "MAX_PIECES", 0)
     reason, message = problem(SCRIPT, given=TOO_LARGE[0], artifacts=BUCKET)
     assert reason == "InputTooLarge"
     assert "largeOutput: true" in message
