@@ -36,7 +36,7 @@ __all__ = [
 RUN_HEADER = ("NAME", "WORKFLOW", "PHASE", "PROGRESS", "CURRENT", "DURATION", "AGE")
 WIDE = ("REASON",)
 NODE_HEADER = ("NODE", "STATUS", "REASON", "TRIES", "DURATION")
-_ELASTIC = frozenset({"NAME", "WORKFLOW", "CURRENT", "NODE", "REASON"})
+_ELASTIC = frozenset({"NAME", "WORKFLOW", "CURRENT", "NODE", "REASON", "TITLE"})
 """Columns that give way where the terminal is narrow."""
 _NARROWEST = 8
 

@@ -66,7 +66,7 @@ def test_what_is_left_out_has_its_default():
         ),
         (
             {**BY_NAME, "recordedAnswers": {}},
-            "spec.recordedAnswers: has none of configMapKeyRef, file: exactly one",
+            "spec.recordedAnswers: has none of configMapKeyRef, file: name exactly one",
         ),
         (
             {**BY_NAME, "mocks": {"a": {}}},

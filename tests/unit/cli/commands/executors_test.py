@@ -55,6 +55,13 @@ def test_executors_of_files_and_directories_are_listed(here):
     assert shown[-1] == {"name": "count", "kind": "Executor", "title": "Counts its words"}
 
 
+def test_names_are_whole_in_a_narrow_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = podium("executors").stdout.splitlines()
+    assert {"container", "persona_team", "kubernetes"} <= {line.split()[0] for line in lines}
+    assert max(map(len, lines)) <= 60
+
+
 def test_those_of_a_cluster_come_from_kubectl():
     listed = {
         "apiVersion": "v1",
