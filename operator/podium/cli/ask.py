@@ -9,7 +9,7 @@ from typing import Any
 
 from podium.api.base import shorten
 from podium.cli.approvals import Asked, waiting
-from podium.cli.commands.approve import checked_request
+from podium.cli.decisions import checked_request
 from podium.cli.live import View
 from podium.cli.output import CliError, escape_control
 from podium.cli.session import OpenRun

@@ -1,16 +1,38 @@
 """The Workflows that child runs of a definition run: found in its files, and checked."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from podium.api.child_runs import CHILD_EXECUTOR
 from podium.api.problems import InvalidError, Path, Problem, Severity, errors
+from podium.api.resources import Workflow
 from podium.api.workflow import WorkflowSpec
-from podium.cli.checked_file import CheckedFile
+from podium.dag import WorkflowDAG
 
 __all__ = ["child_problems", "child_workflows"]
 
 
-def child_workflows(file: CheckedFile, spec: WorkflowSpec) -> dict[str, WorkflowSpec]:
+class Definitions(Protocol):
+    """A file whose graphs are known, with the Workflows that it may name."""
+
+    name: str
+    known_workflows: dict[str, WorkflowSpec]
+
+    @property
+    def workflows(self) -> Sequence[tuple[Any, Workflow]]:
+        """The Workflows of the file itself."""
+        ...
+
+    def graph_of(self, spec: WorkflowSpec) -> WorkflowDAG:
+        """Return the graph of a definition."""
+        ...
+
+    def resolved(self, spec: WorkflowSpec) -> WorkflowSpec:
+        """Return a definition with the executors that its nodes name."""
+        ...
+
+
+def child_workflows(file: Definitions, spec: WorkflowSpec) -> dict[str, WorkflowSpec]:
     """Return what a definition's child runs run, and theirs in turn, by name.
 
     Raises `InvalidError`: one is missing, or is not valid.
@@ -37,7 +59,7 @@ def child_workflows(file: CheckedFile, spec: WorkflowSpec) -> dict[str, Workflow
     return found
 
 
-def child_problems(file: CheckedFile) -> Iterator[tuple[int, Problem]]:
+def child_problems(file: Definitions) -> Iterator[tuple[int, Problem]]:
     """Find Workflows that are missing here, and ones that start themselves, with their number."""
     spaces = file.known_workflows
     uses = {

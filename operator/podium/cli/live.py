@@ -128,15 +128,16 @@ class _Lines:
     def close(self) -> None:
         return
 
-    def _rank(self, node: str) -> tuple[int, int, bool]:
+    def _rank(self, node: str) -> tuple[int, int, int]:
         """Order by cause: programs that ended, what this cancelled, what starts then."""
         state = self._status.nodes.get(node)
-        rank = 0
-        if state is not None:
-            never_ran = state.status in (NodeStatus.SKIPPED, NodeStatus.CANCELLED)
-            rank = int(never_ran) if state.status.ended else 2
         item = split_item(node)
-        return rank, self._places.get(item[0] if item else node, 0), item is None
+        place = self._places.get(item[0] if item else node, 0)
+        if state is not None and not state.status.ended:
+            return 2, 0, place
+        never_ran = state is not None and state.status in (NodeStatus.SKIPPED, NodeStatus.CANCELLED)
+        # Members and items end before what they are of.
+        return int(never_ran), -node.count(".") - (item is not None), place
 
     def _key(self, state: NodeState) -> tuple[str, ...]:
         return state.status.value, state.execution_id or ""

@@ -203,10 +203,8 @@ class ChildRuns:
         seen = observe_child(node, execution, name, child_state(status))
         if status.phase.ended:
             return seen, None
-        from podium.local.shell import LocalRun  # noqa: PLC0415 - each makes the other
-
         plan = Plan.build(record.workflow, workflow_id=record.workflow_id, is_pinned=True)
-        run = LocalRun(
+        run = type(self._run)(
             directory,
             record,
             plan,

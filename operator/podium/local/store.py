@@ -156,7 +156,8 @@ class RunDirectory:
             path = error.filename or self.path
             raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise self._damaged(f"{type(error).__name__}: {error}") from None
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            raise self._damaged(f"{kind}{error}") from None
 
     def _missing(self) -> StoreError:
         return StoreError(f"there is no run named {self.name!r} in {self.path.parent}")

@@ -1,15 +1,11 @@
 """podium approve, and reject."""
 
-import getpass
-import os
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
 import click
 
-from podium import kinds
 from podium.cli.approvals import (
     Asked,
     answer_options,
@@ -18,6 +14,7 @@ from podium.cli.approvals import (
     outcome_of,
     values_of,
 )
+from podium.cli.decisions import checked_request
 from podium.cli.execution import carry_on, require_runnable
 from podium.cli.options import run_argument, state_dir_option
 from podium.cli.output import CliError, ExitCode
@@ -26,7 +23,7 @@ from podium.engine import ApprovalRequest
 from podium.local import approvals
 from podium.local.store import BusyError
 
-__all__ = ["approve", "checked_request", "reject", "user_name"]
+__all__ = ["approve", "reject"]
 
 POLL_SECONDS = 0.1
 
@@ -86,23 +83,6 @@ def _decide(
                 return ExitCode.OK
 
 
-def checked_request(
-    run: OpenRun, asked: Asked, *, is_approved: bool, comment: str, values: dict[str, Any]
-) -> ApprovalRequest:
-    """Return a decision as a request. Raises `CliError` if the node would not take it."""
-    planned = run.plan.nodes[asked.node]
-    by = user_name()
-    answer = kinds.Answer(is_approved, by, by, None, comment, values)
-    view = kinds.NodeView(planned.definition, asked.execution, dict, time.time())
-    if not isinstance(planned.kind, kinds.Answerable):
-        raise CliError(f"{asked.node} of run {run.name} is not an approval")
-    try:
-        planned.kind.answer(view, answer)
-    except kinds.AnswerRefusedError as refusal:
-        raise CliError(f"{asked.node}: {refusal}") from None
-    return ApprovalRequest(str(uuid.uuid4()), asked.node, asked.execution, answer)
-
-
 def _carry_out(run: OpenRun, asked: Asked, request: ApprovalRequest) -> int:
     """Decide about a run on which no other podium works, and carry it on."""
     if request.id in run.status.handled_requests:
@@ -130,11 +110,3 @@ def _wait(run: OpenRun, asked: Asked, request: ApprovalRequest) -> str:
             f"the decision about {asked.node} came too late: see podium get {run.name} {asked.node}"
         )
     return outcome
-
-
-def user_name() -> str:
-    """Return the name of the user at this machine."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
