@@ -36,6 +36,12 @@ class ClusterShell:
 
     poll = 0.25
 
+    @property
+    def address(self) -> str:
+        from tests.buckets import address_for  # noqa: PLC0415 - few cases need it
+
+        return address_for(connect())
+
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)

@@ -20,7 +20,9 @@ optional Workflow, a WorkflowRun), and after the last `---` what is done to the 
       b: Failed Timeout             # short for {status: Failed, reason: Timeout}
       c: {status: Completed, output: {n: 1}, executionCount: 2}
 
-A case that only one shell carries out so far has `only: laptop` beside these.
+A case that only one shell carries out so far has `only: laptop` beside these. One whose personas
+ask models has `answers: {node: [turns]}` (`tests.conformance.models`), and its ModelConfigs name
+the server `http://models.example/v1`.
 
 Of a node everything named must be so; what is not named must be at its default, but for counts and
 output. `message` is a string, or several, that must occur in it; `warnings` likewise, one for each.
@@ -30,13 +32,14 @@ import asyncio
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
 from podium.api.source.files import load_text
+from tests.conformance import models
 
 CASES = Path(__file__).parent / "cases"
 ENDED = ("Succeeded", "Failed", "Cancelled")
@@ -49,13 +52,13 @@ ACTIONS = (
 OF_ANY_NAME = ("ConfigMap", "Executor", "ContractSchema", "Persona", "ModelConfig")
 EXPECTED = {
     "phase", "reason", "message", "contextVersion", "progress", "nodes", "removedNodes", "refused",
-    "outputs",
+    "outputs", "tokens",
 }  # fmt: skip
 NODE_FIELDS = {
     "status", "reason", "message", "output", "executionCount", "retryCount", "executionId",
     "warnings", "qualityScore", "contractFulfilled", "contextVersion", "stale", "history", "error",
     "copiedFrom",  # RUN/EXECUTION
-    "items",
+    "items", "tokens",
 }  # fmt: skip
 
 
@@ -71,6 +74,8 @@ class Case:
     steps: list[dict[str, Any]] = field(default_factory=list)
     only: str | None = None
     """The one shell that carries it out; None: both do."""
+    answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """What models answer, by node and in order."""
 
     def find(self, kind: str) -> dict[str, Any] | None:
         found = [each for each in self.documents if each["kind"] == kind]
@@ -104,6 +109,8 @@ class Shell(Protocol):
 
     poll: float
     """Seconds from one look to the next."""
+    address: str
+    """Where its programs reach this machine."""
 
     async def start(self, case: Case) -> None: ...
     async def status(self) -> dict[str, Any]: ...
@@ -139,7 +146,7 @@ def load(name: str) -> Case:
     rule = " ".join(line.lstrip("# ") for line in text.split("\n", 40) if line.startswith("#"))
     given, _, own = text.rpartition("\n---\n")
     last = yaml.safe_load(own)
-    assert set(last) <= {"steps", "expect", "only"}, f"{name}: {set(last)}"
+    assert set(last) <= {"steps", "expect", "only", "answers"}, f"{name}: {set(last)}"
     only = last.get("only")
     assert only in (None, "laptop"), f"{name}: {only}"
     expect, steps = last["expect"], last.get("steps", [])
@@ -150,7 +157,7 @@ def load(name: str) -> Case:
     for step in steps:
         assert len(set(step) & set(ACTIONS)) <= 1, f"{name}: {step}"
         assert set(step) <= {"when", *ACTIONS}, f"{name}: {step}"
-    case = Case(name, rule, _documents(given, name), expect, steps, only)
+    case = Case(name, rule, _documents(given, name), expect, steps, only, last.get("answers", {}))
     assert all(
         each["metadata"]["name"] == name
         or (each["kind"] == "Workflow" and each["metadata"]["name"].startswith(f"{name}-"))
@@ -166,6 +173,11 @@ def _documents(text: str, name: str) -> list[dict[str, Any]]:
 
 async def drive(case: Case, shell: Shell) -> End:
     """Take a run through its steps to its end."""
+    if case.answers:
+        with models.answering(case.answers, shell.address) as url:
+            text = json.dumps(case.documents).replace(models.PLACE, url)
+            there = replace(case, documents=json.loads(text), answers={})
+            return await drive(there, shell)
     asked = {"suspend": False, "cancel": False, "terminate": False}
     try:
         await shell.start(case)
@@ -261,6 +273,8 @@ def differences(expect: dict[str, Any], end: End) -> list[str]:
         if name in expect:
             same(name, expect[name], status.get(name, default))
     same("outputs", expect.get("outputs"), status.get("outputs"))
+    if "tokens" in expect:
+        same("tokens", expect["tokens"], _tokens(status))
     refused = expect.get("refused", [])
     same("number of refused requests", len(refused), len(end.refused))
     for wanted in refused:
@@ -280,6 +294,8 @@ def differences(expect: dict[str, Any], end: End) -> list[str]:
 
 
 def _node(node: str, wanted: dict[str, Any], state: dict[str, Any], same: Any, holds: Any) -> None:
+    if "tokens" in wanted:
+        same(f"{node}.tokens", wanted["tokens"], _tokens(state))
     for name, default in (("status", None), ("reason", ""), ("stale", False)):
         same(f"{node}.{name}", wanted.get(name, default), state.get(name, default))
     for name, default in (
@@ -310,6 +326,12 @@ def _node(node: str, wanted: dict[str, Any], state: dict[str, Any], same: Any, h
         for position, (entry, record) in enumerate(zip(wanted["history"], history, strict=False)):
             for name, value in _entry(entry).items():
                 same(f"{node}.history[{position}].{name}", value, record.get(name))
+
+
+def _tokens(state: dict[str, Any]) -> int | None:
+    """Return what models took, as they counted it."""
+    usage = state.get("tokenUsage")
+    return None if usage is None else usage.get("totalTokens", 0)
 
 
 def _entry(wanted: Any) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class LaptopShell:
     comes by the calls that the command line makes."""
 
     poll = 0.02
+    address = "127.0.0.1"
 
     def __init__(self, directory: Path) -> None:
         self._root = directory

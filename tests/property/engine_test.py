@@ -114,6 +114,8 @@ def cases(draw, most=7, last=0):
             "finally": [each for each in nodes if each["id"][0] == "f"],
             "finallyTimeoutSeconds": 100 * TIMEOUT,
             "edges": edges,
+            # Enough for all of them, one after another.
+            "limits": draw(st.sampled_from([None, {"tokens": 10_000}])),
         }
     )
     return Case(spec, outcomes)
@@ -354,6 +356,14 @@ class Harness:
         )
         taking = sum(self.plan.nodes[each.node].kind.holds_slot for each in launches)
         assert not taking or running + taking <= self.info.max_parallel
+        if self.plan.spec.limits is not None:
+            asking = {node.id for node in self.case.nodes if node.executor == "persona"}
+            busy = {n for n in asking if states[n].status is NodeStatus.RUNNING}
+            assert len(busy | {each.node for each in launches} & asking) <= 1
+            granted = [each.limits for each in launches if each.node in asking]
+            usage = self.engine.status.token_usage
+            left = 10_000 - (0 if usage is None else usage.total_tokens)
+            assert granted in ([], [{"tokens": left}])
         for launch in launches:
             node = next(n for n in self.case.nodes if n.id == launch.node)
             sources = [states[e.from_] for e in self.case.spec.edges if e.to == launch.node]

@@ -150,7 +150,7 @@ class SystemMessageSource(ApiModel):
 
 
 class Limits(ApiModel):
-    """What may be spent in one execution of a node, every attempt counted."""
+    """What personas may spend, every attempt counted."""
 
     tokens: int | None = Field(default=None, ge=1, le=1_000_000_000)
     """Maximum number of tokens, prompt and completion together."""

@@ -136,6 +136,8 @@ class NodeReason(StrEnum):
     PULLING_IMAGE = "PullingImage"
     """The Pod's image is being pulled, or its container made."""
 
+    WAITING_FOR_LIMITS = "WaitingForLimits"
+    """Nodes that run may spend what is left of the run's limits of tokens or cost."""
     JUDGING = "Judging"
     """A contract, a condition or a template of it is being checked, which takes a while."""
 

@@ -14,6 +14,7 @@ from podium.api.node_state import (
     NodeState,
     NodeStatus,
 )
+from podium.api.personas import Limits
 from podium.api.usage import TokenUsage
 from podium.api.workflow import MAX_NODES, KeySelector, WorkflowSpec
 
@@ -127,6 +128,8 @@ class WorkflowRunSpec(ApiModel):
     """The run's context, over the workflow's globalContext."""
     max_parallel: int | None = Field(default=None, ge=1, le=10_000)
     """Maximum number of nodes that run at the same time; default: the Workflow's, else 10."""
+    limits: Limits | None = None
+    """What the personas of the run may spend together; the Workflow's limits hold as well."""
     fail_fast: bool | None = None
     """Whether the first failed node cancels everything else; default: as the Workflow says."""
     only: list[NodePath] = Field(default_factory=list, max_length=MAX_NODES)

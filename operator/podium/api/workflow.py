@@ -15,8 +15,9 @@ from podium.api.compensation import Compensation, RollbackPolicy, bare_node
 from podium.api.contract_schemas import MAX_SCHEMAS, PinnedSchema
 from podium.api.executors import MAX_EXECUTORS, ExecutorSpec
 from podium.api.node_contracts import InputContract, OutputContract
+from podium.api.node_types import NodeType
 from podium.api.outputs import MAX_OUTPUTS, OutputFormat, OutputValue
-from podium.api.personas import MAX_MODELS, MAX_PERSONAS, ModelConfigSpec, PersonaSpec
+from podium.api.personas import MAX_MODELS, MAX_PERSONAS, Limits, ModelConfigSpec, PersonaSpec
 from podium.api.pod import EnvVar, KeySelector, PodOverrides, Resources
 from podium.api.problems import Path
 from podium.api.retention import Retention
@@ -80,32 +81,6 @@ AllowedFailures = Annotated[
     WithJsonSchema({"x-kubernetes-int-or-string": True}),
 ]
 """How many items may fail: a number, or a percentage."""
-
-
-class NodeType(StrEnum):
-    """What a node is."""
-
-    PHASE = "phase"
-    CUSTOM = "custom"
-    CONDITIONAL = "conditional"
-    APPROVAL = "approval"
-    PARALLEL_GROUP = "parallel_group"
-
-    @classmethod
-    def _missing_(cls, value: object) -> "NodeType | None":
-        return _ADDED_TYPES.get(value) if isinstance(value, str) else None
-
-    @classmethod
-    def add(cls, name: str) -> "NodeType":
-        """Make a type known that a kind registered later has (`podium.kinds.register`)."""
-        if name in cls._value2member_map_:
-            return cls(name)
-        added = str.__new__(cls, name)
-        added._name_, added._value_ = name.upper(), name
-        return _ADDED_TYPES.setdefault(name, added)
-
-
-_ADDED_TYPES: dict[str, NodeType] = {}
 
 
 class EdgeType(StrEnum):
@@ -287,6 +262,8 @@ class WorkflowSpec(ApiModel, defer_build=False):
     max_parallel: int | None = Field(default=None, ge=1, le=10_000)
     """Maximum number of nodes of a run that run at the same time, 10 by default; a run may set
     another one."""
+    limits: Limits | None = None
+    """What the personas of a run may spend together, in all executions of its nodes."""
     fail_fast: bool = False
     """Whether the first failed node of a run cancels everything else; a run may say otherwise."""
     outputs: dict[Id, Text] = Field(default_factory=dict, max_length=MAX_RUN_OUTPUTS)

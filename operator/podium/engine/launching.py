@@ -88,6 +88,10 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
     if given.omitted != state.omitted_outputs:
         _note_omitted(run, node.id, given.omitted)
     if isinstance(decision, kinds.Launch):
+        granted, wrong = (None, "") if queue.limits is None else queue.limits.grant(node)
+        if wrong:
+            fail_unstarted(run, queue, node.id, NodeReason.BUDGET, wrong)
+            return
         run.launch(
             Launch(
                 node.id,
@@ -102,6 +106,7 @@ def _start(run: RunState, queue: ReadyQueue, node: PlanNode) -> None:
                 decision.fields,
                 given.paths,
                 item,
+                granted,
             )
         )
         return

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podium.api.names import MAX_ITEMS
+from podium.api.personas import Limits
 from podium.api.problems import Problem
 from podium.contracts import OutputVerdict
 from podium.engine.verdicts import Answer
@@ -69,6 +70,8 @@ class RunInfo:
     """Whether times of programs are cut to whole seconds, as Kubernetes writes them."""
     max_items: int = MAX_ITEMS
     """Items that a map may have where the run is."""
+    limits: Limits | None = None
+    """What its personas may spend together, beside what the definition says."""
 
 
 class Hold(NamedTuple):
@@ -284,6 +287,8 @@ class Launch:
     """Nodes that a member of a group knows by another name, by that name."""
     item: ItemOf | None = None
     """Of an item of a map."""
+    limits: Mapping[str, float] | None = None
+    """Of one that asks models in a run with limits: what it may spend of these."""
 
     @property
     def delivered(self) -> list[str]:

@@ -5,7 +5,9 @@ from collections import deque
 from collections.abc import Iterator
 
 from podium.api.names import item_path
+from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
+from podium.engine.run_limits import RunLimits, run_limits
 from podium.engine.state import RunState
 
 __all__ = ["HOLD_SECONDS", "RUN_TIMER", "ReadyQueue"]
@@ -13,6 +15,8 @@ __all__ = ["HOLD_SECONDS", "RUN_TIMER", "ReadyQueue"]
 HOLD_SECONDS = 300.0
 """How long what was stopped is waited for: a lost machine never says that it is gone."""
 
+WAITS_FOR_LIMITS = ""
+"""In the place of a group's name: the run's limits of tokens and cost."""
 RUN_TIMER = ""
 """In the place of a node's name: a timer of the run."""
 
@@ -36,6 +40,8 @@ class ReadyQueue:
         """Ready nodes that were held when it was their turn."""
         self._feeding: set[str] = set()
         """Maps that are queued, for their next item."""
+        self.limits: RunLimits | None = None
+        """What nodes that ask models may spend together; None: no bound."""
 
     def clear(self) -> None:
         """Forget everything; `podium.engine.rebuild` fills it again."""
@@ -46,6 +52,7 @@ class ReadyQueue:
         self._passed_over.clear()
         self._feeding.clear()
         self._held_at = -1
+        self.limits = run_limits(self._run)
 
     def add(self, node: str) -> None:
         """Queue a Ready node, or a Running one that was disrupted, for its launch."""
@@ -112,17 +119,32 @@ class ReadyQueue:
                 continue
             if not is_restart and (full := self._full_group(name)) is not None:
                 heapq.heappush(self._limited.setdefault(full, []), entry)
+                if full == WAITS_FOR_LIMITS:
+                    self._show_wait(name)
                 continue
             return name
         return None
 
     def _full_group(self, node: str) -> str | None:
-        """Return a group of a node that bounds how many of it run, and has as many."""
+        """Return a group of a node that bounds how many of it run, and has as many.
+
+        The run's limits are the last: others may hold what is left of them.
+        """
         plan = self._run.plan
         for group in plan.nodes[node].limited_by:
             if self._busy_in(group) >= (plan.nodes[group].definition.max_parallel or 0):
                 return group
-        return None
+        limits = self.limits
+        return WAITS_FOR_LIMITS if limits is not None and limits.must_wait(node) else None
+
+    def _show_wait(self, node: str) -> None:
+        """Say on a node that it waits for what others hold of the run's limits."""
+        state = self._run.touch(node)
+        state.reason = NodeReason.WAITING_FOR_LIMITS.value
+        state.message = (
+            "nodes that run may spend what is left of the run's limits: with limits in its config a"
+            " node holds no more than these"
+        )
 
     def _busy_in(self, group: str) -> int:
         """Return how many slots are taken in a group."""
@@ -136,9 +158,14 @@ class ReadyQueue:
         plan = self._run.plan
         found = False
         for group, waiting in list(self._limited.items()):
-            node = plan.nodes.get(group)
-            limit = None if node is None else node.definition.max_parallel
-            if limit is None or self._busy_in(group) < limit:
+            if group == WAITS_FOR_LIMITS:
+                limits = self.limits
+                has_room = limits is None or not limits.must_wait(waiting[0][1])
+            else:
+                node = plan.nodes.get(group)
+                limit = None if node is None else node.definition.max_parallel
+                has_room = limit is None or self._busy_in(group) < limit
+            if has_room:
                 heapq.heappush(self._queue, heapq.heappop(waiting))
                 found = True
                 if not waiting:

@@ -37,6 +37,8 @@ def failed_program(code: int, written: str, log: str) -> FailedProgram:
     own = _own_words(written)
     if own is not None:
         return *own, {}
+    if log.startswith(_TELLING):  # of a cluster, where the output is what it printed last
+        log = ""
     words = " / ".join(
         line for line in log[-LAST_CHARACTERS:].splitlines()[-LAST_LINES:] if line.strip()
     )

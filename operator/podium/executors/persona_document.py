@@ -95,10 +95,15 @@ def what_answers(node: Node, spec: WorkflowSpec) -> list[Any]:
     return found
 
 
-def live_personas(node: Node, config: Mapping[str, Any], spec: WorkflowSpec) -> LivePersonas:
+def live_personas(
+    node: Node,
+    config: Mapping[str, Any],
+    spec: WorkflowSpec,
+    run_limits: Mapping[str, float] | None = None,
+) -> LivePersonas:
     """Return what the runner is told to ask models. Raises `ValueError` naming what is missing.
 
-    `config` is the node's, its templates filled in.
+    `config` is the node's, its templates filled in; `run_limits` what it may spend of the run's.
     """
     written = personas_of(node.config)
     if filled := [name for name in personas_of(config) if name not in written]:
@@ -126,6 +131,7 @@ def live_personas(node: Node, config: Mapping[str, Any], spec: WorkflowSpec) -> 
         "node": {"title": node.title} if node.title else {},
         **({"timeoutSeconds": node.timeout_seconds} if node.timeout_seconds else {}),
         **({"limits": config["limits"]} if config.get("limits") else {}),
+        **({"runLimits": dict(run_limits)} if run_limits is not None else {}),
         "personas": personas,
         "models": models,
     }

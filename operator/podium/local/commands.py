@@ -125,7 +125,7 @@ class Commands:
         if not workload.uses_recorded or self._record.spec.recorded_answers is not None:
             return None
         try:
-            return live_personas(node, launch.config, self.definition)
+            return live_personas(node, launch.config, self.definition, launch.limits)
         except ValueError as error:
             raise ConfigError(str(error)) from None
 

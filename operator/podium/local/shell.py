@@ -80,6 +80,7 @@ class LocalRun:
             max_parallel=record.spec.max_parallel,
             fail_fast=record.spec.fail_fast,
             recorded=record.spec.recorded_answers is not None,
+            limits=record.spec.limits,
         )
         _leave_out_gap(status, directory.last_beat)
         self.engine = Engine(plan, info, initial_context(plan, record.spec), status)

@@ -127,6 +127,8 @@ class Document:
     personas: Mapping[str, Persona]
     contract: Contract
     limits: Limits
+    run_limits: Limits = Limits()
+    """What is left for it of the limits of its run."""
     title: str = ""
     description: str = ""
     timeout_seconds: float | None = None
@@ -150,6 +152,7 @@ class Document:
             personas,
             Contract.read(data.get("contract") or {}),
             Limits.read(data.get("limits")),
+            Limits.read(data.get("runLimits")),
             node.get("title") or "",
             node.get("description") or "",
             data.get("timeoutSeconds"),

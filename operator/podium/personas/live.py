@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,7 @@ class Live:
         seconds = document.timeout_seconds or SECONDS
         self._deadline = time.monotonic() + max(seconds - MARGIN, seconds / 2)
         self._budget = Budget(document.limits, "")
+        self._run_budget = Budget(document.run_limits, "what its run had left for the node of its ")
         self._own_budgets: dict[str, Budget] = {}
         self._endpoints: dict[int, Endpoint] = {}
 
@@ -91,6 +92,10 @@ class Live:
         """What was used so far."""
         return self._budget.usage
 
+    def tell(self, tell: Callable[[Usage], None]) -> None:
+        """Have told what was used, before and after each call."""
+        self._budget.tell = tell
+
     async def close(self) -> None:
         """Close all connections."""
         for endpoint in self._endpoints.values():
@@ -98,7 +103,7 @@ class Live:
 
     def share(self, sharers: int) -> None:
         """Learn how many will ask side by side."""
-        self._budget.sharers = max(sharers, 1)
+        self._budget.sharers = self._run_budget.sharers = max(sharers, 1)
 
     async def ask(self, asked: Ask) -> Reply:
         """Answer. Raises `PersonaError`."""
@@ -173,7 +178,8 @@ class Live:
         while True:
             _require_fit(messages, talk.most)
             offers = toolbox.offers() if toolbox is not None else ()
-            found = await endpoint.ask(messages, talk.schema, (self._budget, own), offers)
+            budgets = (self._budget, self._run_budget, own)
+            found = await endpoint.ask(messages, talk.schema, budgets, offers)
             self._transcript.add(**talk.about, answered=found.text, usage=_counted(found.usage))
             if not found.tool_calls or toolbox is None or not offers:
                 return found.text

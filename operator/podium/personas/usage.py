@@ -5,7 +5,7 @@ attempt is charged by an estimate from above: a token for every three bytes, whi
 models count for text in any script.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,6 +144,9 @@ class Budget:
         self._reserved_cost = 0.0
         self.sharers = 1
         """How many ask side by side: none of them may take what is left from the others."""
+        self.tell: Callable[[Usage], None] | None = None
+        """Told before and after each call what was used, a call that goes on with its prompt."""
+        self._open: list[tuple[Model, Charge]] = []
 
     def room(self, model: Model, prompt: int) -> int | None:
         """Return how many tokens an answer may have; None: any number.
@@ -181,12 +184,25 @@ class Budget:
         """Set aside what a call may use at most."""
         charge = Charge(prompt, completion, is_measured=False)
         self._reserve(model, charge, 1)
+        self._open.append((model, Charge(prompt, 0, is_measured=False)))
+        self._tell()
         return charge
 
     def settle(self, model: Model, reserved: Charge, used: Charge) -> None:
         """Count what the call used, and give back what was set aside."""
         self._reserve(model, reserved, -1)
+        self._open.remove((model, Charge(reserved.prompt, 0, is_measured=False)))
         self.usage.count(model, used)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.tell is None:
+            return
+        so_far = Usage()
+        so_far.add(self.usage)
+        for model, charge in self._open:
+            so_far.count(model, charge)
+        self.tell(so_far)
 
     def _reserve(self, model: Model, charge: Charge, sign: int) -> None:
         self._reserved_tokens += sign * (charge.prompt + charge.completion)

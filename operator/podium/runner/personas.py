@@ -67,6 +67,8 @@ async def _answered(
     document = Document.load(Path(place))
     transcript = Transcript(artifacts / NAME, document.secrets())
     live = Live(document, config, given, transcript, artifacts / directory_of(config))
+    # What is killed has told what it spent until then; an end of its own tells more.
+    live.tell(lambda spent: write({USAGE: spent.dump()}, 1))
     provider: Provider = live
     if record := os.environ.get("PODIUM_RECORD"):
         from podium.personas.recording import Recording  # noqa: PLC0415 - as above

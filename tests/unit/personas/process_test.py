@@ -2,11 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
+from podium.executors.outcome import failed_program, told_usage
 from podium.personas.recorded import RecordedAnswers
 from tests.unit.personas.model_server import fails, model, says
 from tests.unit.personas.nodes import KEY, document
@@ -47,6 +51,31 @@ def test_the_output_begins_with_what_was_used(tmp_path):
     assert json.loads(written)["x"] == "é"
     assert (tmp_path / "out/transcript.jsonl").read_text()
     assert has_key(tmp_path) == []
+
+
+def test_one_that_is_killed_has_told_what_it_spent_until_then(tmp_path):
+    """Also the prompt of the call that went on, which may be worked on to its end."""
+    killed = []
+
+    def turn(asked):
+        if len(server.asked) == 1:
+            return says("no JSON")
+        (child,) = Path(f"/proc/{os.getpid()}/task/{own}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        killed.append(child)
+        return says({"x": 1})
+
+    own = threading.get_native_id()
+    with model(turn) as server:
+        done = run(tmp_path, server.url)
+    assert killed
+    assert done.returncode == -signal.SIGKILL
+    written = (tmp_path / "output.json").read_text()
+    told = told_usage(written)
+    assert (told["calls"], told["unmeasuredCalls"], told["completionTokens"]) == (2, 1, 10)
+    assert told["promptTokens"] > 200, "what was counted, and an estimate"
+    # Of a cluster, where the log is the output: it is no last line.
+    assert failed_program(137, written, written)[1] == "ended by signal 9"
 
 
 def test_of_a_large_output_the_usage_is_in_the_last_words(tmp_path):

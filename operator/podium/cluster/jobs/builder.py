@@ -170,7 +170,7 @@ def _live(owner: Owner, plan: Plan, launch: Launch, node: Node) -> LivePersonas 
     if owner.recorded is not None:
         return None
     try:
-        return live_personas(node, launch.config, plan.spec)
+        return live_personas(node, launch.config, plan.spec, launch.limits)
     except ValueError as error:
         raise BuildError(NodeReason.NO_RECORDED_ANSWER, str(error)) from None
 

@@ -243,9 +243,9 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
     # By FallbackToLogsOnError the message is the log's end where the program wrote no output.
     written = pod.written or ""
     if pod.ended == "OOMKilled" or (pod.ended in _CANNOT_START and "OOM" in written):
-        return _failed(
-            node, execution, NodeReason.OOM_KILLED, "it used more memory than its limit", pod=pod
-        )
+        message = "it used more memory than its limit"
+        failed = _failed(node, execution, NodeReason.OOM_KILLED, message, pod=pod)
+        return replace(failed, usage=told_usage(written))
     if pod.ended in _CANNOT_START:
         message = f"its program cannot be started: {written or pod.ended}"
         failed = _failed(node, execution, NodeReason.CONFIG, message, pod=pod)

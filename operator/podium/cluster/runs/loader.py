@@ -329,6 +329,7 @@ class RunLoader:
             whole_seconds=True,
             command=f"kubectl podium -n {view.namespace}",
             max_items=MAX_ITEMS if self._settings.manages else UNMANAGED_ITEMS,
+            limits=spec.limits,
         )
         run = ActiveRun(
             owner=Owner(view.namespace, view.name, view.uid, workflow, recorded),

@@ -267,6 +267,14 @@ def test_a_start_that_the_memory_limit_ended_says_so():
     assert one(MANAGED, support.pod(phase="Failed", state=state)).reason == "OOMKilled"
 
 
+@pytest.mark.parametrize("reason", ["OOMKilled", "Error"])
+def test_a_persona_that_is_killed_has_told_what_it_spent(reason):
+    written = '{"podiumUsage":{"calls":2}}'
+    seen = one(MANAGED, ended(137, reason=reason, message=written))
+    assert seen.usage == {"calls": 2}
+    assert "podiumUsage" not in seen.message
+
+
 @pytest.mark.parametrize(
     ("word", "retryable"),
     [
