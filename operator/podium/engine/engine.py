@@ -191,7 +191,7 @@ class Engine:
         run.now = round(now, 3)
         unexpected: list[Observation] = []
         asked = list(requests)
-        was_finishing = run.is_finishing or run.is_rolling_back
+        was_finishing = bool(asked) and (run.is_finishing or run.is_rolling_back)
         self._take_up(run.questions.begin_step())
         if run.is_first_step:
             # First of all, what a predecessor left. Then: a node may be decidable although the

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["current_of", "reason_of"]
 
+_FEW = 30
+"""Nodes up to which sorting all of them takes less time than a heap."""
+
 
 def reason_of(run: "RunState") -> str:
     """Return in one word why the run is in its phase, or what its nodes wait for."""
@@ -27,6 +30,10 @@ def reason_of(run: "RunState") -> str:
 
 def current_of(run: "RunState") -> str:
     """Return the first nodes that run, and how many more do."""
-    first = heapq.nsmallest(3, run.counters.running, key=lambda node: run.plan.nodes[node].index)
-    more = len(run.counters.running) - len(first)
+    running, nodes = run.counters.running, run.plan.nodes
+    if len(running) > _FEW:
+        first = heapq.nsmallest(3, running, key=lambda node: nodes[node].index)
+    else:
+        first = sorted(running, key=lambda node: nodes[node].index)[:3]
+    more = len(running) - len(first)
     return ", ".join(first) + (f" +{more}" if more else "")
