@@ -53,6 +53,9 @@ MORE = [
     for name, number in (
         ("create_job", 4),
         ("create_pod", 4),
+        ("control_run", 2),  # of the children of a run that is cancelled, one is of an item
+        ("create_run", 3),
+        ("create_run", 5),
         ("create_run_nodes", 4),
         ("patch_job_status", 4),
         ("patch_pod", 4),

@@ -47,6 +47,8 @@ def _group(*after, **fields):
 CLAIM = "work"
 MOUNTS = {"volumeMounts": [{"name": CLAIM, "mountPath": "/work"}]}
 MAP = "each"
+CHILDREN = "subs"
+"""A map whose items are child runs."""
 ITEMS = [f"{MAP}[{index}]-1" for index in range(3)] + [f"{MAP}[1]-2"]
 """Executions of its items: one fails at first."""
 EACH = {"forEach": "[0, 1, 2]", "notes": {FAIL: label_value(ITEMS[1])}}
@@ -72,6 +74,7 @@ MAIN = [
     _node("hold", notes={HOLD: "true"}, pod={"serviceAccountName": "worker"}),
     GATE,
     _child("inner", "a", n="${{ context.a.n }}"),
+    {**_child("inner", "a", n="${{ item }}"), "id": CHILDREN, "forEach": "[0, 1]"},
     _node("last", "d", "hold", "gate", "sub"),
 ]
 INNER = [_node("deep", notes=_says(n=3))]
@@ -80,6 +83,7 @@ INNER_HELD = [_node("held", notes={HOLD: "true"})]
 UNDO = {"config": {"image": "fake", "command": ["true"]}}
 STOPPED = [
     _child("inner-held"),
+    {**_child("inner-held"), "id": CHILDREN, "forEach": "[0]"},
     _node("zeroth", compensation=UNDO),
     _node("first", "zeroth", compensation=UNDO),
     _node("hold", "first", notes={HOLD: "true"}),
@@ -210,10 +214,11 @@ class Scenario:
     async def _use_stopped(self):
         async def held():
             nodes = await self._nodes("stopped")
-            child = nodes.get("sub", {}).get("childRun")
-            if not child or not nodes.get("hold", {}).get("startedAt"):
+            children = [nodes.get(each, {}).get("childRun") for each in ("sub", f"{CHILDREN}[0]")]
+            if not all(children) or not nodes.get("hold", {}).get("startedAt"):
                 return False
-            return (await self._nodes(child)).get("held", {}).get("startedAt")
+            inner = [await self._nodes(child) for child in children]
+            return all(each.get("held", {}).get("startedAt") for each in inner)
 
         await self._until("hold runs", held)
         await self._api.patch(f"{self._runs}/stopped", {"spec": {"cancel": True}})
@@ -291,6 +296,8 @@ class Scenario:
             notes = run["metadata"].get("annotations") or {}
             found += [f"{run['metadata']['name']}: {note}" for note in notes
                       if "podium" in note and not note.startswith(OF_PARENT)]  # fmt: skip
+            if run.get("status", {}).get("phase") not in ENDED:
+                found.append(f"{run['metadata']['name']} has not ended")
         for pod in (await self._api.call("GET", f"{self._core}/pods"))["items"]:
             meta = pod["metadata"]
             if FINALIZER in meta.get("finalizers", ()) or "deletionTimestamp" in meta:
@@ -320,13 +327,13 @@ class Scenario:
         started = Counter(self.pods.values())
         twice = [f"{pod} had {count} Pods" for pod, count in started.items() if count > 1]
         wanted = {("brief", "only-1"), *(("main", label_value(each)) for each in ITEMS)}
-        names = ["main", "stopped"]
+        names = ["main", "stopped", *await self._children_of_cancelled_items()]
         for name in names:
             for node, state in (await self._nodes(name)).items():
                 if state.get("childRun"):
                     names.append(state["childRun"])
                     continue
-                if node in (GATE["id"], GROUP, MAP):
+                if node in (GATE["id"], GROUP, MAP, CHILDREN):
                     continue  # they have no Pods
                 ids = [
                     state.get("executionId"),
@@ -338,6 +345,16 @@ class Scenario:
         claims = (await self._api.call("GET", f"{self._core}/persistentvolumeclaims"))["items"]
         many = [f"{len(claims)} claims: {claims}"] if len(claims) != 1 else []
         return sorted(twice + lost + unknown + many)
+
+    async def _children_of_cancelled_items(self):
+        """Return the runs that say so themselves: the status says nothing of such items."""
+        found = []
+        for run in (await self._api.call("GET", self._runs))["items"]:
+            notes = run["metadata"].get("annotations") or {}
+            of = [notes.get(f"podium.dev/parent-{each}") for each in ("run", "node")]
+            if of == ["stopped", f"{CHILDREN}[0]"]:
+                found.append(run["metadata"]["name"])
+        return found
 
 
 def _timeless(output):

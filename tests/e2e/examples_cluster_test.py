@@ -82,6 +82,17 @@ pytestmark = pytest.mark.cluster
             },
         ),
         (
+            "regions/workflow.yaml",
+            {
+                "find": {"regions": ["eu-1", "us-1", "ap-1"]},
+                "deploy": {},
+                "deploy[0]": {"endpoint": "eu-1.example.com"},
+                "deploy[1]": {"endpoint": "us-1.example.com"},
+                "deploy[2]": {"endpoint": "ap-1.example.com"},
+                "report": {"endpoints": "eu-1.example.com us-1.example.com ap-1.example.com"},
+            },
+        ),
+        (
             "rollback/workflow.yaml",
             {
                 "flight": {"reference": "F-12"},

@@ -77,6 +77,7 @@ def contents(directory):
         "groups/workflow.yaml",
         "map/workflow.yaml",
         "outputs/workflow.yaml",
+        "regions/workflow.yaml",
         "release/workflow.yaml",
         "sdlc/sdlc_complete_workflow.yaml",
         "sdlc/cluster.yaml",
@@ -291,6 +292,18 @@ def test_a_map_lets_half_of_its_items_fail_and_runs_one_again(here):
     assert document["status"]["outputs"] == {"words": 5, "failed": 1}
     assert nodes(document)["count[2]"] == "Failed Error"
     assert outputs(document)["count[3]"] == {"words": 2}
+
+
+# regions
+
+
+def test_each_region_has_a_child_run_and_one_that_failed_runs_again(here):
+    document = ran(here, "examples/regions/workflow.yaml")
+    endpoints = "eu-1.example.com us-1.example.com ap-1.example.com"
+    assert document["status"]["outputs"] == {"endpoints": endpoints}
+    assert outputs(document)["deploy[2]"] == {"endpoint": "ap-1.example.com"}
+    document = ran(here, "examples/regions/workflow.yaml", "-c", "broken=us-1", code=1)
+    assert nodes(document)["deploy[1]"] == "Failed ChildRunFailed"
 
 
 # artifacts

@@ -1,5 +1,6 @@
 """Child runs: a node with the executor workflow, and how a run says whose child it is."""
 
+import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -106,7 +107,7 @@ def refused_rerun(name: str, parent: Parent | None) -> str:
         return ""
     return (
         f"{name} is a child run of {parent.run}: run its node there again, which makes a new child:"
-        f" rerun {parent.run} --node {parent.node}"
+        f" rerun {parent.run} --node {shlex.quote(parent.node)}"
     )
 
 

@@ -173,7 +173,7 @@ class NodeReason(StrEnum):
     NOT_A_LIST = "NotAList"
     """forEach gives neither a list nor an object."""
     TOO_MANY_ITEMS = "TooManyItems"
-    """forEach gives more than 100,000 items."""
+    """forEach gives more than 100,000 items, or more than 1,000 child runs."""
     NEEDS_MANAGED_JOBS = "NeedsManagedJobs"
     """forEach gives more than 1,000 items, and each has a Job of its own."""
     ITEMS_CHANGED = "ItemsChanged"

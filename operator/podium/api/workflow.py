@@ -186,7 +186,8 @@ class Node(ApiModel, defer_build=False):
     """Expression; if it is false, the node is skipped."""
     for_each: Text | None = None
     """Expression that gives a list, or an object (of items with key and value): the node runs once
-    for each item, which is item in its expressions, and its position index. 100,000 at most."""
+    for each item, which is item in its expressions, and its position index. 100,000 at most, or
+    1,000 child runs."""
     allowed_failures: AllowedFailures | None = None
     """With forEach: number of items that may fail, or a percentage such as 10%; 0 by default. When
     more have failed, no further item starts, and the node fails."""
@@ -200,7 +201,7 @@ class Node(ApiModel, defer_build=False):
     """Of a parallel_group: edges between its members, in addition to those of dependsOn."""
     max_parallel: int | None = Field(default=None, ge=1, le=10_000)
     """Of a parallel_group, or with forEach: maximum number of its members, or items, that run at
-    the same time; default: as many as the run allows."""
+    the same time; default: as many as the run allows. Items that are child runs count here only."""
     min_success: int | None = Field(default=None, ge=1, le=MAX_NODES)
     """Of a parallel_group: number of members that must complete for the group to complete although
     others failed; default: none may fail without allowFailure."""

@@ -2,6 +2,7 @@
 
 import click
 
+from podium.api.names import split_item
 from podium.api.run import NodeState, WorkflowRunStatus
 from podium.cli.output import CliError
 
@@ -13,6 +14,13 @@ _SHOWN = 20
 def print_child_runs(status: WorkflowRunStatus) -> None:
     """Print below the nodes which runs are children of the run, by their nodes."""
     found = [(node, state.child_run) for node, state in status.nodes.items() if state.child_run]
+    places = {node: place for place, node in enumerate(status.nodes)}
+
+    def place(named: tuple[str, str | None]) -> tuple[int, int]:
+        map_, index = split_item(named[0]) or (named[0], 0)
+        return places.get(map_, 0), index
+
+    found.sort(key=place)
     for number, (node, name) in enumerate(found[:_SHOWN]):
         if number == 0:
             click.echo()

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from podium.api.base import shorten
-from podium.api.run import NodeStatus
+from podium.api.run import NodeStatus, WorkflowRunStatus
 from podium.cli.describe import counted, shell_quoted, spent
 from podium.cli.items import is_item, nodes_in_order
 from podium.engine import failed_nodes
@@ -49,16 +49,18 @@ def summary(local: LocalRun) -> Iterable[str]:
         yield f"  models: {spent(status)}"
     yield f"outputs: podium get {name} -o yaml{option}"
     here = [node for node in failed if status.nodes[node].copied_from is None]
-    yield f"logs:    podium logs {name}{_quoted(here)}{option}"
+    yield f"logs:    podium logs {_logs_of(name, status, here)}{option}"
     yield f"files:   {_short(local.directory.path)}"
     if failed_nodes(local.plan, status):
         yield f"again:   podium rerun {name} --failed{option}"
 
 
-def _quoted(failed: list[str]) -> str:
-    """Return the first node whose own program failed, as a word of a command."""
+def _logs_of(run: str, status: WorkflowRunStatus, failed: list[str]) -> str:
+    """Return the run and the first node whose own program failed, as words of a command."""
     first = next((node for node in failed if is_item(node)), failed[0] if failed else "")
-    return f" {shell_quoted(first)}" if first else ""
+    if first and (child := status.nodes[first].child_run):
+        return child
+    return f"{run} {shell_quoted(first)}" if first else run
 
 
 def _short(path: Path) -> str:

@@ -245,10 +245,10 @@ class DefinitionChecks:
     def _no_map(self, path: Path, node: Node) -> None:
         """Find what only a map has, on a node that is none."""
         if node.for_each is not None:
-            what = "groups, child workflows, conditionals and approvals run once"
-            self._error(
-                (*path, "forEach"), f"is for nodes that run a program, and {what}: leave it out"
-            )
+            remedy = "conditionals and approvals run once: leave it out"
+            if node.nodes:
+                remedy = "write the group as a Workflow, and run that with executor: workflow"
+            self._error((*path, "forEach"), f"is for nodes with an executor; {remedy}")
         elif node.allowed_failures is not None:
             self._error(
                 (*path, "allowedFailures"), "is about items: set forEach too, or leave it out"

@@ -80,7 +80,7 @@ class ReferenceChecks:
         field = path[len(self.dag.node_paths[node])]
         if field == "forEach":
             self._error(path, f"{root!r} is what forEach makes: it is not known there")
-        elif field == "resources" or path[-1] in ("claimName", "name"):
+        elif field == "resources" or (field == "pod" and path[-1] in ("claimName", "name")):
             self._error(
                 path, f"{root!r} cannot be read here: all items have the same resources and volumes"
             )

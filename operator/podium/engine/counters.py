@@ -97,8 +97,9 @@ class Counters:
             self._outputs[node] = state.output
 
     def _count_slot(self, planned: PlanNode, by: int) -> None:
-        """Add or take away what runs and takes a slot."""
-        _add(self.slots, planned.id, by)
+        """Add or take away what runs and takes a slot, or is an item."""
+        if planned.kind.holds_slot:
+            _add(self.slots, planned.id, by)
         for group in planned.limited_by:
             self.slots_in[group] = self.slots_in.get(group, 0) + by
 

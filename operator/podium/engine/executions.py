@@ -1,6 +1,8 @@
 """Executions between a decision and its answer: launches given out, restarts, stops."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 
 from podium.api.names import split_item
 from podium.api.run import NodeState, NodeStatus
@@ -20,6 +22,10 @@ class Executions:
         """Execution by node: its Launch was given out and not answered yet."""
         self.without_slot: set[str] = set()
         """Those of `launching` that take no slot."""
+        self.launching_in: Counter[str] = Counter()
+        """How many of `launching` each group or map bounds."""
+        self._bounds: dict[str, Collection[str]] = {}
+        """What bounds each of these."""
         self.unrecorded: dict[str, str] = {}
         """Execution by node: it was given out, by this engine or by one that crashed, and is not
         recorded in the status. Something of it may exist."""
@@ -97,12 +103,23 @@ class Executions:
         """How many launches that are given out take a slot."""
         return len(self.launching) - len(self.without_slot)
 
-    def add_launch(self, node: str, execution: str, *, holds_slot: bool = True) -> None:
-        """Note that a Launch is given out."""
+    def add_launch(
+        self, node: str, execution: str, holds_slot: bool, bounds: Collection[str]
+    ) -> None:
+        """Note that a Launch is given out; `bounds`: groups or a map that bound how many run."""
+        self._end_launch(node)
         self.launching[node] = execution
         if not holds_slot:
             self.without_slot.add(node)
+        if bounds:
+            self._bounds[node] = bounds
+            self.launching_in.update(bounds)
         self.add_unrecorded(node, execution)
+
+    def bind(self, bounds_of: Callable[[str], Collection[str]]) -> None:
+        """Count again what bounds launches: a newer definition may bound others."""
+        self._bounds = {node: bounds_of(node) for node in self.launching}
+        self.launching_in = Counter(chain.from_iterable(self._bounds.values()))
 
     def add_unrecorded(self, node: str, execution: str) -> None:
         """Note that an execution was given out which the status does not record."""
@@ -112,15 +129,18 @@ class Executions:
 
     def set_recorded(self, node: str) -> None:
         """Note that the launch of a node was answered, and that the status records it."""
-        self.without_slot.discard(node)
-        if self.unrecorded.get(node) == self.launching.pop(node):
+        if self.unrecorded.get(node) == self._end_launch(node):
             del self.unrecorded[node]
 
     def drop_launch(self, node: str) -> None:
         """Expect no answer to a Launch any more; what it gave out may exist all the same."""
         self.restarting.discard(node)
-        self.launching.pop(node, None)
+        self._end_launch(node)
+
+    def _end_launch(self, node: str) -> str | None:
         self.without_slot.discard(node)
+        self.launching_in.subtract(self._bounds.pop(node, ()))
+        return self.launching.pop(node, None)
 
     def is_current(self, node: str, state: NodeState | None, execution: str) -> bool:
         """Return whether an execution is due or runs, as far as is known: it may be started."""

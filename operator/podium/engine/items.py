@@ -15,21 +15,20 @@ import orjson
 
 from podium import expressions, kinds
 from podium.api.index_ranges import IndexRanges
-from podium.api.names import MAX_ITEMS, item_path
+from podium.api.names import item_path
 from podium.api.node_state import ItemsState
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus
 from podium.engine.executions import MAX_AHEAD, execution_number
 from podium.engine.identity import digest_of
 from podium.engine.item_ends import is_ended, items_of
+from podium.engine.item_list import ItemsError, list_of
 from podium.engine.verdicts import ValueQuestion, read_by, value_of
-from podium.errors import PodiumError
-from podium.expressions.functions import kind_of
 
 if TYPE_CHECKING:
     from podium.engine.state import RunState
 
-__all__ = ["MAX_OUTPUTS_BYTES", "Items", "ItemsError"]
+__all__ = ["MAX_OUTPUTS_BYTES", "Items"]
 
 MAX_OUTPUTS_BYTES = 256 * 1024
 """What the outputs of a map's items may have together, as JSON."""
@@ -37,14 +36,6 @@ FAILED_KEPT = 100
 """Failed items that keep a state of their own."""
 READY_ITEMS = 1_000
 """Items that wait for another try, or for an answer, before no further one begins."""
-
-
-class ItemsError(PodiumError):
-    """A map has no items that could run; `reason` is one word for its state."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        super().__init__(message)
 
 
 class Items:
@@ -131,21 +122,7 @@ class Items:
         return True
 
     def _begin(self, map_: str, value: Any) -> None:
-        if isinstance(value, dict):
-            values: list[Any] = [{"key": key, "value": value[key]} for key in value]
-        elif isinstance(value, list):
-            values = value
-        else:
-            message = f"forEach gives {kind_of(value)}, and must give a list or an object"
-            raise ItemsError(NodeReason.NOT_A_LIST, message)
-        most = self._run.info.max_items
-        if len(values) > most:
-            reason, why = NodeReason.TOO_MANY_ITEMS, ""
-            if most < MAX_ITEMS:
-                reason = NodeReason.NEEDS_MANAGED_JOBS
-                why = " where each has a Job of its own"
-            message = f"forEach gives {len(values)} items, and {most} are the limit{why}"
-            raise ItemsError(reason, message)
+        values = list_of(value, self._run.plan.nodes[map_].definition, self._run.info.max_items)
         digest = digest_of(values)
         state = self._run.touch(map_)
         least = self._run.status.forgotten_executions
@@ -230,6 +207,7 @@ class Items:
                         status=NodeStatus.COMPLETED,
                         output=state.output,
                         execution_id=state.execution_id,
+                        child_run=state.child_run,
                         execution_count=state.execution_count,
                         cancelled_launches=state.cancelled_launches,
                     )

@@ -6,7 +6,7 @@ from podium.api.reasons import NodeReason
 from podium.api.run import NodeStatus
 from podium.engine.decisions import finish
 from podium.engine.item_ends import is_ended, items_of
-from podium.engine.items import ItemsError
+from podium.engine.item_list import ItemsError
 from podium.engine.outcomes import fail
 from podium.engine.plan import PlanNode
 from podium.engine.ready_queue import ReadyQueue

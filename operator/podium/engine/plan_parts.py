@@ -62,6 +62,11 @@ class PlanNode:
     """Of an item: its index."""
 
     @property
+    def bounds(self) -> tuple[str, ...]:
+        """What bounds how many of it run: of what takes no slot nothing but its map."""
+        return self.limited_by if self.kind.holds_slot or self.map else ()
+
+    @property
     def place(self) -> str:
         """The node in the graph: of an item its map."""
         return self.map or self.id
@@ -90,14 +95,15 @@ class PlanNodes(dict[str, PlanNode]):
         """Split a map in what begins and ends once, and what each of its items has."""
         definition = node.definition.model_copy(update={"for_each": None})
         per_item = kinds.decides_per_item(node.condition)
-        own = (node.id,) if definition.max_parallel is not None else ()
+        kind = kinds.of(definition)
+        own = (node.id,) if definition.max_parallel is not None or not kind.holds_slot else ()
         self.items_of[node.id] = replace(
             node,
             definition=definition,
-            kind=kinds.of(definition),
+            kind=kind,
             condition=node.condition if per_item else None,
             outgoing=(),
-            limited_by=(*own, *node.limited_by),
+            limited_by=(*own, *node.limited_by) if kind.holds_slot else own,
             map=node.id,
         )
         node.retry, node.timeout = RetryPolicy(), None

@@ -75,12 +75,18 @@ class ReadyQueue:
         if map_ not in self._feeding and items.is_open(map_) and items.has_unstarted(map_):
             self._feeding.add(map_)
             # After items of it that are queued by themselves: for their next try, say.
-            heapq.heappush(self._queue, (self._run.plan.nodes[map_].index + 0.5, map_))
+            place = self._run.plan.nodes[map_].index + 0.5
+            heapq.heappush(self._queue_of(map_), (place, map_))
 
-    def _next_item(self, map_: str) -> str | None:
+    def _queue_of(self, name: str) -> list[tuple[float, str]]:
+        """Return the queue of a node, or of the next item of a map that is queued."""
+        node = item_path(name, 0) if name in self._feeding else name
+        return self._queue if self._run.plan.nodes[node].kind.holds_slot else self._unbounded
+
+    def _next_item(self, map_: str, queue: list[tuple[float, str]]) -> str | None:
         """Begin the next item of the map whose turn it is; None: there is none, or no room."""
         run = self._run
-        entry = heapq.heappop(self._queue)
+        entry = heapq.heappop(queue)
         if map_ not in run.plan.for_each or not run.items.is_open(map_):
             self._feeding.discard(map_)
             return None
@@ -91,26 +97,28 @@ class ReadyQueue:
         if item is None:
             self._feeding.discard(map_)
             return None
-        heapq.heappush(self._queue, entry)
+        heapq.heappush(queue, entry)
         return item
 
     def take(self) -> str | None:
         """Return the next node to launch; None if there is none, or no room for it."""
         run = self._run
-        while self._unbounded:
-            name = heapq.heappop(self._unbounded)[1]
-            if self._may_start(name):
-                return name
-        while self._queue or self._readmit():
+        while self._queue or self._unbounded or self._readmit():
+            if self._unbounded:
+                if (name := self._take_unbounded()) is not None:
+                    return name
+                continue
             name = self._queue[0][1]
             state = run.status.nodes.get(name)
             is_restart = state is not None and state.status is NodeStatus.RUNNING
             busy = len(run.counters.slots) + run.executions.launching_with_slot
             is_map = name in self._feeding
             if (is_map or not is_restart) and busy >= run.max_parallel:
+                if self._readmit(without_slot=True):
+                    continue
                 return None
             if is_map:
-                item = self._next_item(name)
+                item = self._next_item(name, self._queue)
                 if item is not None and self._may_start(item):
                     return item
                 continue
@@ -125,14 +133,29 @@ class ReadyQueue:
             return name
         return None
 
+    def _take_unbounded(self) -> str | None:
+        """Return the next node that takes no slot; None: there is none, or its map has no room."""
+        entry = self._unbounded[0]
+        name = entry[1]
+        if name in self._feeding:
+            item = self._next_item(name, self._unbounded)
+            return item if item is not None and self._may_start(item) else None
+        heapq.heappop(self._unbounded)
+        if not self._may_start(name):
+            return None
+        is_restart = self._run.status.nodes[name].status is NodeStatus.RUNNING
+        if not is_restart and (full := self._full_group(name)) is not None:
+            heapq.heappush(self._limited.setdefault(full, []), entry)
+            return None
+        return name
+
     def _full_group(self, node: str) -> str | None:
-        """Return a group of a node that bounds how many of it run, and has as many.
+        """Return a group or the map of a node that bounds how many run, and has as many.
 
         The run's limits are the last: others may hold what is left of them.
         """
-        plan = self._run.plan
-        for group in plan.nodes[node].limited_by:
-            if self._busy_in(group) >= (plan.nodes[group].definition.max_parallel or 0):
+        for group in self._run.plan.nodes[node].bounds:
+            if self._busy_in(group) >= self._limit_of(group):
                 return group
         limits = self.limits
         return WAITS_FOR_LIMITS if limits is not None and limits.must_wait(node) else None
@@ -146,27 +169,33 @@ class ReadyQueue:
             " node holds no more than these"
         )
 
-    def _busy_in(self, group: str) -> int:
-        """Return how many slots are taken in a group."""
+    def _limit_of(self, group: str) -> int:
+        """Return how many of a group, or of a map whose items take no slot, may run."""
         run = self._run
-        launching = run.executions.launching.keys() - run.executions.without_slot
-        starting = sum(group in run.plan.nodes[node].limited_by for node in launching)
-        return run.counters.slots_in.get(group, 0) + starting
+        return run.plan.nodes[group].definition.max_parallel or run.max_parallel
 
-    def _readmit(self) -> bool:
-        """Queue one node again of each group that has a slot now; False: there is none."""
-        plan = self._run.plan
+    def _busy_in(self, group: str) -> int:
+        """Return how many run that a group bounds."""
+        run = self._run
+        return run.counters.slots_in.get(group, 0) + run.executions.launching_in[group]
+
+    def _readmit(self, *, without_slot: bool = False) -> bool:
+        """Queue one node again of each group that has a slot now; False: there is none.
+
+        `without_slot`: only what takes none of the run, where that has none left.
+        """
         found = False
         for group, waiting in list(self._limited.items()):
+            queue = self._queue_of(waiting[0][1])
+            if without_slot and queue is self._queue:
+                continue
             if group == WAITS_FOR_LIMITS:
                 limits = self.limits
                 has_room = limits is None or not limits.must_wait(waiting[0][1])
             else:
-                node = plan.nodes.get(group)
-                limit = None if node is None else node.definition.max_parallel
-                has_room = limit is None or self._busy_in(group) < limit
+                has_room = self._busy_in(group) < self._limit_of(group)
             if has_room:
-                heapq.heappush(self._queue, heapq.heappop(waiting))
+                heapq.heappush(queue, heapq.heappop(waiting))
                 found = True
                 if not waiting:
                     del self._limited[group]

@@ -25,6 +25,7 @@ def rebuild_in_slices(
 ) -> Generator[None, None, None]:
     """Rebuild in pieces, between which the caller can do other work."""
     yield from run.load(plan)
+    run.executions.bind(lambda node: () if (own := plan.node(node)) is None else own.bounds)
     yield from joins.load()
     if plan.compensations:
         from podium.engine.rollback import restore_rollback  # noqa: PLC0415 - few runs have some

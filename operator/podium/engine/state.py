@@ -293,8 +293,8 @@ class RunState:
             self.executions.restarting.add(node)
         else:
             is_new = node not in self.executions.unrecorded
-            holds_slot = self.plan.nodes[node].kind.holds_slot
-            self.executions.add_launch(node, execution, holds_slot=holds_slot)
+            own = self.plan.nodes[node]
+            self.executions.add_launch(node, execution, own.kind.holds_slot, own.bounds)
         self._launches[node] = launch, is_new
 
     def spend(self, node: str, execution: str) -> bool:

@@ -29,7 +29,7 @@ from podium.kinds.base import (
 )
 from podium.kinds.child_run import ChildRun
 from podium.kinds.conditional import Conditional
-from podium.kinds.for_each import ForEach, decides_per_item, may_fail
+from podium.kinds.for_each import ForEach, decides_per_item, may_fail, most_items
 from podium.kinds.parallel_group import ParallelGroup
 from podium.kinds.task import Task
 
@@ -56,7 +56,9 @@ __all__ = [
     "Wait",
     "checked_values",
     "decides_per_item",
+    "has_child",
     "may_fail",
+    "most_items",
     "of",
     "register",
     "runs_program",
@@ -73,6 +75,7 @@ _KINDS: dict[NodeType, NodeKind] = {
 
 _CHILD = ChildRun()
 _MAP = ForEach(Task())
+_MAP_OF_CHILDREN = ForEach(_CHILD)
 
 
 def of(node: Node) -> NodeKind:
@@ -82,13 +85,19 @@ def of(node: Node) -> NodeKind:
         return kind
     # What makes it another kind is no type: that is the one of any node with an executor.
     if node.executor == CHILD_EXECUTOR:
-        return _CHILD
+        return _CHILD if node.for_each is None else _MAP_OF_CHILDREN
     return kind if node.for_each is None else _MAP
 
 
 def runs_program(node: Node) -> bool:
     """Return whether a node, or each of its items, has a program, with a Job or a process."""
     return of(node).runs_program
+
+
+def has_child(node: Node) -> bool:
+    """Return whether a node, or each of its items, is a child run."""
+    kind = of(node)
+    return isinstance(kind, Task | ForEach) and not kind.runs_program
 
 
 def register(name: str, kind: NodeKind) -> NodeType:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from podium import expressions
+from podium.api.child_runs import CHILD_EXECUTOR
 from podium.api.names import MAX_ITEMS
 from podium.api.problems import Problem
 from podium.api.reasons import NodeReason
@@ -20,7 +21,10 @@ from podium.kinds.base import (
 )
 from podium.kinds.task import Task
 
-__all__ = ["ForEach", "decides_per_item", "may_fail"]
+__all__ = ["ForEach", "decides_per_item", "may_fail", "most_items"]
+
+MAX_CHILDREN = 1_000
+"""Items that are child runs: each is a run of its own."""
 
 _PERCENTAGE = re.compile(r"(100|[1-9]?[0-9])%")
 _FIELDS = frozenset({"items", "succeeded", "failed", "skipped"})
@@ -32,10 +36,10 @@ class ForEach:
 
     holds_slot = False
     has_execution = False
-    runs_program = True
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        self.runs_program = task.runs_program
 
     def check(self, node: Node) -> Iterable[Problem]:
         """Check the list, what may fail of it, and what an item cannot have."""
@@ -86,6 +90,11 @@ class ForEach:
         if missing:
             message += f"; {missing} did not run"
         return Fail(NodeReason.ITEM_FAILED, message)
+
+
+def most_items(node: Node) -> int:
+    """Return how many items a map may have."""
+    return MAX_CHILDREN if node.executor == CHILD_EXECUTOR else MAX_ITEMS
 
 
 def may_fail(node: Node, count: int) -> int:

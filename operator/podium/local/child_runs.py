@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from podium.api.child_runs import MAX_BELOW, MAX_DEPTH, Parent, too_deep, too_many_below
-from podium.api.names import child_name
 from podium.api.problems import errors
 from podium.api.reasons import NodeReason, RunReason
 from podium.api.run import RunPhase, WorkflowReference, WorkflowRunSpec
@@ -35,7 +34,7 @@ from podium.engine import (
     observe_child,
 )
 from podium.local.attending import attend
-from podium.local.child_names import children_of
+from podium.local.child_names import child_directory, children_of
 from podium.local.run_record import RunRecord
 from podium.local.store import RunDirectory, StoreError
 
@@ -145,9 +144,8 @@ class ChildRuns:
         not recorded: what the engine is told of it ends, or launches again.
         """
         found = [self._take_up(node, each, self._directory(each)) for each, node in current.items()]
-        for node, execution, name in children_of(self._run.record, self._run.status):
-            directory = RunDirectory(self._run.directory.state_dir, name)
-            if execution not in current and directory.exists:
+        for node, execution, directory in children_of(self._run.directory, self._run.record):
+            if execution not in current and directory.exists and not directory.has_ended:
                 taken = self._take_up(node, execution, directory)
                 if taken[1] is not None:
                     found.append(taken)
@@ -163,9 +161,7 @@ class ChildRuns:
         return True
 
     def _directory(self, execution: str) -> RunDirectory:
-        own = self._run.record
-        name = child_name(own.name, own.uid, execution)
-        return RunDirectory(self._run.directory.state_dir, name)
+        return child_directory(self._run.directory, self._run.record, execution)
 
     def _create(
         self, directory: RunDirectory, plan: Plan, spec: WorkflowRunSpec, parent: Parent
@@ -184,6 +180,10 @@ class ChildRuns:
             env_files=own.env_files,
             parent=parent,
         )
+        try:
+            self._run.directory.note_child(parent.execution)
+        except OSError as error:
+            raise self._run.directory.unwritable(error) from None
         directory.create(record, initial_status(plan, now, spec))
 
     def _take_up(self, node: str, execution: str, directory: RunDirectory) -> Taken:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from podium.api.child_runs import CHILD_EXECUTOR
+from podium import kinds
 from podium.api.reasons import NodeReason
 from podium.artifacts.errors import ArtifactError
 from podium.artifacts.left import has_entries
@@ -104,14 +104,13 @@ class Executions:
         """
         seen = []
         current = {execution: node for node, execution in self._engine.running_executions()}
-        nodes = self._engine.plan.nodes.values()
-        of_children = {
-            planned.id
-            for planned in nodes
-            if planned.definition.executor == CHILD_EXECUTOR and planned.kind.has_execution
-        }
-        if of_children:
-            children = {each: node for each, node in current.items() if node in of_children}
+        if self._directory.child_executions():
+            nodes = self._engine.plan.nodes
+            children = {
+                each: node
+                for each, node in current.items()
+                if kinds.has_child(nodes[node].definition)
+            }
             current = {each: node for each, node in current.items() if each not in children}
             seen += [self._begin_child(*each) for each in self._child_runs().adopt(children)]
         for execution in dict.fromkeys([*current, *self._directory.executions()]):

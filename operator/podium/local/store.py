@@ -9,6 +9,7 @@
   terminate         there while podium terminate waits for it
   volumes/NAME/     a volume of the run; one that is kept: .podium/volumes/RUN-UID/NAME
   executions/ID/    input.json, output.json, log, process, shape, artifacts/
+  children          one line for each execution that a child run carries out
 """
 
 import errno
@@ -26,7 +27,7 @@ import orjson
 from podium.api.formats import current_definition
 from podium.api.names import is_object_name
 from podium.api.problems import UserError
-from podium.api.run import WorkflowRunStatus
+from podium.api.run import RunPhase, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
 from podium.engine import Changes, definition_digest, dump_node, dump_status, load_status
 from podium.local.files import open_private, open_regular, read_whole, write_private
@@ -97,6 +98,18 @@ class RunDirectory:
         except FileNotFoundError:
             return []
 
+    def note_child(self, execution_id: str) -> None:
+        """Note that an execution is carried out by a child run, which may be there from now on."""
+        write_private(self.path / "children", f"\n{execution_id}".encode(), os.O_APPEND)
+
+    def child_executions(self) -> list[str]:
+        """Return the ids of the executions that child runs carry out, or carried out."""
+        try:
+            lines = read_whole(self.path / "children").decode(errors="replace").split("\n")
+        except FileNotFoundError:
+            return []
+        return list(dict.fromkeys(line for line in lines if line))
+
     def create(
         self,
         record: RunRecord,
@@ -124,6 +137,16 @@ class RunDirectory:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and self.path.is_dir():
                 raise self._taken() from None
             raise StoreError(f"cannot write {self.path}: {error.strerror}") from None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run has ended, as far as that can be told without reading all of it."""
+        try:
+            last = read_whole(self.path / "log.jsonl").rpartition(b"\n")[2]
+            phase = orjson.loads(last)["status"]["phase"]
+            return RunPhase(phase).ended
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def require_free(self) -> None:
         """Raise `StoreError` if there is a run of this name."""

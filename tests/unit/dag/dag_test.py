@@ -470,6 +470,13 @@ def test_items_are_known_only_in_a_map():
     ]
 
 
+def test_a_config_may_read_the_item_under_any_key():
+    context = {"name": "${{ item }}", "claimName": "${{ index }}"}
+    config = {"workflowRef": {"name": "other"}, "context": context}
+    graph = dag({"id": "a", "forEach": "[1]", "executor": "workflow", "config": config})
+    assert said(graph) == []
+
+
 def test_a_hyphen_in_an_expression_is_reported_as_what_it_is():
     graph = dag(node("my-node"), node("b", "my-node", condition="context.my-node.x"))
     assert "context['my-node']" in only(graph)

@@ -6,7 +6,7 @@ from podium.api.node_state import OutputRef
 from podium.api.run import ContextEdit, CopiedFrom, FormerDefinition, WorkflowRunSpec
 from podium.engine import Earlier, RunInfo, copied_states, initial_context, initial_status
 from podium.engine.engine import Engine
-from tests.unit.engine.support import Run, node
+from tests.unit.engine.support import AttemptPhase, Run, node
 
 NAMED = {"workflowRef": {"name": "w"}}
 
@@ -267,6 +267,15 @@ def test_a_map_is_copied_with_its_items():
     assert (states["m[2]"].status.value, states["m[2]"].reason) == ("Failed", "Error")
     assert states["m[2]"].copied_from.execution_id == "m[2]-1"
     assert states["m[2]"].job_uid is None
+
+
+def test_children_of_items_stay_with_the_run_that_they_were_of():
+    run = mapped(1, executor="workflow", config={"workflowRef": {"name": "other"}})
+    run.step(run.see("m[0]-1", AttemptPhase.RUNNING, child_run="made"))
+    run.ok("m[0]-1", {"n": 0}).ok("after-1")
+    assert run.state("m[0]").child_run == "made"
+    states = copied(run)
+    assert (states["m[0]"].output, states["m[0]"].child_run) == ({"n": 0}, None)
 
 
 def test_what_follows_a_copied_map_reads_its_items():

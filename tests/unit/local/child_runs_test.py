@@ -8,7 +8,7 @@ import pytest
 from podium.api.names import child_name
 from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import WorkflowSpec
-from podium.engine import Plan, initial_status
+from podium.engine import Plan, RerunRequest, initial_status
 from podium.local import child_runs
 from podium.local.removal import remove_run
 from podium.local.shell import LocalRun
@@ -215,3 +215,120 @@ async def test_there_is_a_bound_on_all_child_runs_below_one(tmp_path, monkeypatc
     assert run.status.nodes["more"].reason == "TooManyChildRuns"
     record = directory_of(run).load()[0]
     assert record.parent.root == run.record.uid
+
+
+# Items of a map
+
+
+EACH = {"forEach": "[0, 1, 2]", "maxParallel": 2}
+
+
+async def test_a_map_that_was_interrupted_goes_on_with_its_children(tmp_path):
+    run = begin(tmp_path, child(**EACH), workflows=OTHER)
+    task = asyncio.create_task(run.run())
+    await until(lambda: all(runs_of(run, f"sub[{index}]-1") for index in (0, 1)))
+    run.interrupt()
+    await task
+    (tmp_path / "go").touch()
+    uids = [directory_of(run, f"sub[{index}]-1").load()[0].uid for index in (0, 1)]
+    other = again(run)
+    await other.run()
+    assert other.status.nodes["sub"].status.value == "Completed"
+    assert other.status.nodes["sub[2]"].output == {"x": 1}
+    assert [other.status.nodes[f"sub[{index}]"].execution_count for index in (0, 1)] == [1, 1]
+    assert uids == [directory_of(run, f"sub[{index}]-1").load()[0].uid for index in (0, 1)]
+    assert other.status.nodes["sub[0]"].child_run == directory_of(run, "sub[0]-1").name
+
+
+def runs_of(run, execution):
+    directory = directory_of(run, execution)
+    state = directory.load()[1].nodes["a"] if directory.exists else None
+    return state is not None and state.started_at is not None
+
+
+async def test_children_of_items_that_were_made_and_not_recorded_are_found(tmp_path):
+    run = begin(tmp_path, child(**EACH), workflows=OTHER)
+    task = asyncio.create_task(run.run())
+    await until(lambda: all(runs_of(run, f"sub[{index}]-1") for index in (0, 1)))
+    lines = (run.directory.path / "log.jsonl").read_bytes().split(b"\n")
+    run.interrupt()
+    await task
+    (run.directory.path / "log.jsonl").write_bytes(b"\n".join(lines[:2]))  # as it began
+    (tmp_path / "go").touch()
+    before = directory_of(run, "sub[1]-1").load()[0].uid
+    other = again(run)
+    await other.run()
+    assert other.status.nodes["sub"].status.value == "Completed"
+    assert directory_of(run, "sub[1]-1").load()[0].uid == before
+    assert not directory_of(run, "sub[1]-2").exists
+
+
+async def test_a_child_of_an_item_that_is_cancelled_goes_on_to_its_end_later(tmp_path):
+    clean = {"other": workflow(script("a", HOLDS), **{"finally": [script("clean", "true")]})}
+    run = begin(tmp_path, child(**EACH), workflows=clean)
+    task = asyncio.create_task(run.run())
+    await until(lambda: all(runs_of(run, f"sub[{index}]-1") for index in (0, 1)))
+    run.interrupt()
+    await task
+    other = again(run)
+    other.control(cancel=True)
+    await other.run()
+    assert stands(other) == {"sub": "Cancelled RunCancelled"}
+    for index in (0, 1):
+        nodes = directory_of(run, f"sub[{index}]-1").load()[1].nodes
+        assert [nodes[each].status.value for each in ("a", "clean")] == ["Cancelled", "Completed"]
+
+
+async def test_removing_a_run_removes_the_children_of_its_items_also_of_a_longer_list(tmp_path):
+    (tmp_path / "go").touch()
+    sub = child(forEach="context.list")
+    run = begin(tmp_path, sub, workflows=OTHER, globalContext={"list": [0, 1, 2]})
+    await run.run()
+    await run.run([RerunRequest("q", ("sub",), context={"list": [0]})])
+    assert run.status.nodes["sub"].items.count == 1
+    runs = run.directory.path.parent
+    assert len(list(runs.iterdir())) == 1 + 3 + 1
+    remove_run(run.directory)
+    assert list(runs.iterdir()) == []
+
+
+async def test_children_that_have_ended_are_not_read_again(tmp_path, monkeypatch):
+    (tmp_path / "go").touch()
+    run = begin(tmp_path, child(**EACH), script("z", "exit 1"), workflows=OTHER)
+    await run.run()
+    assert [directory_of(run, f"sub[{index}]-1").has_ended for index in range(3)] == [True] * 3
+    read = []
+    real = RunDirectory.load
+    monkeypatch.setattr(RunDirectory, "load", lambda self: read.append(self.name) or real(self))
+    other = again(run)
+    read.clear()
+    await other.run([RerunRequest("q", ("z",))])
+    assert not read
+
+
+async def test_a_torn_line_about_a_child_is_passed_over(tmp_path):
+    (tmp_path / "go").touch()
+    run = begin(tmp_path, child(), workflows=OTHER)
+    (run.directory.path / "children").write_bytes(b"\nsu\xff")
+    await run.run()
+    assert stands(run) == {"sub": "Completed"}
+    assert run.directory.child_executions() == ["su\ufffd", "sub-1"]
+    remove_run(run.directory)
+    assert not directory_of(run).exists
+
+
+async def test_a_child_of_a_node_that_is_gone_is_stopped_by_the_podium_that_finds_it(tmp_path):
+    """The newer definition was written, and what ran was not ended before the crash."""
+    run = begin(tmp_path, child(**EACH), script("z", "true"), workflows=OTHER)
+    task = asyncio.create_task(run.run())
+    await until(lambda: all(runs_of(run, f"sub[{index}]-1") for index in (0, 1)))
+    run.interrupt()
+    await task
+    record, status = run.directory.load()
+    for name in [each for each in status.nodes if each.startswith("sub")]:
+        del status.nodes[name]
+    plan = Plan.build(workflow(script("z", "sleep 1")), workflow_id="w")
+    other = LocalRun(run.directory, record, plan, status, workflows=record.workflows)
+    await other.run()
+    for index in (0, 1):
+        assert directory_of(run, f"sub[{index}]-1").load()[1].phase.value == "Cancelled"

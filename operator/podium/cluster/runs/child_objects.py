@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from podium import kinds
 from podium.api.child_runs import CHILD_ANNOTATIONS as KEYS
 from podium.api.child_runs import LABEL_PARENT, Parent
 from podium.api.names import (
@@ -12,15 +13,16 @@ from podium.api.names import (
     LABEL_RUN,
     LABEL_WORKFLOW,
     label_value,
+    split_item,
 )
 from podium.api.reasons import NodeReason
-from podium.api.run import Requester, RunPhase
+from podium.api.run import NodeState, NodeStatus, Requester, RunPhase
 from podium.cluster.jobs.builder import Owner
 from podium.cluster.kube.views import RunView, dig, items, mapping, text, when
 from podium.cluster.runs.active_run import Child
 from podium.cluster.runs.requests import REQUESTED_BY
 from podium.cluster.watch.store import InformerCache
-from podium.engine import AttemptPhase, ChildState, Launch, Observation
+from podium.engine import AttemptPhase, ChildState, Launch, Observation, Plan
 
 __all__ = [
     "SUSPENDED",
@@ -30,6 +32,8 @@ __all__ = [
     "deleted",
     "has_parent",
     "is_child_as_built",
+    "is_recorded",
+    "may_have_child",
     "state_of",
 ]
 
@@ -105,6 +109,25 @@ def has_parent(cache: InformerCache, view: RunView) -> bool:
     """Return whether a run is a child whose parent is there: it goes with that one."""
     parent = view.parent
     return parent is not None and cache.keys.get(parent.uid) == (view.namespace, parent.run)
+
+
+def may_have_child(plan: Plan, states: Mapping[str, NodeState], node: str) -> bool:
+    """Return whether an execution of a node is a child run, or was one by an earlier definition."""
+    state = states.get(node)
+    if state is not None and state.child_run is not None:
+        return True
+    if (item := split_item(node)) is not None:
+        whole = states.get(item[0])
+        return item[0] in plan.for_each or (whole is not None and whole.items is not None)
+    planned = plan.nodes.get(node)
+    return planned is not None and node not in plan.for_each and kinds.has_child(planned.definition)
+
+
+def is_recorded(state: NodeState | None, execution: str) -> bool:
+    """Return whether the status says that an execution runs, and as what, or that it completed."""
+    if state is None or state.execution_id != execution:
+        return False
+    return state.status in (NodeStatus.RUNNING, NodeStatus.COMPLETED)
 
 
 def asked_of(body: Mapping[str, Any]) -> dict[str, bool]:

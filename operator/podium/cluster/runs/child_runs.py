@@ -9,9 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from podium import kinds
-from podium.api.child_runs import CHILD_EXECUTOR, parent_of
-from podium.api.names import execution_id
+from podium.api.child_runs import parent_of
 from podium.api.reasons import NodeReason
 from podium.api.run import NodeState, NodeStatus, RunPhase
 from podium.cluster.jobs.builder import NAMES_OF_JOB, job_name
@@ -27,6 +25,8 @@ from podium.cluster.runs.child_objects import (
     control_change,
     deleted,
     is_child_as_built,
+    is_recorded,
+    may_have_child,
     state_of,
 )
 from podium.cluster.runs.job_maker import refused_for_now, tell_set_aside
@@ -273,35 +273,41 @@ class ChildRuns:
 
     def resume_tracking(self, run: ActiveRun) -> None:
         """Take up the children of a run which was just loaded."""
-        planned = run.engine.plan.nodes.values()
-        nodes = {each.id for each in planned if _has_child(each.definition)}
         states = {**run.engine.status.removed_nodes, **run.engine.status.nodes}
         for node, state in states.items():
-            if node in nodes or state.child_run is not None:
-                self._take_up(run, node, state)
-
-    def _take_up(self, run: ActiveRun, node: str, state: NodeState) -> None:
-        """Take up what an execution of a node has, and those before it that may be ending."""
-        if state.status is NodeStatus.RUNNING and state.child_run and state.execution_id:
-            depth = self._bounds.depth_below(run)
-            child = Child(node, state.child_run, state.job_uid or "", depth)
-            view = self._cache.runs.get((run.owner.namespace, state.child_run))
-            if view is not None and view.uid == child.uid:
-                child.asked = {"suspend": view.annotations.get(SUSPENDED) == "true"}
-            self._add(run, state.execution_id, child)
-        # The next one may have been made before a crash.
-        for number in range(1, state.last_execution_number + 2):
-            execution = execution_id(node, number)
-            view = self._of_execution(run, node, execution)
-            if view is None or view.ended or execution in run.children:
+            if state.child_run and state.status is NodeStatus.RUNNING and state.execution_id:
+                self._take_up(run, node, state.execution_id, state)
+        # Others may be ending, or were made before a crash and are not recorded.
+        for key in self._cache.children_of(run.owner.uid):
+            view = self._cache.runs[key]
+            if (parent := view.parent) is None or parent.execution in run.children:
                 continue
-            child = Child(node, view.name, view.uid, view.depth, is_known=False)
+            if is_recorded(states.get(parent.node), parent.execution):
+                continue
+            if (
+                may_have_child(run.engine.plan, states, parent.node)
+                and self._of_execution(run, parent.node, parent.execution) is view
+            ):
+                self._take_up_unrecorded(run, parent.node, parent.execution, view)
+
+    def _take_up(self, run: ActiveRun, node: str, execution: str, state: NodeState) -> None:
+        """Take up the child of the execution that a node has."""
+        name = state.child_run or ""
+        child = Child(node, name, state.job_uid or "", self._bounds.depth_below(run))
+        view = self._cache.runs.get((run.owner.namespace, name))
+        if view is not None and view.uid == child.uid:
             child.asked = {"suspend": view.annotations.get(SUSPENDED) == "true"}
-            self._add(run, execution, child)
-            seen = Observation(
-                node, execution, AttemptPhase.LAUNCHED, job_uid=view.uid, child_run=view.name
-            )
-            run.launch_results.append(seen)
+        self._add(run, execution, child)
+
+    def _take_up_unrecorded(self, run: ActiveRun, node: str, execution: str, view: RunView) -> None:
+        """Take up a child that the status does not know of, or not any more."""
+        child = Child(node, view.name, view.uid, view.depth, is_known=False)
+        child.asked = {"suspend": view.annotations.get(SUSPENDED) == "true"}
+        self._add(run, execution, child)
+        seen = Observation(
+            node, execution, AttemptPhase.LAUNCHED, job_uid=view.uid, child_run=view.name
+        )
+        run.launch_results.append(seen)
 
     def _of_execution(self, run: ActiveRun, node: str, execution: str) -> RunView | None:
         """Return the run that says that it is the child of an execution, as the cache has it."""
@@ -327,7 +333,3 @@ def _counts(run: ActiveRun, execution: str, child: Child) -> bool:
     Of what was stopped, its end is waited for, whoever made it.
     """
     return child.is_known or (child.node, execution) in run.stopping
-
-
-def _has_child(node: Any) -> bool:
-    return node.executor == CHILD_EXECUTOR and not kinds.runs_program(node)

@@ -15,12 +15,13 @@ class RunCounts:
         """Runs that have begun and not ended."""
         self.children: Counter[str] = Counter()
         """Child runs that have not ended, begun or not."""
-
+        self.by_parent: dict[str, dict[tuple[str, str], None]] = {}
+        """Their namespaces and names, by the UIDs of the runs that they say are their parents."""
         self.below: Counter[tuple[str, str]] = Counter()
         """Child runs that are there, ended or not, by namespace and UID of the run above all."""
 
     def __bool__(self) -> bool:
-        return bool(self.active or self.children or self.below)
+        return bool(self.active or self.children or self.below or self.by_parent)
 
     def add(self, run: RunView | None, by: int) -> None:
         """Count a run, or (-1) count it no longer."""
@@ -32,6 +33,8 @@ class RunCounts:
                 del self.below[run.namespace, run.root]
         if run.ended:
             return
+        if (parent := run.parent) is not None:
+            self._count_child(parent.uid, (run.namespace, run.name), by)
         pool = run.pool
         counters = [self.active] if run.started else []
         if pool != run.namespace:
@@ -40,6 +43,15 @@ class RunCounts:
             counter[pool] += by
             if not counter[pool]:
                 del counter[pool]
+
+    def _count_child(self, parent: str, key: tuple[str, str], by: int) -> None:
+        known = self.by_parent.setdefault(parent, {})
+        if by > 0:
+            known[key] = None
+        else:
+            known.pop(key, None)
+        if not known:
+            del self.by_parent[parent]
 
 
 def counts_as(view: RunView | None) -> str:

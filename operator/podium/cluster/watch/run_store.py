@@ -129,6 +129,10 @@ class RunStore:
         self.workflows[view.namespace, view.name] = view
         return view
 
+    def children_of(self, uid: str) -> list[RunKey]:
+        """Return the runs that have not ended and say that they are children of one."""
+        return list(self._runs_counted.by_parent.get(uid, ()))
+
     def unknown_workflows(self, namespace: str) -> list[str]:
         """Return the names of Workflows whose id is not known yet."""
         return [

@@ -87,6 +87,27 @@ def test_verbs_name_the_child_and_work_on_it_by_way_of_its_parent(here):
     ] not in (None, name)
 
 
+def test_the_children_of_items_are_named_and_worked_on_by_way_of_their_parent(here):
+    broken = {**WORK, "config": {"script": "exit 3"}, "condition": "context.x == 1"}
+    each = child("sub", "inner") | {"forEach": "[0, 1, 2]"}
+    each["config"]["context"] = {"x": "${{ item }}"}
+    file(here, "w.yaml", outer=[each], inner=[broken])
+    said = here.podium("run", "w.yaml", "--name", "outer", "--run-name", "r", code=1).stdout
+    shown = here.podium("get", "r")
+    name = next(line.split()[-1] for line in shown.stdout.splitlines() if "run of sub[1]:" in line)
+    assert f"podium logs {name}" in said
+    assert "Failed ItemFailed" in " ".join(shown.stdout.split())
+    assert f"node sub[1] has no log of its own: look at those of its child run {name}" in (
+        here.podium("logs", "r", "sub[1]", code=2).stderr
+    )
+    refused = here.podium("rerun", name, "--failed", code=2).stderr
+    assert "rerun r --node 'sub[1]'" in refused
+    here.podium("rerun", "r", "--node", "sub[1]", code=1)
+    assert name not in here.podium("get", "r").stdout
+    here.podium("delete", "r")
+    assert "no runs" in here.podium("get").stderr
+
+
 def test_children_are_pruned_and_deleted_with_their_parent(here):
     file(here, "w.yaml", outer=[child("sub", "inner")], inner=[WORK])
     here.podium("run", "w.yaml", "--name", "outer", "--run-name", "r")

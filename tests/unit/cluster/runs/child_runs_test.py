@@ -16,7 +16,7 @@ from podium.engine import Control, Launch, Stop
 from tests.unit.cluster import support
 from tests.unit.cluster.runs.world import Server, World
 from tests.unit.cluster.support import RUN_UID
-from tests.unit.engine.support import Run
+from tests.unit.engine.support import Run, node
 from tests.unit.kinds.child_run_test import child
 
 NAME = job_name("release-x7", RUN_UID, "sub-1", 0)
@@ -418,3 +418,123 @@ async def test_a_child_counts_its_children_with_those_of_the_run_above_all(monke
         world.cache.put_run(support.run(metadata=meta, status={"phase": "Failed"}))
     await (await world.turn()).turn()
     assert world.stands() == "Failed TooManyChildRuns"
+
+
+# Items of a map
+
+
+def each(**fields):
+    return child(**{"forEach": "[0, 1, 2]", "maxParallel": 2, **fields})
+
+
+def name_of(execution):
+    return job_name("release-x7", RUN_UID, execution, 0)
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+async def test_after_a_crash_the_children_of_items_are_found(is_recorded):
+    world = Children(each(context={"n": "${{ item }}"}))
+    await world.turn()
+    if is_recorded:
+        await world.turn()
+    before = copy.deepcopy(world.server.runs)
+    assert before.keys() == {name_of("sub[0]-1"), name_of("sub[1]-1")}
+    assert before[name_of("sub[1]-1")]["spec"]["context"] == {"n": 1}
+    await world.restart()
+    await (await world.turn()).turn()
+    assert world.server.runs == before
+    state = world.paper.state("sub[1]")
+    assert state.job_uid == before[name_of("sub[1]-1")]["metadata"]["uid"]
+    done = {"completedAt": support.at(20), "outputs": {"x": 1}}
+    await world.tell(name_of("sub[1]-1"), phase="Succeeded", **done).turn()
+    await world.turn()
+    assert world.server.runs.keys() - before == {name_of("sub[2]-1")}
+    assert world.paper.state("sub[1]").output == {"x": 1}
+
+
+async def test_what_a_crash_cut_off_of_an_item_s_stop_is_asked_again():
+    """The status says no more of an item that was cancelled; its child says whose it is."""
+    world = Children(each())
+    await (await world.turn()).turn()
+    await world.turn(cancel=True)  # written, and the children were not asked yet
+    assert "sub[0]" not in world.paper.engine.status.nodes
+    await world.restart()
+    await (await world.turn(cancel=True)).turn(cancel=True)
+    assert all(body["spec"]["cancel"] for body in world.server.runs.values())
+    for name in list(world.server.runs):
+        world.tell(name, phase="Cancelled", completedAt=support.at(20))
+    await world.turn(cancel=True)
+    assert not world.run.stopping
+
+
+async def test_after_a_crash_children_whose_end_is_recorded_are_not_read():
+    world = Children(each())
+    await (await world.turn()).turn()
+    done = {"completedAt": support.at(20), "outputs": {"x": 1}}
+    name = name_of("sub[0]-1")
+    await world.tell(name, phase="Succeeded", **done).turn()
+    await world.turn()
+    await world.restart()
+    assert not {"sub[0]-1"} & set(world.run.children), "neither as the watch shows all of it"
+    world.cache.drop_run(("team", name), world.server.runs[name]["metadata"]["uid"])
+    world.cache.note_run({"metadata": world.server.runs[name]["metadata"]})
+    world.children.resume_tracking(world.run)
+    assert not {"sub[0]-1"} & set(world.run.children), "nor as metadata"
+
+
+async def test_runs_that_others_made_of_names_of_items_are_no_children():
+    world = Children(each())
+    await (await world.turn()).turn()
+    notes = world.server.runs[name_of("sub[0]-1")]["metadata"]["annotations"]
+    for number, (path, name) in enumerate(
+        [("sub[7]", "elsewhere"), ("other[0]", name_of("other[0]-1")), ("sub", name_of("sub-1"))]
+    ):
+        forged = {**notes, CHILD_ANNOTATIONS.node: path, CHILD_ANNOTATIONS.execution: f"{path}-1"}
+        meta = {"name": name, "uid": f"f{number}", "annotations": forged, "namespace": "team"}
+        world.server.put(world.server.runs, support.run(metadata=meta))
+    await world.restart()
+    assert set(world.run.children) == {"sub[0]-1", "sub[1]-1"}
+
+
+async def test_a_run_that_says_it_is_an_item_which_is_a_job_takes_nothing_from_it():
+    world = Children(node("sub", forEach="[0, 1]"))
+    world.paper.step()  # its items run as Jobs
+    job = world.paper.state("sub[1]").job_uid
+    notes = {
+        CHILD_ANNOTATIONS.run: "release-x7",
+        CHILD_ANNOTATIONS.uid: RUN_UID,
+        CHILD_ANNOTATIONS.node: "sub[1]",
+        CHILD_ANNOTATIONS.execution: "sub[1]-1",
+    }
+    meta = {"name": name_of("sub[1]-1"), "uid": "f", "annotations": notes, "namespace": "team"}
+    world.server.put(world.server.runs, support.run(metadata=meta))
+    await world.restart()
+    assert not world.run.children
+    assert world.paper.state("sub[1]").job_uid == job
+
+
+async def test_the_parents_of_runs_that_have_ended_are_forgotten():
+    world = Children(each())
+    await (await world.turn()).turn()
+    assert len(world.cache.children_of(RUN_UID)) == 2
+    world.tell(name_of("sub[0]-1"), phase="Failed", completedAt=support.at(20))
+    assert world.cache.children_of(RUN_UID) == [("team", name_of("sub[1]-1"))]
+    key = ("team", name_of("sub[1]-1"))
+    world.cache.drop_run(key, world.cache.runs[key].uid)
+    assert world.cache.children_of(RUN_UID) == []
+
+
+@pytest.mark.parametrize("made", [child(timeoutSeconds=5), each(timeoutSeconds=5)])
+async def test_a_time_out_that_a_crash_cut_off_is_carried_out(made):
+    world = Children(made)
+    await (await world.turn()).turn()
+    for name in list(world.server.runs):
+        world.tell(name, phase="Running", startedAt=support.at(10))
+    await world.turn()
+    world.paper.now += 100
+    await world.turn()  # written, and the children were not asked to end yet
+    assert not any("cancel" in body["spec"] for body in world.server.runs.values())
+    await world.restart()
+    await (await world.turn()).turn()
+    timed_out = [world.server.runs[name] for name in list(world.server.runs)][:2]
+    assert all(body["spec"].get("cancel") for body in timed_out)
