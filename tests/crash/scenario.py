@@ -60,7 +60,7 @@ def _child(workflow, *after, **context):
     return {"id": "sub", "executor": "workflow", "dependsOn": list(after), "config": config}
 
 
-OF_PARENT = ("podium.dev/parent-", "podium.dev/depth")
+OF_PARENT = ("podium.dev/parent-", "podium.dev/root-", "podium.dev/depth")
 """What a child run says of its parent for good."""
 DECISION = '{"node": "gate", "executionId": "gate-1", "decision": "Approve"}'
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
