@@ -50,6 +50,8 @@ class Items:
         """Paths of the items of each map that have begun, until their end is taken in."""
         self.running: set[str] = set()
         """Items that run."""
+        self._refused: dict[str, set[str]] = {}
+        """Of each map: items that the shell could not start, for now. Lost in a crash."""
         self._next: dict[str, int] = {}
         """Of each map: below this, each item has begun."""
         self._bytes: dict[str, int] = {}
@@ -62,6 +64,7 @@ class Items:
         run = self._run
         self.running = set()
         self.open = {node: {} for node in run.plan.for_each}
+        self._refused = {node: set() for node in run.plan.for_each}
         self._next = {}
         self._bytes = dict.fromkeys(run.plan.for_each, 0)
         still = {
@@ -75,6 +78,8 @@ class Items:
         """Add or take away one item in the counters."""
         if by > 0 and not state.status.ended:
             self.open[map_][node] = None
+        if by < 0:
+            self._refused[map_].discard(node)
         if state.status is NodeStatus.RUNNING:
             (self.running.add if by > 0 else self.running.discard)(node)
         if state.status is NodeStatus.COMPLETED and state.output:
@@ -138,8 +143,17 @@ class Items:
     # What starts
 
     def may_begin(self, map_: str) -> bool:
-        """Return whether another item may begin: too many that wait for their next try keep it."""
-        return len(self.open[map_]) < self._run.max_parallel + READY_ITEMS
+        """Return whether another item may begin.
+
+        Not while too many wait for their next try, or where one could not be started for now: the
+        next one could not, either.
+        """
+        is_full = len(self.open[map_]) >= self._run.max_parallel + READY_ITEMS
+        return not (is_full or self._refused[map_])
+
+    def refuse(self, map_: str, node: str) -> None:
+        """Note that an item could not be started for now: until it starts no other one begins."""
+        self._refused[map_].add(node)
 
     def begin_next(self, map_: str) -> str | None:
         """Begin the next item of a map that is open; None: there is none."""

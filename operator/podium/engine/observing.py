@@ -147,11 +147,13 @@ def _refused(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeSta
     state.reason, state.message = seen.reason, shorten(seen.message)
     state.next_attempt_at = round(run.now + seen.retry_after, 3)
     queue.add(seen.node)
+    if (map_ := run.plan.nodes[seen.node].map) and state.status is NodeStatus.READY:
+        run.items.refuse(map_, seen.node)
     if is_news:
         run.emit(EventType.WARNING, seen.reason, seen.message, seen.node)
 
 
-def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState) -> None:
+def _launched(run: RunState, queue: ReadyQueue, seen: Observation, state: NodeState) -> None:
     """Note that the execution exists."""
     if state.status is NodeStatus.RUNNING:
         if seen.job_uid and seen.job_uid != state.job_uid:
@@ -170,6 +172,8 @@ def _launched(run: RunState, _: ReadyQueue, seen: Observation, state: NodeState)
         return
     run.executions.set_recorded(seen.node)
     run.transition(seen.node, NodeStatus.RUNNING)
+    if map_ := run.plan.nodes[seen.node].map:
+        queue.feed(map_)
     state.execution_id = seen.execution_id
     state.execution_count += 1
     state.launched_at = _seen_at(run, seen)

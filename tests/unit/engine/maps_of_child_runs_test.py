@@ -114,3 +114,22 @@ def test_fields_of_a_program_are_refused_as_on_a_child_run(field):
     checked = Node.model_validate(each() | {field: values[field]})
     (found,) = kinds.of(checked).check(checked)
     assert "runs no program of its own" in str(found)
+
+
+def test_while_an_item_is_refused_no_other_one_begins():
+    """Else each of a thousand would have a state that says so."""
+    run = Run(each(maxParallel=2), context={"list": LIST})
+    assert begun(run) == ["m[0]-1", "m[1]-1"]
+    refused = {"reason": "OperatorLimit", "retry_after": 5}
+    answers = [run.see(f"m[{index}]-1", AttemptPhase.REFUSED, **refused) for index in (0, 1)]
+    assert not run.step(*answers).launched
+    assert "m[2]" not in run.engine.status.nodes
+    run.now += 10
+    assert begun(run) == ["m[0]-1", "m[1]-1"]
+    run.step(run.see("m[0]-1", AttemptPhase.LAUNCHED)).ok("m[0]-1")
+    assert "m[2]" not in run.engine.status.nodes, "another one is still refused"
+    run.step(run.see("m[1]-1", AttemptPhase.LAUNCHED))
+    assert run.launched == ["m[2]-1"]
+    for index in LIST[1:]:
+        run.ok(f"m[{index}]-1")
+    assert run.stands("m") == "Completed"
