@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from podium import executors
 from podium.api.names import item_path
 from podium.api.personas import Limits
+from podium.api.run import NodeStatus
 from podium.engine.plan import PlanNode
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ class RunLimits:
         planned = run.plan.nodes[item_path(node, 0) if node in run.plan.for_each else node]
         if not _asks(planned):
             return False
-        others, own = self._others(), _own(planned)
+        state = run.status.nodes.get(planned.id)
+        # Of a map it is the next item: the first one runs as any other.
+        is_busy = state is not None and state.status is NodeStatus.RUNNING
+        is_other = is_busy or planned.id in run.executions.launching
+        others, own = self._others("" if is_other else planned.id), _own(planned)
         return bool(others) and any(
             own.get(name, math.inf) > self._free(name, others) for name in self._limits
         )
@@ -65,7 +70,10 @@ class RunLimits:
     def _others(self, node: str = "") -> list[PlanNode]:
         """Return the nodes that run, or are about to, or may still, and ask models; not `node`."""
         run = self._run
-        busy = run.counters.slots.union(run.executions.launching, run.executions.awaited())
+        executions = run.executions
+        # What a predecessor launched that crashed before it wrote so may run as well.
+        going = (executions.launching, executions.unrecorded, executions.awaited())
+        busy = run.counters.slots.union(*going)
         found = (run.plan.node(name) for name in busy if name != node)
         return [each for each in found if each is not None and _asks(each)]
 

@@ -1,11 +1,13 @@
 """The limits of a run: never passed by what runs at the same time, and said where they end it."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from podium.api.personas import Limits
-from podium.engine import Engine
+from podium.api.run import NodeStatus
+from podium.engine import AttemptPhase, Engine, dump_status, load_status
 from tests.unit.engine.support import Run, node
 
 WAITS = "Ready WaitingForLimits"
@@ -119,6 +121,22 @@ def test_what_was_stopped_is_waited_for_since_it_may_still_ask():
     assert run.stands("b") == WAITS
     run.step(run.see("a-1", "Gone"))
     assert run.launched == ["b-1"]
+
+
+def test_what_a_predecessor_launched_and_did_not_write_still_holds_its_part():
+    """The one before it in the definition became ready later, and must not start beside it."""
+    run = Run(persona("b", "s"), persona("a"), node("s"), limits={"tokens": 1000}).step()
+    assert run.launched == ["a-1", "s-1"]
+    status = load_status(json.loads(json.dumps(dump_status(run.engine.status))))
+    state = status.nodes["a"]
+    state.status, state.execution_id, state.execution_count = NodeStatus.READY, None, 0
+    state.launched_at = None
+    run.engine = Engine(run.plan, run.engine.info, run.engine.initial_context, status)
+    run.launches.clear()
+    done = run.see("s-1", AttemptPhase.SUCCEEDED, output={})
+    run.step(run.see("a-1", AttemptPhase.RUNNING), done)
+    assert list(run.launches) == ["a-1"]
+    assert run.stands("b") == WAITS
 
 
 def test_members_of_a_bounded_group_wait_for_both():
