@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from podium.personas.tools import mcp_server
@@ -368,6 +369,25 @@ def test_lines_that_are_no_messages_do_no_harm(tmp_path):
         done = work(tmp_path, server.url, personas=persona(server_of("babbles", "echo")))
     assert done.output == {"n": 1}
     assert results(server) == ["echo: a"]
+
+
+async def test_no_request_leaves_for_another_server_than_the_personas():
+    """Wherever a redirect, or what a server says of itself, would lead its client."""
+    asked = []
+
+    def answer(request):
+        asked.append(str(request.url))
+        return httpx2.Response(200)
+
+    mine = httpx2.URL("http://tools.example:8000/mcp")
+    transport = mcp_server._Bounded(httpx2.MockTransport(answer), mine)
+    async with httpx2.AsyncClient(transport=transport) as client:
+        await client.get("http://tools.example:8000/other")
+        for other in ("http://tools.example/mcp", "https://tools.example:8000/mcp",
+                      "http://evil.example:8000/mcp", "http://169.254.169.254:8000/mcp"):  # fmt: skip
+            with pytest.raises(httpx2.TransportError, match="is not the server of the Persona"):
+                await client.get(other)
+    assert asked == ["http://tools.example:8000/other"]
 
 
 @pytest.mark.parametrize(

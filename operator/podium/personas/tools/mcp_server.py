@@ -125,7 +125,10 @@ async def _transport(
     if url := given.get("url"):
         await require_allowed(url)
         client = httpx2.AsyncClient(
-            transport=_Bounded(httpx2.AsyncHTTPTransport(verify=httpx2.create_ssl_context())),
+            transport=_Bounded(
+                httpx2.AsyncHTTPTransport(verify=httpx2.create_ssl_context()), httpx2.URL(url)
+            ),
+            follow_redirects=False,
             timeout=httpx2.Timeout(START_SECONDS, read=300),
         )
         return streamable_http_client(url, http_client=await opened.enter_async_context(client))
@@ -173,12 +176,19 @@ def _unread(schema: Mapping[str, Any]) -> str:
 
 
 class _Bounded(httpx2.AsyncBaseTransport):
-    """Ends answers that are too large."""
+    """Asks the server that the Persona names and no other, and ends answers that are too large.
 
-    def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
+    Where a redirect leads, or anything else that a server answers, is not what a user wrote.
+    """
+
+    def __init__(self, transport: httpx2.AsyncBaseTransport, allowed: httpx2.URL) -> None:
         self._transport = transport
+        self._allowed = _origin(allowed)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if _origin(request.url) != self._allowed:
+            host = request.url.host
+            raise httpx2.UnsupportedProtocol(f"{host:.200} is not the server of the Persona")
         request.headers["accept-encoding"] = "identity"
         answer = await self._transport.handle_async_request(request)
         answer.stream = _BoundedStream(answer.stream)
@@ -186,6 +196,10 @@ class _Bounded(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
