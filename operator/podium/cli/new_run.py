@@ -59,6 +59,8 @@ class NewRun:
     """Files and directories that -f named."""
     workflows: Mapping[str, WorkflowSpec] = field(default_factory=dict)
     """Of child runs, where there is no file."""
+    kept_answers: Path | None = None
+    """Directory of answers of models that are given again."""
 
 
 def start_run(
@@ -96,6 +98,7 @@ def start_run(
         env=new.env,
         env_files=_all_recorded(new.env_files),
         more=_all_recorded(new.more),
+        kept_answers=None if new.kept_answers is None else _recorded(new.kept_answers),
         workflows=dict(new.workflows) if new.file is None else _of_children(new.file, plan),
     )
     status = initial_status(plan, now, spec, copied)

@@ -16,6 +16,7 @@ __all__ = [
     "context_options",
     "env_options",
     "executor_files_option",
+    "keep_answers_option",
     "log_options",
     "names_in",
     "optional_run_argument",
@@ -108,6 +109,12 @@ result_option = click.option(
     "--output",
     type=click.Choice(["json"]),
     help="Print the WorkflowRun at the end; progress goes to standard error.",
+)
+keep_answers_option = click.option(
+    "--keep-answers",
+    metavar="DIRECTORY",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep what models answer there, and give it again where the same is asked.",
 )
 secrets_option = click.option(
     "--secrets",

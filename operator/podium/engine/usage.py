@@ -37,6 +37,9 @@ def note_usage(run: RunState, node: PlanNode, told: Mapping[str, Any]) -> None:
         status.cost = round(max(0.0, (status.cost or 0.0) + change), DIGITS)
     status.token_usage = total
     state.token_usage, state.cost = usage, cost
+    if kept := _count(told.get("keptAnswers")):
+        warning = f"answers of earlier runs were given again, and no model was asked: {kept}"
+        state.warnings = [*(each for each in state.warnings if each != warning), warning]
     run.run_changed = True
 
 

@@ -178,6 +178,7 @@ class ChildRuns:
             secrets=own.secrets,
             env=own.env,
             env_files=own.env_files,
+            kept_answers=own.kept_answers,
             parent=parent,
         )
         try:

@@ -113,6 +113,9 @@ class Commands:
             del env["PODIUM_OUTPUT"]
         if live is not None:
             env["PODIUM_RECORD"] = str(directory / "answers.json")
+            env["PODIUM_ENDPOINTS"] = str(self._directory.state_dir.absolute() / "endpoints")
+            if self._record.kept_answers is not None:
+                env["PODIUM_KEPT_ANSWERS"] = self._record.kept_answers
             env[PERSONAS_VARIABLE] = str(directory / "personas.json")
             write_private(directory / "personas.json", orjson.dumps(live.document))
             if node.large_output:

@@ -39,6 +39,8 @@ class RunRecord:
     """Workflows that its child runs run, by name; those of a child are with its first ancestor."""
     parent: Parent | None = None
     """Whose child it is."""
+    kept_answers: str | None = None
+    """Path of the directory that --keep-answers named."""
 
     def dump(self) -> dict[str, Any]:
         """Return the record as `run.json` has it."""
@@ -56,6 +58,7 @@ class RunRecord:
             "more": self.more,
             "workflow": dump_definition(self.workflow),
             "spec": _dump(self.spec),
+            **({"keptAnswers": self.kept_answers} if self.kept_answers else {}),
             **({"parent": self.parent._asdict()} if self.parent is not None else {}),
             **({"workflows": self._dump_workflows()} if self.workflows else {}),
         }
@@ -92,6 +95,7 @@ class RunRecord:
                 for name, spec in (document.get("workflows") or {}).items()
             },
             parent=Parent(**document["parent"]) if document.get("parent") else None,
+            kept_answers=document.get("keptAnswers"),
         )
 
 

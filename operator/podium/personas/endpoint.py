@@ -20,6 +20,7 @@ from podium.api.reasons import NodeReason
 from podium.personas.answers import Completion, RetryableError, error_of, read_completion
 from podium.personas.document import Model
 from podium.personas.errors import PersonaError
+from podium.personas.kept import KeptForms
 from podium.personas.keys import without_key, wrong_key
 from podium.personas.streams import StreamedAnswer
 from podium.personas.structured import FORMATS, form_of, response_format
@@ -44,9 +45,10 @@ class _SteppedDownError(PersonaError):
 class Endpoint:
     """Where a model is asked; what it does not know is remembered for the next call."""
 
-    def __init__(self, model: Model, deadline: float) -> None:
+    def __init__(self, model: Model, deadline: float, forms: KeptForms | None = None) -> None:
         self.model = model
-        self._formats = list(FORMATS)
+        self._forms = forms or KeptForms(None)
+        self._formats = list(FORMATS[FORMATS.index(self._forms.get(model)) :])
         """Those that the server has not refused, best first."""
         self._deadline = deadline
         self._tokens_field = "max_tokens"
@@ -187,6 +189,7 @@ class Endpoint:
             return False
         if self._formats[0] == form:  # another call may have found out first
             del self._formats[0]
+            self._forms.put(self.model, self._formats[0])
         return True
 
     def _stops_streaming(self, words: str, sent: Mapping[str, Any]) -> bool:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from podium.api.reasons import NodeReason
-from podium.personas.answers import ToolCall
+from podium.personas.answers import Completion, ToolCall
 from podium.personas.asking import Ask, Reply, Role
 from podium.personas.document import Contract, Document, Model, Persona
 from podium.personas.endpoint import Endpoint
 from podium.personas.errors import PersonaError
+from podium.personas.kept import Kept
 from podium.personas.keys import without_key
 from podium.personas.prompt import Part, Prompt, as_json, prompt_of
 from podium.personas.reading import NotAnAnswerError, judged, read_object
@@ -71,6 +72,7 @@ class Live:
         transcript: Transcript,
         directory: Path,
         env: Mapping[str, str] | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self._document = document
         self._config = config
@@ -86,6 +88,7 @@ class Live:
         self._run_budget = Budget(document.run_limits, "what its run had left for the node of its ")
         self._own_budgets: dict[str, Budget] = {}
         self._endpoints: dict[int, Endpoint] = {}
+        self._kept = kept or Kept()
 
     @property
     def usage(self) -> Usage:
@@ -139,15 +142,17 @@ class Live:
         persona, about = talk.persona, talk.about
         messages = talk.prompt.messages()
         pair = None
+        said: dict[str, Completion] = {}
         self._transcript.add(**about, model=persona.model.name, asked=messages)
         for repair in range(persona.max_repairs + 1):
-            text = await self._said(talk, messages, toolbox)
+            text = await self._said(talk, messages, toolbox, said)
             try:
                 output: dict[str, Any] = without_key(read_object(text), persona.model.key)
                 judged(output, talk.contract)
             except NotAnAnswerError as error:
                 wrong = str(error)
             else:
+                self._kept.answers.put(said)
                 return output
             if repair == persona.max_repairs:
                 break
@@ -167,9 +172,16 @@ class Live:
         )
 
     async def _said(
-        self, talk: _Talk, messages: list[dict[str, Any]], toolbox: "Toolbox | None"
+        self,
+        talk: _Talk,
+        messages: list[dict[str, Any]],
+        toolbox: "Toolbox | None",
+        said: dict[str, Completion],
     ) -> str:
-        """Return the next text of the model; the tools that it calls before are added to it."""
+        """Return the next text of the model; the tools that it calls before are added to it.
+
+        What it said is added to `said`, by the digest of what was asked.
+        """
         persona = talk.persona
         endpoint = self._endpoint(persona.model)
         own = self._own_budgets.setdefault(
@@ -178,9 +190,16 @@ class Live:
         while True:
             _require_fit(messages, talk.most)
             offers = toolbox.offers() if toolbox is not None else ()
-            budgets = (self._budget, self._run_budget, own)
-            found = await endpoint.ask(messages, talk.schema, budgets, offers)
-            self._transcript.add(**talk.about, answered=found.text, usage=_counted(found.usage))
+            key = self._kept.answers.key(persona.model, messages, talk.schema, offers)
+            found = self._kept.answers.get(key)
+            if found is not None:
+                self._budget.usage.kept += 1
+                self._transcript.add(**talk.about, answered=found.text, fromCache=True)
+            else:
+                budgets = (self._budget, self._run_budget, own)
+                found = await endpoint.ask(messages, talk.schema, budgets, offers)
+                self._transcript.add(**talk.about, answered=found.text, usage=_counted(found.usage))
+            said[key] = found
             if not found.tool_calls or toolbox is None or not offers:
                 return found.text
             messages.append(
@@ -207,7 +226,9 @@ class Live:
             raise PersonaError(NodeReason.MODEL, message) from None
 
     def _endpoint(self, model: Model) -> Endpoint:
-        return self._endpoints.setdefault(id(model), Endpoint(model, self._deadline))
+        if id(model) not in self._endpoints:
+            self._endpoints[id(model)] = Endpoint(model, self._deadline, self._kept.forms)
+        return self._endpoints[id(model)]
 
 
 def _counted(usage: Any) -> dict[str, int]:

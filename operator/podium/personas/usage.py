@@ -62,6 +62,8 @@ class Counts:
     completion: int = 0
     cached: int = 0
     unmeasured: int = 0
+    kept: int = 0
+    """Answers that were given again, for which no model was asked."""
     cost: float | None = None
 
     @property
@@ -86,6 +88,7 @@ class Counts:
         self.completion += other.completion
         self.cached += other.cached
         self.unmeasured += other.unmeasured
+        self.kept += other.kept
         if other.cost is not None:
             self.cost = (self.cost or 0) + other.cost
 
@@ -101,6 +104,8 @@ class Counts:
             made["cachedTokens"] = self.cached
         if self.unmeasured:
             made["unmeasuredCalls"] = self.unmeasured
+        if self.kept:
+            made["keptAnswers"] = self.kept
         if self.cost is not None:
             made["cost"] = round(self.cost, 8)
         return made

@@ -23,6 +23,10 @@ from podium.runner.program import write
 __all__ = ["persona"]
 
 USAGE = "podiumUsage"
+ENDPOINTS_VARIABLE = "PODIUM_ENDPOINTS"
+"""Directory of what endpoints do not know; not set: it is found out again."""
+KEPT_ANSWERS_VARIABLE = "PODIUM_KEPT_ANSWERS"
+"""Directory of answers that may be given again; not set: each question is asked."""
 
 
 def persona() -> int:
@@ -61,12 +65,14 @@ async def _answered(
         message = "neither recorded answers nor a model: name a file with --recorded"
         raise PersonaError(NodeReason.CONFIG, message)
     from podium.personas.document import Document  # noqa: PLC0415 - as above
+    from podium.personas.kept import Kept  # noqa: PLC0415 - as above
     from podium.personas.live import Live  # noqa: PLC0415 - as above
     from podium.personas.transcript import NAME, Transcript  # noqa: PLC0415 - as above
 
     document = Document.load(Path(place))
     transcript = Transcript(artifacts / NAME, document.secrets())
-    live = Live(document, config, given, transcript, artifacts / directory_of(config))
+    kept = Kept(_directory(ENDPOINTS_VARIABLE), _directory(KEPT_ANSWERS_VARIABLE))
+    live = Live(document, config, given, transcript, artifacts / directory_of(config), kept=kept)
     # What is killed has told what it spent until then; an end of its own tells more.
     live.tell(lambda spent: write({USAGE: spent.dump()}, 1))
     provider: Provider = live
@@ -79,6 +85,12 @@ async def _answered(
     finally:
         usage.update(live.usage.dump())
         await live.close()
+
+
+def _directory(variable: str) -> Path | None:
+    """Return a directory that the shell names; tools are not told of it."""
+    place = os.environ.pop(variable, "")
+    return Path(place) if place else None
 
 
 async def _asked(

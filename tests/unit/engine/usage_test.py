@@ -62,6 +62,17 @@ def test_only_personas_are_believed():
     assert run.engine.status.token_usage is None
 
 
+def test_answers_that_were_given_again_are_never_taken_for_live():
+    run = Run(persona("a")).step()
+    told = {"calls": 0, "keptAnswers": 2}
+    run.ok("a-1", {"x": 1}, usage=told)
+    assert run.state("a").warnings == [
+        "answers of earlier runs were given again, and no model was asked: 2"
+    ]
+    run.rerun("a").ok("a-2", {"x": 1}, usage=SPENT)
+    assert run.state("a").warnings == []
+
+
 @pytest.mark.parametrize("wrong", [-1, 1.5, "7", True, 10**20, None, [], float("nan")])
 def test_what_is_no_count_counts_for_nothing(wrong):
     run = Run(persona("a")).step()

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.unit.cli.support import Directory
-from tests.unit.personas.model_server import calls, model, says
+from tests.unit.personas.model_server import calls, fails, model, says
 
 KEY = "sk-canary-0123456789"
 
@@ -105,3 +105,28 @@ def test_a_run_in_which_no_model_was_asked_writes_no_recording(here):
     done = here.podium("run", file, "--record", "r.yaml")
     assert "not written, for no node that completed had asked a model" in done.stderr
     assert not (here.path / "r.yaml").exists()
+
+
+def test_answers_are_kept_where_a_directory_is_named_and_what_an_endpoint_knows_always(here):
+    def turn(asked):
+        is_known = asked.get("response_format", {}).get("type") != "json_schema"
+        return says({"count": 1}) if is_known else fails(400, "response_format: unknown type")
+
+    with model(turn) as server:
+        made = list(yaml.safe_load_all(documents(server.url)))
+        del made[2]["spec"]["nodes"][0]["artifacts"]
+        file = here.write("w.yaml", yaml.safe_dump_all(made))
+        asked = []
+        for option in ([], [], ["--keep-answers", "kept"], ["--keep-answers", "kept"]):
+            name = ("--run-name", f"w-{len(asked) + 1}")
+            done = here.podium("run", file, *name, *option, "-o", "json", MODEL_KEY=KEY)
+            assert node(done)["output"] == {"count": 1}
+            asked.append(len(server.asked))
+    assert asked == [2, 3, 4, 4]
+    assert node(done)["warnings"] == [
+        "answers of earlier runs were given again, and no model was asked: 1"
+    ]
+    assert node(done)["tokenUsage"].get("calls", 0) == 0
+    again = here.podium("rerun", "w-4", "--node", "ask", "-o", "json", MODEL_KEY=KEY)
+    assert node(again)["warnings"], "it is kept with the run"
+    assert len(server.asked) == 4

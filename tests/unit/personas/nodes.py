@@ -52,7 +52,16 @@ def document(url, *, personas=None, model=None, **more):
 
 
 def work(
-    tmp_path, url, *, config=None, given=None, personas=None, model=None, env=None, **more
+    tmp_path,
+    url,
+    *,
+    config=None,
+    given=None,
+    personas=None,
+    model=None,
+    env=None,
+    kept=None,
+    **more,
 ) -> Done:
     """Do a node's work."""
     place = tmp_path / "personas.json"
@@ -64,7 +73,7 @@ def work(
 
     async def run():
         given_all = {"nodeId": "n", **(given or {})}
-        live = Live(found, config, given_all, transcript, tmp_path / "out")
+        live = Live(found, config, given_all, transcript, tmp_path / "out", kept=kept)
         try:
             replies = await answer(Team.of(config), "n", live)
             done.output = dict(replies[-1].output)

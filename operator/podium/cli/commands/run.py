@@ -11,6 +11,7 @@ from podium.cli.options import (
     context_options,
     env_options,
     executor_files_option,
+    keep_answers_option,
     part_of,
     part_options,
     personas_option,
@@ -42,6 +43,7 @@ __all__ = ["run"]
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write what models answered to a file, for --recorded.",
 )
+@keep_answers_option
 @secrets_option
 @env_options
 @click.option(
@@ -74,6 +76,7 @@ def run(
     output: str | None,
     recorded: Path | None,
     record_to: Path | None,
+    keep_answers: Path | None,
     secrets: Path | None,
     env: tuple[str, ...],
     env_files: tuple[Path, ...],
@@ -125,6 +128,7 @@ def run(
             env=env,
             env_files=env_files,
             more=tuple(map(Path, more)),
+            kept_answers=keep_answers,
         ),
         output,
         dry_run=dry_run,
