@@ -99,8 +99,7 @@ class JobLauncher:
 
         async def make() -> None:
             try:
-                await self._maps.room(run, launch)
-                seen = await self._started(run, launch)
+                seen = await self._maps.room(run, launch) or await self._started(run, launch)
                 if seen is None:
                     return  # it was stopped, or an earlier operator had started it
                 if seen.phase is AttemptPhase.LAUNCHED:

@@ -35,6 +35,8 @@ MAX_ENDED = 3_000
 that Pods do not pile up where they are removed more slowly than made."""
 ROOM_SECONDS = 0.2
 """How often it is looked whether there is room again."""
+TOLD_SECONDS = 60.0
+"""An item that waits for so long says why: something keeps the Pods from being removed."""
 
 
 class MapJobs:
@@ -54,20 +56,25 @@ class MapJobs:
         self._is_managed = None if settings.manages else False
         """Whether the server knows `managedBy` of Jobs; None: it was not asked."""
 
-    async def room(self, run: ActiveRun, launch: Launch) -> None:
+    async def room(self, run: ActiveRun, launch: Launch) -> Observation | None:
         """Wait while too many Pods of ended items are left of a map, and its item is still wanted.
 
-        Nothing is written of that: it concerns no item, and none fails by it.
+        As long as they go, nothing is written of that. None: it goes on.
         """
         held = run.maps.get(launch.item.execution) if launch.item is not None else None
         if held is None or not self._is_full(run, held):
-            return
+            return None
+        until = time.monotonic() + TOLD_SECONDS
         async with held.turn:  # one looks, the others are behind it in their order
             node, execution = launch.node, launch.execution_id
             while self._is_full(run, held):
                 if not run.engine.is_execution_current(node, execution):
-                    return
+                    return None
+                if time.monotonic() > until:
+                    message = f"{MAX_ENDED} Pods of items that have ended are being removed"
+                    return refused_for_now(launch, NodeReason.OPERATOR_LIMIT, message, 1.0)
                 await asyncio.sleep(ROOM_SECONDS)
+        return None
 
     def _is_full(self, run: ActiveRun, held: MapJob) -> bool:
         return self._cache.count_items(held.uid) >= MAX_ENDED + _at_once(run)

@@ -331,10 +331,15 @@ async def test_a_quota_holds_an_item_back():
 
 
 @pytest.fixture
-async def full(monkeypatch):
-    """Return a map of which two items have ended, whose Pods are there, and a third waits."""
+def few(monkeypatch):
+    """Bound the Pods of items that have ended."""
     monkeypatch.setattr(map_jobs, "MAX_ENDED", -8)  # of ten at once: two
     monkeypatch.setattr(map_jobs, "ROOM_SECONDS", 0.001)
+
+
+@pytest.fixture
+async def full(few):
+    """Return a map of which two items have ended, whose Pods are there, and a third waits."""
     world = await World(shards(4, maxParallel=1)).start()
     end(world, 0)
     await world.start()  # its end is not written: its Pod is there
@@ -356,6 +361,20 @@ async def test_no_item_starts_while_too_many_that_ended_have_pods(full):
         full.cache.drop_item(each.uid)  # as once their Pods are gone
     await full.turn()
     assert 2 in items(full)
+
+
+async def test_an_item_that_waits_for_room_for_long_says_so(few, monkeypatch):
+    """As where something keeps the Pods from being removed."""
+    monkeypatch.setattr(map_jobs, "TOLD_SECONDS", 0.02)
+    world = await World(shards(4, maxParallel=1)).start()
+    end(world, 0)
+    await world.start()
+    end(world, 1)
+    await world.turn()
+    await world.half_turn()
+    state = world.paper.state("shards[2]")
+    assert state.reason == "OperatorLimit"
+    assert "are being removed" in state.message
 
 
 async def test_an_item_that_waits_for_room_is_given_up_with_its_map(full):
