@@ -209,7 +209,9 @@ class RunLoader:
             )
             # Written before anything is launched: from now on the run is pinned, and a run
             # without node states never had a Job.
-            await self._writer.write(run, run.generation, Changes(frozenset(plan.nodes), run=True))
+            await self._writer.write(
+                run, run.generation, Changes(frozenset(status.nodes), run=True)
+            )
             run.write_at = 0.0
         return run
 

@@ -313,6 +313,30 @@ async def test_recorded_answers_that_are_not_allowed_keep_a_run_from_starting(wo
     assert (status["phase"], status["reason"]) == ("Failed", "RecordedAnswersNotAllowed")
 
 
+async def test_a_map_that_is_copied_is_written_with_its_items(world, monkeypatch):
+    """What the first status lacks is gone with the operator."""
+    old = Run(node("m", forEach="[1, 2]"), node("z", "m")).step()
+    old.ok("m[0]-1", {"n": 1}).ok("m[1]-1").ok("z-1")
+    spec = old.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    graph = {"workflowSpec": spec}
+    first, own = copy.deepcopy(world.server.body), world.server.body
+    first["metadata"] |= {"name": "first", "uid": "uid-first"}
+    first |= {"spec": graph, "status": dump_status(old.engine.status)}
+    own |= {"spec": {**graph, "from": {"run": "first", "node": "z"}}, "status": {}}
+    own["metadata"]["resourceVersion"] = "200"
+    world.runs.forget(KEY)
+
+    async def get_run(_namespace, name):
+        return copy.deepcopy(first if name == "first" else world.server.body)
+
+    monkeypatch.setattr(world.server, "get_run", get_run)
+    world.cache.put_run(copy.deepcopy(own))
+    await world.runs.reconcile(OBJECT)
+    nodes = world.server.body["status"]["nodes"]
+    assert nodes["m"]["items"]["completed"] == "0,1"
+    assert (nodes["m[0]"]["status"], nodes["m[0]"]["output"]) == ("Completed", {"n": 1})
+
+
 async def test_a_rerun_of_an_approved_workflow_sets_declared_keys_only(world):
     world.runs._requests._only_declared = True
     await world.ask(rerun='{"nodes": ["a"], "context": {"x": 1}}')
