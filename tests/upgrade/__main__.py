@@ -4,14 +4,14 @@ import importlib.metadata
 import sys
 
 from tests.cluster.console import ClusterError, say
-from tests.upgrade.saved_runs import make, make_large
-from tests.upgrade.states import LARGE, STATES, write
+from tests.upgrade.saved_runs import make, make_large, make_maps
+from tests.upgrade.states import LARGE, MAPS, STATES, write
 
 
 def main() -> None:
     """Make the runs on the cluster of KUBECONFIG, and write them down."""
     version = importlib.metadata.version("podium")
-    for directory, made in ((STATES, make), (LARGE, make_large)):
+    for directory, made in ((STATES, make), (LARGE, make_large), (MAPS, make_maps)):
         path = directory / f"{version}.yaml"
         try:
             write(path, version, made())

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from podium.api.names import label_value
 from tests.cluster.kwok import FAIL, HOLD, SAY, kwok
 from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
@@ -49,6 +50,13 @@ LARGE = [
     _node("last", "held", notes={SAY: '{"done": true}'}),
 ]
 """States of so many nodes stand in shards."""
+MAPS = [
+    _node("first", notes={SAY: '{"n": 1}'}),
+    # Items 0 and 2 have ended, 1 and 3 run, 4 waits for a place.
+    _node("each", "first", forEach="[0, 1, 2, 3, 4]", allowedFailures=1, maxParallel=2,
+          notes={SAY: '{"n": 2}', **HELD, FAIL: label_value("each[2]-1")}),
+    _node("last", "each", condition="context.each.succeeded > 3"),
+]  # fmt: skip
 
 
 def make():
@@ -59,6 +67,11 @@ def make():
 def make_large():
     """Make a run of which nearly all nodes stand in shards; return its objects."""
     return _make(_begin_large, "large", "held")
+
+
+def make_maps():
+    """Make a run with a map, of which items ended, run and wait; return its objects."""
+    return _make(_begin_maps, "maps", "each[1]")
 
 
 def _make(begin, run, node):
@@ -74,6 +87,7 @@ def _make(begin, run, node):
         with own_operator(namespace, Path(directory), {"podDefaults": machines.pod_defaults}):
             begin(k)
         ending = k.nodes(run)[node]["executionId"]
+        ending = label_value(ending)
         _let_go(k, f"podium.dev/run={run},podium.dev/execution={ending}")
 
         def ended():
@@ -155,6 +169,23 @@ def _begin_large(k):
         return shards and skipped == 510 and k.status("large")["nodeCounts"]["Running"] == 1
 
     until(in_shards)
+
+
+def _begin_maps(k):
+    k.apply(workflow_run("maps", *MAPS))
+    for index in (0, 2):
+        k.wait_node("maps", f"each[{index}]", "Running")
+        _let_go(k, f"podium.dev/run=maps,podium.dev/execution={label_value(f'each[{index}]-1')}")
+
+    def halfway():
+        """two items have ended, and two run"""
+        nodes = k.nodes("maps")
+        items = nodes.get("each", {}).get("items", {})
+        ends = items.get("completed"), items.get("failed")
+        running = [nodes.get(f"each[{index}]", {}).get("status") for index in (1, 3)]
+        return ends == ("0", "2") and running == ["Running"] * 2
+
+    until(halfway)
 
 
 def _let_go(k, selector):

@@ -10,11 +10,16 @@ from pathlib import Path
 import yaml
 
 from podium.cluster.jobs.builder import build_pod, job_name
+from podium.cluster.jobs.map_job import _pod_name as item_pod_name
+from podium.cluster.jobs.map_job import map_name
+from podium.cluster.kube.views import LABEL_INDEX
 from tests.cluster.kwok import LABEL
 
 STATES = Path(__file__).parent / "states"
 LARGE = STATES / "large"
 """Of runs whose nodes stand in shards."""
+MAPS = STATES / "maps"
+"""Of a run with a map, some of whose items have ended."""
 LARGE_OUTPUTS = STATES / "large-outputs"
 """Of a run with outputs that rest in a store."""
 PODS = 20
@@ -35,8 +40,8 @@ class State:
         return [item for item in self.items if item["kind"] == kind]
 
 
-def versions():
-    return sorted(path.stem for path in STATES.glob("*.yaml"))
+def versions(directory=STATES):
+    return sorted(path.stem for path in directory.glob("*.yaml"))
 
 
 def load(version, directory=STATES):
@@ -103,7 +108,10 @@ def restore(state, k, machines):
         uid = names[job["metadata"]["ownerReferences"][0]["uid"]]
         notes = job["metadata"]["annotations"]
         restart = int(notes.get("podium.dev/restart", 0))
-        names[job["metadata"]["name"]] = job_name(name, uid, notes["podium.dev/execution"], restart)
+        execution, is_map = notes["podium.dev/execution"], "completionMode" in job["spec"]
+        names[job["metadata"]["name"]] = (
+            map_name(name, uid, execution) if is_map else job_name(name, uid, execution, restart)
+        )
         fresh = json.loads(json.dumps(job))
         del fresh["spec"]["selector"]
         labels = fresh["spec"]["template"]["metadata"]["labels"]
@@ -113,14 +121,28 @@ def restore(state, k, machines):
         for pod in pods:
             if pod["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]:
                 number = pod_number(job, pod)
-                names[pod["metadata"]["name"]] = build_pod(made, number)["metadata"]["name"]
+                names[pod["metadata"]["name"]] = _pod_names(made, pod)[number]
                 make(pod)
+    for run in state.of("WorkflowRun"):  # it names the UIDs of Jobs and Pods
+        if status := now(run).get("status"):
+            patch = json.dumps([{"op": "replace", "path": "/status", "value": status}])
+            k("patch", "WorkflowRun", run["metadata"]["name"], "--subresource=status",
+              "--type=json", "-p", patch)  # fmt: skip
+
+
+def _pod_names(job, pod):
+    """Return the names that the Pods of an execution have, in the Job of it."""
+    index = pod["metadata"]["labels"].get(LABEL_INDEX)
+    if index is None:
+        return [build_pod(job, number)["metadata"]["name"] for number in range(PODS)]
+    execution = pod["metadata"]["annotations"]["podium.dev/execution"]
+    where = job["metadata"]["name"], job["metadata"]["uid"], execution, int(index)
+    return [item_pod_name(*where, number) for number in range(PODS)]
 
 
 def pod_number(job, pod):
     """Return which Pod of its Job a Pod is; the name says it, or it is not one of Podium's."""
-    names = [build_pod(job, number)["metadata"]["name"] for number in range(PODS)]
-    return names.index(pod["metadata"]["name"])
+    return _pod_names(job, pod).index(pod["metadata"]["name"])
 
 
 def _moved(text, seconds):

@@ -4,6 +4,7 @@ import importlib.metadata
 
 import pytest
 
+from podium.api.names import split_item
 from podium.api.run import NodeState, NodeStatus
 from podium.api.source.files import parse
 from podium.api.workflow import WorkflowSpec
@@ -11,10 +12,20 @@ from podium.cluster.jobs.adoption import is_job_as_built
 from podium.cluster.jobs.artifacts import left_by
 from podium.cluster.jobs.builder import Owner, build_job, job_name
 from podium.cluster.jobs.large_values import large_values
-from podium.cluster.kube.views import job_view, pod_view, run_view
+from podium.cluster.jobs.map_job import is_item_pod_name, map_name
+from podium.cluster.kube.views import INDEXED, job_view, pod_view, real_job, run_view
 from podium.cluster.runs.revisions import revision_name
 from podium.cluster.settings import Settings
-from podium.engine import Engine, Launch, Plan, RunInfo, dump_status, load_status
+from podium.engine import (
+    AttemptPhase,
+    Engine,
+    Launch,
+    Observation,
+    Plan,
+    RunInfo,
+    dump_status,
+    load_status,
+)
 from tests.upgrade import states
 
 SAVED = {version: states.load(version) for version in states.versions()}
@@ -103,3 +114,34 @@ def test_a_saved_run_with_large_outputs_goes_on():
         made = build_job(owner, plan, launch, settings)
         (saved,) = [job for job in state.of("Job") if job_view(job).node == name]
         assert is_job_as_built(made, saved), name
+
+
+@pytest.mark.parametrize("version", states.versions(states.MAPS))
+def test_a_saved_map_goes_on_with_its_items(version):
+    """Item 1 has ended since, 3 still runs, 4 is to begin; its Job and Pods are found by name."""
+    state = states.load(version, states.MAPS)
+    (run,) = state.of("WorkflowRun")
+    status = load_status(run["status"])
+    assert dump_status(status) == run["status"]
+    items = status.nodes["each"].items
+    assert (items.count, str(items.completed), str(items.failed)) == (5, "0", "2")
+    name, uid = (run["metadata"][key] for key in ("name", "uid"))
+    (job,) = [each for each in map(job_view, state.of("Job")) if each.shape == INDEXED]
+    assert job.name == map_name(name, uid, "each-1")
+    pods = [each for each in map(pod_view, state.of("Pod")) if real_job(each.job_uid) == job.uid]
+    assert {each.item for each in pods} >= {"each[1]", "each[3]"}
+    for pod in pods:
+        index = split_item(pod.item)[1]
+        assert is_item_pod_name(pod.name, job.name, job.uid, pod.execution, index)
+        if pod.item in ("each[1]", "each[3]"):
+            open_item = status.nodes[pod.item]
+            assert (open_item.job_uid, open_item.pod_uid) == (pod.job_uid, pod.uid)
+    plan = Plan.build(WorkflowSpec.model_validate(run["spec"]["workflowSpec"]), workflow_id=name)
+    engine = Engine(plan, RunInfo(name, uid), {}, status)
+    output = status.nodes["each[0]"].output
+    assert output == {"n": 2}
+    ended = Observation("each[1]", "each[1]-1", AttemptPhase.SUCCEEDED, output='{"n": 2}')
+    actions = engine.step(state.saved_at, observations=[ended])
+    (launch,) = [action for action in actions if isinstance(action, Launch)]
+    assert (launch.execution_id, launch.item.execution) == ("each[4]-1", "each-1")
+    assert str(engine.status.nodes["each"].items.completed) == "0,1"
