@@ -275,6 +275,17 @@ def test_the_operator_forges_no_revision_for_another_controller(release, forged)
     refused(release.try_out(forged, release.user))
 
 
+def child_run(annotations=None, **spec):
+    """Return a run as the operator makes it for a node of another one."""
+    run = workflow_run({"podium.dev/parent-run-uid": "u", **(annotations or {})})
+    run["metadata"]["ownerReferences"] = [
+        {"apiVersion": "podium.dev/v1alpha1", "kind": "WorkflowRun", "name": "p", "uid": "u",
+         "controller": True}
+    ]  # fmt: skip
+    run["spec"] = {"workflowRef": {"name": "none"}, **spec}
+    return run
+
+
 @pytest.mark.parametrize("thing", [pod(), job(), revision(), shard()])
 def test_kube_system_and_the_operators_own_namespace_are_closed(release, kubectl, thing):
     """Here with a right of its own there: the role of this release ends at the tenants' namespace."""
@@ -685,10 +696,10 @@ def test_who_requested_is_verified(release):
     assert release.try_out(workflow_run(), "alice").returncode == 0
     refused(release.try_out(workflow_run({by: "bob"}), "alice"), by)
     # A child run is made in the name of whoever asked for its first ancestor, by an operator only.
-    child = {by: "bob", "podium.dev/parent-run-uid": "u"}
-    assert release.try_out(workflow_run(child), release.user).returncode == 0
-    refused(release.try_out(workflow_run(child), "alice"), "podium.dev/parent-run")
-    refused(release.try_out(workflow_run({by: "bob"}), release.user), by)
+    child = child_run({by: "bob"})
+    assert release.try_out(child, release.user).returncode == 0
+    refused(release.try_out(child, "alice"), "podium.dev/parent-run")
+    refused(release.try_out(workflow_run({by: "bob"}), release.user))
 
     def create(user):
         name = f"r-{uuid.uuid4().hex[:8]}"
@@ -719,13 +730,39 @@ def test_who_requested_is_verified(release):
     assert annotate("alice", name, requested_by=None, rerun="a").returncode == 0
 
 
+def merged(document, change):
+    """Return a document with a change; None removes a field."""
+    if not isinstance(document, dict) or not isinstance(change, dict):
+        return change
+    result = {**document}
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(document.get(key), value)
+    return result
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {"workflowRef": None, "workflowSpec": {"nodes": [{"id": "a"}]}}},
+        {"spec": {"only": ["a"]}},
+        {"metadata": {"ownerReferences": None}},
+        {"metadata": {"annotations": {"podium.dev/parent-run-uid": "another"}}},
+    ],
+)
+def test_the_operator_makes_child_runs_only(release, change):
+    assert release.try_out(child_run(context={"a": 1}), release.user).returncode == 0
+    refused(release.try_out(merged(child_run(), change), release.user))
+
+
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize("key", sorted({*CHILD_ANNOTATIONS} - {CHILD_ANNOTATIONS.suspended}))
 def test_only_an_operator_says_whose_child_a_run_is(release, key):
     """Child runs have room of their own, and their parents look at what claims to be theirs."""
     child = {key: "1"}
     refused(release.try_out(workflow_run(child), "alice"), "podium.dev/parent-run")
-    assert release.try_out(workflow_run(child), release.user).returncode == 0
     name = f"r-{uuid.uuid4().hex[:8]}"
     assert release.create(workflow_run(name=name), "alice").returncode == 0
     body = {"metadata": {"annotations": child}}

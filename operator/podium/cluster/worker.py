@@ -4,6 +4,7 @@ A reconciler says by its `Result` when its object is due again, and raises what 
 queue, the back-off, the metrics and the ids in the logs are the worker's.
 """
 
+import asyncio
 import itertools
 import logging
 import time
@@ -34,6 +35,9 @@ BACKOFF_SECONDS = (0.5, 60.0)
 CONFLICT_SECONDS = (0.1, 60.0)
 STUCK_SECONDS = 300.0
 """A worker that is busy with one key for so long makes the operator unhealthy."""
+TURN_SECONDS = 0.005
+"""After a reconciliation that took longer everything else has its turn: one that waits for nothing,
+and is due again at once, would else hold the event loop up together with the next one."""
 TOLD_AT = (1, 5)
 """Failures in a row after which the reconciler is notified."""
 
@@ -147,6 +151,8 @@ class Worker(Generic[K]):
             finally:
                 del self._busy[key]
                 self.queue.done(key)
+            if time.monotonic() - busy.since > TURN_SECONDS:
+                await asyncio.sleep(0)
 
     def stuck(self) -> list[K]:
         """Return keys that have been worked on for too long."""

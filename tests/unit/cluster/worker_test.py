@@ -1,6 +1,7 @@
 """What a worker makes of how a reconciliation went."""
 
 import asyncio
+import itertools
 import logging
 
 import pytest
@@ -137,3 +138,37 @@ async def test_who_waits_for_others_is_not_stuck(monkeypatch):
     gates[2].set()
     assert await later(1000) == []
     task.cancel()
+
+
+async def test_reconciliations_that_wait_for_nothing_leave_the_loop_to_others(monkeypatch):
+    """A run whose next step is due at once would else hold everything up until it waits."""
+    clock = itertools.count()
+    monkeypatch.setattr(worker_module.time, "monotonic", lambda: next(clock) / 50)
+    turns, enough = [], asyncio.Event()
+
+    class Busy:
+        async def reconcile(self, key):
+            turns.append("ours")
+            if len(turns) < 100:
+                queue.add(key)
+            else:
+                enough.set()
+            return Result()
+
+    async def others():
+        while True:
+            turns.append("others")
+            await asyncio.sleep(0)
+
+    queue = KeyQueue()
+    queue.add("x")
+    tasks = [
+        asyncio.create_task(Worker(queue, lambda _: ("Thing", Busy()), Metrics()).run()),
+        asyncio.create_task(others()),
+    ]
+    await enough.wait()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    ours = turns[:100].count("ours")
+    assert 20 < ours < 80
