@@ -9,7 +9,6 @@ node: field by field, managedFields would grow as large as the graph itself. Nod
 all the same, so the server refuses two of one id.
 """
 
-import inspect
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from podium.api import names
 from podium.api.artifact_stores import ArtifactStoreSpec
 from podium.api.contract_schemas import ContractSchemaSpec
 from podium.api.contract_status import ContractSchemaStatus
+from podium.api.crd_object import crd_of
 from podium.api.descriptions import docstrings, one_line
 from podium.api.executors import ExecutorSpec
 from podium.api.generated import write_or_check
@@ -84,7 +84,7 @@ def files(root: Path) -> dict[Path, str]:
 def _workflows() -> dict[str, Any]:
     spec = structural(WorkflowSpec)
     _graph(spec)
-    return _crd(
+    return crd_of(
         Workflow,
         short="wfl",
         fields=_spec_and_status(Workflow, spec, structural(WorkflowStatus)),
@@ -133,7 +133,7 @@ def _runs() -> dict[str, Any]:
     status = structural(WorkflowRunStatus)
     for name in ("nodes", "removedNodes"):
         status["properties"][name]["x-kubernetes-map-type"] = "atomic"
-    return _crd(
+    return crd_of(
         WorkflowRun,
         short="wfr",
         fields=_spec_and_status(WorkflowRun, spec, status),
@@ -174,7 +174,7 @@ def _run_nodes() -> dict[str, Any]:
     nodes = structural(WorkflowRunNodes)["properties"]["nodes"]
     nodes["x-kubernetes-map-type"] = "atomic"
     run = '.metadata.ownerReferences[?(@.kind=="WorkflowRun")].name'
-    return _crd(
+    return crd_of(
         WorkflowRunNodes,
         short="wfrn",
         fields={"nodes": nodes},
@@ -186,7 +186,7 @@ def _executors(model: type[Executor | ClusterExecutor]) -> dict[str, Any]:
     is_of_cluster = model is ClusterExecutor
     spec = structural(ExecutorSpec)
     spec["description"] = one_line(docstrings(model)["spec"])
-    return _crd(
+    return crd_of(
         model,
         short="cpex" if is_of_cluster else "pex",
         scope="Cluster" if is_of_cluster else "Namespaced",
@@ -198,7 +198,7 @@ def _executors(model: type[Executor | ClusterExecutor]) -> dict[str, Any]:
 def _artifact_stores() -> dict[str, Any]:
     spec = structural(ArtifactStoreSpec)
     spec["description"] = one_line(docstrings(ArtifactStore)["spec"])
-    return _crd(
+    return crd_of(
         ArtifactStore,
         short="pas",
         fields={"spec": spec},
@@ -216,7 +216,7 @@ def _contract_schemas() -> dict[str, Any]:
     versions["x-kubernetes-list-map-keys"] = ["version"]
     versions["items"]["x-kubernetes-map-type"] = "atomic"
     condition = '.status.conditions[?(@.type=="{}")].status'
-    return _crd(
+    return crd_of(
         ContractSchema,
         short="pcs",
         fields=_spec_and_status(ContractSchema, spec, structural(ContractSchemaStatus)),
@@ -232,7 +232,7 @@ def _contract_schemas() -> dict[str, Any]:
 def _personas() -> dict[str, Any]:
     spec = structural(PersonaSpec)
     spec["description"] = one_line(docstrings(Persona)["spec"])
-    return _crd(
+    return crd_of(
         Persona,
         short="ppe",
         fields={"spec": spec},
@@ -243,7 +243,7 @@ def _personas() -> dict[str, Any]:
 def _model_configs() -> dict[str, Any]:
     spec = structural(ModelConfigSpec)
     spec["description"] = one_line(docstrings(ModelConfig)["spec"])
-    return _crd(
+    return crd_of(
         ModelConfig,
         short="pmc",
         fields={"spec": spec},
@@ -286,84 +286,6 @@ def _spec_and_status(
         {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
     return {"spec": spec, "status": status}
-
-
-def _crd(
-    model: type[
-        Workflow
-        | WorkflowRun
-        | WorkflowRunNodes
-        | Executor
-        | ClusterExecutor
-        | ArtifactStore
-        | ContractSchema
-        | Persona
-        | ModelConfig
-    ],
-    *,
-    short: str,
-    scope: str = "Namespaced",
-    fields: dict[str, Any],
-    columns: list[tuple[str, str, str, str]],
-    selectable: list[str] | None = None,
-) -> dict[str, Any]:
-    kind = model.KIND
-    plural = kind.lower().removesuffix("s") + "s"
-    version: dict[str, Any] = {
-        "name": names.VERSION,
-        "served": True,
-        "storage": True,
-        **({"subresources": {"status": {}}} if "status" in fields else {}),
-        "additionalPrinterColumns": [
-            {
-                "name": name,
-                "type": kind_,
-                "jsonPath": path,
-                "description": text,
-                **({"priority": 1} if name == names.ARTIFACTS_OF else {}),  # with -o wide alone
-            }
-            for name, kind_, path, text in [
-                *columns,
-                ("Age", "date", ".metadata.creationTimestamp", "Time since its creation"),
-            ]
-        ],
-    }
-    if selectable:
-        version["selectableFields"] = [{"jsonPath": path} for path in selectable]
-    version["schema"] = {
-        "openAPIV3Schema": {
-            "type": "object",
-            "description": one_line(inspect.getdoc(model) or ""),
-            **({"required": ["spec"]} if "spec" in fields else {}),
-            "properties": {
-                "apiVersion": {"type": "string", "description": f"{names.API_VERSION}."},
-                "kind": {"type": "string", "description": f"{kind}."},
-                "metadata": {"type": "object"},
-                **fields,
-            },
-        }
-    }
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": f"{plural}.{names.GROUP}",
-            "labels": {"app.kubernetes.io/name": "podium", "app.kubernetes.io/part-of": "podium"},
-        },
-        "spec": {
-            "group": names.GROUP,
-            "scope": scope,
-            "names": {
-                "kind": kind,
-                "listKind": f"{kind}List",
-                "plural": plural,
-                "singular": kind.lower(),
-                "shortNames": [short],
-                "categories": ["podium"],
-            },
-            "versions": [version],
-        },
-    }
 
 
 class _Dumper(yaml.SafeDumper):

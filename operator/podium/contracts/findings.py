@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from podium.contracts.json_schema import dotted, shown
-from podium.contracts.promises import EVERY_TYPE, Part, types_of
+from podium.contracts.schema_parts import EVERY_TYPE, Part, types_of
 
 __all__ = ["Finding", "type_words", "wanted_words"]
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from podium.contracts.findings import Finding, type_words
 from podium.contracts.json_schema import shown
-from podium.contracts.promises import EVERY_TYPE, Case, Part, limits_of, whole
+from podium.contracts.promises import Case, limits_of
+from podium.contracts.schema_parts import EVERY_TYPE, Part, whole
 
 __all__ = ["LIMITS", "Limit"]
 

@@ -14,17 +14,8 @@ import orjson
 from podium.contracts.findings import Finding, type_words, wanted_words
 from podium.contracts.json_schema import short, shown
 from podium.contracts.limits import LIMITS
-from podium.contracts.promises import (
-    EVERY_TYPE,
-    Budget,
-    Case,
-    Part,
-    TooLargeError,
-    cases_of,
-    parts_in,
-    types_of,
-    whole,
-)
+from podium.contracts.promises import Case, cases_of, parts_in
+from podium.contracts.schema_parts import EVERY_TYPE, Budget, Part, TooLargeError, types_of, whole
 
 _Check = Callable[[Any, Case, Part, str], Iterable[Finding]]
 

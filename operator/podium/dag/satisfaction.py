@@ -12,7 +12,8 @@ from podium import contracts, kinds
 from podium.api.outputs import OutputFormat, file_outputs
 from podium.api.problems import Path
 from podium.api.workflow import InputContract, Node
-from podium.contracts.promises import Budget, Case, Part, cases_of, whole
+from podium.contracts.promises import Case, cases_of
+from podium.contracts.schema_parts import Budget, Part, whole
 from podium.contracts.subsumption import Finding, compare_parts
 from podium.dag.graph import DagEdge, Graph
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from podium.engine.codec import dump_node, dump_status, load_in_slices, load_status
     from podium.engine.conditions import set_condition, set_end
     from podium.engine.copying import Earlier, copied_states, copied_states_in_slices
+    from podium.engine.definition import definition_digest, fixed_context
     from podium.engine.engine import Engine
     from podium.engine.history import (
         VersionGoneError,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
         not_started,
     )
     from podium.engine.output_values import OutputValueError, described, require_small
-    from podium.engine.plan import Plan, PlanEdge, PlanNode, definition_digest, fixed_context
+    from podium.engine.plan import Plan, PlanEdge, PlanNode
     from podium.engine.rerun_plan import (
         ContextCheck,
         RequestRefusedError,
@@ -88,6 +89,7 @@ _HOMES = {
     "codec": ("dump_node", "dump_status", "load_in_slices", "load_status"),
     "conditions": ("set_condition", "set_end"),
     "copying": ("Earlier", "copied_states", "copied_states_in_slices"),
+    "definition": ("definition_digest", "fixed_context"),
     "engine": ("Engine",),
     "history": ("VersionGoneError", "context_at", "former_definition", "recorded_outcome"),
     "model": (
@@ -100,7 +102,7 @@ _HOMES = {
     ),
     "identity": ("digest_of",),
     "output_values": ("OutputValueError", "described", "require_small"),
-    "plan": ("Plan", "PlanEdge", "PlanNode", "definition_digest", "fixed_context"),
+    "plan": ("Plan", "PlanEdge", "PlanNode"),
     "rerun_plan": (
         *("ContextCheck", "RequestRefusedError", "RerunPlan", "RestorePlan"),
         *("context_check", "failed_nodes", "plan_request"),

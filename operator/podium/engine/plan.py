@@ -15,18 +15,16 @@ from podium.api.workflow import (
     EdgeType,
     InputContract,
     Node,
-    NodeType,
-    PodOverrides,
-    Resources,
     RetryPolicy,
     WorkflowSpec,
 )
 from podium.dag import WorkflowDAG, nearest_ancestors
+from podium.engine.definition import definition_digest, fixed_context, with_defaults
 from podium.engine.identity import NodeIdentity, digest_of, node_identity
 from podium.engine.large_outputs import LargeReads, large_reads
 from podium.engine.plan_parts import PlanEdge, PlanNode, PlanNodes
 
-__all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode", "definition_digest"]
+__all__ = ["DEFAULT_START_TIMEOUT", "Plan", "PlanEdge", "PlanNode"]
 
 DEFAULT_MAX_PARALLEL = 10
 DEFAULT_START_TIMEOUT = 600.0
@@ -246,7 +244,7 @@ class Plan:
         return made
 
     def _node(self, index: int, node: Node, incoming: list[int], outgoing: list[int]) -> PlanNode:
-        node = _with_defaults(node, self.spec)
+        node = with_defaults(node, self.spec)
         contract = node.input_contract
         wanted: list[str] = []
         if contract is not None:
@@ -356,42 +354,5 @@ class Plan:
         ]
 
 
-def fixed_context(definition: WorkflowSpec) -> Mapping[str, Any]:
-    """Return the context that nothing can set (`Plan.fixed_context`)."""
-    inputs = definition.inputs or {}
-    is_closed = inputs.get("additionalProperties") is False
-    if not is_closed or inputs.get("patternProperties"):
-        return definition.constants
-    declared = inputs.get("properties")
-    declared = declared if isinstance(declared, Mapping) else {}
-    own = definition.global_context
-    return {key: own[key] for key in own if key not in declared} | definition.constants
-
-
-def definition_digest(spec: WorkflowSpec | Mapping[str, Any]) -> str:
-    """Return the sha256 (hex) of a definition in canonical form, or of one as it is stored."""
-    return digest_of(_dump(spec) if isinstance(spec, WorkflowSpec) else spec)
-
-
-def _with_defaults(node: Node, spec: WorkflowSpec) -> Node:
-    if node.type is NodeType.PARALLEL_GROUP:  # defaults are those of programs
-        return node
-    defaults = spec.defaults
-    changes: dict[str, RetryPolicy | float | Resources | PodOverrides] = {}
-    for name in ("retry_policy", "timeout_seconds", "start_timeout_seconds", "resources", "pod"):
-        value = getattr(defaults, name)
-        if name == "timeout_seconds" and not kinds.of(node).runs_program:
-            continue  # it is about programs
-        if name not in ("retry_policy", "timeout_seconds") and not kinds.runs_program(node):
-            continue
-        if value is not None and getattr(node, name) is None:
-            changes[name] = value
-    return node.model_copy(update=changes) if changes else node
-
-
 def _expression(source: str | None) -> expressions.Expression | None:
     return None if source is None else expressions.parse(source)
-
-
-def _dump(model: WorkflowSpec) -> dict[str, Any]:
-    return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)

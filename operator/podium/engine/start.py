@@ -9,7 +9,8 @@ from podium.api.formats import FORMAT_VERSION
 from podium.api.problems import Path, Problem
 from podium.api.run import NodeState, NodeStatus, RunPhase, WorkflowRunSpec, WorkflowRunStatus
 from podium.api.workflow import WorkflowSpec
-from podium.engine.plan import Plan, PlanNode, fixed_context
+from podium.engine.definition import fixed_context
+from podium.engine.plan import Plan, PlanNode
 from podium.engine.selection import (
     check_selection,
     of_selected,

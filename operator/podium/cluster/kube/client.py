@@ -11,6 +11,7 @@ from typing import Any
 from podium.api.names import ARTIFACTS_OF, GROUP, VERSION
 from podium.api.run import RunPhase
 from podium.cluster.kube import paths
+from podium.cluster.kube.answers import TooLongError
 from podium.cluster.kube.errors import UnreadableError
 from podium.cluster.kube.transport import (
     JSON_PATCH,
@@ -19,7 +20,6 @@ from podium.cluster.kube.transport import (
     METADATA_LIST,
     SHARDS_PAGE,
     TABLE,
-    TooLongError,
     Transport,
 )
 from podium.cluster.kube.views import dig, items, text

@@ -4,18 +4,25 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 import orjson
 
 from podium.api.names import GROUP
+from podium.cluster.kube.answers import (
+    Answer,
+    TooLongError,
+    error_of,
+    loaded,
+    loaded_or_message,
+    read_at_most,
+)
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import Lanes
 from podium.cluster.kube.paths import collection
 from podium.cluster.kube.views import dig, text
-from podium.errors import PodiumError
 
 __all__ = [
     "JSON",
@@ -26,9 +33,7 @@ __all__ = [
     "PAGE_BYTES",
     "TABLE",
     "Signer",
-    "TooLongError",
     "Transport",
-    "read_at_most",
 ]
 
 TIMEOUT_SECONDS = 30
@@ -122,11 +127,11 @@ class Transport:
         path = f"{collection(resource, namespace)}?{urlencode(query)}"
         accept = METADATA if resource in METADATA_ONLY else JSON
         async for line in self.lines(path, accept, SILENCE_SECONDS):
-            event = _json(line)
+            event = loaded_or_message(line)
             if event.get("type") == "ERROR":
                 answer = event.get("object")
                 code = answer.get("code") if isinstance(answer, dict) else None
-                raise _error(code if isinstance(code, int) else 500, None, answer)
+                raise error_of(code if isinstance(code, int) else 500, None, answer)
             if "type" in event:  # else it was cut off
                 yield event
 
@@ -156,7 +161,11 @@ class Transport:
             async with self._session.get(url, headers=headers, timeout=timeout) as response:
                 if response.status >= 400:
                     data = await response.read()
-                    raise _error(response.status, response.headers.get("Retry-After"), _json(data))
+                    raise error_of(
+                        response.status,
+                        response.headers.get("Retry-After"),
+                        loaded_or_message(data),
+                    )
                 async for chunk in response.content.iter_any():
                     yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -241,8 +250,11 @@ class Transport:
         """Return a body that is not an object, as it is. Raises as `exchange` does."""
         response = await self._receive("GET", path, None, JSON, "*/*", most)
         if response.status >= 400:
-            raise _error(
-                response.status, response.retry_after, _json(response.data), _verb("GET", path)
+            raise error_of(
+                response.status,
+                response.retry_after,
+                loaded_or_message(response.data),
+                _verb("GET", path),
             )
         return response.data
 
@@ -265,18 +277,18 @@ class Transport:
         if namespace and status < 400 and (problem := await self.refusal(received, namespace)):
             raise UnreadableError(problem, _verb(method, path), problem)
         try:
-            answer = _loaded(received)
+            answer = loaded(received)
         except orjson.JSONDecodeError as error:
             if status < 400 and "depth limit" in str(error):
                 raise UnreadableError(f"{error!s:.200}", _verb(method, path)) from None
-            answer = _json(received)
+            answer = loaded_or_message(received)
         if status >= 400:
-            raise _error(status, response.retry_after, answer, _verb(method, path))
+            raise error_of(status, response.retry_after, answer, _verb(method, path))
         return answer, len(received)
 
     async def _receive(
         self, method: str, path: str, body: Any, content: str, accept: str, most: int | None
-    ) -> "_Response":
+    ) -> Answer:
         """Make a request; return what comes back, whatever its status."""
         data = None if body is None else orjson.dumps(body)
         async with self.lanes.slots:
@@ -301,38 +313,13 @@ class Transport:
                 ) as response:
                     status = response.status
                     received = await read_at_most(response, most)
-                    return _Response(status, received, response.headers.get("Retry-After"))
+                    return Answer(status, received, response.headers.get("Retry-After"))
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 what = f"{type(error).__name__}: {error}"
                 raise ApiError(0, "NoAnswer", what, request=_verb(method, path)) from None
             finally:
                 self._changing -= changes
                 self._on_request(_verb(method, path), status, time.monotonic() - begin)
-
-
-class _Response(NamedTuple):
-    """What the server answered."""
-
-    status: int
-    data: bytes
-    retry_after: str | None
-
-
-class TooLongError(PodiumError):
-    """An answer is longer than what is read at once."""
-
-
-async def read_at_most(response: aiohttp.ClientResponse, most: int | None) -> bytes:
-    """Return an answer. Raises `TooLongError` once it is longer than so many bytes."""
-    if most is None:
-        return await response.read()
-    parts, length = [], 0
-    async for part in response.content.iter_any():
-        parts.append(part)
-        length += len(part)
-        if length > most:
-            raise TooLongError
-    return b"".join(parts)
 
 
 async def _read_all(_data: bytes, _namespace: str) -> str:
@@ -347,18 +334,6 @@ def _of_user(path: str) -> str:
     return parts[5] if is_large else ""
 
 
-def _loaded(data: bytes) -> dict[str, Any]:
-    answer = orjson.loads(data) if data else {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        return _loaded(data)
-    except orjson.JSONDecodeError:
-        return {"message": data[:200].decode(errors="replace")}
-
-
 def _verb(method: str, path: str) -> str:
     """Name a request for the metrics: `POST jobs`, `PATCH jobs/status`."""
     parts = path.partition("?")[0].split("/")
@@ -367,22 +342,3 @@ def _verb(method: str, path: str) -> str:
     if not inner:  # a collection of all namespaces, or objects of the cluster
         return f"{method} {'clusterexecutors' if 'clusterexecutors' in parts else parts[-1]}"
     return f"{method} {inner[0]}" + (f"/{inner[2]}" if len(inner) > 2 else "")
-
-
-def _error(status: int, retry_after: str | None, answer: Any, request: str = "") -> ApiError:
-    answer = answer if isinstance(answer, dict) else {}
-    details = answer.get("details")
-    causes = details.get("causes") if isinstance(details, dict) else None
-    digits = retry_after is not None and retry_after.isascii() and retry_after.isdigit()
-    return ApiError(
-        status,
-        str(answer.get("reason") or "Error"),
-        str(answer.get("message") or "no message"),
-        min(float(retry_after or 0), 300.0) if digits else None,
-        [
-            str(cause.get("reason"))
-            for cause in (causes if isinstance(causes, list) else [])
-            if isinstance(cause, dict)
-        ],
-        request,
-    )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from podium.api.child_runs import parent_of
-from podium.api.reasons import NodeReason
+from podium.api.reasons import NodeReason, RunReason
 from podium.api.run import NodeState, NodeStatus, RunPhase
 from podium.cluster.jobs.builder import NAMES_OF_JOB, job_name
 from podium.cluster.kube.client import KubernetesClient
@@ -125,7 +125,9 @@ class ChildRuns:
             body = await self._client.get_run(namespace, child.name)
         except UnreadableError as error:
             # Nothing of it can be read, nor will it ever end as far as that can be known.
-            state = ChildState(RunPhase.FAILED, 0.0, reason="TooExpensive", message=error.problem)
+            state = ChildState(
+                RunPhase.FAILED, 0.0, reason=RunReason.TOO_EXPENSIVE, message=error.problem
+            )
             child.has_ended = True
             return observe_child(child.node, execution, child.name, state, child.uid)
         except ApiError as error:

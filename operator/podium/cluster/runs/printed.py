@@ -13,9 +13,9 @@ from podium.api.outputs import printed_outputs
 from podium.api.reasons import NodeReason
 from podium.api.workflow import Node
 from podium.cluster.jobs.interpret import MESSAGE_LIMIT, ExecutionReport
+from podium.cluster.kube.answers import TooLongError
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.transport import TooLongError
 from podium.cluster.kube.views import CONTAINER, PodView
 from podium.cluster.runs.active_run import ActiveRun
 from podium.engine import AttemptPhase

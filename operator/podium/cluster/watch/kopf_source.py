@@ -15,13 +15,12 @@ import kopf
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from podium.api.names import GROUP, VERSION
+from podium.cluster.kube.answers import TooLongError, read_at_most
 from podium.cluster.kube.connection import in_cluster
 from podium.cluster.kube.transport import (
     METADATA,
     METADATA_LIST,
     PAGE_BYTES,
-    TooLongError,
-    read_at_most,
 )
 
 __all__ = ["Sink", "watch"]

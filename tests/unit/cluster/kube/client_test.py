@@ -10,10 +10,11 @@ from aiohttp import web
 from kubernetes.aio.config import kube_config
 
 from podium.cluster.kube import transport as transport_module
+from podium.cluster.kube.answers import TooLongError
 from podium.cluster.kube.connection import connect
 from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.lanes import CATCHING_UP, CONNECTIONS, LOW_PRIORITY_SLOTS
-from podium.cluster.kube.transport import PAGE_BYTES, TooLongError
+from podium.cluster.kube.transport import PAGE_BYTES
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 PLAIN = "application/json"

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from podium.cluster.kube.answers import TooLongError
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.transport import TooLongError
 from podium.cluster.runs import printed
 from tests.unit.cluster import support
 from tests.unit.cluster.runs.world import SCHEDULED, World
