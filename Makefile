@@ -18,7 +18,7 @@ UNMANAGED := PODIUM_FEATURE_GATES=ManagedJobs=false
 # Where `make demo` keeps its runs; `podium get` finds the default.
 DEMO_STATE ?= .podium
 
-.PHONY: help setup demo test test-long unit e2e e2e-unmanaged outage cluster cluster-down image sbom crds lint type krew bench crash crash-soak soak format
+.PHONY: help setup demo test test-long unit e2e e2e-unmanaged outage cluster cluster-down image sbom crds lint type krew bench crash crash-soak soak format small-model
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ e2e: setup cluster image ## Run the tests that need the cluster
 e2e-unmanaged: setup cluster image ## Run the end-to-end tests with the built-in Job controller
 	@$(UNMANAGED) $(BIN)/pytest -q -m "cluster and not long" -n 6 --dist loadgroup $(AGAIN) tests/e2e
 	@$(BIN)/pytest -q -m cluster $(AGAIN) tests/conformance -k unmanaged
+
+small-model: setup ## Run a workflow with a real model (MODEL_URL, or GGUF and NODE_MODULES)
+	@$(BIN)/python -m tests.small_model
 
 # What takes long and says little more than the tests above; `make test` leaves it out.
 test-long: setup cluster image ## Run the long tests: a YAML language server (needs npm) and others

@@ -31,12 +31,17 @@ GROUP = ("podium.dev", "v1alpha1")
 LONGEST = 120.0
 
 
-def seconds_of(api: client.CustomObjectsApi, namespace: str, shape: str, number: int) -> float:
-    """Carry out one run; return how long its second node took."""
+def nodes_of(shape: str) -> list[dict[str, Any]]:
+    """Return the two nodes of a shape."""
     first, second = SHAPES[shape]
     program = {"executor": "script", "config": {"script": SCRIPT}}
-    nodes = [{"id": "a", **program, **first}, {"id": "b", "dependsOn": ["a"], **program, **second}]
-    name = f"{shape}-{number}"
+    return [{"id": "a", **program, **first}, {"id": "b", "dependsOn": ["a"], **program, **second}]
+
+
+def seconds_of(
+    api: client.CustomObjectsApi, namespace: str, name: str, nodes: list[dict[str, Any]]
+) -> float:
+    """Carry out one run of the nodes a and b; return how long b took."""
     body = {
         "apiVersion": "/".join(GROUP),
         "kind": "WorkflowRun",
@@ -73,7 +78,8 @@ def measure(rounds: int) -> None:
         custom = client.CustomObjectsApi(api)
         for number in range(rounds + 1):
             for shape, seconds in taken.items():
-                found = seconds_of(custom, namespace, shape, number)
+                name = f"{shape}-{number}"
+                found = seconds_of(custom, namespace, name, nodes_of(shape))
                 print(f"{shape} {found:.1f} s", file=sys.stderr, flush=True)
                 if number:  # in the first round the machine gets warm
                     seconds.append(found)
