@@ -96,7 +96,12 @@ class OwnObjects:
         return recorded == uid or self._cache.is_own_pod(uid)
 
     def take_up_unrecorded_pods(self, run: ActiveRun, name: str) -> None:
-        """Have the Pods of a Job decide whose status an earlier version wrote: it records none."""
+        """Have the Pods of a Job decide whose status an earlier version wrote: it records none.
+
+        Of any other run, one that is not recorded yet is looked at as closely as any.
+        """
+        if run.engine.status.format_version is not None:
+            return
         execution = run.executions.get(name)
         job = self.job(run, name)
         if execution is None or not execution.is_ours or job is None or job.suspended:

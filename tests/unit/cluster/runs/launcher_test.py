@@ -219,11 +219,25 @@ async def test_a_pod_that_webhooks_changed_runs_on_under_the_next_operator(world
     world.server.pods = {name: injected(body) for name, body in world.server.pods.items()}
     if earlier_version:
         world.paper.state("a").pod_uid = None
+        world.paper.engine.status.format_version = None
     await world.crash()
     world.server.calls = []
     await world.turn()
     assert world.server.calls == []
     assert world.stands() == "Running Scheduling"
+
+
+async def test_a_pod_that_stands_where_none_is_recorded_decides_nothing_under_the_next_operator(
+    world,
+):
+    """As of a Job that a queue had held back: whoever may make Pods may have been first."""
+    await world.start()
+    world.server.pods = {name: injected(body) for name, body in world.server.pods.items()}
+    world.paper.state("a").pod_uid = None
+    forged = world.pod["metadata"]["uid"]
+    await world.crash()
+    await world.turn()
+    assert not world.cache.is_own_pod(forged)
 
 
 async def test_a_pod_that_this_operator_made_is_found_although_the_run_was_loaded_anew(world):
