@@ -17,9 +17,7 @@ from podium.api.problems import Path, Problem
 from podium.api.run import WorkflowRunSpec
 from podium.api.workflow import (
     Defaults,
-    InputContract,
     Node,
-    OutputContract,
     PodOverrides,
     TriggerRule,
     WorkflowSpec,
@@ -28,8 +26,6 @@ from podium.api.workflow import (
 __all__ = ["given", "not_a_string", "translate", "unknown_field", "unwritten"]
 
 _LATER: dict[type[BaseModel], frozenset[str]] = {
-    InputContract: frozenset({"schemaRef"}),
-    OutputContract: frozenset({"schemaRef"}),
     WorkflowRunSpec: frozenset({"mocks"}),
 }
 _ELSEWHERE: dict[type[BaseModel], list[tuple[str, type[BaseModel]]]] = {
@@ -45,6 +41,19 @@ _ELSEWHERE: dict[type[BaseModel], list[tuple[str, type[BaseModel]]]] = {
     ],
     WorkflowRunSpec: [("the Workflow's spec", WorkflowSpec)],
 }
+_OF_OTHERS: dict[type[BaseModel], dict[str, str]] = {
+    Node: {
+        **dict.fromkeys(("needs", "depends", "dependencies", "runAfter"), "dependsOn"),
+        **dict.fromkeys(("when", "if"), "condition"),
+        **dict.fromkeys(("retries", "retry", "retryStrategy"), "retryPolicy"),
+        **dict.fromkeys(("withItems", "withParam", "matrix"), "forEach"),
+        **dict.fromkeys(("timeout", "activeDeadlineSeconds"), "timeoutSeconds"),
+        "continueOnError": "allowFailure",
+    },
+    Defaults: {"timeout": "timeoutSeconds", "retries": "retryPolicy"},
+    WorkflowSpec: {"timeout": "timeoutSeconds", "onExit": "finally", "tasks": "nodes"},
+}
+"""Fields of other tools, with the one that means the same here."""
 _RENAMED: dict[type[Enum], dict[str, str]] = {
     TriggerRule: {"AllCompleted": "AllSuccess", "AnyCompleted": "OneSuccess"},
 }
@@ -90,6 +99,8 @@ def unknown_field(
         names = [each.snake if style == "snake" else each.alias for each in elsewhere]
         if meant := shape.closest(name, names, cutoff=1):
             return f'unknown field "{_plain(name)}": "{meant}" belongs to {where}'
+    if meant := _OF_OTHERS.get(model, {}).get(_camel(name)):
+        return f'unknown field "{_plain(name)}": write "{meant}" for that'
     if close := same or shape.closest(name, known):
         return f'unknown field "{_plain(name)}"; did you mean "{close}"?'
     return f'unknown field "{_plain(name)}"; known are {", ".join(known)}'
@@ -156,6 +167,8 @@ def _message(
     if path[-1:] == ("allowedFailures",):
         wanted = "a number of items, or a percentage such as 10%"
         return f"must be {wanted}, not {given(value, written)}"
+    if name == "forEach" and isinstance(value, list):
+        return "must be a string, not a list: write it in quotes, as an expression is"
     if kind in _WANTED:
         return f"must be {_WANTED[kind]}, not {given(value, written)}" + _hint(kind, value, written)
     if kind in _LIMITS:
@@ -196,6 +209,14 @@ def _hint(kind: str, value: Any, written: str | None) -> str:
     """Return what would be right, where that is known."""
     if kind == "string_type" and isinstance(value, bool | int | float):
         return f': write "{written or str(value).lower()}" in quotes'
+    if kind == "list_type" and isinstance(value, Mapping) and value:
+        return ": begin each entry with -"
+    if (
+        kind in ("dict_type", "model_type", "model_attributes_type")
+        and value
+        and isinstance(value, list)
+    ):
+        return ": write KEY: value, without -"
     if kind == "list_type" and isinstance(value, str | int | float):
         shown = written if written is not None else value
         if isinstance(value, bool):

@@ -16,13 +16,19 @@ from podium.api.field_checks import (
     one_of,
 )
 from podium.api.pod import EnvVar, PodOverrides, Resources, Volume
-from podium.api.problems import Path, Problem
+from podium.api.problems import Path, Problem, Severity
 from podium.api.shape import closest
 from podium.api.templates import TEMPLATE
 
 __all__ = ["check_env", "check_pod", "check_resources"]
 
 _ENV_NAME = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*")
+_OWN_VARIABLES = frozenset(
+    {
+        *("PODIUM_NODE", "PODIUM_EXECUTION", "PODIUM_RUN", "PODIUM_INPUT", "PODIUM_INPUT_JSON"),
+        *("PODIUM_OUTPUT", "PODIUM_ARTIFACTS_IN", "PODIUM_ARTIFACTS_OUT"),
+    }
+)
 _QUANTITY = re.compile(r"\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?")
 
 
@@ -48,6 +54,12 @@ def check_env(variables: Sequence[EnvVar], base: Path) -> list[Problem]:
                     " list sets it already",
                 )
             )
+        if variable.name in _OWN_VARIABLES:
+            message = (
+                f"{variable.name} is set by Podium, so what is written here has no effect: choose"
+                " another name"
+            )
+            found.append(Problem((*here, "name"), message, Severity.WARNING))
         seen.setdefault(variable.name, position)
         if variable.value is not None and variable.value_from is not None:
             message = "has both value and valueFrom: exactly one, remove the other"

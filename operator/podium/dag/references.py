@@ -250,7 +250,10 @@ class ReferenceChecks:
 
     def required_field(self, path: Path, node: Node, field_path: str) -> None:
         """Check an entry of `requiredFields`."""
-        first, *rest = field_path.split(".")
+        first, *rest = steps = field_path.split(".")
+        if "" in steps:
+            self._error(path, f"{field_path!r:.80} is not a path: write keys with dots, as in a.b")
+            return
         if first in self.mapped.get(node.id, ()) or (
             node.for_each is not None and first in ("item", "index")
         ):

@@ -127,7 +127,7 @@ def test_problems_of_the_graph_find_their_place_too():
     ("body", "lines"),
     [
         ("3", ["workflow: must be a mapping, not the number 3"]),
-        ("[a]", ["workflow: must be a mapping, not a list"]),
+        ("[a]", ["workflow: must be a mapping, not a list: write KEY: value, without -"]),
         ("{nodes: [{id: a}]}", ["workflow.id: is missing: give the workflow an id"]),
         ("{id: , nodes: [{id: a}]}", ["workflow.id: is missing: give the workflow an id"]),
         (
@@ -139,7 +139,10 @@ def test_problems_of_the_graph_find_their_place_too():
             ['workflow.id: must be a string, not the number 3: write "3" in quotes'],
         ),
         ("{id: w}", ["workflow.nodes: is missing: a workflow has at least one node"]),
-        ("{id: w, nodes: {a: {}}}", ["workflow.nodes: must be a list, not a mapping"]),
+        (
+            "{id: w, nodes: {a: {}}}",
+            ["workflow.nodes: must be a list, not a mapping: begin each entry with -"],
+        ),
         ("{id: w, nodes: [a]}", ["workflow.nodes[0]: must be a mapping, not the string 'a'"]),
         (
             "{id: w, retry_policy: {}, nodes: [{id: a, global_context: {}}]}",

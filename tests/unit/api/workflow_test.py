@@ -102,6 +102,17 @@ def test_each_limit_has_its_message(spec, line):
             {"retryPolicy": {"maxAttempts": 1.5}},
             "retryPolicy.maxAttempts: must be a whole number, not the number 1.5",
         ),
+        ({"timeout": 5}, 'timeout: unknown field "timeout": write "timeoutSeconds" for that'),
+        ({"when": "x"}, 'when: unknown field "when": write "condition" for that'),
+        (
+            {"forEach": [1, 2]},
+            "forEach: must be a string, not a list: write it in quotes, as an expression is",
+        ),
+        ({"outputs": [1]}, "outputs: must be a mapping, not a list: write KEY: value, without -"),
+        (
+            {"artifacts": {"in": {"a": 1}}},
+            "artifacts.in: must be a list, not a mapping: begin each entry with -",
+        ),
         (
             {"allowedFailures": [1]},
             "allowedFailures: must be a number of items, or a percentage such as 10%, not a list",
@@ -273,6 +284,15 @@ def test_resources_are_quantities(amount, fine):
 def test_variables_have_one_value(variable, line):
     (told,) = of_pod(env=[variable])
     assert told.startswith(line)
+
+
+def test_a_variable_that_podium_sets_is_a_warning():
+    (told,) = of_pod(env=[{"name": "PODIUM_OUTPUT", "value": "/tmp/x"}])
+    assert told == (
+        "env[0].name: PODIUM_OUTPUT is set by Podium, so what is written here has no"
+        " effect: choose another name"
+    )
+    assert of_pod(env=[{"name": "PODIUM_STATE_DIR", "value": "/tmp/x"}]) == []
 
 
 def test_a_second_variable_of_one_name_is_reported():

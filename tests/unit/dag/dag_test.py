@@ -396,6 +396,13 @@ def test_a_name_that_closed_inputs_do_not_have_is_reported(nodes, edges, path):
     assert said(dag(*nodes, edges=edges, inputs=CLOSED | {"patternProperties": {"^w": {}}})) == []
 
 
+@pytest.mark.parametrize("path", ["a..b", ".a", "a.", ""])
+def test_a_required_field_that_is_no_path_is_reported(path):
+    graph = dag(node("z", inputContract={"requiredFields": [path]}))
+    assert "requiredFields[0]" in only(graph)
+    assert "is not a path: write keys with dots, as in a.b" in only(graph)
+
+
 @pytest.mark.parametrize(
     ("contract", "severity", "said_"),
     [

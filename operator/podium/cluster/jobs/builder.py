@@ -17,6 +17,7 @@ from podium.api.names import (
     child_name,
     label_value,
 )
+from podium.api.problems import errors
 from podium.api.reasons import NodeReason
 from podium.api.workflow import Node
 from podium.artifacts.packed_input import pack_input
@@ -103,7 +104,7 @@ def build_job(owner: Owner, plan: Plan, launch: Launch, settings: Settings) -> d
         words = str(error)
         if (executor := executors.get(node.definition.executor or "")) is not None:
             filled = node.definition.model_copy(update={"config": dict(launch.config)})
-            words = "; ".join(str(problem) for problem in executor.validate(filled))
+            words = "; ".join(str(problem) for problem in errors(executor.validate(filled)))
         raise BuildError(NodeReason.CONFIG, f"its templates filled in: {words}") from None
     labels = {
         "app.kubernetes.io/managed-by": "podium",

@@ -129,7 +129,7 @@ def test_every_problem_of_a_file_is_reported_with_path_and_line():
             ' did you mean "backoffSeconds"?'
         ),
         "f.yaml:15: spec.nodes[1].id: is missing: give the node an id",
-        "f.yaml:16: spec.nodes[1].config: must be a mapping, not a list",
+        "f.yaml:16: spec.nodes[1].config: must be a mapping, not a list: write KEY: value, without -",
         (
             "f.yaml:17: spec.nodes[1].resources.limits.cpu: must be a quantity such as 500m, 1Gi or 2,"
             ' not the number 0.5: write "0.5" in quotes'
