@@ -31,6 +31,7 @@ from tests.unit.artifacts.pod_test import stored
 from tests.unit.artifacts.support import make
 from tests.unit.cluster.jobs import artifacts_test as built
 from tests.unit.cluster.jobs import builder_test as builder
+from tests.unit.cluster.jobs.input_carrier_test import carrier
 from tests.volumes import volumes_for
 
 # Beside chart_test: one worker has both.
@@ -417,6 +418,22 @@ def test_the_policies_know_its_containers(release):
         lambda spec: spec["containers"].append(spec["initContainers"].pop()),
     ):
         other = copy.deepcopy(template)
+        change(other["spec"])
+        bad.append(job(other))
+    carrying, *_ = carrier(settings=settings)
+    template = {
+        "metadata": {key: carrying["metadata"][key] for key in ("labels", "annotations")},
+        "spec": carrying["spec"],
+    }
+    assert release.try_out(job(template), release.user).returncode == 0
+    for change in (
+        lambda spec: spec["containers"][0]["volumeMounts"].append(
+            {"name": "podium-store", "mountPath": "/keys"}
+        ),
+        lambda spec: spec["initContainers"][0].update(command=["sh"]),
+    ):
+        other = copy.deepcopy(template)
+        other["spec"]["containers"][0].setdefault("volumeMounts", [])
         change(other["spec"])
         bad.append(job(other))
     outside = built.pod_of(built.OUTSIDE, settings=settings)

@@ -145,7 +145,7 @@ def carriers(k):
 def test_an_input_that_no_pod_can_hold_comes_from_the_store(place):
     place.secret()
     place.operator()
-    place.k.apply(large_input())
+    place.k.create(large_input())
     check_large_input(place)
 
 
@@ -153,7 +153,7 @@ def test_a_server_and_an_operator_that_are_killed_while_an_input_is_stored(place
     place.secret()
     operator = place.operator()
     place.server.freeze()
-    place.k.apply(large_input())
+    place.k.create(large_input())
     until(lambda: [p for p in carriers(place.k) if p["status"]["phase"] == "Pending"], 60)
     os.kill(operator.pid, signal.SIGKILL)
     operator.process.wait()
@@ -168,7 +168,7 @@ def test_without_a_store_the_node_says_that_one_is_needed(place):
     settings = {"artifacts": {}}
     with own_operator(place.k.namespace, place._directory, settings):
         node = script("use", "true")
-        place.k.apply(workflow_run("r", node, graph={"metadata": {"blobs": BLOBS}}))
+        place.k.create(workflow_run("r", node, graph={"metadata": {"blobs": BLOBS}}))
         place.k.wait("r", "Failed")
         state = place.k.nodes("r")["use"]
     assert state["reason"] == "InputTooLarge"

@@ -86,6 +86,10 @@ class Kubectl:
         assert not ok or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done
 
+    def create(self, *documents):
+        """Create objects, which may be too large for the annotation that `apply` leaves."""
+        return self("create", "-f", "-", stdin=list(documents))
+
     def apply(self, *documents, ok=True):
         return self("apply", "-f", "-", stdin=list(documents), ok=ok)
 

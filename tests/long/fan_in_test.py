@@ -83,7 +83,7 @@ def test_1000_outputs_of_1_mb_into_one_node(place):
                 else fake(name, stored(store, uid, name, number), machines)
                 for number, name in enumerate(names)
             ]
-        place.k.apply(workflow("w", *nodes, python("all", *COUNT, after=names)))
+        place.k.create(workflow("w", *nodes, python("all", *COUNT, after=names)))
         place.k.wait("r", seconds=2400)
     output = place.k.nodes("r")["all"]["output"]
     assert output["size"] > 1_000_000_000

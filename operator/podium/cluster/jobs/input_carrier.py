@@ -62,7 +62,10 @@ def build_carrier(
         "name": CONTAINER,
         "image": artifacts.image or settings.runner_image,
         "command": ["true"],
-        **({"resources": artifacts.resources} if artifacts.resources else {}),
+        # All that the server would add, else the Pod is not known again.
+        "resources": artifacts.resources,
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
         "securityContext": container_security(),
     }
     spec: dict[str, Any] = {

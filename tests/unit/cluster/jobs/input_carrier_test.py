@@ -1,11 +1,14 @@
 """The Pod that carries a piece of an input to the store."""
 
+import copy
+
 import pytest
 
 from podium.api.workflow import WorkflowSpec
 from podium.artifacts.carried_input import pieces
 from podium.artifacts.packed_input import INPUT_VARIABLES, PIECE_BYTES, what_is_in
 from podium.artifacts.pod import Task
+from podium.cluster.jobs.adoption import is_pod_as_built
 from podium.cluster.jobs.builder import Owner, build_job
 from podium.cluster.jobs.input_carrier import build_carrier
 from podium.cluster.jobs.pod_check import check_pod
@@ -31,8 +34,10 @@ DEFAULTS = {
 }
 
 
-def carrier(store="s3", number=0, execution="n-1", given=None, change=lambda job: job):
-    settings = Settings(artifacts=STORES[store], pod_defaults=DEFAULTS)
+def carrier(
+    store="s3", number=0, execution="n-1", given=None, change=lambda job: job, settings=None
+):
+    settings = settings or Settings(artifacts=STORES[store], pod_defaults=DEFAULTS)
     node = {"id": "n", "executor": "script", "config": {"script": "true"}, "pod": POD}
     plan = Plan.build(WorkflowSpec.model_validate({"nodes": [node]}), workflow_id="w")
     launch = Launch("n", execution, 0, node["config"], given or document(count=250))
@@ -81,6 +86,24 @@ def test_it_belongs_to_its_run_and_is_no_pod_of_a_node():
     assert pod_view(pod) is None
     assert pod["metadata"]["labels"]["podium.dev/node"] == ""
     assert "finalizers" not in pod["metadata"]
+
+
+def test_as_the_server_returns_it_it_is_known_again():
+    pod, *_ = carrier()
+    found = copy.deepcopy(pod)
+    spec = found["spec"]
+    spec |= {"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler", "priority": 0}
+    spec |= {"nodeName": "m", "preemptionPolicy": "PreemptLowerPriority"}
+    for container in (*spec["containers"], *spec["initContainers"]):
+        container["imagePullPolicy"] = "IfNotPresent"
+        container.setdefault("resources", {})
+        container.setdefault("terminationMessagePath", "/dev/termination-log")
+        container.setdefault("terminationMessagePolicy", "File")
+    spec["volumes"][0]["downwardAPI"] |= {"defaultMode": 420}
+    assert is_pod_as_built(pod, found, creators_are_verified=False)
+    forged = copy.deepcopy(found)
+    forged["spec"]["initContainers"][0]["command"] = ["evil"]
+    assert not is_pod_as_built(pod, forged, creators_are_verified=False)
 
 
 def test_its_name_is_of_the_execution_the_piece_and_the_try():
