@@ -48,6 +48,7 @@ EXECUTORS = [
     *[("script", {"script": "true"})] * 3,
     ("workflow", {"workflowRef": {"name": "w"}}),
     ("persona", {"personas": ["p"]}),
+    ("persona", {"personas": ["p"], "limits": {"tokens": 3000}}),
 ]
 SPENT = {"totalTokens": 7, "calls": 1, "cost": 0.5}
 TIMEOUT = 1000
@@ -114,7 +115,7 @@ def cases(draw, most=7, last=0):
             "finally": [each for each in nodes if each["id"][0] == "f"],
             "finallyTimeoutSeconds": 100 * TIMEOUT,
             "edges": edges,
-            # Enough for all of them, one after another.
+            # Enough for all of them, but not for all at the same time.
             "limits": draw(st.sampled_from([None, {"tokens": 10_000}])),
         }
     )
@@ -290,6 +291,8 @@ class Harness:
         self.context = initial_context(self.plan, run)
         self.now = 1000.0
         self.copied = {}
+        self.granted = {}
+        """What executions were granted of the run's limits."""
         if earlier is not None:  # as it was last written
             status = load_status(json.loads(json.dumps(earlier.written)))
             known = Earlier("earlier", "uid", earlier.plan, status, earlier.context)
@@ -347,6 +350,31 @@ class Harness:
         nodes = self.engine.status.nodes
         return {n: s.status for n, s in nodes.items() if s.status.ended}
 
+    def _check_limits(self, launches):
+        """What runs at the same time cannot pass the run's limits together.
+
+        A launch that is given out again after a crash is the same: else a shell would not know again
+        what it had made of it.
+        """
+        for each in launches:
+            assert self.granted.setdefault(each.execution_id, each.limits) == each.limits
+        if self.plan.spec.limits is None:
+            assert all(each.limits is None for each in launches)
+            return
+        states = self.engine.status.nodes
+        running = {n for n, s in states.items() if s.status is NodeStatus.RUNNING}
+        own = {
+            node.id: node.config.get("limits", {}).get("tokens", 10_000)
+            for node in self.case.nodes
+            if node.executor == "persona"
+        }
+        usage = self.engine.status.token_usage
+        left = 10_000 - (0 if usage is None else usage.total_tokens)
+        begun = {each.node: each.limits for each in launches if each.node in own}
+        held = [min(own[n], left) for n in running & own.keys() - begun.keys()]
+        held += [limits["tokens"] for limits in begun.values()]
+        assert not begun or sum(held) <= left
+
     def _check_launches(self, launches):
         """No node starts before its join allows it."""
         states = self.engine.status.nodes
@@ -356,14 +384,7 @@ class Harness:
         )
         taking = sum(self.plan.nodes[each.node].kind.holds_slot for each in launches)
         assert not taking or running + taking <= self.info.max_parallel
-        if self.plan.spec.limits is not None:
-            asking = {node.id for node in self.case.nodes if node.executor == "persona"}
-            busy = {n for n in asking if states[n].status is NodeStatus.RUNNING}
-            assert len(busy | {each.node for each in launches} & asking) <= 1
-            granted = [each.limits for each in launches if each.node in asking]
-            usage = self.engine.status.token_usage
-            left = 10_000 - (0 if usage is None else usage.total_tokens)
-            assert granted in ([], [{"tokens": left}])
+        self._check_limits(launches)
         for launch in launches:
             node = next(n for n in self.case.nodes if n.id == launch.node)
             sources = [states[e.from_] for e in self.case.spec.edges if e.to == launch.node]
