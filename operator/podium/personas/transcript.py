@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from podium.personas.plain_files import write_plain
+
 __all__ = ["NAME", "Transcript"]
 
 NAME = "transcript.jsonl"
@@ -26,7 +28,7 @@ class Transcript:
         self._path = path
         self._secrets = sorted({each for each in secrets if each}, key=len, reverse=True)
         self._size = 0
-        self._mode = "wb"
+        self._has_begun = False
 
     def add(self, **row: Any) -> None:
         """Write what happened as one line of JSON."""
@@ -37,10 +39,10 @@ class Transcript:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open(self._mode) as file:
-                # Half of a surrogate pair is no string: what cannot be written is replaced.
-                file.write(text.encode("utf-8", "replace"))
-            self._mode = "ab"
+            # Half of a surrogate pair is no string: what cannot be written is replaced.
+            data = text.encode("utf-8", "replace")
+            write_plain(self._path, data, is_added=self._has_begun)
+            self._has_begun = True
         except OSError as error:  # a full disk, say: the answer counts, not its transcript
             print(f"{NAME}: {error.strerror}", file=sys.stderr)  # noqa: T201
             self._path = None

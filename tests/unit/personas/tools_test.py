@@ -10,7 +10,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from podium.personas.asking import Reply
+from podium.personas.errors import PersonaError
+from podium.personas.files import write_files
 from podium.personas.tools import mcp_server
+from podium.personas.transcript import Transcript
 from tests.unit.personas import mcp_servers
 from tests.unit.personas.model_server import calls, model, says
 from tests.unit.personas.nodes import KEY, work
@@ -208,6 +212,31 @@ def test_a_command_may_remove_the_directory_that_it_works_in(tmp_path):
         done = work(tmp_path, server.url, personas=persona(tool))
     assert done.output == {"n": 1}
     assert results(server) == ["gone\n", "gone\n"]
+
+
+@pytest.mark.parametrize(
+    "put", [os.mkfifo, lambda path: path.symlink_to("../away"), lambda path: path.mkdir()]
+)
+def test_what_a_command_puts_in_the_place_of_a_file_is_not_written_to(tmp_path, put):
+    """A FIFO that nobody reads would hold the node for good, a link lead out of its artifacts."""
+    root = tmp_path / "artifacts"
+    root.mkdir()
+    put(root / "a.md")
+    reply = Reply({}, files={"a.md": "x"})
+    with pytest.raises(PersonaError):
+        write_files(root, ".", [reply])
+    put(root / "transcript.jsonl")
+    transcript = Transcript(root / "transcript.jsonl")
+    transcript.add(asked="x")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["artifacts"]
+
+
+def test_a_link_in_the_place_of_the_artifacts_is_not_followed(tmp_path):
+    (tmp_path / "away").mkdir()
+    (tmp_path / "artifacts").symlink_to("away")
+    with pytest.raises(PersonaError, match="symbolic link"):
+        write_files(tmp_path / "artifacts", ".", [Reply({}, files={"a.md": "x"})])
+    assert not [*(tmp_path / "away").iterdir()]
 
 
 def test_half_a_character_in_a_call_does_no_harm(tmp_path):
