@@ -86,6 +86,36 @@ def test_a_run_in_shards_of_an_older_version_goes_on(version, tmp_path):
         assert set(_executions(k).values()) == {1}
 
 
+@pytest.mark.parametrize("version", states.versions(states.MAPS))
+def test_a_map_of_an_older_version_goes_on_and_no_item_runs_twice(version, tmp_path):
+    require_cluster()
+    state = states.load(version, states.MAPS)
+    api = connect()
+    apply_crds(api)
+    with own_namespace(api) as namespace, kwok(1, api=api) as machines:
+        k = Kubectl(namespace)
+        states.restore(state, k, machines)
+        with own_operator(namespace, tmp_path, {"podDefaults": machines.pod_defaults}):
+
+            def over():
+                """the run ends; what holds is let go"""
+                for pod in k.items("pods"):
+                    if HOLD in pod["metadata"].get("annotations", {}):
+                        k("annotate", "pod", pod["metadata"]["name"], f"{HOLD}-")
+                return k.status("maps").get("phase") not in ("Running", "Pending")
+
+            until(over, 120)
+        assert k.status("maps")["phase"] == "Succeeded"
+        nodes = k.nodes("maps")
+        items = nodes["each"]["items"]
+        assert (items["completed"], items["failed"]) == ("0,1,3,4", "2")
+        ids = [nodes[f"each[{index}]"]["executionId"] for index in range(5)]
+        assert ids == [f"each[{index}]-1" for index in range(5)]
+        assert nodes["last"]["status"] == "Completed"
+        names = {job["metadata"]["name"] for job in k.items("jobs")}
+        assert len(names) == 3, "the map has the Job that it had"
+
+
 def _nodes(k):
     """Return the states of all nodes of the large run."""
     shards = [each["nodes"] for each in k.items("workflowrunnodes")]
