@@ -1,4 +1,4 @@
-"""What the operator does while it is killed: three runs on fake machines, and a user beside it.
+"""What the operator does while it is killed: runs on fake machines, and a user beside it.
 
 Nothing of it depends on time: the nodes that are to be seen at work hold until the user lets go,
 and the user acts on what the runs' statuses say.
@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from benchmarks.api import Refused
-from podium.api.names import label_value
+from podium.api.names import label_value, split_item
 from podium.cluster.jobs.claims import claim_name
 from tests.cluster.kwok import FAIL, HOLD, SAY
 
@@ -51,7 +51,7 @@ CHILDREN = "subs"
 """A map whose items are child runs."""
 ITEMS = [f"{MAP}[{index}]-1" for index in range(3)] + [f"{MAP}[1]-2"]
 """Executions of its items: one fails at first."""
-EACH = {"forEach": "[0, 1, 2]", "notes": {FAIL: label_value(ITEMS[1])}}
+EACH = {"forEach": "[0, 1, 2]", "notes": {**_says(n=1), FAIL: label_value(ITEMS[1])}}
 GATE = {"id": "gate", "type": "approval"}
 
 
@@ -90,12 +90,14 @@ STOPPED = [
     _node("after", "hold"),
 ]
 BRIEF = [_node("only")]
+COPY = {"workflowRef": {"name": "main"}, "only": ["c"], "from": {"run": "main"}}
+"""Of a run that copies all of main but for what it runs itself, c and those of `finally`."""
 LAST = [_node("clean", notes=_says(cleaned=True))]
 """Of both: they run after the end that the user waits for, or asks for."""
 
 
 class Scenario:
-    """The three runs in one namespace, and all that is seen of their Pods."""
+    """The runs in one namespace, and all that is seen of their Pods."""
 
     def __init__(self, api, namespace):
         self._api = api
@@ -202,6 +204,8 @@ class Scenario:
         await self._until("gate is approved", approved)
         await self._until("hold is let go", self._let_go)
         await self._until("main ends", self._ended("main"))
+        await self._make(self._runs, "WorkflowRun", "copy", COPY)
+        await self._until("copy ends", self._ended("copy"))
 
     async def _approve(self):
         """Decide under the user's own name, as the policies of an installed chart want it."""
@@ -320,19 +324,23 @@ class Scenario:
 
     async def end(self):
         """Return the end states, without what differs from time to time."""
-        return {name: _end(await self._whole(name)) for name in ("main", "stopped")}
+        return {name: _end(await self._whole(name)) for name in ("main", "stopped", "copy")}
 
     async def violations(self):
         """Say what was executed twice, or never."""
         started = Counter(self.pods.values())
         twice = [f"{pod} had {count} Pods" for pod, count in started.items() if count > 1]
         wanted = {("brief", "only-1"), *(("main", label_value(each)) for each in ITEMS)}
-        names = ["main", "stopped", *await self._children_of_cancelled_items()]
+        names = ["main", "stopped", "copy", *await self._children_of_cancelled_items()]
         for name in names:
             for node, state in (await self._nodes(name)).items():
+                if "copiedFrom" in state:
+                    continue  # it did not run here
                 if state.get("childRun"):
                     names.append(state["childRun"])
                     continue
+                if split_item(node):
+                    continue  # it is one of `ITEMS`, or copied with its map
                 if node in (GATE["id"], GROUP, MAP, CHILDREN):
                     continue  # they have no Pods
                 ids = [
@@ -381,6 +389,7 @@ def _end(run):
                 "stale": state.get("stale"),
                 "output": _timeless(state.get("output")),
                 "items": state.get("items", {}).get("completed"),
+                "copied": state.get("copiedFrom", "").rpartition("/")[2],
                 "error": state.get("error", {}).get("reason"),
                 "history": [
                     (each["executionId"], each["status"], each.get("reason"), each.get("output"))
