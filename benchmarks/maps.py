@@ -3,6 +3,10 @@
 A node with forEach runs a container that does nothing once for each item: all items of the map
 share one Indexed Job, whose Pods Podium makes. The floor is one client that makes as many raw
 Pods. The ratio is of items a second, of a pair that ran one right after the other.
+
+Raw Pods are all there at once, and of the items so many as may run at the same time: on a machine
+that others use, where a Pod takes 8 seconds from its creation to its end, 100 are at most 12 a
+second, whoever makes them. There more must run at the same time (--at-once).
 """
 
 import argparse
@@ -37,7 +41,7 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - START:6.1f}s] {text}", file=sys.stderr, flush=True)
 
 
-def map_run(name: str, items: int) -> dict[str, Any]:
+def map_run(name: str, items: int, at_once: int) -> dict[str, Any]:
     """Make the run of a map whose items are numbers."""
     node = {
         "id": "each",
@@ -52,17 +56,17 @@ def map_run(name: str, items: int) -> dict[str, Any]:
         "spec": {
             "workflowSpec": {"nodes": [node], "inputs": {"properties": {"list": {}}}},
             "context": {"list": list(range(items))},
-            "maxParallel": AT_ONCE,
+            "maxParallel": at_once,
         },
     }
 
 
-async def run(api: Api, place: Testbed, items: int) -> tuple[float, metrics.Operator]:
+async def run(api: Api, place: Testbed, items: int, at_once: int) -> tuple[float, metrics.Operator]:
     """Run a map; return the seconds it took, and what the operator used and did."""
     name = f"map-{uuid.uuid4().hex[:8]}"
     before = await metrics.Operator.look(place.operator.pid, place.port)
     begin = time.perf_counter()
-    await api.call("POST", place.runs, map_run(name, items))
+    await api.call("POST", place.runs, map_run(name, items, at_once))
     async with asyncio.timeout(PATIENCE):
         while True:
             found = await api.call("GET", f"{place.runs}/{name}")
@@ -85,13 +89,13 @@ async def run(api: Api, place: Testbed, items: int) -> tuple[float, metrics.Oper
     return seconds, after.since(before)
 
 
-async def measure(place: Testbed, items: int, pairs: int) -> bool:
+async def measure(place: Testbed, items: int, pairs: int, at_once: int) -> bool:
     """Print each pair, and what a map of a tenth takes of memory; return whether all holds."""
     holds = False
     async with connect() as api:
         while not (await metrics.gauges(place.port)).get("podium_leading"):  # noqa: ASYNC110
             await asyncio.sleep(0.5)
-        _, small = await run(api, place, max(1, items // 10))
+        _, small = await run(api, place, max(1, items // 10), at_once)
         print(
             f"{items // 10} items: the operator has {small.resident:.0f} MB, peak {small.peak:.0f}"
         )
@@ -106,7 +110,7 @@ async def measure(place: Testbed, items: int, pairs: int) -> bool:
             )
             say(f"raw Pods: {raw.seconds:.1f} s")
             await asyncio.sleep(REST_SECONDS)
-            seconds, used = await run(api, place, items)
+            seconds, used = await run(api, place, items, at_once)
             own = items / seconds
             ratio, flat = own / raw.rate, used.peak / small.peak
             holds = holds or ratio >= MUST
@@ -131,12 +135,13 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--items", type=int, default=3000)
     parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=AT_ONCE)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     warn_of_others(connect_models(), say)
     with own_testbed() as place:
         try:
-            asyncio.run(measure(place, options.items, options.pairs))
+            asyncio.run(measure(place, options.items, options.pairs, options.at_once))
         except BaseException:
             say(f"the operator's log ends with:\n{place.operator.log.read_text()[-2000:]}")
             raise
