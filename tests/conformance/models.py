@@ -1,6 +1,6 @@
 """Models of cases: each node is answered as the case says, whoever asks and however often.
 
-A turn is what is said and what it takes: {output: {…}} or {text: …}, {tokens: [prompt, answer]}
+Items are answered as their map is. A turn is what is said and what it takes: {output: {…}} or {text: …}, {tokens: [prompt, answer]}
 (default 100 and 10), {cut: 30} closes the connection after so many bytes, {status: 503} refuses. The
 last one is repeated. Who asks for a stream gets one.
 """
@@ -24,7 +24,7 @@ def answering(answers: dict[str, list[dict[str, Any]]], address: str) -> Iterato
     assert all(set(turn) <= FIELDS for turns in answers.values() for turn in turns), answers
 
     def turn(asked: dict[str, Any]) -> Turn:
-        found = re.search(r"^# Task\n\n(\S+)", asked["messages"][1]["content"], re.MULTILINE)
+        found = re.search(r"^# Task\n\n([\w.-]+)", asked["messages"][1]["content"], re.MULTILINE)
         assert found is not None
         turns = left[found[1]]
         return _turn(turns.pop(0) if len(turns) > 1 else turns[0], asked)

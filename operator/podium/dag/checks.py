@@ -16,6 +16,7 @@ from podium.dag.contracts import schema_references
 from podium.dag.graph import DagEdge, Graph
 from podium.dag.large_outputs import LargeOutputChecks
 from podium.dag.outputs import output_problems
+from podium.dag.persona_limits import item_limit_problems
 from podium.dag.references import ReferenceChecks
 
 __all__ = ["DefinitionChecks"]
@@ -175,7 +176,8 @@ class DefinitionChecks:
             self._schema((*path, "outputContract", "schema"), gives.schema_)
         for problem in artifact_problems(self.dag, node, sound=self.sound):
             self.found.append(replace(problem, path=(*path, *problem.path)))
-        for problem in (*output_problems(node), *self._large_outputs.problems(node)):
+        more = (*self._large_outputs.problems(node), *item_limit_problems(self.spec, node))
+        for problem in (*output_problems(node), *more):
             self.found.append(replace(problem, path=(*path, *problem.path)))
         contract = node.input_contract
         if contract is None:
