@@ -22,7 +22,7 @@ MAX_EVENT = 1024 * 1024
 MAX_TEXT = 2 * 1024 * 1024
 """Bytes of all that an answer says."""
 CHUNK_SECONDS = 90.0
-"""From one chunk to the next, once the model has begun."""
+"""From one chunk to the next, once the model has said something."""
 END_SECONDS = 5.0
 """For what may come after its end: what it took."""
 _DONE = "[DONE]"
@@ -73,7 +73,10 @@ class StreamedAnswer:
                 )
             for event in lines.add(chunk):
                 self._add(event)
-                wait = CHUNK_SECONDS if self._finish is None else END_SECONDS
+                if self._finish is not None:
+                    wait = END_SECONDS
+                elif self.size:  # before, it may think
+                    wait = CHUNK_SECONDS
 
     def whole(self) -> dict[str, Any]:
         """Return it as an answer that was not streamed."""

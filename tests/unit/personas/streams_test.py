@@ -232,14 +232,16 @@ def test_a_flood_is_bounded(tmp_path, monkeypatch, name, turn):
 
 
 def test_a_stream_that_stops_is_given_up_before_its_time_is_over(tmp_path, monkeypatch):
+    """Before its first words a model may think for as long as it may work."""
     monkeypatch.setattr(streams_module, "CHUNK_SECONDS", 0.3)
-    slow = streams(SHORT)
-    slow.drip = 0.4  # the bytes of a frame, so that no frame ends in time
-    first = Turn(slow.body, headers=slow.headers, drip=0)
-    first.pause = (slow.body.index(b"\n\n") + 2, 1.0)
-    with model(first, streams(SHORT)) as server:
-        done = work(tmp_path, server.url, model=LIVE)
-    assert (done.output, len(server.asked)) == (SHORT, 2)
+    whole = streams(SHORT)
+    begun = whole.body.index(b"\n\n") + 2
+    spoken = whole.body.index(b"\n\n", begun) + 2
+    for place, asked in ((begun, 1), (spoken, 2)):
+        stopped = Turn(whole.body, headers=whole.headers, pause=(place, 1.0))
+        with model(stopped, streams(SHORT)) as server:
+            done = work(tmp_path, server.url, model=LIVE)
+        assert (done.output, len(server.asked)) == (SHORT, asked)
 
 
 def test_a_stream_that_drips_is_bounded_in_all(tmp_path):
