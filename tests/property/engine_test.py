@@ -7,7 +7,7 @@ a few lines straight from semantics.md compute (`expected`).
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given, note
 from hypothesis import strategies as st
@@ -332,9 +332,13 @@ class Harness:
             for launch in launches:
                 if effects == die_at:
                     return self.crash()
-                self.world.start(launch)
                 effects += 1
-                queue.append(Observation(launch.node, launch.execution_id, AttemptPhase.LAUNCHED))
+                answer = Observation(launch.node, launch.execution_id, AttemptPhase.LAUNCHED)
+                if self.refuses(launch):
+                    answer = replace(answer, phase=AttemptPhase.REFUSED, reason="OperatorLimit")
+                else:
+                    self.world.start(launch)
+                queue.append(answer)
             stops += [a for a in actions if isinstance(a, Stop)]
             if not launches:
                 break
@@ -345,6 +349,10 @@ class Harness:
         for stop in stops:
             self.world.stop(stop)
         return actions
+
+    def refuses(self, launch):
+        """Return whether a launch cannot be carried out for now."""
+        return False
 
     def _ended(self):
         nodes = self.engine.status.nodes
