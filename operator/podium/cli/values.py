@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
-            raise yaml.YAMLError(f"key {twice!r:.60} is there twice")
+            raise ValueError(f"has the key {twice!r:.60} twice: remove one of them")
         return super().construct_mapping(node, deep)
 
 

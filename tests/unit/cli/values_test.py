@@ -54,8 +54,8 @@ def test_values_are_those_of_yaml_1_2(text, value):
     ("text", "said"),
     [
         ("[a", "not a YAML value"),
-        ('{"a": 1, "a": 2}', "key 'a' is there twice"),
-        ("[{a: 1, b: {c: 1, c: 2}}]", "key 'c' is there twice"),
+        ('{"a": 1, "a": 2}', "has the key 'a' twice: remove one"),
+        ("[{a: 1, b: {c: 1, c: 2}}]", "has the key 'c' twice"),
         ("*a", "alias"),
         ("[&a [1], *a]", "alias"),
         ("a: b", "--context-string"),
