@@ -30,6 +30,13 @@ def refusals(document, name="podium"):
 # The files
 
 
+def test_the_page_for_editors_names_each_file():
+    page = (ROOT / "docs/editor-and-shell.md").read_text()
+    files = [file.name for file in (ROOT / "docs/schema").glob("*.json")]
+    assert len(files) > 8
+    assert [name for name in files if f"{name}`" not in page and f"schema/{name}" not in page] == []
+
+
 def test_the_files_are_what_the_models_say(capsys):
     assert schemas.main(["check"]) == 0, capsys.readouterr().err
 
