@@ -421,21 +421,21 @@ def test_the_policies_know_its_containers(release):
         change(other["spec"])
         bad.append(job(other))
     carrying, *_ = carrier(settings=settings)
-    template = {
-        "metadata": {key: carrying["metadata"][key] for key in ("labels", "annotations")},
-        "spec": carrying["spec"],
-    }
-    assert release.try_out(job(template), release.user).returncode == 0
+    del carrying["metadata"]["namespace"]
+    assert release.try_out(carrying, release.user).returncode == 0
     for change in (
-        lambda spec: spec["containers"][0]["volumeMounts"].append(
-            {"name": "podium-store", "mountPath": "/keys"}
+        lambda pod: pod["spec"]["containers"][0].update(
+            volumeMounts=[{"name": "podium-store", "mountPath": "/keys"}]
         ),
-        lambda spec: spec["initContainers"][0].update(command=["sh"]),
+        lambda pod: pod["spec"]["initContainers"][0].update(command=["sh"]),
+        lambda pod: pod["spec"]["containers"][0].update(command=["sh"]),
+        lambda pod: pod["metadata"]["labels"].update({"podium.dev/node": "n"}),
+        lambda pod: pod["metadata"]["ownerReferences"][0].update(controller=False),
+        lambda pod: pod["metadata"]["ownerReferences"][0].update(kind="Workflow"),
     ):
-        other = copy.deepcopy(template)
-        other["spec"]["containers"][0].setdefault("volumeMounts", [])
-        change(other["spec"])
-        bad.append(job(other))
+        other = copy.deepcopy(carrying)
+        change(other)
+        bad.append(other)
     outside = built.pod_of(built.OUTSIDE, settings=settings)
     assert release.try_out(job(outside), release.user).returncode == 0
     for place, volume in ((0, "podium-from-0"), (1, "podium-to-0")):
@@ -464,7 +464,7 @@ def test_the_policies_know_its_containers(release):
     assert release.try_out(job(template), release.user).returncode == 0
     for change in (
         lambda spec: spec["initContainers"][0].update(image="busybox"),
-        lambda spec: spec["initContainers"][0]["env"].append({"name": "PODIUM_GIVEN_9"}),
+        lambda spec: spec["initContainers"][0]["env"].append({"name": "PODIUM_GIVEN_10"}),
     ):
         other = copy.deepcopy(template)
         change(other["spec"])
