@@ -116,6 +116,7 @@ NODES = [
             "env": [
                 {"name": "EMPTY", "value": ""},
                 {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             ],
         },
         "resources": {"limits": {"cpu": "0.5", "memory": "1024Mi"}},

@@ -41,6 +41,15 @@ _POD_ADDITIONS: Final = frozenset({"imagePullSecrets", "nodeName", "overhead"})
 _CONTAINER_ADDITIONS: Final = frozenset({"imagePullPolicy", "resources"})
 _SERVERS_OWN: Final = ("batch.kubernetes.io/", "controller-uid", "job-name")
 """Labels that the server puts on the template of a Job."""
+_AMOUNTS: Final = frozenset({"resources", "sizeLimit"})
+"""Fields that hold amounts, which the server writes in its own way; anything else is text."""
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "defaultMode": 420,
+    "apiVersion": "v1",
+    "expirationSeconds": 3600,
+    "volumeMode": "Filesystem",
+}
+"""What the server adds inside a volume, a mount or a variable, beside what is empty."""
 _QUANTITY: Final = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 _UNITS: Final[Mapping[str, Decimal]] = {
     "": Decimal(1),
@@ -84,7 +93,8 @@ def is_pod_as_built(
     ours, theirs = _program(built), _program(found)
     if creators_are_verified:
         return all(_is_same(ours.get(key), theirs.get(key)) for key in ("command", "args"))
-    return _is_same(ours.get("resources"), theirs.get("resources")) and _is_template_as_built(
+    amounts = ours.get("resources"), theirs.get("resources")
+    return _is_same(*amounts, is_amount=True) and _is_template_as_built(
         built, found, _SPEC_ADDITIONS | _POD_ADDITIONS
     )
 
@@ -131,6 +141,8 @@ def _is_template_as_built(
     parts = set(spec) - {*kinds, "tolerations", "nodeSelector"}
     if not all(_is_same(spec[key], found.get(key)) for key in parts):
         return False
+    if not _adds_nothing(spec.get("volumes"), found.get("volumes")):
+        return False
     pairs = [(items(spec.get(kind)), items(found.get(kind))) for kind in kinds]
     return all(
         len(built) == len(there) and all(map(_is_container_as_built, built, there))
@@ -141,7 +153,9 @@ def _is_template_as_built(
 def _is_container_as_built(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     if set(theirs) - set(ours) - _CONTAINER_ADDITIONS:
         return False
-    return all(_is_same(ours[key], theirs.get(key)) for key in set(ours) - {"resources"})
+    if not all(_is_same(ours[key], theirs.get(key)) for key in set(ours) - {"resources"}):
+        return False
+    return all(_adds_nothing(ours.get(key), theirs.get(key)) for key in ("env", "volumeMounts"))
 
 
 def _is_input_as_built(built: str, found: Any) -> bool:
@@ -163,19 +177,39 @@ def _is_part(found: Any, built: Any) -> bool:
     return bool(found == built)
 
 
-def _is_same(ours: Any, theirs: Any) -> bool:
+def _adds_nothing(ours: Any, theirs: Any) -> bool:
+    """Return whether what is the same has no more in it than a server adds.
+
+    Another part of a volume, or another of its keys, is another input.
+    """
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return all(
+            _adds_nothing(ours[key], value)
+            if ours.get(key) is not None
+            else not value or _DEFAULTS.get(key) == value
+            for key, value in theirs.items()
+        )
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return all(map(_adds_nothing, ours, theirs))
+    return True
+
+
+def _is_same(ours: Any, theirs: Any, *, is_amount: bool = False) -> bool:
     """Compare a value with what the server made of it: defaults added, empty ones left out."""
     if isinstance(ours, Mapping):
         if not isinstance(theirs, Mapping):
             return not ours and theirs is None
-        return all(_is_same(value, theirs.get(key)) for key, value in ours.items())
+        return all(
+            _is_same(value, theirs.get(key), is_amount=is_amount or key in _AMOUNTS)
+            for key, value in ours.items()
+        )
     if isinstance(ours, list):
         if not isinstance(theirs, list):
             return not ours and theirs is None
         return len(ours) == len(theirs) and all(map(_is_same, ours, theirs))
     if theirs is None:
         return ours in (None, "", 0, False)
-    if isinstance(ours, str) and isinstance(theirs, str) and ours != theirs:
+    if is_amount and isinstance(ours, str) and isinstance(theirs, str) and ours != theirs:
         return _quantity(ours) is not None and _quantity(ours) == _quantity(theirs)
     return bool(ours == theirs)
 

@@ -17,7 +17,7 @@ from podium.artifacts import carried_input
 from podium.artifacts.carried_input import measure
 from podium.artifacts.packed_input import INPUT_VARIABLES, unpack_input
 from podium.artifacts.pod import Task
-from podium.cluster.jobs.adoption import is_job_as_built
+from podium.cluster.jobs.adoption import is_job_as_built, is_pod_as_built
 from podium.cluster.jobs.builder import BuildError, Owner, build_job, build_pod, job_name
 from podium.cluster.jobs.claims import claim_name
 from podium.cluster.jobs.pod_check import check_pod
@@ -749,3 +749,69 @@ def test_what_was_filled_in_is_in_the_pod():
     (made,) = job["spec"]["template"]["spec"]["containers"]
     assert made["resources"] == {"limits": {"memory": "64Mi"}}
     assert {"name": "A", "value": "$$(HOME)"} in made["env"], "it is not expanded"
+
+
+# What stands under a derived name
+
+MOUNTING = {
+    "id": "a",
+    "executor": "container",
+    "config": {
+        "image": "busybox",
+        "command": ["sleep", "60"],
+        "env": [{"name": "MODE", "value": "1000m"}, {"name": "EMPTY", "value": ""}],
+    },
+    "resources": {"limits": {"memory": "1024Mi"}},
+    "pod": {
+        "volumes": [{"name": "c", "configMap": {"name": "x"}}],
+        "volumeMounts": [{"name": "c", "mountPath": "/c"}],
+    },
+}
+
+
+def forged(change):
+    """Return a Pod as it would be made, and the same with what a client changed."""
+    job = build(MOUNTING)
+    job["metadata"]["uid"] = "uid-of-the-job"
+    made = build_pod(job, 0)
+    found = copy.deepcopy(made)
+    (own,) = found["spec"]["containers"]
+    change(found["spec"], own)
+    return made, found
+
+
+def mode(container):
+    return next(each for each in container["env"] if each["name"] == "MODE")
+
+
+def empty(container):
+    return next(each for each in container["env"] if each["name"] == "EMPTY")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _, own: own["volumeMounts"][-1].update(subPath="evil"),
+        lambda _, own: own["volumeMounts"][-1].update(mountPropagation="Bidirectional"),
+        lambda spec, _: spec["volumes"][-1]["configMap"].update(items=[{"key": "k", "path": "p"}]),
+        lambda spec, _: spec["volumes"][-1]["configMap"].update(optional=True),
+        lambda _, own: own.update(command=["sleep", "60000m"]),
+        lambda _, own: mode(own).update(value="1"),
+        lambda _, own: empty(own).update(value="evil"),
+    ],
+    ids=["subPath", "propagation", "items", "optional", "command", "amount", "value"],
+)
+def test_a_pod_with_another_input_is_not_taken_for_ours(change):
+    made, found = forged(change)
+    assert not is_pod_as_built(made, found, creators_are_verified=False)
+
+
+def test_what_a_server_adds_makes_a_pod_no_other():
+    def add(spec, own):
+        spec["volumes"][-1]["configMap"]["defaultMode"] = 420
+        own["volumeMounts"][-1]["readOnly"] = False
+        own["resources"] = {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi"}}
+        del empty(own)["value"]
+
+    made, found = forged(add)
+    assert is_pod_as_built(made, found, creators_are_verified=False)
