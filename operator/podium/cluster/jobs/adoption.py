@@ -48,6 +48,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "apiVersion": "v1",
     "expirationSeconds": 3600,
     "volumeMode": "Filesystem",
+    "divisor": "0",
 }
 """What the server adds inside a volume, a mount or a variable, beside what is empty."""
 _QUANTITY: Final = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
