@@ -244,8 +244,7 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
     written = pod.written or ""
     if pod.ended == "OOMKilled" or (pod.ended in _CANNOT_START and "OOM" in written):
         message = "it used more memory than its limit"
-        failed = _failed(node, execution, NodeReason.OOM_KILLED, message, pod=pod)
-        return replace(failed, usage=told_usage(written))
+        return _failed(node, execution, NodeReason.OOM_KILLED, message, pod=pod)
     if pod.ended in _CANNOT_START:
         message = f"its program cannot be started: {written or pod.ended}"
         failed = _failed(node, execution, NodeReason.CONFIG, message, pod=pod)
@@ -255,7 +254,6 @@ def _ended(node: str, execution: str, job: JobView | None, pod: PodView) -> Obse
         _failed(node, execution, reason, message, pod=pod),
         retryable=is_retryable(reason),
         details=details,
-        usage=told_usage(written),
     )
 
 
@@ -344,6 +342,7 @@ def _failed(
         reason=reason,
         message=message,
         exit_code=pod.exit_code if pod is not None else None,
+        usage=told_usage(pod.written or "") if pod is not None else None,
     )
 
 
