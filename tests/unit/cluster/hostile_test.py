@@ -439,6 +439,23 @@ async def test_what_has_begun_and_is_not_valid_any_more_says_so_once_and_is_kept
     assert server.body["status"].get("reason") != "Unreadable"
 
 
+async def test_a_run_that_is_worked_on_loses_the_condition_when_it_can_be_read_again():
+    server = Server(begun())
+    async with new_operator(server) as operator:
+        operator.ingest.run_metadata_event("ADDED", told(server))
+        while not operator.runs.active():  # noqa: ASYNC110 - the operator is as it is
+            await asyncio.sleep(0.01)
+        server.is_too_deep, server.problem = True, "metadata: has 160,010 values"
+        server.annotate(touched="yes")
+        operator.ingest.run_metadata_event("MODIFIED", told(server))
+        await until(server, lambda: server.condition("Readable"))
+        server.is_too_deep = False
+        server.annotate(touched="again")
+        operator.ingest.run_metadata_event("MODIFIED", told(server))
+        await until(server, lambda: not server.condition("Readable"))
+    assert server.body["status"]["nodes"]["a"]["executionCount"] == 7
+
+
 async def test_who_writes_a_status_meanwhile_loses_nothing_by_what_is_said():
     server = Server(begun())
     server.is_too_deep, server.problem = True, "metadata: has 160,010 values"

@@ -32,7 +32,7 @@ from podium.cluster.runs.status_writer import StatusWriter, TooLargeError
 from podium.cluster.runs.turnstile import Turnstile
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache, RunKey
-from podium.cluster.worker import ObjectKey, Result
+from podium.cluster.worker import ObjectKey, Result, TerminalError
 from podium.cluster.workqueue import KeyQueue
 from podium.engine import Action, Control, Emit, Launch, Stop, WakeAt
 from podium.judge.pool import Pool
@@ -157,6 +157,9 @@ class RunController:
         before = self._runs.get(run_key)
         try:
             wait = await self._reconcile(run_key)
+        except TerminalError:
+            self.forget(run_key)  # its status says so now: it is loaded again with that
+            raise
         finally:
             self._turnstile.has_seen(run_key)
             self._children.has_seen(run_key)
