@@ -9,7 +9,8 @@ import click
 from podium.api.names import is_object_name, is_path
 from podium.api.run import EarlierRun, WorkflowRunSpec
 from podium.cli.output import CliError
-from podium.local.store import find_state_dir, list_runs
+from podium.local.child_names import newest_run
+from podium.local.store import find_state_dir
 
 __all__ = [
     "LATEST",
@@ -54,12 +55,15 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[_Command], _Command
 
 
 def resolve_latest(name: str, state_dir: Path) -> str:
-    """Return the name of a run: `@latest` is that of the newest. Raises `CliError`."""
+    """Return the name of a run: `@latest` is the newest that no other run began.
+
+    Raises `CliError`.
+    """
     if name != LATEST:
         return name
-    if not (names := list_runs(state_dir)):
+    if (newest := newest_run(state_dir)) is None:
         raise CliError(f"there are no runs in {state_dir}")
-    return names[-1]
+    return newest
 
 
 def _resolved(

@@ -1,12 +1,17 @@
 """Which runs on this machine are children of a run: their names follow from its executions."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
 
 from podium.api.names import child_name
+from podium.local.files import read_whole
 from podium.local.run_record import RunRecord
-from podium.local.store import RunDirectory, StoreError
+from podium.local.store import RunDirectory, StoreError, list_runs
 
-__all__ = ["child_directory", "children_of", "children_there"]
+__all__ = ["child_directory", "children_of", "children_there", "newest_run"]
 
 
 def child_directory(directory: RunDirectory, record: RunRecord, execution: str) -> RunDirectory:
@@ -32,3 +37,17 @@ def children_there(directory: RunDirectory) -> list[RunDirectory]:
     except (StoreError, OSError):
         return []
     return [child for child in found if child.exists]
+
+
+def newest_run(state_dir: Path) -> str | None:
+    """Return the name of the newest run that no other run began; None: there is none."""
+    return next(
+        (name for name in reversed(list_runs(state_dir)) if not _is_child(state_dir, name)), None
+    )
+
+
+def _is_child(state_dir: Path, name: str) -> bool:
+    with suppress(OSError, ValueError):  # one that cannot be read counts as somebody's own
+        document = orjson.loads(read_whole(RunDirectory(state_dir, name).path / "run.json"))
+        return isinstance(document, dict) and bool(document.get("parent"))
+    return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from podium.api.child_runs import LABEL_PARENT
 from podium.api.names import GROUP, LABEL_RUN_UID, VERSION, is_object_name
 from podium.api.run import WorkflowRunStatus
 from podium.cli.cluster.connection import Cluster
@@ -76,10 +77,10 @@ class ClusterRun:
 
 
 async def name_of(cluster: Cluster, name: str) -> str:
-    """Return a run's name; `@latest` is that of the newest. Raises `CliError`."""
+    """Return a run's name; `@latest` is the newest that no other run began. Raises `CliError`."""
     if name == LATEST:
         newest = max(
-            [row async for row in list_rows(cluster)],
+            [row async for row in list_rows(cluster, f"!{LABEL_PARENT}")],
             key=lambda row: (row.created_at, row.name),
             default=None,
         )

@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+import yaml
 
 from podium.cli.tables import Table, wrapped
 from tests.unit.cli.support import Directory, script
@@ -173,6 +174,20 @@ def test_the_newest_run_is_named_latest(here):
     assert "run two of w" in here.podium("rerun", "@latest", "--node", "a").stdout
     assert here.podium("delete", "@latest", "@latest").stdout == "run two deleted\n"
     assert here.podium("list", "-o", "name").stdout == "workflowrun.podium.dev/one\n"
+
+
+def test_a_child_run_is_not_the_latest(here):
+    workflow = {"apiVersion": "podium.dev/v1alpha1", "kind": "Workflow"}
+    child = script("a", "exit 0")
+    sub = {"id": "sub", "executor": "workflow", "config": {"workflowRef": {"name": "other"}}}
+    documents = [
+        workflow | {"metadata": {"name": name}, "spec": {"nodes": [node]}}
+        for name, node in (("w", sub), ("other", child))
+    ]
+    (here.path / "both.yaml").write_text(yaml.safe_dump_all(documents))
+    here.podium("run", "both.yaml", "--name", "w", "--run-name", "one")
+    assert len(here.podium("list", "-o", "name").stdout.splitlines()) == 2
+    assert here.podium("get", "@latest", "-o", "name").stdout == "workflowrun.podium.dev/one\n"
 
 
 def test_wide_says_why_a_run_ended_so(here):
