@@ -13,7 +13,7 @@ import yaml
 from tests.e2e.support import ROOT
 from tests.unit.cli.cluster.api_server import ApiServer
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]  # it builds what krew downloads
 
 VERSION = "v0.1.0"
 URL = "https://example.com/releases"
