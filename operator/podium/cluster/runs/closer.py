@@ -1,6 +1,7 @@
 """Jobs and Pods of a run brought to their end, once the run's status says how that was."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.views import GRACE_SECONDS, INDEXED, ITEM, JobView, PodView, RunView, dig
 from podium.cluster.runs.active_run import ActiveRun, AfterWrite
+from podium.cluster.runs.child_objects import has_parent
 from podium.cluster.runs.item_objects import outcome_of
 from podium.cluster.runs.map_progress import carry_out_maps, progress_of
 from podium.cluster.runs.shard_objects import MissingShardsError
@@ -88,7 +90,20 @@ class JobCloser:
         self._jobs.set_outcome(job, succeeded=succeeded)
         return True
 
-    async def close_ended_run(self, view: RunView) -> None:
+    async def close_ended_run(self, view: RunView) -> float | None:
+        """Clean up after a run that ended; return the seconds after which it is to be deleted."""
+        if not view.ended:
+            return None
+        await self._close_jobs(view)
+        if view.ttl is None or view.completed_at is None or has_parent(self._cache, view):
+            return None
+        left = view.completed_at + view.ttl - time.time()
+        if left <= 0:
+            await self._client.delete_run(view.namespace, view.name, view.uid, view.version)
+            return None
+        return left
+
+    async def _close_jobs(self, view: RunView) -> None:
         """Finish or delete the Jobs of a run that ended, perhaps under an earlier operator."""
         states: dict[str, NodeState] | None = None
         for job in list(self._cache.jobs(view.namespace, view.uid).values()):

@@ -8,26 +8,23 @@ is alive.
 
 import time
 from functools import partial
-from typing import Any
 
 from podium.api.reasons import NodeReason, RunReason
 from podium.cluster.jobs.controller import ManagedJobController
 from podium.cluster.kube.client import KubernetesClient
-from podium.cluster.kube.errors import ApiError, UnreadableError
 from podium.cluster.kube.events import Recorder, Subject
 from podium.cluster.kube.views import JobView, RunView
 from podium.cluster.metrics import Metrics
 from podium.cluster.runs.active_run import ActiveRun, has_gone
-from podium.cluster.runs.child_objects import has_parent
 from podium.cluster.runs.child_runs import ChildRuns
 from podium.cluster.runs.closer import JobCloser
 from podium.cluster.runs.launcher import JobLauncher
 from podium.cluster.runs.loader import RunLoader
 from podium.cluster.runs.map_progress import take_after_write
-from podium.cluster.runs.memory import weigh_run
 from podium.cluster.runs.observer import JobObserver
 from podium.cluster.runs.request_handler import RequestHandler
 from podium.cluster.runs.revisions import Definitions
+from podium.cluster.runs.run_reader import RunReader
 from podium.cluster.runs.status_writer import StatusWriter, TooLargeError
 from podium.cluster.runs.turnstile import Turnstile
 from podium.cluster.settings import Settings
@@ -93,6 +90,7 @@ class RunController:
             judge,
             self._turnstile,
         )
+        self._reader = RunReader(client, cache, self._loader, self._turnstile)
         self._closer = JobCloser(client, cache, jobs)
         self._observer = JobObserver(client, cache, jobs, self._launcher, self._closer)
         self._runs: dict[RunKey, ActiveRun] = {}
@@ -194,7 +192,7 @@ class RunController:
             run = None
         body = None
         if not view.is_whole:
-            whole, body = await self._read(key, run)
+            whole, body = await self._reader.read(key, run)
             if whole is None:
                 return None
             view, run = whole, self._runs.get(key)
@@ -209,7 +207,7 @@ class RunController:
             if run is None:
                 if view.ended and not self._requests.pending(view):
                     self._turnstile.forget(key)
-                    return await self._close(view)
+                    return await self._closer.close_ended_run(view)
                 if self._turnstile.is_early(view):
                     return EARLY_SECONDS
                 if closed := self._turnstile.why_closed(view):
@@ -242,31 +240,6 @@ class RunController:
         for waiting in self._turnstile.next(namespace):
             self._queue.add(ObjectKey("WorkflowRun", *waiting))
 
-    async def _read(
-        self, key: RunKey, run: ActiveRun | None
-    ) -> tuple[RunView | None, dict[str, Any] | None]:
-        """Read a run of which the watch has the metadata only; no view: it is gone.
-
-        The object itself comes along if it was read.
-        """
-        if run is not None:
-            async with run.writing:  # the answer to a write is the run as it is
-                view = self._cache.runs.get(key)
-            if view is None or view.is_whole:
-                return view, None
-        try:
-            body = await self._client.get_run(*key)
-        except UnreadableError as error:
-            await self._loader.refuse_unreadable(key, error.problem)
-            return None, None
-        except ApiError as error:
-            if error.status == 404:
-                return None, None
-            raise
-        if run is None and not self._turnstile.waits(key):  # what waits was weighed better
-            self._turnstile.note(key, weigh_run(body))
-        return self._cache.put_run(body), body
-
     async def _turn(self, run: ActiveRun, view: RunView) -> float | None:
         """Step the engine once; return the seconds after which it is due again."""
         run.look_again = None
@@ -297,7 +270,7 @@ class RunController:
             run.urgent = True
         self._plan_flush(run)
         if not run.has_pending_writes and self._release(run):
-            return await self._close(self._cache.runs.get(run.key, view))
+            return await self._closer.close_ended_run(self._cache.runs.get(run.key, view))
         due = [run.look_again, wake - time.time() if wake is not None else None]
         return min((seconds for seconds in due if seconds is not None), default=None)
 
@@ -385,16 +358,3 @@ class RunController:
         self.forget(run.key)
         self._metrics.ended.labels(run.engine.status.phase.value).inc()
         return True
-
-    async def _close(self, view: RunView) -> float | None:
-        """Clean up after a run that ended; return the seconds after which it is to be deleted."""
-        if not view.ended:
-            return None
-        await self._closer.close_ended_run(view)
-        if view.ttl is None or view.completed_at is None or has_parent(self._cache, view):
-            return None
-        left = view.completed_at + view.ttl - time.time()
-        if left <= 0:
-            await self._client.delete_run(view.namespace, view.name, view.uid, view.version)
-            return None
-        return left

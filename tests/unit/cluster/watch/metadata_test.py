@@ -111,7 +111,7 @@ async def test_what_happens_while_a_status_is_written_waits_for_the_answer():
     run = type("Run", (), {"writing": asyncio.Lock()})()
     async with run.writing:
         here.ingest.run_metadata_event("MODIFIED", newer(annotations={}))
-        reading = asyncio.create_task(here.runs._read(KEY, run))
+        reading = asyncio.create_task(here.runs._reader.read(KEY, run))
         await asyncio.sleep(0)
         here.cache.put_run(ended(metadata={"resourceVersion": "101"}))
     view, body = await reading
