@@ -169,7 +169,7 @@ part_options = together(
     click.option(
         "--from-run",
         metavar="RUN",
-        help="Copy what this run completed, where the definition is the same.",
+        help="Copy what this run completed, where the definition is the same; @latest: the newest.",
     ),
     click.option(
         "--from-node", metavar="NODE", help="Start at this node: run it and all downstream nodes."

@@ -19,7 +19,9 @@ from podium.api.source.files import Document
 from podium.cli.checked_file import CheckedFile, sound_file
 from podium.cli.cluster.connection import Cluster, on_cluster
 from podium.cli.cluster.get import watch_run
+from podium.cli.cluster.runs import name_of
 from podium.cli.options import (
+    LATEST,
     context_options,
     executor_files_option,
     part_of,
@@ -105,6 +107,8 @@ async def submit(
     spec.context = context_of(spec.context, context_file, values, strings, below=below)
     spec.max_parallel = max_parallel or spec.max_parallel
     spec.fail_fast = fail_fast or spec.fail_fast
+    if from_run == LATEST:
+        from_run = await name_of(cluster, from_run)
     spec = spec.model_copy(update=part_of(spec, only, until, from_run, from_node))
     named = run_name or named
     metadata = {"name": named} if named else {"generateName": prefix}

@@ -15,6 +15,7 @@ from podium.cli.options import (
     part_of,
     part_options,
     personas_option,
+    resolve_latest,
     result_option,
     secrets_option,
     state_dir_option,
@@ -96,6 +97,8 @@ def run(
     more += personas
     checked = sound_file(file, more)
     selection = select_run(checked, name)
+    if from_run is not None:
+        from_run = resolve_latest(from_run, state_dir)
     spec = selection.spec.model_copy(
         update={
             "context": context_of(

@@ -35,7 +35,7 @@ def test_artifacts_and_large_outputs_are_there_when_the_earlier_run_is_gone(here
     here.podium("run", file, "--run-name", "two", "--from-run", "one", code=1)
     here.podium("delete", "one")
     (here.path / "mended").touch()
-    said = here.podium("run", file, "--run-name", "three", "--from-run", "two").stdout
+    said = here.podium("run", file, "--run-name", "three", "--from-run", "@latest").stdout
     assert "run three of w: 3 nodes, 2 of them copied" in said
     found = states(here, "three")
     assert [found[node]["copiedFrom"].split("/")[0] for node in ("make", "large")] == ["one", "one"]
@@ -64,6 +64,7 @@ def test_a_large_output_that_is_not_kept_any_more_is_said(here):
     ("options", "said"),
     [
         (["--from-run", "none"], "there is no run named 'none'"),
+        (["--from-run", "@latest"], "there are no runs in .podium"),
         (["--from-run", "a b"], "--from-run: 'a b' is not the name of a run"),
         (["--from-node", "a b"], "--from-node: 'a b' is not the id of a node"),
         (["--from-node", "none"], "spec.from.node: unknown node 'none': nodes are a, b"),
