@@ -1,6 +1,6 @@
 """Inputs that no Pod can hold: Pods of Podium's own carry them to the store before a Job is made.
 
-A Pod carries a piece of bounded size. The input is written anew as the pieces are made, so that the
+A Pod carries a piece of bounded size. The input is written again as the pieces are made: the
 operator holds a few of them at a time, whatever the input has.
 """
 
@@ -21,7 +21,7 @@ from podium.cluster.jobs.input_carrier import build_carrier
 from podium.cluster.jobs.pod_check import check_pod
 from podium.cluster.kube.client import KubernetesClient
 from podium.cluster.kube.errors import ApiError
-from podium.cluster.kube.views import FETCHER, HelperEnd, dig, items, text
+from podium.cluster.kube.views import FETCHER, dig, helper_end, items, text
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.settings import Settings
 from podium.cluster.turns import FairSlots
@@ -61,9 +61,8 @@ class InputStore:
         store = run.engine.plan.spec.pinned_store
         has_store = self._settings.artifacts.of(store).has_store
         make = partial(large_input, launch.input, has_store=has_store)
-        async with self._measuring.slot(
-            run.owner.namespace
-        ):  # else it would hold up everything else
+        # In a thread: else it would hold up everything else.
+        async with self._measuring.slot(run.owner.namespace):
             return await asyncio.to_thread(make)
 
     async def carry(
@@ -125,6 +124,8 @@ class InputStore:
                 await self._remove(made)
             if isinstance(ended, Observation):
                 return ended
+            if ended is None:
+                return None
             if ended == "":
                 self._note(run.owner.uid, digest)
                 return None
@@ -134,21 +135,20 @@ class InputStore:
 
     async def _end_of(
         self, run: ActiveRun, launch: Launch, pod: Mapping[str, Any]
-    ) -> Observation | str:
+    ) -> Observation | str | None:
         """Wait for a Pod; return why the node has failed, or how the Pod was lost.
 
-        Nothing: the piece is stored, or not wanted any more.
+        An empty string: the piece is stored. None: it is not wanted any more.
         """
         begin = time.monotonic()
         most = START_SECONDS + self._settings.artifacts.upload_seconds
-        namespace, name = (
-            text(dig(pod, "metadata", "namespace")),
-            text(dig(pod, "metadata", "name")),
-        )
+        meta = pod["metadata"]
         while True:
             phase = dig(pod, "status", "phase")
-            if phase == "Succeeded" or not self._is_wanted(run, launch):
+            if phase == "Succeeded":
                 return ""
+            if not self._is_wanted(run, launch):
+                return None
             if phase == "Failed":
                 return _failed(launch, pod)
             if time.monotonic() - begin > most:
@@ -156,7 +156,7 @@ class InputStore:
                 return _retried(launch, message)
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                pod = await self._client.get_pod(namespace, name)
+                pod = await self._client.get_pod(meta["namespace"], meta["name"])
             except ApiError as error:
                 if error.status == 404:
                     return "it was deleted"
@@ -177,12 +177,9 @@ class InputStore:
 
     async def _remove(self, pod: Mapping[str, Any]) -> None:
         """Delete a Pod: it holds a megabyte. At the latest it goes with its run."""
-        namespace, name = (
-            text(dig(pod, "metadata", "namespace")),
-            text(dig(pod, "metadata", "name")),
-        )
+        meta = pod["metadata"]
         with suppress(ApiError):
-            await self._client.delete_pod(namespace, name, text(dig(pod, "metadata", "uid")))
+            await self._client.delete_pod(meta["namespace"], meta["name"], meta["uid"])
 
     def _note(self, run: str, digest: str) -> None:
         self._known.pop((run, digest), None)
@@ -205,13 +202,9 @@ async def _next(
 
 def _failed(launch: Launch, pod: Mapping[str, Any]) -> Observation | str:
     """Return why a piece cannot be stored, or how its Pod was lost."""
-    statuses = items(dig(pod, "status", "initContainerStatuses"))
-    status = next((each for each in statuses if each.get("name") == FETCHER), {})
-    ended = dig(status, "state", "terminated")
-    code = dig(ended, "exitCode")
-    if not isinstance(code, int):
+    end = helper_end(items(dig(pod, "status", "initContainerStatuses")), FETCHER)
+    if end is None:
         return _state(pod)
-    end = HelperEnd(code, text(dig(ended, "reason")), text(dig(ended, "message")))
     error = read_error(end)
     if error is None:
         return f"its container {how_ended(end)}"

@@ -86,14 +86,14 @@ def _answers(body):
 
 
 def again(world, *nodes):
-    """Let a run begin anew, as far as its status knows."""
+    """Let a run begin again, as far as its status knows."""
     world.paper = Run(*nodes or [node("a")], max_parallel=10, context=LARGE)
     world.begin()
 
 
 async def carrying(world):
     """Wait until all pieces are under way."""
-    while len(world.server.pods) < 3:  # noqa: ASYNC110 - the server tells nobody
+    while len(world.server.pods) < 3:  # noqa: ASYNC110 - the server sends no event
         await asyncio.sleep(0.001)
 
 
@@ -166,7 +166,7 @@ async def test_an_operator_that_dies_meanwhile_finds_the_pods_again(world, kubel
     again(world)
     await world.start()
     assert world.stands() == "Running Scheduling"
-    assert sorted(kubelet.removed) == sorted(before), "and made none anew"
+    assert sorted(kubelet.removed) == sorted(before), "and made none again"
 
 
 async def _away(*_, **__):
@@ -181,6 +181,7 @@ async def test_a_node_that_is_stopped_meanwhile_leaves_nothing(world, kubelet):
     assert world.stands().startswith("Cancelled")
     assert not world.server.pods
     assert not world.server.jobs
+    assert not world.launcher._inputs._known, "a piece counts as stored once it is"
 
 
 @pytest.mark.parametrize("is_retryable", [True, False])

@@ -35,6 +35,7 @@ from podium.cluster.kube.views.pod import (
     LABEL_INDEX,
     HelperEnd,
     PodView,
+    helper_end,
     pod_view,
 )
 from podium.cluster.kube.views.run import RunView, WorkflowView, run_view, workflow_view
@@ -59,6 +60,7 @@ __all__ = [
     "controller_of",
     "dig",
     "finalizer_of",
+    "helper_end",
     "item_view",
     "items",
     "job_view",

@@ -25,6 +25,7 @@ __all__ = [
     "LABEL_INDEX",
     "HelperEnd",
     "PodView",
+    "helper_end",
     "pod_view",
 ]
 
@@ -188,7 +189,8 @@ def _runs(status: Mapping[str, Any], *own: str) -> bool:
     )
 
 
-def _helper_end(init_statuses: Statuses, name: str) -> HelperEnd | None:
+def helper_end(init_statuses: Statuses, name: str) -> HelperEnd | None:
+    """Return how a container of Podium's own beside a node's ended; None: it has not."""
     status = next((each for each in init_statuses if each.get("name") == name), {})
     ended = mapping(dig(status, "state", "terminated"))
     code = ended.get("exitCode")
@@ -254,7 +256,7 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
     waiting, waiting_message = _waiting(state, init_statuses)
     code = ended.get("exitCode")
     lost = ended.get("reason") == UNKNOWN
-    fetched = _helper_end(init_statuses, FETCHER)
+    fetched = helper_end(init_statuses, FETCHER)
     conditions = items(status.get("conditions"))
     true = {text(each.get("type")): each for each in conditions if each.get("status") == "True"}
     scheduled, disruption = true.get("PodScheduled"), true.get("DisruptionTarget")
@@ -309,7 +311,7 @@ def pod_view(body: Any, made_for: str | None = None) -> PodView | None:
         ),
         grace=whole(meta.get("deletionGracePeriodSeconds")),
         collects=any(each.get("name") == COLLECTOR for each in items(spec.get("initContainers"))),
-        collected=_helper_end(init_statuses, COLLECTOR),
+        collected=helper_end(init_statuses, COLLECTOR),
         fetch_failed=fetched if fetched is not None and fetched.exit_code != 0 else None,
         ready="Ready" in true,
         finalizer=finalizer_of(body),
