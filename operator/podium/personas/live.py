@@ -180,7 +180,7 @@ class Live:
     ) -> str:
         """Return the next text of the model; the tools that it calls before are added to it.
 
-        What it said is added to `said`, by the digest of what was asked.
+        What is not kept yet is added to `said`, by the digest of what was asked.
         """
         persona = talk.persona
         endpoint = self._endpoint(persona.model)
@@ -199,7 +199,7 @@ class Live:
                 budgets = (self._budget, self._run_budget, own)
                 found = await endpoint.ask(messages, talk.schema, budgets, offers)
                 self._transcript.add(**talk.about, answered=found.text, usage=_counted(found.usage))
-            said[key] = found
+                said[key] = found
             if not found.tool_calls or toolbox is None or not offers:
                 return found.text
             messages.append(
