@@ -72,6 +72,11 @@ class Parent(NamedTuple):
     root: str = ""
     """UID of the run above all, which is no one's child; empty: an earlier Podium made it."""
 
+    @property
+    def top(self) -> str:
+        """UID of the run above all, whoever made the child."""
+        return self.root or self.uid
+
     def annotations(self) -> dict[str, str]:
         """Return the annotations of the child that say so."""
         keys = CHILD_ANNOTATIONS
@@ -81,7 +86,7 @@ class Parent(NamedTuple):
             keys.node: self.node,
             keys.execution: self.execution,
             keys.depth: str(self.depth),
-            keys.root: self.root or self.uid,
+            keys.root: self.top,
         }
 
 

@@ -131,7 +131,7 @@ class ChildRuns:
                     RunPhase.FAILED, reason=RunReason.INVALID_CONTEXT.value, message=why
                 )
                 return observe_child(node, execution, "", state), None
-            root = own.uid if own.parent is None else own.parent.root or own.parent.uid
+            root = own.uid if own.parent is None else own.parent.top
             parent = Parent(own.name, own.uid, node, execution, depth, root)
             self._create(directory, plan, spec, parent)
             self._run.below.count += 1

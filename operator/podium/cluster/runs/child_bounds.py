@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from podium.api.child_runs import MAX_BELOW, MAX_DEPTH, too_deep, too_many_below
 from podium.api.reasons import NodeReason
+from podium.cluster.kube.views import pool_of
 from podium.cluster.runs.active_run import ActiveRun
 from podium.cluster.runs.job_maker import refused_for_now
 from podium.cluster.watch.store import InformerCache
@@ -42,7 +43,7 @@ class ChildBounds:
         below = self._cache.below[namespace, root] + self._making[root]
         if below >= MAX_BELOW:
             return not_started(launch, NodeReason.TOO_MANY_CHILD_RUNS, too_many_below())
-        pool = _pool(namespace, depth)
+        pool = pool_of(namespace, depth)
         if not self._limit or self._cache.children[pool] + self._making[pool] < self._limit:
             return None
         times = run.refusals[launch.node] = run.refusals.get(launch.node, 0) + 1
@@ -61,7 +62,7 @@ class ChildBounds:
 
     def count_making(self, run: ActiveRun) -> Callable[..., None]:
         """Count a child that is being made, until what is returned is called."""
-        counted = [_pool(run.owner.namespace, self.depth_below(run)), self.root(run)]
+        counted = [pool_of(run.owner.namespace, self.depth_below(run)), self.root(run)]
         self._making.update(counted)
 
         def free(*_: object) -> None:
@@ -70,7 +71,3 @@ class ChildBounds:
             counted.clear()
 
         return free
-
-
-def _pool(namespace: str, depth: int) -> str:
-    return f"{namespace}/{depth}"

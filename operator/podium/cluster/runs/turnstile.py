@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from podium.api.child_runs import MAX_DEPTH
 from podium.api.reasons import RunReason
-from podium.cluster.kube.views import RunView
+from podium.cluster.kube.views import RunView, pool_of
 from podium.cluster.runs.memory import LIGHT_BYTES, MemoryBudget, Weight
 from podium.cluster.settings import Settings
 from podium.cluster.watch.store import InformerCache, RunKey
@@ -198,4 +198,4 @@ def _leave(line: _Line, key: RunKey) -> None:
 
 def _pools(namespace: str) -> list[str]:
     """Return the pools of a namespace: of its runs, and of child runs by their depth."""
-    return [namespace, *(f"{namespace}/{depth}" for depth in range(1, MAX_DEPTH + 1))]
+    return [pool_of(namespace, depth) for depth in range(MAX_DEPTH + 1)]

@@ -38,7 +38,7 @@ from podium.cluster.kube.views.pod import (
     helper_end,
     pod_view,
 )
-from podium.cluster.kube.views.run import RunView, WorkflowView, run_view, workflow_view
+from podium.cluster.kube.views.run import RunView, WorkflowView, pool_of, run_view, workflow_view
 
 __all__ = [
     "ANNOTATION_EXECUTION",
@@ -67,6 +67,7 @@ __all__ = [
     "latest_message",
     "mapping",
     "pod_view",
+    "pool_of",
     "real_job",
     "real_name",
     "run_view",

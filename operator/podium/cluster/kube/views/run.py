@@ -9,7 +9,7 @@ from podium.api.names import GROUP
 from podium.api.retention import Retention
 from podium.cluster.kube.views.fields import dig, items, mapping, text, when
 
-__all__ = ["RunView", "WorkflowView", "run_view", "workflow_view"]
+__all__ = ["RunView", "WorkflowView", "pool_of", "run_view", "workflow_view"]
 
 
 _PARENT = CHILD_ANNOTATIONS.run
@@ -57,7 +57,7 @@ class RunView:
     @property
     def root(self) -> str:
         """UID of the run above all, as it says; its own where it is no one's child."""
-        return self.uid if (parent := self.parent) is None else parent.root or parent.uid
+        return self.uid if (parent := self.parent) is None else parent.top
 
     @property
     def pool(self) -> str:
@@ -66,7 +66,7 @@ class RunView:
         Children have room of their own at each depth, so that no run waits for a place that only
         its own ancestors could make free.
         """
-        return f"{self.namespace}/{depth}" if (depth := self.depth) else self.namespace
+        return pool_of(self.namespace, self.depth)
 
     @property
     def is_known(self) -> bool:
@@ -77,6 +77,11 @@ class RunView:
     def ended(self) -> bool:
         """Whether nothing happens unless a node is re-run."""
         return self.phase in ("Succeeded", "Failed", "Cancelled")
+
+
+def pool_of(namespace: str, depth: int) -> str:
+    """Return the name of the runs of a namespace and a depth (`RunView.pool`)."""
+    return f"{namespace}/{depth}" if depth else namespace
 
 
 def run_view(body: Any) -> RunView | None:
