@@ -29,7 +29,7 @@ CHILD_EXECUTOR = "workflow"
 MAX_DEPTH = 8
 """Runs below a run that is no one's child: a child of a child has depth 2."""
 MAX_BELOW = 10_000
-"""Child runs below one run that is no one's child, ended ones that are still there included: by
+"""Child runs below one root run, ended ones that are still there included: by
 its depth alone, one that starts itself several times over makes very many."""
 LABEL_PARENT = f"{GROUP}/parent-run-uid"
 """On a child: selects the children of a run."""
@@ -70,11 +70,11 @@ class Parent(NamedTuple):
     depth: int
     """Of the child: 1 where the parent is no one's child."""
     root: str = ""
-    """UID of the run above all, which is no one's child; empty: an earlier Podium made it."""
+    """UID of the root run; empty: an earlier Podium made the child."""
 
     @property
     def top(self) -> str:
-        """UID of the run above all, whoever made the child."""
+        """UID of the root run, whoever made the child."""
         return self.root or self.uid
 
     def annotations(self) -> dict[str, str]:
@@ -125,7 +125,7 @@ def too_deep(name: str) -> str:
 
 
 def too_many_below() -> str:
-    """Return why no run below one that is no one's child starts another child."""
+    """Return why no run below a root run starts another child."""
     return (
         f"there are {MAX_BELOW:,} child runs below the first run already, and that is the limit:"
         " does a Workflow start itself? Else divide the work among several runs"

@@ -55,7 +55,7 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[_Command], _Command
 
 
 def resolve_latest(name: str, state_dir: Path) -> str:
-    """Return the name of a run: `@latest` is the newest that no other run began.
+    """Return the name of a run: `@latest` is the newest root run.
 
     Raises `CliError`.
     """

@@ -40,14 +40,14 @@ def children_there(directory: RunDirectory) -> list[RunDirectory]:
 
 
 def newest_run(state_dir: Path) -> str | None:
-    """Return the name of the newest run that no other run began; None: there is none."""
+    """Return the name of the newest root run; None: there is none."""
     return next(
         (name for name in reversed(list_runs(state_dir)) if not _is_child(state_dir, name)), None
     )
 
 
 def _is_child(state_dir: Path, name: str) -> bool:
-    with suppress(OSError, ValueError):  # one that cannot be read counts as somebody's own
+    with suppress(OSError, ValueError):  # one that cannot be read counts as a root run
         document = orjson.loads(read_whole(RunDirectory(state_dir, name).path / "run.json"))
         return isinstance(document, dict) and bool(document.get("parent"))
     return False

@@ -1,6 +1,6 @@
 """Answers that are streamed: server-sent events, put together to what a whole answer would say.
 
-A stream that ends before its `finish_reason` is no answer, however it ends.
+A stream that ends before its `finish_reason` is not an answer, however it ends.
 """
 
 import asyncio

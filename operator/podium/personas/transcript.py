@@ -39,7 +39,7 @@ class Transcript:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # Half of a surrogate pair is no string: what cannot be written is replaced.
+            # Half of a surrogate pair is not a string: what cannot be written is replaced.
             data = text.encode("utf-8", "replace")
             write_plain(self._path, data, is_added=self._has_begun)
             self._has_begun = True

@@ -1,4 +1,4 @@
-"""The lines that follow a run where there is no terminal: a cause comes before what it led to."""
+"""The lines that follow a run without a terminal: a cause comes before what it led to."""
 
 import io
 

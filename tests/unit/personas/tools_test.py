@@ -218,7 +218,7 @@ def test_a_command_may_remove_the_directory_that_it_works_in(tmp_path):
     "put", [os.mkfifo, lambda path: path.symlink_to("../away"), lambda path: path.mkdir()]
 )
 def test_what_a_command_puts_in_the_place_of_a_file_is_not_written_to(tmp_path, put):
-    """A FIFO that nobody reads would hold the node for good, a link lead out of its artifacts."""
+    """A FIFO without a reader would hold the node for good, a link lead out of its artifacts."""
     root = tmp_path / "artifacts"
     root.mkdir()
     put(root / "a.md")

@@ -77,7 +77,7 @@ class ClusterRun:
 
 
 async def name_of(cluster: Cluster, name: str) -> str:
-    """Return a run's name; `@latest` is the newest that no other run began. Raises `CliError`."""
+    """Return a run's name; `@latest` is the newest root run. Raises `CliError`."""
     if name == LATEST:
         newest = max(
             [row async for row in list_rows(cluster, f"!{LABEL_PARENT}")],

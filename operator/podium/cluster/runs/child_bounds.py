@@ -33,7 +33,7 @@ class ChildBounds:
         return 1 + (view.depth if view is not None else MAX_DEPTH)
 
     def root(self, run: ActiveRun) -> str:
-        """Return the UID of the run above all, which is no one's child."""
+        """Return the UID of the root run, which has no parent."""
         view = self._cache.runs.get(run.key)
         return run.owner.uid if view is None else view.root
 

@@ -36,7 +36,7 @@ class UnreadableRuns:
     async def say(self, view: RunView, problem: str, body: Mapping[str, Any] | None = None) -> None:
         """Say on a run what is wrong, if its status does not say so already.
 
-        `body` is the run as it was read; None: nobody can read it. What another client writes
+        `body` is the run as it was read; None: it cannot be read. What another client writes
         meanwhile stays. Raises `ApiError`.
         """
         if view.ended:

@@ -99,7 +99,7 @@ async def test_what_is_wrong_with_one_is_said_at_the_node(persona, model, words)
     [("Persona", "get on personas.podium.dev"), ("ModelConfig", "get on modelconfigs.podium.dev")],
 )
 async def test_one_that_may_not_be_read_is_not_taken_for_missing(kind, right):
-    """Without its Persona a node would be answered by somebody else, and nobody would know."""
+    """Without its Persona a node would be answered by another one, unnoticed."""
     server = Server(systemMessage="You test.")
 
     async def refused(namespace, name):

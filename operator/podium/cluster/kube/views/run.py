@@ -56,7 +56,7 @@ class RunView:
 
     @property
     def root(self) -> str:
-        """UID of the run above all, as it says; its own where it is no one's child."""
+        """UID of the root run, as the run says; its own where it has no parent."""
         return self.uid if (parent := self.parent) is None else parent.top
 
     @property
