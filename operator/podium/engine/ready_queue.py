@@ -102,52 +102,44 @@ class ReadyQueue:
 
     def take(self) -> str | None:
         """Return the next node to launch; None if there is none, or no room for it."""
-        run = self._run
         while self._queue or self._unbounded or self._readmit():
-            if self._unbounded:
-                if (name := self._take_unbounded()) is not None:
-                    return name
-                continue
-            name = self._queue[0][1]
-            state = run.status.nodes.get(name)
-            is_restart = state is not None and state.status is NodeStatus.RUNNING
-            busy = len(run.counters.slots) + run.executions.launching_with_slot
-            is_map = name in self._feeding
-            if (is_map or not is_restart) and busy >= run.max_parallel:
+            queue = self._unbounded or self._queue
+            if queue is self._queue and not self._has_slot():
                 if self._readmit(without_slot=True):
                     continue
                 return None
-            if is_map:
-                item = self._next_item(name, self._queue)
-                if item is not None and self._may_start(item):
-                    return item
-                continue
-            entry = heapq.heappop(self._queue)
-            if not self._may_start(name):
-                continue
-            if not is_restart and (full := self._full_group(name)) is not None:
-                heapq.heappush(self._limited.setdefault(full, []), entry)
-                if full == WAITS_FOR_LIMITS:
-                    self._show_wait(name)
-                continue
-            return name
+            if (name := self._take_from(queue)) is not None:
+                return name
         return None
 
-    def _take_unbounded(self) -> str | None:
-        """Return the next node that takes no slot; None: there is none, or its map has no room."""
-        entry = self._unbounded[0]
+    def _has_slot(self) -> bool:
+        """Return whether the run has a slot for what is next; what starts again has its own."""
+        run = self._run
+        if len(run.counters.slots) + run.executions.launching_with_slot < run.max_parallel:
+            return True
+        name = self._queue[0][1]
+        return name not in self._feeding and self._is_restart(name)
+
+    def _take_from(self, queue: list[tuple[float, str]]) -> str | None:
+        """Return the node that is next, or an item of the map; None: it may not start for now."""
+        entry = queue[0]
         name = entry[1]
         if name in self._feeding:
-            item = self._next_item(name, self._unbounded)
+            item = self._next_item(name, queue)
             return item if item is not None and self._may_start(item) else None
-        heapq.heappop(self._unbounded)
+        heapq.heappop(queue)
         if not self._may_start(name):
             return None
-        is_restart = self._run.status.nodes[name].status is NodeStatus.RUNNING
-        if not is_restart and (full := self._full_group(name)) is not None:
+        if not self._is_restart(name) and (full := self._full_group(name)) is not None:
             heapq.heappush(self._limited.setdefault(full, []), entry)
+            if full == WAITS_FOR_LIMITS:
+                self._show_wait(name)
             return None
         return name
+
+    def _is_restart(self, node: str) -> bool:
+        state = self._run.status.nodes.get(node)
+        return state is not None and state.status is NodeStatus.RUNNING
 
     def _full_group(self, node: str) -> str | None:
         """Return a group or the map of a node that bounds how many run, and has as many.
