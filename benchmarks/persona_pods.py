@@ -16,7 +16,7 @@ from typing import Any
 
 from kubernetes import client
 
-from benchmarks.artifact_shapes import GROUP, seconds_of
+from benchmarks.pod_seconds import GROUP, in_turn
 from tests.buckets import address_for
 from tests.conformance.cluster_shell import connect
 from tests.conformance.own_operator import apply_crds, own_namespace, own_operator
@@ -35,7 +35,6 @@ def measure(rounds: int) -> bool:
     """Measure both, and print them; return whether a persona adds as little as it should."""
     api = connect()
     apply_crds(api)
-    taken: dict[str, list[float]] = {name: [] for name in SECOND}
     with (
         tempfile.TemporaryDirectory() as directory,
         own_namespace(api) as namespace,
@@ -50,13 +49,11 @@ def measure(rounds: int) -> bool:
             "spec": {"model": "m", "openAI": {"baseUrl": server.url}},
         }
         custom.create_namespaced_custom_object(*GROUP, namespace, "modelconfigs", endpoint)
-        for number in range(rounds + 1):
-            for name, seconds in taken.items():
-                nodes = [{"id": "a", **SCRIPT}, {"id": "b", "dependsOn": ["a"], **SECOND[name]}]
-                found = seconds_of(custom, namespace, f"{name}-{number}", nodes)
-                print(f"{name} {found:.2f} s", file=sys.stderr, flush=True)
-                if number:  # in the first round the machine gets warm
-                    seconds.append(found)
+        shapes = {
+            name: [{"id": "a", **SCRIPT}, {"id": "b", "dependsOn": ["a"], **second}]
+            for name, second in SECOND.items()
+        }
+        taken = in_turn(custom, namespace, shapes, rounds)
     plain, asking = (fmean(taken[name]) for name in ("script", "persona"))
     for name, seconds in taken.items():
         spread = f"{min(seconds):.2f} to {max(seconds):.2f}"

@@ -21,6 +21,7 @@ from tests.conformance.cluster_shell import connect
 from tests.e2e.artifacts_test import place
 from tests.e2e.large_outputs_test import WRITE, python
 from tests.e2e.support import workflow, workflow_run
+from tests.long.large_outputs_test import COUNT, MADE
 
 __all__ = ["place"]  # a fixture
 pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.timeout(3000)]
@@ -28,16 +29,6 @@ pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.timeout(3000)]
 OUTPUTS, REAL = 1000, 50
 MEMORY = {"requests": {"memory": "64Mi"}, "limits": {"memory": "192Mi"}}
 """Of the containers that store and fetch: less than a fifth of what comes in."""
-COUNT = (
-    "size, found = 0, 0",
-    'with open(os.environ["PODIUM_INPUT"], "rb") as file:',
-    "    while chunk := file.read(1 << 20):",
-    "        size += len(chunk)",
-    "        found += chunk.count(b'text')",
-    'made = {"size": size, "found": found}',
-    WRITE,
-)
-MADE = 'made = {"text": os.environ["PODIUM_NODE"][-1] * 1_000_000}'
 
 
 def peak_mb(pid):

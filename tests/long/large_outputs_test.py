@@ -48,6 +48,16 @@ def python(name, *lines, after=(), **fields):
 
 
 WRITE = 'json.dump(made, open(os.environ["PODIUM_OUTPUT"], "w"))'
+MADE = 'made = {"text": os.environ["PODIUM_NODE"][-1] * 1_000_000}'
+COUNT = (
+    "size, found = 0, 0",
+    'with open(os.environ["PODIUM_INPUT"], "rb") as file:',
+    "    while chunk := file.read(1 << 20):",
+    "        size += len(chunk)",
+    "        found += chunk.count(b'text')",
+    'made = {"size": size, "found": found}',
+    WRITE,
+)
 
 
 def test_50_mb_are_handed_over(tmp_path):
@@ -71,22 +81,12 @@ def test_50_mb_are_handed_over(tmp_path):
 
 
 def test_1000_outputs_of_1_mb_into_one_node(tmp_path):
-    made = 'made = {"text": os.environ["PODIUM_NODE"][-1] * 1_000_000}'
     names = [f"n{number}" for number in range(1000)]
-    count = (
-        "size, found = 0, 0",
-        'with open(os.environ["PODIUM_INPUT"], "rb") as file:',
-        "    while chunk := file.read(1 << 20):",
-        "        size += len(chunk)",
-        "        found += chunk.count(b'text')",
-        'made = {"size": size, "found": found}',
-        WRITE,
-    )
     nodes, megabytes = run(
         tmp_path,
         [
-            *(python(name, made, WRITE, largeOutput=True) for name in names),
-            python("all", *count, after=names),
+            *(python(name, MADE, WRITE, largeOutput=True) for name in names),
+            python("all", *COUNT, after=names),
         ],
     )
     output = nodes["all"]["output"]

@@ -469,6 +469,18 @@ def hostile(draw, harness, steps, asked=()):
             harness.crash()
 
 
+def from_earlier(draw, make, case, names=()):
+    """Return a harness whose run copies from an earlier one, which may still run, and its `from`."""
+    earlier = make(case)
+    hostile(draw, earlier, draw(st.integers(0, 20)))
+    if draw(st.booleans()):
+        earlier.finish()
+    begin = {"run": "earlier"}
+    if draw(st.booleans()):
+        begin["node"] = draw(st.sampled_from(names or list(earlier.plan.nodes)))
+    return make(case, earlier=earlier, max_parallel=draw(st.integers(1, 4)), from_=begin), begin
+
+
 SETTINGS = tried(100)
 
 
@@ -534,15 +546,8 @@ def test_a_part_of_a_graph_runs_as_if_it_were_all_of_it(case, data):
 @given(cases(last=2), st.data())
 def test_a_run_from_an_earlier_one_ends_as_if_it_had_run_all_of_it(case, data):
     """The earlier one may still run; of what is copied nothing runs, and after it all is as ever."""
-    earlier = Harness(case)
-    hostile(data.draw, earlier, data.draw(st.integers(0, 20)))
-    if data.draw(st.booleans()):
-        earlier.finish()
     names = [node.id for node in case.spec.nodes]
-    begin = {"run": "earlier"}
-    if data.draw(st.booleans()):
-        begin["node"] = data.draw(st.sampled_from(names))
-    harness = Harness(case, earlier=earlier, max_parallel=data.draw(st.integers(1, 4)), from_=begin)
+    harness, begin = from_earlier(data.draw, Harness, case, names)
     assert begin.get("node") not in harness.copied
     hostile(data.draw, harness, data.draw(st.integers(0, 15)))
     harness.finish()

@@ -23,6 +23,7 @@ from tests.property.engine_test import (
     TIMEOUT,
     Harness,
     _node_end,
+    from_earlier,
     hostile,
 )
 
@@ -299,16 +300,7 @@ def test_a_cancelled_run_ends_all_members_at_once(case, data):
 @given(cases(), st.data())
 def test_a_run_from_an_earlier_one_with_groups_ends_as_if_it_had_run_all(case, data):
     """Members are copied one by one; a group runs where one of them does."""
-    earlier = GroupHarness(case)
-    hostile(data.draw, earlier, data.draw(st.integers(0, 20)))
-    if data.draw(st.booleans()):
-        earlier.finish()
-    begin = {"run": "earlier"}
-    if data.draw(st.booleans()):
-        begin["node"] = data.draw(st.sampled_from(list(earlier.plan.nodes)))
-    harness = GroupHarness(
-        case, earlier=earlier, max_parallel=data.draw(st.integers(1, 4)), from_=begin
-    )
+    harness, _ = from_earlier(data.draw, GroupHarness, case)
     plan, copied = harness.plan, harness.copied
     for name in copied:
         assert all(plan.edges[index].source in copied for index in plan.nodes[name].incoming)

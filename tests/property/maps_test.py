@@ -22,6 +22,7 @@ from tests.property.engine_test import (
     TIMEOUT,
     Harness,
     _node_end,
+    from_earlier,
     hostile,
 )
 
@@ -296,15 +297,7 @@ def test_a_suspended_run_starts_no_item(case, data):
 @given(cases(), st.data())
 def test_a_run_from_an_earlier_one_ends_as_if_it_had_run_all_items(case, data):
     """The earlier one may still run; of maps that are copied no item runs, and they count on."""
-    earlier = MapHarness(case)
-    hostile(data.draw, earlier, data.draw(st.integers(0, 20)))
-    if data.draw(st.booleans()):
-        earlier.finish()
-    begin = {"run": "earlier"}
-    if data.draw(st.booleans()):
-        begin["node"] = data.draw(st.sampled_from(list(earlier.plan.nodes)))
-    limit = data.draw(st.integers(1, 4))
-    harness = MapHarness(case, earlier=earlier, max_parallel=limit, from_=begin)
+    harness, _ = from_earlier(data.draw, MapHarness, case)
     maps = [node for node, state in harness.copied.items() if state.items is not None]
     hostile(data.draw, harness, data.draw(st.integers(0, 20)))
     harness.finish()

@@ -21,6 +21,19 @@ def _executions(k):
     return Counter((each["podium.dev/run"], each["podium.dev/execution"]) for each in labels)
 
 
+def _let_go(k, name):
+    """Let what holds go, until a run has ended."""
+
+    def over():
+        """the run ends; what holds is let go"""
+        for pod in k.items("pods"):
+            if HOLD in pod["metadata"].get("annotations", {}):
+                k("annotate", "pod", pod["metadata"]["name"], f"{HOLD}-")
+        return k.status(name).get("phase") not in ("Running", "Pending")
+
+    until(over, 120)
+
+
 @pytest.mark.parametrize("version", states.versions())
 def test_runs_of_an_older_version_go_on_and_nothing_runs_twice(version, tmp_path):
     require_cluster()
@@ -43,14 +56,7 @@ def test_runs_of_an_older_version_go_on_and_nothing_runs_twice(version, tmp_path
 
             until(again)
 
-            def over():
-                """main ends; what holds is let go"""
-                for pod in k.items("pods"):
-                    if HOLD in pod["metadata"].get("annotations", {}):
-                        k("annotate", "pod", pod["metadata"]["name"], f"{HOLD}-")
-                return k.status("main").get("phase") not in ("Running", "Pending")
-
-            until(over, 120)
+            _let_go(k, "main")
             ends = {name: k.wait(name) for name in before}
 
         assert not (executions := {e: n for e, n in _executions(k).items() if n > 1}), executions
@@ -96,15 +102,7 @@ def test_a_map_of_an_older_version_goes_on_and_no_item_runs_twice(version, tmp_p
         k = Kubectl(namespace)
         states.restore(state, k, machines)
         with own_operator(namespace, tmp_path, {"podDefaults": machines.pod_defaults}):
-
-            def over():
-                """the run ends; what holds is let go"""
-                for pod in k.items("pods"):
-                    if HOLD in pod["metadata"].get("annotations", {}):
-                        k("annotate", "pod", pod["metadata"]["name"], f"{HOLD}-")
-                return k.status("maps").get("phase") not in ("Running", "Pending")
-
-            until(over, 120)
+            _let_go(k, "maps")
         assert k.status("maps")["phase"] == "Succeeded"
         nodes = k.nodes("maps")
         items = nodes["each"]["items"]

@@ -70,6 +70,7 @@ async def holding(run):
 
 
 OTHER = {"other": workflow(script("a", HOLDS), outputs={"x": "1"})}
+CLEAN = {"other": workflow(script("a", HOLDS), **{"finally": [script("clean", "true")]})}
 
 
 async def test_a_run_that_was_interrupted_goes_on_with_its_child(tmp_path):
@@ -125,8 +126,7 @@ async def test_a_child_that_is_cancelled_by_itself_fails_its_node_once(tmp_path)
 
 
 async def test_a_cancel_that_the_parent_had_no_time_for_is_carried_out_later(tmp_path):
-    clean = {"other": workflow(script("a", HOLDS), **{"finally": [script("clean", "true")]})}
-    run = begin(tmp_path, child(), workflows=clean)
+    run = begin(tmp_path, child(), workflows=CLEAN)
     task = await holding(run)
     run.interrupt()
     await task
@@ -139,8 +139,7 @@ async def test_a_cancel_that_the_parent_had_no_time_for_is_carried_out_later(tmp
 
 
 async def test_terminate_goes_down_without_finally(tmp_path):
-    clean = {"other": workflow(script("a", HOLDS), **{"finally": [script("clean", "true")]})}
-    run = begin(tmp_path, child(), workflows=clean)
+    run = begin(tmp_path, child(), workflows=CLEAN)
     task = await holding(run)
     run.control(cancel=True, terminate=True)
     await task
@@ -264,8 +263,7 @@ async def test_children_of_items_that_were_made_and_not_recorded_are_found(tmp_p
 
 
 async def test_a_child_of_an_item_that_is_cancelled_goes_on_to_its_end_later(tmp_path):
-    clean = {"other": workflow(script("a", HOLDS), **{"finally": [script("clean", "true")]})}
-    run = begin(tmp_path, child(**EACH), workflows=clean)
+    run = begin(tmp_path, child(**EACH), workflows=CLEAN)
     task = asyncio.create_task(run.run())
     await until(lambda: all(runs_of(run, f"sub[{index}]-1") for index in (0, 1)))
     run.interrupt()
